@@ -1,0 +1,47 @@
+# Two commands do all the set-up: `make demo` and `make test`. The rest is for those who work on the project.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.installed
+DATA   ?= $(or $(GLIP_ENGINE_DATA),../shared/data)
+RUNS   ?= runs
+
+.PHONY: help demo test test-all check format parser nano clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,s3]'
+	@touch $@
+
+demo: $(READY)  ## one generation of self-training on drawn scenes, ending in a page to look at
+	$(BIN)/glip-engine generation --recipe recipes/demo.yaml --out $(RUNS)/demo
+
+test: $(READY)  ## the tests that take minutes
+	$(BIN)/python -m pytest
+
+test-all: $(READY)  ## also the slow ones
+	$(BIN)/python -m pytest --slow
+
+check: $(READY)  ## what CI runs: format, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(READY)  ## write the format that `check` asks for
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+parser: $(READY)  ## train the shipped caption parser (engine/parser) on the treebank
+	$(BIN)/python -m pipelines.parser --treebank $(DATA)/treebank --out engine/parser
+
+nano: $(READY)  ## train the shipped model (glip/pretrained/nano)
+	$(BIN)/python -m pipelines.nano --data $(DATA) --out $(RUNS)/nano
+
+clean:  ## remove what tools left; runs and the environment stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
