@@ -1,0 +1,349 @@
+"""What a user writes: recipes, in YAML, checked before any work starts.
+
+A recipe file holds only what differs from the defaults below; an unknown field is refused. ``load_recipe`` reads one
+and applies ``--set a.b=c`` overrides; the resolved recipe is saved beside what it made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+MAX_RECIPE_BYTES = 1_000_000
+
+
+class Recipe(BaseModel):
+    """Base of every recipe: frozen, keyword-only, no unknown field; the text under a field is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+# ---------------------------------------------------------------------------------------------------------- sources
+
+
+class WebDatasetSource(Recipe):
+    """Captioned images as img2dataset writes them: tar files of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``)."""
+
+    kind: Literal["webdataset"] = "webdataset"
+    uri: str
+    """A folder of ``.tar`` files, one ``.tar`` file, or a glob."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger image member is rejected as ``image_too_large`` without being read."""
+
+
+class ScenesSource(Recipe):
+    """Procedurally drawn pictures with captions and exact boxes: a world without downloads, licences or people."""
+
+    kind: Literal["scenes"] = "scenes"
+    count: int = Field(default=200, gt=0)
+    """Number of scenes."""
+    seed: int = 0
+    """Another seed is another world of pictures: held-out scenes are those of a seed never trained on."""
+    first_index: int = Field(default=0, ge=0)
+    """Index of the first scene."""
+    kinds: tuple[str, ...] | None = None
+    """The kinds of thing that are drawn; all of them where not given."""
+    exclude_kinds: tuple[str, ...] = ()
+    """Kinds that never occur."""
+    exclude_attributes: tuple[str, ...] = ()
+    """Colours and textures that never occur."""
+    exclude_combinations: tuple[str, ...] = ()
+    """Combinations that never occur, such as ``"red car"``."""
+    zipf_exponent: float = Field(default=0.8, ge=0)
+    """How steeply the frequency of kinds falls with their rank; 0 draws all equally often."""
+
+
+Source = Annotated[WebDatasetSource | ScenesSource, Field(discriminator="kind")]
+
+
+# --------------------------------------------------------------------------------------------------------- labelling
+
+
+class PhrasesRecipe(Recipe):
+    """How captions become noun phrases."""
+
+    pipeline: str = "bundled"
+    """``bundled``, the name of an installed spaCy pipeline, or a folder of one."""
+    method: Literal["spacy", "nltk-grammar"] = "spacy"
+    """Base noun chunks by dependency, or the GLIP paper's tag pattern ``NP: {<DT>?<JJ.*>*<NN.*>+}``."""
+    expressions: bool = False
+    """Extend each chunk to its referring expression by dependency subtree, as GRIT does."""
+    max_caption_chars: int = Field(default=2000, gt=0)
+    """A longer caption is rejected as ``caption_too_long``."""
+    batch_size: int = Field(default=256, gt=0)
+    """Captions given to spaCy at once."""
+
+
+class TeacherRecipe(Recipe):
+    """Which grounder answers, and how it is run."""
+
+    grounder: str = "glip"
+    """A name of the table ``teacher.grounder.GROUNDERS``."""
+    checkpoint: str = "nano"
+    """``nano`` (shipped), or the path of a checkpoint folder or of a published file."""
+    device: str = "auto"
+    """``auto`` takes a GPU where there is one; otherwise ``cpu`` or ``cuda``."""
+    batch_size: int = Field(default=8, gt=0)
+    """Images of one shape bucket that go through the model at once; halved by itself when memory runs out."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto`` is bf16 on a GPU and fp32 on a CPU."""
+    threads: int = Field(default=1, gt=0)
+    """CPU threads of each worker's model. Part of the recipe since it can change the last digit of a score."""
+    min_size: int | None = None
+    """Short side in pixels the image is resized to; the checkpoint's own where not given."""
+    max_size: int | None = None
+    """Long side is at most this; the checkpoint's own where not given."""
+
+
+class LabelRecipe(Recipe):
+    """A labelling job. Everything here decides the bytes of the shards; workers and paths of the run do not."""
+
+    source: Source
+    phrases: PhrasesRecipe = PhrasesRecipe()
+    teacher: TeacherRecipe = TeacherRecipe()
+    min_score: float = Field(default=0.05, gt=0, lt=1)
+    """The floor: candidates below are not stored. Low, since what is high-confidence is decided when read."""
+    max_boxes_per_phrase: int = Field(default=20, gt=0)
+    """At most this many candidates are stored for a phrase, the best first."""
+    selection: str = "glip"
+    """The preset that readers apply when they name none (see ``engine.selection.PRESETS``)."""
+    unit_size: int = Field(default=200, gt=0)
+    """Samples in a unit, which is the size of a shard and the work that is redone after a crash."""
+    max_image_pixels: int = Field(default=100_000_000, gt=0)
+    """A larger picture is rejected as ``image_too_many_pixels`` before it is decoded (decompression bombs)."""
+
+
+# ---------------------------------------------------------------------------------------------------------- training
+
+
+class MixEntry(Recipe):
+    """One dataset of the mix."""
+
+    dataset: str
+    """Folder of a dataset of this project's format, human or pseudo."""
+    weight: float = Field(default=1.0, gt=0)
+    """Share of the samples drawn, relative to the other entries."""
+    selection: str | None = None
+    """Preset for a pseudo dataset; its card's own where not given. Human boxes are never selected."""
+
+
+class OptimizerRecipe(Recipe):
+    """AdamW with the GLIP recipe's groups (SPEC section 11; GLIP paper, appendix)."""
+
+    lr: float = Field(default=1e-4, gt=0)
+    """Rate of everything but the text encoder."""
+    text_lr_factor: float = Field(default=0.1, ge=0)
+    """Rate of the text encoder, as a share of ``lr``."""
+    weight_decay: float = Field(default=1e-4, ge=0)
+    """Not applied to biases, whose rate is doubled."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """L2 norm that the whole model's gradient is clipped to."""
+    warmup_steps: int = Field(default=100, ge=0)
+    """Linear warm-up from a thousandth of the rate."""
+    schedule: Literal["step", "cosine"] = "step"
+    """``step`` multiplies the rate by 0.1 at each milestone, ``cosine`` falls to a hundredth at the end."""
+    milestones: tuple[float, ...] = (0.67, 0.89)
+    """Shares of the run at which ``step`` cuts the rate."""
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights, which is what is saved as the model; 0 turns it off."""
+
+
+class TrainRecipe(Recipe):
+    """A training run of a student."""
+
+    mix: tuple[MixEntry, ...] = Field(min_length=1)
+    init: str = "nano"
+    """A checkpoint to start from (``nano`` or a path), or random weights: ``random:nano``, ``random:tiny``,
+    ``random:large``."""
+    tokenizer: str | None = None
+    """WordPiece vocabulary (``tokenizer.json`` or ``vocab.txt``) for a random start; otherwise the checkpoint's own."""
+    steps: int = Field(default=1000, gt=0)
+    """Optimiser steps."""
+    batch_size: int = Field(default=16, gt=0)
+    """Images a step, over all workers."""
+    optimizer: OptimizerRecipe = OptimizerRecipe()
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto`` is bf16 on a GPU and fp32 on a CPU."""
+    min_sizes: tuple[int, ...] | None = None
+    """Short sides drawn at random while training; the model's own where not given."""
+    max_size: int | None = None
+    """Long side is at most this; the model's own where not given."""
+    flip: bool = True
+    """Mirror half of the pictures, except where the caption says left or right."""
+    scale_jitter: tuple[float, float] | None = None
+    """Random crop or zoom-out: the picture's scale is drawn from this range; off where not given."""
+    color_jitter: float = Field(default=0.0, ge=0, lt=1)
+    """Strength of random brightness, contrast and saturation."""
+    max_negatives: int = Field(default=85, ge=0)
+    """Class names of a detection dataset put into the prompt beside the true ones."""
+    pseudo_regression: bool = True
+    """Whether pseudo boxes take part in the box loss, or in the alignment loss alone."""
+    score_weighted: bool = False
+    """Weigh the loss of a pseudo box by its score."""
+    seed: int = 0
+    checkpoint_every: int = Field(default=500, gt=0)
+    """Steps between checkpoints to resume from."""
+    log_every: int = Field(default=10, gt=0)
+    """Steps between lines of the log."""
+    loader_threads: int = Field(default=2, ge=0)
+    """Threads that decode and augment ahead of the model; 0 does it in the training loop. Never changes the result."""
+
+
+# -------------------------------------------------------------------------------------------------------- evaluation
+
+
+class EvaluateRecipe(Recipe):
+    """An evaluation of one grounder on human-annotated datasets of this project's format."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    """Folders of human datasets: grounding ones give phrase recall, detection ones give COCO AP."""
+    teacher: TeacherRecipe = TeacherRecipe()
+    min_score: float = Field(default=0.01, ge=0, lt=1)
+    """Boxes below are not scored."""
+    max_boxes: int = Field(default=100, gt=0)
+    """Boxes an image that AP takes, the best first."""
+    chunk_classes: int = Field(default=40, gt=0)
+    """Class names in one prompt of a detection dataset."""
+    limit: int | None = None
+    """Only the first so many samples of each dataset."""
+
+
+# ------------------------------------------------------------------------------------------------------- generations
+
+
+class PromotionRule(Recipe):
+    """What the gate asks of one metric."""
+
+    metric: str
+    must: Literal["improve", "not_worsen", "exceed"] = "not_worsen"
+    """``improve``: the interval of the difference lies above zero; ``not_worsen``: above ``-margin``;
+    ``exceed``: the candidate's value is at least ``margin``."""
+    margin: float = Field(default=0.0, ge=0)
+
+
+class GateRecipe(Recipe):
+    """When a student becomes the next teacher: all rules must pass."""
+
+    rules: tuple[PromotionRule, ...] = (
+        PromotionRule(metric="phrase_recall@1", must="improve"),
+        PromotionRule(metric="AP50", must="not_worsen", margin=0.01),
+    )
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of the bootstrap's interval."""
+    resamples: int = Field(default=2000, ge=100)
+    seed: int = 0
+
+
+class GoldSource(Recipe):
+    """Human annotations to be imported into the project's format."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    """Name of the dataset's folder inside the generation."""
+    format: Literal["coco", "coco-phrases", "scenes"]
+    """``coco``: detection JSON; ``coco-phrases``: captions with phrase boxes; ``scenes``: drawn, exact."""
+    path: str | None = None
+    """Folder of the annotations; none for ``scenes``."""
+    scenes: ScenesSource | None = None
+    """The scenes, where ``format`` is ``scenes``."""
+
+
+class TruthRecipe(Recipe):
+    """Hidden human boxes of the labelled images: for scoring pseudo-labels only, never read by another step."""
+
+    format: Literal["coco", "scenes"]
+    path: str | None = None
+
+
+class GenerationRecipe(Recipe):
+    """One turn of self-training: label, mix, train, evaluate, decide, report."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    label: LabelRecipe
+    gold: tuple[GoldSource, ...] = Field(min_length=1)
+    """Human datasets that the student learns from beside the pseudo-labels."""
+    evaluation: tuple[GoldSource, ...] = Field(min_length=1)
+    """Human datasets that decide; never trained on."""
+    truth: TruthRecipe | None = None
+    """Hidden boxes of the labelled images, where they exist."""
+    gold_weights: dict[str, float] = {}
+    """Weight of each human dataset in the mix, 1 where not given."""
+    pseudo_weight: float = Field(default=1.0, gt=0)
+    """Weight of the pseudo-labels in the mix."""
+    selection: str = "glip"
+    """Preset applied to the pseudo-labels when training."""
+    train: dict[str, Any] = {}
+    """Fields of ``TrainRecipe`` that differ from its defaults; the mix is made here."""
+    evaluate: dict[str, Any] = {}
+    """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
+    gate: GateRecipe = GateRecipe()
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def load_recipe(recipe_type: type[AnyRecipe], path: str | Path | None, overrides: tuple[str, ...] = ()) -> AnyRecipe:
+    """The recipe in the YAML file at ``path`` (or the defaults), with overrides such as ``"train.steps=100"`` applied.
+
+    Raises ValueError in one line where the file is missing, is no mapping, has an unknown field or a bad value.
+    """
+    fields = read_yaml(Path(path)) if path is not None else {}
+    for override in overrides:
+        _apply_override(fields, override)
+    try:
+        return recipe_type.model_validate(fields)
+    except ValidationError as error:
+        raise ValueError(f"recipe {path or '(defaults)'}: {explain(error)}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, read without object construction and of bounded size and aliases."""
+    if not path.is_file():
+        raise ValueError(f"recipe {path} does not exist; see the folder recipes/ for examples")
+    if path.stat().st_size > MAX_RECIPE_BYTES:
+        raise ValueError(f"recipe {path} has {path.stat().st_size} bytes; a recipe has at most {MAX_RECIPE_BYTES}")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError(
+                f"recipe {path} uses a YAML alias (*name), which recipes do not allow; write the value out"
+            )
+        fields = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
+    if fields is None:
+        return {}
+    if not isinstance(fields, dict):
+        raise ValueError(f"recipe {path} is a {type(fields).__name__}; a recipe is a mapping of fields to values")
+    return fields
+
+
+def _apply_override(fields: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--set takes FIELD=VALUE such as train.steps=100, not {override!r}")
+    *parents, leaf = name.split(".")
+    for parent in parents:
+        fields = fields.setdefault(parent, {})
+        if not isinstance(fields, dict):
+            raise ValueError(f"--set {override}: {parent!r} is a value, it has no field {leaf!r}")
+    try:
+        fields[leaf] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        fields[leaf] = text
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error in one line a person can act on: each field with what was wanted and what came."""
+    parts = []
+    for item in error.errors():
+        field = ".".join(str(step) for step in item["loc"]) or "(the whole)"
+        if item["type"] == "extra_forbidden":
+            parts.append(f"unknown field {field!r}")
+        elif item["type"] == "missing":
+            parts.append(f"field {field!r} is missing")
+        else:
+            parts.append(f"field {field!r}: {item['msg']} (came: {str(item['input'])[:80]!r})")
+    return "; ".join(parts)

@@ -1,0 +1,249 @@
+"""The flow, top to bottom: what each stage of the labelling job takes and what it gives.
+
+    CaptionedImage > ParsedCaption > GroundingRequest > Grounding > PseudoLabel
+
+Each record is the former plus what its stage found out; the type tells which stages a sample has passed.
+A sample that a stage drops becomes a :class:`Reject`. Records of one source slice travel together as a :class:`Unit`.
+
+Boxes are ``xyxy`` float pixels of the original image, as stored (EXIF orientation is not applied).
+Spans are half-open character offsets: ``caption[start:end] == phrase.text``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, TypeVar
+
+import pyarrow as pa
+
+BoxXYXY = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A noun phrase of a caption. ``head_lemma`` is the lower-case lemma of its head noun ("two dogs" > "dog")."""
+
+    text: str
+    start: int
+    end: int
+    head_lemma: str
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [("text", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("head_lemma", pa.string())]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSpan:
+    """Where phrase number ``phrase`` of the sample stands in one prompt; half-open characters of the prompt."""
+
+    phrase: int
+    start: int
+    end: int
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct([("phrase", pa.int32()), ("start", pa.int32()), ("end", pa.int32())])
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A text that fits the teacher's token budget, and the phrases to be grounded in it."""
+
+    text: str
+    spans: tuple[PromptSpan, ...]
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct([("text", pa.string()), ("spans", pa.list_(PromptSpan.arrow_type))])
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A box the teacher proposes for phrase number ``phrase``; ``score`` in [0, 1], raw."""
+
+    phrase: int
+    box_xyxy: BoxXYXY
+    score: float
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [("phrase", pa.int32()), ("box_xyxy", pa.list_(pa.float32(), 4)), ("score", pa.float32())]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionedImage:
+    """A sample as the source has it. ``image`` is the encoded file, untouched; ``extension`` names its format
+    ("jpg"); ``locator`` says where it came from (``00000.tar#000000012``)."""
+
+    key: str
+    image: bytes
+    extension: str
+    caption: str
+    locator: str
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [
+            ("key", pa.string()),
+            ("image", pa.large_binary()),
+            ("extension", pa.string()),
+            ("caption", pa.string()),
+            ("locator", pa.string()),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCaption:
+    """A sample whose caption has been parsed: at least one phrase, in order of their start."""
+
+    source: CaptionedImage
+    phrases: tuple[Phrase, ...]
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [("source", CaptionedImage.arrow_type), ("phrases", pa.list_(Phrase.arrow_type))]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GroundingRequest:
+    """A question to the teacher: each phrase stands in at least one of the prompts."""
+
+    source: CaptionedImage
+    phrases: tuple[Phrase, ...]
+    prompts: tuple[Prompt, ...]
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [
+            ("source", CaptionedImage.arrow_type),
+            ("phrases", pa.list_(Phrase.arrow_type)),
+            ("prompts", pa.list_(Prompt.arrow_type)),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Grounding:
+    """The teacher's raw answer; ``candidates`` may be empty. ``width`` and ``height`` of the stored image in pixels."""
+
+    source: CaptionedImage
+    phrases: tuple[Phrase, ...]
+    width: int
+    height: int
+    candidates: tuple[Candidate, ...]
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [
+            ("source", CaptionedImage.arrow_type),
+            ("phrases", pa.list_(Phrase.arrow_type)),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("candidates", pa.list_(Candidate.arrow_type)),
+        ]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PseudoLabel(Grounding):
+    """A grounding that a selection has passed: at least one candidate, and only those that the selection keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A sample that was not labelled, and why: ``reason`` is a fixed word to count by, ``message`` is for a person."""
+
+    key: str
+    stage: str
+    reason: str
+    message: str
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [("key", pa.string()), ("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRef:
+    """A slice of the source and the name of its output shard: rows ``[first_row, first_row + rows)`` of ``uri``."""
+
+    index: int
+    uri: str
+    first_row: int
+    rows: int
+
+
+Record = TypeVar("Record")
+Next = TypeVar("Next")
+
+
+@dataclass(frozen=True, slots=True)
+class StageTally:
+    """What one stage did to one unit: ``came_in == went_on + dropped``. ``seconds`` is wall-clock."""
+
+    stage: str
+    came_in: int
+    went_on: int
+    seconds: float
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [("stage", pa.string()), ("came_in", pa.int64()), ("went_on", pa.int64()), ("seconds", pa.float64())]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Unit(Generic[Record]):
+    """The records of one source slice on their way through the stages, with what was dropped so far and the tallies.
+
+    A stage is a callable ``Unit[A] -> Unit[B]``; it never changes ``ref``. One unit is one block of Ray Data, one
+    shard, one manifest.
+    """
+
+    ref: UnitRef
+    records: tuple[Record, ...]
+    rejects: tuple[Reject, ...] = ()
+    tallies: tuple[StageTally, ...] = ()
+
+    def advance(self, stage: str, outcomes: Iterable[Next | Reject], seconds: float) -> Unit[Next]:
+        """The unit after ``stage`` gave ``outcomes``, one for each record; refuses to lose or invent a sample."""
+        results = list(outcomes)
+        if len(results) != len(self.records):
+            raise RuntimeError(
+                f"stage {stage!r} took {len(self.records)} records of unit {self.ref.index} and gave {len(results)} "
+                "outcomes; a stage returns one record or one Reject for each record"
+            )
+        dropped = tuple(result for result in results if isinstance(result, Reject))
+        kept = tuple(result for result in results if not isinstance(result, Reject))
+        tally = StageTally(stage, len(results), len(kept), seconds)
+        return Unit(self.ref, kept, self.rejects + dropped, (*self.tallies, tally))
+
+
+def to_plain(value: Any) -> Any:
+    """A record as nested dictionaries and lists, the shape of its ``arrow_type``; bytes are not copied."""
+    if hasattr(value, "__dataclass_fields__"):
+        return {name: to_plain(getattr(value, name)) for name in value.__dataclass_fields__}
+    if isinstance(value, tuple):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def _phrases(plain: list[dict[str, Any]]) -> tuple[Phrase, ...]:
+    return tuple(Phrase(**item) for item in plain)
+
+
+def _prompt(plain: dict[str, Any]) -> Prompt:
+    return Prompt(plain["text"], tuple(PromptSpan(**span) for span in plain["spans"]))
+
+
+def _candidate(plain: dict[str, Any]) -> Candidate:
+    x1, y1, x2, y2 = plain["box_xyxy"]
+    return Candidate(plain["phrase"], (x1, y1, x2, y2), plain["score"])
+
+
+_READ_FIELD: dict[str, Callable[[Any], Any]] = {
+    "source": lambda plain: CaptionedImage(**plain),
+    "phrases": _phrases,
+    "prompts": lambda plain: tuple(_prompt(item) for item in plain),
+    "candidates": lambda plain: tuple(_candidate(item) for item in plain),
+}
+
+
+def from_plain(record_type: type[Record], plain: dict[str, Any]) -> Record:
+    """The inverse of :func:`to_plain` for every record of the flow."""
+    return record_type(**{name: _READ_FIELD.get(name, lambda same: same)(value) for name, value in plain.items()})

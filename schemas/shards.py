@@ -1,0 +1,153 @@
+"""A dataset on disk: the members of one shard sample, the manifest of a shard, the dataset's card, the format version.
+
+dataset.json               DatasetCard
+shards/000000.tar          WebDataset: KEY.<ext> (the source's bytes) + KEY.json (SampleLabels)
+annotations/000000.parquet one row per box candidate: ANNOTATION_SCHEMA
+rejects/000000.parquet     one row per sample that was not labelled: REJECT_SCHEMA
+manifests/000000.json      ShardManifest: written last; the commit of the unit
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import pyarrow as pa
+from pydantic import Field, model_validator
+
+from schemas.reports import Document, StageCounts
+
+FORMAT: Literal["glip-engine/1"] = "glip-engine/1"
+
+Coordinate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class SamplePhrase(Document):
+    """A phrase of the caption: ``caption[start:end] == text`` (half-open characters of the caption as stored)."""
+
+    text: str
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+    head_lemma: str
+
+
+class SampleBox(Document):
+    """A box of phrase number ``phrase``: xyxy pixels of the original image; human boxes have score 1."""
+
+    phrase: int = Field(ge=0)
+    box_xyxy: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+    score: float = Field(ge=0, le=1)
+
+
+class SampleLabels(Document):
+    """The ``.json`` member of a sample. Its JSON Schema is published as ``docs/sample.schema.json``."""
+
+    key: str = Field(min_length=1)
+    caption: str
+    phrases: list[SamplePhrase]
+    boxes: list[SampleBox]
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    image_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    locator: str
+    teacher_digest: str | None = None
+    recipe_digest: str
+
+    @model_validator(mode="after")
+    def _spans_and_boxes_hold(self) -> SampleLabels:
+        for number, phrase in enumerate(self.phrases):
+            if self.caption[phrase.start : phrase.end] != phrase.text:
+                raise ValueError(
+                    f"sample {self.key!r}, phrase {number}: caption[{phrase.start}:{phrase.end}] is "
+                    f"{self.caption[phrase.start : phrase.end]!r}, not {phrase.text!r}"
+                )
+        for number, box in enumerate(self.boxes):
+            x1, y1, x2, y2 = box.box_xyxy
+            if box.phrase >= len(self.phrases):
+                raise ValueError(
+                    f"sample {self.key!r}, box {number}: phrase {box.phrase} of {len(self.phrases)} does not exist"
+                )
+            if not (x1 <= x2 <= self.width and y1 <= y2 <= self.height) or math.isnan(box.score):
+                raise ValueError(
+                    f"sample {self.key!r}, box {number}: xyxy {box.box_xyxy} is not inside the image of "
+                    f"{self.width} x {self.height} pixels"
+                )
+        return self
+
+
+class FileDigest(Document):
+    """A file of a shard, by its path inside the dataset."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+class ShardManifest(Document):
+    """The commit of one unit. A unit without a manifest, or with one of other digests, has not been done."""
+
+    format: Literal["glip-engine/1"] = FORMAT
+    unit: int = Field(ge=0)
+    source_uri: str
+    first_row: int = Field(ge=0)
+    rows: int = Field(ge=0)
+    work_digest: str = Field(description="digest of all that decides the content: source slice, recipe, teacher, seed")
+    stages: list[StageCounts]
+    samples: int = Field(ge=0)
+    phrases: int = Field(ge=0)
+    boxes: int = Field(ge=0)
+    rejects: int = Field(ge=0)
+    files: list[FileDigest]
+    first_key: str | None
+    last_key: str | None
+    seconds: float = 0.0
+    finished_at: str = ""
+
+
+class DatasetCard(Document):
+    """``dataset.json``. Written before the first unit with ``complete`` false and no counts, rewritten at the end."""
+
+    format: Literal["glip-engine/1"] = FORMAT
+    origin: Literal["human", "pseudo"]
+    task: Literal["grounding", "detection"]
+    source_fingerprint: str
+    recipe_digest: str
+    recipe: dict[str, object] = {}
+    teacher_digest: str | None = None
+    parents: list[str] = []
+    classes: list[str] = Field(
+        default=[], description="all class names, for a detection dataset: negatives are drawn from it"
+    )
+    selection: str | dict[str, object] = "glip"
+    complete: bool = False
+    units: int = 0
+    samples: int = 0
+    phrases: int = 0
+    boxes: int = 0
+    rejects: int = 0
+    stages: list[StageCounts] = []
+
+
+ANNOTATION_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("phrase", pa.int32()),
+        ("phrase_text", pa.string()),
+        ("head_lemma", pa.string()),
+        ("start", pa.int32()),
+        ("end", pa.int32()),
+        ("x1", pa.float32()),
+        ("y1", pa.float32()),
+        ("x2", pa.float32()),
+        ("y2", pa.float32()),
+        ("score", pa.float32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("caption_sha256", pa.string()),
+        ("image_sha256", pa.string()),
+    ]
+)
+
+REJECT_SCHEMA = pa.schema(
+    [("key", pa.string()), ("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())]
+)
