@@ -1,0 +1,53 @@
+"""Where captioned images come from: the ``Source`` protocol and the table of all sources.
+
+A source lists its units without reading the pictures, and reads one unit at a time, in any process. To add one: write
+``sources/x.py`` with a class of this protocol, its recipe in ``schemas/recipes.py``, and a line in ``SOURCES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from schemas.records import CaptionedImage, Reject, UnitRef
+
+
+class Source(Protocol):
+    """An ordered, finite collection of captioned images, cut into units. Picklable; opened once per worker process."""
+
+    def units(self, unit_size: int) -> list[UnitRef]:
+        """The slices of at most ``unit_size`` rows, numbered from 0 in source order; together they are every row once.
+
+        ValueError in one line where there is nothing to read.
+        """
+        ...
+
+    def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
+        """Exactly ``ref.rows`` outcomes, in row order; a row that is no sample is a Reject of the stage ``read``."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Digest (hex) of the ordered contents; independent of where they lie and of file times."""
+        ...
+
+
+def _webdataset(recipe: Any) -> Source:
+    from engine.sources.webdataset import WebDataset
+
+    return WebDataset(recipe)
+
+
+def _scenes(recipe: Any) -> Source:
+    from engine.sources.scenes import Scenes
+
+    return Scenes(recipe)
+
+
+SOURCES: dict[str, Callable[[Any], Source]] = {"webdataset": _webdataset, "scenes": _scenes}
+
+
+def open_source(recipe: Any) -> Source:
+    """The source that ``recipe`` (a member of ``schemas.recipes.Source``) describes; ValueError names what is wrong."""
+    if recipe.kind not in SOURCES:
+        raise ValueError(f"no source {recipe.kind!r}; there are: {', '.join(SOURCES)}")
+    return SOURCES[recipe.kind](recipe)

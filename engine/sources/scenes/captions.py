@@ -1,0 +1,205 @@
+"""A staged scene becomes a caption with the exact spans of its phrases: lists, sentences, alt texts, tags, counts.
+
+Phrases are base noun phrases, as the caption parser gives them: determiner, adjectives, noun. A phrase tells as much as
+it needs to mean its group and no other thing in the picture, and by chance a little more.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from engine.phrase_lemmas import noun_lemma
+from engine.sources.scenes.kinds import plural
+from engine.sources.scenes.palette import WORDS
+from engine.sources.scenes.plan import Group, Look, Relation
+from engine.sources.scenes.stage import StagedScene
+from schemas.records import Phrase
+
+_NUMBERS = {2: ("two", "two", "2"), 3: ("three", "three", "3", "several")}
+_PICTURES = ("drawing", "picture", "illustration", "image", "cartoon", "photo", "painting")
+_OPENINGS = (
+    "There is ",
+    "There is ",
+    "There is ",
+    "This picture shows ",
+    "The picture shows ",
+    "We see ",
+    "Here is ",
+    "",
+)
+_TAILS = (" | clip art", " - stock illustration", ", isolated", " (vector)", " #12", " for kids", "!")
+_SYNONYMS = {
+    "on": ("on", "on top of", "sitting on", "standing on"),
+    "behind": ("behind",),
+    "in front of": ("in front of",),
+    "next to": ("next to", "beside", "near", "by"),
+    "above": ("above", "over"),
+    "below": ("below", "under", "beneath"),
+    "left of": ("left of", "to the left of", "on the left of"),
+    "right of": ("right of", "to the right of", "on the right of"),
+}
+
+
+class _Writer:
+    """Text under way and the spans of the phrases in it."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.spans: list[tuple[int, int, str, int]] = []  # start, end, head lemma, group
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def phrase(self, text: str, head_lemma: str, group: int) -> None:
+        self.spans.append((len(self.text), len(self.text) + len(text), head_lemma, group))
+        self.text += text
+
+
+def write_caption(scene: StagedScene, rng: random.Random) -> tuple[str, tuple[Phrase, ...], tuple[int, ...]]:
+    """The caption, its phrases in order of their start, and the group that each phrase means.
+
+    A scene in which no named group found a place gives an empty caption without phrases.
+    """
+    named = [number for number, group in enumerate(scene.groups) if group.named and group.count]
+    if not named:
+        return "", (), ()
+    rng.shuffle(named)
+    writer = _Writer()
+    if scene.side is not None:
+        _write_sided(writer, scene, named, rng)
+    elif scene.relation is not None:
+        _write_relation(writer, scene, scene.relation, named, rng)
+    else:
+        rng.choices((_write_list, _write_sentence, _write_alt_text, _write_tags), weights=(3, 4, 4, 2))[0](
+            writer, scene, named, rng
+        )
+    if rng.random() < 0.05 and not writer.text.endswith("."):
+        writer.write(rng.choice(_TAILS))
+    caption = writer.text
+    if rng.random() < 0.55:
+        caption = caption[0].upper() + caption[1:]
+    phrases = tuple(Phrase(caption[start:end], start, end, lemma) for start, end, lemma, _ in writer.spans)
+    return caption, phrases, tuple(group for *_, group in writer.spans)
+
+
+# ------------------------------------------------------------------------------------------------------------ styles
+
+
+def _write_list(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+    _enumerate(writer, scene, named, rng, determiner=rng.choice(("a", "a", "")))
+
+
+def _write_sentence(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+    opening = rng.choice(_OPENINGS)
+    writer.write(opening if _singular(scene.groups[named[0]]) else opening.replace(" is ", " are "))
+    _enumerate(writer, scene, named, rng, determiner="a")
+    writer.write(rng.choice((".", ".", "", "." if "picture" in opening else " in the picture.")))
+
+
+def _write_alt_text(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+    determiner = rng.choice(("a", ""))
+    if rng.random() < 0.55:
+        picture = rng.choice(_PICTURES)
+        writer.write(f"{rng.choice(('', 'an ' if picture[0] == 'i' else 'a '))}{picture} of ")
+    _name(writer, scene, named[0], rng, determiner=determiner)
+    if len(named) > 1:
+        writer.write(rng.choice((" with ", " and ", " with ")))
+        _enumerate(writer, scene, named[1:], rng, determiner=determiner)
+
+
+def _write_tags(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+    """Names only, as in a detection prompt or a keyword list."""
+    separator = rng.choice((". ", ", ", " . ", "; "))
+    for place, number in enumerate(named):
+        writer.write(separator if place else "")
+        _name(writer, scene, number, rng, determiner="", numeral=False)
+
+
+def _write_relation(
+    writer: _Writer, scene: StagedScene, relation: Relation, named: Sequence[int], rng: random.Random
+) -> None:
+    """The subject, where it is, the object; then the other groups."""
+    determiner = rng.choice(("a", "a", "a", "the", ""))
+    rest = [number for number in named if number not in (relation.subject, relation.object)]
+    if determiner and rng.random() < 0.15:
+        writer.write(f"{rng.choice(_PICTURES)} of ")
+    _name(writer, scene, relation.subject, rng, determiner=determiner)
+    verb = " is " if determiner and not writer.text.startswith(_PICTURES) and rng.random() < 0.4 else " "
+    writer.write(f"{verb}{rng.choice(_SYNONYMS[relation.word])} ")
+    _name(writer, scene, relation.object, rng, determiner=determiner)
+    if rest:
+        also = ". There is also " if _singular(scene.groups[rest[0]]) else ". There are also "
+        writer.write(rng.choice((", ", " and ", also if determiner else ", ", ", with ")))
+        _enumerate(writer, scene, rest, rng, determiner=determiner)
+    writer.write(rng.choice((".", "")))
+
+
+def _write_sided(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+    """The group with a double (number 0) is told by its side."""
+    _name(writer, scene, 0, rng, determiner="the")
+    writer.write(f" on the {scene.side}")
+    rest = [number for number in named if number != 0]
+    if rest:
+        writer.write(" and ")
+        _enumerate(writer, scene, rest, rng, determiner="a")
+
+
+def _enumerate(
+    writer: _Writer, scene: StagedScene, numbers: Sequence[int], rng: random.Random, *, determiner: str
+) -> None:
+    last = rng.choice((" and ", ", and ")) if len(numbers) > 2 else " and "
+    for place, number in enumerate(numbers):
+        if place:
+            writer.write(last if place == len(numbers) - 1 else ", ")
+        _name(writer, scene, number, rng, determiner=determiner)
+
+
+# ----------------------------------------------------------------------------------------------------------- phrases
+
+
+def _name(
+    writer: _Writer, scene: StagedScene, number: int, rng: random.Random, *, determiner: str, numeral: bool = True
+) -> None:
+    """Write the phrase of a group. ``determiner`` "a" also stands for numbers and "some"; "" leaves it away."""
+    group = scene.groups[number]
+    noun, adjectives = _describe(scene, number, rng)
+    singular = _singular(group)
+    words = [*adjectives, noun if singular or group.look.kind.mass else plural(noun)]
+    if determiner == "the" and singular:
+        words.insert(0, "the")
+    elif group.count > 1 and numeral and (determiner or rng.random() < 0.6):
+        words.insert(0, rng.choice(_NUMBERS[group.count]))
+    elif determiner == "a":
+        article = "an" if words[0][0] in "aeiou" else "a"
+        words.insert(0, article if singular else "some")
+    writer.phrase(" ".join(words), noun_lemma(noun.split(" ")[-1], plural=group.look.kind.mass), number)
+
+
+def _singular(group: Group) -> bool:
+    return group.count == 1 and not group.look.kind.mass
+
+
+def _describe(scene: StagedScene, number: int, rng: random.Random) -> tuple[str, list[str]]:
+    """A noun and adjectives that fit no other group in the picture."""
+    look = scene.groups[number].look
+    others = [group.look for place, group in enumerate(scene.groups) if place != number and group.count]
+    noun = look.kind.name
+    if look.kind.also and rng.random() < 0.2:
+        other = rng.choice(look.kind.also)
+        noun = noun if any(other in look.kind.names for look in others) else other
+    alike = any(noun in other.kind.names for other in others)
+    adjectives = _attributes(look, rng, colour_needed=alike)
+    return noun, [rng.choice(WORDS[word]) if word in WORDS and rng.random() < 0.4 else word for word in adjectives]
+
+
+def _attributes(look: Look, rng: random.Random, *, colour_needed: bool) -> list[str]:
+    told = []
+    if look.size != "medium" and rng.random() < 0.5:
+        told.append(look.size)
+    if look.kind.tells_colour:
+        surface = [look.colour] if colour_needed or rng.random() < 0.55 else []
+        if look.texture != "plain" and rng.random() < 0.6:
+            surface.insert(rng.randint(0, len(surface)), look.texture)
+        told.extend(surface)
+    return told
