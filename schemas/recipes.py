@@ -207,8 +207,11 @@ class EvaluateRecipe(Recipe):
     """Boxes an image that AP takes, the best first."""
     chunk_classes: int = Field(default=40, gt=0)
     """Class names in one prompt of a detection dataset."""
-    limit: int | None = None
+    limit: int | None = Field(default=None, gt=0)
     """Only the first so many samples of each dataset."""
+    baseline: tuple[str, ...] = ()
+    """Human datasets that the best constant box per phrase head (per class) is fitted on, to be shown beside the model;
+    never one that is evaluated on."""
 
 
 # ------------------------------------------------------------------------------------------------------- generations
@@ -218,6 +221,9 @@ class PromotionRule(Recipe):
     """What the gate asks of one metric."""
 
     metric: str
+    """A name as the evaluation prints it: ``phrase_recall@1``, ``AP``, ``AP50``, ``AP50/person``."""
+    dataset: str | None = None
+    """Name of the evaluation dataset that the rule looks at; every one that has the metric where not given."""
     must: Literal["improve", "not_worsen", "exceed"] = "not_worsen"
     """``improve``: the interval of the difference lies above zero; ``not_worsen``: above ``-margin``;
     ``exceed``: the candidate's value is at least ``margin``."""
@@ -284,18 +290,23 @@ class GenerationRecipe(Recipe):
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 
 
-def load_recipe(recipe_type: type[AnyRecipe], path: str | Path | None, overrides: tuple[str, ...] = ()) -> AnyRecipe:
-    """The recipe in the YAML file at ``path`` (or the defaults), with overrides such as ``"train.steps=100"`` applied.
+def load_recipe(
+    recipe_type: type[AnyRecipe],
+    path: str | Path | None,
+    overrides: tuple[str, ...] = (),
+    fields: dict[str, Any] | None = None,
+) -> AnyRecipe:
+    """The recipe in the YAML file at ``path`` (or of ``fields``), with overrides such as ``"train.steps=100"`` applied.
 
     Raises ValueError in one line where the file is missing, is no mapping, has an unknown field or a bad value.
     """
-    fields = read_yaml(Path(path)) if path is not None else {}
+    resolved = dict(fields or {}) if path is None else read_yaml(Path(path))
     for override in overrides:
-        _apply_override(fields, override)
+        _apply_override(resolved, override)
     try:
-        return recipe_type.model_validate(fields)
+        return recipe_type.model_validate(resolved)
     except ValidationError as error:
-        raise ValueError(f"recipe {path or '(defaults)'}: {explain(error)}") from None
+        raise ValueError(f"recipe {path or 'of the command line'}: {explain(error)}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

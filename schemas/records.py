@@ -64,7 +64,7 @@ class Candidate:
     score: float
 
     arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("phrase", pa.int32()), ("box_xyxy", pa.list_(pa.float32(), 4)), ("score", pa.float32())]
+        [("phrase", pa.int32()), ("box_xyxy", pa.list_(pa.float64(), 4)), ("score", pa.float64())]
     )
 
 
@@ -167,6 +167,10 @@ class UnitRef:
     uri: str
     first_row: int
     rows: int
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [("index", pa.int64()), ("uri", pa.string()), ("first_row", pa.int64()), ("rows", pa.int64())]
+    )
 
 
 Record = TypeVar("Record")

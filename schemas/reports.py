@@ -43,18 +43,42 @@ class StageCounts(Document):
 
 
 class MetricValue(Document):
-    """One figure: ``name`` such as ``phrase_recall@1``; ``count`` is the number of things it was taken over."""
+    """One figure: ``name`` such as ``phrase_recall@1``; ``count`` is the number of things it was taken over;
+    ``baseline`` is what the best constant boxes reach on the same things, where that was asked for."""
 
     name: str
     value: float | None
     count: int
+    baseline: float | None = None
+
+
+class ClassMatches(Document):
+    """How the detections of one class came out, best score first. Lists run in parallel, one entry a detection.
+
+    ``image`` numbers the image; bit ``t`` of ``right`` is set where the detection matched a human box at IoU
+    0.5 + 0.05 t, of ``ignored`` where it is neither right nor wrong (crowds). ``gold`` has the image of each human box.
+    """
+
+    name: str
+    gold: list[int]
+    image: list[int]
+    right: list[int]
+    ignored: list[int]
+
+
+class DetectionMatches(Document):
+    """What average precision is computed from, kept so that it can be computed again on any resample of the images."""
+
+    images: list[str]
+    classes: list[ClassMatches]
 
 
 class EvaluationReport(Document):
     """The figures of one model on one set of human-annotated data.
 
-    ``per_image`` holds for each metric the value of each image (paired over models by image key), which the gate's
-    bootstrap resamples.
+    ``per_image`` holds for each metric that is a mean the value of each image (paired over models by image key), and
+    ``per_image_count`` the things it was taken over; the metric is their weighted mean. ``detections`` is the same for
+    average precision, which is no mean. The gate's bootstrap resamples both.
     """
 
     model_digest: str
@@ -62,6 +86,10 @@ class EvaluationReport(Document):
     dataset_fingerprint: str
     metrics: list[MetricValue]
     per_image: dict[str, dict[str, float]] = {}
+    per_image_count: dict[str, dict[str, int]] = {}
+    detections: DetectionMatches | None = None
+    images: int = 0
+    seconds: float = 0.0
 
     def value(self, name: str) -> float | None:
         """The value of metric ``name``; KeyError names the metrics there are."""
@@ -71,15 +99,133 @@ class EvaluationReport(Document):
         raise KeyError(f"no metric {name!r} in this report; there are: {', '.join(m.name for m in self.metrics)}")
 
 
+class Evaluation(Document):
+    """``evaluation.json``: the reports of one run, one a dataset, and the recipe that asked for them."""
+
+    recipe: dict[str, object]
+    reports: list[EvaluationReport]
+
+
+class RejectCount(Document):
+    """Samples that a stage dropped for one reason, with the message of one of them."""
+
+    stage: str
+    reason: str
+    count: int
+    example: str
+
+
+class Statistic(Document):
+    """One number of a dataset with what it means and, where it was asked of the table of boxes, the SQL."""
+
+    name: str
+    title: str
+    value: float | None
+    definition: str
+    sql: str | None = None
+
+
+class Histogram(Document):
+    """Counts by bin: ``counts[i]`` things lie in ``[edges[i], edges[i + 1])``, the last bin with its upper edge; where
+    ``open_end``, also all beyond it."""
+
+    name: str
+    title: str
+    unit: str
+    edges: list[float]
+    counts: list[int]
+    open_end: bool = False
+
+    @model_validator(mode="after")
+    def _edges_enclose_counts(self) -> Histogram:
+        if len(self.edges) != len(self.counts) + 1:
+            raise ValueError(f"histogram {self.name!r}: {len(self.counts)} counts need {len(self.counts) + 1} edges")
+        return self
+
+
+class PhraseCount(Document):
+    """A noun phrase (lower-case) with how often it occurs with a box: occurrences, images, boxes."""
+
+    text: str
+    occurrences: int
+    images: int
+    boxes: int
+
+
+class DatasetReport(Document):
+    """Statistics of one dataset under one selection."""
+
+    dataset: str
+    origin: str
+    task: str
+    selection: str | None = Field(description="preset applied to the boxes; none for human boxes")
+    complete: bool
+    units: int
+    source_fingerprint: str
+    recipe_digest: str
+    teacher_digest: str | None
+    stages: list[StageCounts] = Field(description="the funnel, in samples; its last stage is the selection")
+    box_selection: StageCounts | None = Field(description="candidate boxes through the selection's rules")
+    rejects: list[RejectCount]
+    numbers: list[Statistic]
+    histograms: list[Histogram]
+    head_phrases: list[PhraseCount]
+    tail_phrases: list[PhraseCount]
+    rank_frequency: list[tuple[int, int]] = Field(description="(rank, occurrences) of phrases, at spaced ranks")
+
+    def number(self, name: str) -> float | None:
+        """The value of the statistic ``name``; KeyError names the statistics there are."""
+        values = {one.name: one.value for one in self.numbers}
+        if name not in values:
+            raise KeyError(f"no statistic {name!r} in this report; there are: {', '.join(values)}")
+        return values[name]
+
+
+class PseudoLabelFigures(Document):
+    """How good the boxes are that one selection keeps, by hidden human boxes. Shares are None where nothing counts.
+
+    ``precision``: right / (right + wrong) boxes; boxes that cannot be judged are in ``not_judged``, by reason.
+    ``phrase_recall``: share of the phrases that may refer to a human box which have a right box.
+    ``box_recall``: share of the human boxes that some phrase of the caption may refer to which a right box covers.
+    """
+
+    selection: str
+    boxes: int
+    right: int
+    wrong: int
+    not_judged: dict[str, int]
+    precision: float | None
+    phrases: int
+    phrases_found: int
+    phrase_recall: float | None
+    human_boxes: int
+    human_boxes_found: int
+    box_recall: float | None
+
+
+class PseudoLabelReport(Document):
+    """Pseudo-labels against hidden human boxes: at each preset, and by the lowest score that is kept."""
+
+    dataset: str
+    truth: str
+    images: int = Field(description="labelled images that have truth")
+    images_not_labelled: int = Field(description="images of the truth that the dataset lacks: they count nowhere")
+    presets: list[PseudoLabelFigures]
+    curve: list[PseudoLabelFigures]
+
+
 class MetricComparison(Document):
-    """Candidate against incumbent on one metric: difference of means with its bootstrap interval, and the verdict."""
+    """Candidate against incumbent on one metric of one dataset: the difference with its bootstrap interval, and the
+    verdict. The figures are None where a report lacks the metric: then the rule has not passed."""
 
     metric: str
+    dataset: str = ""
     rule: str
-    incumbent: float
-    candidate: float
-    difference: float
-    interval: tuple[float, float]
+    incumbent: float | None
+    candidate: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    images: int = 0
     passed: bool
     reason: str
 
@@ -95,10 +241,17 @@ class PromotionDecision(Document):
 
 
 class LineageNode(Document):
-    """An artefact and what it was made from. ``kind``: source, dataset, checkpoint, evaluation, decision, report."""
+    """An artefact and what it was made from. ``kind``: source, dataset, checkpoint, evaluation, decision, report;
+    ``path`` is inside the generation's folder, or where an outside artefact was taken from."""
 
     kind: str
     path: str
     digest: str
     parents: list[str] = []
     made_by: str = ""
+
+
+class Lineage(Document):
+    """``lineage.json``: every artefact of a generation; ``parents`` are digests of other nodes."""
+
+    nodes: list[LineageNode]

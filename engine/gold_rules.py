@@ -1,0 +1,105 @@
+"""What a human annotation must be before it becomes gold: the rules of the boundary, one reason each.
+
+In: a box or a picture as some file states it. Out: the value in the project's form, or the word for what is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from engine.phrase_lemmas import noun_lemma
+from schemas.records import BoxXYXY
+
+MAX_IMAGE_BYTES = 100_000_000
+MAX_PIXELS = 200_000_000
+EXTENSIONS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "webp": "webp", "bmp": "bmp", "gif": "gif"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image file that has been read whole: its bytes, untouched, and what they decode to."""
+
+    content: bytes
+    extension: str
+    width: int
+    height: int
+    sha256: str
+
+
+def box_from_xywh(box_xywh: tuple[float, ...], width: int, height: int) -> BoxXYXY | str:
+    """The box as xyxy, clipped to the picture, or the reason why there is none.
+
+    Reasons: ``box_not_finite``, ``box_without_area`` and ``box_outside_image`` (no pixel of it is inside).
+    """
+    if len(box_xywh) != 4 or not all(math.isfinite(value) for value in box_xywh):
+        return "box_not_finite"
+    x, y, w, h = box_xywh
+    if w <= 0 or h <= 0:
+        return "box_without_area"
+    # Two decimals are finer than any annotation, and hide the last bit of ``x + w``.
+    x1, x2 = (round(min(max(value, 0.0), width), 2) for value in (x, x + w))
+    y1, y2 = (round(min(max(value, 0.0), height), 2) for value in (y, y + h))
+    if x2 <= x1 or y2 <= y1:
+        return "box_outside_image" if (x >= width or y >= height or x + w <= 0 or y + h <= 0) else "box_without_area"
+    return (x1, y1, x2, y2)
+
+
+def read_picture(folder: Path, file_name: str, width: int, height: int) -> Picture | str:
+    """The image file ``file_name`` of ``folder``, decoded once to see that it is whole, or the reason against it.
+
+    Reasons: ``image_outside_folder``, ``image_missing``, ``image_too_large``, ``image_format_unknown``,
+    ``image_unreadable``, and ``image_size_mismatch`` (not the size that the boxes were drawn on).
+    """
+    path = (folder / file_name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        return "image_outside_folder"
+    extension = EXTENSIONS.get(path.suffix.lower().lstrip("."))
+    if extension is None:
+        return "image_format_unknown"
+    if not path.is_file():
+        return "image_missing"
+    if path.stat().st_size > MAX_IMAGE_BYTES:
+        return "image_too_large"
+    content = path.read_bytes()
+    size = decoded_size(content)
+    if isinstance(size, str):
+        return size
+    if size != (width, height):
+        return "image_size_mismatch"
+    return Picture(content, extension, width, height, hashlib.sha256(content).hexdigest())
+
+
+def decoded_size(content: bytes) -> tuple[int, int] | str:
+    """Width and height of an encoded picture that decodes to its end, else ``image_unreadable`` or
+    ``image_too_large``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a picture's odd metadata is no reason to stop
+            with Image.open(io.BytesIO(content)) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    return "image_too_large"
+                image.load()
+                return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return "image_unreadable"
+
+
+def class_name(name: str) -> str:
+    """A class name as a prompt says it: ``aerosol_can`` becomes "aerosol can"; ". " may not occur in it."""
+    return " ".join(name.replace("_", " ").replace(".", " ").split())
+
+
+def head_lemma(phrase: str) -> str:
+    """The lemma of the last word, the head of an English base noun phrase; no parser is needed for gold phrases."""
+    words = phrase.split()
+    if not words:
+        return ""
+    last = words[-1].strip(".,;:!?\"'()").lower()
+    return noun_lemma(last, last.endswith("s"))
