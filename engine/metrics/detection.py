@@ -1,0 +1,155 @@
+"""Detection: COCO average precision, through pycocotools (the only file that imports it).
+
+In: samples with human boxes of classes, and a grounder's candidates for the same list of classes. Out: ``AP`` (mean
+over IoU 0.50:0.95 and over classes that have a human box), ``AP50``, ``AP75``, ``APs``/``APm``/``APl`` by area (small
+< 32^2 <= medium < 96^2 <= large, in pixels of the stored image), and ``AP/class``, ``AP50/class``.
+
+The evaluation data carry no masks, so the area of a box is width times height.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from engine.metrics import Figures, ImageResult, image_identity
+from schemas.records import BoxXYXY
+from schemas.reports import ClassMatches, DetectionMatches, MetricValue
+from schemas.shards import SampleLabels
+
+ALL_AREAS, SMALL, MEDIUM, LARGE = range(4)
+IOU_50, IOU_75 = 0, 5
+
+
+def average_precision(results: Sequence[ImageResult], classes: Sequence[str], *, max_boxes: int = 100) -> Figures:
+    """COCO's figures for ``results``, whose candidates number the ``classes``.
+
+    The best ``max_boxes`` candidates of an image count, over all classes together. A figure is None where no human box
+    falls under it. ValueError where a sample has a phrase with boxes that is no class.
+    """
+    evaluation = _evaluate(results, classes, max_boxes)
+    precision = evaluation.eval["precision"][..., -1]  # [iou, recall, class, area]
+    boxes = _gold_counts(results, classes)
+    values = _summary(precision, sum(boxes.values()))
+    for number, name in enumerate(classes):
+        if boxes[name]:
+            of_class = precision[:, :, number, ALL_AREAS]
+            values.append(MetricValue(name=f"AP/{name}", value=_mean(of_class), count=boxes[name]))
+            values.append(MetricValue(name=f"AP50/{name}", value=_mean(of_class[IOU_50]), count=boxes[name]))
+    return Figures(
+        values, detections=_matches(evaluation, [image_identity(result.gold) for result in results], classes)
+    )
+
+
+def _summary(precision: NDArray[np.float64], count: int) -> list[MetricValue]:
+    parts = {
+        "AP": precision[..., ALL_AREAS],
+        "AP50": precision[IOU_50, ..., ALL_AREAS],
+        "AP75": precision[IOU_75, ..., ALL_AREAS],
+        "APs": precision[..., SMALL],
+        "APm": precision[..., MEDIUM],
+        "APl": precision[..., LARGE],
+    }
+    return [MetricValue(name=name, value=_mean(part), count=count) for name, part in parts.items()]
+
+
+def _mean(precision: NDArray[np.float64]) -> float | None:
+    """Mean of the entries that are defined; pycocotools writes -1 where a class has no human box."""
+    defined = precision[precision > -1]
+    return float(defined.mean()) if defined.size else None
+
+
+def _gold_counts(results: Sequence[ImageResult], classes: Sequence[str]) -> dict[str, int]:
+    counts = dict.fromkeys(classes, 0)
+    for result in results:
+        for box in result.gold.boxes:
+            counts[result.gold.phrases[box.phrase].text] += 1
+    return counts
+
+
+def _evaluate(results: Sequence[ImageResult], classes: Sequence[str], max_boxes: int) -> Any:
+    numbers = {name: number for number, name in enumerate(classes)}
+    annotations = [row for image, result in enumerate(results) for row in _gold_rows(image, result.gold, numbers)]
+    detections = [row for image, result in enumerate(results) for row in _detection_rows(image, result, max_boxes)]
+    for rows in (annotations, detections):
+        for number, row in enumerate(rows, start=1):  # id 0 means "unmatched" to pycocotools
+            row["id"] = number
+    images = [{"id": image} for image in range(len(results))]
+    categories = [{"id": number} for number in range(len(classes))]
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(_coco(images, categories, annotations), _coco(images, categories, detections), "bbox")
+        evaluation.params.maxDets = [max_boxes]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation
+
+
+def _coco(images: list[Any], categories: list[Any], annotations: list[Any]) -> COCO:
+    coco = COCO()
+    coco.dataset = {"images": images, "categories": categories, "annotations": annotations}
+    coco.createIndex()
+    return coco
+
+
+def _gold_rows(image: int, gold: SampleLabels, numbers: dict[str, int]) -> list[dict[str, Any]]:
+    rows = []
+    for box in gold.boxes:
+        name = gold.phrases[box.phrase].text
+        if name not in numbers:
+            raise ValueError(
+                f"sample {gold.key!r} has boxes of {name!r}, which is not among the {len(numbers)} classes of its "
+                "dataset.json; import the dataset again"
+            )
+        rows.append({"image_id": image, "category_id": numbers[name], "iscrowd": 0, **_geometry(box.box_xyxy)})
+    return rows
+
+
+def _detection_rows(image: int, result: ImageResult, max_boxes: int) -> list[dict[str, Any]]:
+    best = sorted(result.candidates, key=lambda candidate: -candidate.score)[:max_boxes]
+    return [
+        {"image_id": image, "category_id": candidate.phrase, "score": candidate.score, **_geometry(candidate.box_xyxy)}
+        for candidate in best
+    ]
+
+
+def _geometry(box_xyxy: BoxXYXY) -> dict[str, Any]:
+    x1, y1, x2, y2 = box_xyxy
+    return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+
+
+def _matches(evaluation: Any, keys: list[str], classes: Sequence[str]) -> DetectionMatches:
+    """The matching that pycocotools made for all areas, in the order in which it accumulates it."""
+    areas = len(evaluation.params.areaRng)
+    found = []
+    for number, name in enumerate(classes):
+        start = (number * areas + ALL_AREAS) * len(keys)
+        images = [item for item in evaluation.evalImgs[start : start + len(keys)] if item is not None]
+        gold = [item["image_id"] for item in images for ignored in item["gtIgnore"] if not ignored]
+        if gold:
+            found.append(_class_matches(name, gold, images))
+    return DetectionMatches(images=keys, classes=found)
+
+
+def _class_matches(name: str, gold: list[int], images: list[Any]) -> ClassMatches:
+    scores = np.concatenate([np.asarray(item["dtScores"], dtype=np.float64) for item in images])
+    order = np.argsort(-scores, kind="mergesort")
+    image = np.concatenate([np.full(len(item["dtScores"]), item["image_id"]) for item in images])[order]
+    right = np.concatenate([_bits(np.asarray(item["dtMatches"]) > 0) for item in images])[order]
+    ignored = np.concatenate([_bits(np.asarray(item["dtIgnore"]) > 0) for item in images])[order]
+    return ClassMatches(
+        name=name, gold=gold, image=image.astype(int).tolist(), right=right.tolist(), ignored=ignored.tolist()
+    )
+
+
+def _bits(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Flags [iou, detection] as one number a detection: bit t for IoU threshold t."""
+    weights = 1 << np.arange(flags.shape[0], dtype=np.int64)
+    bits: NDArray[np.int64] = weights @ flags.astype(np.int64)
+    return bits

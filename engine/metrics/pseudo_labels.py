@@ -1,0 +1,118 @@
+"""Pseudo-labels against hidden human boxes: precision and recall, at presets and by score.
+
+In: labelled samples and a :class:`~engine.metrics.truth.Truth`. Out: figures. A pseudo box is *right* when it overlaps
+a human box that its phrase may refer to by IoU >= 0.5, *wrong* when it overlaps none of them, and *not judged* when
+nobody can say what its phrase refers to, or when more than half of it lies in a crowd region of its class. Several
+boxes on one human box are all right: duplicates are for the selection's NMS to remove, they mislead no student.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from engine.metrics.overlap import areas, as_boxes, intersections, iou
+from engine.metrics.truth import IN_CROWD, HumanBoxes, Truth
+from schemas.reports import PseudoLabelFigures
+from schemas.shards import SampleBox, SampleLabels
+
+MIN_IOU = 0.5
+MAX_CROWD_SHARE = 0.5
+
+Select = Callable[[SampleLabels], SampleLabels]
+
+
+@dataclass
+class PseudoLabelTally:
+    """Counts of one selection; those of several samples add up by being counted here one after the other."""
+
+    selection: str
+    right: int = 0
+    wrong: int = 0
+    not_judged: Counter[str] = field(default_factory=Counter)
+    phrases: int = 0
+    phrases_found: int = 0
+    human_boxes: int = 0
+    human_boxes_found: int = 0
+
+    def count(self, labels: SampleLabels, selected: SampleLabels, truth: Truth) -> None:
+        """Count one sample: ``labels`` with every candidate, ``selected`` with those that the selection keeps
+        (where it keeps none, what could have been found is missed)."""
+        askable = askable_phrases(labels, truth)
+        self.phrases += len(askable)
+        self.human_boxes += len({identity for human in askable.values() for identity in human.ids})
+        found_phrases: set[tuple[int, int]] = set()
+        found_boxes: set[int] = set()
+        for box in selected.boxes:
+            phrase = selected.phrases[box.phrase]
+            verdict = judge(selected, box, truth)
+            if isinstance(verdict, str):
+                self.not_judged[verdict] += 1
+            elif verdict:
+                self.right += 1
+                found_phrases.add((phrase.start, phrase.end))
+                found_boxes |= verdict
+            else:
+                self.wrong += 1
+        self.phrases_found += len(found_phrases)
+        self.human_boxes_found += len(found_boxes)
+
+    def figures(self) -> PseudoLabelFigures:
+        """The figures so far."""
+        judged = self.right + self.wrong
+        return PseudoLabelFigures(
+            selection=self.selection,
+            boxes=judged + self.not_judged.total(),
+            right=self.right,
+            wrong=self.wrong,
+            not_judged=dict(sorted(self.not_judged.items())),
+            precision=self.right / judged if judged else None,
+            phrases=self.phrases,
+            phrases_found=self.phrases_found,
+            phrase_recall=self.phrases_found / self.phrases if self.phrases else None,
+            human_boxes=self.human_boxes,
+            human_boxes_found=self.human_boxes_found,
+            box_recall=self.human_boxes_found / self.human_boxes if self.human_boxes else None,
+        )
+
+
+def askable_phrases(labels: SampleLabels, truth: Truth) -> dict[int, HumanBoxes]:
+    """The phrases of a sample that may refer to a human box, with those boxes."""
+    answers = {number: truth.referents(labels, number) for number in range(len(labels.phrases))}
+    return {number: answer for number, answer in answers.items() if isinstance(answer, HumanBoxes)}
+
+
+def judge(labels: SampleLabels, box: SampleBox, truth: Truth) -> set[int] | str:
+    """The human boxes that a pseudo box rightly covers (none: it is wrong), or the reason why it cannot be judged."""
+    human = truth.referents(labels, box.phrase)
+    if isinstance(human, str):
+        return human
+    own = as_boxes([box.box_xyxy])
+    covered = iou(own, human.boxes_xyxy)[0] >= MIN_IOU
+    if covered.any():
+        return {human.ids[number] for number in np.flatnonzero(covered)}
+    in_crowd = intersections(own, human.crowds_xyxy)[0]
+    if len(in_crowd) and in_crowd.max() > MAX_CROWD_SHARE * areas(own)[0]:
+        return IN_CROWD
+    return set()
+
+
+def pseudo_label_figures(
+    samples: Iterable[SampleLabels], truth: Truth, selections: dict[str, Select]
+) -> list[PseudoLabelFigures]:
+    """Figures of each selection over the samples that have truth, in one pass."""
+    tallies = {name: PseudoLabelTally(name) for name in selections}
+    keys = truth.keys()
+    for labels in samples:
+        if labels.key in keys:
+            for name, select in selections.items():
+                tallies[name].count(labels, select(labels), truth)
+    return [tally.figures() for tally in tallies.values()]
+
+
+def above_score(min_score: float) -> Select:
+    """A selection that keeps the boxes with a score of at least ``min_score``."""
+    return lambda labels: labels.model_copy(update={"boxes": [box for box in labels.boxes if box.score >= min_score]})

@@ -1,0 +1,109 @@
+"""A metric on resamples of the images: what a bootstrap needs.
+
+In: an evaluation report and, for each resample, how often each image was drawn. Out: the metric's value on each
+resample, computed exactly: means as weighted means over the things they were taken over, average precision by
+accumulating the matches again with the drawn images counted as often as they were drawn (as pycocotools would).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.reports import ClassMatches, DetectionMatches, EvaluationReport
+
+IOU_THRESHOLDS = 10
+RECALL_POINTS = np.linspace(0.0, 1.0, 101)
+# Draws [R, N] of floats for R resamples and N detections are held at once; this bounds them to about 100 MB.
+MAX_CELLS = 4_000_000
+
+Draws = NDArray[np.float64]
+
+
+def image_keys(report: EvaluationReport, metric: str) -> set[str]:
+    """The images that the metric can be resampled over; none where the report does not hold what that takes."""
+    if metric in report.per_image:
+        return set(report.per_image[metric])
+    if report.detections is not None and _classes(report.detections, metric):
+        return set(report.detections.images)
+    return set()
+
+
+def resampled(report: EvaluationReport, metric: str, keys: list[str], draws_RI: Draws) -> NDArray[np.float64]:
+    """The metric's value [R] on each resample of the images ``keys``; ``draws_RI`` says how often each was drawn.
+
+    NaN for a resample in which the metric is not defined (nothing to find was drawn). ``keys`` are of
+    :func:`image_keys`.
+    """
+    if metric in report.per_image:
+        values = np.array([report.per_image[metric][key] for key in keys])
+        counts = np.array([report.per_image_count.get(metric, {}).get(key, 1) for key in keys], dtype=np.float64)
+        return _ratio(draws_RI @ (values * counts), draws_RI @ counts)
+    if report.detections is None:
+        raise ValueError(f"{metric!r} of {report.dataset} cannot be resampled: the report holds no values of images")
+    return _resampled_precision(report.detections, metric, keys, draws_RI)
+
+
+def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
+
+
+def _classes(matches: DetectionMatches, metric: str) -> list[ClassMatches]:
+    """The classes a metric's name speaks of: all for ``AP``, ``AP50``, ``AP75``; one for ``AP/person``."""
+    kind, _, name = metric.partition("/")
+    if kind not in ("AP", "AP50", "AP75"):
+        return []
+    return [one for one in matches.classes if not name or one.name == name]
+
+
+def _resampled_precision(
+    matches: DetectionMatches, metric: str, keys: list[str], draws_RI: Draws
+) -> NDArray[np.float64]:
+    thresholds = {"AP": range(IOU_THRESHOLDS), "AP50": (0,), "AP75": (5,)}[metric.partition("/")[0]]
+    positions = {key: position for position, key in enumerate(keys)}
+    columns = np.array([positions.get(key, -1) for key in matches.images])
+    draws = np.concatenate([draws_RI, np.zeros((len(draws_RI), 1))], axis=1)[:, columns]  # column -1: not drawn
+    found = [values for one in _classes(matches, metric) for values in _class_precision(one, thresholds, draws)]
+    stacked = np.stack(found)
+    defined = ~np.isnan(stacked)
+    return _ratio(np.where(defined, stacked, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64))
+
+
+def _class_precision(one: ClassMatches, thresholds: Iterable[int], draws_RI: Draws) -> list[NDArray[np.float64]]:
+    """Average precision [R] of one class at each IoU threshold, in pieces of bounded memory."""
+    image, gold = np.array(one.image, dtype=np.int64), np.array(one.gold, dtype=np.int64)
+    right, ignored = np.array(one.right, dtype=np.int64), np.array(one.ignored, dtype=np.int64)
+    step = max(1, MAX_CELLS // max(1, len(image), len(gold)))
+    found = []
+    for threshold in thresholds:
+        counted = (ignored >> threshold) & 1 == 0
+        correct = ((right >> threshold) & 1 == 1)[counted]
+        pieces = [
+            _accumulate(draws_RI[at : at + step], image[counted], correct, gold) for at in range(0, len(draws_RI), step)
+        ]
+        found.append(np.concatenate(pieces))
+    return found
+
+
+def _accumulate(
+    draws_RI: Draws, image: NDArray[np.int64], correct: NDArray[np.bool_], gold: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Precision interpolated at 101 recall points, averaged: pycocotools' ``accumulate``, vectorised over resamples.
+
+    Precision and recall rise at right detections only (K of them), so nothing else is looked at. Each takes the recall
+    points that it is the first to reach, at the best precision from there on.
+    """
+    wanted_R = draws_RI[:, gold].sum(axis=1)
+    if not correct.any():
+        return np.where(wanted_R > 0, 0.0, np.nan)
+    true_RK = np.cumsum(draws_RI[:, image[correct]], axis=1)
+    seen_RK = np.cumsum(draws_RI[:, image], axis=1)[:, correct]
+    precision_RK = true_RK / np.maximum(seen_RK, np.finfo(np.float64).eps)
+    envelope_RK = np.maximum.accumulate(precision_RK[:, ::-1], axis=1)[:, ::-1]
+    recall_RK = true_RK / np.maximum(wanted_R, 1)[:, None]
+    reached_RK = np.searchsorted(RECALL_POINTS, recall_RK, side="right")
+    reached_RK[true_RK == 0] = 0  # before the first right detection that was drawn, not even recall 0 is reached
+    taken_RK = np.diff(reached_RK, axis=1, prepend=0)
+    return np.where(wanted_R > 0, (envelope_RK * taken_RK).sum(axis=1) / len(RECALL_POINTS), np.nan)

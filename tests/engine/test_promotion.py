@@ -1,0 +1,152 @@
+"""The gate decides right in worlds whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engine.promotion import decide
+from schemas.recipes import GateRecipe, PromotionRule
+from schemas.reports import ClassMatches, DetectionMatches, EvaluationReport, MetricValue
+
+IMPROVE = PromotionRule(metric="phrase_recall@1", must="improve")
+HOLD_AP = PromotionRule(metric="AP50", must="not_worsen", margin=0.02)
+
+
+def recall_report(model: str, hits: np.ndarray, dataset: str = "phrases", fingerprint: str = "f") -> EvaluationReport:
+    """A model's recall: ``hits[i]`` of three phrases of image i."""
+    name = "phrase_recall@1"
+    return EvaluationReport(
+        model_digest=model,
+        dataset=dataset,
+        dataset_fingerprint=fingerprint,
+        metrics=[MetricValue(name=name, value=float(hits.mean() / 3), count=3 * len(hits))],
+        per_image={name: {str(i): float(h) / 3 for i, h in enumerate(hits)}},
+        per_image_count={name: {str(i): 3 for i in range(len(hits))}},
+    )
+
+
+def detection_report(model: str, right: np.ndarray) -> EvaluationReport:
+    """A model's AP50: one human box and one detection an image, right or wrong, all equally confident."""
+    images = list(range(len(right)))
+    matches = ClassMatches(
+        name="dog", gold=images, image=images, right=right.astype(int).tolist(), ignored=[0] * len(right)
+    )
+    return EvaluationReport(
+        model_digest=model,
+        dataset="boxes",
+        dataset_fingerprint="f",
+        metrics=[MetricValue(name="AP50", value=None, count=len(right))],
+        detections=DetectionMatches(images=[str(i) for i in images], classes=[matches]),
+    )
+
+
+def world(rate: float, seed: int, images: int = 150) -> np.ndarray:
+    """Phrases found in each image by a model that finds each with probability ``rate``."""
+    return np.random.default_rng(seed).binomial(3, rate, images)
+
+
+def gate(*rules: PromotionRule, resamples: int = 400) -> GateRecipe:
+    return GateRecipe(rules=rules, resamples=resamples)
+
+
+def test_a_truly_better_candidate_is_promoted() -> None:
+    decision = decide([recall_report("new", world(0.7, 1))], [recall_report("old", world(0.5, 2))], gate(IMPROVE))
+    assert decision.promote
+    assert (decision.candidate_digest, decision.incumbent_digest) == ("new", "old")
+    assert "must improve" in decision.reason
+    low, high = decision.comparisons[0].interval or (0, 0)
+    assert 0 < low < decision.comparisons[0].difference < high  # type: ignore[operator]
+
+
+def test_a_worse_candidate_is_refused_in_plain_words() -> None:
+    decision = decide([recall_report("new", world(0.4, 1))], [recall_report("old", world(0.6, 2))], gate(IMPROVE))
+    assert not decision.promote
+    assert decision.reason.startswith("Not promoted: 1 of 1 rules did not pass. Phrase_recall@1 on phrases fell from")
+
+
+def test_the_same_model_does_not_improve_and_does_not_worsen() -> None:
+    same = recall_report("same", world(0.6, 1))
+    assert not decide([same], [same], gate(IMPROVE)).promote
+    assert decide([same], [same], gate(PromotionRule(metric="phrase_recall@1", must="not_worsen"))).promote
+
+
+def test_a_small_rise_on_few_images_may_be_chance() -> None:
+    old = world(0.5, 3, images=12)
+    new = old.copy()
+    new[0] = min(3, new[0] + 1)
+    decision = decide([recall_report("new", new)], [recall_report("old", old)], gate(IMPROVE))
+    assert not decision.promote
+    assert "may be chance" in decision.reason
+
+
+def test_pairing_finds_a_gain_smaller_than_the_spread_between_images() -> None:
+    rng = np.random.default_rng(5)
+    old = rng.integers(0, 3, 200)  # images differ a lot, both models feel it alike
+    new = old + (rng.random(200) < 0.06)
+    assert decide([recall_report("new", new)], [recall_report("old", old)], gate(IMPROVE)).promote
+
+
+def test_of_equal_candidates_about_one_in_forty_is_promoted() -> None:
+    promoted = sum(
+        decide(
+            [recall_report("new", world(0.5, 1000 + trial))],
+            [recall_report("old", world(0.5, 5000 + trial))],
+            gate(IMPROVE),
+        ).promote
+        for trial in range(200)
+    )
+    assert promoted <= 12, "2.5 % of 200 are 5; 12 is three standard deviations above"
+
+
+def test_better_recall_does_not_buy_a_loss_of_precision() -> None:
+    better, same = recall_report("new", world(0.8, 1)), recall_report("old", world(0.5, 2))
+    fell, was = detection_report("new", np.arange(200) % 10 < 5), detection_report("old", np.arange(200) % 10 < 9)
+    decision = decide([better, fell], [same, was], gate(IMPROVE, HOLD_AP))
+    assert not decision.promote
+    assert [comparison.passed for comparison in decision.comparisons] == [True, False]
+    assert "AP50 on boxes fell" in decision.reason
+
+
+def test_a_loss_within_the_margin_passes_where_the_images_can_show_it() -> None:
+    was = np.arange(400) % 10 < 9
+    now = was.copy()
+    now[388] = False  # among the least confident, so precision before it stays
+    assert decide([detection_report("new", now)], [detection_report("old", was)], gate(HOLD_AP)).promote
+
+
+def test_a_floor_is_about_the_candidate_alone() -> None:
+    floor = PromotionRule(metric="phrase_recall@1", must="exceed", margin=0.6)
+    old = recall_report("old", world(0.9, 2))
+    assert decide([recall_report("new", world(0.75, 1))], [old], gate(floor)).promote
+    assert "does not reach" in decide([recall_report("new", world(0.4, 1))], [old], gate(floor)).reason
+
+
+def test_a_rule_that_cannot_be_judged_has_not_passed() -> None:
+    report = recall_report("new", world(0.7, 1))
+    decision = decide([report], [report], gate(PromotionRule(metric="AP", must="not_worsen", margin=0.5)))
+    assert not decision.promote
+    assert "could not be judged" in decision.reason
+    other = gate(PromotionRule(metric="phrase_recall@1", dataset="lvis", must="not_worsen", margin=0.5))
+    assert "'lvis'" in decide([report], [report], other).reason
+
+
+def test_a_rule_looks_at_each_dataset_or_at_the_one_it_names() -> None:
+    new = [recall_report("new", world(0.8, 1), "a"), recall_report("new", world(0.3, 2), "b")]
+    old = [recall_report("old", world(0.5, 3), "a"), recall_report("old", world(0.5, 4), "b")]
+    assert not decide(new, old, gate(IMPROVE)).promote
+    assert decide(new, old, gate(IMPROVE.model_copy(update={"dataset": "a"}))).promote
+
+
+def test_equal_input_gives_an_equal_decision() -> None:
+    new, old = [recall_report("new", world(0.6, 1))], [recall_report("old", world(0.5, 2))]
+    assert decide(new, old, gate(IMPROVE)) == decide(new, old, gate(IMPROVE))
+
+
+def test_reports_on_different_data_are_refused() -> None:
+    new = recall_report("new", world(0.6, 1), fingerprint="aaaa")
+    old = recall_report("old", world(0.6, 1), fingerprint="bbbb")
+    with pytest.raises(ValueError, match="evaluate both on the same data"):
+        decide([new], [old], gate(IMPROVE))
+    with pytest.raises(ValueError, match="run `evaluate` for both"):
+        decide([new], [], gate(IMPROVE))
