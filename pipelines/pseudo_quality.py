@@ -1,0 +1,75 @@
+"""How good the pseudo-labels are: precision and recall against hidden human boxes.
+
+In: a labelled dataset, and the truth about its images: a JSON file of class boxes and phrases, or a human dataset of
+the same samples. Out: figures at every preset and by the lowest score kept; ``pseudo_quality.json``. For scoring only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from engine.artifacts import Store
+from engine.metrics.pseudo_labels import Select, above_score, pseudo_label_figures
+from engine.metrics.truth import GoldTruth, Truth, read_coco_truth
+from engine.selection import PRESETS, select
+from engine.shards import ShardReader, committed_units, read_card
+from schemas.reports import PseudoLabelReport
+from schemas.shards import SampleLabels
+
+PSEUDO_QUALITY = "pseudo_quality.json"
+CURVE_SCORES = tuple(round(0.05 * step, 2) for step in range(1, 20))
+
+
+def pseudo_quality(dataset: str | Path, truth: str | Path, out: str | Path | None = None) -> PseudoLabelReport:
+    """Judge the pseudo-labels in ``dataset`` by ``truth``; writes the report under ``out`` where given.
+
+    ValueError where either is not there, or where no labelled image has truth.
+    """
+    store = Store(dataset)
+    read_card(store)
+    known = open_truth(truth)
+    selections: dict[str, Select] = {name: _selector(name) for name in PRESETS}
+    selections |= {f"{score:.2f}": above_score(score) for score in CURVE_SCORES}
+    samples = list(read_labels(store))
+    figures = pseudo_label_figures(samples, known, selections)
+    judged = known.keys() & {labels.key for labels in samples}
+    if not judged:
+        raise ValueError(f"none of the {len(samples)} labelled images of {dataset} has a key that {truth} knows")
+    report = PseudoLabelReport(
+        dataset=Path(store.root).name,
+        truth=known.name,
+        images=len(judged),
+        images_not_labelled=len(known.keys() - judged),
+        presets=figures[: len(PRESETS)],
+        curve=figures[len(PRESETS) :],
+    )
+    if out is not None:
+        Store(out).write(PSEUDO_QUALITY, (report.model_dump_json(indent=1) + "\n").encode())
+    return report
+
+
+def _selector(preset: str) -> Select:
+    return partial(select, selection=preset)
+
+
+def open_truth(truth: str | Path) -> Truth:
+    """The truth in a JSON file, or in the folder of a human dataset."""
+    if str(truth).endswith(".json"):
+        return read_coco_truth(str(truth))
+    store = Store(truth)
+    if read_card(store).origin != "human":
+        raise ValueError(f"{truth} is a pseudo-labelled dataset; truth is human annotations or drawn scenes")
+    return GoldTruth(Path(store.root).name, read_labels(store))
+
+
+def read_labels(store: Store) -> Iterator[SampleLabels]:
+    """The labels of a dataset's committed units, without the pictures."""
+    for unit in committed_units(store):
+        reader = ShardReader(store, unit)
+        try:
+            for row in range(len(reader)):
+                yield reader.labels(row)
+        finally:
+            reader.close()
