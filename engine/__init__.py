@@ -1,0 +1,27 @@
+"""The stages of the engine, in the order data flows through them.
+
+    source slice (schemas.records.UnitRef)
+        │  sources/            read one unit
+        ▼
+    CaptionedImage             an encoded picture and its caption
+        │  phrases.py          caption > noun phrases with character spans (spaCy)
+        ▼
+    ParsedCaption
+        │  prompts.py          phrases > prompts inside the teacher's token budget
+        ▼
+    GroundingRequest
+        │  (teacher/)          the grounding model, on Ray actors
+        ▼
+    Grounding                  every candidate box, raw scores
+        │  selection.py        the floor when written; presets when read
+        ▼
+    PseudoLabel
+        │  shards.py           tar + tables, the manifest last (artifacts.py: whole or absent)
+        ▼
+    dataset ◄── gold.py        human annotations, the same format
+        ├── mix.py             human + pseudo as one weighted, seeded stream  ──►  (student/)
+        ├── statistics.py      counts, long tail, scores                      ──►  report
+        └── metrics/           AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
+
+``runner.py`` runs the stages, on Ray Data or inline; it is the only file here that knows Ray.
+"""
