@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -179,6 +179,9 @@ class TrainRecipe(Recipe):
     """Strength of random brightness, contrast and saturation."""
     max_negatives: int = Field(default=85, ge=0)
     """Class names of a detection dataset put into the prompt beside the true ones."""
+    caption_negatives: int = Field(default=0, ge=0)
+    """Up to so many captions of other pictures of the dataset are put around a picture's own: things that are not
+    there (GLIP's caption packing). Captions with a head noun of the picture's own are not taken."""
     pseudo_regression: bool = True
     """Whether pseudo boxes take part in the box loss, or in the alignment loss alone."""
     score_weighted: bool = False
@@ -255,12 +258,21 @@ class GoldSource(Recipe):
     scenes: ScenesSource | None = None
     """The scenes, where ``format`` is ``scenes``."""
 
+    @model_validator(mode="after")
+    def _has_what_its_format_reads(self) -> GoldSource:
+        wanted, other = ("scenes", "path") if self.format == "scenes" else ("path", "scenes")
+        if getattr(self, wanted) is None or getattr(self, other) is not None:
+            raise ValueError(f"{self.name!r} of format {self.format} takes a field `{wanted}`, and no `{other}`")
+        return self
+
 
 class TruthRecipe(Recipe):
     """Hidden human boxes of the labelled images: for scoring pseudo-labels only, never read by another step."""
 
     format: Literal["coco", "scenes"]
+    """``coco``: a JSON file of boxes and phrases; ``scenes``: what a source of scenes has drawn."""
     path: str | None = None
+    """The JSON file; none for ``scenes``."""
 
 
 class GenerationRecipe(Recipe):
@@ -285,6 +297,20 @@ class GenerationRecipe(Recipe):
     evaluate: dict[str, Any] = {}
     """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
     gate: GateRecipe = GateRecipe()
+
+    @model_validator(mode="after")
+    def _names_are_unique_and_truth_is_of_the_source(self) -> GenerationRecipe:
+        names = [source.name for source in (*self.gold, *self.evaluation)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"human datasets need names of their own; these came: {', '.join(names)}")
+        unknown = self.gold_weights.keys() - {source.name for source in self.gold}
+        if unknown:
+            raise ValueError(f"gold_weights names {sorted(unknown)}, which is not in gold")
+        if self.truth is not None and (self.truth.format == "scenes") != (self.truth.path is None):
+            raise ValueError("truth of format coco takes a `path`, of format scenes none")
+        if self.truth is not None and self.truth.format == "scenes" and self.label.source.kind != "scenes":
+            raise ValueError("truth of format scenes is what a source of scenes has drawn; label.source is none")
+        return self
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
