@@ -1,0 +1,74 @@
+"""What of the installation works on this machine: each part is really opened, not only imported."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from schemas.reports import Document
+
+
+class Finding(Document):
+    """One part of the installation: whether it works, and what was found or what to do."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def examine() -> list[Finding]:
+    """Findings for torch, the caption parser, the shipped model, Ray and the disk."""
+    checks: dict[str, Callable[[], str]] = {
+        "torch": _torch,
+        "caption parser": _caption_parser,
+        "nano model": _nano,
+        "ray": _ray,
+        "disk": _disk,
+    }
+    return [_check(name, check) for name, check in checks.items()]
+
+
+def _check(name: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name=name, ok=True, message=check())
+    except Exception as error:
+        return Finding(name=name, ok=False, message=f"{type(error).__name__}: {' '.join(str(error).split())}")
+
+
+def _torch() -> str:
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    return f"{torch.__version__} on {device}"
+
+
+def _caption_parser() -> str:
+    from engine.phrases import PhraseParser
+    from schemas.recipes import PhrasesRecipe
+
+    phrases = PhraseParser(PhrasesRecipe()).parse(["a red car and two dogs"])[0]
+    return f"'a red car and two dogs' has the phrases {[phrase.text for phrase in phrases]}"
+
+
+def _nano() -> str:
+    from glip.checkpoint import load_model
+
+    loaded = load_model("nano", "cpu")
+    parameters = sum(parameter.numel() for parameter in loaded.model.parameters())
+    return f"{parameters / 1e6:.1f} M parameters, digest {loaded.digest[:12]}"
+
+
+def _ray() -> str:
+    from importlib.metadata import version
+
+    address = os.environ.get("RAY_ADDRESS")
+    return f"{version('ray')}, " + (f"cluster at {address}" if address else "embedded (RAY_ADDRESS is not set)")
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(Path.cwd()).free
+    if free < 1 << 30:
+        raise RuntimeError(f"{free >> 20} MB free here; a labelling job needs at least 1 GB")
+    return f"{free >> 30} GB free here"

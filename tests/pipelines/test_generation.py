@@ -1,0 +1,100 @@
+"""One generation end to end, tiny: every artefact is there, names its parents, and is not made twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipelines.generation import GenerationSummary, generation
+from pipelines.lineage import LINEAGE
+from pipelines.verify import verify
+from schemas.recipes import GenerationRecipe
+from schemas.reports import Lineage
+
+
+@pytest.fixture
+def recipe(random_checkpoint: Path) -> GenerationRecipe:
+    def scenes(seed: int, count: int) -> dict[str, object]:
+        return {"kind": "scenes", "seed": seed, "count": count}
+
+    return GenerationRecipe.model_validate(
+        {
+            "name": "tiny",
+            "label": {
+                "source": scenes(1, 6),
+                "teacher": {"checkpoint": str(random_checkpoint)},
+                "min_score": 0.001,
+                "unit_size": 3,
+            },
+            "gold": [{"name": "human", "format": "scenes", "scenes": scenes(2, 4)}],
+            "evaluation": [{"name": "held-out", "format": "scenes", "scenes": scenes(3, 4)}],
+            "truth": {"format": "scenes"},
+            "selection": "all",
+            "train": {"steps": 2, "batch_size": 2, "loader_threads": 0, "min_sizes": [64], "max_size": 96},
+            "gate": {"rules": [{"metric": "phrase_recall@1", "must": "exceed", "margin": 0.99}]},
+        }
+    )
+
+
+def run(recipe: GenerationRecipe, out: Path) -> GenerationSummary:
+    torch.set_num_threads(1)
+    return generation(recipe, out, backend="inline", progress=False)
+
+
+def test_a_generation_ends_in_a_page_a_decision_and_a_lineage_without_gaps(
+    recipe: GenerationRecipe, tmp_path: Path
+) -> None:
+    summary = run(recipe, tmp_path)
+
+    assert summary.pseudo_samples == 6
+    assert not summary.decision.promote, "a random student does not reach 99 % recall"
+    assert Path(summary.page).read_text().startswith("<!doctype html>")
+    assert verify(tmp_path / "pseudo", progress=False).problems == []
+    lineage = Lineage.model_validate_json((tmp_path / LINEAGE).read_bytes())
+    known = {node.digest for node in lineage.nodes}
+    assert all(parent in known for node in lineage.nodes for parent in node.parents)
+    student = next(node for node in lineage.nodes if node.kind == "checkpoint" and node.path == summary.student)
+    parents = {node.path for node in lineage.nodes if node.digest in student.parents}
+    assert {"pseudo", "gold/human"} <= parents, "a student is made of human data, pseudo-labels and its teacher"
+    assert "gold/held-out" not in parents, "what decides is never trained on"
+
+
+def test_a_second_run_of_a_generation_makes_nothing_anew(recipe: GenerationRecipe, tmp_path: Path) -> None:
+    first = run(recipe, tmp_path)
+    kept = ("pseudo/shards/000000.tar", "student/model/model.safetensors", "evaluation/student/evaluation.json")
+    times = {name: (tmp_path / name).stat().st_mtime_ns for name in (*kept[:1], kept[2])}
+    weights = (tmp_path / kept[1]).read_bytes()
+
+    assert run(recipe, tmp_path) == first
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in times} == times
+    assert (tmp_path / kept[1]).read_bytes() == weights
+
+
+def test_a_folder_of_another_generation_is_refused(recipe: GenerationRecipe, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps({"name": "other"}))
+    with pytest.raises(ValueError, match="another recipe"):
+        run(recipe, tmp_path)
+
+
+def test_without_truth_nothing_is_judged(recipe: GenerationRecipe, tmp_path: Path) -> None:
+    run(recipe.model_copy(update={"truth": None}), tmp_path)
+    assert not (tmp_path / "pseudo_quality.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "expected"),
+    [
+        ({"truth": {"format": "scenes"}, "label": {"source": {"kind": "webdataset", "uri": "x"}}}, "scenes"),
+        ({"gold_weights": {"nobody": 2}}, "nobody"),
+        ({"evaluation": [{"name": "human", "format": "coco", "path": "x"}]}, "names of their own"),
+        ({"gold": [{"name": "human", "format": "coco"}]}, "path"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused_before_any_work(
+    recipe: GenerationRecipe, wrong: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        GenerationRecipe.model_validate({**recipe.model_dump(), **wrong})
