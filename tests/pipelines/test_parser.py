@@ -1,0 +1,34 @@
+"""The training job of the caption parser, on a handful of sentences."""
+
+from pathlib import Path
+
+from pipelines.parser import parser_scores, phrase_scores, train_parser
+from pipelines.parser_card import write_card
+from pipelines.treebank import Sentence
+
+RIDER = Sentence(
+    words=("The", "man", "is", "riding", "big", "waves", "."),
+    spaces=(True, True, True, True, True, False, True),
+    tags=("DT", "NN", "VBZ", "VBG", "JJ", "NNS", "."),
+    lemmas=("the", "man", "be", "ride", "big", "wave", "."),
+    heads=(1, 3, 3, 3, 5, 3, 3),
+    arcs=("det", "nsubj", "aux", "ROOT", "amod", "obj", "punct"),
+)
+DOGS = Sentence(
+    words=("Two", "dogs", "sleep", "."),
+    spaces=(True, True, False, True),
+    tags=("CD", "NNS", "VBP", "."),
+    lemmas=("two", "dog", "sleep", "."),
+    heads=(1, 2, 2, 2),
+    arcs=("nummod", "nsubj", "ROOT", "punct"),
+)
+
+
+def test_training_learns_its_sentences_and_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = (train_parser([RIDER, DOGS] * 40, epochs=4, seed=5) for _ in range(2))
+    assert first.to_bytes() == second.to_bytes()
+    scores = parser_scores(first, [RIDER, DOGS]) | phrase_scores(first, [RIDER, DOGS])
+    assert scores["tag_acc"] > 80
+    first.to_disk(tmp_path)
+    write_card(tmp_path, scores, epochs=4, seed=5)
+    assert "CC BY-SA 4.0" in (tmp_path / "README.md").read_text()
