@@ -1,0 +1,109 @@
+"""Text tower: BERT (Devlin et al., 2019) from `transformers`, and the BERT layers between the fusions of the head.
+
+In: token ids and their attention mask. Out: one vector a token. Padded tokens get vectors too, nothing reads them.
+
+Shapes: B batch, T tokens, D text width, h heads, d head width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import BertConfig, BertModel
+
+from glip.config import GLIPConfig
+
+# The reference clamps here against float16 overflow; it never acts in float32 or bfloat16.
+_CLAMP = 50_000.0
+
+
+class LanguageBackbone(nn.Module):
+    """BERT without pooler, `body.model` in the published checkpoints."""
+
+    def __init__(self, config: GLIPConfig) -> None:
+        super().__init__()
+        bert_config = BertConfig(
+            vocab_size=config.vocabulary_size,
+            hidden_size=config.text_width,
+            num_hidden_layers=config.text_layers,
+            num_attention_heads=config.text_heads,
+            intermediate_size=config.text_intermediate,
+            max_position_embeddings=config.text_positions,
+            hidden_dropout_prob=config.text_dropout,
+            attention_probs_dropout_prob=config.text_dropout,
+            attn_implementation="sdpa",
+        )
+        self.body = nn.ModuleDict({"model": BertModel(bert_config, add_pooling_layer=False)})
+
+    def forward(self, token_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """[B, T, D] last hidden states, not masked."""
+        output = self.body["model"](input_ids=token_ids_BT, attention_mask=attention_mask_BT.long())
+        hidden_BTD: Tensor = output.last_hidden_state
+        return hidden_BTD
+
+
+class _SelfAttention(nn.Module):
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, text_BTD: Tensor, valid_BT: Tensor) -> Tensor:
+        q, k, v = (
+            torch.unflatten(project(text_BTD), -1, (self.heads, -1)).transpose(1, 2)
+            for project in (self.query, self.key, self.value)
+        )
+        scores_BhTT = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).clamp(-_CLAMP, _CLAMP)
+        lowest = torch.finfo(scores_BhTT.dtype).min
+        attention = scores_BhTT.masked_fill(~valid_BT[:, None, None, :], lowest).softmax(dim=-1)
+        attention = F.dropout(attention, self.dropout, self.training)
+        out_BTD: Tensor = (attention.to(v.dtype) @ v).transpose(1, 2).flatten(2)
+        return out_BTD
+
+
+class _DenseAddNorm(nn.Module):
+    def __init__(self, width_in: int, width: int, dropout: float, *, clamp: bool) -> None:
+        super().__init__()
+        self.dropout, self.clamp = dropout, clamp
+        self.dense = nn.Linear(width_in, width)
+        self.LayerNorm = nn.LayerNorm(width, eps=1e-12)
+
+    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
+        x = F.dropout(self.dense(x), self.dropout, self.training)
+        if not self.clamp:
+            normed: Tensor = self.LayerNorm(x + residual)
+            return normed
+        clamped: Tensor = self.LayerNorm(x.clamp(-_CLAMP, _CLAMP) + residual).clamp(-_CLAMP, _CLAMP)
+        return clamped
+
+
+class TextLayer(nn.Module):
+    """One BERT encoder layer of the head, with the parameter names of `transformers.BertLayer`."""
+
+    def __init__(self, config: GLIPConfig) -> None:
+        super().__init__()
+        width, dropout = config.text_width, config.text_dropout
+        self.attention = nn.ModuleDict(
+            {
+                "self": _SelfAttention(width, config.text_heads, dropout),
+                "output": _DenseAddNorm(width, width, dropout, clamp=False),
+            }
+        )
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(width, config.text_intermediate)})
+        self.output = _DenseAddNorm(config.text_intermediate, width, dropout, clamp=True)
+        self.apply(_initialise)
+
+    def forward(self, text_BTD: Tensor, valid_BT: Tensor) -> Tensor:
+        attended = self.attention["output"](self.attention["self"](text_BTD, valid_BT), text_BTD)
+        hidden = F.gelu(self.intermediate["dense"](attended).clamp(-_CLAMP, _CLAMP)).clamp(-_CLAMP, _CLAMP)
+        out_BTD: Tensor = self.output(hidden, attended)
+        return out_BTD
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)

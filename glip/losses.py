@@ -1,0 +1,152 @@
+"""Grounding losses: word-region alignment, boxes, centerness (GLIP section 3.1, ATSS section 3).
+
+In: the model's raw output and the boxes of each image with the tokens that name them. Out: named scalars; the loss of
+a step is their sum.
+
+Shapes: B images, T tokens, N boxes of one image in a GroundingTarget and anchors everywhere else, M boxes of one image,
+P positive anchors of the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from glip import boxes as box_math
+from glip.anchors import anchor_grid
+from glip.assignment import NO_BOX, assign
+from glip.config import GLIPConfig
+from glip.head import GLIPOutput
+
+
+@dataclass(frozen=True)
+class GroundingTarget:
+    """What one image should give.
+
+    boxes_xyxy_N4: float pixels of the padded (resized) image; N may be 0, then every anchor is a negative.
+    token_map_NT: bool, the tokens of the prompt that name each box; T as in the batch's token ids.
+    score_weight_N: factor on every loss of the anchors of a box (a pseudo-label's score); None is 1.
+    regress_N: false takes a box out of the box and centerness losses (a box not trusted that far); None is true.
+    """
+
+    boxes_xyxy_N4: Tensor
+    token_map_NT: Tensor
+    score_weight_N: Tensor | None = None
+    regress_N: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Positives:
+    """The positive anchors of a batch; `image` and `anchor` index [B, N], the rest are their targets."""
+
+    image_P: Tensor
+    anchor_P: Tensor
+    boxes_P4: Tensor
+    token_map_PT: Tensor
+    weight_P: Tensor
+    regress_P: Tensor
+
+
+def grounding_losses(
+    output: GLIPOutput,
+    targets: list[GroundingTarget],
+    attention_mask_BT: Tensor,
+    config: GLIPConfig,
+    *,
+    mean_over_processes: Callable[[Tensor], Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """`loss_token`, `loss_box`, `loss_centerness`, float32 scalars, weighted: add them up.
+
+    mean_over_processes: averages a small tensor over the processes of a distributed run (all-reduce, divided by the
+    world size), so that normalisers are those of the global batch. None for one process.
+
+    Raises: ValueError if the targets do not fit the output's batch size or number of tokens.
+    """
+    _check_targets(output, targets)
+    anchors_N4 = anchor_grid(output.level_shapes, config, output.logits[0].device)
+    positives = _find_positives(anchors_N4, output, targets, config)
+    anchors_P4 = anchors_N4[positives.anchor_P]
+    centerness_P = box_math.centerness(positives.boxes_P4, anchors_P4) * positives.regress_P
+    normalisers = torch.stack((centerness_P.new_tensor(float(len(centerness_P))), centerness_P.sum()))
+    if mean_over_processes is not None:
+        normalisers = mean_over_processes(normalisers)
+    count = normalisers[0].clamp(min=1)
+    predicted_P = torch.cat(output.centerness, dim=1)[positives.image_P, positives.anchor_P].float()
+    codes_P4 = torch.cat(output.box_regression, dim=1)[positives.image_P, positives.anchor_P].float()
+    giou_P = _round_trip_giou(codes_P4, positives.boxes_P4, anchors_P4)
+    box_losses_P = (1 - giou_P) * centerness_P * positives.weight_P
+    centerness_losses_P = F.binary_cross_entropy_with_logits(predicted_P, centerness_P, reduction="none")
+    return {
+        "loss_token": _token_loss(output, positives, attention_mask_BT, config) / count,
+        "loss_box": config.box_loss_weight * box_losses_P.sum() / normalisers[1].clamp(min=1e-6),
+        "loss_centerness": (centerness_losses_P * positives.weight_P * positives.regress_P).sum() / count,
+    }
+
+
+def focal_losses(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float) -> Tensor:
+    """Elementwise focal loss (Lin et al., ICCV 2017) of logits against bool targets, same shape."""
+    wrong = torch.where(targets, -logits, logits)
+    balance = torch.where(targets, alpha, 1 - alpha)
+    return -F.logsigmoid(-wrong) * wrong.sigmoid().pow(gamma) * balance
+
+
+def _token_loss(output: GLIPOutput, positives: _Positives, attention_mask_BT: Tensor, config: GLIPConfig) -> Tensor:
+    logits_BNT = torch.cat(output.logits, dim=1).float()
+    targets_BNT = torch.zeros_like(logits_BNT, dtype=torch.bool)
+    if logits_BNT.shape[-1] == config.max_tokens:
+        # "No object" is the last slot of a full prompt; the mask leaves it out where the prompt is shorter.
+        targets_BNT[:, :, -1] = True
+    targets_BNT[positives.image_P, positives.anchor_P] = positives.token_map_PT
+    weight_BN1 = logits_BNT.new_ones(logits_BNT.shape[:2])
+    weight_BN1[positives.image_P, positives.anchor_P] = positives.weight_P
+    losses_BNT = focal_losses(logits_BNT, targets_BNT, alpha=config.focal_alpha, gamma=config.focal_gamma)
+    return torch.einsum("bnt,bn,bt->", losses_BNT, weight_BN1, attention_mask_BT.to(losses_BNT.dtype))
+
+
+def _round_trip_giou(codes_P4: Tensor, boxes_P4: Tensor, anchors_P4: Tensor) -> Tensor:
+    """GIoU of decoded predictions against decoded targets (the reference compares in regression space)."""
+    targets_P4 = box_math.decode(box_math.encode(boxes_P4, anchors_P4), anchors_P4)
+    return box_math.generalized_iou(box_math.decode(codes_P4, anchors_P4), targets_P4)
+
+
+def _find_positives(
+    anchors_N4: Tensor, output: GLIPOutput, targets: list[GroundingTarget], config: GLIPConfig
+) -> _Positives:
+    lengths = [height * width for height, width in output.level_shapes]
+    device = anchors_N4.device
+    parts = []
+    for image, target in enumerate(targets):
+        boxes_M4 = target.boxes_xyxy_N4.to(device, torch.float32)
+        box_N = assign(anchors_N4, lengths, boxes_M4, config.atss_candidates)
+        anchor = (box_N != NO_BOX).nonzero().squeeze(1)
+        box = box_N[anchor]
+        ones_M = torch.ones(len(boxes_M4), device=device)
+        weight_M, regress_M = (
+            (ones_M if value is None else value.to(device, torch.float32))
+            for value in (target.score_weight_N, target.regress_N)
+        )
+        token_map_MT = target.token_map_NT.to(device, torch.bool)
+        parts.append(
+            (torch.full_like(anchor, image), anchor, boxes_M4[box], token_map_MT[box], weight_M[box], regress_M[box])
+        )
+    return _Positives(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _check_targets(output: GLIPOutput, targets: list[GroundingTarget]) -> None:
+    batch, _, tokens = output.logits[0].shape
+    if len(targets) != batch:
+        raise ValueError(f"grounding_losses: {len(targets)} targets for a batch of {batch} images")
+    for image, target in enumerate(targets):
+        count = len(target.boxes_xyxy_N4)
+        wanted: dict[str, tuple[int, ...]] = {"boxes_xyxy_N4": (count, 4), "token_map_NT": (count, tokens)}
+        wanted |= {name: (count,) for name in ("score_weight_N", "regress_N") if getattr(target, name) is not None}
+        for name, shape in wanted.items():
+            if tuple(getattr(target, name).shape) != shape:
+                raise ValueError(
+                    f"grounding_losses: target {image} needs {name} of shape {shape}, got "
+                    f"{tuple(getattr(target, name).shape)}"
+                )

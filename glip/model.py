@@ -1,0 +1,50 @@
+"""GLIP: an image and a prompt in, word-region scores and boxes out (Li et al., "Grounded Language-Image Pre-training").
+
+The paper's framework figure as code: two towers, a head in which image and text are fused layer by layer.
+Attribute names are those of the published checkpoints, so that their keys load without a rename.
+
+Shapes: B batch, H W padded image, T tokens.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from glip.config import GLIPConfig
+from glip.head import GLIPOutput, Head
+from glip.language import LanguageBackbone
+from glip.vision import VisionBackbone
+
+__all__ = ["GLIP", "GLIPOutput"]
+
+
+class GLIP(nn.Module):
+    """The model with fresh weights; glip.checkpoint.load_model gives one with trained weights."""
+
+    def __init__(self, config: GLIPConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.backbone = VisionBackbone(config)
+        self.language_backbone = LanguageBackbone(config)
+        self.rpn = nn.ModuleDict({"head": Head(config)})
+
+    def forward(self, images_B3HW: Tensor, token_ids_BT: Tensor, attention_mask_BT: Tensor) -> GLIPOutput:
+        """Score every position of every level against every token.
+
+        images_B3HW: normalised BGR, zero-padded to multiples of 32 (glip.preprocess). attention_mask_BT: true on
+        tokens, false on padding; T may be anything up to config.max_tokens. Each prompt needs one valid token.
+
+        Raises: ValueError for sides that are no multiples of 32, or more tokens than the model has positions for.
+        """
+        height, width = images_B3HW.shape[-2:]
+        if height % 32 or width % 32 or height * width == 0:
+            raise ValueError(f"GLIP.forward wants image sides in multiples of 32, got {height}x{width}; see pad_batch")
+        if token_ids_BT.shape[1] > self.config.max_tokens:
+            raise ValueError(
+                f"GLIP.forward takes at most {self.config.max_tokens} tokens, got {token_ids_BT.shape[1]}; "
+                "encode with max_tokens=config.max_tokens"
+            )
+        text_BTD = self.language_backbone(token_ids_BT, attention_mask_BT)
+        maps = self.backbone(images_B3HW)
+        output: GLIPOutput = self.rpn["head"](maps, text_BTD, attention_mask_BT.bool())
+        return output

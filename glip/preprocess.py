@@ -1,0 +1,80 @@
+"""Images as the model wants them: resize, normalise, pad. One file for teacher and student, so they cannot disagree.
+
+In: a PIL image. Out: normalised BGR tensors in a batch of one padded shape.
+An image's padded shape is decided by its own size alone, never by its neighbours': padding changes results.
+
+Shapes: B batch, C = 3 (blue, green, red), H W pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from glip.config import GLIPConfig
+
+# ImageNet statistics in 0..255 and in the order blue, green, red.
+_MEAN_BGR = torch.tensor([103.530, 116.280, 123.675]).view(3, 1, 1)
+_STD_BGR = torch.tensor([57.375, 57.120, 58.395]).view(3, 1, 1)
+_PADDING_STEP = 32
+
+
+def resized_shape(height: int, width: int, min_size: int, max_size: int) -> tuple[int, int]:
+    """(h, w) with the short side at min_size, or less so that the long side stays within max_size.
+
+    Raises: ValueError for an empty image or sizes below 1.
+    """
+    if min(height, width, min_size, max_size) < 1:
+        raise ValueError(f"resized_shape: sides must be positive, got {height}x{width} to {min_size}, {max_size}")
+    short, long = sorted((height, width))
+    target = min_size
+    if long / short * min_size > max_size:
+        target = max(round(max_size * short / long), 1)
+    if short == target:
+        return height, width
+    # The long side is cut, not rounded: as the reference does.
+    other = int(target * long / short)
+    return (target, other) if height <= width else (other, target)
+
+
+def image_tensor(image: Image.Image, shape: tuple[int, int]) -> Tensor:
+    """[3, h, w] float32, normalised BGR, resized to `shape` (h, w) by antialiased bilinear interpolation.
+
+    Any PIL mode is converted to RGB first.
+    """
+    height, width = shape
+    resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    rgb_HWC = torch.from_numpy(np.array(resized, dtype=np.float32))
+    return (rgb_HWC.flip(-1).permute(2, 0, 1) - _MEAN_BGR) / _STD_BGR
+
+
+def bucket_shape(height: int, width: int, config: GLIPConfig) -> tuple[int, int]:
+    """The padded (h, w) of an image resized to (height, width): each side goes up to the next of config.bucket_sides.
+
+    Sides beyond the largest go up to a multiple of 32. Raises: ValueError for an empty image.
+    """
+    if min(height, width) < 1:
+        raise ValueError(f"bucket_shape: sides must be positive, got {height}x{width}")
+    padded_height, padded_width = (
+        next((bucket for bucket in config.bucket_sides if bucket >= side), side + -side % _PADDING_STEP)
+        for side in (height, width)
+    )
+    return padded_height, padded_width
+
+
+def pad_batch(images: list[Tensor], shape: tuple[int, int]) -> Tensor:
+    """[B, 3, h, w]: zeros at the right and the bottom of each [3, H, W] image, after normalisation.
+
+    Raises: ValueError for an empty list or an image larger than `shape`.
+    """
+    if not images:
+        raise ValueError("pad_batch: no images")
+    batch = images[0].new_zeros(len(images), 3, *shape)
+    for slot, image in zip(batch, images, strict=True):
+        height, width = image.shape[-2:]
+        if height > shape[0] or width > shape[1]:
+            raise ValueError(f"pad_batch: an image of {height}x{width} does not fit into {shape[0]}x{shape[1]}")
+        slot[:, :height, :width] = image
+    return batch

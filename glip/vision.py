@@ -1,0 +1,288 @@
+"""Image tower: Swin Transformer v1 (Liu et al., ICCV 2021) and a feature pyramid (Lin et al., CVPR 2017).
+
+In: normalised BGR images. Out: feature maps P3, P4, ... of equal width, finest first.
+Padded pixels take part like any other: there is no image padding mask in GLIP, so padding changes results.
+
+Shapes: B batch, H W map, C channels, W windows of L = window*window positions, h heads, d head width.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from glip.config import GLIPConfig
+
+
+class WindowAttention(nn.Module):
+    """Self-attention inside each window, with a learned bias per relative position."""
+
+    relative_position_index: Tensor
+
+    def __init__(self, dim: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, heads))
+        self.register_buffer("relative_position_index", _relative_position_index(window), persistent=False)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+
+    def forward(self, windows_BWLC: Tensor, region_mask_WLL: Tensor | None) -> Tensor:
+        batch, count, length, dim = windows_BWLC.shape
+        qkv = self.qkv(windows_BWLC).view(batch, count, length, 3, self.heads, dim // self.heads)
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)
+        bias_hLL = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        if region_mask_WLL is None:
+            # Windows join the batch, so that the bias broadcasts without a copy per window ...
+            fold, mask = (0, 1), bias_hLL.unsqueeze(0)
+        else:
+            # ... or the heads, so that the mask broadcasts over images.
+            fold, mask = (1, 2), (bias_hLL + region_mask_WLL.unsqueeze(1)).flatten(0, 1).unsqueeze(0)
+        q, k, v = (part.flatten(*fold) for part in (q, k, v))
+        out = _attend(q, k, v, mask.to(q.dtype))
+        out = out.view(batch, count, self.heads, length, dim // self.heads)
+        out_BWLC: Tensor = self.proj(out.transpose(2, 3).flatten(3))
+        return out_BWLC
+
+
+class SwinBlock(nn.Module):
+    """Pre-norm block; odd blocks of a stage shift their windows by half a window."""
+
+    def __init__(self, dim: int, heads: int, window: int, shift: int, mlp_ratio: int, drop_path: float) -> None:
+        super().__init__()
+        self.window, self.shift, self.drop_path = window, shift, drop_path
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = WindowAttention(dim, heads, window)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential()
+        self.mlp.add_module("fc1", nn.Linear(dim, mlp_ratio * dim))
+        self.mlp.add_module("act", nn.GELU())
+        self.mlp.add_module("fc2", nn.Linear(mlp_ratio * dim, dim))
+
+    def forward(self, x_BHWC: Tensor, region_mask_WLL: Tensor | None) -> Tensor:
+        attended = self._attend(self.norm1(x_BHWC), region_mask_WLL if self.shift else None)
+        x_BHWC = x_BHWC + _drop_path(attended, self.drop_path, self.training)
+        return x_BHWC + _drop_path(self.mlp(self.norm2(x_BHWC)), self.drop_path, self.training)
+
+    def _attend(self, x_BHWC: Tensor, region_mask_WLL: Tensor | None) -> Tensor:
+        """Windowed attention; the map is zero-padded to whole windows and the padding is not masked, as published."""
+        height, width = x_BHWC.shape[1:3]
+        rows, columns = _padded_size(height, width, self.window)
+        if (rows, columns) != (height, width):
+            x_BHWC = F.pad(x_BHWC, (0, 0, 0, columns - width, 0, rows - height))
+        if self.shift:
+            x_BHWC = torch.roll(x_BHWC, (-self.shift, -self.shift), dims=(1, 2))
+        out = _join_windows(
+            self.attn(_split_windows(x_BHWC, self.window), region_mask_WLL), self.window, (rows, columns)
+        )
+        if self.shift:
+            out = torch.roll(out, (self.shift, self.shift), dims=(1, 2))
+        return out[:, :height, :width]
+
+
+class PatchMerging(nn.Module):
+    """Halve the map: four neighbours side by side, normalised, projected to twice the width."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dim)
+        self.reduction = nn.Linear(4 * dim, 2 * dim, bias=False)
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        height, width = x_BHWC.shape[1:3]
+        x = F.pad(x_BHWC, (0, 0, 0, width % 2, 0, height % 2)) if height % 2 or width % 2 else x_BHWC
+        corners = (x[:, 0::2, 0::2], x[:, 1::2, 0::2], x[:, 0::2, 1::2], x[:, 1::2, 1::2])
+        merged: Tensor = self.reduction(self.norm(torch.cat(corners, dim=-1)))
+        return merged
+
+
+class SwinStage(nn.Module):
+    """Blocks of one resolution, and the merging that follows (none after the last stage)."""
+
+    def __init__(self, config: GLIPConfig, stage: int, drop_paths: list[float]) -> None:
+        super().__init__()
+        dim, window = config.swin_embed_dim * 2**stage, config.swin_window
+        self.window = window
+        self.blocks = nn.ModuleList(
+            SwinBlock(dim, config.swin_heads[stage], window, i % 2 * (window // 2), config.swin_mlp_ratio, drop_path)
+            for i, drop_path in enumerate(drop_paths)
+        )
+        self.downsample = PatchMerging(dim) if stage < 3 else None
+
+    def forward(self, x_BHWC: Tensor) -> Tensor:
+        size = _padded_size(x_BHWC.shape[1], x_BHWC.shape[2], self.window)
+        region_mask_WLL = _region_mask(size, self.window, self.window // 2, x_BHWC.device)
+        for block in self.blocks:
+            x_BHWC = block(x_BHWC, region_mask_WLL)
+        return x_BHWC
+
+
+class PatchEmbedding(nn.Module):
+    """4x4 patches of the image as vectors, normalised."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, dim, kernel_size=4, stride=4)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, images_B3HW: Tensor) -> Tensor:
+        x_BHWC: Tensor = self.norm(self.proj(images_B3HW).permute(0, 2, 3, 1))
+        return x_BHWC
+
+
+class Swin(nn.Module):
+    """The maps of the last three stages (strides 8, 16, 32), each with its own LayerNorm, [B, C, H, W]."""
+
+    def __init__(self, config: GLIPConfig) -> None:
+        super().__init__()
+        self.frozen_stages = config.frozen_swin_stages
+        self.patch_embed = PatchEmbedding(config.swin_embed_dim)
+        blocks = sum(config.swin_depths)
+        rates = [config.swin_drop_path * block / max(blocks - 1, 1) for block in range(blocks)]
+        starts = [sum(config.swin_depths[:stage]) for stage in range(5)]
+        self.layers = nn.ModuleList(
+            SwinStage(config, stage, rates[starts[stage] : starts[stage + 1]]) for stage in range(4)
+        )
+        for stage in (1, 2, 3):
+            self.add_module(f"norm{stage}", nn.LayerNorm(config.swin_embed_dim * 2**stage))
+        self.apply(_initialise)
+        for module in self._frozen():
+            module.requires_grad_(False)
+
+    def forward(self, images_B3HW: Tensor) -> list[Tensor]:
+        x_BHWC = self.patch_embed(images_B3HW)
+        maps = []
+        for stage, layer in enumerate(self.layers):
+            x_BHWC = layer(x_BHWC)
+            if stage > 0:
+                maps.append(self.get_submodule(f"norm{stage}")(x_BHWC).permute(0, 3, 1, 2))
+            if stage < 3:
+                x_BHWC = layer.get_submodule("downsample")(x_BHWC)
+        return maps
+
+    def train(self, mode: bool = True) -> Swin:
+        """As usual, but what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for module in self._frozen():
+            module.eval()
+        return self
+
+    def _frozen(self) -> list[nn.Module]:
+        return [self.patch_embed, *self.layers[: self.frozen_stages]] if self.frozen_stages else []
+
+
+class FeaturePyramid(nn.Module):
+    """P3..P5 top-down from the Swin maps, further levels by strided convolution of the level below."""
+
+    def __init__(self, config: GLIPConfig) -> None:
+        super().__init__()
+        self.drop_block_probability, self.drop_block_size = config.drop_block_probability, config.drop_block_size
+        for stage in (2, 3, 4):
+            width = config.swin_embed_dim * 2 ** (stage - 1)
+            self.add_module(f"fpn_inner{stage}", nn.Conv2d(width, config.channels, 1))
+            self.add_module(f"fpn_layer{stage}", nn.Conv2d(config.channels, config.channels, 3, padding=1))
+        extra = range(6, 3 + config.num_levels)
+        self.top_blocks = nn.ModuleDict(
+            {f"p{level}": nn.Conv2d(config.channels, config.channels, 3, stride=2, padding=1) for level in extra}
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_uniform_(module.weight, a=1)
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, swin_maps: list[Tensor]) -> list[Tensor]:
+        merged = self.get_submodule("fpn_inner4")(swin_maps[2])
+        levels = [self.get_submodule("fpn_layer4")(merged)]
+        for stage, swin_map in ((3, swin_maps[1]), (2, swin_maps[0])):
+            lateral = self.get_submodule(f"fpn_inner{stage}")(swin_map)
+            merged = lateral + F.interpolate(merged, size=lateral.shape[-2:], mode="nearest")
+            levels.insert(0, self.get_submodule(f"fpn_layer{stage}")(self._drop_block(merged)))
+        for index, block in enumerate(self.top_blocks.values()):
+            # The reference rectifies the input of every extra level but the first.
+            levels.append(block(levels[-1] if index == 0 else F.relu(levels[-1])))
+        return levels
+
+    def _drop_block(self, map_BCHW: Tensor) -> Tensor:
+        """DropBlock (Ghiasi et al., NeurIPS 2018): in training, whole squares of the map are zeroed."""
+        if not self.training or self.drop_block_probability == 0:
+            return map_BCHW
+        size = self.drop_block_size
+        seeds = torch.rand_like(map_BCHW[:, :1]) < self.drop_block_probability / size**2
+        kept = 1 - F.max_pool2d(seeds.to(map_BCHW.dtype), size, stride=1, padding=size // 2)
+        return map_BCHW * kept * (kept.numel() / kept.sum().clamp(min=1))
+
+
+class VisionBackbone(nn.Module):
+    """Swin (`body`) and pyramid (`fpn`) under the names of the published checkpoints."""
+
+    def __init__(self, config: GLIPConfig) -> None:
+        super().__init__()
+        self.body = Swin(config)
+        self.fpn = FeaturePyramid(config)
+
+    def forward(self, images_B3HW: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = self.fpn(self.body(images_B3HW))
+        return maps
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    if q.device.type != "cpu" or not torch.is_grad_enabled():
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    # With gradients SDPA has no fused kernel on a CPU, and its fallback spends as long on looking for rows that are
+    # masked as a whole, which do not exist here, as on the softmax.
+    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + mask
+    out: Tensor = scores.softmax(dim=-1) @ v
+    return out
+
+
+def _padded_size(height: int, width: int, window: int) -> tuple[int, int]:
+    return height + -height % window, width + -width % window
+
+
+def _split_windows(x_BHWC: Tensor, window: int) -> Tensor:
+    batch, height, width, channels = x_BHWC.shape
+    tiles = x_BHWC.view(batch, height // window, window, width // window, window, channels).transpose(2, 3)
+    return tiles.reshape(batch, -1, window * window, channels)
+
+
+def _join_windows(windows_BWLC: Tensor, window: int, size_hw: tuple[int, int]) -> Tensor:
+    height, width = size_hw
+    tiles = windows_BWLC.view(windows_BWLC.shape[0], height // window, width // window, window, window, -1)
+    return tiles.transpose(2, 3).reshape(windows_BWLC.shape[0], height, width, -1)
+
+
+def _relative_position_index(window: int) -> Tensor:
+    """[L, L] row of the bias table for each pair of positions of a window."""
+    side = torch.arange(window)
+    row_L, column_L = side.repeat_interleave(window), side.repeat(window)
+    rows_LL = row_L.unsqueeze(1) - row_L + window - 1
+    columns_LL = column_L.unsqueeze(1) - column_L + window - 1
+    return rows_LL * (2 * window - 1) + columns_LL
+
+
+def _region_mask(size_hw: tuple[int, int], window: int, shift: int, device: torch.device) -> Tensor:
+    """[W, L, L]: -100 between positions that the cyclic shift brought together from different parts of the map."""
+    row_H, column_W = (
+        (torch.arange(side, device=device) >= side - window).int() + (torch.arange(side, device=device) >= side - shift)
+        for side in size_hw
+    )
+    region_HW = 3 * row_H.unsqueeze(1) + column_W
+    region_WL = _split_windows(region_HW[None, :, :, None], window)[0, :, :, 0]
+    return torch.where(region_WL.unsqueeze(1) == region_WL.unsqueeze(2), 0.0, -100.0)
+
+
+def _drop_path(x: Tensor, probability: float, training: bool) -> Tensor:
+    """Stochastic depth: in training, drop a branch for some images and scale it up for the others."""
+    if not training or probability == 0:
+        return x
+    kept_B = torch.rand(x.shape[0], device=x.device) >= probability
+    return x * (kept_B / (1 - probability)).to(x.dtype).view(-1, *[1] * (x.dim() - 1))
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,133 @@
+"""Candidates, per-phrase NMS against brute force, frames, floors and limits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from glip import boxes as box_math
+from glip.anchors import anchor_grid
+from glip.config import GLIPConfig
+from glip.model import GLIPOutput
+from glip.postprocess import ground, nms
+
+CONFIG = GLIPConfig.nano()
+SHAPES = [(8, 8), (4, 4), (2, 2), (1, 1)]
+
+
+def random_output(batch: int, tokens: int, seed: int, spread: float = 3.0) -> GLIPOutput:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(*shape, generator=generator)
+
+    lengths = [height * width for height, width in SHAPES]
+    return GLIPOutput(
+        [draw(batch, n, tokens) * spread for n in lengths],
+        [draw(batch, n, 4) * spread for n in lengths],
+        [draw(batch, n) for n in lengths],
+        SHAPES,
+    )
+
+
+def brute_force_nms(boxes: Tensor, scores: Tensor, groups: Tensor, max_iou: float) -> list[int]:
+    kept: list[int] = []
+    for i in sorted(range(len(scores)), key=lambda i: (-scores[i].item(), i)):
+        same = [j for j in kept if groups[j] == groups[i]]
+        if not same or box_math.pairwise_iou(boxes[i : i + 1], boxes[same]).max() <= max_iou:
+            kept.append(i)
+    return sorted(kept)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), count=st.integers(0, 80), groups=st.integers(1, 9), max_iou=st.floats(0.05, 0.9))
+def test_nms_equals_brute_force_in_every_group(seed: int, count: int, groups: int, max_iou: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    corner = torch.rand(count, 2, generator=generator) * 60
+    boxes = torch.cat((corner, corner + torch.rand(count, 2, generator=generator) * 60), dim=1)
+    scores = (torch.rand(count, generator=generator) * 20).round() / 20  # with ties
+    group = (torch.rand(count, generator=generator) ** 3 * groups).long()  # of very different sizes
+    assert nms(boxes, scores, group, max_iou).tolist() == brute_force_nms(boxes, scores, group, max_iou)
+
+
+def test_nms_settles_long_chains_of_suppression() -> None:
+    left = torch.arange(200) * 3.0
+    boxes = torch.stack((left, torch.zeros(200), left + 9, torch.full((200,), 9.0)), dim=1)
+    scores = torch.linspace(1, 0.1, 200)
+    assert nms(boxes, scores, torch.zeros(200, dtype=torch.long), 0.5).tolist() == list(range(0, 200, 2))
+
+
+def test_grounding_equals_a_loop_over_positions_and_phrases() -> None:
+    output, positions = random_output(2, 7, seed=1), [[[1], [2, 3], [5]], [[4, 6]]]
+    unlimited = dataclasses.replace(CONFIG, max_boxes_per_image=10**6)
+    found = ground(output, positions, [(60, 50), (64, 64)], [(60, 50), (64, 64)], unlimited)
+    anchors = anchor_grid(SHAPES, CONFIG, "cpu")
+    for image, (phrases, size) in enumerate(zip(positions, ((60, 50), (64, 64)), strict=True)):
+        tokens = torch.cat(output.logits, dim=1)[image].sigmoid()
+        centerness = torch.cat(output.centerness, dim=1)[image].sigmoid()
+        boxes = box_math.decode(torch.cat(output.box_regression, dim=1)[image], anchors).clamp(min=0)
+        boxes = boxes.minimum(torch.tensor([size[1] - 1, size[0] - 1] * 2))
+        for index, phrase in enumerate(phrases):
+            phrase_score = tokens[:, phrase].mean(dim=1)
+            ids = (phrase_score > CONFIG.candidate_min_score).nonzero().squeeze(1)
+            scores = (phrase_score * centerness).sqrt()[ids]
+            kept = brute_force_nms(boxes[ids], scores, torch.zeros(len(ids)), CONFIG.nms_max_iou)
+            own = found[image].phrase_index_K == index
+            torch.testing.assert_close(found[image].scores_K[own], scores[kept].sort(descending=True).values)
+            by_score = torch.tensor(kept)[scores[kept].argsort(descending=True)]
+            torch.testing.assert_close(found[image].boxes_xyxy_K4[own], boxes[ids][by_score])
+
+
+def test_an_image_gives_the_same_boxes_alone_and_in_a_batch() -> None:
+    output, positions = random_output(3, 7, seed=2), [[[1]], [[2], [3, 4], [5]], []]
+    sizes = [(64, 64)] * 3
+    together = ground(output, positions, sizes, sizes, CONFIG)
+    for image in range(3):
+        parts = ([x[image : image + 1] for x in xs] for xs in dataclasses.astuple(output)[:3])
+        alone = ground(GLIPOutput(*parts, SHAPES), positions[image : image + 1], sizes[:1], sizes[:1], CONFIG)[0]
+        assert torch.equal(alone.phrase_index_K, together[image].phrase_index_K)
+        # Vectorised exponentials round the last bit by their place in the batch.
+        torch.testing.assert_close(alone.boxes_xyxy_K4, together[image].boxes_xyxy_K4, rtol=1e-6, atol=1e-5)
+        torch.testing.assert_close(alone.scores_K, together[image].scores_K, rtol=1e-6, atol=1e-6)
+
+
+def test_boxes_come_in_the_frame_of_the_original_image() -> None:
+    output = random_output(1, 4, seed=3)
+    resized = ground(output, [[[1]]], [(64, 32)], [(64, 32)], CONFIG)[0]
+    original = ground(output, [[[1]]], [(64, 32)], [(128, 320)], CONFIG)[0]
+    factors = torch.tensor([10.0, 2.0, 10.0, 2.0])
+    torch.testing.assert_close(original.boxes_xyxy_K4, resized.boxes_xyxy_K4 * factors)
+    assert resized.boxes_xyxy_K4.min() >= 0
+    assert resized.boxes_xyxy_K4[:, 2].max() <= 31
+    assert resized.boxes_xyxy_K4[:, 3].max() <= 63
+
+
+@pytest.mark.parametrize("positions", [[[]], [[[]]], [[[], []]]])
+def test_phrases_without_tokens_and_images_without_phrases_get_no_box(positions: list[list[list[int]]]) -> None:
+    found = ground(random_output(1, 4, seed=4), positions, [(64, 64)], [(64, 64)], CONFIG)[0]
+    assert len(found.scores_K) == len(found.phrase_index_K) == len(found.boxes_xyxy_K4) == 0
+
+
+def test_the_floor_is_on_the_final_score() -> None:
+    output, arguments = random_output(1, 4, seed=5), ([[[1], [2]]], [(64, 64)], [(64, 64)], CONFIG)
+    everything, floored = ground(output, *arguments)[0], ground(output, *arguments, min_score=0.5)[0]
+    assert torch.equal(floored.scores_K, everything.scores_K[everything.scores_K >= 0.5])
+    assert 0 < len(floored.scores_K) < len(everything.scores_K)
+
+
+def test_only_the_best_boxes_stay_and_they_come_best_first() -> None:
+    output, sizes = random_output(1, 4, seed=6), [(64, 64)]
+    everything = ground(output, [[[1], [2]]], sizes, sizes, dataclasses.replace(CONFIG, max_boxes_per_image=10**6))[0]
+    best = ground(output, [[[1], [2]]], sizes, sizes, dataclasses.replace(CONFIG, max_boxes_per_image=5))[0]
+    assert everything.scores_K.tolist() == sorted(everything.scores_K.tolist(), reverse=True)
+    assert torch.equal(best.boxes_xyxy_K4, everything.boxes_xyxy_K4[:5])
+
+
+def test_lists_that_do_not_fit_the_batch_are_refused() -> None:
+    with pytest.raises(ValueError, match="a batch of 2 images"):
+        ground(random_output(2, 4, seed=7), [[[1]]], [(64, 64)], [(64, 64)], CONFIG)

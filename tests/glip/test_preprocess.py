@@ -1,0 +1,90 @@
+"""Sizes, colours and padding of images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from glip.config import GLIPConfig
+from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
+
+SIDES = st.integers(1, 5000)
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        ((480, 640), (800, 1066)),  # the long side is cut, not rounded: 1066.7
+        ((640, 480), (1066, 800)),
+        ((800, 900), (800, 900)),
+        ((400, 1000), (533, 1332)),  # the cap of 1333 decides the short side first
+    ],
+)
+def test_resizing_follows_the_rule_of_the_reference(size: tuple[int, int], wanted: tuple[int, int]) -> None:
+    assert resized_shape(*size, 800, 1333) == wanted
+
+
+@given(height=SIDES, width=SIDES)
+def test_no_size_leaves_its_bounds_or_vanishes(height: int, width: int) -> None:
+    new_height, new_width = resized_shape(height, width, 224, 320)
+    assert 1 <= min(new_height, new_width) <= 224
+    assert max(new_height, new_width) <= 321 + max(height, width) // min(height, width)
+
+
+@given(height=SIDES, width=SIDES)
+def test_a_bucket_holds_its_image_in_few_shapes(height: int, width: int) -> None:
+    config = GLIPConfig.nano()
+    resized = resized_shape(height, width, config.test_min_size, config.test_max_size)
+    bucket = bucket_shape(*resized, config)
+    assert all(side % 32 == 0 and side >= own for side, own in zip(bucket, resized, strict=True))
+    if max(resized) <= config.bucket_sides[-1]:
+        assert set(bucket) <= set(config.bucket_sides)
+
+
+def test_photos_of_common_shapes_are_padded_as_little_as_the_reference_does() -> None:
+    config = GLIPConfig.tiny()
+    assert bucket_shape(800, 1066, config) == (800, 1088)
+    assert bucket_shape(1200, 800, config) == (1216, 800)
+
+
+def test_sides_beyond_the_largest_bucket_grow_to_multiples_of_32() -> None:
+    assert bucket_shape(1, 5000, GLIPConfig.tiny()) == (128, 5024)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "CMYK"])
+def test_every_image_mode_becomes_three_channels(mode: str) -> None:
+    assert image_tensor(Image.new("RGB", (30, 20)).convert(mode), (16, 24)).shape == (3, 16, 24)
+
+
+def test_channels_are_blue_green_red_and_normalised() -> None:
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    pixels[:, :, 0] = 255  # red
+    tensor = image_tensor(Image.fromarray(pixels), (4, 4))
+    wanted = torch.tensor([-103.530 / 57.375, -116.280 / 57.120, (255 - 123.675) / 58.395])
+    torch.testing.assert_close(tensor, wanted.view(3, 1, 1).expand(3, 4, 4))
+
+
+def test_padding_is_zero_at_the_right_and_the_bottom() -> None:
+    batch = pad_batch([torch.ones(3, 20, 30), torch.ones(3, 32, 10)], (32, 32))
+    assert batch.shape == (2, 3, 32, 32)
+    assert batch.sum(dim=(1, 2, 3)).tolist() == [3 * 20 * 30, 3 * 32 * 10]
+    assert batch[0, :, :20, :30].eq(1).all()
+
+
+def test_an_image_larger_than_its_bucket_is_refused() -> None:
+    with pytest.raises(ValueError, match="40x30 does not fit into 32x32"):
+        pad_batch([torch.ones(3, 40, 30)], (32, 32))
+    with pytest.raises(ValueError, match="no images"):
+        pad_batch([], (32, 32))
+
+
+@pytest.mark.parametrize(
+    "function", [lambda: resized_shape(0, 5, 224, 320), lambda: bucket_shape(0, 5, GLIPConfig.nano())]
+)
+def test_an_empty_image_is_refused(function: object) -> None:
+    with pytest.raises(ValueError, match="must be positive"):
+        function()  # type: ignore[operator]
