@@ -6,6 +6,7 @@ crash at any moment leaves no half-written file under a final name. Local folder
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -82,6 +83,13 @@ class Store:
             raise ValueError(f"{self.root}/{name} has more than {max_bytes} bytes, which a file of its kind never has")
         return content
 
+    def size(self, name: str) -> int | None:
+        """Size of a file in bytes, None where there is none."""
+        try:
+            return int(self._files.info(self.path(name))["size"])
+        except FileNotFoundError:
+            return None
+
     def digest(self, name: str) -> tuple[str, int]:
         """SHA-256 and size of a file."""
         with self.open(name) as file:
@@ -121,6 +129,27 @@ class Store:
         folder = os.open(Path(final).parent, os.O_RDONLY)
         try:
             os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes of this machine from working on the store; ValueError where one already does.
+
+        The lock is the kernel's and on the folder itself: it leaves no file and ends with the process, however it
+        ends. An object store has no such lock; there one job at a time is the caller's duty.
+        """
+        if not self.is_local:
+            yield
+            return
+        Path(self._path).mkdir(parents=True, exist_ok=True)
+        folder = os.open(self._path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"{self.root} is being written by another job; wait for it, or stop it") from None
+            yield
         finally:
             os.close(folder)
 

@@ -36,8 +36,8 @@ from schemas.shards import (
 
 CARD = "dataset.json"
 MAX_LABEL_BYTES = 20_000_000
-_KEY = re.compile(r"^[^./\\\x00-\x1f][^./\\\x00-\x1f]{0,199}$")
-_EXTENSION = re.compile(r"^[a-z0-9]{1,8}$")
+_KEY = re.compile(r"[^./\\\x00-\x1f\ud800-\udfff]{1,200}")
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def manifest_name(unit: int) -> str:
 
 def valid_key(key: str) -> bool:
     """Whether WebDataset keeps the key whole: a dot would split it, a slash or control character leads elsewhere."""
-    return bool(_KEY.match(key))
+    return _KEY.fullmatch(key) is not None
 
 
 # ----------------------------------------------------------------------------------------------------------- writing
@@ -90,11 +90,12 @@ def write_shard(
     committed. An empty ``samples`` gives an empty tar: the unit is done, and its rejects say why it is empty.
     """
     _check_keys(samples)
+    store.delete(manifest_name(ref.index))  # of other work: it must not vouch for the files that are now replaced
     names = [shard_name(ref.index), annotations_name(ref.index), rejects_name(ref.index)]
     with store.writing(names[0]) as file:
         _write_tar(file, samples)
-    rows = [row for sample in samples for row in _annotation_rows(sample.labels)]
-    store.write(names[1], _parquet(pa.Table.from_pylist(rows, ANNOTATION_SCHEMA)))
+    annotations = annotation_table(sample.labels for sample in samples)
+    store.write(names[1], _parquet(annotations))
     reject_rows = [{name: getattr(reject, name) for name in REJECT_SCHEMA.names} for reject in rejects]
     store.write(names[2], _parquet(pa.Table.from_pylist(reject_rows, REJECT_SCHEMA)))
     manifest = ShardManifest(
@@ -106,7 +107,7 @@ def write_shard(
         stages=list(stages),
         samples=len(samples),
         phrases=sum(len(sample.labels.phrases) for sample in samples),
-        boxes=len(rows),
+        boxes=annotations.num_rows,
         rejects=len(rejects),
         files=[_file_digest(store, name) for name in names],
         first_key=samples[0].labels.key if samples else None,
@@ -127,7 +128,7 @@ def _check_keys(samples: Sequence[LabelledImage]) -> None:
     seen: set[str] = set()
     for sample in samples:
         key = sample.labels.key
-        if not valid_key(key) or not _EXTENSION.match(sample.extension) or sample.extension == "json":
+        if not valid_key(key) or not _EXTENSION.fullmatch(sample.extension) or sample.extension == "json":
             raise ValueError(
                 f"key {key!r} with extension {sample.extension!r} cannot be a WebDataset member: keys are 1 to 200 "
                 "characters without '.', '/', '\\' and control characters, extensions lower-case letters and digits"
@@ -142,7 +143,17 @@ def _write_tar(file: BinaryIO, samples: Iterable[LabelledImage]) -> None:
         for sample in samples:
             key = sample.labels.key
             _add_member(tar, f"{key}.{sample.extension}", sample.image)
-            _add_member(tar, f"{key}.json", sample_json(sample.labels))
+            _add_member(tar, f"{key}.json", _checked_json(sample.labels))
+
+
+def _checked_json(labels: SampleLabels) -> bytes:
+    """The ``.json`` member, read back: what breaks an invariant is not committed."""
+    content = sample_json(labels)
+    try:
+        SampleLabels.model_validate_json(content)
+    except ValidationError as error:
+        raise ValueError(f"a sample breaks the format: {error.errors()[0]['msg']}") from None
+    return content
 
 
 def _add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
@@ -157,7 +168,13 @@ def sample_json(labels: SampleLabels) -> bytes:
     return json.dumps(labels.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _annotation_rows(labels: SampleLabels) -> Iterator[dict[str, Any]]:
+def annotation_table(samples: Iterable[SampleLabels]) -> pa.Table:
+    """The boxes of ``samples`` in order, one row each: ``ANNOTATION_SCHEMA``."""
+    return pa.Table.from_pylist([row for labels in samples for row in annotation_rows(labels)], ANNOTATION_SCHEMA)
+
+
+def annotation_rows(labels: SampleLabels) -> Iterator[dict[str, Any]]:
+    """The rows of the annotations table that one sample has: one per box, as ``ANNOTATION_SCHEMA``."""
     caption_sha256 = hashlib.sha256(labels.caption.encode()).hexdigest()
     for box in labels.boxes:
         phrase = labels.phrases[box.phrase]
@@ -175,6 +192,12 @@ def _annotation_rows(labels: SampleLabels) -> Iterator[dict[str, Any]]:
             "caption_sha256": caption_sha256,
             "image_sha256": labels.image_sha256,
         }
+
+
+def sample_schema() -> str:
+    """The JSON Schema of the ``.json`` member, as it stands in ``docs/sample.schema.json``."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **SampleLabels.model_json_schema()}
+    return json.dumps(schema, indent=2) + "\n"
 
 
 def _parquet(table: pa.Table) -> bytes:
@@ -216,6 +239,14 @@ def read_manifest(store: Store, unit: int) -> ShardManifest | None:
         return ShardManifest.model_validate_json(store.read(manifest_name(unit)))
     except (FileNotFoundError, ValidationError):
         return None
+
+
+def read_committed(store: Store, ref: UnitRef, work_digest: str) -> ShardManifest | None:
+    """The manifest of a unit that is done: of this very work, and its files are there in the size it says."""
+    manifest = read_manifest(store, ref.index)
+    if manifest is None or manifest.work_digest != work_digest:
+        return None
+    return manifest if all(store.size(file.path) == file.size for file in manifest.files) else None
 
 
 def committed_units(store: Store) -> list[int]:

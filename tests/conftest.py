@@ -44,3 +44,85 @@ def data_folder() -> Path:
 def fixtures_folder() -> Path:
     """The folder of the model's published fixtures, beside the data; use with the mark ``data``."""
     return DATA.parent / "glip"
+
+
+WORDS = ["a brown dog and two cats on the red sofa, a man with a skateboard beside a car in a field of flowers"]
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GLIP small enough for any test, with random weights and a bias that gives it many boxes of low score."""
+    import dataclasses
+
+    import torch
+
+    from glip.checkpoint import save_model
+    from glip.config import GLIPConfig
+    from glip.model import GLIP
+    from glip.tokens import train_tokenizer
+
+    tokenizer = train_tokenizer(WORDS, 200)
+    small = {"swin_embed_dim": 8, "swin_depths": (1, 1, 1, 1), "swin_heads": (1, 1, 1, 1), "swin_window": 4}
+    head = {"channels": 16, "head_layers": 1, "fusion_width": 16, "fusion_heads": 2, "head_norm_groups": 2}
+    text = {"text_width": 16, "text_layers": 1, "text_heads": 2, "text_intermediate": 16, "max_tokens": 64}
+    sizes = {"test_min_size": 64, "test_max_size": 96, "bucket_sides": (64, 96), "max_boxes_per_image": 20}
+    vocabulary = {"vocabulary_size": tokenizer.vocabulary_size}
+    config = dataclasses.replace(GLIPConfig.nano(), **small, **head, **text, **sizes, **vocabulary)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = GLIP(config)
+        torch.nn.init.constant_(model.rpn.head.bias0, -1.0)
+    return save_model(tmp_path_factory.mktemp("checkpoint") / "random", model, tokenizer, {})
+
+
+def jpeg(number: int = 0, width: int = 80, height: int = 64) -> bytes:
+    """A small picture; another number is another picture."""
+    import io
+    import random
+
+    from PIL import Image
+
+    small = Image.frombytes("RGB", (5, 4), random.Random(number).randbytes(60))
+    file = io.BytesIO()
+    small.resize((width, height)).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def tar_of(path: Path, members: list[tuple[str, bytes]]) -> Path:
+    """A tar of plain files, in order, under whatever names."""
+    import io
+    import tarfile
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+CAPTIONS = ("A brown dog and two cats.", "A man with a skateboard beside a red car.", "Flowers in a field.")
+
+
+def web_samples(count: int, first: int = 0) -> list[tuple[str, bytes]]:
+    """Members of ``count`` good samples in the layout of img2dataset; sizes and captions vary."""
+    members: list[tuple[str, bytes]] = []
+    for number in range(first, first + count):
+        picture = jpeg(number, *((80, 64), (64, 80), (120, 60))[number % 3])
+        members += [(f"{number:09d}.jpg", picture), (f"{number:09d}.txt", CAPTIONS[number % 3].encode())]
+    return members
+
+
+class WebMaker:
+    """Makes sources that look as if they came from the web."""
+
+    jpeg = staticmethod(jpeg)
+    tar_of = staticmethod(tar_of)
+    samples = staticmethod(web_samples)
+
+
+@pytest.fixture(scope="session")
+def web() -> type[WebMaker]:
+    """What makes tars as from the web, good and bad."""
+    return WebMaker

@@ -1,0 +1,89 @@
+"""A file of a store is whole or absent, whatever happens while it is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from engine.artifacts import Store, canonical_json, digest_of
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A local folder, and an object store (in memory) that has no folders and no rename."""
+    return Store(tmp_path / "store" if request.param == "folder" else f"memory://{tmp_path.name}")
+
+
+def test_what_is_written_is_read_with_its_digest_and_size(store: Store) -> None:
+    store.write("shards/0.tar", b"abc")
+    assert store.read("shards/0.tar") == b"abc"
+    assert store.size("shards/0.tar") == 3
+    assert store.digest("shards/0.tar") == ("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", 3)
+    assert store.names("shards") == ["0.tar"]
+
+
+def test_what_is_not_there_has_no_size_and_no_name(store: Store) -> None:
+    assert store.size("shards/0.tar") is None
+    assert not store.exists("shards/0.tar")
+    assert store.names("shards") == []
+    store.delete("shards/0.tar")
+    with pytest.raises(FileNotFoundError):
+        store.read("shards/0.tar")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_trace(store: Store) -> None:
+    store.write("a", b"old")
+    with pytest.raises(TypeError), store.writing("a") as file:
+        file.writelines([b"half of the new", "no bytes"])  # type: ignore[list-item]
+    assert store.read("a") == b"old"
+    assert store.names("") == ["a"]
+
+
+def test_a_file_that_is_being_written_has_no_name_yet(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with store.writing("a") as file:
+        file.write(b"half")
+        file.flush()
+        assert store.names("") == []
+        assert not store.exists("a")
+        assert len(os.listdir(tmp_path)) == 1
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write("a", b"whole")
+    (tmp_path / ".writing-xyz").write_bytes(b"half")
+    assert store.delete_temporary_files("") == 1
+    assert os.listdir(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["../a", "/etc/a", "shards/../../a"])
+def test_a_name_that_leads_out_is_refused(store: Store, name: str) -> None:
+    with pytest.raises(ValueError, match="leads out"):
+        store.write(name, b"")
+
+
+def test_a_file_larger_than_its_kind_may_be_is_refused(store: Store) -> None:
+    store.write("a", b"12345")
+    with pytest.raises(ValueError, match="more than 4 bytes"):
+        store.read("a", max_bytes=4)
+
+
+def test_two_jobs_cannot_hold_one_folder_and_the_lock_ends_with_its_block(tmp_path: Path) -> None:
+    store, same = Store(tmp_path / "new"), Store(tmp_path / "new")
+    with store.locked():
+        with pytest.raises(ValueError, match="written by another job"), same.locked():
+            pass
+        assert os.listdir(tmp_path / "new") == []
+    with same.locked():
+        pass
+
+
+def test_equal_values_have_equal_digests_whatever_their_order() -> None:
+    assert canonical_json({"b": [1.5, "é"], "a": None}) == '{"a":null,"b":[1.5,"é"]}'
+    assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1}) != digest_of({"a": 2, "b": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        digest_of(float("nan"))
