@@ -1,0 +1,168 @@
+"""What stands where in a tar from the web, found from its headers alone: nothing is extracted, nothing is trusted.
+
+In: an open tar of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``). Out: one row per sample, in order, with the offsets of
+its members, or with the reason why it is no sample; and a digest of the contents.
+
+Members of one sample stand together, as img2dataset and webdataset write them. Of two samples with one key the first
+counts. A tar that is cut off or corrupt keeps the samples that were whole before the break; what follows is one row
+with the reason ``tar_broken``, so that the same bytes always give the same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from engine.shards import valid_key
+
+MAX_HEADER_BYTES = 1 << 20
+DIGESTED_BYTES = 1024  # of each member: a caption as a rule whole, of a picture enough to tell two files of one size
+_UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Bytes ``[offset, offset + size)`` of the tar."""
+
+    offset: int
+    size: int
+
+
+@dataclass(slots=True)
+class Row:
+    """A sample of the tar, members by lower-case extension, or, where ``reason`` is set, why it is none."""
+
+    key: str
+    members: dict[str, Member] = field(default_factory=dict)
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TarIndex:
+    """The rows of one tar, and a digest of every member's name, type, size and first bytes."""
+
+    rows: tuple[Row, ...]
+    digest: str
+
+
+def index_tar(file: BinaryIO) -> TarIndex:
+    """The rows of a tar, whole or broken; never raises for what the tar holds. An empty tar gives no row."""
+    rows: list[Row] = []
+    digest = hashlib.sha256()
+    broken = ""
+    grouping = _Grouping(rows)
+    try:
+        with tarfile.open(fileobj=cast(Any, _HeaderReader(file)), mode="r:", errors="surrogateescape") as tar:
+            for member in tar:
+                _check_progress(tar, member)
+                digest.update(repr((member.name, member.type, member.size)).encode())
+                file.seek(member.offset_data)
+                digest.update(file.read(min(member.size, DIGESTED_BYTES)))
+                grouping.add(member)
+            file.seek(tar.offset)
+            if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+                broken = f"it has no end mark at byte {tar.offset}"
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:
+        broken = printable(str(error)) or type(error).__name__
+    if broken:
+        grouping.drop_unfinished()
+        digest.update(f"broken {broken}".encode())
+        rows.append(
+            Row(
+                key=f"(after {sum(not row.reason for row in rows)} samples)",
+                reason="tar_broken",
+                message=f"the tar is cut off or corrupt: {broken}; the samples before are kept, fetch it again",
+            )
+        )
+    return TarIndex(tuple(rows), digest.hexdigest())
+
+
+def printable(name: str) -> str:
+    """A member's name as text that any file can hold: escapes for what is no UTF-8, at most 200 characters."""
+    return name.encode("utf-8", "backslashreplace").decode()[:200]
+
+
+class _Grouping:
+    """Puts members into rows: consecutive members of one key are one sample."""
+
+    def __init__(self, rows: list[Row]) -> None:
+        self._rows = rows
+        self._seen: set[str] = set()
+        self._current: Row | None = None
+
+    def add(self, member: tarfile.TarInfo) -> None:
+        name = member.name.removeprefix("./")
+        if member.isdir():
+            return
+        if _leads_out(name):
+            self._reject(name, "member_name_unsafe", "its name leads out of the archive or is no text; it was not read")
+        elif not member.isreg() or member.issparse():
+            self._reject(name, "member_not_a_file", "a link, device or sparse file; only plain files are read")
+        else:
+            self._add_file(name, Member(member.offset_data, member.size))
+
+    def drop_unfinished(self) -> None:
+        """Forget the sample whose end has not been seen."""
+        if self._current is not None:
+            self._rows.remove(self._current)
+            self._current = None
+
+    def _add_file(self, name: str, member: Member) -> None:
+        folder, _, base = name.rpartition("/")
+        stem, _, extension = base.partition(".")
+        key = f"{folder}/{stem}" if folder else stem
+        if self._current is None or self._current.key != printable(key):
+            self._current = self._open_row(key)
+        if extension.lower() in self._current.members and not self._current.reason:
+            self._current.reason = "member_duplicate"
+            self._current.message = f"member {printable(name)!r} occurs twice in one sample"
+        self._current.members[extension.lower()] = member
+
+    def _open_row(self, key: str) -> Row:
+        row = Row(printable(key))
+        if not valid_key(key):
+            row.reason = "key_invalid"
+            row.message = "a key has 1 to 200 characters and lies in no folder of the archive"
+        elif key in self._seen:
+            row.reason, row.message = "key_duplicate", "the key occurs earlier in this tar; the first one counts"
+        self._seen.add(key)
+        self._rows.append(row)
+        return row
+
+    def _reject(self, name: str, reason: str, message: str) -> None:
+        self._rows.append(Row(printable(name), reason=reason, message=message))
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith("/") or ".." in PurePosixPath(name).parts or _UNSAFE.search(name) is not None
+
+
+def _check_progress(tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+    """A forged negative size would lead ``tarfile`` back to where it was, for ever."""
+    if member.size < 0 or tar.offset <= member.offset:
+        raise tarfile.ReadError(f"member {printable(member.name)!r} has the impossible size {member.size}")
+
+
+class _HeaderReader:
+    """The file as ``tarfile`` may see it: headers only. A forged header cannot make it read gigabytes into memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header claims {size} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int) -> int:
+        if offset < 0:
+            raise tarfile.ReadError("a header points before the start of the archive")
+        return self._file.seek(offset)
+
+    def tell(self) -> int:
+        return self._file.tell()

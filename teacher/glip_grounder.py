@@ -1,0 +1,96 @@
+"""GLIP behind the ``Grounder`` protocol: a checkpoint, its vocabulary and the device it runs on.
+
+In: resized pictures of one bucket and their prompts. Out: boxes per phrase (SPEC sections 1, 8, 9).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+
+import torch
+from PIL.Image import Image
+from torch import Tensor
+
+from glip.checkpoint import load_model
+from glip.postprocess import ground
+from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
+from glip.tokens import TokenizedPrompts
+from schemas.recipes import TeacherRecipe
+from schemas.records import Candidate
+from teacher.grounder import Question
+
+SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+
+
+class GlipGrounder:
+    """One GLIP checkpoint, opened for inference."""
+
+    def __init__(self, recipe: TeacherRecipe) -> None:
+        self._device = choose_device(recipe.device)
+        loaded = load_model(recipe.checkpoint, self._device)
+        self._model, self._tokenizer, self._config = loaded.model.eval(), loaded.tokenizer, loaded.config
+        self._min_size = recipe.min_size or self._config.test_min_size
+        self._max_size = recipe.max_size or self._config.test_max_size
+        self._bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and self._device.type == "cuda")
+        self.max_tokens = self._config.max_tokens
+        self.digest = _digest(loaded.digest, self._min_size, self._max_size)
+        if self._device.type == "cpu":
+            torch.set_num_threads(recipe.threads)
+
+    def count_tokens(self, text: str) -> int:
+        return self._tokenizer.count(text) + SPECIAL_TOKENS
+
+    def bucket(self, width: int, height: int) -> tuple[int, int]:
+        return bucket_shape(*self._resized(width, height), self._config)
+
+    def prepare(self, image: Image) -> Tensor:
+        return image_tensor(image, self._resized(image.width, image.height))
+
+    @torch.inference_mode()
+    def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        text = self._tokenizer.encode([question.prompt.text for question in questions], self.max_tokens)
+        bucket = self.bucket(questions[0].width, questions[0].height)
+        images_B3HW = pad_batch([question.pixels for question in questions], bucket).to(self._device)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
+            output = self._model(images_B3HW, text.ids_BT.to(self._device), text.attention_mask_BT.to(self._device))
+        found = ground(
+            output,
+            [_token_positions(text, number, question) for number, question in enumerate(questions)],
+            [(int(question.pixels.shape[-2]), int(question.pixels.shape[-1])) for question in questions],
+            [(question.height, question.width) for question in questions],
+            dataclasses.replace(self._config, candidate_min_score=min(self._config.candidate_min_score, min_score)),
+            min_score,
+        )
+        return [
+            [
+                Candidate(question.prompt.spans[phrase].phrase, (x1, y1, x2, y2), score)
+                for phrase, (x1, y1, x2, y2), score in zip(
+                    boxes.phrase_index_K.tolist(), boxes.boxes_xyxy_K4.tolist(), boxes.scores_K.tolist(), strict=True
+                )
+            ]
+            for question, boxes in zip(questions, found, strict=True)
+        ]
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        return resized_shape(height, width, self._min_size, self._max_size)
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device; ValueError where it is another word or there is no such device."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"teacher.device: wanted auto, cpu or cuda, not {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("teacher.device is cuda, but this machine has no CUDA device; use auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _token_positions(text: TokenizedPrompts, number: int, question: Question) -> list[list[int]]:
+    return [text.token_positions(number, span.start, span.end) for span in question.prompt.spans]
+
+
+def _digest(model_digest: str, min_size: int, max_size: int) -> str:
+    sizes = {"grounder": "glip", "model": model_digest, "min_size": min_size, "max_size": max_size}
+    return hashlib.sha256(json.dumps(sizes, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,206 @@
+"""The teacher at work on a unit: decode ahead on threads, batch by shape bucket, survive running out of memory.
+
+In: grounding requests with encoded pictures. Out, in the same order: groundings, or a Reject where a picture cannot be
+read. What a picture's boxes are depends on the picture and its prompts alone, never on its neighbours.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import warnings
+from collections import deque
+from collections.abc import Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject
+from teacher.grounder import Grounder, Question
+
+STAGE = "ground"
+# What a decoder may be asked to open: no format that starts another program (EPS) or can hold scripts.
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+MAX_ASPECT = 50  # a longer strip would be resized to a side of a few pixels
+BATCHES_AHEAD = 2  # decoded while the model works on one
+SCORE_DECIMALS = 4
+PIXEL_DECIMALS = 1
+
+
+@dataclass(slots=True)
+class _Sample:
+    """A request whose picture's header has been read."""
+
+    request: GroundingRequest
+    image: Image.Image | None
+    """Until it is decoded; then only what the grounder made of it is kept, and that only until its batch is done."""
+    width: int
+    height: int
+    bucket: Hashable
+    candidates: list[Candidate] = field(default_factory=list)
+    reject: Reject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One prompt of one sample: what goes through the model."""
+
+    sample: _Sample
+    prompt: Prompt
+
+
+class TeacherWorker:
+    """One grounder, and what it takes to keep it busy."""
+
+    def __init__(
+        self,
+        grounder: Grounder,
+        *,
+        batch_size: int,
+        min_score: float,
+        max_image_pixels: int = 100_000_000,
+        decode_threads: int = 2,
+    ) -> None:
+        self._grounder = grounder
+        self._batch_size = batch_size
+        self._min_score = min_score
+        self._max_image_pixels = max_image_pixels
+        self._decode_threads = decode_threads
+        self._fitting: dict[Hashable, int] = {}  # largest batch of a bucket that memory holds, once it has run out
+
+    def ground(self, requests: Sequence[GroundingRequest]) -> list[Grounding | Reject]:
+        """One grounding, or one Reject of stage ``ground``, for each request, in order; nothing for none.
+
+        Reasons: ``image_unreadable``, ``image_too_many_pixels``, ``image_too_elongated``. Candidates have at least
+        ``min_score``, lie inside the picture, and are ordered by phrase, then score.
+        """
+        opened = [self._open(request) for request in requests]
+        samples = [sample for sample in opened if isinstance(sample, _Sample)]
+        with ThreadPoolExecutor(self._decode_threads) as threads:
+            for batch in self._decoded_batches(_items_by_bucket(samples), threads):
+                self._ground_batch(batch)
+        return [self._outcome(sample) if isinstance(sample, _Sample) else sample for sample in opened]
+
+    def _open(self, request: GroundingRequest) -> _Sample | Reject:
+        """Read the header: its size decides whether the picture is decoded at all, and in which bucket it goes."""
+        source = request.source
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is the recipe's
+                image = Image.open(io.BytesIO(source.image), formats=IMAGE_FORMATS)
+        except Image.DecompressionBombError as error:
+            return Reject(source.key, STAGE, "image_too_many_pixels", str(error))
+        except Exception as error:  # hostile bytes make a decoder raise anything
+            return _unreadable(request, error)
+        width, height = image.size
+        if width * height > self._max_image_pixels:
+            message = f"{width} x {height} pixels, at most {self._max_image_pixels} (max_image_pixels)"
+            return Reject(source.key, STAGE, "image_too_many_pixels", message)
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            message = f"{width} x {height} pixels, one side at most {MAX_ASPECT} times the other"
+            return Reject(source.key, STAGE, "image_too_elongated", message)
+        return _Sample(request, image, width, height, self._grounder.bucket(width, height))
+
+    def _decoded_batches(
+        self, items: Sequence[_Item], threads: ThreadPoolExecutor
+    ) -> Iterator[list[tuple[_Item, Question]]]:
+        """Batches of one bucket, their pictures decoded while the batches before are in the model."""
+        waiting: deque[list[tuple[_Item, Future[Any]]]] = deque()
+        decoding: tuple[_Sample, Future[Any]] | None = None  # prompts of one sample stand together and share its pixels
+        for _, group in itertools.groupby(items, key=lambda item: item.sample.bucket):
+            for batch in _chunks(list(group), self._batch_size):
+                waiting.append([])
+                for item in batch:
+                    if decoding is None or decoding[0] is not item.sample:
+                        decoding = (item.sample, threads.submit(self._decode, item.sample))
+                    waiting[-1].append((item, decoding[1]))
+                if len(waiting) > BATCHES_AHEAD:
+                    yield _arrived(waiting.popleft())
+        while waiting:
+            yield _arrived(waiting.popleft())
+
+    def _decode(self, sample: _Sample) -> Any:
+        image, sample.image = sample.image, None
+        assert image is not None, "a sample is decoded once"
+        try:
+            return self._grounder.prepare(_as_rgb(image))
+        except Exception as error:  # hostile bytes make a decoder raise anything
+            sample.reject = _unreadable(sample.request, error)
+            return None
+
+    def _ground_batch(self, batch: Sequence[tuple[_Item, Question]]) -> None:
+        """One batch of one bucket through the model, in parts where memory does not hold it whole."""
+        rest = list(batch)
+        while rest:
+            bucket = rest[0][0].sample.bucket
+            part = rest[: self._fitting.get(bucket, len(rest))]
+            try:
+                answers = self._grounder.ground([question for _, question in part], self._min_score)
+            except torch.OutOfMemoryError as error:
+                if len(part) == 1:
+                    raise RuntimeError(
+                        f"one image of bucket {bucket} does not fit into the memory of the device ({error}); "
+                        "lower teacher.max_size, or take a smaller checkpoint"
+                    ) from error
+                self._fitting[bucket] = len(part) // 2
+                torch.cuda.empty_cache()
+                continue
+            for (item, _), candidates in zip(part, answers, strict=True):
+                item.sample.candidates.extend(candidates)
+            rest = rest[len(part) :]
+
+    def _outcome(self, sample: _Sample) -> Grounding | Reject:
+        if sample.reject is not None:
+            return sample.reject
+        rounded = (_rounded(candidate, sample.width, sample.height) for candidate in sample.candidates)
+        kept = [candidate for candidate in rounded if candidate.score >= self._min_score]
+        kept.sort(key=lambda candidate: (candidate.phrase, -candidate.score, candidate.box_xyxy))
+        return Grounding(sample.request.source, sample.request.phrases, sample.width, sample.height, tuple(kept))
+
+
+def _items_by_bucket(samples: Sequence[_Sample]) -> list[_Item]:
+    """All prompts, those of one bucket together, otherwise in the order of the samples."""
+    order: dict[Hashable, list[_Item]] = {}
+    for sample in samples:
+        order.setdefault(sample.bucket, []).extend(_Item(sample, prompt) for prompt in sample.request.prompts)
+    return [item for items in order.values() for item in items]
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _arrived(batch: Sequence[tuple[_Item, Future[Any]]]) -> list[tuple[_Item, Question]]:
+    decoded = [(item, future.result()) for item, future in batch]
+    return [
+        (item, Question(pixels, item.prompt, item.sample.width, item.sample.height))
+        for item, pixels in decoded
+        if pixels is not None
+    ]
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Decoded; a palette with transparency goes through RGBA, as Pillow wants it."""
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _unreadable(request: GroundingRequest, error: Exception) -> Reject:
+    why = "of no known format" if isinstance(error, UnidentifiedImageError) else f"{type(error).__name__}: {error}"
+    message = f"{len(request.source.image)} bytes that cannot be read as a picture: {why}"
+    return Reject(request.source.key, STAGE, "image_unreadable", message[:500])
+
+
+def _rounded(candidate: Candidate, width: int, height: int) -> Candidate:
+    """Rounded, so that equal work on other hardware gives equal labels almost always, and inside the picture."""
+    x1, y1, x2, y2 = candidate.box_xyxy
+    box: BoxXYXY = (_inside(x1, width), _inside(y1, height), _inside(x2, width), _inside(y2, height))
+    return Candidate(candidate.phrase, box, round(candidate.score, SCORE_DECIMALS))
+
+
+def _inside(coordinate: float, side: int) -> float:
+    return round(min(max(coordinate, 0.0), float(side)), PIXEL_DECIMALS)

@@ -1,0 +1,154 @@
+"""The runner: the same units and the same manifests inline and on Ray; an error of a stage ends the job in one line."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+
+from engine.runner import Commit, Stage, Work, Workers, connected, run, unit_from_arrow, unit_to_arrow
+from schemas.records import (
+    Candidate,
+    CaptionedImage,
+    Grounding,
+    GroundingRequest,
+    ParsedCaption,
+    Phrase,
+    Prompt,
+    PromptSpan,
+    PseudoLabel,
+    Reject,
+    StageTally,
+    Unit,
+    UnitRef,
+)
+from schemas.shards import ShardManifest
+
+REFS = [UnitRef(number, f"{number}.tar", 5, 4) for number in range(5)]
+WORKERS = Workers(count=2)
+IMAGE = CaptionedImage("k", b"\x00\xff" * 500, "jpg", "a dog 🐕", "0.tar#k")
+PHRASES = (Phrase("a dog", 0, 5, "dog"),)
+BOX = Candidate(0, (0.1, 2.0, 30.3, 40.0), 0.1234)
+RECORDS = [
+    IMAGE,
+    ParsedCaption(IMAGE, PHRASES),
+    GroundingRequest(IMAGE, PHRASES, (Prompt("a dog", (PromptSpan(0, 0, 5),)),)),
+    Grounding(IMAGE, PHRASES, 64, 48, (BOX, BOX)),
+    PseudoLabel(IMAGE, PHRASES, 64, 48, (BOX,)),
+]
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Any]:
+    """One Ray for all tests of this file: each job joins it instead of starting its own."""
+    with connected(WORKERS) as ray:
+        ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import a test file
+        yield ray
+
+
+def open_reader() -> Work:
+    return lambda unit: [
+        Reject(f"{row}", "read", "is_six", "six") if row == 6 else CaptionedImage(f"{row}", b"x", "jpg", "", "")
+        for row in unit.records
+    ]
+
+
+def open_teacher(what: str = "fine") -> Work:
+    if what == "cannot open":
+        raise ValueError("the checkpoint\nis not there")
+
+    def work(unit: Unit[CaptionedImage]) -> list[ParsedCaption]:
+        if unit.ref.index == 3 and what == "raises":
+            raise ValueError("unit 3 is odd")
+        if unit.ref.index == 3 and what == "dies":
+            os._exit(1)
+        if unit.ref.index == 3 and what == "loses":
+            return []
+        return [ParsedCaption(image, PHRASES) for image in unit.records]
+
+    return work
+
+
+def open_commit() -> Commit:
+    def commit(unit: Unit[ParsedCaption]) -> ShardManifest:
+        return ShardManifest(
+            unit=unit.ref.index,
+            source_uri=unit.ref.uri,
+            first_row=unit.ref.first_row,
+            rows=unit.ref.rows,
+            work_digest=" ".join(f"{tally.stage}:{tally.came_in}>{tally.went_on}" for tally in unit.tallies),
+            stages=[],
+            samples=len(unit.records),
+            phrases=sum(len(record.phrases) for record in unit.records),
+            boxes=0,
+            rejects=len(unit.rejects),
+            files=[],
+            first_key=unit.records[0].source.key,
+            last_key=unit.records[-1].source.key,
+        )
+
+    return commit
+
+
+def job(backend: Any, what: str = "fine") -> list[ShardManifest]:
+    stages = [
+        Stage("read", open_reader, CaptionedImage),
+        Stage("teach", partial(open_teacher, what), ParsedCaption, "teacher"),
+    ]
+    manifests = run(REFS, stages, open_commit, backend=backend, workers=WORKERS)
+    return sorted(manifests, key=lambda manifest: manifest.unit)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_every_record_travels_as_arrow_and_comes_back_equal(record: Any) -> None:
+    rejects, tallies = (Reject("r", "read", "why", "so"),), (StageTally("read", 2, 1, 0.5),)
+    unit = Unit(REFS[1], (record, record), rejects, tallies)
+    table = unit_to_arrow(unit, type(record))
+    assert table.num_rows == 1
+    assert unit_from_arrow(pickle.loads(pickle.dumps(table)), type(record)) == unit
+    empty: Unit[Any] = Unit(REFS[0], ())
+    assert unit_from_arrow(unit_to_arrow(empty, type(record)), type(record)) == empty
+
+
+def test_every_unit_gives_one_manifest_and_its_counts_are_those_of_the_stages() -> None:
+    manifests = job("inline")
+    assert [manifest.unit for manifest in manifests] == [0, 1, 2, 3, 4]
+    assert {manifest.work_digest for manifest in manifests} == {"read:4>3 teach:3>3"}
+    assert {(one.samples, one.rejects, one.first_key, one.last_key) for one in manifests} == {(3, 1, "5", "8")}
+
+
+def test_ray_gives_the_same_manifests_as_this_process(ray: Any) -> None:
+    assert job("ray") == job("inline")
+
+
+@pytest.mark.parametrize("backend", ["inline", "ray"])
+def test_what_a_stage_raises_ends_the_job_with_its_own_words(ray: Any, backend: str) -> None:
+    with pytest.raises(ValueError, match="unit 3 is odd") as caught:
+        job(backend, "raises")
+    assert str(caught.value) == "unit 3 is odd"
+
+
+def test_a_stage_that_loses_a_sample_ends_the_job() -> None:
+    with pytest.raises(RuntimeError, match="stage 'teach' took 3 records of unit 3 and gave 0"):
+        job("inline", "loses")
+
+
+def test_a_stage_that_cannot_open_ends_the_job_with_its_own_words(ray: Any) -> None:
+    with pytest.raises(ValueError, match="the checkpoint"):
+        job("ray", "cannot open")
+
+
+def test_a_unit_that_kills_its_worker_ends_the_job_instead_of_killing_workers_for_ever(ray: Any) -> None:
+    with pytest.raises(RuntimeError, match="a worker process was lost"):
+        job("ray", "dies")
+
+
+def test_no_unit_is_no_work() -> None:
+    assert (
+        list(run([], [Stage("read", open_reader, CaptionedImage)], open_commit, backend="ray", workers=WORKERS)) == []
+    )

@@ -1,0 +1,194 @@
+"""The teacher's worker: one outcome per request, in order; a picture's boxes are its own, whoever stands beside it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from schemas.recipes import TeacherRecipe
+from schemas.records import (
+    Candidate,
+    CaptionedImage,
+    Grounding,
+    GroundingRequest,
+    Phrase,
+    Prompt,
+    PromptSpan,
+    Reject,
+)
+from teacher.grounder import Grounder, Question, open_grounder, teacher_digest
+from teacher.worker import TeacherWorker
+
+CAPTION = "a brown dog and two cats"
+PHRASES = (Phrase("a brown dog", 0, 11, "dog"), Phrase("two cats", 16, 24, "cat"))
+PROMPT = Prompt(CAPTION, (PromptSpan(0, 0, 11), PromptSpan(1, 16, 24)))
+
+
+@pytest.fixture(scope="module")
+def grounder(random_checkpoint: Path) -> Grounder:
+    return open_grounder(TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu"))
+
+
+def worker_of(grounder: Any, batch_size: int = 4, **options: Any) -> TeacherWorker:
+    return TeacherWorker(grounder, batch_size=batch_size, min_score=0.05, **options)
+
+
+def request(key: str, image: bytes, prompts: tuple[Prompt, ...] = (PROMPT,)) -> GroundingRequest:
+    return GroundingRequest(CaptionedImage(key, image, "jpg", CAPTION, "here"), PHRASES, prompts)
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def mixed(web: Any) -> list[GroundingRequest]:
+    sizes = [(80, 64), (64, 80), (120, 60), (80, 64), (64, 64), (30, 90), (64, 80), (200, 150), (80, 60)]
+    return [request(str(number), web.jpeg(number, *size)) for number, size in enumerate(sizes)]
+
+
+class Crowded:
+    """A grounder on a device whose memory holds ``fits`` pictures at once."""
+
+    def __init__(self, grounder: Grounder, fits: int) -> None:
+        self._grounder, self._fits = grounder, fits
+        self.sizes: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._grounder, name)
+
+    def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        self.sizes.append(len(questions))
+        if len(questions) > self._fits:
+            raise torch.OutOfMemoryError("out of memory")
+        return self._grounder.ground(questions, min_score)
+
+
+def test_groundings_come_in_the_order_of_the_requests_with_boxes_inside_the_picture(
+    web: Any, grounder: Grounder
+) -> None:
+    requests = mixed(web)
+    outcomes = worker_of(grounder).ground(requests)
+    assert [one.source.key for one in outcomes] == [one.source.key for one in requests]
+    for one in outcomes:
+        assert isinstance(one, Grounding)
+        assert one.candidates
+        assert [(c.phrase, -c.score) for c in one.candidates] == sorted((c.phrase, -c.score) for c in one.candidates)
+        for candidate in one.candidates:
+            x1, y1, x2, y2 = candidate.box_xyxy
+            assert 0 <= x1 <= x2 <= one.width
+            assert 0 <= y1 <= y2 <= one.height
+            assert candidate.score >= 0.05
+            assert round(candidate.score, 4) == candidate.score
+
+
+def test_a_picture_has_the_same_boxes_alone_and_in_company(web: Any, grounder: Grounder) -> None:
+    requests = mixed(web)
+    together = worker_of(grounder, 8).ground(requests)
+    assert together == [worker_of(grounder, 1).ground([one])[0] for one in requests]
+    assert together[::-1] == worker_of(grounder, 3).ground(requests[::-1])
+
+
+def test_running_out_of_memory_halves_the_batch_remembers_it_and_changes_no_box(web: Any, grounder: Grounder) -> None:
+    requests = [request(str(number), web.jpeg(number)) for number in range(8)]
+    crowded = Crowded(grounder, fits=2)
+    worker = worker_of(crowded, 8)
+    assert worker.ground(requests) == worker_of(grounder, 8).ground(requests)
+    assert crowded.sizes == [8, 4, 2, 2, 2, 2]
+    crowded.sizes.clear()
+    worker.ground(requests)
+    assert crowded.sizes == [2, 2, 2, 2]
+
+
+def test_one_picture_too_large_for_the_device_says_what_to_do(web: Any, grounder: Grounder) -> None:
+    with pytest.raises(RuntimeError, match=r"does not fit into the memory .* lower teacher\.max_size"):
+        worker_of(Crowded(grounder, fits=0)).ground([request("0", web.jpeg())])
+
+
+def test_an_unreadable_picture_is_a_reject_and_its_neighbours_are_grounded(web: Any, grounder: Grounder) -> None:
+    good = web.jpeg(1)
+    bad = {
+        "noise": b"\x00\x01 no picture",
+        "empty": b"",
+        "cut": good[: len(good) // 2],
+        "header": good[:30],
+        "svg": b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+        "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+    }
+    requests = [request("first", good), *(request(key, image) for key, image in bad.items()), request("last", good)]
+    outcomes = worker_of(grounder).ground(requests)
+    assert isinstance(outcomes[0], Grounding)
+    assert isinstance(outcomes[-1], Grounding)
+    assert outcomes[0].candidates == outcomes[-1].candidates
+    rejects = [one for one in outcomes if isinstance(one, Reject)]
+    assert [one.key for one in rejects] == list(bad)
+    assert {(one.stage, one.reason) for one in rejects} == {("ground", "image_unreadable")}
+
+
+def test_a_picture_of_too_many_pixels_is_never_decoded(grounder: Grounder) -> None:
+    bomb = encoded(Image.new("L", (6000, 5000)))  # 100 KB that would be 90 MB
+    outcomes = worker_of(grounder, max_image_pixels=1_000_000).ground([request("bomb", bomb)])
+    assert [one.reason for one in outcomes if isinstance(one, Reject)] == ["image_too_many_pixels"]
+
+
+def test_a_strip_is_a_reject(grounder: Grounder) -> None:
+    outcomes = worker_of(grounder).ground([request("strip", encoded(Image.new("L", (2000, 3))))])
+    assert [one.reason for one in outcomes if isinstance(one, Reject)] == ["image_too_elongated"]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_any_kind_of_picture_is_grounded(grounder: Grounder, mode: str) -> None:
+    image = Image.new(mode, (70, 50))
+    options = {"transparency": 0} if mode == "P" else {}
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    outcome = worker_of(grounder).ground([request("a", encoded(image, kind, **options))])[0]
+    assert isinstance(outcome, Grounding)
+    assert (outcome.width, outcome.height) == (70, 50)
+
+
+def test_prompts_of_one_sample_are_grounded_each_and_put_together(web: Any, grounder: Grounder) -> None:
+    dog = Prompt("a brown dog", (PromptSpan(0, 0, 11),))
+    cats = Prompt("two cats", (PromptSpan(1, 0, 8),))
+    image = web.jpeg(5)
+    both, first, second = worker_of(grounder).ground(
+        [request("both", image, (dog, cats)), request("dog", image, (dog,)), request("cats", image, (cats,))]
+    )
+    assert isinstance(both, Grounding)
+    assert isinstance(first, Grounding)
+    assert isinstance(second, Grounding)
+    assert both.candidates == first.candidates + second.candidates
+    assert {c.phrase for c in first.candidates} == {0}
+    assert {c.phrase for c in second.candidates} == {1}
+
+
+def test_no_request_gives_nothing(grounder: Grounder) -> None:
+    assert worker_of(grounder).ground([]) == []
+
+
+def test_the_digest_is_of_the_weights_and_sizes_and_not_of_the_place(random_checkpoint: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(random_checkpoint, tmp_path / "copy")
+    here = TeacherRecipe(checkpoint=str(random_checkpoint))
+    assert teacher_digest(here) == teacher_digest(TeacherRecipe(checkpoint=str(tmp_path / "copy")))
+    assert teacher_digest(here) != teacher_digest(TeacherRecipe(checkpoint=str(random_checkpoint), max_size=90))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"grounder": "owl"}, "no grounder 'owl'; there are: glip"),
+        ({"device": "tpu"}, "wanted auto, cpu or cuda, not 'tpu'"),
+        ({"checkpoint": "/nowhere/at/all"}, "no such model"),
+    ],
+)
+def test_a_teacher_that_is_not_there_is_an_error_that_says_so(fields: dict[str, str], message: str) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        open_grounder(TeacherRecipe(**fields))  # type: ignore[arg-type]
