@@ -1,0 +1,61 @@
+"""What a person sees of the labelling job: the bar while it runs (images/s, rejects, time left), then the funnel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pipelines.bookkeeping import LabelResult
+from schemas.shards import ShardManifest
+
+
+class LabelProgress:
+    """Counts units as they are committed. Units of an earlier run fill the bar but not the rate."""
+
+    def __init__(self, images: int, done: Sequence[ShardManifest], *, shown: bool) -> None:
+        self._rejects = sum(manifest.rejects for manifest in done)
+        self._new = 0
+        self._progress = Progress(
+            TextColumn("labelling"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("images, {task.fields[rate]} images/s, {task.fields[rejects]} rejected,"),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+            console=Console(stderr=True),
+            disable=not shown,
+        )
+        before = sum(manifest.rows for manifest in done)
+        self._task = self._progress.add_task("", total=images, completed=before, rate="-", rejects=self._rejects)
+
+    def __enter__(self) -> LabelProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def advance(self, manifest: ShardManifest) -> None:
+        """A unit that has just been committed."""
+        self._rejects += manifest.rejects
+        self._new += manifest.rows
+        elapsed = self._progress.tasks[self._task].elapsed or 0.0
+        rate = f"{self._new / elapsed:.1f}" if elapsed > 0 else "-"
+        self._progress.update(self._task, advance=manifest.rows, rejects=self._rejects, rate=rate)
+
+
+def print_result(result: LabelResult) -> None:
+    """The funnel, a line a stage, and what came out."""
+    for stage in result.stages:
+        dropped = ", ".join(f"{count} {reason}" for reason, count in stage.dropped.items())
+        print(f"  {stage.stage:8} {stage.came_in:>9} in {stage.went_on:>9} on   {dropped}".rstrip())
+    speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was left to do"
+    print(
+        f"{result.dataset}: {result.samples} labelled images in {result.units} shards, {result.phrases} phrases, "
+        f"{result.boxes} boxes, {sum(result.rejects.values())} rejects; {result.seconds} s, {speed}"
+    )

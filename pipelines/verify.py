@@ -1,0 +1,218 @@
+"""Is a dataset whole? No gap, no duplicate key, sums that add up, checksums, spans, tables that say what the tar says.
+
+In: the folder of a dataset, human or pseudo. Out: a report with one line per problem, none where it is clean. Every
+byte is read once or twice; nothing is written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.progress import track
+
+from engine.artifacts import Store
+from engine.shards import (
+    LabelledImage,
+    annotation_rows,
+    annotations_name,
+    committed_units,
+    read_card,
+    read_manifest,
+    read_shard,
+    rejects_name,
+    shard_name,
+)
+from schemas.reports import Document
+from schemas.shards import ANNOTATION_SCHEMA, DatasetCard, ShardManifest
+
+SUMS = ("samples", "phrases", "boxes", "rejects")
+
+
+class VerifyReport(Document):
+    """What was looked at, and what is wrong with it: one line each."""
+
+    dataset: str
+    units: int
+    samples: int
+    rejects: int
+    problems: list[str]
+
+
+def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
+    """Look at everything; ValueError where ``dataset`` is no dataset at all."""
+    store = Store(dataset)
+    card = read_card(store)
+    numbers = committed_units(store)
+    problems: list[str] = []
+    manifests: list[ShardManifest] = []
+    seen: dict[bytes, int] = {}
+    console = Console(stderr=True)
+    for number in track(numbers, "verifying", console=console, disable=not progress, transient=True):
+        manifest = read_manifest(store, number)
+        if manifest is None or manifest.unit != number:
+            problems.append(f"manifests/{number:06d}.json is not a whole manifest of unit {number}")
+            continue
+        manifests.append(manifest)
+        problems += _unit_problems(store, card, manifest, seen)
+    problems += _gaps(card, numbers, manifests) + _sums(card, manifests) + list(_strays(store, set(numbers)))
+    report = VerifyReport(
+        dataset=store.root,
+        units=len(numbers),
+        samples=sum(manifest.samples for manifest in manifests),
+        rejects=sum(manifest.rejects for manifest in manifests),
+        problems=problems,
+    )
+    if progress:
+        _print(report)
+    return report
+
+
+def _print(report: VerifyReport) -> None:
+    for problem in report.problems:
+        print(problem)
+    verdict = f"{len(report.problems)} problems" if report.problems else "clean"
+    print(f"{report.dataset}: {report.units} units, {report.samples} samples, {report.rejects} rejects: {verdict}")
+
+
+# --------------------------------------------------------------------------------------------------------- the whole
+
+
+def _gaps(card: DatasetCard, numbers: list[int], manifests: list[ShardManifest]) -> list[str]:
+    problems = []
+    if not card.complete:
+        problems.append("dataset.json: the job has not finished; run the same command again")
+    expected = range(card.units if card.complete else len(numbers))
+    missing, extra = sorted(set(expected) - set(numbers)), sorted(set(numbers) - set(expected))
+    problems += [f"unit {number} is missing: it has no manifest" for number in missing]
+    problems += [f"unit {number} is not of this job, which has {len(expected)} units" for number in extra]
+    for before, after in itertools.pairwise(manifests):
+        end = before.first_row + before.rows if after.source_uri == before.source_uri else 0
+        if after.unit == before.unit + 1 and after.first_row != end:
+            problems.append(
+                f"unit {after.unit} begins at row {after.first_row} of {after.source_uri}, not at {end}: rows are "
+                "lost or twice there"
+            )
+    return problems
+
+
+def _sums(card: DatasetCard, manifests: list[ShardManifest]) -> list[str]:
+    if not card.complete:
+        return []
+    totals = {name: sum(getattr(manifest, name) for manifest in manifests) for name in SUMS}
+    problems = [
+        f"dataset.json: {name} is {getattr(card, name)}, the manifests add up to {total}"
+        for name, total in totals.items()
+        if getattr(card, name) != total
+    ]
+    dropped = Counter[str]()
+    for manifest in manifests:
+        for stage in manifest.stages:
+            dropped[stage.stage] += sum(stage.dropped.values())
+    return problems + [
+        f"dataset.json: stage {stage.stage} drops {sum(stage.dropped.values())}, the manifests {dropped[stage.stage]}"
+        for stage in card.stages
+        if sum(stage.dropped.values()) != dropped[stage.stage]
+    ]
+
+
+def _strays(store: Store, committed: set[int]) -> Iterator[str]:
+    for folder, name_of in (("shards", shard_name), ("annotations", annotations_name), ("rejects", rejects_name)):
+        expected = {Path(name_of(number)).name for number in committed}
+        for name in sorted(set(store.names(folder)) - expected):
+            yield f"{folder}/{name} belongs to no committed unit; run the same command again"
+
+
+# ------------------------------------------------------------------------------------------------------------ a unit
+
+
+def _unit_problems(store: Store, card: DatasetCard, manifest: ShardManifest, seen: dict[bytes, int]) -> list[str]:
+    unit = f"unit {manifest.unit}"
+    damaged = list(_damaged_files(store, manifest))
+    if damaged:
+        return [f"{unit}: {problem}" for problem in damaged]
+    problems = list(_broken_counts(card, manifest))
+    try:
+        samples = read_shard(store, manifest.unit)
+        problems += _sample_problems(store, manifest, samples, seen)
+        problems += _reject_problems(store, manifest)
+    except (ValueError, OSError, pa.ArrowException) as error:  # what a broken tar or table makes its reader say
+        problems.append(" ".join(str(error).split()))
+    return [f"{unit}: {problem}" for problem in problems]
+
+
+def _damaged_files(store: Store, manifest: ShardManifest) -> Iterator[str]:
+    number = manifest.unit
+    expected = [shard_name(number), annotations_name(number), rejects_name(number)]
+    if [file.path for file in manifest.files] != expected:
+        yield f"its manifest lists {[file.path for file in manifest.files]}, not {expected}"
+        return
+    for file in manifest.files:
+        if not store.exists(file.path):
+            yield f"{file.path} is missing"
+        elif store.digest(file.path) != (file.sha256, file.size):
+            yield f"{file.path} is not what was committed: its checksum differs"
+
+
+def _broken_counts(card: DatasetCard, manifest: ShardManifest) -> Iterator[str]:
+    """Samples pass the stages of a labelling job one after another; an import counts samples in its first stage."""
+    stages = manifest.stages if card.origin == "pseudo" else manifest.stages[:1]
+    came = manifest.rows
+    for stage in stages:
+        if stage.came_in != came:
+            yield f"{stage.came_in} came into stage {stage.stage}, but {came} were to come"
+        came = stage.went_on
+    if came != manifest.samples:
+        yield f"{came} samples passed all stages, but the shard has {manifest.samples}"
+
+
+def _sample_problems(
+    store: Store, manifest: ShardManifest, samples: Iterator[LabelledImage], seen: dict[bytes, int]
+) -> Iterator[str]:
+    rows: list[dict[str, Any]] = []
+    keys: list[str] = []
+    phrases = 0
+    for sample in samples:
+        labels = sample.labels
+        keys.append(labels.key)
+        phrases += len(labels.phrases)
+        rows += annotation_rows(labels)
+        if hashlib.sha256(sample.image).hexdigest() != labels.image_sha256:
+            yield f"sample {labels.key}: the picture is not the one that was labelled (image_sha256)"
+        short = hashlib.blake2b(labels.key.encode(), digest_size=12).digest()
+        if short in seen:
+            yield f"key {labels.key} is also in unit {seen[short]}; keys are unique in a dataset"
+        seen[short] = manifest.unit
+    found = {"samples": len(keys), "phrases": phrases, "boxes": len(rows)}
+    for name, count in found.items():
+        if count != getattr(manifest, name):
+            yield f"the tar holds {count} {name}, its manifest says {getattr(manifest, name)}"
+    if keys and (keys[0], keys[-1]) != (manifest.first_key, manifest.last_key):
+        yield f"the tar's keys run from {keys[0]} to {keys[-1]}, its manifest has other ones"
+    if _table(store, annotations_name(manifest.unit)) != pa.Table.from_pylist(rows, ANNOTATION_SCHEMA):
+        yield f"{annotations_name(manifest.unit)} does not say what the tar says"
+
+
+def _reject_problems(store: Store, manifest: ShardManifest) -> Iterator[str]:
+    rejects = _table(store, rejects_name(manifest.unit)).to_pylist()
+    found = Counter((row["stage"], row["reason"]) for row in rejects)
+    told = Counter({(stage.stage, why): count for stage in manifest.stages for why, count in stage.dropped.items()})
+    if len(rejects) != manifest.rejects:
+        yield f"{rejects_name(manifest.unit)} has {len(rejects)} rows, its manifest says {manifest.rejects}"
+    for stage, reason in sorted((found - told) + (told - found)):
+        yield (
+            f"stage {stage} dropped {told[stage, reason]} as {reason}, but {rejects_name(manifest.unit)} has "
+            f"{found[stage, reason]}"
+        )
+
+
+def _table(store: Store, name: str) -> pa.Table:
+    return pq.read_table(io.BytesIO(store.read(name, max_bytes=1 << 31)))

@@ -1,0 +1,263 @@
+"""The labelling job: everything counted, nothing twice, the same bytes however it is run, clear words for bad input."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from engine.artifacts import Store
+from engine.shards import read_card, read_manifest, read_shard
+from pipelines.cli import main
+from pipelines.label import label
+from pipelines.verify import verify
+from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
+
+
+@pytest.fixture
+def source(web: Any, tmp_path: Path) -> Path:
+    """Two tars: seven good samples, and one of each kind that a stage drops."""
+    jpeg = web.jpeg()
+    bad = [
+        ("empty", jpeg, b" "),
+        ("long", jpeg, b"a dog " * 2000),
+        ("nothing", jpeg, b"running quickly"),
+        ("noise", b"no picture", b"a dog"),
+    ]
+    members = [member for key, image, text in bad for member in ((f"{key}.jpg", image), (f"{key}.txt", text))]
+    web.tar_of(tmp_path / "web/0.tar", [*web.samples(4), ("../x.jpg", jpeg), *members])
+    web.tar_of(tmp_path / "web/1.tar", web.samples(3, first=4))
+    return tmp_path / "web"
+
+
+@pytest.fixture
+def recipe(source: Path, random_checkpoint: Path) -> LabelRecipe:
+    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
+    return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=4)
+
+
+def run(recipe: LabelRecipe, out: Path, **options: Any) -> Any:
+    return label(recipe, out, **{"backend": "inline", "progress": False, **options})
+
+
+def checksums(out: Path) -> dict[str, str]:
+    """Of every file but the manifests, which hold times."""
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.parent.name != "manifests"]
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_every_sample_is_labelled_or_a_reject_with_its_reason(recipe: LabelRecipe, tmp_path: Path) -> None:
+    result = run(recipe, tmp_path / "out")
+    assert (result.images, result.samples, result.units) == (12, 7, 4)
+    assert result.rejects == {
+        "member_name_unsafe": 1,
+        "caption_empty": 1,
+        "caption_too_long": 1,
+        "no_phrase": 1,
+        "image_unreadable": 1,
+    }
+    assert [stage.stage for stage in result.stages] == ["read", "phrases", "prompt", "ground", "select"]
+    for before, after in zip(result.stages, result.stages[1:], strict=False):
+        assert after.came_in == before.went_on
+    assert verify(tmp_path / "out", progress=False).problems == []
+    rejects = [row for path in (tmp_path / "out/rejects").iterdir() for row in pq.read_table(path).to_pylist()]
+    assert {(row["key"], row["reason"]) for row in rejects} >= {
+        ("../x.jpg", "member_name_unsafe"),
+        ("long", "caption_too_long"),
+    }
+
+
+def test_a_labelled_sample_has_its_picture_untouched_and_low_boxes(
+    web: Any, recipe: LabelRecipe, tmp_path: Path
+) -> None:
+    run(recipe, tmp_path / "out")
+    store = Store(tmp_path / "out")
+    first = next(read_shard(store, 0))
+    assert first.image == web.jpeg(0, 80, 64)
+    assert first.labels.caption == "A brown dog and two cats."
+    assert [phrase.text for phrase in first.labels.phrases] == ["A brown dog", "two cats"]
+    assert min(box.score for box in first.labels.boxes) < 0.5
+    card = read_card(store)
+    assert (card.complete, card.units, card.samples, card.selection) == (True, 4, 7, "glip")
+    assert first.labels.recipe_digest == card.recipe_digest
+    assert first.labels.teacher_digest == card.teacher_digest
+
+
+def test_a_second_run_does_nothing(recipe: LabelRecipe, tmp_path: Path) -> None:
+    first = run(recipe, tmp_path / "out")
+    files = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in (tmp_path / "out").rglob("*")}
+    second = run(recipe, tmp_path / "out", backend="ray")  # with nothing to do Ray is not even started
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in (tmp_path / "out").rglob("*")} == files
+    assert (first.new_units, second.new_units) == (4, 0)
+    assert first.stages == second.stages
+
+
+def test_the_same_work_gives_the_same_bytes_elsewhere(recipe: LabelRecipe, tmp_path: Path) -> None:
+    run(recipe, tmp_path / "a")
+    (tmp_path / "web").rename(tmp_path / "moved")
+    run(recipe.model_copy(update={"source": WebDatasetSource(uri=str(tmp_path / "moved/*.tar"))}), tmp_path / "b")
+    first, second = checksums(tmp_path / "a"), checksums(tmp_path / "b")
+    assert first.pop("dataset.json") != second.pop("dataset.json")  # the card tells where the source was
+    assert first == second
+
+
+def test_ray_with_one_and_two_workers_gives_the_bytes_of_the_inline_run(recipe: LabelRecipe, tmp_path: Path) -> None:
+    from engine.runner import Workers, connected
+
+    run(recipe, tmp_path / "inline")
+    with connected(Workers(count=2)):
+        for workers in (1, 2):
+            run(recipe, tmp_path / f"ray{workers}", backend="ray", workers=workers)
+    assert checksums(tmp_path / "ray1") == checksums(tmp_path / "inline")
+    assert checksums(tmp_path / "ray2") == checksums(tmp_path / "inline")
+    assert verify(tmp_path / "ray2", progress=False).problems == []
+
+
+@pytest.mark.parametrize("damage", ["no manifest", "half a manifest", "other work", "no shard", "cut shard"])
+def test_a_unit_that_is_not_whole_is_done_again_and_no_other(recipe: LabelRecipe, tmp_path: Path, damage: str) -> None:
+    out = tmp_path / "out"
+    run(recipe, out)
+    before = checksums(out)
+    manifest, shard = out / "manifests/000001.json", out / "shards/000001.tar"
+    if damage == "no manifest":
+        manifest.unlink()
+    elif damage == "half a manifest":
+        manifest.write_bytes(manifest.read_bytes()[:100])
+    elif damage == "other work":
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "work_digest": "other"}))
+    elif damage == "no shard":
+        shard.unlink()
+    else:
+        shard.write_bytes(shard.read_bytes()[:-512])
+    (out / "shards/.writing-left-behind").write_bytes(b"half")
+    assert run(recipe, out).new_units == 1
+    assert checksums(out) == before
+    assert verify(out, progress=False).problems == []
+
+
+def test_a_folder_of_other_work_is_refused_and_left_alone(recipe: LabelRecipe, tmp_path: Path, web: Any) -> None:
+    out = tmp_path / "out"
+    run(recipe, out)
+    before = checksums(out)
+    with pytest.raises(ValueError, match=r"other work: min_score was 0\.05, is now 0\.1\. Give another --out"):
+        run(recipe.model_copy(update={"min_score": 0.1}), out)
+    sized = recipe.teacher.model_copy(update={"max_size": 90})
+    with pytest.raises(ValueError, match=r"teacher\.max_size was None, is now 90; the teacher was [0-9a-f]{12}"):
+        run(recipe.model_copy(update={"teacher": sized}), out)
+    web.tar_of(tmp_path / "web/2.tar", web.samples(1, first=50))
+    with pytest.raises(ValueError, match="the content of the source is not what it was"):
+        run(recipe, out)
+    assert checksums(out) == before
+
+
+def test_another_selection_changes_the_card_and_labels_nothing_again(recipe: LabelRecipe, tmp_path: Path) -> None:
+    run(recipe, tmp_path / "out")
+    result = run(recipe.model_copy(update={"selection": "owl-st"}), tmp_path / "out")
+    assert result.new_units == 0
+    assert read_card(Store(tmp_path / "out")).selection == "owl-st"
+
+
+def test_a_folder_with_other_things_in_it_is_refused(recipe: LabelRecipe, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/holiday.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match="not empty and no dataset"):
+        run(recipe, tmp_path / "out")
+    assert os.listdir(tmp_path / "out") == ["holiday.jpg"]
+
+
+def test_two_jobs_on_one_folder_are_refused(recipe: LabelRecipe, tmp_path: Path) -> None:
+    with Store(tmp_path / "out").locked(), pytest.raises(ValueError, match="written by another job"):
+        run(recipe, tmp_path / "out")
+
+
+def test_a_truncated_tar_is_counted_and_the_job_goes_on(recipe: LabelRecipe, source: Path, tmp_path: Path) -> None:
+    whole = (source / "0.tar").read_bytes()
+    (source / "0.tar").write_bytes(whole[:6000])
+    result = run(recipe, tmp_path / "out")
+    assert result.rejects["tar_broken"] == 1
+    assert result.samples >= 3
+    assert verify(tmp_path / "out", progress=False).problems == []
+
+
+def test_a_job_whose_every_sample_is_dropped_is_a_whole_dataset(web: Any, recipe: LabelRecipe, tmp_path: Path) -> None:
+    tar = web.tar_of(tmp_path / "bad.tar", [("a.jpg", b"noise"), ("a.txt", b"a dog")])
+    result = run(recipe.model_copy(update={"source": WebDatasetSource(uri=str(tar))}), tmp_path / "out")
+    assert (result.samples, result.rejects) == (0, {"image_unreadable": 1})
+    assert verify(tmp_path / "out", progress=False).problems == []
+
+
+def test_drawn_scenes_are_labelled_too(recipe: LabelRecipe, tmp_path: Path) -> None:
+    result = run(recipe.model_copy(update={"source": ScenesSource(count=5)}), tmp_path / "out")
+    assert result.samples + sum(result.rejects.values()) == 5
+    assert result.samples > 0
+    assert verify(tmp_path / "out", progress=False).problems == []
+
+
+# ------------------------------------------------------------------------------------------------- the command line
+
+
+def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    status = main(list(arguments))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_the_command_labels_verifies_and_prints_its_result(
+    recipe: LabelRecipe, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, model = str(tmp_path / "out"), f"teacher.checkpoint={recipe.teacher.checkpoint}"
+    status, text, _ = command(capsys, "label", str(source), "--out", out, "--inline", "--json", "--set", model)
+    assert (status, json.loads(text)["samples"]) == (0, 7)
+    status, text, _ = command(capsys, "verify", out)
+    assert status == 0
+    assert "7 samples, 5 rejects: clean" in text
+    (tmp_path / "out/shards/000000.tar").write_bytes(b"")
+    status, text, _ = command(capsys, "verify", out)
+    assert status == 1
+    assert "unit 0: shards/000000.tar is not what was committed" in text
+
+
+MISTAKES: dict[str, tuple[list[str], str]] = {
+    "no source": (["label", "nowhere", "--out", "OUT"], "nothing is there"),
+    "no checkpoint": (["label", "SRC", "--out", "OUT", "--set", "teacher.checkpoint=gone.pth"], "no such model"),
+    "unknown field": (["label", "SRC", "--out", "OUT", "--set", "min_scor=0.1"], "unknown field 'min_scor'"),
+    "bad value": (["label", "SRC", "--out", "OUT", "--set", "min_score=7"], "field 'min_score'"),
+    "unknown grounder": (["label", "SRC", "--out", "OUT", "--set", "teacher.grounder=x"], "no grounder 'x'"),
+    "unknown selection": (["label", "SRC", "--out", "OUT", "--set", "selection=x"], "no selection 'x'"),
+    "unknown pipeline": (["label", "SRC", "--out", "OUT", "--set", "phrases.pipeline=x"], "cannot open 'x'"),
+    "no recipe file": (["label", "SRC", "--out", "OUT", "--recipe", "gone.yaml"], "does not exist"),
+    "no dataset": (["verify", "SRC"], "is no dataset"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_ends_with_status_2_and_one_line_and_no_folder(
+    mistake: str, source: Path, random_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, expected = MISTAKES[mistake]
+    places = {"SRC": str(source), "OUT": str(tmp_path / "out")}
+    filled = [places.get(argument, argument) for argument in arguments]
+    if "label" in filled:
+        filled += ["--inline", "--set", f"teacher.checkpoint={random_checkpoint}"] if mistake != "no checkpoint" else []
+    status, _, err = command(capsys, *filled)
+    assert status == 2
+    assert expected in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_the_real_photos_are_labelled_whole(random_checkpoint: Path, data_folder: Path, tmp_path: Path) -> None:
+    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), batch_size=8)
+    source = WebDatasetSource(uri=str(data_folder / "photos/web"))
+    result = run(LabelRecipe(source=source, teacher=teacher), tmp_path / "out")
+    assert result.images == 714
+    assert result.samples + sum(result.rejects.values()) == 714
+    assert verify(tmp_path / "out", progress=False).problems == []
+    assert read_manifest(Store(tmp_path / "out"), 0) is not None
