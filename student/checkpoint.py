@@ -1,0 +1,51 @@
+"""The state of a run, to resume from: written whole or not at all, read without executing anything.
+
+One file, ``state.pt``, replaced at each checkpoint. All that is random in a run is a function of (seed, step), so no
+generator state is stored, and a run may be resumed with another number of workers.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+STATE = "state.pt"
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write the state of a run; a crash or a full disk leaves the state that was there before."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, folder / STATE)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def load_state(folder: Path, identity: str) -> dict[str, Any] | None:
+    """The state to resume from, or None where the folder holds none. Tensors are on the CPU.
+
+    ValueError where the file is damaged, or is of a run of another identity (other recipe, data or model).
+    """
+    path = folder / STATE
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read ({reason}); delete it to train from the start") from None
+    if not isinstance(state, dict) or state.get("identity") != identity:
+        raise ValueError(
+            f"{path} belongs to a run with another recipe, mix or model; train into another folder, or delete it"
+        )
+    return state

@@ -1,0 +1,127 @@
+"""The training loop on several processes, by Ray Train: the only file of the student that knows of Ray.
+
+Each worker runs the same loop on its share of every batch. Gradients are averaged by DistributedDataParallel, the
+normalisers of the losses (SPEC section 10) by all-reduce; so N workers take the steps that one process takes on the
+same batches, to rounding. gloo on CPUs, nccl on GPUs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ray
+import torch
+import torch.distributed as dist
+from ray.train import RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer, get_device
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from engine.mix import Mix
+from schemas.recipes import TrainRecipe
+from student.trainer import MODEL, RunResult, run
+from student.workers import Workers
+
+RESULT = ".result-of-workers.json"
+OBJECT_STORE_BYTES = 100 << 20  # workers read their samples themselves: next to nothing travels
+
+
+class DistributedWorkers(Workers):
+    """One of the processes of a Ray Train run; needs an initialised ``torch.distributed`` process group."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        return DistributedDataParallel(model, device_ids=[self.device] if self.device.type == "cuda" else None)
+
+    def mean(self, value: Tensor) -> Tensor:
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.size
+
+    def largest(self, sides: tuple[int, int]) -> tuple[int, int]:
+        both = torch.tensor(sides, device=self.device)
+        dist.all_reduce(both, op=dist.ReduceOp.MAX)
+        height, width = both.tolist()
+        return height, width
+
+
+def run_distributed(
+    recipe: TrainRecipe, out: Path, *, workers: int, identity: str, metadata: dict[str, Any]
+) -> RunResult:
+    """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where there are enough, else CPUs.
+
+    ``out`` and the datasets must be reachable under the same paths by every worker.
+    """
+    on_gpu = torch.cuda.device_count() >= workers
+    plain = {
+        "recipe": recipe.model_dump(mode="json"),
+        "folder": os.getcwd(),
+        "out": str(out),
+        "identity": identity,
+        "metadata": metadata,
+        "threads": max(1, (os.cpu_count() or 1) // workers),
+    }
+    with _ray_session(workers), TemporaryDirectory(prefix="glip-train-") as storage:
+        TorchTrainer(
+            _worker,
+            train_loop_config=plain,
+            scaling_config=ScalingConfig(num_workers=workers, use_gpu=on_gpu),
+            run_config=RunConfig(storage_path=storage),
+            torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+        ).fit()
+    figures = json.loads((out / RESULT).read_text())
+    (out / RESULT).unlink()
+    return RunResult(out / MODEL, **figures)
+
+
+def _worker(plain: dict[str, Any]) -> None:
+    """One process of the run: the loop of ``student/trainer.py`` with what the workers tell each other."""
+    os.chdir(plain["folder"])  # Ray Train moves its workers; the recipe's paths are relative to where it was started
+    device = get_device()
+    if device.type == "cpu":
+        torch.set_num_threads(plain["threads"])
+    recipe = TrainRecipe.model_validate(plain["recipe"])
+    workers = DistributedWorkers(device)
+    mix = Mix.open(recipe.mix, recipe.seed)
+    try:
+        result = run(
+            recipe, mix, Path(plain["out"]), identity=plain["identity"], metadata=plain["metadata"], workers=workers
+        )
+    finally:
+        mix.close()
+    if workers.rank == 0:
+        figures = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+        del figures["model_folder"]
+        # Ray Train keeps what a worker reports only beside a checkpoint of its own; ours is in the folder already.
+        (Path(plain["out"]) / RESULT).write_text(json.dumps(figures))
+
+
+@contextmanager
+def _ray_session(workers: int) -> Iterator[None]:
+    """The cluster of ``RAY_ADDRESS``, or one on this machine that ends with the run; one that runs already is used."""
+    if ray.is_initialized():
+        yield
+        return
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, **quiet)
+    else:
+        cpus = max(workers, os.cpu_count() or 1)
+        ray.init(
+            address="local", num_cpus=cpus, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **quiet
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()

@@ -1,0 +1,82 @@
+"""AdamW with GLIP's parameter groups, its schedules as pure functions of the step, and the average of the weights.
+
+Groups by SPEC section 11: the text encoder has its own rate; biases learn twice as fast and do not decay.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from schemas.recipes import OptimizerRecipe
+
+TEXT_ENCODER = "language_backbone"
+BIAS_LR_FACTOR = 2.0
+WARMUP_START = 0.001
+FINAL_SHARE = 0.01
+
+
+def build_optimizer(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
+    """AdamW over the parameters that take a gradient. Each group keeps its full rate under ``base_lr``."""
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((TEXT_ENCODER in name, "bias" in name), []).append(parameter)
+    return torch.optim.AdamW(
+        [_group(parameters, *kind, recipe) for kind, parameters in sorted(groups.items())], fused=True
+    )
+
+
+def _group(parameters: list[Tensor], is_text: bool, is_bias: bool, recipe: OptimizerRecipe) -> dict[str, object]:
+    rate = recipe.lr * (recipe.text_lr_factor if is_text else 1.0) * (BIAS_LR_FACTOR if is_bias else 1.0)
+    return {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": 0.0 if is_bias else recipe.weight_decay}
+
+
+def rate_factor(step: int, steps: int, recipe: OptimizerRecipe) -> float:
+    """What the rates are multiplied by at ``step`` (from 0) of ``steps``."""
+    warmup = 1.0
+    if step < recipe.warmup_steps:
+        warmup = WARMUP_START + (1 - WARMUP_START) * step / recipe.warmup_steps
+    if recipe.schedule == "cosine":
+        share = min(1.0, step / steps)
+        return warmup * (FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * share)))
+    return warmup * float(0.1 ** sum(step >= milestone * steps for milestone in recipe.milestones))
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Give every group its full rate times ``factor``."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+class WeightAverage:
+    """Exponential moving average of a model's parameters: what is saved as the trained model.
+
+    The decay rises with the step, (1 + step) / (10 + step), until it reaches its final value, so that the random
+    start is soon forgotten. Buffers that are not learned are not averaged.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {name: value.detach().clone() for name, value in model.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after ``step`` (from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        current = [value.detach() for value in model.parameters()]
+        torch._foreach_lerp_(list(self.weights.values()), current, 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, model: nn.Module) -> None:
+        """Put the average into ``model``."""
+        for name, value in model.named_parameters():
+            value.copy_(self.weights[name])
+
+    @torch.no_grad()
+    def load(self, weights: dict[str, Tensor]) -> None:
+        """Take up the average of a checkpoint."""
+        for name, value in self.weights.items():
+            value.copy_(weights[name])

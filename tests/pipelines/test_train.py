@@ -1,0 +1,67 @@
+"""The training job: a mix in, a checkpoint with its lineage out, and it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.gold import import_gold
+from glip.checkpoint import load_model
+from glip.tokens import train_tokenizer
+from pipelines.train import TrainResult, train
+from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> TrainRecipe:
+    torch.set_num_threads(1)
+    import_gold("scenes", ScenesSource(count=6, seed=1), tmp_path / "scenes")
+    (tmp_path / "tokenizer.json").write_text(train_tokenizer(["a red dog beside two cats"], 60).to_json())
+    return TrainRecipe(
+        mix=(MixEntry(dataset=str(tmp_path / "scenes")),),
+        init="random:nano",
+        tokenizer=str(tmp_path / "tokenizer.json"),
+        steps=2,
+        batch_size=2,
+        min_sizes=(64,),
+        max_size=96,
+        log_every=1,
+        checkpoint_every=1,
+        loader_threads=1,
+    )
+
+
+def test_training_gives_a_loadable_model_that_names_its_parents(
+    recipe: TrainRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = train(recipe, tmp_path / "out")
+    loaded = load_model(result.checkpoint)
+    assert loaded.metadata["mix_fingerprint"] == result.mix_fingerprint
+    assert len(loaded.metadata["parents"]) == 1
+    assert TrainRecipe.model_validate(loaded.metadata["recipe"]) == recipe
+    assert TrainRecipe.model_validate_json((tmp_path / "out" / "recipe.json").read_text()) == recipe
+    assert TrainResult.model_validate_json((tmp_path / "out" / "result.json").read_text()) == result
+    printed = capsys.readouterr().out
+    assert "scenes" in printed
+    assert "step 2/2" in printed
+
+
+def test_more_steps_go_on_from_the_checkpoint_and_another_recipe_is_refused(
+    recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    train(recipe, tmp_path / "out", progress=False)
+    train(recipe.model_copy(update={"steps": 3, "log_every": 1}), tmp_path / "out", progress=False)
+    lines = (tmp_path / "out" / "losses.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+    with pytest.raises(ValueError, match="another recipe, mix or model"):
+        train(recipe.model_copy(update={"seed": 9}), tmp_path / "out", progress=False)
+
+
+def test_training_in_one_process_imports_neither_ray_nor_spacy() -> None:
+    code = "import sys, pipelines.train, student.trainer; print(sorted({'ray', 'spacy'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

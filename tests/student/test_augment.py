@@ -1,0 +1,111 @@
+"""Views of a picture: boxes stay on what they name, sizes fit, sides are not swapped behind a caption's back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from student.augment import (
+    Augmentation,
+    StepShape,
+    View,
+    draw_step_shape,
+    draw_view,
+    jitter_colors,
+    render,
+    view_boxes,
+)
+
+JITTER = Augmentation(min_sizes=(64, 96), max_size=160, scale_jitter=(0.5, 2.0))
+PLAIN = Augmentation(min_sizes=(64,), max_size=100, flip=False)
+
+
+def _picture_with_square(size_hw: tuple[int, int], box: tuple[int, int, int, int]) -> Image.Image:
+    image = Image.new("RGB", (size_hw[1], size_hw[0]))
+    image.paste((255, 255, 255), box)
+    return image
+
+
+@given(st.integers(0, 10_000))
+def test_a_box_stays_on_the_thing_it_was_drawn_around(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    box = (40, 30, 110, 90)
+    shape = draw_step_shape(JITTER, random)
+    view = draw_view((120, 160), "a square", JITTER, shape, random)
+    boxes, kept = view_boxes(np.array([box], dtype=np.float32), view)
+    seen = np.asarray(render(_picture_with_square((120, 160), box), view).convert("L")) > 127
+    if len(kept) == 0:
+        assert seen.mean() < 0.6
+        return
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    found = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    np.testing.assert_allclose(boxes[0], found, atol=1.5)
+
+
+@given(st.integers(0, 10_000), st.integers(20, 300), st.integers(20, 300))
+def test_a_jittered_view_fits_the_canvas_of_its_step_and_shows_a_part_of_the_picture(
+    seed: int, height: int, width: int
+) -> None:
+    random = np.random.default_rng(seed)
+    shape = draw_step_shape(JITTER, random)
+    view = draw_view((height, width), "", JITTER, shape, random)
+    assert shape.canvas_hw is not None
+    assert 1 <= view.size_hw[0] <= shape.canvas_hw[0]
+    assert 1 <= view.size_hw[1] <= shape.canvas_hw[1]
+    x1, y1, x2, y2 = view.source_xyxy
+    assert 0 <= x1 < x2 <= width + 1e-6
+    assert 0 <= y1 < y2 <= height + 1e-6
+    assert shape.canvas_hw[0] % 32 == shape.canvas_hw[1] % 32 == 0
+
+
+def test_without_jitter_the_whole_picture_is_seen_at_the_size_of_the_specification() -> None:
+    view = draw_view((50, 100), "", PLAIN, StepShape(64, None), np.random.default_rng(0))
+    assert view == View((0.0, 0.0, 100.0, 50.0), (50, 100), flip=False)
+
+
+@pytest.mark.parametrize("caption", ["a dog left of a cat", "The RIGHT shoe", "the leftmost cup"])
+def test_a_picture_whose_caption_names_a_side_is_never_mirrored(caption: str) -> None:
+    augmentation = Augmentation(min_sizes=(64,), max_size=100)
+    views = [
+        draw_view((50, 60), caption, augmentation, StepShape(64, None), np.random.default_rng(i)) for i in range(30)
+    ]
+    assert not any(view.flip for view in views)
+
+
+def test_half_of_the_other_pictures_are_mirrored() -> None:
+    augmentation = Augmentation(min_sizes=(64,), max_size=100)
+    random = np.random.default_rng(0)
+    flips = [draw_view((50, 60), "bright lights", augmentation, StepShape(64, None), random).flip for _ in range(400)]
+    assert 160 < sum(flips) < 240
+
+
+def test_mirroring_twice_gives_the_boxes_back() -> None:
+    boxes = np.array([[10, 5, 40, 30]], dtype=np.float32)
+    view = View((0.0, 0.0, 100.0, 50.0), (50, 100), flip=True)
+    once, _ = view_boxes(boxes, view)
+    assert once.tolist() == [[60, 5, 90, 30]]
+    assert view_boxes(once, view)[0].tolist() == boxes.tolist()
+
+
+def test_boxes_that_are_mostly_cut_off_or_too_thin_are_dropped_and_the_others_clipped() -> None:
+    boxes = np.array([[0, 0, 20, 20], [90, 90, 100, 100], [30, 30, 130, 80], [40, 40, 41, 80]], dtype=np.float32)
+    kept_boxes, kept = view_boxes(boxes, View((0.0, 0.0, 95.0, 95.0), (95, 95), flip=False))
+    assert kept.tolist() == [0, 2]
+    assert kept_boxes[1].tolist() == [30, 30, 95, 80]
+
+
+def test_no_boxes_give_no_boxes() -> None:
+    boxes, kept = view_boxes(np.zeros((0, 4), dtype=np.float32), View((0.0, 0.0, 9.0, 9.0), (9, 9), flip=True))
+    assert boxes.shape == (0, 4)
+    assert len(kept) == 0
+
+
+def test_colours_change_within_the_strength_and_not_at_all_without() -> None:
+    image = Image.new("RGB", (4, 4), (100, 150, 200))
+    assert jitter_colors(image, 0.0, np.random.default_rng(0)) is image
+    changed = np.asarray(jitter_colors(image, 0.3, np.random.default_rng(0))).astype(int)
+    assert np.abs(changed - np.asarray(image).astype(int)).max() > 0
+    assert changed.std(axis=(0, 1)).max() == 0

@@ -1,0 +1,89 @@
+"""Groups, rates and the average of the weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from schemas.recipes import OptimizerRecipe
+from student.optimizer import WeightAverage, build_optimizer, rate_factor, set_rates
+
+
+class _Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.language_backbone = nn.Linear(2, 2)
+        self.head = nn.Linear(2, 2)
+        self.frozen = nn.Parameter(torch.zeros(1), requires_grad=False)
+
+
+def test_text_learns_at_its_share_biases_twice_as_fast_and_without_decay() -> None:
+    model = _Model()
+    optimizer = build_optimizer(model, OptimizerRecipe(lr=1e-2, text_lr_factor=0.1, weight_decay=0.3))
+    found = {
+        name: (group["lr"], group["weight_decay"])
+        for name, parameter in model.named_parameters()
+        for group in optimizer.param_groups
+        if any(parameter is member for member in group["params"])
+    }
+    assert found == {
+        "language_backbone.weight": (pytest.approx(1e-3), 0.3),
+        "language_backbone.bias": (pytest.approx(2e-3), 0.0),
+        "head.weight": (pytest.approx(1e-2), 0.3),
+        "head.bias": (pytest.approx(2e-2), 0.0),
+    }
+
+
+def test_the_step_schedule_cuts_by_ten_at_each_milestone() -> None:
+    recipe = OptimizerRecipe(warmup_steps=0, milestones=(0.5, 0.75))
+    assert [rate_factor(step, 100, recipe) for step in (0, 49, 50, 74, 75, 99)] == pytest.approx(
+        [1, 1, 0.1, 0.1, 0.01, 0.01]
+    )
+
+
+def test_warm_up_rises_from_a_thousandth_in_a_line() -> None:
+    recipe = OptimizerRecipe(warmup_steps=10)
+    factors = [rate_factor(step, 1000, recipe) for step in range(11)]
+    assert factors[0] == pytest.approx(0.001)
+    assert factors[5] == pytest.approx(0.5005)
+    assert factors[10] == 1
+
+
+def test_cosine_falls_from_the_full_rate_to_a_hundredth() -> None:
+    recipe = OptimizerRecipe(warmup_steps=0, schedule="cosine")
+    factors = [rate_factor(step, 100, recipe) for step in range(101)]
+    assert factors[0] == 1
+    assert factors[100] == pytest.approx(0.01)
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_every_group_follows_the_schedule_from_its_own_rate() -> None:
+    optimizer = build_optimizer(_Model(), OptimizerRecipe(lr=1.0, text_lr_factor=0.5))
+    set_rates(optimizer, 0.1)
+    set_rates(optimizer, 0.2)
+    assert sorted(group["lr"] for group in optimizer.param_groups) == pytest.approx([0.1, 0.2, 0.2, 0.4])
+
+
+def test_the_average_follows_the_weights_and_settles_on_constant_ones() -> None:
+    model = _Model()
+    average = WeightAverage(model, 0.9)
+    with torch.no_grad():
+        model.head.weight.fill_(3.0)
+    average.update(model, 0)
+    first = average.weights["head.weight"].clone()
+    for step in range(1, 100):
+        average.update(model, step)
+    copy = _Model()
+    average.copy_to(copy)
+    assert bool((first < 3.0).all())
+    torch.testing.assert_close(copy.head.weight, torch.full((2, 2), 3.0))
+
+
+def test_without_decay_the_average_is_the_latest_weights() -> None:
+    model = _Model()
+    average = WeightAverage(model, 0.0)
+    with torch.no_grad():
+        model.head.weight.fill_(7.0)
+    average.update(model, 50)
+    torch.testing.assert_close(average.weights["head.weight"], model.head.weight.detach())

@@ -1,0 +1,103 @@
+"""Training prompts: spans by construction, negatives that contradict nothing, the token budget."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from student.prompts import TrainingPrompt, absent_classes, class_prompt, fit_names, packed_caption
+
+CLASSES = ["dog", "dogs", "hot dog", "cat", "traffic light", "car", "cars", "bus"]
+
+
+def _labels(names: list[str]) -> SampleLabels:
+    caption = ". ".join(names)
+    phrases = [
+        SamplePhrase(text=name, start=(at := caption.index(name)), end=at + len(name), head_lemma=name.split()[-1])
+        for name in names
+    ]
+    boxes = [SampleBox(phrase=i, box_xyxy=(0, 0, 5, 5), score=1) for i in range(len(names))]
+    return SampleLabels(
+        key="k",
+        caption=caption,
+        phrases=phrases,
+        boxes=boxes,
+        width=9,
+        height=9,
+        image_sha256="0" * 64,
+        locator="l",
+        recipe_digest="r",
+    )
+
+
+def _prompt(names: list[str], seed: int = 0, max_negatives: int = 85, max_tokens: int = 256) -> TrainingPrompt:
+    return class_prompt(
+        _labels(names),
+        CLASSES,
+        max_negatives=max_negatives,
+        max_tokens=max_tokens,
+        count_tokens=lambda text: len(text.replace(".", " .").split()),
+        random=np.random.default_rng(seed),
+    )
+
+
+def test_every_phrase_stands_where_its_span_says() -> None:
+    for seed in range(20):
+        prompt = _prompt(["dog", "traffic light"], seed)
+        spans = [span for span in prompt.spans if span is not None]
+        assert [prompt.text[start:end] for start, end in spans] == ["dog", "traffic light"]
+
+
+def test_names_change_places_so_that_position_tells_nothing() -> None:
+    assert len({_prompt(["dog", "bus"], seed).text for seed in range(20)}) > 10
+
+
+def test_negatives_are_as_many_as_asked_for_and_never_a_class_with_the_head_noun_of_one_that_is_there() -> None:
+    assert absent_classes(_labels(["dog", "car"]), CLASSES) == ["cat", "traffic light", "bus"]
+    names = _prompt(["dog"], max_negatives=2).text.split(". ")
+    assert len(names) == 3
+    assert not {"dogs", "hot dog"} & set(names)
+
+
+def test_beyond_the_token_budget_negatives_go_first() -> None:
+    names = _prompt(["dog", "car"], max_tokens=5).text.split(". ")
+    assert {"dog", "car"} <= set(names)
+    assert len(names) == 3
+
+
+def test_a_picture_with_more_classes_than_fit_keeps_those_that_fit_and_tells_which_are_missing() -> None:
+    prompt = _prompt(["dog", "cat", "car", "bus"], max_tokens=3)
+    assert sum(span is None for span in prompt.spans) == 2
+
+
+def test_one_name_is_left_even_where_it_is_too_long() -> None:
+    assert fit_names(["a", "b"], [], 0, len) == ["a"]
+
+
+def test_a_picture_without_any_box_is_asked_for_what_is_not_there() -> None:
+    prompt = _prompt([], max_negatives=3)
+    assert prompt.spans == ()
+    assert len(prompt.text.split(". ")) == 3
+
+
+def test_a_caption_alone_is_kept_as_it_is() -> None:
+    assert packed_caption(_labels(["dog", "car"]), [], np.random.default_rng(0)) == TrainingPrompt(
+        "dog. car", ((0, 3), (5, 8))
+    )
+
+
+def test_a_caption_among_others_is_found_where_its_spans_say_and_takes_every_place() -> None:
+    places = set()
+    for seed in range(30):
+        others = [_labels(["cat"]), _labels(["traffic light"])]
+        prompt = packed_caption(_labels(["dog", "car"]), others, np.random.default_rng(seed))
+        assert [prompt.text[span[0] : span[1]] for span in prompt.spans if span] == ["dog", "car"]
+        assert sorted(prompt.text.split(". ")) == ["car", "cat", "dog", "traffic light"]
+        places.add(prompt.text.index("dog"))
+    assert len(places) == 3
+
+
+def test_another_caption_that_names_what_is_there_is_not_packed() -> None:
+    prompt = packed_caption(_labels(["dog"]), [_labels(["cat", "hot dog"]), _labels(["bus"])], np.random.default_rng(0))
+    assert "cat" not in prompt.text
+    assert "bus" in prompt.text
