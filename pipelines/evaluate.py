@@ -1,0 +1,210 @@
+"""Evaluation: a grounder on human-annotated datasets of the project's format.
+
+In: an :class:`~schemas.recipes.EvaluateRecipe`. Out: one report a dataset, and ``evaluation.json``. A grounding dataset
+asks for the phrases of its captions (phrase recall), a detection dataset for all its classes, in prompts of so many
+class names joined by ". " (COCO AP; LVIS' way in GLIP, section 5.1). A picture that the grounder refuses has no answer,
+which counts against it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engine.artifacts import Store, digest_of
+from engine.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
+from engine.metrics import Figures, ImageResult
+from engine.metrics.detection import average_precision
+from engine.metrics.grounding import phrase_recall
+from engine.shards import LabelledImage, committed_units, read_card, read_shard
+from pipelines.answers import answer_all
+from schemas.recipes import EvaluateRecipe
+from schemas.reports import Evaluation, EvaluationReport, MetricValue
+from schemas.shards import DatasetCard, SampleLabels
+from teacher.grounder import Grounder, open_grounder
+from teacher.worker import TeacherWorker
+
+EVALUATION = "evaluation.json"
+PRINTED_CLASSES = ("person",)
+
+
+@dataclass(frozen=True)
+class _Exam:
+    """A dataset to be evaluated on."""
+
+    store: Store
+    card: DatasetCard
+    name: str
+    limit: int | None
+
+    @property
+    def fingerprint(self) -> str:
+        return digest_of([self.card.source_fingerprint, self.card.recipe_digest, self.limit])
+
+    def __len__(self) -> int:
+        return min(self.card.samples, self.limit or self.card.samples)
+
+    def samples(self) -> Iterator[LabelledImage]:
+        everything = (sample for unit in committed_units(self.store) for sample in read_shard(self.store, unit))
+        return islice(everything, self.limit)
+
+
+def evaluate(recipe: EvaluateRecipe, out: str | Path | None = None, *, progress: bool = True) -> list[EvaluationReport]:
+    """Evaluate the recipe's grounder on its datasets; returns their reports in order, and writes them under ``out``.
+
+    Where ``out`` holds the evaluation of the same model by the same recipe on the same data, that is returned and
+    nothing is done. ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human
+    one, or where two have the same folder name.
+    """
+    exams = [_open_exam(dataset, recipe.limit) for dataset in recipe.datasets]
+    if len({exam.name for exam in exams}) < len(exams):
+        raise ValueError(
+            "two datasets to evaluate on have the same folder name; reports are told apart by it: rename one"
+        )
+    grounder = open_grounder(recipe.teacher)
+    done = _read_done(recipe, out, exams, grounder.digest)
+    if done is None:
+        done = [_evaluate_on(exam, grounder, recipe, progress) for exam in exams]
+        if out is not None:
+            document = Evaluation(recipe=recipe.model_dump(mode="json"), reports=done)
+            Store(out).write(EVALUATION, (document.model_dump_json() + "\n").encode())
+    if progress:
+        print_reports(done)
+    return done
+
+
+def _open_exam(dataset: str, limit: int | None) -> _Exam:
+    store = Store(dataset)
+    card = read_card(store)
+    if card.origin != "human" or not card.complete:
+        raise ValueError(
+            f"{dataset} is {'not complete' if card.origin == 'human' else 'pseudo-labelled'}; "
+            "a model is evaluated on a whole dataset of human annotations, as `import` makes it"
+        )
+    return _Exam(store, card, Path(store.root).name, limit)
+
+
+def _read_done(
+    recipe: EvaluateRecipe, out: str | Path | None, exams: Sequence[_Exam], model_digest: str
+) -> list[EvaluationReport] | None:
+    if out is None or not Store(out).exists(EVALUATION):
+        return None
+    try:
+        found = Evaluation.model_validate_json(Store(out).read(EVALUATION, max_bytes=1_000_000_000))
+    except ValueError:  # of an older format, or damaged: it is made again
+        return None
+    wanted = [(model_digest, exam.name, exam.fingerprint) for exam in exams]
+    same = [(one.model_digest, one.dataset, one.dataset_fingerprint) for one in found.reports] == wanted
+    return found.reports if same and found.recipe == recipe.model_dump(mode="json") else None
+
+
+def _evaluate_on(exam: _Exam, grounder: Grounder, recipe: EvaluateRecipe, progress: bool) -> EvaluationReport:
+    started = time.monotonic()
+    worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=max(recipe.min_score, 1e-6))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
+        task = bar.add_task(f"evaluate {exam.name}", total=len(exam), rate="")
+
+        def advance(count: int) -> None:
+            bar.advance(task, count)
+            rate = bar.tasks[task].completed / max(time.monotonic() - started, 1e-9)
+            bar.update(task, rate=f"{rate:.1f} samples/s")
+
+        results = list(answer_all(exam.samples(), exam.card, grounder, worker, recipe.chunk_classes, advance))
+    figures = score(results, exam.card, recipe.max_boxes)
+    return EvaluationReport(
+        model_digest=grounder.digest,
+        dataset=exam.name,
+        dataset_fingerprint=exam.fingerprint,
+        metrics=_with_baseline(figures, [result.gold for result in results], exam.card, recipe),
+        per_image=figures.per_image,
+        per_image_count=figures.per_image_count,
+        detections=figures.detections,
+        images=len({result.gold.image_sha256 for result in results}),
+        seconds=time.monotonic() - started,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------- figures
+
+
+def score(results: Sequence[ImageResult], card: DatasetCard, max_boxes: int) -> Figures:
+    """The metrics of the dataset's task. To add a metric, add its figures here."""
+    if card.task == "detection":
+        return average_precision(results, card.classes, max_boxes=max_boxes)
+    return phrase_recall(results)
+
+
+def _with_baseline(
+    figures: Figures, gold: Sequence[SampleLabels], card: DatasetCard, recipe: EvaluateRecipe
+) -> list[MetricValue]:
+    """The figures with what the best constant boxes reach beside them, where the recipe names data to fit them on."""
+    baseline = fit_baseline(recipe.baseline, card)
+    if baseline is None:
+        return figures.values
+    answers = [
+        baseline.detect(labels, card.classes) if card.task == "detection" else baseline.ground(labels)
+        for labels in gold
+    ]
+    reached = {metric.name: metric.value for metric in score(answers, card, recipe.max_boxes).values}
+    return [metric.model_copy(update={"baseline": reached.get(metric.name)}) for metric in figures.values]
+
+
+def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | None:
+    """The best constant boxes on those of ``datasets`` that are of the card's task; None where there is none.
+
+    ValueError where one of them is the dataset that is evaluated on, or holds no human boxes.
+    """
+    training: list[SampleLabels] = []
+    for dataset in datasets:
+        exam = _open_exam(dataset, None)
+        if exam.card.source_fingerprint == card.source_fingerprint:
+            raise ValueError(f"the baseline would be fitted on {dataset}, which is evaluated on; give training data")
+        if exam.card.task == card.task:
+            training += [sample.labels for sample in exam.samples()]
+    if not training:
+        return None
+    return fit_class_boxes(training) if card.task == "detection" else fit_phrase_boxes(training)
+
+
+def print_reports(reports: Sequence[EvaluationReport]) -> None:
+    """The figures as a table on the terminal, in per cent."""
+    table = Table(title="Evaluation")
+    for column in ("dataset", "metric", "%", "baseline", "over"):
+        table.add_column(column, justify="left" if column in ("dataset", "metric") else "right")
+    for report in reports:
+        shown = [one for one in report.metrics if _is_main(one.name)]
+        for number, metric in enumerate(shown):
+            last = number == len(shown) - 1
+            name = report.dataset if number == 0 else ""
+            table.add_row(
+                name,
+                metric.name,
+                _percent(metric.value),
+                _percent(metric.baseline),
+                f"{metric.count:,}",
+                end_section=last,
+            )
+    Console().print(table)
+
+
+def _is_main(metric: str) -> bool:
+    _, _, name = metric.partition("/")
+    return not name or name in PRINTED_CLASSES
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

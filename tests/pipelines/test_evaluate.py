@@ -1,0 +1,243 @@
+"""Evaluation end to end: what is asked, who is answered for, what is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from engine.artifacts import Store
+from engine.gold import import_gold
+from engine.metrics.grounding import phrase_recall
+from engine.shards import LabelledImage, read_card, read_shard, write_card, write_shard
+from glip.checkpoint import save_model
+from glip.config import GLIPConfig
+from glip.model import GLIP
+from glip.tokens import train_tokenizer
+from pipelines.answers import answer_all, class_prompts
+from pipelines.evaluate import evaluate, score
+from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
+from schemas.records import BoxXYXY, Candidate, UnitRef
+from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
+from teacher.grounder import Question
+from teacher.worker import TeacherWorker
+
+SIZE = (120, 80)
+
+
+class Oracle:
+    """A grounder that knows one box for each text, and finds it wherever it is asked for it."""
+
+    digest = "oracle"
+
+    def __init__(self, boxes: dict[str, BoxXYXY], max_tokens: int = 12) -> None:
+        self.boxes, self.max_tokens = boxes, max_tokens
+        self.asked: list[str] = []
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split()) + 2
+
+    def bucket(self, width: int, height: int) -> Hashable:
+        return width, height
+
+    def prepare(self, image: Image.Image) -> Any:
+        return image.size
+
+    def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        self.asked += [question.prompt.text for question in questions]
+        return [
+            [
+                Candidate(span.phrase, self.boxes[text], 0.9)
+                for span in question.prompt.spans
+                if (text := question.prompt.text[span.start : span.end]) in self.boxes
+            ]
+            for question in questions
+        ]
+
+
+def picture(seed: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", SIZE, (seed * 40 % 256, 90, 160)).save(file, "JPEG")
+    return file.getvalue()
+
+
+def sample(key: str, caption: str, boxes: dict[str, list[BoxXYXY]], image: bytes | None = None) -> LabelledImage:
+    phrases, rows = [], []
+    for number, (text, of_phrase) in enumerate(boxes.items()):
+        start = caption.index(text)
+        phrases.append(SamplePhrase(text=text, start=start, end=start + len(text), head_lemma=text.split()[-1]))
+        rows += [SampleBox(phrase=number, box_xyxy=box, score=1.0) for box in of_phrase]
+    labels = SampleLabels(
+        key=key,
+        caption=caption,
+        phrases=phrases,
+        boxes=rows,
+        width=SIZE[0],
+        height=SIZE[1],
+        image_sha256=f"{int(key):064x}",
+        locator="test",
+        recipe_digest="test",
+    )
+    return LabelledImage(labels, image or picture(int(key)), "jpg")
+
+
+def write_dataset(folder: Path, samples: list[LabelledImage], classes: Sequence[str] = ()) -> DatasetCard:
+    store = Store(folder)
+    write_shard(store, UnitRef(0, "test", 0, len(samples)), samples, [], work_digest="w", stages=[])
+    card = DatasetCard(
+        origin="human",
+        task="detection" if classes else "grounding",
+        source_fingerprint=folder.name,
+        recipe_digest="r",
+        classes=list(classes),
+        complete=True,
+        samples=len(samples),
+    )
+    write_card(store, card)
+    return card
+
+
+DOG: BoxXYXY = (10, 10, 50, 60)
+CAT: BoxXYXY = (60, 20, 110, 70)
+
+
+def worker(oracle: Oracle) -> TeacherWorker:
+    return TeacherWorker(oracle, batch_size=4, min_score=0.01)
+
+
+def test_every_phrase_is_asked_for_in_its_caption_and_answered_for_itself(tmp_path: Path) -> None:
+    long = "a dog runs along the wide river and far behind it sits a cat on a stone"
+    card = write_dataset(
+        tmp_path / "phrases",
+        [
+            sample("1", "a dog beside a cat", {"a dog": [DOG], "a cat": [CAT]}),
+            sample("2", long, {"a dog": [DOG], "a cat": [CAT]}),
+        ],
+    )
+    oracle = Oracle({"a dog": DOG, "a cat": CAT})
+    results = list(answer_all(read_shard(Store(tmp_path / "phrases"), 0), card, oracle, worker(oracle), 40))
+    assert {metric.value for metric in phrase_recall(results).values} == {1.0}
+    assert oracle.asked[0] == "a dog beside a cat", "a caption that fits is asked whole"
+    assert "a dog" in oracle.asked, "one that does not is asked in stretches"
+
+
+def test_a_phrase_that_no_prompt_holds_is_missed_and_the_others_keep_their_numbers(tmp_path: Path) -> None:
+    endless = "a very very very very very very very very very very very long dog"
+    card = write_dataset(tmp_path / "d", [sample("1", f"{endless} and a cat", {endless: [DOG], "a cat": [CAT]})])
+    oracle = Oracle({endless: DOG, "a cat": CAT})
+    results = list(answer_all(read_shard(Store(tmp_path / "d"), 0), card, oracle, worker(oracle), 40))
+    assert [candidate.phrase for candidate in results[0].candidates] == [1]
+    assert phrase_recall(results).values[0].value == 0.5
+
+
+def test_all_classes_are_asked_of_every_image_in_chunks(tmp_path: Path) -> None:
+    classes = ["person", "hot dog", "traffic light", "dog", "cat"]
+    card = write_dataset(
+        tmp_path / "boxes",
+        [sample("1", "", {}), sample("2", "dog. cat", {"dog": [DOG], "cat": [CAT]})],
+        classes,
+    )
+    oracle = Oracle({"dog": DOG, "cat": CAT})
+    prompts = class_prompts(classes, oracle, 2)
+    assert [prompt.text for prompt in prompts] == ["person. hot dog", "traffic light. dog", "cat"]
+    assert [span.phrase for prompt in prompts for span in prompt.spans] == [0, 1, 2, 3, 4]
+    results = list(answer_all(read_shard(Store(tmp_path / "boxes"), 0), card, oracle, worker(oracle), 2))
+    figures = {metric.name: metric.value for metric in score(results, card, 100).values}
+    assert figures["AP50/dog"] == pytest.approx(0.5), "made up in the first image, right in the second"
+
+
+def test_prompts_of_classes_stay_inside_the_token_budget() -> None:
+    classes = [f"kind {number}" for number in range(30)]
+    oracle = Oracle({}, max_tokens=9)
+    prompts = class_prompts(classes, oracle, 40)
+    assert max(oracle.count_tokens(prompt.text) for prompt in prompts) <= 9
+    assert [p.text[s.start : s.end] for p in prompts for s in p.spans] == classes
+
+
+def test_an_unreadable_picture_counts_as_missed(tmp_path: Path) -> None:
+    card = write_dataset(tmp_path / "d", [sample("1", "a dog", {"a dog": [DOG]}, b"no picture")])
+    oracle = Oracle({"a dog": DOG})
+    results = list(answer_all(read_shard(Store(tmp_path / "d"), 0), card, oracle, worker(oracle), 40))
+    assert phrase_recall(results).values[0].value == 0.0
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A GLIP of the nano size with random weights: it runs the whole way, and finds nothing in particular."""
+    torch.manual_seed(0)
+    tokenizer = train_tokenizer(["a dog beside a cat on a red hill. person. bicycle"] * 5, 200)
+    config = dataclasses.replace(GLIPConfig.nano(), vocabulary_size=tokenizer.vocabulary_size, test_min_size=64)
+    folder = tmp_path_factory.mktemp("model") / "random"
+    return str(save_model(folder, GLIP(config), tokenizer, {}))
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("gold") / "scenes"
+    import_gold("scenes", ScenesSource(count=6, seed=3), folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def other_scenes(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("gold") / "train"
+    import_gold("scenes", ScenesSource(count=12, seed=4), folder)
+    return str(folder)
+
+
+def recipe_for(checkpoint: str, *datasets: str, **fields: Any) -> EvaluateRecipe:
+    return EvaluateRecipe(datasets=datasets, teacher=TeacherRecipe(checkpoint=checkpoint, device="cpu"), **fields)
+
+
+def test_a_checkpoint_is_evaluated_on_both_kinds_of_dataset_beside_the_baseline(
+    checkpoint: str, scenes: str, other_scenes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_dataset(tmp_path / "boxes", [sample("1", "dog", {"dog": [DOG]})], ["dog", "person"])
+    recipe = recipe_for(checkpoint, scenes, str(tmp_path / "boxes"), baseline=(other_scenes,), limit=4)
+    reports = evaluate(recipe, tmp_path / "out")
+    grounding, detection = reports
+    assert (grounding.dataset, grounding.images) == ("scenes", 4)
+    recall = grounding.metrics[0]
+    assert recall.name == "phrase_recall@1"
+    assert recall.count == sum(grounding.per_image_count["phrase_recall@1"].values()) > 4
+    assert 0 < (grounding.metrics[2].baseline or 0) < 1
+    assert [metric.value for metric in detection.metrics if metric.name == "AP50/dog"] != []
+    assert all(metric.baseline is None for metric in detection.metrics), "there was no detection data to fit it on"
+    assert "phrase_recall@10" in capsys.readouterr().out
+
+
+def test_a_second_run_does_nothing_and_another_model_or_limit_is_evaluated_anew(
+    checkpoint: str, scenes: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    first = evaluate(recipe_for(checkpoint, scenes, limit=2), out, progress=False)
+    written = (out / "evaluation.json").stat().st_mtime_ns
+    assert evaluate(recipe_for(checkpoint, scenes, limit=2), out, progress=False) == first
+    assert (out / "evaluation.json").stat().st_mtime_ns == written
+    assert evaluate(recipe_for(checkpoint, scenes, limit=3), out, progress=False)[0].images == 3
+    (out / "evaluation.json").write_text("{")
+    assert evaluate(recipe_for(checkpoint, scenes, limit=2), out, progress=False)[0].metrics == first[0].metrics
+
+
+def test_only_whole_human_datasets_of_different_names_are_evaluated_on(
+    checkpoint: str, scenes: str, tmp_path: Path
+) -> None:
+    card = read_card(Store(scenes))
+    write_card(Store(tmp_path / "pseudo"), card.model_copy(update={"origin": "pseudo"}))
+    with pytest.raises(ValueError, match=r"pseudo-labelled.*human annotations"):
+        evaluate(recipe_for(checkpoint, str(tmp_path / "pseudo")), progress=False)
+    write_card(Store(tmp_path / "half"), card.model_copy(update={"complete": False}))
+    with pytest.raises(ValueError, match="not complete"):
+        evaluate(recipe_for(checkpoint, str(tmp_path / "half")), progress=False)
+    with pytest.raises(ValueError, match="same folder name"):
+        evaluate(recipe_for(checkpoint, scenes, scenes), progress=False)
+    with pytest.raises(ValueError, match="which is evaluated on"):
+        evaluate(recipe_for(checkpoint, scenes, baseline=(scenes,)), progress=False)
+    with pytest.raises(ValueError, match="is no dataset"):
+        evaluate(recipe_for(checkpoint, str(tmp_path / "nothing")), progress=False)
