@@ -1,0 +1,94 @@
+"""How good a checkpoint is on what nano never saw: ``python benchmarks/nano_quality.py [CHECKPOINT] [--limit 100]``.
+
+Held-out scenes (another seed than any training), and the photos of ``photos/val``: phrase recall, and AP50 of persons,
+each beside the best constant box per phrase head (per class) fitted on training data (``engine/baselines.py``). The
+photos are development data: they were never trained on, and val2017 is public, so no figure here is a COCO result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from engine.gold import import_gold
+from pipelines.evaluate import evaluate
+from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
+from schemas.reports import EvaluationReport
+
+DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+HELD_OUT = ScenesSource(count=400, seed=900_001)  # nano trains on seed 7
+FOR_BASELINE = ScenesSource(count=400, seed=900_002)
+PHOTOS = {
+    "val-phrases": ("coco-phrases", "photos/val"),
+    "val-boxes": ("coco", "photos/val"),
+    "human-phrases": ("coco-phrases", "photos/human"),
+    "human-boxes": ("coco", "photos/human"),
+}
+ASKED = (
+    ("scenes", "phrase_recall@1"),
+    ("val-phrases", "phrase_recall@1"),
+    ("val-phrases", "phrase_recall@5"),
+    ("val-boxes", "AP50/person"),
+    ("val-boxes", "AP50"),
+)
+
+
+def prepare(work: Path, data: Path) -> None:
+    """Import what is evaluated on, and what the baselines are fitted on, into ``work``; skipped where it is done."""
+    import_gold("scenes", HELD_OUT, work / "scenes")
+    import_gold("scenes", FOR_BASELINE, work / "scenes-baseline")
+    if data.is_dir():
+        for name, (format, folder) in PHOTOS.items():
+            import_gold(format, data / folder, work / name)
+
+
+def measure(checkpoint: str, work: Path, options: argparse.Namespace) -> list[EvaluationReport]:
+    """Evaluate on the scenes and, where they are there, on the photos; each with its own baseline."""
+    exams = {("scenes",): ("scenes-baseline",)}
+    if (work / "val-phrases").is_dir():
+        exams["val-phrases", "val-boxes"] = ("human-phrases", "human-boxes")
+    teacher = TeacherRecipe(checkpoint=checkpoint, device=options.device, threads=options.threads)
+    reports = []
+    for datasets, baseline in exams.items():
+        recipe = EvaluateRecipe(
+            datasets=tuple(str(work / name) for name in datasets),
+            baseline=tuple(str(work / name) for name in baseline),
+            teacher=teacher,
+            limit=options.limit,
+        )
+        reports += evaluate(recipe)
+    return reports
+
+
+def print_summary(reports: list[EvaluationReport]) -> None:
+    """The figures that the nano model is judged by, one line each."""
+    for dataset, name in ASKED:
+        found = [metric for report in reports if report.dataset == dataset for metric in report.metrics]
+        for metric in found:
+            if metric.name == name and metric.value is not None:
+                print(
+                    f"{dataset:12} {name:18} {metric.value:.3f}   best constant box {metric.baseline or 0:.3f}"
+                    f"   over {metric.count}"
+                )
+    for report in reports:
+        print(f"{report.dataset:12} {report.images} images in {report.seconds:.0f} s")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Figures of a checkpoint on held-out scenes and photos.")
+    parser.add_argument("checkpoint", nargs="?", default="nano", help="'nano', or a checkpoint folder")
+    parser.add_argument("--limit", type=int, help="only the first so many samples of each dataset")
+    parser.add_argument("--work", type=Path, default=Path("runs/nano_quality"), help="folder for the imported datasets")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data; only scenes without it")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of the model")
+    options = parser.parse_args()
+    prepare(options.work, options.data)
+    print_summary(measure(options.checkpoint, options.work, options))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
