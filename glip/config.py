@@ -84,7 +84,7 @@ class GLIPConfig:
 
     @classmethod
     def nano(cls) -> Self:
-        """The embedded default: trained and run on two CPU cores at a short side of 224."""
+        """The embedded default: trained and run on two CPU cores at a short side of 160."""
         return cls(
             name="nano",
             swin_embed_dim=32,
@@ -109,10 +109,10 @@ class GLIPConfig:
             fusion_dropout=0.0,
             head_norm_groups=8,
             anchor_scale=4.0,
-            test_min_size=224,
-            test_max_size=320,
-            train_min_sizes=(192, 224, 256),
-            train_max_size=320,
+            test_min_size=160,
+            test_max_size=256,
+            train_min_sizes=(128, 160),
+            train_max_size=256,
             bucket_sides=(64, 96, 128, 160, 192, 224, 256, 288, 320),
         )
 

@@ -1,6 +1,6 @@
 """How the shipped nano model is made: ``python -m pipelines.nano --out runs/nano`` (``make nano``).
 
-Datasets, vocabulary, training, evaluation, export to ``glip/pretrained/nano``. What has been done is not
+Datasets, vocabulary, training in two stages, evaluation, export to ``glip/pretrained/nano``. What has been done is not
 done again, so a stopped run goes on where it was. It learns from drawn scenes and from human-annotated photos of the
 data folder (``GLIP_ENGINE_DATA``). Nothing marked *scoring only* is read; the validation photos only evaluate.
 """
@@ -18,7 +18,8 @@ from pipelines.vocabulary import train_vocabulary
 from schemas.recipes import ScenesSource, TrainRecipe, load_recipe
 
 DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-RECIPE = Path(__file__).parents[1] / "recipes" / "nano.yaml"
+RECIPES = Path(__file__).parents[1] / "recipes"
+STAGES = ("nano", "nano_packed")
 SCENES = ScenesSource(count=40_000, seed=7)  # held-out scenes are those of another seed
 PHOTOS = {
     "photos-detection": ("coco", "photos/human"),
@@ -27,17 +28,25 @@ PHOTOS = {
 }
 
 
-def nano(out: Path, data: Path, overrides: tuple[str, ...] = ()) -> TrainResult:
-    """Make the nano model in the folder ``out`` from the folder ``data``, and ship it; ``overrides`` of the recipe."""
+def nano(out: Path, data: Path, workers: int | None = None) -> TrainResult:
+    """Make the nano model in the folder ``out`` from the folder ``data``, and ship it. ``workers`` as in ``train``."""
     make_datasets(out / "data", data)
     vocabulary = out / "tokenizer.json"
     if not vocabulary.exists():
         train_vocabulary(data, SCENES, vocabulary)
-    recipe = load_recipe(TrainRecipe, RECIPE, overrides)
-    mix = tuple(entry.model_copy(update={"dataset": str(out / "data" / entry.dataset)}) for entry in recipe.mix)
-    result = train(recipe.model_copy(update={"mix": mix, "tokenizer": str(vocabulary)}), out / "train")
-    ship(result.checkpoint, examine(result.checkpoint, out / "data", data), SCENES, f"{result.steps} steps")
+    first, last = STAGES
+    start = train_stage(first, out, {"tokenizer": str(vocabulary)}, workers)
+    result = train_stage(last, out, {"init": start.checkpoint}, workers)
+    made = f"{start.steps} steps of `recipes/{first}.yaml` from random weights, then {result.steps} of `{last}.yaml`"
+    ship(result.checkpoint, examine(result.checkpoint, out / "data", data), SCENES, made)
     return result
+
+
+def train_stage(name: str, out: Path, fields: dict[str, str], workers: int | None) -> TrainResult:
+    """Train by ``recipes/NAME.yaml`` into ``out/NAME``; the names of its mix are folders in ``out/data``."""
+    recipe = load_recipe(TrainRecipe, RECIPES / f"{name}.yaml")
+    mix = tuple(entry.model_copy(update={"dataset": str(out / "data" / entry.dataset)}) for entry in recipe.mix)
+    return train(recipe.model_copy(update={"mix": mix, **fields}), out / name, workers=workers)
 
 
 def make_datasets(folder: Path, data: Path) -> None:
@@ -51,9 +60,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Make the shipped nano model: datasets, vocabulary, training.")
     parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="folder of the run; gone on with")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the real data")
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="overrides of the recipe")
+    parser.add_argument("--workers", type=int, help="training processes; 1 where not given")
     options = parser.parse_args()
-    result = nano(options.out, options.data, tuple(options.set))
+    result = nano(options.out, options.data, options.workers)
     print(f"nano: {result.checkpoint}, {result.steps} steps, {result.images_per_second:.1f} images/s")
 
 

@@ -32,8 +32,7 @@ it is no match for the published GLIP checkpoints, which the same code loads.
   val2017 (boxes, captions, phrases) and of 600 photos of OpenImages. Captions of further photos and class names
   were read for the vocabulary alone.
 - **Licence**: weights Apache-2.0, as the code; annotations CC BY 4.0 (COCO, OpenImages).
-- **Command**: `make nano`, which is `python -m pipelines.nano`: {steps} of `recipes/nano.yaml` from
-  random weights.
+- **Command**: `make nano`, which is `python -m pipelines.nano`: {made}.
 - **Form**: safetensors, {megabytes:.1f} MB; no pickle inside.
 
 | dataset | figure | nano | best constant box | over |
@@ -68,16 +67,17 @@ def examine(checkpoint: str, work: Path, data: Path) -> list[EvaluationReport]:
 
 
 def ship(
-    checkpoint: str, reports: list[EvaluationReport], scenes: ScenesSource, steps: str, out: Path = SHIPPED
+    checkpoint: str, reports: list[EvaluationReport], scenes: ScenesSource, made: str, out: Path = SHIPPED
 ) -> None:
-    """Write the model in half precision with its card into ``out``, replacing what is there."""
+    """Write the model in half precision with its card into ``out``, replacing what is there; ``made`` says how it was
+    trained."""
     loaded = load_model(checkpoint)
     save_model(out, loaded.model, loaded.tokenizer, loaded.metadata, dtype=torch.float16)
     card = CARD.format(
         millions=sum(parameter.numel() for parameter in loaded.model.parameters()) / 1e6,
         scenes=scenes.count,
         seed=scenes.seed,
-        steps=steps,
+        made=made,
         megabytes=sum(file.stat().st_size for file in out.iterdir()) / 1e6,
         rows="\n".join(row for report in reports for row in _rows(report)),
         min_size=loaded.config.test_min_size,
