@@ -23,5 +23,6 @@
         ├── statistics.py      counts, long tail, scores                      ──►  report
         └── metrics/           AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
 
-``runner.py`` runs the stages, on Ray Data or inline; it is the only file here that knows Ray.
+``runner.py`` runs the stages, on Ray Data or inline (``unit_row.py``: a unit between two processes); it is the only
+file here that knows Ray.
 """

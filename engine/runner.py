@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from schemas.records import Reject, StageTally, Unit, UnitRef, from_plain, to_plain
+from engine.unit_row import unit_from_arrow, unit_to_arrow
+from schemas.records import Unit, UnitRef
 from schemas.shards import ShardManifest
 
 Work = Callable[[Unit[Any]], Sequence[Any]]
@@ -108,34 +109,6 @@ def _run_inline(
     opened, commit = _Opened(stages), open_commit()
     for ref in refs:
         yield commit(opened(_start(ref)))
-
-
-# ------------------------------------------------------------------------------------------------- a unit as Arrow row
-
-
-def unit_to_arrow(unit: Unit[Any], record_type: Any) -> pa.Table:
-    """A unit as a table of one row; its records have the ``arrow_type`` of ``record_type``."""
-    schema = pa.schema(
-        [
-            ("ref", UnitRef.arrow_type),
-            ("records", pa.list_(record_type.arrow_type if record_type is not int else pa.int64())),
-            ("rejects", pa.list_(Reject.arrow_type)),
-            ("tallies", pa.list_(StageTally.arrow_type)),
-        ]
-    )
-    return pa.Table.from_pylist([to_plain(unit)], schema)
-
-
-def unit_from_arrow(table: pa.Table, record_type: Any) -> Unit[Any]:
-    """The inverse of :func:`unit_to_arrow`."""
-    plain = table.to_pylist()[0]
-    records = plain["records"]
-    return Unit(
-        UnitRef(**plain["ref"]),
-        tuple(records if record_type is int else (from_plain(record_type, record) for record in records)),
-        tuple(Reject(**reject) for reject in plain["rejects"]),
-        tuple(StageTally(**tally) for tally in plain["tallies"]),
-    )
 
 
 # --------------------------------------------------------------------------------------------------------------- Ray

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.runner import Commit, Stage, Work, Workers, connected, run, unit_from_arrow, unit_to_arrow
+from engine.runner import Commit, Stage, Work, Workers, connected, run
+from engine.unit_row import unit_from_arrow, unit_to_arrow
 from schemas.records import (
     Candidate,
     CaptionedImage,
