@@ -26,7 +26,6 @@ from schemas.recipes import (
     GoldSource,
     MixEntry,
     ScenesSource,
-    TeacherRecipe,
     TrainRecipe,
 )
 from schemas.reports import Document, PromotionDecision, PseudoLabelReport
@@ -138,10 +137,13 @@ def _train_recipe(recipe: GenerationRecipe, folder: Path) -> TrainRecipe:
 
 
 def _exam_recipe(recipe: GenerationRecipe, folder: Path) -> EvaluateRecipe:
-    """What the teacher is evaluated on and how; the student gets the same with its own checkpoint."""
-    teacher: TeacherRecipe = recipe.label.teacher
-    datasets = tuple(str(folder / "gold" / source.name) for source in recipe.evaluation)
-    return EvaluateRecipe(datasets=datasets, **{"teacher": teacher, **recipe.evaluate})
+    """What the teacher is evaluated on and how, beside constant boxes fitted on the human data; the student gets the
+    same with its own checkpoint."""
+    datasets, human = (
+        tuple(str(folder / "gold" / source.name) for source in sources) for sources in (recipe.evaluation, recipe.gold)
+    )
+    defaults = {"teacher": recipe.label.teacher, "baseline": human}
+    return EvaluateRecipe(datasets=datasets, **{**defaults, **recipe.evaluate})
 
 
 def _announce(step: str, what: str = "") -> None:
