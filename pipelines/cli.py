@@ -92,7 +92,10 @@ def _train(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.train import train
 
     recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
-    return 0, train(recipe, options.out, workers=options.workers, progress=not options.json)
+    result = train(recipe, options.out, workers=options.workers, progress=not options.json)
+    if not options.json:
+        print(f"student: {result.checkpoint}; next: glip-engine evaluate {result.checkpoint} --on DATASET")
+    return 0, result
 
 
 def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
@@ -119,7 +122,11 @@ def _report(options: argparse.Namespace) -> tuple[int, Any]:
 def _import(options: argparse.Namespace) -> tuple[int, Any]:
     from engine.gold import import_gold
 
-    return 0, import_gold(options.format, options.source, options.out)
+    card = import_gold(options.format, options.source, options.out)
+    if not options.json:
+        counts = f"{card.samples} samples, {card.phrases} phrases, {card.boxes} boxes, {card.rejects} rejects"
+        print(f"{options.out}: {counts}")
+    return 0, card
 
 
 def _generation(options: argparse.Namespace) -> tuple[int, Any]:
