@@ -18,8 +18,9 @@ from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
 from schemas.reports import EvaluationReport
 
 DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-HELD_OUT = ScenesSource(count=400, seed=900_001)  # nano trains on seed 7
-FOR_BASELINE = ScenesSource(count=400, seed=900_002)
+HELD_OUT_SEED = 900_001  # nano trains on seed 7
+SCENES = 400
+FOR_BASELINE = ScenesSource(count=SCENES, seed=900_002)
 PHOTOS = {
     "val-phrases": ("coco-phrases", "photos/val"),
     "val-boxes": ("coco", "photos/val"),
@@ -35,9 +36,9 @@ ASKED = (
 )
 
 
-def prepare(work: Path, data: Path) -> None:
+def prepare(work: Path, data: Path, scenes_seed: int) -> None:
     """Import what is evaluated on, and what the baselines are fitted on, into ``work``; skipped where it is done."""
-    import_gold("scenes", HELD_OUT, work / "scenes")
+    import_gold("scenes", ScenesSource(count=SCENES, seed=scenes_seed), work / "scenes")
     import_gold("scenes", FOR_BASELINE, work / "scenes-baseline")
     if data.is_dir():
         for name, (format, folder) in PHOTOS.items():
@@ -82,10 +83,11 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="only the first so many samples of each dataset")
     parser.add_argument("--work", type=Path, default=Path("runs/nano_quality"), help="folder for the imported datasets")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the real data; only scenes without it")
+    parser.add_argument("--scenes-seed", type=int, default=HELD_OUT_SEED, help="of the held-out scenes; a --work each")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of the model")
     options = parser.parse_args()
-    prepare(options.work, options.data)
+    prepare(options.work, options.data, options.scenes_seed)
     print_summary(measure(options.checkpoint, options.work, options))
     return 0
 

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 from engine.gold import import_gold
-from pipelines.nano_card import examine, ship
+from pipelines.nano_card import ship
 from pipelines.train import TrainResult, train
 from pipelines.vocabulary import train_vocabulary
 from schemas.recipes import ScenesSource, TrainRecipe, load_recipe
@@ -38,7 +38,7 @@ def nano(out: Path, data: Path, workers: int | None = None) -> TrainResult:
     start = train_stage(first, out, {"tokenizer": str(vocabulary)}, workers)
     result = train_stage(last, out, {"init": start.checkpoint}, workers)
     made = f"{start.steps} steps of `recipes/{first}.yaml` from random weights, then {result.steps} of `{last}.yaml`"
-    ship(result.checkpoint, examine(result.checkpoint, out / "data", data), SCENES, made)
+    ship(result.checkpoint, out / "data", data, SCENES, made)
     return result
 
 

@@ -66,13 +66,12 @@ def examine(checkpoint: str, work: Path, data: Path) -> list[EvaluationReport]:
     return reports
 
 
-def ship(
-    checkpoint: str, reports: list[EvaluationReport], scenes: ScenesSource, made: str, out: Path = SHIPPED
-) -> None:
+def ship(checkpoint: str, work: Path, data: Path, scenes: ScenesSource, made: str, out: Path = SHIPPED) -> None:
     """Write the model in half precision with its card into ``out``, replacing what is there; ``made`` says how it was
-    trained."""
+    trained. The card's figures are those of the weights as they are shipped, after halving."""
     loaded = load_model(checkpoint)
     save_model(out, loaded.model, loaded.tokenizer, loaded.metadata, dtype=torch.float16)
+    reports = examine(str(out), work, data)
     card = CARD.format(
         millions=sum(parameter.numel() for parameter in loaded.model.parameters()) / 1e6,
         scenes=scenes.count,

@@ -103,7 +103,7 @@ def run(
             waited = time.perf_counter() - asked
             values = train_step(session, batch, step)
             skipped += not math.isfinite(values["gradient_norm"])
-            figures = log.step(step, values, images=recipe.batch_size, waited=waited, lr=_rate(session))
+            figures = log.step(step, values, images=recipe.batch_size, waited=waited, lr=_rate(step, recipe))
             if report is not None:
                 report(step + 1, figures)
             if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == recipe.steps:
@@ -170,8 +170,9 @@ def _is_bf16(recipe: TrainRecipe, device: torch.device) -> bool:
     return recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
 
 
-def _rate(session: Session) -> float:
-    return float(max(group["lr"] for group in session.optimizer.param_groups))
+def _rate(step: int, recipe: TrainRecipe) -> float:
+    """The rate of the recipe at ``step``, before the factors of the text encoder and of the biases."""
+    return recipe.optimizer.lr * rate_factor(step, recipe.steps, recipe.optimizer)
 
 
 def _initial_model(recipe: TrainRecipe, device: torch.device) -> tuple[GLIP, PromptTokenizer, GLIPConfig]:
