@@ -23,6 +23,6 @@
         ├── statistics.py      counts, long tail, scores                      ──►  report
         └── metrics/           AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
 
-``runner.py`` runs the stages, on Ray Data or inline (``unit_row.py``: a unit between two processes); it is the only
-file here that knows Ray.
+``stages.py`` says what a stage is; ``runner.py`` runs them, on Ray Data or inline, and is the only file here that knows
+Ray (``unit_worker.py``: what runs in its worker processes; ``unit_row.py``: a unit between two of them).
 """

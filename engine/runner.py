@@ -1,8 +1,8 @@
 """The same stages on Ray Data or in this process; the only file of the labelling job that imports ray.
 
 In: unit references, a list of stages, and a commit that writes one unit. Out: one manifest per unit, in order of
-completion. A unit stays one block from its reading to its shard. Stages of one place run in one worker process, each
-opened once there; between places a unit travels as one Arrow row. Only the manifest comes back to the driver.
+completion. A unit stays one block from its reading to its shard. Each stage is opened once in each of its worker
+processes; between processes a unit travels as one Arrow row. Only the manifest comes back to the driver.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import os
 import signal
 import sys
 import threading
-import time
-import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,14 +20,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-import pyarrow as pa
-
-from engine.unit_row import unit_from_arrow, unit_to_arrow
-from schemas.records import Unit, UnitRef
+from engine.stages import Commit, OpenedStages, Stage, first_unit
+from engine.unit_row import unit_to_arrow
+from engine.unit_worker import (
+    FAILURE,
+    MANIFEST,
+    TableWork,
+    UnitWorker,
+    open_stages,
+    open_stages_and_commit,
+    raise_failure,
+)
+from schemas.records import UnitRef
 from schemas.shards import ShardManifest
 
-Work = Callable[[Unit[Any]], Sequence[Any]]
-Commit = Callable[[Unit[Any]], ShardManifest]
 Backend = Literal["ray", "inline"]
 
 OBJECT_STORE_BYTES = 1 << 30  # of the Ray started here: a few units in flight; Ray spills to disk beyond it
@@ -40,23 +44,9 @@ _RAY_ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_worker_niceness": "0",  # workers are the job, not its background
+    "RAY_prestart_worker_first_driver": "0",  # the job needs its actors and no process more
 }
-FAILURE = "failure"  # the column by which a row tells that a stage raised
-TEACHERS_PER_READER = 8  # one process reads and parses for so many teacher workers
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A step of the flow: ``open`` runs once in each worker process and gives the function that does the work.
-
-    The function takes a unit and gives one record of type ``gives``, or one Reject, for each of the unit's records.
-    ``place`` says which processes do it: ``reader`` (CPU) or ``teacher`` (one per GPU or CPU slot).
-    """
-
-    name: str
-    open: Callable[[], Work]
-    gives: type
-    place: Literal["reader", "teacher"] = "reader"
+TEACHERS_PER_READER = 8  # one process reads and parses for so many GPUs
 
 
 @dataclass(frozen=True)
@@ -85,84 +75,15 @@ def run(
         yield from (_run_inline if backend == "inline" else _run_on_ray)(refs, stages, open_commit, workers)
 
 
-class _Opened:
-    """Consecutive stages, opened, in one process."""
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self._works = [(stage.name, stage.open()) for stage in stages]
-
-    def __call__(self, unit: Unit[Any]) -> Unit[Any]:
-        for name, work in self._works:
-            started = time.perf_counter()
-            outcomes = work(unit)
-            unit = unit.advance(name, outcomes, time.perf_counter() - started)
-        return unit
-
-
-def _start(ref: UnitRef) -> Unit[int]:
-    return Unit(ref, tuple(range(ref.first_row, ref.first_row + ref.rows)))
-
-
 def _run_inline(
     refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers
 ) -> Generator[ShardManifest, None, None]:
-    opened, commit = _Opened(stages), open_commit()
+    opened, commit = OpenedStages(stages), open_commit()
     for ref in refs:
-        yield commit(opened(_start(ref)))
+        yield commit(opened(first_unit(ref)))
 
 
 # --------------------------------------------------------------------------------------------------------------- Ray
-
-
-class _RayWorker:
-    """What a Ray actor is: ``open_work`` runs while the actor starts, before its first unit.
-
-    What a stage raises travels to the driver as a row of its own: exceptions come out of Ray's layers without their
-    cause, and of an actor that dies at birth Ray tells none.
-    """
-
-    def __init__(self, open_work: Callable[[], Callable[[pa.Table], pa.Table]]) -> None:
-        self._failure: pa.Table | None = None
-        try:
-            self._work = open_work()
-        except Exception as error:
-            self._failure = _failure_row(error)
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        if FAILURE in table.column_names:
-            return table
-        if self._failure is not None:
-            return self._failure
-        try:
-            return self._work(table)
-        except Exception as error:
-            return _failure_row(error)
-
-
-def _failure_row(error: Exception) -> pa.Table:
-    kind = "ValueError" if isinstance(error, ValueError) else "RuntimeError"
-    known = isinstance(error, (ValueError, RuntimeError))
-    message = str(error) if known else f"{type(error).__name__}: {error}"
-    return pa.table({FAILURE: [kind], "message": [message], "trace": ["".join(traceback.format_exception(error))]})
-
-
-def _raise_failure(table: pa.Table) -> None:
-    row = table.to_pylist()[0]
-    error = (ValueError if row[FAILURE] == "ValueError" else RuntimeError)(row["message"])
-    error.add_note(f"In a worker process:\n{row['trace']}")
-    raise error
-
-
-def _open_stages(stages: Sequence[Stage], takes: type) -> Callable[[pa.Table], pa.Table]:
-    """The stages of one place, taking and giving units as Arrow."""
-    opened, gives = _Opened(stages), stages[-1].gives
-    return lambda table: unit_to_arrow(opened(unit_from_arrow(table, takes)), gives)
-
-
-def _open_commit(open_commit: Callable[[], Commit], takes: type) -> Callable[[pa.Table], pa.Table]:
-    """The commit, taking units as Arrow and giving their manifests as JSON text."""
-    commit = open_commit()
-    return lambda table: pa.table({"manifest": [commit(unit_from_arrow(table, takes)).model_dump_json()]})
 
 
 def _run_on_ray(
@@ -173,8 +94,8 @@ def _run_on_ray(
             dataset = _flow(ray, refs, stages, open_commit, workers)
             for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
                 if FAILURE in batch.column_names:
-                    _raise_failure(batch)
-                for text in batch.column("manifest").to_pylist():
+                    raise_failure(batch)
+                for text in batch.column(MANIFEST).to_pylist():
                     yield ShardManifest.model_validate_json(text)
         except ray.exceptions.RayError as error:
             reason = next(line for line in str(error).splitlines() if line.strip())
@@ -211,29 +132,45 @@ def _ray_warnings_ignored() -> Iterator[None]:
 def _flow(
     ray: Any, refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers
 ) -> Any:
-    """The lazy Ray dataset: one block a unit, through an actor pool for each place, to the manifests."""
-    on_gpu = workers.wants_gpu and ray.cluster_resources().get("GPU", 0) >= 1
+    """The lazy Ray dataset: one block a unit, through the pools of actors, to the manifests."""
+    dataset = ray.data.from_arrow([unit_to_arrow(first_unit(ref), int) for ref in refs])
+    for open_work, size, resources in _pools(ray, stages, open_commit, workers):
+        dataset = _map(ray, dataset, open_work, size, resources)
+    return dataset
+
+
+def _pools(
+    ray: Any, stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers
+) -> Iterator[tuple[Callable[[], TableWork], int, dict[str, float]]]:
+    """What each pool of actors opens, its size, and what one actor takes of the machine.
+
+    Beside a GPU, reading and writing have processes of their own, so that the GPU never waits for them. On CPUs they
+    would take from the teachers what they give them, and the whole job is one pool.
+    """
     teachers = workers.count or _worker_slots(ray, workers)
-    helpers = _helpers(teachers)
-    resources = {
-        "reader": {"num_cpus": 0.5},
-        "teacher": {"num_gpus": 1, "num_cpus": 0.5} if on_gpu else {"num_cpus": workers.threads},
-    }
-    dataset = ray.data.from_arrow([unit_to_arrow(_start(ref), int) for ref in refs])
+    if not _on_gpu(ray, workers):
+        yield partial(open_stages_and_commit, stages, open_commit, int), teachers, {"num_cpus": workers.threads}
+        return
+    helpers, helper = -(-teachers // TEACHERS_PER_READER), {"num_cpus": 0.5}
     takes: type = int
     for place, group in itertools.groupby(stages, key=lambda stage: stage.place):
         members = list(group)
-        size = teachers if place == "teacher" else helpers
-        dataset = _map(ray, dataset, partial(_open_stages, members, takes), size, resources[place])
+        at_gpu = place == "teacher"
+        open_work = partial(open_stages, members, takes)
+        yield open_work, teachers if at_gpu else helpers, {"num_gpus": 1, "num_cpus": 0.5} if at_gpu else helper
         takes = members[-1].gives
-    return _map(ray, dataset, partial(_open_commit, open_commit, takes), helpers, resources["reader"])
+    yield partial(open_stages_and_commit, [], open_commit, takes), helpers, helper
+
+
+def _on_gpu(ray: Any, workers: Workers) -> bool:
+    return workers.wants_gpu and ray.cluster_resources().get("GPU", 0) >= 1
 
 
 def _map(ray: Any, dataset: Any, open_work: Callable[[], Any], size: int, resources: dict[str, Any]) -> Any:
     """The dataset after a pool of ``size`` actors, each with what ``open_work`` opens, has worked on every unit."""
     with _ray_warnings_ignored():
         return dataset.map_batches(
-            _RayWorker,
+            UnitWorker,
             fn_constructor_args=(open_work,),
             batch_size=1,  # a unit is one row
             batch_format="pyarrow",
@@ -245,22 +182,11 @@ def _map(ray: Any, dataset: Any, open_work: Callable[[], Any], size: int, resour
 
 
 def _worker_slots(ray: Any, workers: Workers) -> int:
-    """As many teacher workers as the GPUs, or as the CPUs beside their helpers, allow; at least one."""
+    """As many teacher workers as the GPUs, or as the CPUs, allow; at least one."""
     resources = ray.cluster_resources()
-    if workers.wants_gpu and resources.get("GPU", 0) >= 1:
+    if _on_gpu(ray, workers):
         return int(resources["GPU"])
-    cpus = int(resources.get("CPU", 1))
-    fitting = [count for count in range(1, cpus + 1) if _cpus_for(count, workers) <= cpus]
-    return max(fitting, default=1)
-
-
-def _cpus_for(teachers: int, workers: Workers) -> int:
-    return teachers * workers.threads + _helpers(teachers)
-
-
-def _helpers(teachers: int) -> int:
-    """Size of the pool of readers, and of that of committers: each of the two takes half a CPU."""
-    return -(-teachers // TEACHERS_PER_READER)
+    return max(1, int(resources.get("CPU", 1)) // workers.threads)
 
 
 def _import_ray() -> Any:
@@ -289,11 +215,11 @@ def _connect(ray: Any, workers: Workers) -> bool:
     if address:
         ray.init(address=address, **quiet)
         return True
-    slots = max(1, len(os.sched_getaffinity(0)) // workers.threads)
+    slots = max(workers.count or 1, len(os.sched_getaffinity(0)) // workers.threads)
     with _silent_stderr():
         ray.init(
             address="local",
-            num_cpus=_cpus_for(workers.count or slots, workers),
+            num_cpus=slots * workers.threads + (1 if workers.wants_gpu else 0),  # one for those that read and write
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             **quiet,

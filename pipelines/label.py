@@ -24,10 +24,11 @@ from typing import Any
 
 from engine.artifacts import Store
 from engine.prompts import request_grounding
-from engine.runner import Backend, Commit, Stage, Work, Workers, run
+from engine.runner import Backend, Workers, run
 from engine.selection import keep_above_floor, resolve_selection
 from engine.shards import LabelledImage, read_committed, write_shard
 from engine.sources import Source, open_source
+from engine.stages import Commit, Stage, Work
 from pipelines.bookkeeping import Digests, LabelResult, finish_dataset, open_dataset, recipe_digest
 from pipelines.progress import LabelProgress, print_result
 from schemas.recipes import LabelRecipe, PhrasesRecipe, TeacherRecipe

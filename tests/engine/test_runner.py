@@ -6,12 +6,14 @@ import os
 import pickle
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
-from engine.runner import Commit, Stage, Work, Workers, connected, run
+from engine.runner import Workers, connected, run
+from engine.stages import Commit, Stage, Work
 from engine.unit_row import unit_from_arrow, unit_to_arrow
 from schemas.records import (
     Candidate,
@@ -46,10 +48,15 @@ RECORDS = [
 
 @pytest.fixture(scope="module")
 def ray() -> Iterator[Any]:
-    """One Ray for all tests of this file: each job joins it instead of starting its own."""
+    """One Ray for all tests of this file, which each job joins. The GPU it is told of is a mere number to Ray, which
+    hands it out as it hands out a real one."""
+    import ray as ray_module
+
+    ray_module.init(address="local", num_cpus=3, num_gpus=1, include_dashboard=False, log_to_driver=False)
     with connected(WORKERS) as ray:
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the workers cannot import a test file
         yield ray
+    ray_module.shutdown()
 
 
 def open_reader() -> Work:
@@ -96,12 +103,33 @@ def open_commit() -> Commit:
     return commit
 
 
-def job(backend: Any, what: str = "fine") -> list[ShardManifest]:
+def open_marker() -> Work:
+    """Writes down its process in the captions."""
+    return lambda unit: [replace(image, caption=str(os.getpid())) for image in unit.records]
+
+
+def open_signer() -> Work:
+    """Adds its process to that of the captions."""
+    return lambda unit: [
+        replace(parsed, source=replace(parsed.source, caption=f"{parsed.source.caption} {os.getpid()}"))
+        for parsed in unit.records
+    ]
+
+
+def open_signing_commit() -> Commit:
+    """A commit whose manifest names the processes that the unit went through."""
+    commit = open_commit()
+    return lambda unit: commit(unit).model_copy(
+        update={"work_digest": f"{unit.records[0].source.caption} {os.getpid()}"}
+    )
+
+
+def job(backend: Any, what: str = "fine", workers: Workers = WORKERS) -> list[ShardManifest]:
     stages = [
         Stage("read", open_reader, CaptionedImage),
         Stage("teach", partial(open_teacher, what), ParsedCaption, "teacher"),
     ]
-    manifests = run(REFS, stages, open_commit, backend=backend, workers=WORKERS)
+    manifests = run(REFS, stages, open_commit, backend=backend, workers=workers)
     return sorted(manifests, key=lambda manifest: manifest.unit)
 
 
@@ -125,6 +153,22 @@ def test_every_unit_gives_one_manifest_and_its_counts_are_those_of_the_stages() 
 
 def test_ray_gives_the_same_manifests_as_this_process(ray: Any) -> None:
     assert job("ray") == job("inline")
+
+
+def test_beside_a_gpu_reading_teaching_and_writing_are_processes_of_their_own(ray: Any) -> None:
+    def pids(workers: Workers) -> list[set[str]]:
+        stages = [
+            Stage("read", open_reader, CaptionedImage),
+            Stage("mark", open_marker, CaptionedImage),
+            Stage("teach", open_teacher, ParsedCaption, "teacher"),
+            Stage("sign", open_signer, ParsedCaption, "teacher"),
+        ]
+        manifests = list(run(REFS, stages, open_signing_commit, backend="ray", workers=workers))
+        return [set(manifest.work_digest.split()) for manifest in manifests]
+
+    assert {len(processes) for processes in pids(Workers(count=2))} == {1}
+    assert {len(processes) for processes in pids(Workers(wants_gpu=True))} == {3}
+    assert job("ray", workers=Workers(wants_gpu=True)) == job("inline")
 
 
 @pytest.mark.parametrize("backend", ["inline", "ray"])

@@ -1,0 +1,50 @@
+"""What a job is made of: stages that work on units, and a commit. Knows neither Ray nor what the stages do.
+
+In: a unit reference. Out: the unit after the stages, each opened once in its process, with a tally of each.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from schemas.records import Unit, UnitRef
+from schemas.shards import ShardManifest
+
+Work = Callable[[Unit[Any]], Sequence[Any]]
+Commit = Callable[[Unit[Any]], ShardManifest]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the flow: ``open`` runs once in each worker process and gives the function that does the work.
+
+    The function takes a unit and gives one record of type ``gives``, or one Reject, for each of the unit's records.
+    ``place`` says which processes do it beside a GPU: ``reader`` (CPU) or ``teacher`` (one a GPU).
+    """
+
+    name: str
+    open: Callable[[], Work]
+    gives: type
+    place: Literal["reader", "teacher"] = "reader"
+
+
+class OpenedStages:
+    """Consecutive stages, opened, in one process."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._works = [(stage.name, stage.open()) for stage in stages]
+
+    def __call__(self, unit: Unit[Any]) -> Unit[Any]:
+        for name, work in self._works:
+            started = time.perf_counter()
+            outcomes = work(unit)
+            unit = unit.advance(name, outcomes, time.perf_counter() - started)
+        return unit
+
+
+def first_unit(ref: UnitRef) -> Unit[int]:
+    """What the first stage is given: the row numbers of the slice."""
+    return Unit(ref, tuple(range(ref.first_row, ref.first_row + ref.rows)))
