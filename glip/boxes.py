@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-_CODE_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
+_SHIFT_WEIGHT, _SIZE_WEIGHT = 10.0, 5.0
 _MAX_LOG_RATIO = math.log(1000 / 16)
 
 
@@ -22,14 +22,13 @@ def encode(boxes_xyxy_N4: Tensor, anchors_xyxy_N4: Tensor) -> Tensor:
     centre, size = _centre_size(boxes_xyxy_N4)
     anchor_centre, anchor_size = _centre_size(anchors_xyxy_N4)
     shift = (centre - anchor_centre) / anchor_size
-    codes = torch.cat((shift, (size / anchor_size).log()), dim=-1)
-    return codes * codes.new_tensor(_CODE_WEIGHTS)
+    return torch.cat((_SHIFT_WEIGHT * shift, _SIZE_WEIGHT * (size / anchor_size).log()), dim=-1)
 
 
 def decode(codes_N4: Tensor, anchors_xyxy_N4: Tensor) -> Tensor:
     """The inverse of encode: boxes xyxy [N, 4]; a side grows at most 62.5-fold."""
     anchor_centre, anchor_size = _centre_size(anchors_xyxy_N4)
-    shift, log_ratio = (codes_N4 / codes_N4.new_tensor(_CODE_WEIGHTS)).chunk(2, dim=-1)
+    shift, log_ratio = codes_N4[..., :2] / _SHIFT_WEIGHT, codes_N4[..., 2:] / _SIZE_WEIGHT
     centre = shift * anchor_size + anchor_centre
     half = (log_ratio.clamp(max=_MAX_LOG_RATIO).exp() * anchor_size - 1) / 2
     return torch.cat((centre - half, centre + half), dim=-1)

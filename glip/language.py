@@ -1,6 +1,7 @@
 """Text tower: BERT (Devlin et al., 2019) from `transformers`, and the BERT layers between the fusions of the head.
 
 In: token ids and their attention mask. Out: one vector a token. Padded tokens get vectors too, nothing reads them.
+A prompt's vectors before fusion depend on no image, so `TextFeatureCache` keeps them.
 
 Shapes: B batch, T tokens, D text width, h heads, d head width.
 """
@@ -8,6 +9,7 @@ Shapes: B batch, T tokens, D text width, h heads, d head width.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from glip.config import GLIPConfig
+from glip.tokens import padded_length
 
 # The reference clamps here against float16 overflow; it never acts in float32 or bfloat16.
 _CLAMP = 50_000.0
@@ -43,6 +46,63 @@ class LanguageBackbone(nn.Module):
         output = self.body["model"](input_ids=token_ids_BT, attention_mask=attention_mask_BT.long())
         hidden_BTD: Tensor = output.last_hidden_state
         return hidden_BTD
+
+
+class TextFeatureCache:
+    """The text tower's answers for inference, kept for the prompts used last.
+
+    What a prompt gives depends on its own tokens alone, never on the prompts beside it or before it: all prompts go
+    through the tower in batches of one fixed shape per length. So a kept answer and a fresh one are the same bits, and
+    a class list that is asked of every image is encoded once.
+    """
+
+    def __init__(self, tower: LanguageBackbone, *, rows: int = 1, capacity: int = 128) -> None:
+        """rows: prompts that go through the tower at once, empty rows included; one where computing is what costs (a
+        CPU), more where starting it is (a GPU). capacity: prompts kept; 128 of 256 tokens with 768 numbers each are
+        100 MB on the tower's device.
+        """
+        self._tower, self._rows, self._capacity = tower, rows, capacity
+        self._kept: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
+
+    @torch.inference_mode()
+    def __call__(self, token_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """[B, T, D] as the tower gives for valid tokens, 0 for padding. Ids and mask lie on the CPU.
+
+        Raises: ValueError where padding comes before a token.
+        """
+        prompts = []
+        for ids_T, mask_T in zip(token_ids_BT, attention_mask_BT, strict=True):
+            length = int(mask_T.sum())
+            if not bool(mask_T[:length].all()):
+                raise ValueError("TextFeatureCache: valid tokens must come before the padding")
+            prompts.append(tuple(ids_T[:length].tolist()))
+        self._encode_new(prompts)
+        width = self._kept[prompts[0]].shape[-1]
+        text_BTD = self._kept[prompts[0]].new_zeros(*token_ids_BT.shape, width)
+        for slot, prompt in zip(text_BTD, prompts, strict=True):
+            slot[: len(prompt)] = self._kept[prompt]
+            self._kept.move_to_end(prompt)
+        while len(self._kept) > self._capacity:
+            self._kept.popitem(last=False)
+        return text_BTD
+
+    def _encode_new(self, prompts: list[tuple[int, ...]]) -> None:
+        by_length: dict[int, list[tuple[int, ...]]] = {}
+        for prompt in dict.fromkeys(prompts):
+            if prompt not in self._kept:
+                by_length.setdefault(padded_length(len(prompt)), []).append(prompt)
+        for length, group in by_length.items():
+            for start in range(0, len(group), self._rows):
+                self._encode(group[start : start + self._rows], length)
+
+    def _encode(self, prompts: list[tuple[int, ...]], length: int) -> None:
+        rows = prompts + prompts[:1] * (self._rows - len(prompts))
+        device = next(self._tower.parameters()).device
+        ids_RT = torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=device)
+        sizes_R1 = torch.tensor([[len(row)] for row in rows], device=device)
+        hidden_RTD = self._tower(ids_RT, torch.arange(length, device=device) < sizes_R1)
+        for prompt, hidden_TD in zip(prompts, hidden_RTD, strict=False):  # the rest are rows that fill up the shape
+            self._kept[prompt] = hidden_TD[: len(prompt)].clone()
 
 
 class _SelfAttention(nn.Module):

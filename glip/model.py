@@ -3,7 +3,7 @@
 The paper's framework figure as code: two towers, a head in which image and text are fused layer by layer.
 Attribute names are those of the published checkpoints, so that their keys load without a rename.
 
-Shapes: B batch, H W padded image, T tokens.
+Shapes: B batch, H W padded image, T tokens, D text width.
 """
 
 from __future__ import annotations
@@ -28,11 +28,18 @@ class GLIP(nn.Module):
         self.language_backbone = LanguageBackbone(config)
         self.rpn = nn.ModuleDict({"head": Head(config)})
 
-    def forward(self, images_B3HW: Tensor, token_ids_BT: Tensor, attention_mask_BT: Tensor) -> GLIPOutput:
+    def forward(
+        self,
+        images_B3HW: Tensor,
+        token_ids_BT: Tensor,
+        attention_mask_BT: Tensor,
+        text_BTD: Tensor | None = None,
+    ) -> GLIPOutput:
         """Score every position of every level against every token.
 
         images_B3HW: normalised BGR, zero-padded to multiples of 32 (glip.preprocess). attention_mask_BT: true on
         tokens, false on padding; T may be anything up to config.max_tokens. Each prompt needs one valid token.
+        text_BTD: what the text tower gives for these tokens, where it is known (glip.language.TextFeatureCache).
 
         Raises: ValueError for sides that are no multiples of 32, or more tokens than the model has positions for.
         """
@@ -44,7 +51,8 @@ class GLIP(nn.Module):
                 f"GLIP.forward takes at most {self.config.max_tokens} tokens, got {token_ids_BT.shape[1]}; "
                 "encode with max_tokens=config.max_tokens"
             )
-        text_BTD = self.language_backbone(token_ids_BT, attention_mask_BT)
+        if text_BTD is None:
+            text_BTD = self.language_backbone(token_ids_BT, attention_mask_BT)
         maps = self.backbone(images_B3HW)
         output: GLIPOutput = self.rpn["head"](maps, text_BTD, attention_mask_BT.bool())
         return output

@@ -2,15 +2,15 @@
 post-processor of the reference implementation).
 
 In: the model's raw output and the token positions of each phrase. Out: scored boxes in pixels of the original image.
-Everything stays on the output's device and runs for the whole batch at once.
+Everything runs on the device of the output, for the whole batch at once. On a GPU no shape depends on a value and the
+answer is fetched in one copy, the only time the host waits; on a CPU suppression goes by phrase, which is less work.
 
 Shapes: B images, N positions, T tokens, P phrases (of the image that has most), L tokens of the longest phrase,
-K candidates, G groups, S group size.
+K candidates.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -20,14 +20,17 @@ from glip import boxes as box_math
 from glip.anchors import anchor_grid
 from glip.config import GLIPConfig
 from glip.head import GLIPOutput
+from glip.nms import beats, nms, suppress_once
 
-# IoU matrices are computed for as many groups at once as fit in this many entries (16 MB of float32).
-_MAX_PAIRS = 2**22
+# The best so many candidates of an image nearly always hold all the boxes it may keep; where they do not, or where
+# so many passes of suppression do not settle, the image is done again with all of them.
+_FIRST_CANDIDATES = 1024
+_PASSES = 16
 
 
 @dataclass(frozen=True)
 class PhraseBoxes:
-    """The boxes of one image, best first.
+    """The boxes of one image, best first, on the CPU.
 
     phrase_index_K: long, index into the image's phrases. boxes_xyxy_K4: float32 pixels of the original image.
     scores_K: float32 in 0..1, sqrt(phrase score * centerness).
@@ -39,16 +42,19 @@ class PhraseBoxes:
 
 
 @dataclass(frozen=True)
-class _Candidates:
-    """Boxes of the whole batch in candidate order (level by level), in pixels of the resized image."""
+class Candidates:
+    """Phrases with boxes, best first, in pixels of the resized image; the score is -1 where there are no more."""
 
-    image_K: Tensor
-    phrase_K: Tensor
-    boxes_K4: Tensor
-    scores_K: Tensor
+    phrase_BK: Tensor
+    boxes_BK4: Tensor
+    scores_BK: Tensor
 
-    def keep(self, index: Tensor) -> _Candidates:
-        return _Candidates(self.image_K[index], self.phrase_K[index], self.boxes_K4[index], self.scores_K[index])
+    def first(self, count: int) -> Candidates:
+        return Candidates(self.phrase_BK[:, :count], self.boxes_BK4[:, :count], self.scores_BK[:, :count])
+
+    def of_image(self, image: int) -> Candidates:
+        one = slice(image, image + 1)
+        return Candidates(self.phrase_BK[one], self.boxes_BK4[one], self.scores_BK[one])
 
 
 def ground(
@@ -74,73 +80,76 @@ def ground(
             f"{len(token_positions)}, {len(image_shapes_hw)} and {len(original_shapes_hw)}"
         )
     device = output.logits[0].device
-    candidates = _find_candidates(output, _pack_positions(token_positions, device), config)
-    limits_B4 = torch.tensor([(w - 1, h - 1, w - 1, h - 1) for h, w in image_shapes_hw], device=device).float()
-    boxes_K4 = torch.minimum(candidates.boxes_K4.clamp(min=0), limits_B4[candidates.image_K])
-    candidates = _Candidates(candidates.image_K, candidates.phrase_K, boxes_K4, candidates.scores_K)
-    most_phrases = max((len(phrases) for phrases in token_positions), default=0)
-    groups_K = candidates.image_K * most_phrases + candidates.phrase_K
-    candidates = candidates.keep(nms(boxes_K4, candidates.scores_K, groups_K, config.nms_max_iou))
-    candidates = candidates.keep(candidates.scores_K >= min_score)
-    ratios = [(ow / w, oh / h) for (h, w), (oh, ow) in zip(image_shapes_hw, original_shapes_hw, strict=True)]
-    ratios_B4 = torch.tensor([(x, y, x, y) for x, y in ratios], device=device, dtype=torch.float32)
-    return [_best(candidates, image, ratios_B4[image], config.max_boxes_per_image) for image in range(batch)]
+    limits_B4 = _to_device(torch.tensor([(w - 1, h - 1, w - 1, h - 1) for h, w in image_shapes_hw]).float(), device)
+    positions_BPL = _to_device(_pack_positions(token_positions), device)
+    if positions_BPL.shape[1] == 0:
+        return [PhraseBoxes(torch.zeros(0).long(), torch.zeros(0, 4), torch.zeros(0)) for _ in range(batch)]
+    candidates = find_candidates(output, positions_BPL, limits_B4, config, min_score)
+    found = []
+    keep_best = keep_best_by_phrase if device.type == "cpu" else keep_best_in_one_fetch
+    for image, answer in enumerate(keep_best(candidates, config)):
+        (height, width), (original_height, original_width) = image_shapes_hw[image], original_shapes_hw[image]
+        ratio_4 = torch.tensor([original_width / width, original_height / height] * 2)
+        found.append(PhraseBoxes(answer[:, 5].long(), answer[:, :4] * ratio_4, answer[:, 4]))
+    return found
 
 
-def nms(boxes_xyxy_K4: Tensor, scores_K: Tensor, groups_K: Tensor, max_iou: float) -> Tensor:
-    """Greedy non-maximum suppression inside each group; ascending indices of what is kept.
+def keep_best_by_phrase(candidates: Candidates, config: GLIPConfig) -> list[Tensor]:
+    """[K, 6] box, score and phrase of each image's boxes, on the CPU, best first."""
+    image_K, slot_K = (candidates.scores_BK >= 0).nonzero(as_tuple=True)
+    boxes_K4, scores_K = candidates.boxes_BK4[image_K, slot_K], candidates.scores_BK[image_K, slot_K]
+    phrase_K = candidates.phrase_BK[image_K, slot_K]
+    phrases = int(candidates.phrase_BK.max()) + 1
+    kept = nms(boxes_K4, scores_K, image_K * phrases + phrase_K, config.nms_max_iou)
+    rows_K6 = torch.cat((boxes_K4, scores_K.unsqueeze(1), phrase_K.unsqueeze(1).float()), dim=1)[kept].cpu()
+    counts_B = torch.bincount(image_K[kept], minlength=len(candidates.scores_BK)).tolist()
+    return [_cut(rows, config.max_boxes_per_image) for rows in torch.split(rows_K6, counts_B)]
 
-    IoU with "+1" sizes; a box goes if a better box of its group that stays overlaps it by more than max_iou.
-    Equal scores: the earlier box counts as the better one.
-    """
-    if len(scores_K) == 0:
-        return torch.zeros(0, dtype=torch.long, device=scores_K.device)
-    by_score_K = scores_K.argsort(descending=True, stable=True)
-    order_K = by_score_K[groups_K[by_score_K].argsort(stable=True)]
-    sizes = torch.unique_consecutive(groups_K[order_K], return_counts=True)[1]
-    starts = sizes.cumsum(0) - sizes
-    by_size = sizes.argsort(descending=True, stable=True)
-    sizes, starts = sizes[by_size], starts[by_size]
-    kept = [
-        _nms_chunk(boxes_xyxy_K4, order_K, starts[chunk], sizes[chunk], max_iou) for chunk in _chunks(sizes.tolist())
+
+def keep_best_in_one_fetch(candidates: Candidates, config: GLIPConfig) -> list[Tensor]:
+    """The same, from the best candidates of each image first, without a wait before the answer is there."""
+    first = candidates.first(_FIRST_CANDIDATES)
+    keep_BK, settled_B = _suppress(first, config.nms_max_iou)
+    complete_B = settled_B & _is_complete(candidates, keep_BK, config.max_boxes_per_image)
+    columns = (first.boxes_BK4, first.scores_BK.unsqueeze(2), first.phrase_BK.unsqueeze(2), keep_BK.unsqueeze(2))
+    rows_BK7 = torch.cat([column.float() for column in columns], dim=2)
+    fetched = torch.cat((rows_BK7.flatten(1), complete_B.float().unsqueeze(1)), dim=1).cpu()
+    rows_BK7, complete_B = fetched[:, :-1].view(rows_BK7.shape), fetched[:, -1]
+    return [
+        _cut(rows_K7[rows_K7[:, 6] > 0, :6], config.max_boxes_per_image)
+        if complete
+        else keep_best_by_phrase(candidates.of_image(image), config)[0]
+        for image, (rows_K7, complete) in enumerate(zip(rows_BK7, complete_B.tolist(), strict=True))
     ]
-    return torch.cat(kept).sort().values
 
 
-def _chunks(descending_sizes: list[int]) -> Iterator[slice]:
-    """Runs of groups that are processed together, padded to the largest of them.
-
-    Their IoU matrices fit in the budget, and no group is so small that it would be mostly padding.
-    """
-    start = 0
-    while start < len(descending_sizes):
-        largest = descending_sizes[start]
-        limit = min(start + max(_MAX_PAIRS // largest**2, 1), len(descending_sizes))
-        stop = next((i for i in range(start + 1, limit) if descending_sizes[i] * 4 < largest), limit)
-        yield slice(start, stop)
-        start = stop
+def _is_complete(candidates: Candidates, keep_BK: Tensor, limit: int) -> Tensor:
+    """[B]: whether no candidate behind those looked at could still be among the image's `limit` best."""
+    looked_at = keep_BK.shape[1]
+    if looked_at == candidates.scores_BK.shape[1]:
+        return keep_BK.new_ones(len(keep_BK))
+    scores_BK = torch.where(keep_BK, candidates.scores_BK[:, :looked_at], -0.5)
+    enough_B = scores_BK.sort(dim=1, descending=True).values[:, limit - 1] if limit <= looked_at else -0.5
+    return candidates.scores_BK[:, looked_at] < enough_B
 
 
-def _nms_chunk(boxes_K4: Tensor, order_K: Tensor, starts_G: Tensor, sizes_G: Tensor, max_iou: float) -> Tensor:
-    """Indices kept in groups that are runs of order_K, each best first."""
-    slot_S = torch.arange(int(sizes_G.max()), device=order_K.device)
-    filled_GS = slot_S < sizes_G.unsqueeze(1)
-    index_GS = order_K[(starts_G.unsqueeze(1) + slot_S).clamp(max=len(order_K) - 1)]
-    boxes_GS4 = boxes_K4[index_GS]
-    beats_GSS = (box_math.pairwise_iou(boxes_GS4, boxes_GS4) > max_iou) & (slot_S.unsqueeze(1) < slot_S)
-    # A box stays if no staying box beats it. Starting from "all stay", each pass settles at least the next box of
-    # every chain, so the fixed point is the greedy result; a few passes reach it.
-    beats_GSS = (beats_GSS & filled_GS.unsqueeze(2)).float()
-    keep_GS = filled_GS
-    while True:
-        beaten_GS = torch.bmm(keep_GS.float().unsqueeze(1), beats_GSS).squeeze(1) > 0
-        settled = filled_GS & ~beaten_GS
-        if torch.equal(settled, keep_GS):
-            return index_GS[keep_GS]
-        keep_GS = settled
+def _cut(rows_K6: Tensor, limit: int) -> Tensor:
+    """The first `limit` rows; more only where the last place is tied."""
+    return rows_K6[rows_K6[:, 4] >= rows_K6[limit - 1, 4]] if len(rows_K6) > limit else rows_K6
 
 
-def _pack_positions(token_positions: list[list[list[int]]], device: torch.device) -> Tensor:
+def _suppress(candidates: Candidates, max_iou: float) -> tuple[Tensor, Tensor]:
+    """keep_BK, and settled_B: whether that is greedy suppression's result, or needs more passes."""
+    filled_BK = candidates.scores_BK >= 0
+    same_phrase_BKK = candidates.phrase_BK.unsqueeze(2) == candidates.phrase_BK.unsqueeze(1)
+    beats_BKK = (beats(candidates.boxes_BK4, filled_BK, max_iou) & same_phrase_BKK).float()
+    keep_BK = previous_BK = filled_BK
+    for _ in range(_PASSES):
+        previous_BK, keep_BK = keep_BK, suppress_once(keep_BK, beats_BKK, filled_BK)
+    return keep_BK, (keep_BK == previous_BK).all(dim=1)
+
+
+def _pack_positions(token_positions: list[list[list[int]]]) -> Tensor:
     """[B, P, L] token positions, -1 where an image has fewer phrases or a phrase fewer tokens."""
     most = max((len(phrases) for phrases in token_positions), default=0)
     longest = max((len(positions) for phrases in token_positions for positions in phrases), default=0)
@@ -148,7 +157,12 @@ def _pack_positions(token_positions: list[list[list[int]]], device: torch.device
         [positions + [-1] * (longest - len(positions)) for positions in phrases + [[]] * (most - len(phrases))]
         for phrases in token_positions
     ]
-    return torch.tensor(filled, dtype=torch.long, device=device).view(len(token_positions), most, longest)
+    return torch.tensor(filled, dtype=torch.long).view(len(token_positions), most, longest)
+
+
+def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
+    """A copy that the host does not wait for: from pinned memory, where the device is a GPU."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _phrase_scores(logits_BNT: Tensor, positions_BPL: Tensor) -> Tensor:
@@ -165,44 +179,34 @@ def _phrase_scores(logits_BNT: Tensor, positions_BPL: Tensor) -> Tensor:
     return total_BNP / counts_BP.unsqueeze(1)
 
 
-def _find_candidates(output: GLIPOutput, positions_BPL: Tensor, config: GLIPConfig) -> _Candidates:
+def find_candidates(
+    output: GLIPOutput, positions_BPL: Tensor, limits_B4: Tensor, config: GLIPConfig, min_score: float
+) -> Candidates:
     """At most max_candidates_per_level of each level and image, by phrase score times centerness."""
-    anchors_N4 = anchor_grid(output.level_shapes, config, positions_BPL.device)
-    lengths = [height * width for height, width in output.level_shapes]
-    levels = zip(output.logits, output.box_regression, output.centerness, torch.split(anchors_N4, lengths), strict=True)
-    found = [
-        _level_candidates(_phrase_scores(logits, positions_BPL), codes, centerness, anchors, config)
-        for logits, codes, centerness, anchors in levels
-    ]
-    return _Candidates(
-        torch.cat([f.image_K for f in found]),
-        torch.cat([f.phrase_K for f in found]),
-        torch.cat([f.boxes_K4 for f in found]),
-        torch.cat([f.scores_K for f in found]),
-    )
-
-
-def _level_candidates(
-    phrase_scores_BNP: Tensor, codes_BN4: Tensor, centerness_BN: Tensor, anchors_N4: Tensor, config: GLIPConfig
-) -> _Candidates:
-    ranked_BNP = phrase_scores_BNP * centerness_BN.float().sigmoid().unsqueeze(-1)
+    phrase_scores_BNP = _phrase_scores(torch.cat(output.logits, dim=1), positions_BPL)
+    ranks_BNP = phrase_scores_BNP * torch.cat(output.centerness, dim=1).float().sigmoid().unsqueeze(-1)
     # The threshold is on the phrase score alone, before centerness: as the reference does.
-    ranked_BNP = torch.where(phrase_scores_BNP > config.candidate_min_score, ranked_BNP, -1.0)
-    phrases = max(ranked_BNP.shape[-1], 1)
-    ranked = ranked_BNP.flatten(1)
-    scores, flat = ranked.topk(min(config.max_candidates_per_level, ranked.shape[1]), dim=1)
-    image_K, slot = (scores >= 0).nonzero(as_tuple=True)
-    pair_K = flat[image_K, slot]
-    position_K, phrase_K = pair_K // phrases, pair_K % phrases
-    boxes_K4 = box_math.decode(codes_BN4[image_K, position_K].float(), anchors_N4[position_K])
-    return _Candidates(image_K, phrase_K, boxes_K4, scores[image_K, slot].sqrt())
+    ranks_BNP = torch.where(phrase_scores_BNP > config.candidate_min_score, ranks_BNP, -1.0)
+    ranks_BK, pairs_BK = _best_of_levels(ranks_BNP, output.level_shapes, config.max_candidates_per_level)
+    ranks_BK, order_BK = ranks_BK.sort(dim=1, descending=True, stable=True)
+    pairs_BK = pairs_BK.gather(1, order_BK)
+    phrases = ranks_BNP.shape[2]
+    position_BK, phrase_BK = pairs_BK // phrases, pairs_BK % phrases
+    codes_BK4 = torch.cat(output.box_regression, dim=1).gather(1, position_BK.unsqueeze(2).expand(-1, -1, 4))
+    anchors_N4 = anchor_grid(output.level_shapes, config, position_BK.device)
+    boxes_BK4 = box_math.decode(codes_BK4.float(), anchors_N4[position_BK])
+    boxes_BK4 = torch.minimum(boxes_BK4.clamp(min=0), limits_B4.unsqueeze(1))
+    scores_BK = ranks_BK.clamp(min=0).sqrt()
+    return Candidates(phrase_BK, boxes_BK4, torch.where((ranks_BK >= 0) & (scores_BK >= min_score), scores_BK, -1.0))
 
 
-def _best(candidates: _Candidates, image: int, ratio_4: Tensor, limit: int) -> PhraseBoxes:
-    """The boxes of one image, best first; more than `limit` only where the last place is tied."""
-    own = candidates.keep(candidates.image_K == image)
-    scores_K, order_K = own.scores_K.sort(descending=True, stable=True)
-    if len(scores_K) > limit:
-        order_K = order_K[scores_K >= scores_K[limit - 1]]
-    own = own.keep(order_K)
-    return PhraseBoxes(own.phrase_K, own.boxes_K4 * ratio_4, own.scores_K)
+def _best_of_levels(ranks_BNP: Tensor, level_shapes: list[tuple[int, int]], limit: int) -> tuple[Tensor, Tensor]:
+    """Ranks [B, K] of the best pairs of every level, level by level, and their index into [N * P]."""
+    values, indices, start = [], [], 0
+    for height, width in level_shapes:
+        level = ranks_BNP[:, start : start + height * width].flatten(1)
+        best = level.topk(min(limit, level.shape[1]), dim=1)
+        values.append(best.values)
+        indices.append(best.indices + start * ranks_BNP.shape[2])
+        start += height * width
+    return torch.cat(values, dim=1), torch.cat(indices, dim=1)

@@ -16,8 +16,10 @@ from torch import Tensor
 from glip.config import GLIPConfig
 
 # ImageNet statistics in 0..255 and in the order blue, green, red.
-_MEAN_BGR = torch.tensor([103.530, 116.280, 123.675]).view(3, 1, 1)
-_STD_BGR = torch.tensor([57.375, 57.120, 58.395]).view(3, 1, 1)
+_MEAN_BGR = np.array([103.530, 116.280, 123.675], dtype=np.float32)
+_STD_BGR = np.array([57.375, 57.120, 58.395], dtype=np.float32)
+# [3, 256]: what each of the values that a pixel can have becomes.
+_NORMALISED_BGR = (np.arange(256, dtype=np.float32) - _MEAN_BGR[:, None]) / _STD_BGR[:, None]
 _PADDING_STEP = 32
 
 
@@ -46,8 +48,11 @@ def image_tensor(image: Image.Image, shape: tuple[int, int]) -> Tensor:
     """
     height, width = shape
     resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
-    rgb_HWC = torch.from_numpy(np.array(resized, dtype=np.float32))
-    return (rgb_HWC.flip(-1).permute(2, 0, 1) - _MEAN_BGR) / _STD_BGR
+    rgb_HWC = np.asarray(resized)
+    bgr_CHW = np.empty((3, height, width), dtype=np.float32)
+    for channel, values in enumerate(_NORMALISED_BGR):
+        np.take(values, rgb_HWC[:, :, 2 - channel], out=bgr_CHW[channel], mode="clip")
+    return torch.from_numpy(bgr_CHW)
 
 
 def bucket_shape(height: int, width: int, config: GLIPConfig) -> tuple[int, int]:

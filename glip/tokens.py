@@ -22,6 +22,8 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _MAX_FILE_BYTES = 64 * 2**20
 _MAX_ALPHABET = 500
 _MAX_VOCABULARY = 1_000_000
+# Few, so that a compiled model meets few shapes; dense where captions lie, since the cost of fusion goes with them.
+PADDED_LENGTHS = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class TokenizedPrompts:
         return token_map_T
 
 
+def padded_length(tokens: int) -> int:
+    """The next of PADDED_LENGTHS; more tokens than the largest stay as they are."""
+    return next((length for length in PADDED_LENGTHS if length >= tokens), tokens)
+
+
 class PromptTokenizer:
     """BERT's lower-casing WordPiece with [CLS] and [SEP] around every prompt; made by load_ and train_tokenizer.
 
@@ -66,15 +73,18 @@ class PromptTokenizer:
         self.pad_id: int = vocabulary["[PAD]"]
         self.vocabulary_size: int = max(vocabulary.values()) + 1
 
-    def encode(self, prompts: list[str], max_tokens: int) -> TokenizedPrompts:
+    def encode(self, prompts: list[str], max_tokens: int, *, in_steps: bool = False) -> TokenizedPrompts:
         """Ids of all prompts, cut to max_tokens ([CLS] and [SEP] included) and padded to the longest.
+
+        in_steps: pad on to the next of PADDED_LENGTHS, or to max_tokens where that is less.
 
         Raises: ValueError for no prompts or max_tokens below 3.
         """
         if not prompts or max_tokens < 3:
             raise ValueError(f"encode: wants prompts and max_tokens >= 3, got {len(prompts)} and {max_tokens}")
         encodings = self._tokenizer.encode_batch(prompts)
-        length = min(max(len(encoding.ids) for encoding in encodings), max_tokens)
+        longest = max(len(encoding.ids) for encoding in encodings)
+        length = min(padded_length(longest) if in_steps else longest, max_tokens)
         ids_BT = torch.full((len(prompts), length), self.pad_id, dtype=torch.long)
         attention_mask_BT = torch.zeros(len(prompts), length, dtype=torch.bool)
         offsets = []

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glip.config import GLIPConfig
+from glip.windows import Windows, cut_windows
 
 
 class WindowAttention(nn.Module):
@@ -48,11 +49,11 @@ class WindowAttention(nn.Module):
 
 
 class SwinBlock(nn.Module):
-    """Pre-norm block; odd blocks of a stage shift their windows by half a window."""
+    """Pre-norm block on the windows it is given."""
 
-    def __init__(self, dim: int, heads: int, window: int, shift: int, mlp_ratio: int, drop_path: float) -> None:
+    def __init__(self, dim: int, heads: int, window: int, mlp_ratio: int, drop_path: float) -> None:
         super().__init__()
-        self.window, self.shift, self.drop_path = window, shift, drop_path
+        self.drop_path = drop_path
         self.norm1 = nn.LayerNorm(dim)
         self.attn = WindowAttention(dim, heads, window)
         self.norm2 = nn.LayerNorm(dim)
@@ -61,25 +62,10 @@ class SwinBlock(nn.Module):
         self.mlp.add_module("act", nn.GELU())
         self.mlp.add_module("fc2", nn.Linear(mlp_ratio * dim, dim))
 
-    def forward(self, x_BHWC: Tensor, region_mask_WLL: Tensor | None) -> Tensor:
-        attended = self._attend(self.norm1(x_BHWC), region_mask_WLL if self.shift else None)
+    def forward(self, x_BHWC: Tensor, windows: Windows) -> Tensor:
+        attended = windows.join(self.attn(windows.cut(self.norm1(x_BHWC)), windows.region_mask_WLL))
         x_BHWC = x_BHWC + _drop_path(attended, self.drop_path, self.training)
         return x_BHWC + _drop_path(self.mlp(self.norm2(x_BHWC)), self.drop_path, self.training)
-
-    def _attend(self, x_BHWC: Tensor, region_mask_WLL: Tensor | None) -> Tensor:
-        """Windowed attention; the map is zero-padded to whole windows and the padding is not masked, as published."""
-        height, width = x_BHWC.shape[1:3]
-        rows, columns = _padded_size(height, width, self.window)
-        if (rows, columns) != (height, width):
-            x_BHWC = F.pad(x_BHWC, (0, 0, 0, columns - width, 0, rows - height))
-        if self.shift:
-            x_BHWC = torch.roll(x_BHWC, (-self.shift, -self.shift), dims=(1, 2))
-        out = _join_windows(
-            self.attn(_split_windows(x_BHWC, self.window), region_mask_WLL), self.window, (rows, columns)
-        )
-        if self.shift:
-            out = torch.roll(out, (self.shift, self.shift), dims=(1, 2))
-        return out[:, :height, :width]
 
 
 class PatchMerging(nn.Module):
@@ -99,23 +85,30 @@ class PatchMerging(nn.Module):
 
 
 class SwinStage(nn.Module):
-    """Blocks of one resolution, and the merging that follows (none after the last stage)."""
+    """Blocks of one resolution, and the merging that follows (none after the last stage).
+
+    Odd blocks shift their windows by half a window.
+    """
 
     def __init__(self, config: GLIPConfig, stage: int, drop_paths: list[float]) -> None:
         super().__init__()
         dim, window = config.swin_embed_dim * 2**stage, config.swin_window
         self.window = window
+        self.shifts = [block % 2 * (window // 2) for block in range(len(drop_paths))]
         self.blocks = nn.ModuleList(
-            SwinBlock(dim, config.swin_heads[stage], window, i % 2 * (window // 2), config.swin_mlp_ratio, drop_path)
-            for i, drop_path in enumerate(drop_paths)
+            SwinBlock(dim, config.swin_heads[stage], window, config.swin_mlp_ratio, drop_path)
+            for drop_path in drop_paths
         )
         self.downsample = PatchMerging(dim) if stage < 3 else None
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
-        size = _padded_size(x_BHWC.shape[1], x_BHWC.shape[2], self.window)
-        region_mask_WLL = _region_mask(size, self.window, self.window // 2, x_BHWC.device)
-        for block in self.blocks:
-            x_BHWC = block(x_BHWC, region_mask_WLL)
+        batch, height, width, _ = x_BHWC.shape
+        windows = {
+            shift: cut_windows(batch, (height, width), self.window, shift, x_BHWC.device)
+            for shift in sorted(set(self.shifts))
+        }
+        for block, shift in zip(self.blocks, self.shifts, strict=True):
+            x_BHWC = block(x_BHWC, windows[shift])
         return x_BHWC
 
 
@@ -237,22 +230,6 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     return out
 
 
-def _padded_size(height: int, width: int, window: int) -> tuple[int, int]:
-    return height + -height % window, width + -width % window
-
-
-def _split_windows(x_BHWC: Tensor, window: int) -> Tensor:
-    batch, height, width, channels = x_BHWC.shape
-    tiles = x_BHWC.view(batch, height // window, window, width // window, window, channels).transpose(2, 3)
-    return tiles.reshape(batch, -1, window * window, channels)
-
-
-def _join_windows(windows_BWLC: Tensor, window: int, size_hw: tuple[int, int]) -> Tensor:
-    height, width = size_hw
-    tiles = windows_BWLC.view(windows_BWLC.shape[0], height // window, width // window, window, window, -1)
-    return tiles.transpose(2, 3).reshape(windows_BWLC.shape[0], height, width, -1)
-
-
 def _relative_position_index(window: int) -> Tensor:
     """[L, L] row of the bias table for each pair of positions of a window."""
     side = torch.arange(window)
@@ -260,17 +237,6 @@ def _relative_position_index(window: int) -> Tensor:
     rows_LL = row_L.unsqueeze(1) - row_L + window - 1
     columns_LL = column_L.unsqueeze(1) - column_L + window - 1
     return rows_LL * (2 * window - 1) + columns_LL
-
-
-def _region_mask(size_hw: tuple[int, int], window: int, shift: int, device: torch.device) -> Tensor:
-    """[W, L, L]: -100 between positions that the cyclic shift brought together from different parts of the map."""
-    row_H, column_W = (
-        (torch.arange(side, device=device) >= side - window).int() + (torch.arange(side, device=device) >= side - shift)
-        for side in size_hw
-    )
-    region_HW = 3 * row_H.unsqueeze(1) + column_W
-    region_WL = _split_windows(region_HW[None, :, :, None], window)[0, :, :, 0]
-    return torch.where(region_WL.unsqueeze(1) == region_WL.unsqueeze(2), 0.0, -100.0)
 
 
 def _drop_path(x: Tensor, probability: float, training: bool) -> Tensor:

@@ -49,3 +49,12 @@ def small_model(small_config: GLIPConfig) -> GLIP:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return GLIP(small_config).eval()
+
+
+@pytest.fixture
+def exact_model(small_config: GLIPConfig, tokenizer: PromptTokenizer) -> GLIP:
+    """A small model with as many embeddings as its vocabulary has words, as published models have."""
+    config = dataclasses.replace(small_config, vocabulary_size=tokenizer.vocabulary_size)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return GLIP(config).eval()

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from glip.config import GLIPConfig
-from glip.deform_conv import deform_conv
 from glip.fusion import BidirectionalAttention
 from glip.losses import GroundingTarget, grounding_losses
 from glip.model import GLIP
@@ -87,25 +86,6 @@ def test_folded_fusion_equals_the_products_in_the_order_of_the_paper(small_confi
     found_image, found_text = layer(image, text, valid)
     torch.testing.assert_close(found_image, layer.out_v_proj(to_image.transpose(1, 2).flatten(2)))
     torch.testing.assert_close(found_text, layer.out_l_proj(to_text.transpose(1, 2).flatten(2)))
-
-
-def test_deformable_convolution_without_offsets_is_a_convolution() -> None:
-    x, weight, bias = torch.randn(2, 4, 7, 9), torch.randn(3, 4, 3, 3), torch.randn(3)
-    fully_open = torch.cat((torch.zeros(2, 18, 7, 9), torch.full((2, 9, 7, 9), 50.0)), dim=1)
-    wanted = torch.nn.functional.conv2d(x, weight, bias, padding=1)
-    torch.testing.assert_close(deform_conv(x, fully_open, weight, bias), wanted, rtol=1e-4, atol=1e-5)
-
-
-def test_deformable_convolution_has_the_gradient_of_its_function() -> None:
-    torch.manual_seed(0)
-    inputs = [torch.randn(shape).double() for shape in ((1, 2, 4, 5), (1, 27, 4, 5), (2, 2, 3, 3), (2,))]
-    assert torch.autograd.gradcheck(deform_conv, [x.requires_grad_() for x in inputs])
-
-
-def test_huge_offsets_read_nothing() -> None:
-    far = torch.cat((torch.full((1, 18, 4, 4), 1e30), torch.zeros(1, 9, 4, 4)), dim=1)
-    out = deform_conv(torch.ones(1, 2, 4, 4), far, torch.ones(3, 2, 3, 3), torch.tensor([1.0, 2.0, 3.0]))
-    assert torch.equal(out, torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4))
 
 
 def test_a_few_steps_on_one_image_ground_its_phrases(small_config: GLIPConfig) -> None:

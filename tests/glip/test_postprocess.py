@@ -14,7 +14,8 @@ from glip import boxes as box_math
 from glip.anchors import anchor_grid
 from glip.config import GLIPConfig
 from glip.model import GLIPOutput
-from glip.postprocess import ground, nms
+from glip.nms import nms
+from glip.postprocess import find_candidates, ground, keep_best_by_phrase, keep_best_in_one_fetch
 
 CONFIG = GLIPConfig.nano()
 SHAPES = [(8, 8), (4, 4), (2, 2), (1, 1)]
@@ -131,3 +132,45 @@ def test_only_the_best_boxes_stay_and_they_come_best_first() -> None:
 def test_lists_that_do_not_fit_the_batch_are_refused() -> None:
     with pytest.raises(ValueError, match="a batch of 2 images"):
         ground(random_output(2, 4, seed=7), [[[1]]], [(64, 64)], [(64, 64)], CONFIG)
+
+
+def crowded_output(boxes_a_row: int, step: float) -> GLIPOutput:
+    """One image whose boxes, of one level, stand in rows: each overlaps the next ones, the first is best."""
+    lengths = [height * width for height, width in CROWDED]
+    codes = [torch.zeros(1, n, 4) for n in lengths]
+    position = torch.arange(lengths[0])
+    # A position's anchor is moved to where its box should stand, in tenths of its own side.
+    target = torch.stack((position % boxes_a_row * step, position // boxes_a_row * 40.0), dim=1) + 16
+    anchors = anchor_grid(CROWDED, CONFIG, "cpu")[: lengths[0]]
+    codes[0][0, :, :2] = (target - box_math.centres(anchors)) / (anchors[:, 2:] - anchors[:, :2] + 1) * 10
+    logits = [torch.full((1, n, 3), -9.0) for n in lengths]
+    logits[0][0, :, 1] = 2.0 - position / lengths[0]
+    return GLIPOutput(logits, codes, [torch.full((1, n), 3.0) for n in lengths], CROWDED)
+
+
+CROWDED = [(60, 60), (4, 4), (2, 2), (1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("boxes_a_row", "step"),
+    [(60, 0.2), (60, 6.0), (60, 40.0)],
+    ids=["the best 1,024 hide fewer boxes than may stay", "chains longer than the passes", "nothing overlaps"],
+)
+def test_the_gpus_way_to_the_best_boxes_gives_what_the_cpus_way_gives(boxes_a_row: int, step: float) -> None:
+    config = dataclasses.replace(CONFIG, max_candidates_per_level=3600, nms_max_iou=0.5)
+    positions, limits = torch.tensor([[[1], [2]]]), torch.full((1, 4), 4000.0)
+    candidates = find_candidates(crowded_output(boxes_a_row, step), positions, limits, config, 0.0)
+    wanted, found = keep_best_by_phrase(candidates, config)[0], keep_best_in_one_fetch(candidates, config)[0]
+    assert torch.equal(found, wanted)
+    assert len(found) >= 60
+
+
+@pytest.mark.parametrize(("seed", "floor"), [(8, 0.0), (9, 0.4), (10, 0.999)])
+def test_both_ways_agree_on_whole_batches(seed: int, floor: float) -> None:
+    positions = torch.tensor([[[1, 2], [3, -1], [-1, -1]], [[4, -1], [-1, -1], [5, 6]], [[-1, -1]] * 3])
+    limits = torch.full((3, 4), 63.0)
+    candidates = find_candidates(random_output(3, 7, seed), positions, limits, CONFIG, floor)
+    both = (keep_best_by_phrase(candidates, CONFIG), keep_best_in_one_fetch(candidates, CONFIG))
+    for wanted, found in zip(*both, strict=True):
+        assert torch.equal(found, wanted)
+    assert [len(rows) > 0 for rows in both[0]] == [floor < 0.9] * 2 + [False]

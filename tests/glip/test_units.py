@@ -21,7 +21,7 @@ from glip.config import GLIPConfig
 from glip.deform_conv import deform_conv
 from glip.head import DyConv, DynamicReLU
 from glip.losses import focal_losses
-from glip.postprocess import nms
+from glip.nms import nms
 
 PARITY = Path(__file__).parents[2] / "benchmarks" / "parity.py"
 pytestmark = pytest.mark.data

@@ -1,0 +1,70 @@
+"""Figures of the speed benchmark that are no times: FLOPs, peak memory, and images a second end to end.
+
+In: something that runs a batch. Out: numbers; None where this system cannot tell.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import torch
+from speed_workload import Inputs, Workload
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+_BATCHES_AHEAD = 2
+
+
+@torch.inference_mode()
+def count_flops(model: nn.Module, inputs: Inputs) -> int:
+    """Floating-point operations (two a multiply-add) of matrix products, attention and convolutions."""
+    with FlopCounterMode(display=False) as counter:
+        model(inputs.images_B3HW, inputs.token_ids_BT, inputs.attention_mask_BT)
+    return int(counter.get_total_flops())
+
+
+def peak_memory(work: Callable[[], Any], device: torch.device) -> float | None:
+    """MiB that the work adds at its peak to what was there before."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    try:
+        ctypes.CDLL(None).malloc_trim(
+            0
+        )  # what earlier work freed but the allocator kept would hide what this one takes
+        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark of resident memory starts again
+        before = _resident_kib("VmRSS")
+        work()
+        return (_resident_kib("VmHWM") - before) / 2**10
+    except (OSError, AttributeError):  # no Linux, or no glibc
+        return None
+
+
+def stream(work: Workload, step: Callable[[Tensor], Any], batches: int, threads: int) -> dict[str, float]:
+    """Images a second from JPEG to boxes, decoded ahead on threads, and the share of time the model computed."""
+    computing = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: list[Future[Tensor]] = []
+        started = time.perf_counter()
+        for number in range(batches + _BATCHES_AHEAD):
+            if number < batches:
+                waiting.append(pool.submit(lambda: work.preprocess(work.decode())))
+            if number >= _BATCHES_AHEAD:
+                images = waiting.pop(0).result()
+                began = time.perf_counter()
+                step(images)  # ends with boxes on the host, so the device is done
+                computing += time.perf_counter() - began
+        elapsed = time.perf_counter() - started
+    return {"images_per_s": batches * work.batch / elapsed, "utilisation": computing / elapsed, "batches": batches}
+
+
+def _resident_kib(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))

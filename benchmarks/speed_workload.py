@@ -1,0 +1,101 @@
+"""What the speed benchmark runs: pictures as JPEG, captions, and the sides that are compared.
+
+In: a config, the padded image size, batch size and caption length. Out: decoded pictures, model inputs, boxes.
+
+Shapes: B batch, H W image, T tokens.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from glip.config import GLIPConfig
+from glip.model import GLIP, GLIPOutput
+from glip.postprocess import PhraseBoxes
+from glip.preprocess import image_tensor, pad_batch
+from glip.tokens import padded_length
+
+_ORIGINAL_WIDTH = 640  # as most photos of COCO
+_TOKENS_A_PHRASE = 2
+_MAX_PHRASES = 80  # as many as COCO has classes
+
+
+@dataclass(frozen=True)
+class Inputs:
+    images_B3HW: Tensor
+    token_ids_BT: Tensor
+    attention_mask_BT: Tensor
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the implementations that are compared. hooked: its model where components can be timed, else None."""
+
+    name: str
+    model: nn.Module
+    hooked: GLIP | None
+    post_process: Callable[..., list[PhraseBoxes]]
+    padded: bool
+    bf16: bool
+    flops: dict[int, int]
+
+    def __call__(self, inputs: Inputs) -> GLIPOutput:
+        with torch.autocast(inputs.images_B3HW.device.type, torch.bfloat16, enabled=self.bf16):
+            output: GLIPOutput = self.model(inputs.images_B3HW, inputs.token_ids_BT, inputs.attention_mask_BT)
+        return output
+
+
+class Workload:
+    """A batch of pictures of one size with captions of one length; always the same."""
+
+    def __init__(
+        self, config: GLIPConfig, image_hw: tuple[int, int], batch: int, tokens: int, device: torch.device
+    ) -> None:
+        if tokens > config.max_tokens:
+            raise SystemExit(f"--tokens {tokens}: a {config.name} model takes {config.max_tokens} at most")
+        self.config, self.image_hw, self.batch, self.tokens, self.device = config, image_hw, batch, tokens, device
+        self.phrases = [[first, first + 1] for first in range(1, tokens - _TOKENS_A_PHRASE, _TOKENS_A_PHRASE)][
+            :_MAX_PHRASES
+        ]
+        self._original_hw = (round(_ORIGINAL_WIDTH * image_hw[0] / image_hw[1]), _ORIGINAL_WIDTH)
+        self._jpegs = [_jpeg(number, self._original_hw) for number in range(batch)]
+
+    def decode(self) -> list[Image.Image]:
+        return [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in self._jpegs]
+
+    def preprocess(self, pictures: list[Image.Image]) -> Tensor:
+        """[B, 3, H, W] on the CPU."""
+        return pad_batch([image_tensor(picture, self.image_hw) for picture in pictures], self.image_hw)
+
+    def inputs(self, images_B3HW: Tensor | None = None, *, padded: bool = False) -> Inputs:
+        """On the device. Captions are padded to the model's longest, or by steps as the teacher pads them."""
+        images_B3HW = self.preprocess(self.decode()) if images_B3HW is None else images_B3HW
+        longest = self.config.max_tokens
+        length = longest if padded else min(padded_length(self.tokens), longest)
+        random = np.random.RandomState(0)
+        ids_BT = torch.from_numpy(random.randint(5, self.config.vocabulary_size, (self.batch, length)))
+        mask_BT = (torch.arange(length) < self.tokens).expand(self.batch, -1)
+        return Inputs(*(tensor.to(self.device) for tensor in (images_B3HW, ids_BT * mask_BT, mask_BT)))
+
+    def post_process(self, side: Side, output: GLIPOutput) -> list[PhraseBoxes]:
+        sizes = [self.image_hw] * self.batch
+        originals = [self._original_hw] * self.batch
+        return side.post_process(output, [self.phrases] * self.batch, sizes, originals, self.config)
+
+
+def _jpeg(number: int, size_hw: tuple[int, int]) -> bytes:
+    """A picture with coarse and fine structure, as large as a photo's file."""
+    random = np.random.RandomState(number)
+    height, width = size_hw
+    coarse = Image.fromarray(random.randint(0, 256, (8, 12, 3), dtype=np.uint8)).resize((width, height), 2)
+    noisy = np.asarray(coarse, dtype=np.int16) + random.randint(-12, 13, (height, width, 3))
+    file = io.BytesIO()
+    Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=90)
+    return file.getvalue()
