@@ -1,0 +1,138 @@
+"""The deformable convolutions of one dynamic-head layer, by every implementation that runs on this device, in one run.
+
+    python benchmarks/deform_conv.py --threads 2 --backward
+    python benchmarks/deform_conv.py --device cuda --batch 8 --backward
+
+The layer is GLIP-T's: 256 channels, five levels of an 800 x 1216 image, each convolved as itself, by its finer and by
+its coarser neighbour (13 convolutions). `reference order` samples every column first and multiplies once, as the
+published kernel does. The implementations take turns, so that a machine that slows down slows all of them. Prints
+seconds (median and best), the ratio to the reference order and the largest difference from it, over its largest value.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from reference_order import PlainDeformConv
+from torch import Tensor
+
+from glip.deform_conv import DeformConv
+from glip.deform_conv_engine import ENGINES, is_installed, load
+
+CHANNELS = 256
+STRIDES = (8, 16, 32, 64, 128)
+
+Convolve = Callable[[Tensor, Tensor, int], Tensor]
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    weights = DeformConv(CHANNELS).to(options.device)
+    calls = layer_calls(options.batch, options.height, options.width, options.device)
+    kinds = implementations(weights, options.device)
+    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    for repeat in range(options.repeats + 1):  # the first warms up
+        for name, convolve in kinds.items():
+            taken = _seconds(partial(_run, convolve, calls, options.backward), options.device)
+            if repeat:
+                seconds[name].append(taken)
+    print(f"{_machine(options)}, batch {options.batch}, {options.height} x {options.width}, torch {torch.__version__}")
+    print(f"{'forward and backward' if options.backward else 'forward'}, one layer of the dynamic head")
+    _print_table(seconds, _differences(kinds, calls[0]))
+
+
+def layer_calls(batch: int, height: int, width: int, device: str) -> list[tuple[Tensor, Tensor, int]]:
+    """Map, offsets and stride of every convolution of one layer: each level same, by its finer, by its coarser map."""
+    sizes = [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
+    maps = [torch.randn(batch, CHANNELS, *size, device=device).to(memory_format=torch.channels_last) for size in sizes]
+    offsets = [torch.randn(batch, 27, *size, device=device) for size in sizes]
+    calls = [(x, offset, 1) for x, offset in zip(maps, offsets, strict=True)]
+    calls += [(x, offset, 2) for x, offset in zip(maps[:-1], offsets[1:], strict=True)]
+    calls += [(x, offset, 1) for x, offset in zip(maps[1:], offsets[:-1], strict=True)]
+    return calls
+
+
+def implementations(weights: DeformConv, device: str) -> dict[str, Convolve]:
+    """The reference order and every engine installed that has an operator for the device, by name."""
+
+    def in_reference_order(x: Tensor, offset_mask: Tensor, stride: int) -> Tensor:
+        plain = PlainDeformConv(weights)
+        plain.stride = stride
+        return plain(x, offset_mask)  # type: ignore[no-any-return]
+
+    def by_engine(name: str, dtype: torch.dtype, x: Tensor, offset_mask: Tensor, stride: int) -> Tensor:
+        return ENGINES[name](x.to(dtype), offset_mask, weights.weight.to(dtype), weights.bias.to(dtype), stride)
+
+    kinds: dict[str, Convolve] = {"reference order": in_reference_order}
+    for name in ENGINES:
+        if is_installed(name) and not (name == "triton" and device == "cpu"):
+            load(name)
+            kinds[name] = partial(by_engine, name, torch.float32)
+    if "triton" in kinds:
+        kinds["triton bfloat16"] = partial(by_engine, "triton", torch.bfloat16)
+    return kinds
+
+
+def _run(convolve: Convolve, calls: list[tuple[Tensor, Tensor, int]], backward: bool) -> None:
+    if not backward:
+        with torch.inference_mode():
+            for call in calls:
+                convolve(*call)
+        return
+    for x, offset_mask, stride in calls:
+        leaves = (x.detach().requires_grad_(), offset_mask.detach().requires_grad_())
+        out = convolve(*leaves, stride)
+        out.backward(torch.ones_like(out))
+
+
+def _seconds(work: Callable[[], None], device: str) -> float:
+    started = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+@torch.inference_mode()
+def _differences(kinds: dict[str, Convolve], call: tuple[Tensor, Tensor, int]) -> dict[str, float]:
+    answers = {name: convolve(*call).float() for name, convolve in kinds.items()}
+    reference = answers["reference order"]
+    return {name: float((x - reference).abs().max() / reference.abs().max()) for name, x in answers.items()}
+
+
+def _print_table(seconds: dict[str, list[float]], differences: dict[str, float]) -> None:
+    reference = statistics.median(seconds["reference order"])
+    print(f"{'implementation':<18}{'median s':>10}{'best s':>10}{'times as fast':>15}{'difference':>12}")
+    for name, taken in seconds.items():
+        median = statistics.median(taken)
+        print(f"{name:<18}{median:>10.4f}{min(taken):>10.4f}{reference / median:>15.2f}{differences[name]:>12.1e}")
+
+
+def _machine(options: argparse.Namespace) -> str:
+    if options.device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()}, {options.threads} threads"
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--width", type=int, default=1216)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of a CPU")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--backward", action="store_true", help="time the gradients too")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
