@@ -16,7 +16,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.recipes import EvaluateRecipe, GenerationRecipe, LabelRecipe, TrainRecipe, explain, load_recipe, read_yaml
+from schemas.recipes import (
+    EvaluateRecipe,
+    GenerationRecipe,
+    GroundRecipe,
+    LabelRecipe,
+    TrainRecipe,
+    explain,
+    load_recipe,
+    read_yaml,
+)
 
 Command = Callable[[argparse.Namespace], "tuple[int, Any]"]
 
@@ -73,12 +82,12 @@ def _backend(options: argparse.Namespace) -> Literal["ray", "inline"]:
 
 
 def _source_overrides(options: argparse.Namespace) -> tuple[str, ...]:
-    """``SRC`` as overrides of the recipe's source: the word ``scenes``, or where the tar files are."""
+    """``SOURCE`` as overrides of the recipe's source: its kind is guessed from what lies there."""
     if options.source is None:
         return ()
-    if options.source == "scenes":
-        return ("source.kind=scenes",)
-    return ("source.kind=webdataset", f"source.uri={json.dumps(options.source)}")
+    from engine.sources.guess import guess_source
+
+    return tuple(f"source.{name}={json.dumps(value)}" for name, value in guess_source(options.source).items())
 
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any]:
@@ -129,6 +138,37 @@ def _import(options: argparse.Namespace) -> tuple[int, Any]:
     return 0, card
 
 
+def _ground(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.ground import check_out, ground_with, interactive_recipe
+
+    overrides = {
+        "teacher.checkpoint": options.checkpoint,
+        "teacher.checkpoint_sha256": options.sha256,
+        "min_score": options.min_score,
+    }
+    given = [f"{name}={json.dumps(value)}" for name, value in overrides.items() if value is not None]
+    recipe = load_recipe(GroundRecipe, None, (*given, *options.set), interactive_recipe())
+    if options.out:
+        check_out(Path(options.out))  # before the model takes its time
+    found = ground_with(recipe, options.image, options.text)
+    if not options.json:
+        print(found)
+    if options.out:
+        found.save(options.out)
+        if not options.json:
+            print(f"drawn: {options.out}")
+    return 0, {"image": options.image, "out": options.out, **found.plain()}
+
+
+def _convert(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.convert import convert, print_result
+
+    result = convert(options.source, options.out, tokenizer=options.tokenizer, sha256=options.sha256)
+    if not options.json:
+        print_result(result)
+    return 0, result
+
+
 def _generation(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.generation import generation
 
@@ -161,7 +201,10 @@ def _parser() -> argparse.ArgumentParser:
 
     label = _add(commands, "label", _label, "pseudo-label captioned images: phrases, boxes, shards")
     label.add_argument(
-        "source", nargs="?", help="folder of tars, a tar, a glob, or the word 'scenes'; or in the recipe"
+        "source",
+        nargs="?",
+        help="tars, Parquet files, a list of urls (.tsv, .jsonl, .parquet), annotations/captions_X.json of COCO, or "
+        "the word 'scenes'; a file, a folder, a glob or {00..99}, local, http(s):// or s3://; or in the recipe",
     )
     label.add_argument("--out", required=True, help="folder of the dataset; a started one is gone on with")
     _add_recipe(label, required=False)
@@ -194,6 +237,21 @@ def _parser() -> argparse.ArgumentParser:
     gold.add_argument("source", help="folder with the images and the JSON files")
     gold.add_argument("--out", required=True, help="folder of the dataset")
 
+    ground = _add(commands, "ground", _ground, "find the phrases of a text in one picture: a table and drawn boxes")
+    ground.add_argument("image", help="a picture file")
+    ground.add_argument("text", help="what to find, as in 'a red car and two dogs'")
+    ground.add_argument("--out", help="the picture with its boxes: a name ending in .png, .jpg or .webp")
+    ground.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a checkpoint folder or file")
+    ground.add_argument("--sha256", help="digest that the checkpoint's weights must have")
+    ground.add_argument("--min-score", type=float, help="boxes below are left out (default 0.5)")
+    _add_overrides(ground)
+
+    convert = _add(commands, "convert", _convert, "a published checkpoint into a model folder: safetensors and config")
+    convert.add_argument("source", help="'glip-t', 'glip-l', a published .pth or .safetensors file, or a model folder")
+    convert.add_argument("--out", required=True, help="folder of the model")
+    convert.add_argument("--sha256", help="digest that the source's weights must have")
+    convert.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased; beside the file, or fetched, by default")
+
     generation = _add(commands, "generation", _generation, "label, mix, train, evaluate, decide, report")
     generation.add_argument("--out", required=True, help="folder of the generation; a started one is gone on with")
     _add_recipe(generation, required=True)
@@ -214,6 +272,10 @@ def _add(commands: Any, name: str, command: Command, what: str) -> argparse.Argu
 
 def _add_recipe(parser: argparse.ArgumentParser, *, required: bool) -> None:
     parser.add_argument("--recipe", required=required, help="YAML file; see recipes/")
+    _add_overrides(parser)
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field of the recipe"
     )

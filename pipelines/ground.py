@@ -1,0 +1,158 @@
+"""One picture and one text: the phrases of the text, each with its boxes in the picture.
+
+    from pipelines.ground import ground_image
+    found = ground_image("street.jpg", "a red car and two dogs")
+    print(found); found.save("annotated.png")
+
+The same stages as the labelling job (`pipelines.label.grounding_stages`), on one sample, in this process.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from engine.stages import OpenedStages
+from pipelines.draw import LabelledBox, draw_boxes
+from pipelines.label import grounding_stages
+from schemas.recipes import GroundRecipe
+from schemas.records import Candidate, CaptionedImage, Phrase, Unit, UnitRef
+from teacher.worker import IMAGE_FORMATS
+
+MIN_SCORE = 0.5  # what GLIP calls high-confidence (section 3.3)
+MAX_IMAGE_BYTES = 50_000_000
+WRITTEN_FORMATS = ("PNG", "JPEG", "WEBP")
+
+ImageLike = str | os.PathLike[str] | bytes | Image.Image
+
+
+@dataclass(frozen=True)
+class GroundedImage:
+    """What was found. ``image`` is the encoded picture; boxes are pixels of it as stored (EXIF orientation is not
+    applied), numbered by ``phrases``, in their order and the best first. Phrases without a box are in ``phrases`` too.
+    """
+
+    image: bytes
+    caption: str
+    phrases: tuple[Phrase, ...]
+    boxes: tuple[Candidate, ...]
+    min_score: float
+
+    def __str__(self) -> str:
+        return table(self)
+
+    def annotated(self) -> Image.Image:
+        """The picture with its boxes: a colour a phrase, the better box on top."""
+        best_first = sorted(self.boxes, key=lambda box: -box.score)
+        labels = [LabelledBox(b.box_xyxy, f"{self.phrases[b.phrase].text} {b.score:.2f}", b.phrase) for b in best_first]
+        with Image.open(io.BytesIO(self.image), formats=IMAGE_FORMATS) as picture:
+            return draw_boxes(picture, labels)
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the annotated picture in the format of the path's ending. ValueError where that cannot be."""
+        path = Path(path)
+        image_format = check_out(path)
+        file = io.BytesIO()
+        self.annotated().save(file, image_format)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(file.getvalue())
+        except OSError as error:
+            raise ValueError(f"{path} cannot be written: {error.strerror or error}") from error
+        return path
+
+    def plain(self) -> dict[str, Any]:
+        """The answer as JSON values, without the picture."""
+        phrases = [{"text": p.text, "start": p.start, "end": p.end, "head_lemma": p.head_lemma} for p in self.phrases]
+        boxes = [
+            {"phrase": b.phrase, "text": self.phrases[b.phrase].text, "score": b.score, "box_xyxy": list(b.box_xyxy)}
+            for b in self.boxes
+        ]
+        return {"caption": self.caption, "phrases": phrases, "boxes": boxes}
+
+
+def ground_image(
+    image: ImageLike, caption: str, checkpoint: str = "nano", *, min_score: float = MIN_SCORE
+) -> GroundedImage:
+    """Find the noun phrases of a caption in a picture, with a GLIP checkpoint by name or path.
+
+    image: a path, an encoded file, or a Pillow image. min_score: of the boxes that are kept, in (0, 1).
+    The model and the parser stay open for the next call with the same options.
+    ValueError where the picture cannot be read, or the caption has no noun phrase.
+    """
+    recipe = interactive_recipe()
+    recipe["teacher"]["checkpoint"] = checkpoint
+    return ground_with(GroundRecipe.model_validate({**recipe, "min_score": min_score}), image, caption)
+
+
+def interactive_recipe() -> dict[str, Any]:
+    """Fields of a recipe for one picture that somebody waits for: all cores, and no boxes of low score."""
+    return {"min_score": MIN_SCORE, "teacher": {"threads": len(os.sched_getaffinity(0)), "batch_size": 1}}
+
+
+def ground_with(recipe: GroundRecipe, image: ImageLike, caption: str) -> GroundedImage:
+    """As :func:`ground_image`, with any teacher and any option of the recipe."""
+    name = str(image) if isinstance(image, str | os.PathLike) else "the picture"
+    encoded = _encoded(image)
+    parse, answer = _opened(recipe)
+    parsed = parse(Unit(UnitRef(0, name, 0, 1), (CaptionedImage("picture", encoded, "", caption, name),)))
+    if parsed.rejects:
+        raise ValueError(f"the text {caption!r}: {parsed.rejects[0].message}; wanted a noun phrase, as in 'two dogs'")
+    answered = answer(parsed)
+    phrases, boxes = parsed.records[0].phrases, ()
+    if answered.records:
+        phrases, boxes = answered.records[0].phrases, answered.records[0].candidates
+    elif answered.rejects[0].reason != "no_candidate":
+        raise ValueError(f"{name}: {answered.rejects[0].message}")
+    return GroundedImage(encoded, caption, phrases, boxes, recipe.min_score)
+
+
+def table(found: GroundedImage) -> str:
+    """A line a box: phrase, score and corners in pixels; a phrase without a box has a line that says so."""
+    rows = [("phrase", "score", "box (x1 y1 x2 y2)")]
+    for number, phrase in enumerate(found.phrases):
+        boxes = [box for box in found.boxes if box.phrase == number]
+        rows += [(phrase.text, f"{b.score:.2f}", " ".join(f"{side:7.1f}" for side in b.box_xyxy)) for b in boxes]
+        if not boxes:
+            rows.append((phrase.text, "-", f"none scores {found.min_score:g} or more"))
+    width = max(len(text) for text, _, _ in rows)
+    return "\n".join(f"{text:{width}}  {score:>5}  {box}" for text, score, box in rows)
+
+
+def check_out(path: Path) -> str:
+    """The format that a picture of this name has for Pillow. ValueError where such a file cannot be written."""
+    image_format = Image.registered_extensions().get(path.suffix.lower())
+    if image_format not in WRITTEN_FORMATS:
+        raise ValueError(f"{path}: wanted a picture's name ending in .png, .jpg or .webp, not {path.suffix!r}")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise ValueError(f"{path} cannot be written; give --out in a folder that you may write to")
+    return image_format
+
+
+@lru_cache(maxsize=1)
+def _opened(recipe: GroundRecipe) -> tuple[OpenedStages, OpenedStages]:
+    """The caption's stages and the picture's."""
+    parse, *answer = grounding_stages(recipe)
+    return OpenedStages([parse]), OpenedStages(answer)
+
+
+def _encoded(image: ImageLike) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Image.Image):
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        return file.getvalue()
+    path = Path(image)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such picture")
+    if path.stat().st_size > MAX_IMAGE_BYTES:
+        raise ValueError(f"{path}: {path.stat().st_size} bytes, at most {MAX_IMAGE_BYTES} are read")
+    return path.read_bytes()

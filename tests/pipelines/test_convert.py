@@ -1,0 +1,103 @@
+"""Published files into model folders: equal weights, and nothing of the user's is written over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from glip.checkpoint import LoadedModel, load_model
+from glip.hub import HubFile
+from glip.published import PUBLISHED, PublishedModel
+from pipelines.cli import main
+from pipelines.convert import convert
+
+
+@pytest.fixture
+def small(random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
+    """A model small enough for a test that is in the table of published ones."""
+    loaded = load_model(random_checkpoint)
+    file = HubFile(repository="someone/models", name="small.pth", revision=None, sha256=None, max_bytes=10**9)
+    monkeypatch.setitem(PUBLISHED, "glip-small", PublishedModel(loaded.config, file))
+    return loaded
+
+
+@pytest.fixture
+def published(tmp_path: Path, small: LoadedModel) -> Path:
+    """As the released files are: under `module.`, with what the model does not use, and the optimiser's state."""
+    state = {f"module.{key}": value for key, value in small.model.state_dict().items()}
+    state["module.rpn.head.cls_logits.bias"] = torch.zeros(80)
+    optimizer = {"state": {0: {"exp_avg": torch.zeros(3), "exp_avg_sq": torch.zeros(3)}}}
+    path = tmp_path / "published" / "small.pth"
+    path.parent.mkdir()
+    torch.save({"model": state, "optimizer": optimizer, "iteration": 3}, path)
+    (path.parent / "tokenizer.json").write_text(small.tokenizer.to_json())
+    return path
+
+
+def test_a_published_file_becomes_a_folder_with_equal_weights(
+    published: Path, tmp_path: Path, small: LoadedModel
+) -> None:
+    result = convert(published, tmp_path / "model")
+    written = load_model(tmp_path / "model")
+    wanted = small.model.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in written.model.state_dict().items())
+    assert written.config == small.config
+    assert result.digest == written.digest == small.digest, "the same weights, config and vocabulary are the same model"
+    assert result.entries == len(wanted)
+    assert result.left_out == ["rpn.head.cls_logits.bias"]
+    assert result.others == {"optimizer": 2, "iteration": 0}
+    assert written.metadata["file"] == "small.pth", "where it came from stays with it"
+
+
+def test_the_command_says_what_was_read_and_left_out(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "model")
+    assert main(["convert", str(published), "--out", out]) == 0
+    printed = capsys.readouterr().out
+    for part in (
+        "parameters",
+        "1 entries that the model does not use",
+        "optimizer (2 tensors), iteration",
+        "verified",
+        out,
+    ):
+        assert part in printed
+    assert main(["convert", str(published), "--out", out, "--json"]) == 0, "a model folder may be replaced"
+    assert json.loads(capsys.readouterr().out)["others"] == {"optimizer": 2, "iteration": 0}
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "config.json/", "model"])
+def test_a_folder_with_anything_else_is_not_replaced(published: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / name).mkdir() if name.endswith("/") else (out / name).write_text("mine")
+    (out / "more").write_text("mine")
+    with pytest.raises(ValueError, match="not empty and no model folder"):
+        convert(published, out)
+    assert (out / name).exists()
+    assert (out / "more").read_text() == "mine"
+
+
+def test_mistakes_are_one_line_and_status_2(
+    published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], small: LoadedModel
+) -> None:
+    state = {key: value for key, value in small.model.state_dict().items() if key != "rpn.head.bias0"}
+    torch.save(state | {"rpn.head.invented": torch.zeros(1)}, tmp_path / "published" / "other.pth")
+    cases = {
+        "1 missing: rpn.head.bias0; 1 unknown: rpn.head.invented": [str(tmp_path / "published" / "other.pth")],
+        "no such model": [str(tmp_path / "nothing.pth")],
+        "--sha256": ["glip-l"],
+        "sha256 is": [str(published), "--sha256", "0" * 64],
+        "64 hexadecimal digits": [str(published), "--sha256", "abc"],
+        "no such tokenizer file": [str(published), "--tokenizer", str(tmp_path / "no.txt")],
+    }
+    for expected, arguments in cases.items():
+        assert main(["convert", *arguments, "--out", str(tmp_path / "model")]) == 2
+        error = capsys.readouterr().err
+        assert expected in error
+        assert error.count("\n") == 1
+        assert not (tmp_path / "model").exists()
