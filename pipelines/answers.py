@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from engine.metrics import ImageResult
-from engine.prompts import request_grounding, split_caption
+from engine.prompts import list_prompts, request_grounding
 from engine.shards import LabelledImage
 from schemas.records import (
     Candidate,
@@ -20,7 +20,6 @@ from schemas.records import (
     ParsedCaption,
     Phrase,
     Prompt,
-    PromptSpan,
     Reject,
 )
 from schemas.shards import DatasetCard, SampleLabels
@@ -65,7 +64,9 @@ def _phrase_request(sample: LabelledImage, grounder: Grounder) -> GroundingReque
     if not phrases:
         return Reject(sample.labels.key, "prompt", "no_phrase", "there is nothing to ask")
     parsed = ParsedCaption(_source(sample), phrases)
-    return request_grounding(parsed, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens)
+    return request_grounding(
+        parsed, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens, phrase_fits=grounder.phrase_fits
+    )
 
 
 def _candidates(gold: SampleLabels, answer: Grounding | Reject, detection: bool) -> tuple[Candidate, ...]:
@@ -77,20 +78,15 @@ def _candidates(gold: SampleLabels, answer: Grounding | Reject, detection: bool)
         return answer.candidates
     numbers = {(phrase.start, phrase.end): number for number, phrase in enumerate(gold.phrases)}
     asked = [numbers[phrase.start, phrase.end] for phrase in answer.phrases]
-    return tuple(Candidate(asked[one.phrase], one.box_xyxy, one.score) for one in answer.candidates)
+    return tuple(Candidate(asked[one.phrase], one.box_xyxy, one.score, one.agreement) for one in answer.candidates)
 
 
 def class_prompts(classes: Sequence[str], grounder: Grounder, chunk: int) -> tuple[Prompt, ...]:
     """Prompts of at most ``chunk`` class names inside the grounder's token budget; their spans number the classes."""
-    prompts: list[Prompt] = []
-    for first in range(0, len(classes), chunk):
-        caption, phrases = "", []
-        for name in classes[first : first + chunk]:
-            caption += ". " if caption else ""
-            phrases.append(Phrase(name, len(caption), len(caption) + len(name), name))
-            caption += name
-        pieces = split_caption(caption, phrases, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens)
-        for piece in pieces:
-            spans = tuple(PromptSpan(first + span.phrase, span.start, span.end) for span in piece.spans)
-            prompts.append(Prompt(piece.text, spans))
-    return tuple(prompts)
+    return list_prompts(
+        classes,
+        chunk=chunk,
+        max_tokens=grounder.max_tokens,
+        count_tokens=grounder.count_tokens,
+        phrase_fits=grounder.phrase_fits,
+    )

@@ -6,8 +6,6 @@ In: resized pictures of one bucket and their prompts. Out: boxes per phrase (SPE
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Sequence
 
 import torch
@@ -15,12 +13,15 @@ from PIL.Image import Image
 from torch import Tensor
 
 from glip.checkpoint import load_model
+from glip.language import TextFeatureCache
 from glip.postprocess import ground
 from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
 from glip.tokens import TokenizedPrompts
 from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate
+from teacher.glip_digest import glip_digest
 from teacher.grounder import Question
+from teacher.torch_device import choose_device, wants_bf16
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 
@@ -30,18 +31,23 @@ class GlipGrounder:
 
     def __init__(self, recipe: TeacherRecipe) -> None:
         self._device = choose_device(recipe.device)
-        loaded = load_model(recipe.checkpoint, self._device)
+        loaded = load_model(recipe.checkpoint, self._device, sha256=recipe.checkpoint_sha256)
         self._model, self._tokenizer, self._config = loaded.model.eval(), loaded.tokenizer, loaded.config
+        rows = 8 if self._device.type == "cuda" else 1
+        self._text_features = TextFeatureCache(self._model.language_backbone, rows=rows)
         self._min_size = recipe.min_size or self._config.test_min_size
         self._max_size = recipe.max_size or self._config.test_max_size
-        self._bf16 = recipe.precision == "bf16" or (recipe.precision == "auto" and self._device.type == "cuda")
+        self._bf16 = wants_bf16(recipe.precision, self._device)
         self.max_tokens = self._config.max_tokens
-        self.digest = _digest(loaded.digest, self._min_size, self._max_size)
+        self.digest = glip_digest(loaded.digest, self._config, recipe)
         if self._device.type == "cpu":
             torch.set_num_threads(recipe.threads)
 
     def count_tokens(self, text: str) -> int:
         return self._tokenizer.count(text) + SPECIAL_TOKENS
+
+    def phrase_fits(self, text: str) -> bool:
+        return self.count_tokens(text) <= self.max_tokens
 
     def bucket(self, width: int, height: int) -> tuple[int, int]:
         return bucket_shape(*self._resized(width, height), self._config)
@@ -51,11 +57,14 @@ class GlipGrounder:
 
     @torch.inference_mode()
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
-        text = self._tokenizer.encode([question.prompt.text for question in questions], self.max_tokens)
+        prompts = [question.prompt.text for question in questions]
+        text = self._tokenizer.encode(prompts, self.max_tokens, in_steps=True)
         bucket = self.bucket(questions[0].width, questions[0].height)
         images_B3HW = pad_batch([question.pixels for question in questions], bucket).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
-            output = self._model(images_B3HW, text.ids_BT.to(self._device), text.attention_mask_BT.to(self._device))
+            text_BTD = self._text_features(text.ids_BT, text.attention_mask_BT)
+            ids_BT, mask_BT = (part.to(self._device) for part in (text.ids_BT, text.attention_mask_BT))
+            output = self._model(images_B3HW, ids_BT, mask_BT, text_BTD)
         found = ground(
             output,
             [_token_positions(text, number, question) for number, question in enumerate(questions)],
@@ -78,19 +87,5 @@ class GlipGrounder:
         return resized_shape(height, width, self._min_size, self._max_size)
 
 
-def choose_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device; ValueError where it is another word or there is no such device."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"teacher.device: wanted auto, cpu or cuda, not {name!r}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("teacher.device is cuda, but this machine has no CUDA device; use auto or cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
 def _token_positions(text: TokenizedPrompts, number: int, question: Question) -> list[list[int]]:
     return [text.token_positions(number, span.start, span.end) for span in question.prompt.spans]
-
-
-def _digest(model_digest: str, min_size: int, max_size: int) -> str:
-    sizes = {"grounder": "glip", "model": model_digest, "min_size": min_size, "max_size": max_size}
-    return hashlib.sha256(json.dumps(sizes, sort_keys=True).encode()).hexdigest()

@@ -15,6 +15,7 @@ from PIL.Image import Image
 
 from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate, Prompt
+from teacher.glip_digest import folder_digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,10 @@ class Grounder(Protocol):
         """Tokens of the text as a prompt, special ones included."""
         ...
 
+    def phrase_fits(self, text: str) -> bool:
+        """Whether the grounder reads a phrase of this text whole; one that it does not read whole is not asked for."""
+        ...
+
     def bucket(self, width: int, height: int) -> Hashable:
         """Pictures of one bucket go through the model in one batch. Depends on the picture's own size alone, so that
         a picture's neighbours never change its boxes."""
@@ -51,7 +56,8 @@ class Grounder(Protocol):
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
         """Boxes in pixels of the original picture, for each question, of at least ``min_score``.
 
-        All questions are of one bucket. ``torch.OutOfMemoryError`` where the batch is too large.
+        All questions are of one bucket. Where memory does not hold them, what PyTorch raises is passed on:
+        ``torch.OutOfMemoryError`` of a GPU, ``RuntimeError`` or ``MemoryError`` of a CPU (``teacher.memory``).
         """
         ...
 
@@ -62,20 +68,58 @@ def _glip(recipe: TeacherRecipe) -> Grounder:
     return GlipGrounder(recipe)
 
 
-GROUNDERS: dict[str, Callable[[TeacherRecipe], Grounder]] = {"glip": _glip}
+def _grounding_dino(recipe: TeacherRecipe) -> Grounder:
+    from teacher.grounding_dino_grounder import GroundingDinoGrounder
+
+    return GroundingDinoGrounder(recipe)
+
+
+def _owlv2(recipe: TeacherRecipe) -> Grounder:
+    from teacher.owlv2_grounder import Owlv2Grounder
+
+    return Owlv2Grounder(recipe)
+
+
+def _ensemble(recipe: TeacherRecipe) -> Grounder:
+    from teacher.ensemble_grounder import EnsembleGrounder
+
+    first, second = (
+        _open(member.model_copy(update={name: getattr(recipe, name) for name in ("device", "precision", "threads")}))
+        for member in recipe.members
+    )
+    return EnsembleGrounder(first, second)
+
+
+GROUNDERS: dict[str, Callable[[TeacherRecipe], Grounder]] = {
+    "glip": _glip,
+    "grounding-dino": _grounding_dino,
+    "mm-grounding-dino": _grounding_dino,
+    "owlv2": _owlv2,
+    "ensemble": _ensemble,
+}
+
+
+QUICK_DIGESTS: dict[str, Callable[[TeacherRecipe], str | None]] = {"glip": folder_digest}
+"""For grounders whose digest can be had without opening them; None where this checkpoint has to be opened."""
 
 
 def teacher_digest(recipe: TeacherRecipe) -> str:
-    """The digest of the recipe's grounder, read on the CPU: the machine that hands out the work may have no GPU.
+    """The digest of the recipe's grounder. One that has to be opened for it is opened on the CPU: the machine that
+    hands out the work may have no GPU.
 
     ValueError or FileNotFoundError where there is no such checkpoint.
     """
-    return open_grounder.__wrapped__(recipe.model_copy(update={"device": "cpu"})).digest
+    quick = QUICK_DIGESTS[recipe.grounder](recipe) if recipe.grounder in QUICK_DIGESTS else None
+    return quick or _open(recipe.model_copy(update={"device": "cpu"})).digest
 
 
 @lru_cache(maxsize=1)
 def open_grounder(recipe: TeacherRecipe) -> Grounder:
     """The recipe's grounder, on its device; opened once in a process. ValueError names what is missing."""
+    return _open(recipe)
+
+
+def _open(recipe: TeacherRecipe) -> Grounder:
     if recipe.grounder not in GROUNDERS:
         raise ValueError(f"teacher.grounder: no grounder {recipe.grounder!r}; there are: {', '.join(GROUNDERS)}")
     return GROUNDERS[recipe.grounder](recipe)

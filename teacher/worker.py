@@ -2,12 +2,16 @@
 
 In: grounding requests with encoded pictures. Out, in the same order: groundings, or a Reject where a picture cannot be
 read. What a picture's boxes are depends on the picture and its prompts alone, never on its neighbours.
+
+Memory per batch grows with its pictures; where it does not suffice, on a GPU or on a CPU, the batch is halved, the size
+that fits is remembered for the bucket, and what was in the batch goes through in parts.
 """
 
 from __future__ import annotations
 
 import io
 import itertools
+import time
 import warnings
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
@@ -18,8 +22,10 @@ from typing import Any
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject
+from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
 from teacher.grounder import Grounder, Question
+from teacher.memory import is_out_of_memory
+from teacher.merging import merge_prompts
 
 STAGE = "ground"
 # What a decoder may be asked to open: no format that starts another program (EPS) or can hold scripts.
@@ -40,7 +46,8 @@ class _Sample:
     width: int
     height: int
     bucket: Hashable
-    candidates: list[Candidate] = field(default_factory=list)
+    answers: list[list[Candidate]] = field(default_factory=list)
+    """One list for each prompt that has been through the model."""
     reject: Reject | None = None
 
 
@@ -53,7 +60,12 @@ class _Item:
 
 
 class TeacherWorker:
-    """One grounder, and what it takes to keep it busy."""
+    """One grounder, and what it takes to keep it busy.
+
+    ``computing_seconds`` is the wall time the grounder has computed so far, ``elapsed_seconds`` that since the first
+    unit; their quotient is the worker's utilisation: the rest went by waiting for pictures or for the next unit. Both
+    only grow: the figures of one unit are differences.
+    """
 
     def __init__(
         self,
@@ -70,6 +82,13 @@ class TeacherWorker:
         self._max_image_pixels = max_image_pixels
         self._decode_threads = decode_threads
         self._fitting: dict[Hashable, int] = {}  # largest batch of a bucket that memory holds, once it has run out
+        self.computing_seconds = 0.0
+        self.elapsed_seconds = 0.0
+        self._done_at: float | None = None
+
+    def __call__(self, unit: Unit[GroundingRequest]) -> list[Grounding | Reject]:
+        """A stage's work: :meth:`ground` on the records of a unit."""
+        return self.ground(unit.records)
 
     def ground(self, requests: Sequence[GroundingRequest]) -> list[Grounding | Reject]:
         """One grounding, or one Reject of stage ``ground``, for each request, in order; nothing for none.
@@ -77,12 +96,21 @@ class TeacherWorker:
         Reasons: ``image_unreadable``, ``image_too_many_pixels``, ``image_too_elongated``. Candidates have at least
         ``min_score``, lie inside the picture, and are ordered by phrase, then score.
         """
+        started = time.perf_counter()
         opened = [self._open(request) for request in requests]
         samples = [sample for sample in opened if isinstance(sample, _Sample)]
         with ThreadPoolExecutor(self._decode_threads) as threads:
             for batch in self._decoded_batches(_items_by_bucket(samples), threads):
                 self._ground_batch(batch)
-        return [self._outcome(sample) if isinstance(sample, _Sample) else sample for sample in opened]
+        outcomes = [self._outcome(sample) if isinstance(sample, _Sample) else sample for sample in opened]
+        done = time.perf_counter()
+        self.elapsed_seconds += done - (started if self._done_at is None else self._done_at)
+        self._done_at = done
+        return outcomes
+
+    def largest_batch(self, bucket: Hashable) -> int:
+        """Pictures of the bucket that go through the model at once: ``batch_size``, or less once memory has run out."""
+        return self._fitting.get(bucket, self._batch_size)
 
     def _open(self, request: GroundingRequest) -> _Sample | Reject:
         """Read the header: its size decides whether the picture is decoded at all, and in which bucket it goes."""
@@ -118,16 +146,41 @@ class TeacherWorker:
                         decoding = (item.sample, threads.submit(self._decode, item.sample))
                     waiting[-1].append((item, decoding[1]))
                 if len(waiting) > BATCHES_AHEAD:
-                    yield _arrived(waiting.popleft())
+                    yield self._arrived(waiting.popleft())
         while waiting:
-            yield _arrived(waiting.popleft())
+            yield self._arrived(waiting.popleft())
+
+    def _arrived(self, batch: Sequence[tuple[_Item, Future[Any]]]) -> list[tuple[_Item, Question]]:
+        """The batch with its pictures, without those that cannot be read."""
+        questions = []
+        for item, future in batch:
+            pixels = self._pixels(item.sample, future)
+            if pixels is not None:
+                questions.append((item, Question(pixels, item.prompt, item.sample.width, item.sample.height)))
+        return questions
+
+    def _pixels(self, sample: _Sample, future: Future[Any]) -> Any:
+        """What was decoded ahead; once more, now that the model rests, where memory did not suffice beside it."""
+        try:
+            return future.result()
+        except (RuntimeError, MemoryError) as error:  # only for want of memory does one leave _decode
+            first = str(error)
+        try:
+            return self._decode(sample)
+        except (RuntimeError, MemoryError) as error:
+            what = f"picture {sample.request.source.key} of {sample.width} x {sample.height} pixels"
+            raise _too_large(what, first) from error
 
     def _decode(self, sample: _Sample) -> Any:
+        """The picture as the grounder wants it, None where it cannot be read. Want of memory is raised."""
         image, sample.image = sample.image, None
-        assert image is not None, "a sample is decoded once"
         try:
+            if image is None:  # the first attempt ran out of memory
+                image = Image.open(io.BytesIO(sample.request.source.image), formats=IMAGE_FORMATS)
             return self._grounder.prepare(_as_rgb(image))
         except Exception as error:  # hostile bytes make a decoder raise anything
+            if is_out_of_memory(error):
+                raise
             sample.reject = _unreadable(sample.request, error)
             return None
 
@@ -136,26 +189,34 @@ class TeacherWorker:
         rest = list(batch)
         while rest:
             bucket = rest[0][0].sample.bucket
-            part = rest[: self._fitting.get(bucket, len(rest))]
-            try:
-                answers = self._grounder.ground([question for _, question in part], self._min_score)
-            except torch.OutOfMemoryError as error:
-                if len(part) == 1:
-                    raise RuntimeError(
-                        f"one image of bucket {bucket} does not fit into the memory of the device ({error}); "
-                        "lower teacher.max_size, or take a smaller checkpoint"
-                    ) from error
+            part = rest[: self.largest_batch(bucket)]
+            answers = self._answers([question for _, question in part], bucket)
+            if answers is None:
                 self._fitting[bucket] = len(part) // 2
-                torch.cuda.empty_cache()
                 continue
             for (item, _), candidates in zip(part, answers, strict=True):
-                item.sample.candidates.extend(candidates)
+                item.sample.answers.append(candidates)
             rest = rest[len(part) :]
+
+    def _answers(self, questions: Sequence[Question], bucket: Hashable) -> list[list[Candidate]] | None:
+        """The grounder's answers; None where memory does not hold so many questions, an error where not even one."""
+        started = time.perf_counter()
+        try:
+            return self._grounder.ground(questions, self._min_score)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(questions) == 1:
+                raise _too_large(f"one image of bucket {bucket}", str(error)) from error
+        finally:
+            self.computing_seconds += time.perf_counter() - started
+        torch.cuda.empty_cache()  # only now: within the except clause the error holds the tensors of the attempt
+        return None
 
     def _outcome(self, sample: _Sample) -> Grounding | Reject:
         if sample.reject is not None:
             return sample.reject
-        rounded = (_rounded(candidate, sample.width, sample.height) for candidate in sample.candidates)
+        rounded = (_rounded(one, sample.width, sample.height) for one in merge_prompts(sample.answers))
         kept = [candidate for candidate in rounded if candidate.score >= self._min_score]
         kept.sort(key=lambda candidate: (candidate.phrase, -candidate.score, candidate.box_xyxy))
         return Grounding(sample.request.source, sample.request.phrases, sample.width, sample.height, tuple(kept))
@@ -173,15 +234,6 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _arrived(batch: Sequence[tuple[_Item, Future[Any]]]) -> list[tuple[_Item, Question]]:
-    decoded = [(item, future.result()) for item, future in batch]
-    return [
-        (item, Question(pixels, item.prompt, item.sample.width, item.sample.height))
-        for item, pixels in decoded
-        if pixels is not None
-    ]
-
-
 def _as_rgb(image: Image.Image) -> Image.Image:
     """Decoded; a palette with transparency goes through RGBA, as Pillow wants it."""
     if image.mode == "P" and "transparency" in image.info:
@@ -195,11 +247,19 @@ def _unreadable(request: GroundingRequest, error: Exception) -> Reject:
     return Reject(request.source.key, STAGE, "image_unreadable", message[:500])
 
 
+def _too_large(what: str, error: str) -> RuntimeError:
+    return RuntimeError(
+        f"{what} does not fit into the memory of the device ({error}); "
+        "lower teacher.max_size, or take a smaller checkpoint"
+    )
+
+
 def _rounded(candidate: Candidate, width: int, height: int) -> Candidate:
     """Rounded, so that equal work on other hardware gives equal labels almost always, and inside the picture."""
     x1, y1, x2, y2 = candidate.box_xyxy
     box: BoxXYXY = (_inside(x1, width), _inside(y1, height), _inside(x2, width), _inside(y2, height))
-    return Candidate(candidate.phrase, box, round(candidate.score, SCORE_DECIMALS))
+    agreement = None if candidate.agreement is None else round(candidate.agreement, SCORE_DECIMALS)
+    return Candidate(candidate.phrase, box, round(candidate.score, SCORE_DECIMALS), agreement)
 
 
 def _inside(coordinate: float, side: int) -> float:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.prompts import request_grounding
-from schemas.records import CaptionedImage, GroundingRequest, ParsedCaption, Phrase, Reject
+from engine.prompts import list_prompts, request_grounding
+from schemas.records import (
+    CaptionedImage,
+    GroundingRequest,
+    ParsedCaption,
+    Phrase,
+    Prompt,
+    PromptSpan,
+    Reject,
+    StageTally,
+    Unit,
+    UnitRef,
+)
 
-PER_WORD = {"count_tokens": lambda text: len(text.split()) + 2}
+PER_WORD: dict[str, Any] = {"count_tokens": lambda text: len(text.split()) + 2}
 
 
 def parsed(caption: str, spans: list[tuple[int, int]]) -> ParsedCaption:
@@ -30,7 +44,19 @@ def test_a_caption_that_fits_is_its_own_prompt() -> None:
 def test_a_caption_one_token_too_long_is_cut_between_phrases() -> None:
     request = ask(parsed("a dog on a sofa", [(0, 5), (9, 15)]), 6)
     assert isinstance(request, GroundingRequest)
-    assert [prompt.text for prompt in request.prompts] == ["a dog", "a sofa"]
+    assert [prompt.text for prompt in request.prompts] == ["a dog on", "on a sofa"]
+
+
+def test_a_stretch_takes_as_much_of_the_caption_around_its_phrases_as_fits() -> None:
+    caption = "in the old town a dog sleeps on a sofa while two cats watch it from the window"
+    spans = [(caption.index(text), caption.index(text) + len(text)) for text in ("a dog", "a sofa", "two cats")]
+    request = ask(parsed(caption, spans), 10)
+    assert isinstance(request, GroundingRequest)
+    assert [prompt.text for prompt in request.prompts] == [
+        "town a dog sleeps on a sofa while",
+        "while two cats watch it from the window",
+    ]
+    assert [[span.phrase for span in prompt.spans] for prompt in request.prompts] == [[0, 1], [2]]
 
 
 def test_a_phrase_longer_than_the_budget_is_left_out_and_the_others_stay() -> None:
@@ -50,7 +76,42 @@ def test_phrases_that_overlap_stay_whole() -> None:
     caption = "a dog in a wide field of flowers near a sofa"
     request = ask(parsed(caption, [(0, 32), (9, 21), (38, 44)]), 11)
     assert isinstance(request, GroundingRequest)
-    assert [prompt.text for prompt in request.prompts] == ["a dog in a wide field of flowers", "a sofa"]
+    assert [prompt.text for prompt in request.prompts] == ["a dog in a wide field of flowers near", "near a sofa"]
+    assert [[span.phrase for span in prompt.spans] for prompt in request.prompts] == [[0, 1], [2]]
+
+
+def test_where_phrases_have_a_limit_of_their_own_the_caption_stays_whole_and_only_they_are_left_out() -> None:
+    sample = parsed("one two three four five, a dog", [(0, 23), (25, 30)])
+    request = request_grounding(
+        sample, max_tokens=0, count_tokens=lambda text: 0, phrase_fits=lambda text: len(text.split()) <= 3
+    )
+    assert isinstance(request, GroundingRequest)
+    assert [phrase.text for phrase in request.phrases] == ["a dog"]
+    assert request.prompts == (Prompt("one two three four five, a dog", (PromptSpan(0, 25, 30),)),)
+
+
+def test_phrases_left_out_are_counted_and_a_sample_dropped_whole_is_counted_once() -> None:
+    caption = "one two three four five, a dog"
+    samples = [parsed(caption, [(0, 23), (25, 30)]), parsed(caption, [(0, 23)]), parsed("a dog", [(0, 5)])]
+    unit = Unit(UnitRef(0, "here", 0, 3), tuple(samples)).advance("prompt", [ask(one, 4) for one in samples], 0.0)
+    assert unit.tallies == (StageTally("prompt", 3, 2, 0.0, phrases_left_out=1),)
+    assert [reject.reason for reject in unit.rejects] == ["phrase_too_long"]
+
+
+def test_the_names_of_a_list_stand_in_prompts_of_a_chunk_inside_the_budget() -> None:
+    names = [f"kind {number}" for number in range(100)]
+    prompts = list_prompts(names, chunk=40, max_tokens=1000, **PER_WORD)
+    assert [len(prompt.spans) for prompt in prompts] == [40, 40, 20]
+    prompts = list_prompts(names, chunk=40, max_tokens=9, **PER_WORD)
+    assert {len(prompt.spans) for prompt in prompts} == {3, 1}
+    assert [prompt.text[span.start : span.end] for prompt in prompts for span in prompt.spans] == names
+    assert [span.phrase for prompt in prompts for span in prompt.spans] == list(range(100))
+    assert list_prompts([], chunk=40, max_tokens=9, **PER_WORD) == ()
+
+
+def test_a_name_that_the_teacher_does_not_read_whole_is_an_error_not_a_cut() -> None:
+    with pytest.raises(ValueError, match="'a very long name of a thing' has more tokens"):
+        list_prompts(["dog", "a very long name of a thing"], chunk=40, max_tokens=6, **PER_WORD)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=30), st.integers(4, 12), st.integers(1, 3))

@@ -1,0 +1,120 @@
+"""A Hugging Face checkpoint as a folder of files that are safe to open, and the digest of what is in it.
+
+In: a folder, or a name on the hub with the commit it is pinned to. Out: a folder with config.json,
+preprocessor_config.json, model.safetensors and a tokenizer. Nothing in it is run: no pickled weights, no remote code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
+SHARDED = "model.safetensors.index.json"
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
+# What is fetched, and what the digest is of: all that transformers reads to open a model, its tokenizer and its sizes.
+TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+PATTERNS = ("*.safetensors", SHARDED, CONFIG, PREPROCESSOR, *TOKENIZERS, *TOKENIZER_PARTS)
+MAX_JSON_BYTES = 64 * 2**20  # a CLIP tokenizer.json has 3.6 MB
+
+
+def checkpoint_folder(checkpoint: str, revision: str | None) -> Path:
+    """The folder of a checkpoint; one named on the hub is fetched into its cache, if it is not there already.
+
+    FileNotFoundError or ValueError say which file to put where.
+    """
+    folder = Path(checkpoint)
+    if not folder.is_dir():
+        folder = _fetched(checkpoint, revision)
+    missing = [name for name in (CONFIG, PREPROCESSOR) if not (folder / name).is_file()]
+    if not any((folder / name).is_file() for name in (WEIGHTS, SHARDED)):
+        missing.append(WEIGHTS)
+    if not any((folder / name).is_file() for name in TOKENIZERS):
+        missing.append(f"a tokenizer ({' or '.join(TOKENIZERS)})")
+    if missing:
+        raise FileNotFoundError(
+            f"teacher.checkpoint: {checkpoint} lacks {', '.join(missing)}; pickled weights (.bin, .pth) are not read: "
+            "save the model anew with save_pretrained, which writes safetensors"
+        )
+    return folder
+
+
+def _fetched(checkpoint: str, revision: str | None) -> Path:
+    if checkpoint.count("/") != 1 or checkpoint.startswith((".", "/", "~")):
+        raise FileNotFoundError(
+            f"teacher.checkpoint: {checkpoint!r} is no folder and no name of the hub; give the path of a checkpoint's "
+            "folder, or a name such as IDEA-Research/grounding-dino-tiny with teacher.revision"
+        )
+    if revision is None:
+        raise ValueError(
+            f"teacher.checkpoint: {checkpoint!r} is a name on the hub and needs teacher.revision, the commit that is "
+            "meant (40 hexadecimal digits, from the history of its page): the same recipe is then always the same model"
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(checkpoint, revision=revision, allow_patterns=list(PATTERNS)))
+    except (OSError, ValueError) as error:  # all errors of the hub and of the network are of these
+        raise FileNotFoundError(
+            f"teacher.checkpoint: {checkpoint} at {revision} is not in the cache and could not be fetched "
+            f"({type(error).__name__}). On a machine with network run `hf download {checkpoint} --revision {revision} "
+            f"--local-dir FOLDER`, bring FOLDER here with {CONFIG}, {PREPROCESSOR}, {WEIGHTS} and its tokenizer files, "
+            "and give its path as teacher.checkpoint"
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object of bounded size; ValueError names the file that is none."""
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB, this is no configuration")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); the file is damaged, copy the checkpoint again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: wanted a JSON object, found a {type(content).__name__}")
+    return content
+
+
+def load_weights(model_type: Any, folder: Path, wanted_type: str, device: torch.device) -> Any:
+    """The model in evaluation mode, float32, from safetensors alone.
+
+    ValueError where the checkpoint is of another model than ``wanted_type`` (``model_type`` of config.json), or where
+    its weights are not whole: transformers would fill what is missing with random numbers.
+    """
+    found = read_json(folder / CONFIG).get("model_type")
+    if found != wanted_type:
+        raise ValueError(f"{folder / CONFIG}: wanted a {wanted_type} checkpoint, found model_type {found!r}")
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        model, report = model_type.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, RuntimeError, KeyError) as error:
+        raise ValueError(f"{folder}: its weights cannot be read: {' '.join(str(error).split())[:500]}") from error
+    wrong = {name: sorted(map(str, keys))[:5] for name, keys in report.items() if keys and name.endswith("_keys")}
+    if wrong:
+        raise ValueError(f"{folder}: the weights are not those of its {CONFIG}: {wrong}")
+    return model.eval().float().to(device)
+
+
+def folder_digest(folder: Path, sizes: dict[str, Any]) -> str:
+    """sha256 over weights, configuration and vocabulary of the folder, and over ``sizes`` the recipe chose."""
+    files = sorted({path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file()})
+    content = {"files": {path.name: _file_sha256(path) for path in files}, **sizes}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

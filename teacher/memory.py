@@ -1,0 +1,33 @@
+"""Telling "no memory left" from every other error: on a CPU it has no class of its own.
+
+In: an exception. Out: whether less work at once could have done it.
+"""
+
+from __future__ import annotations
+
+import torch
+
+# How PyTorch words it where it raises a plain RuntimeError: its CPU allocator, the C++ library below it, oneDNN (which
+# cannot make an operator without its scratch memory), cuBLAS, cuDNN, and CUDA where the allocator was not asked.
+_WORDS = (
+    "defaultcpuallocator",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "std::bad_alloc",
+    "could not create a primitive",
+    "could not create a memory",
+    "out of memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory ran out, on a CPU or on a GPU; also where that is the cause of it."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    if isinstance(error, RuntimeError) and any(words in text for words in _WORDS):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)

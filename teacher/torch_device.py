@@ -1,0 +1,19 @@
+"""Where a teacher computes, and in what precision: the words of the recipe as PyTorch's."""
+
+from __future__ import annotations
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """``auto``, ``cpu`` or ``cuda`` as a device; ValueError where it is another word or there is no such device."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"teacher.device: wanted auto, cpu or cuda, not {name!r}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("teacher.device is cuda, but this machine has no CUDA device; use auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def wants_bf16(precision: str, device: torch.device) -> bool:
+    """Whether the model runs under bf16 autocast: ``auto`` is bf16 on a GPU, fp32 on a CPU."""
+    return precision == "bf16" or (precision == "auto" and device.type == "cuda")

@@ -1,0 +1,157 @@
+"""Running out of memory, on a CPU as on a GPU: less at once, the same result, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from schemas.recipes import TeacherRecipe
+from schemas.records import CaptionedImage, Grounding, GroundingRequest, Phrase, Prompt, PromptSpan, Reject
+from teacher.grounder import Grounder, open_grounder
+from teacher.memory import is_out_of_memory
+from teacher.worker import TeacherWorker
+
+CAPTION = "a brown dog and two cats"
+PHRASES = (Phrase("a brown dog", 0, 11, "dog"), Phrase("two cats", 16, 24, "cat"))
+PROMPT = Prompt(CAPTION, (PromptSpan(0, 0, 11), PromptSpan(1, 16, 24)))
+ROOT = Path(__file__).parents[2]
+
+
+def request(key: str, image: bytes) -> GroundingRequest:
+    return GroundingRequest(CaptionedImage(key, image, "jpg", CAPTION, "here"), PHRASES, (PROMPT,))
+
+
+@pytest.fixture(scope="module")
+def grounder(random_checkpoint: Path) -> Grounder:
+    return open_grounder(TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu"))
+
+
+def test_what_pytorch_raises_on_a_cpu_is_known_as_want_of_memory() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert not isinstance(caught.value, torch.OutOfMemoryError), "else this file is not needed"
+    assert is_out_of_memory(caught.value)
+
+
+def test_what_python_raises_is_known_as_want_of_memory_and_other_errors_are_not() -> None:
+    with pytest.raises(MemoryError) as caught:
+        bytes(1 << 62)
+    assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_out_of_memory(ValueError("not enough memory of the past"))
+
+
+class Forgetful:
+    """A grounder whose pictures find no memory while others are decoded: ``prepare`` fails so often on threads, or
+    everywhere."""
+
+    def __init__(self, grounder: Grounder, failures: int, error: Exception, *, everywhere: bool = False) -> None:
+        self._grounder, self._failures, self._error, self._everywhere = grounder, failures, error, everywhere
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._grounder, name)
+
+    def prepare(self, image: Image.Image) -> Any:
+        beside_others = threading.current_thread() is not threading.main_thread()
+        if self._failures and (beside_others or self._everywhere):
+            self._failures -= 1
+            raise self._error
+        return self._grounder.prepare(image)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[...] DefaultCPUAllocator: can't allocate memory")])
+def test_a_picture_that_found_no_memory_is_decoded_again_and_is_no_reject(
+    web: Any, grounder: Grounder, error: Exception
+) -> None:
+    requests = [request(str(number), web.jpeg(number)) for number in range(6)]
+    wanted = TeacherWorker(grounder, batch_size=2, min_score=0.05).ground(requests)
+    crowded = TeacherWorker(Forgetful(grounder, 3, error), batch_size=2, min_score=0.05, decode_threads=1)
+    assert crowded.ground(requests) == wanted
+
+
+def test_a_picture_that_never_finds_memory_stops_the_job_and_says_what_to_do(web: Any, grounder: Grounder) -> None:
+    worker = TeacherWorker(Forgetful(grounder, 99, MemoryError("no"), everywhere=True), batch_size=2, min_score=0.05)
+    with pytest.raises(RuntimeError, match=r"picture 7 of 80 x 64 pixels does not fit .* lower teacher\.max_size"):
+        worker.ground([request("7", web.jpeg())])
+
+
+def test_any_other_error_of_a_picture_is_still_a_reject(web: Any, grounder: Grounder) -> None:
+    worker = TeacherWorker(Forgetful(grounder, 1, RuntimeError("a broken table")), batch_size=2, min_score=0.05)
+    outcomes = worker.ground([request("0", web.jpeg()), request("1", web.jpeg(1))])
+    assert [type(one) for one in outcomes] in ([Reject, Grounding], [Grounding, Reject])
+
+
+def test_the_worker_knows_how_much_of_its_time_the_model_computes(web: Any, grounder: Grounder) -> None:
+    worker = TeacherWorker(grounder, batch_size=2, min_score=0.05)
+    assert (worker.computing_seconds, worker.elapsed_seconds) == (0.0, 0.0)
+    worker.ground([request(str(number), web.jpeg(number)) for number in range(4)])
+    first = worker.computing_seconds
+    assert 0 < first < worker.elapsed_seconds
+    worker.ground([request("again", web.jpeg())])
+    assert first < worker.computing_seconds < worker.elapsed_seconds
+
+
+# In a process of its own: one picture at a time sets what is normal, then memory is limited to a little more.
+LIMITED = """
+import json, resource, sys
+import torch
+from schemas.recipes import TeacherRecipe
+from schemas.records import CaptionedImage, GroundingRequest, Phrase, Prompt, PromptSpan
+from teacher.grounder import open_grounder
+from teacher.worker import TeacherWorker
+
+folder, pictures, room = sys.argv[1], sys.argv[2], int(sys.argv[3])
+caption, size = "a brown dog", 16
+prompt = Prompt(caption, (PromptSpan(0, 0, 11),))
+images = [open(f"{pictures}/{number}.jpg", "rb").read() for number in range(size)]
+requests = [
+    GroundingRequest(CaptionedImage(str(n), image, "jpg", caption, ""), (Phrase(caption, 0, 11, "dog"),), (prompt,))
+    for n, image in enumerate(images)
+]
+grounder = open_grounder(TeacherRecipe(checkpoint=folder, device="cpu", min_size=256, max_size=384))
+
+def used():
+    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmPeak"))
+
+alone = TeacherWorker(grounder, batch_size=1, min_score=0.05, decode_threads=1).ground(requests)
+peak = used()
+resource.setrlimit(resource.RLIMIT_AS, (peak + room, peak + room))
+worker = TeacherWorker(grounder, batch_size=size, min_score=0.05, decode_threads=1)
+together = worker.ground(requests)
+bucket = grounder.bucket(384, 256)
+print(json.dumps({
+    "same": together == alone,
+    "boxes": sum(len(one.candidates) for one in together),
+    "fits": worker.largest_batch(bucket),
+}))
+"""
+
+
+def run_limited(checkpoint: Path, pictures: Path, room: int) -> dict[str, Any]:
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    arguments = [sys.executable, "-c", LIMITED, str(checkpoint), str(pictures), str(room)]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_batch_that_exceeds_memory_ends_in_the_same_result(web: Any, random_checkpoint: Path, tmp_path: Path) -> None:
+    for number in range(16):
+        (tmp_path / f"{number}.jpg").write_bytes(web.jpeg(number, 384, 256))
+    # Sixteen need some 700 MB more than one; room for a few, so that what the allocator's fragments take is no matter.
+    limited = run_limited(random_checkpoint, tmp_path, 150 << 20)
+    assert limited["fits"] < 16, "the limit was not reached: this test shows nothing"
+    assert limited["same"]
+    assert limited["boxes"] > 0
