@@ -164,34 +164,30 @@ def _add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def sample_json(labels: SampleLabels) -> bytes:
-    """The ``.json`` member: UTF-8, fields in the order of the schema."""
-    return json.dumps(labels.model_dump(mode="json"), ensure_ascii=False, separators=(",", ":")).encode()
+    """The ``.json`` member: UTF-8, fields in the order of the schema, those without a value left out."""
+    return labels.model_dump_json(exclude_none=True).encode()
 
 
 def annotation_table(samples: Iterable[SampleLabels]) -> pa.Table:
-    """The boxes of ``samples`` in order, one row each: ``ANNOTATION_SCHEMA``."""
-    return pa.Table.from_pylist([row for labels in samples for row in annotation_rows(labels)], ANNOTATION_SCHEMA)
-
-
-def annotation_rows(labels: SampleLabels) -> Iterator[dict[str, Any]]:
-    """The rows of the annotations table that one sample has: one per box, as ``ANNOTATION_SCHEMA``."""
-    caption_sha256 = hashlib.sha256(labels.caption.encode()).hexdigest()
-    for box in labels.boxes:
-        phrase = labels.phrases[box.phrase]
-        yield {
-            "key": labels.key,
-            "phrase": box.phrase,
-            "phrase_text": phrase.text,
-            "head_lemma": phrase.head_lemma,
-            "start": phrase.start,
-            "end": phrase.end,
-            **dict(zip(("x1", "y1", "x2", "y2"), box.box_xyxy, strict=True)),
-            "score": box.score,
-            "width": labels.width,
-            "height": labels.height,
-            "caption_sha256": caption_sha256,
-            "image_sha256": labels.image_sha256,
-        }
+    """The boxes of ``samples`` in order, one row each: ``ANNOTATION_SCHEMA``. Built by columns: a row is a box, and
+    there are billions of them."""
+    columns: dict[str, list[Any]] = {name: [] for name in ANNOTATION_SCHEMA.names}
+    for labels in samples:
+        boxes = labels.boxes
+        phrases = [labels.phrases[box.phrase] for box in boxes]
+        columns["phrase"] += [box.phrase for box in boxes]
+        columns["phrase_text"] += [phrase.text for phrase in phrases]
+        columns["head_lemma"] += [phrase.head_lemma for phrase in phrases]
+        columns["start"] += [phrase.start for phrase in phrases]
+        columns["end"] += [phrase.end for phrase in phrases]
+        for side, name in enumerate(("x1", "y1", "x2", "y2")):
+            columns[name] += [box.box_xyxy[side] for box in boxes]
+        columns["score"] += [box.score for box in boxes]
+        columns["agreement"] += [box.agreement for box in boxes]
+        for name in ("key", "width", "height", "image_sha256"):
+            columns[name] += [getattr(labels, name)] * len(boxes)
+        columns["caption_sha256"] += [hashlib.sha256(labels.caption.encode()).hexdigest()] * len(boxes)
+    return pa.Table.from_pydict(columns, ANNOTATION_SCHEMA)
 
 
 def sample_schema() -> str:

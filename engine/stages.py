@@ -39,10 +39,22 @@ class OpenedStages:
 
     def __call__(self, unit: Unit[Any]) -> Unit[Any]:
         for name, work in self._works:
-            started = time.perf_counter()
+            started, (computed, elapsed) = time.perf_counter(), _effort(work)
             outcomes = work(unit)
-            unit = unit.advance(name, outcomes, time.perf_counter() - started)
+            seconds, (computed_now, elapsed_now) = time.perf_counter() - started, _effort(work)
+            unit = unit.advance(
+                name,
+                outcomes,
+                seconds,
+                computing_seconds=computed_now - computed,
+                elapsed_seconds=elapsed_now - elapsed,
+            )
         return unit
+
+
+def _effort(work: Work) -> tuple[float, float]:
+    """Seconds so far, computing and in all, of a work that measures itself by these attributes; of others nothing."""
+    return getattr(work, "computing_seconds", 0.0), getattr(work, "elapsed_seconds", 0.0)
 
 
 def first_unit(ref: UnitRef) -> Unit[int]:

@@ -21,7 +21,11 @@ from schemas.shards import FORMAT, DatasetCard, ShardManifest
 
 # Where things lie and what readers do with them: these change no byte of a shard. The content of a source and of a
 # checkpoint is in their digests.
-NOT_IN_DIGEST = ("source.uri", "teacher.checkpoint", "selection")
+NOT_IN_DIGEST = (
+    *("source.uri", "source.images"),
+    *("source.concurrency", "source.concurrency_per_host", "source.timeout_s", "source.retries"),
+    *("teacher.checkpoint", "teacher.checkpoint_sha256", "selection"),
+)
 FOLDERS = ("", "shards", "annotations", "rejects", "manifests")
 
 
@@ -40,7 +44,8 @@ class Digests:
 
 
 class LabelResult(Document):
-    """What a labelling job did. ``seconds`` and ``images_per_second`` are of this run and its new units alone."""
+    """What a labelling job did. ``seconds``, ``images_per_second`` and ``utilisation`` are of this run and its new
+    units alone; the last is the share of the workers' time, from their first unit on, in which the model computed."""
 
     dataset: str
     units: int
@@ -53,6 +58,7 @@ class LabelResult(Document):
     stages: list[StageCounts]
     seconds: float
     images_per_second: float | None
+    utilisation: float | None
 
 
 def recipe_digest(recipe: LabelRecipe) -> str:
@@ -103,7 +109,7 @@ def finish_dataset(
                 for name in ("samples", "phrases", "boxes", "rejects")
             },
             # The times are in the manifests: the card of an interrupted job equals that of an undisturbed one.
-            "stages": [stage.model_copy(update={"seconds": 0.0}) for stage in stages],
+            "stages": [stage.without_times() for stage in stages],
         }
     )
     if counted != read_card(store):
@@ -120,7 +126,14 @@ def finish_dataset(
         stages=stages,
         seconds=round(seconds, 1),
         images_per_second=round(sum(one.rows for one in new) / seconds, 2) if new else None,
+        utilisation=_utilisation(new),
     )
+
+
+def _utilisation(manifests: Sequence[ShardManifest]) -> float | None:
+    stages = [stage for manifest in manifests for stage in manifest.stages]
+    elapsed = sum(stage.elapsed_seconds for stage in stages)
+    return round(sum(stage.computing_seconds for stage in stages) / elapsed, 3) if elapsed else None
 
 
 def add_stages(manifests: Sequence[ShardManifest]) -> list[StageCounts]:

@@ -31,7 +31,7 @@ from engine.sources import Source, open_source
 from engine.stages import Commit, Stage, Work
 from pipelines.bookkeeping import Digests, LabelResult, finish_dataset, open_dataset, recipe_digest
 from pipelines.progress import LabelProgress, print_result
-from schemas.recipes import LabelRecipe, PhrasesRecipe, TeacherRecipe
+from schemas.recipes import GroundRecipe, LabelRecipe, PhrasesRecipe, TeacherRecipe
 from schemas.records import (
     CaptionedImage,
     Grounding,
@@ -48,8 +48,12 @@ from teacher.grounder import open_grounder, teacher_digest
 
 def stages(recipe: LabelRecipe, source: Source) -> list[Stage]:
     """The job, top to bottom: what each stage gives, and which processes do it."""
+    return [Stage("read", partial(_open_source_reader, source), CaptionedImage), *grounding_stages(recipe)]
+
+
+def grounding_stages(recipe: GroundRecipe) -> list[Stage]:
+    """From captioned pictures to boxes: all of the job that is neither its source nor its shards."""
     return [
-        Stage("read", partial(_open_source_reader, source), CaptionedImage),
         Stage("phrases", partial(_open_parser, recipe.phrases), ParsedCaption),
         Stage("prompt", partial(_open_prompter, recipe.teacher), GroundingRequest, "teacher"),
         Stage("ground", partial(_open_teacher, recipe), Grounding, "teacher"),
@@ -130,23 +134,27 @@ def _open_parser(recipe: PhrasesRecipe) -> Work:
 
 def _open_prompter(recipe: TeacherRecipe) -> Work:
     grounder = open_grounder(recipe)
-    ask = partial(request_grounding, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens)
+    ask = partial(
+        request_grounding,
+        max_tokens=grounder.max_tokens,
+        count_tokens=grounder.count_tokens,
+        phrase_fits=grounder.phrase_fits,
+    )
     return lambda unit: [ask(sample) for sample in unit.records]
 
 
-def _open_teacher(recipe: LabelRecipe) -> Work:
+def _open_teacher(recipe: GroundRecipe) -> Work:
     from teacher.worker import TeacherWorker
 
-    worker = TeacherWorker(
+    return TeacherWorker(
         open_grounder(recipe.teacher),
         batch_size=recipe.teacher.batch_size,
         min_score=recipe.min_score,
         max_image_pixels=recipe.max_image_pixels,
     )
-    return lambda unit: worker.ground(unit.records)
 
 
-def _open_floor(recipe: LabelRecipe) -> Work:
+def _open_floor(recipe: GroundRecipe) -> Work:
     keep = partial(keep_above_floor, min_score=recipe.min_score, max_boxes_per_phrase=recipe.max_boxes_per_phrase)
     return lambda unit: [keep(grounding) for grounding in unit.records]
 
@@ -175,7 +183,10 @@ def labelled_image(label: PseudoLabel, digests: Digests) -> LabelledImage:
         key=label.source.key,
         caption=label.source.caption,
         phrases=[SamplePhrase(text=p.text, start=p.start, end=p.end, head_lemma=p.head_lemma) for p in label.phrases],
-        boxes=[SampleBox(phrase=c.phrase, box_xyxy=c.box_xyxy, score=c.score) for c in label.candidates],
+        boxes=[
+            SampleBox(phrase=c.phrase, box_xyxy=c.box_xyxy, score=c.score, agreement=c.agreement)
+            for c in label.candidates
+        ],
         width=label.width,
         height=label.height,
         image_sha256=hashlib.sha256(label.source.image).hexdigest(),
@@ -195,7 +206,10 @@ def stage_counts(unit: Unit[Any]) -> list[StageCounts]:
             came_in=tally.came_in,
             went_on=tally.went_on,
             dropped={reason: count for (stage, reason), count in sorted(reasons.items()) if stage == tally.stage},
+            phrases_left_out=tally.phrases_left_out,
             seconds=round(tally.seconds, 3),
+            computing_seconds=round(tally.computing_seconds, 3),
+            elapsed_seconds=round(tally.elapsed_seconds, 3),
         )
         for tally in unit.tallies
     ]

@@ -53,8 +53,12 @@ def print_result(result: LabelResult) -> None:
     """The funnel, a line a stage, and what came out."""
     for stage in result.stages:
         dropped = ", ".join(f"{count} {reason}" for reason, count in stage.dropped.items())
-        print(f"  {stage.stage:8} {stage.came_in:>9} in {stage.went_on:>9} on   {dropped}".rstrip())
+        left_out = f"{stage.phrases_left_out} phrases too long for the teacher" if stage.phrases_left_out else ""
+        why = "; ".join(part for part in (dropped, left_out) if part)
+        print(f"  {stage.stage:8} {stage.came_in:>9} in {stage.went_on:>9} on   {why}".rstrip())
     speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was left to do"
+    if result.utilisation is not None:
+        speed += f", the model computing {result.utilisation:.0%} of its workers' time"
     print(
         f"{result.dataset}: {result.samples} labelled images in {result.units} shards, {result.phrases} phrases, "
         f"{result.boxes} boxes, {sum(result.rejects.values())} rejects; {result.seconds} s, {speed}"

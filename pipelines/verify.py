@@ -12,7 +12,6 @@ import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,7 +21,7 @@ from rich.progress import track
 from engine.artifacts import Store
 from engine.shards import (
     LabelledImage,
-    annotation_rows,
+    annotation_table,
     annotations_name,
     committed_units,
     read_card,
@@ -32,7 +31,7 @@ from engine.shards import (
     shard_name,
 )
 from schemas.reports import Document
-from schemas.shards import ANNOTATION_SCHEMA, DatasetCard, ShardManifest
+from schemas.shards import DatasetCard, SampleLabels, ShardManifest
 
 SUMS = ("samples", "phrases", "boxes", "rejects")
 
@@ -177,27 +176,25 @@ def _broken_counts(card: DatasetCard, manifest: ShardManifest) -> Iterator[str]:
 def _sample_problems(
     store: Store, manifest: ShardManifest, samples: Iterator[LabelledImage], seen: dict[bytes, int]
 ) -> Iterator[str]:
-    rows: list[dict[str, Any]] = []
-    keys: list[str] = []
-    phrases = 0
+    told: list[SampleLabels] = []
     for sample in samples:
         labels = sample.labels
-        keys.append(labels.key)
-        phrases += len(labels.phrases)
-        rows += annotation_rows(labels)
+        told.append(labels)
         if hashlib.sha256(sample.image).hexdigest() != labels.image_sha256:
             yield f"sample {labels.key}: the picture is not the one that was labelled (image_sha256)"
         short = hashlib.blake2b(labels.key.encode(), digest_size=12).digest()
         if short in seen:
             yield f"key {labels.key} is also in unit {seen[short]}; keys are unique in a dataset"
         seen[short] = manifest.unit
-    found = {"samples": len(keys), "phrases": phrases, "boxes": len(rows)}
+    boxes = annotation_table(told)
+    phrases = sum(len(labels.phrases) for labels in told)
+    found = {"samples": len(told), "phrases": phrases, "boxes": boxes.num_rows}
     for name, count in found.items():
         if count != getattr(manifest, name):
             yield f"the tar holds {count} {name}, its manifest says {getattr(manifest, name)}"
-    if keys and (keys[0], keys[-1]) != (manifest.first_key, manifest.last_key):
-        yield f"the tar's keys run from {keys[0]} to {keys[-1]}, its manifest has other ones"
-    if _table(store, annotations_name(manifest.unit)) != pa.Table.from_pylist(rows, ANNOTATION_SCHEMA):
+    if told and (told[0].key, told[-1].key) != (manifest.first_key, manifest.last_key):
+        yield f"the tar's keys run from {told[0].key} to {told[-1].key}, its manifest has other ones"
+    if _table(store, annotations_name(manifest.unit)) != boxes:
         yield f"{annotations_name(manifest.unit)} does not say what the tar says"
 
 

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -29,9 +37,89 @@ class WebDatasetSource(Recipe):
 
     kind: Literal["webdataset"] = "webdataset"
     uri: str
-    """A folder of ``.tar`` files, one ``.tar`` file, or a glob."""
+    """A folder of ``.tar`` files, one ``.tar`` file, a glob or a brace expansion (``s3://b/{00000..00099}.tar``);
+    local, ``http(s)://`` or ``s3://``."""
+    caption_field: str | None = None
+    """Field of the ``.json`` that holds the caption. Where not given, the ``.txt``, or else the field ``caption``."""
+    row_counts: Literal["auto", "scan"] = "auto"
+    """``auto`` believes img2dataset's ``_stats.json`` where each tar has one; ``scan`` reads every tar's headers."""
     max_image_bytes: int = Field(default=50_000_000, gt=0)
     """A larger image member is rejected as ``image_too_large`` without being read."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Defaults are left out, so that recipes from before these fields existed keep their digests."""
+        fields: dict[str, Any] = serialize(self)
+        unused = {"caption_field": None, "row_counts": "auto"}
+        return {name: value for name, value in fields.items() if name not in unused or value != unused[name]}
+
+
+class ParquetSource(Recipe):
+    """Captioned images in Parquet files: the bytes themselves, as Hugging Face ``datasets`` writes them, or paths."""
+
+    kind: Literal["parquet"] = "parquet"
+    uri: str
+    """A folder of ``.parquet`` files, one file, a glob or a brace expansion; local, ``http(s)://`` or ``s3://``."""
+    image_column: str | None = None
+    """Column of the image: bytes, a struct of ``bytes`` and ``path``, or text, which is a path. The first of ``image``,
+    ``img``, ``jpg``, ``image_path``, ``file_name`` that there is, where not given."""
+    caption_column: str | None = None
+    """The first of ``caption``, ``text``, ``txt``, ``alt_text``, ``top_caption`` that there is, where not given."""
+    key_column: str | None = None
+    """Column of the sample's key; the number of the row in the whole source where not given."""
+    images: str | None = None
+    """Folder that paths are relative to; the one of the Parquet files where not given."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger image is rejected as ``image_too_large``."""
+
+
+class UrlsSource(Recipe):
+    """Lists of url and caption; the images are downloaded inside the job."""
+
+    kind: Literal["urls"] = "urls"
+    uri: str
+    """A ``.tsv``, ``.jsonl`` or ``.parquet`` file, a folder of one of these kinds, a glob or a brace expansion."""
+    url_column: str | None = None
+    """Name of the column; where not given, the first of ``url``, ``image_url``, ``image_link``, in any case. A TSV
+    without a line of names is read by number (``"0"``); where not given, the url is the field that begins with http."""
+    caption_column: str | None = None
+    """Name (or number) of the column; where not given, the first of ``caption``, ``text``, ``txt``, ``alt_text``,
+    ``top_caption``, in any case."""
+    key_column: str | None = None
+    """Column of the sample's key; the number of the row in the whole source where not given."""
+    concurrency: int = Field(default=64, gt=0, le=4096)
+    """Downloads of one reader at once."""
+    concurrency_per_host: int = Field(default=16, gt=0)
+    """Of these, from one host."""
+    timeout_s: float = Field(default=20.0, gt=0)
+    """For one download as a whole, so that a server which sends a byte a second ends too."""
+    retries: int = Field(default=2, ge=0, le=10)
+    """Further tries after a failure that may pass: no connection, a cut body, HTTP 429, 500, 502, 503, 504."""
+    max_redirects: int = Field(default=5, ge=0, le=20)
+    """More are a ``redirect_loop``."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger file is left where it is: ``too_large``."""
+    allow_private: bool = False
+    """Whether addresses that are not of the public internet (loopback, private, link-local, cloud metadata) may be
+    connected to. A list from the web must not reach into the network that the job runs in."""
+    opt_out: tuple[str, ...] = ("noai", "noimageai")
+    """Directives of ``X-Robots-Tag`` that are obeyed (``opted_out``); ``noindex`` and ``noimageindex`` may be added."""
+    user_agent: str = Field(default="glip-engine", pattern=r"^[\x20-\x7e]{1,200}$")
+    """What the job calls itself; the word before the first ``/`` is also the name it answers to in ``X-Robots-Tag``."""
+
+
+class CocoSource(Recipe):
+    """COCO's captions JSON and a folder of images."""
+
+    kind: Literal["coco"] = "coco"
+    uri: str
+    """The JSON file, such as ``captions_train2017.json``; local, ``http(s)://`` or ``s3://``."""
+    images: str
+    """Folder of the images that ``file_name`` is relative to."""
+    captions: Literal["each", "joined"] = "each"
+    """``each`` gives one sample for every caption, ``joined`` one for every image, with its captions as sentences."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger image is rejected as ``image_too_large``."""
 
 
 class ScenesSource(Recipe):
@@ -56,7 +144,9 @@ class ScenesSource(Recipe):
     """How steeply the frequency of kinds falls with their rank; 0 draws all equally often."""
 
 
-Source = Annotated[WebDatasetSource | ScenesSource, Field(discriminator="kind")]
+Source = Annotated[
+    WebDatasetSource | ParquetSource | UrlsSource | CocoSource | ScenesSource, Field(discriminator="kind")
+]
 
 
 # --------------------------------------------------------------------------------------------------------- labelling
@@ -81,15 +171,27 @@ class TeacherRecipe(Recipe):
     """Which grounder answers, and how it is run."""
 
     grounder: str = "glip"
-    """A name of the table ``teacher.grounder.GROUNDERS``."""
+    """``glip``, ``grounding-dino``, ``mm-grounding-dino``, ``owlv2`` or ``ensemble``: a name of the table
+    ``teacher.grounder.GROUNDERS``."""
     checkpoint: str = "nano"
-    """``nano`` (shipped), or the path of a checkpoint folder or of a published file."""
+    """For ``glip``: ``nano`` (shipped), ``glip-t`` or ``glip-l`` (published, fetched from the Hugging Face hub), or the
+    path of a checkpoint folder or of a published file. For the others: the folder of a Hugging Face checkpoint, or its
+    name on the hub with ``revision`` beside it, such as ``IDEA-Research/grounding-dino-tiny``,
+    ``openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det``, ``google/owlv2-base-patch16-ensemble``. Not used
+    by ``ensemble``."""
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    """Commit of a checkpoint named on the hub (40 hexadecimal digits, from its page's history): a branch or tag could
+    be other weights tomorrow."""
+    checkpoint_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
+    """For ``glip``: SHA-256 that the file of the weights must have; ``glip-t`` and ``glip-l`` are not used without."""
+    members: tuple[TeacherRecipe, ...] = ()
+    """The two teachers of an ``ensemble``, with a grounder and a checkpoint each; what it runs on is its own."""
     device: str = "auto"
     """``auto`` takes a GPU where there is one; otherwise ``cpu`` or ``cuda``."""
     batch_size: int = Field(default=8, gt=0)
     """Images of one shape bucket that go through the model at once; halved by itself when memory runs out."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """``auto`` is bf16 on a GPU and fp32 on a CPU."""
+    """``auto`` is bf16 on a GPU and fp32 on a CPU; fp32 for the Grounding DINOs, whose boxes bf16 moves."""
     threads: int = Field(default=1, gt=0)
     """CPU threads of each worker's model. Part of the recipe since it can change the last digit of a score."""
     min_size: int | None = None
@@ -97,23 +199,47 @@ class TeacherRecipe(Recipe):
     max_size: int | None = None
     """Long side is at most this; the checkpoint's own where not given."""
 
+    @model_validator(mode="after")
+    def _members_are_an_ensembles(self) -> TeacherRecipe:
+        if self.grounder == "ensemble" and len(self.members) != 2:
+            raise ValueError(
+                f"an ensemble has two members, not {len(self.members)}: give each a grounder, a checkpoint"
+            )
+        if self.grounder != "ensemble" and self.members:
+            raise ValueError(f"members are an ensemble's; the grounder is {self.grounder!r}")
+        if any(member.grounder == "ensemble" for member in self.members):
+            raise ValueError("a member of an ensemble is no ensemble itself")
+        return self
 
-class LabelRecipe(Recipe):
-    """A labelling job. Everything here decides the bytes of the shards; workers and paths of the run do not."""
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Unused fields are left out, so that recipes from before they existed keep their digests."""
+        fields: dict[str, Any] = serialize(self)
+        unused = [name for name in ("revision", "checkpoint_sha256", "members") if not getattr(self, name)]
+        return {name: value for name, value in fields.items() if name not in unused}
 
-    source: Source
+
+class GroundRecipe(Recipe):
+    """How captioned pictures are grounded: captions to phrases, phrases to boxes."""
+
     phrases: PhrasesRecipe = PhrasesRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     min_score: float = Field(default=0.05, gt=0, lt=1)
     """The floor: candidates below are not stored. Low, since what is high-confidence is decided when read."""
     max_boxes_per_phrase: int = Field(default=20, gt=0)
     """At most this many candidates are stored for a phrase, the best first."""
+    max_image_pixels: int = Field(default=100_000_000, gt=0)
+    """A larger picture is rejected as ``image_too_many_pixels`` before it is decoded (decompression bombs)."""
+
+
+class LabelRecipe(GroundRecipe):
+    """A labelling job. Everything here decides the bytes of the shards; workers and paths of the run do not."""
+
+    source: Source
     selection: str = "glip"
     """The preset that readers apply when they name none (see ``engine.selection.PRESETS``)."""
     unit_size: int = Field(default=200, gt=0)
     """Samples in a unit, which is the size of a shard and the work that is redone after a crash."""
-    max_image_pixels: int = Field(default=100_000_000, gt=0)
-    """A larger picture is rejected as ``image_too_many_pixels`` before it is decoded (decompression bombs)."""
 
 
 # ---------------------------------------------------------------------------------------------------------- training

@@ -57,14 +57,23 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A box the teacher proposes for phrase number ``phrase``; ``score`` in [0, 1], raw."""
+    """A box the teacher proposes for phrase number ``phrase``; ``score`` in [0, 1], raw.
+
+    ``agreement`` is an ensemble's: IoU of the boxes of its two teachers, 0 where only one has it; None otherwise.
+    """
 
     phrase: int
     box_xyxy: BoxXYXY
     score: float
+    agreement: float | None = None
 
     arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("phrase", pa.int32()), ("box_xyxy", pa.list_(pa.float64(), 4)), ("score", pa.float64())]
+        [
+            ("phrase", pa.int32()),
+            ("box_xyxy", pa.list_(pa.float64(), 4)),
+            ("score", pa.float64()),
+            ("agreement", pa.float64()),
+        ]
     )
 
 
@@ -179,15 +188,30 @@ Next = TypeVar("Next")
 
 @dataclass(frozen=True, slots=True)
 class StageTally:
-    """What one stage did to one unit: ``came_in == went_on + dropped``. ``seconds`` is wall-clock."""
+    """What one stage did to one unit: ``came_in == went_on + dropped``. ``seconds`` is wall-clock.
+
+    ``phrases_left_out``: phrases of the samples that went on which did not go on with them. ``computing_seconds`` and
+    ``elapsed_seconds``: of a stage that measures itself, how long it computed, and the time since its unit before.
+    """
 
     stage: str
     came_in: int
     went_on: int
     seconds: float
+    phrases_left_out: int = 0
+    computing_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
 
     arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("stage", pa.string()), ("came_in", pa.int64()), ("went_on", pa.int64()), ("seconds", pa.float64())]
+        [
+            ("stage", pa.string()),
+            ("came_in", pa.int64()),
+            ("went_on", pa.int64()),
+            ("seconds", pa.float64()),
+            ("phrases_left_out", pa.int64()),
+            ("computing_seconds", pa.float64()),
+            ("elapsed_seconds", pa.float64()),
+        ]
     )
 
 
@@ -204,8 +228,17 @@ class Unit(Generic[Record]):
     rejects: tuple[Reject, ...] = ()
     tallies: tuple[StageTally, ...] = ()
 
-    def advance(self, stage: str, outcomes: Iterable[Next | Reject], seconds: float) -> Unit[Next]:
-        """The unit after ``stage`` gave ``outcomes``, one for each record; refuses to lose or invent a sample."""
+    def advance(
+        self,
+        stage: str,
+        outcomes: Iterable[Next | Reject],
+        seconds: float,
+        *,
+        computing_seconds: float = 0.0,
+        elapsed_seconds: float = 0.0,
+    ) -> Unit[Next]:
+        """The unit after ``stage`` gave ``outcomes``, one for each record; refuses to lose or invent a sample. The
+        times as in :class:`StageTally`."""
         results = list(outcomes)
         if len(results) != len(self.records):
             raise RuntimeError(
@@ -214,8 +247,16 @@ class Unit(Generic[Record]):
             )
         dropped = tuple(result for result in results if isinstance(result, Reject))
         kept = tuple(result for result in results if not isinstance(result, Reject))
-        tally = StageTally(stage, len(results), len(kept), seconds)
+        left_out = sum(_left_out(before, after) for before, after in zip(self.records, results, strict=True))
+        tally = StageTally(stage, len(results), len(kept), seconds, left_out, computing_seconds, elapsed_seconds)
         return Unit(self.ref, kept, self.rejects + dropped, (*self.tallies, tally))
+
+
+def _left_out(before: object, after: object) -> int:
+    """Phrases that a sample had before a stage and not after it; 0 where it had none yet, or was dropped whole."""
+    if isinstance(after, Reject) or not hasattr(before, "phrases") or not hasattr(after, "phrases"):
+        return 0
+    return len(before.phrases) - len(after.phrases)
 
 
 def to_plain(value: Any) -> Any:
@@ -237,7 +278,7 @@ def _prompt(plain: dict[str, Any]) -> Prompt:
 
 def _candidate(plain: dict[str, Any]) -> Candidate:
     x1, y1, x2, y2 = plain["box_xyxy"]
-    return Candidate(plain["phrase"], (x1, y1, x2, y2), plain["score"])
+    return Candidate(plain["phrase"], (x1, y1, x2, y2), plain["score"], plain["agreement"])
 
 
 _READ_FIELD: dict[str, Callable[[Any], Any]] = {

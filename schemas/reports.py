@@ -12,13 +12,20 @@ class Document(BaseModel):
 
 
 class StageCounts(Document):
-    """What came into one stage, what went on, what was dropped by reason. Counts of units add up to counts of a job."""
+    """What came into one stage, what went on, what was dropped by reason. Counts of units add up to counts of a job.
+
+    ``phrases_left_out``: phrases too long for the teacher, of samples that went on with their other phrases.
+    ``computing_seconds`` of ``elapsed_seconds`` the model of a stage computed; zero for stages without one.
+    """
 
     stage: str
     came_in: int = Field(ge=0)
     went_on: int = Field(ge=0)
     dropped: dict[str, int] = {}
+    phrases_left_out: int = Field(default=0, ge=0)
     seconds: float = 0.0
+    computing_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
 
     @model_validator(mode="after")
     def _nothing_vanishes(self) -> StageCounts:
@@ -38,8 +45,15 @@ class StageCounts(Document):
             came_in=self.came_in + other.came_in,
             went_on=self.went_on + other.went_on,
             dropped={reason: self.dropped.get(reason, 0) + other.dropped.get(reason, 0) for reason in reasons},
+            phrases_left_out=self.phrases_left_out + other.phrases_left_out,
             seconds=self.seconds + other.seconds,
+            computing_seconds=self.computing_seconds + other.computing_seconds,
+            elapsed_seconds=self.elapsed_seconds + other.elapsed_seconds,
         )
+
+    def without_times(self) -> StageCounts:
+        """The counts alone, which equal work makes equal."""
+        return self.model_copy(update={"seconds": 0.0, "computing_seconds": 0.0, "elapsed_seconds": 0.0})
 
 
 class MetricValue(Document):

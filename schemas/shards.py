@@ -32,11 +32,15 @@ class SamplePhrase(Document):
 
 
 class SampleBox(Document):
-    """A box of phrase number ``phrase``: xyxy pixels of the original image; human boxes have score 1."""
+    """A box of phrase number ``phrase``: xyxy pixels of the original image; human boxes have score 1.
+
+    ``agreement`` is there only where two teachers were asked: IoU of their boxes, 0 where one alone has the box.
+    """
 
     phrase: int = Field(ge=0)
     box_xyxy: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
     score: float = Field(ge=0, le=1)
+    agreement: float | None = Field(default=None, ge=0, le=1)
 
 
 class SampleLabels(Document):
@@ -141,6 +145,7 @@ ANNOTATION_SCHEMA = pa.schema(
         ("x2", pa.float32()),
         ("y2", pa.float32()),
         ("score", pa.float32()),
+        ("agreement", pa.float32()),  # null but for an ensemble's boxes
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("caption_sha256", pa.string()),

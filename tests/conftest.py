@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network; read when huggingface_hub is first imported
+if importlib.util.find_spec("triton"):
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run interpreted; read when triton is first imported
 DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
@@ -126,3 +136,41 @@ class WebMaker:
 def web() -> type[WebMaker]:
     """What makes tars as from the web, good and bad."""
     return WebMaker
+
+
+@pytest.fixture
+def bad_server(tmp_path: Path) -> Iterator[Any]:
+    """A web server on loopback that misbehaves as asked (``benchmarks/misbehaving_server.py``); its ``root`` is a
+    folder to put files into."""
+    import importlib.util
+
+    path = Path(__file__).parents[1] / "benchmarks" / "misbehaving_server.py"
+    spec = importlib.util.spec_from_file_location("misbehaving_server", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "served").mkdir()
+    with module.MisbehavingServer(tmp_path / "served").in_a_thread() as server:
+        server.picture = module.PICTURE
+        yield server
+
+
+@pytest.fixture
+def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """``s3://bucket`` of a real S3 API on loopback, which every client of this process and its children speaks to."""
+    s3fs = pytest.importorskip("s3fs")
+    server_module = pytest.importorskip("moto.server")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "x"}
+    for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")  # the process keeps its state
+    urllib.request.urlopen(reset).close()
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield "s3://bucket"
+    s3fs.S3FileSystem.clear_instance_cache()
+    server.stop()

@@ -37,13 +37,37 @@ def _webdataset(recipe: Any) -> Source:
     return WebDataset(recipe)
 
 
+def _parquet(recipe: Any) -> Source:
+    from engine.sources.parquet import Parquet
+
+    return Parquet(recipe)
+
+
+def _urls(recipe: Any) -> Source:
+    from engine.sources.urls import Urls
+
+    return Urls(recipe)
+
+
+def _coco(recipe: Any) -> Source:
+    from engine.sources.coco import Coco
+
+    return Coco(recipe)
+
+
 def _scenes(recipe: Any) -> Source:
     from engine.sources.scenes import Scenes
 
     return Scenes(recipe)
 
 
-SOURCES: dict[str, Callable[[Any], Source]] = {"webdataset": _webdataset, "scenes": _scenes}
+SOURCES: dict[str, Callable[[Any], Source]] = {
+    "webdataset": _webdataset,
+    "parquet": _parquet,
+    "urls": _urls,
+    "coco": _coco,
+    "scenes": _scenes,
+}
 
 
 def open_source(recipe: Any) -> Source:

@@ -1,8 +1,14 @@
 """Captioned images as img2dataset writes them: tar files of ``KEY.jpg`` + ``KEY.txt`` and/or ``KEY.json``.
 
-In: a folder of tars, one tar, or a glob, local or of an object store. Out: units of rows, none spanning two tars, and
-the captioned images of a unit with the pictures' bytes untouched. Tars come from outside: whatever they hold, a row is
-a sample or a Reject with a reason, and nothing is ever extracted to a disk (see :mod:`engine.sources.tar_index`).
+In: a folder of tars, one tar, a glob or a brace expansion, local or of an object store. Out: units of rows, none
+spanning two tars, and the captioned images of a unit with the pictures' bytes untouched. Tars come from outside:
+whatever they hold, a row is a sample or a Reject with a reason, and nothing is ever extracted to a disk (see
+:mod:`engine.sources.tar_index`).
+
+Planning needs the number of rows of each tar. Where every tar has its ``_stats.json`` beside it, that is believed, and
+no tar is opened (:mod:`engine.sources.tar_counts`); a tar that turns out to hold fewer samples gives a Reject for each
+that is missing, one that holds more is rejected as a whole. Otherwise the headers of all tars are read, about 30,000
+members a second on a local disk, over a network in small ranges: that costs a request or two for each sample.
 
 Layout: https://github.com/rom1504/img2dataset (output format ``webdataset``).
 """
@@ -11,44 +17,49 @@ from __future__ import annotations
 
 import hashlib
 import json
-import posixpath
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import fsspec
-
 from engine.artifacts import digest_of
+from engine.sources.places import Files, LastOpened, SourceFile
+from engine.sources.tar_counts import stated_counts, tar_stem
 from engine.sources.tar_index import Member, Row, TarIndex, index_tar
 from schemas.recipes import WebDatasetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "jp2", "avif")
+# fmt: off
+IMAGE_EXTENSIONS = frozenset({
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm",
+    "jp2", "j2k", "jpx", "avif", "heic", "heif", "ico", "svg",
+})
+# fmt: on
 MAX_TEXT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class TarSummary:
-    """What the listing keeps of one tar. ``duplicates`` are its keys that an earlier tar has already."""
+    """What the listing keeps of one tar: ``digest`` and ``duplicates``, its keys that an earlier tar has already, of a
+    tar whose headers were read; ``stated`` for one whose number of rows is only stated beside it."""
 
     name: str
     rows: int
     digest: str
-    duplicates: frozenset[str]
+    duplicates: frozenset[str] = frozenset()
+    stated: bool = False
 
 
 class WebDataset:
-    """A :class:`~engine.sources.Source` over tar files. Listing reads headers only, about 30,000 members a second."""
+    """A :class:`~engine.sources.Source` over tar files."""
 
     def __init__(self, recipe: WebDatasetSource) -> None:
         self._recipe = recipe
-        self._files, path = fsspec.core.url_to_fs(recipe.uri)
-        self._paths = _find_tars(self._files, path, recipe.uri)
-        self._root = posixpath.commonpath([posixpath.dirname(path) for path in self._paths])
+        self._files = Files(recipe.uri, (".tar",))
         self._tars: dict[str, TarSummary] | None = None
-        self._open_index: tuple[str, TarIndex] | None = None
+        self._last = LastOpened(self._files, self._files.open_whole)
+        self._index: tuple[str, TarIndex] | None = None  # of the tar that was read last
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open_index": None}
+        return {**self.__dict__, "_index": None}
 
     def units(self, unit_size: int) -> list[UnitRef]:
         refs: list[UnitRef] = []
@@ -56,77 +67,106 @@ class WebDataset:
             for first in range(0, tar.rows, unit_size):
                 refs.append(UnitRef(len(refs), tar.name, first, min(unit_size, tar.rows - first)))
         if not refs:
-            raise ValueError(f"source {self._recipe.uri} holds no sample: its {len(self._paths)} tar files are empty")
+            raise ValueError(f"source {self._recipe.uri} holds no sample: its {len(self._files.all)} tars are empty")
         return refs
 
     def fingerprint(self) -> str:
+        """Of every member's name, size and first bytes; of tars that are only counted, of their sizes and counts."""
         return digest_of([[tar.name, tar.digest] for tar in self._listing().values()])
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
         tar = self._listing()[ref.uri]
-        with self._files.open(posixpath.join(self._root, ref.uri), "rb") as file:
-            index = self._index(ref.uri, file)
-            if index.digest != tar.digest:
-                raise RuntimeError(f"{ref.uri} changed while the job ran; leave the source alone and run it again")
-            rows = index.rows[ref.first_row : ref.first_row + ref.rows]
-            return [self._read_row(file, ref.uri, row, tar.duplicates) for row in rows]
+        file = self._last.open(ref.uri)
+        if self._index is None or self._index[0] != ref.uri:
+            self._index = (ref.uri, index_tar(file))
+        index = self._index[1]
+        if tar.stated:
+            return self._read_stated(file, index, tar, ref)
+        if index.digest != tar.digest:
+            raise RuntimeError(f"{ref.uri} changed while the job ran; leave the source alone and run it again")
+        rows = index.rows[ref.first_row : ref.first_row + ref.rows]
+        return [self._read_row(file, tar, row) for row in rows]
+
+    def _read_stated(
+        self, file: BinaryIO, index: TarIndex, tar: TarSummary, ref: UnitRef
+    ) -> list[CaptionedImage | Reject]:
+        """The rows of a unit of a tar that holds what is stated, or fewer or more samples."""
+        numbers = range(ref.first_row, ref.first_row + ref.rows)
+        whole = [row for row in index.rows if row.reason != "tar_broken"]
+        if len(whole) > tar.rows:
+            why = f"{tar.name} holds {len(whole)} samples, its _stats.json says {tar.rows}; set source.row_counts=scan"
+            return [Reject(f"{tar_stem(tar.name)}#{number}", "read", "tar_miscounted", why) for number in numbers]
+        broken = next((row.message for row in index.rows if row.reason == "tar_broken"), "it just ends there")
+        why = f"{tar.name} holds {len(whole)} samples, its _stats.json says {tar.rows}: {broken}"
+        return [
+            self._read_row(file, tar, whole[number])
+            if number < len(whole)
+            else Reject(f"{tar_stem(tar.name)}#{number}", "read", "sample_missing", why)
+            for number in numbers
+        ]
 
     def _listing(self) -> dict[str, TarSummary]:
         if self._tars is None:
-            self._tars = self._list_tars()
+            self._tars = self._stated_tars() or self._scanned_tars()
         return self._tars
 
-    def _list_tars(self) -> dict[str, TarSummary]:
+    def _stated_tars(self) -> dict[str, TarSummary] | None:
+        counts = stated_counts(self._files) if self._recipe.row_counts == "auto" else None
+        if counts is None:
+            return None
+        return {
+            file.name: TarSummary(file.name, count.rows, digest_of([file.size, count.digest]), stated=True)
+            for file, count in zip(self._files.all, counts, strict=True)
+        }
+
+    def _scanned_tars(self) -> dict[str, TarSummary]:
         tars: dict[str, TarSummary] = {}
         seen: set[bytes] = set()  # 8 bytes a key: 24 million keys stay in memory
-        for path in self._paths:
-            name = posixpath.relpath(path, self._root)
-            with self._files.open(path, "rb") as file:
-                index = index_tar(file)
-            keys = {hashlib.blake2b(row.key.encode(), digest_size=8).digest(): row.key for row in _samples(index)}
+        for name, rows, digest, keys in self._files.each(self._scan, self._files.all):
             duplicates = frozenset(keys[short] for short in keys.keys() & seen)
             seen.update(keys)
-            tars[name] = TarSummary(name, len(index.rows), index.digest, duplicates)
+            tars[name] = TarSummary(name, rows, digest, duplicates)
         return tars
 
-    def _index(self, name: str, file: BinaryIO) -> TarIndex:
-        """The units of one tar mostly come to one process one after another, so the last index is kept."""
-        if self._open_index is None or self._open_index[0] != name:
-            self._open_index = (name, index_tar(file))
-        return self._open_index[1]
+    def _scan(self, source_file: SourceFile) -> tuple[str, int, str, dict[bytes, str]]:
+        """Name, number of rows, digest, and keys by their short digest, of one tar."""
+        with self._files.open(source_file) as file:
+            index = index_tar(file)
+        keys = {hashlib.blake2b(row.key.encode(), digest_size=8).digest(): row.key for row in _samples(index)}
+        return source_file.name, len(index.rows), index.digest, keys
 
-    def _read_row(self, file: BinaryIO, tar: str, row: Row, duplicates: frozenset[str]) -> CaptionedImage | Reject:
+    def _read_row(self, file: BinaryIO, tar: TarSummary, row: Row) -> CaptionedImage | Reject:
         def reject(reason: str, message: str) -> Reject:
-            return Reject(row.key, "read", reason, f"{tar}: {message}")
+            return Reject(row.key, "read", reason, f"{tar.name}: {message}")
 
         if row.reason:
             return reject(row.reason, row.message)
-        if row.key in duplicates:
+        if row.key in tar.duplicates:
             return reject("key_duplicate", "the key occurs in an earlier tar; label the folders as separate datasets")
-        extension = next((name for name in row.members if name in IMAGE_EXTENSIONS), None)
+        if tar.stated and not row.key.startswith(tar_stem(tar.name)):
+            return reject(
+                "key_foreign", "it does not begin with the tar's name, so it may repeat; row_counts=scan looks"
+            )
+        extension = next((name for name in row.members if _image_type(name) in IMAGE_EXTENSIONS), None)
         if extension is None:
             return reject("image_missing", f"the sample has no picture, only {sorted(row.members)}")
         image = row.members[extension]
         if image.size > self._recipe.max_image_bytes:
             return reject("image_too_large", f"{image.size} bytes, more than max_image_bytes")
-        caption, problem = _read_caption(file, row)
+        caption, problem = _read_caption(file, row, self._recipe.caption_field)
         if problem:
             return reject(*problem)
-        return CaptionedImage(row.key, _read(file, image), extension, caption, f"{tar}#{row.key}")
-
-
-def _find_tars(files: Any, path: str, uri: str) -> list[str]:
-    if files.isdir(path):
-        found = [entry for entry in files.ls(path, detail=False) if entry.endswith(".tar")]
-    else:
-        found = [path] if files.isfile(path) else [entry for entry in files.glob(path) if files.isfile(entry)]
-    if not found:
-        raise ValueError(f"source {uri} is no tar file, no folder of .tar files and no glob of them: nothing is there")
-    return sorted(found)
+        locator = f"{tar.name}#{row.key}"
+        return CaptionedImage(row.key, _read(file, image), _image_type(extension), caption, locator)
 
 
 def _samples(index: TarIndex) -> list[Row]:
     return [row for row in index.rows if not row.reason]
+
+
+def _image_type(extension: str) -> str:
+    """``jpg`` of ``jpg``, and of ``image.jpg``: a key ends at the first dot."""
+    return extension.rpartition(".")[2]
 
 
 def _read(file: BinaryIO, member: Member) -> bytes:
@@ -134,20 +174,22 @@ def _read(file: BinaryIO, member: Member) -> bytes:
     return file.read(member.size)
 
 
-def _read_caption(file: BinaryIO, row: Row) -> tuple[str, tuple[str, str] | None]:
-    """The caption of a row, or the reason and message why there is none. ``.txt`` goes before ``.json``."""
-    member = row.members.get("txt") or row.members.get("json")
+def _read_caption(file: BinaryIO, row: Row, field: str | None) -> tuple[str, tuple[str, str] | None]:
+    """The caption of a row, or the reason and message why there is none."""
+    from_text = field is None and "txt" in row.members
+    member = row.members.get("txt" if from_text else "json")
     if member is None:
-        return "", ("caption_missing", "the sample has neither .txt nor .json")
+        wanted = "neither .txt nor .json" if field is None else f"no .json with the field {field!r}"
+        return "", ("caption_missing", f"the sample has {wanted}")
     if member.size > MAX_TEXT_BYTES:
         return "", ("caption_too_long", f"the caption's member has {member.size} bytes")
     try:
         text: object = _read(file, member).decode("utf-8-sig")
-        if "txt" not in row.members:
+        if not from_text:
             fields = json.loads(str(text))
-            text = fields.get("caption") if isinstance(fields, dict) else None
+            text = fields.get(field or "caption") if isinstance(fields, dict) else None
         if not isinstance(text, str):
-            return "", ("caption_missing", "the .json has no text in its field 'caption'")
+            return "", ("caption_missing", f"the .json has no text in its field {field or 'caption'!r}")
         caption = text.strip()
         caption.encode()  # JSON can smuggle in half a surrogate pair, which no file of ours could hold
     except (ValueError, RecursionError) as error:

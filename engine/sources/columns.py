@@ -1,0 +1,70 @@
+"""Which column holds what, and which rows repeat a key: what the table-like sources share.
+
+In: the names of columns, or the texts of a key column. Out: the column to read, or the numbers of rows to reject.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from engine.shards import valid_key
+
+CAPTION_NAMES = ("caption", "text", "txt", "alt_text", "top_caption")
+URL_NAMES = ("url", "image_url", "image_link")
+IMAGE_NAMES = ("image", "img", "jpg", "image_path", "file_name")
+
+
+def pick_column(there: Sequence[str], wanted: str | None, usual: Sequence[str], what: str, where: str) -> str:
+    """The column ``wanted``, or the first of the ``usual`` ones in any case. ValueError says what there is."""
+    if wanted is not None:
+        if wanted in there:
+            return wanted
+        raise ValueError(f"{where} has no column {wanted!r} for the {what}; it has {', '.join(there)}")
+    lower = {name.lower(): name for name in reversed(there)}
+    found = next((lower[name] for name in usual if name in lower), None)
+    if found is None:
+        raise ValueError(
+            f"{where} has none of the columns {', '.join(usual)} for the {what}; it has {', '.join(there)}: name one "
+            f"with source.{what}_column"
+        )
+    return found
+
+
+def row_key(number: int) -> str:
+    """The key of a row that has none of its own: its number in the whole source."""
+    return f"{number:09d}"
+
+
+def key_fault(key: object) -> str | None:
+    """Why a value of a key column is no key, or None."""
+    if not isinstance(key, str) or not valid_key(key):
+        return "a key has 1 to 200 characters without dot, slash, backslash or control character"
+    return None
+
+
+def repeated_rows(keys: Iterable[object]) -> frozenset[int]:
+    """Numbers of the rows whose key an earlier row has; 8 bytes of memory a row. None is no key and never repeats."""
+    numbers = np.fromiter((_short_digest(key) for key in keys), dtype=np.uint64)
+    order = np.argsort(numbers, kind="stable")
+    repeats = order[1:][numbers[order][1:] == numbers[order][:-1]]
+    return frozenset(int(row) for row in repeats if numbers[row])
+
+
+def _short_digest(key: object) -> int:
+    if not isinstance(key, str):
+        return 0
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+
+
+def stripped_caption(value: object) -> str | None:
+    """The caption of a table's cell without white space around it; None where the cell holds no text."""
+    if not isinstance(value, str):
+        return None
+    try:
+        value.encode()  # half a surrogate pair, which no file of ours could hold
+    except UnicodeEncodeError:
+        return None
+    return value.strip() or None

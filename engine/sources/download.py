@@ -1,0 +1,218 @@
+"""Downloads of pictures from the open web: many at once, each bounded in time, bytes, redirects and tries.
+
+In: urls. Out: for each, in order, the bytes of a picture, or a reason and a message. The web is hostile: nothing it
+sends raises here, nothing is kept beyond the recipe's size, and only public addresses are connected to.
+
+A message begins with the url, so that a report can count by host (:mod:`engine.sources.rot`). Reasons: ``url_invalid``,
+``private_address``, ``dns_failed``, ``connection_failed``, ``tls_failed``, ``timeout``, ``redirect_loop``,
+``redirect_invalid``, ``http_404`` and so on, ``http_malformed``, ``too_large``, ``cut_short``, ``opted_out``,
+``not_an_image``, ``download_failed``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from engine.sources.addresses import PrivateAddressError, public_socket
+from engine.sources.image_files import Problem, image_extension
+from engine.sources.opt_out import forbidding_directive
+from schemas.recipes import UrlsSource
+
+MAX_URL_CHARS = 4000
+MAX_WAIT_S = 30.0  # a server that asks for more patience is not asked again
+FIRST_WAIT_S = 0.5
+RESOLVER_THREADS = 64  # names are resolved by the system, a thread each
+MAY_PASS = frozenset(
+    ["dns_failed", "connection_failed", "cut_short", "http_429", "http_500", "http_502", "http_503", "http_504"]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A picture as the server sent it."""
+
+    content: bytes
+    extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What went wrong in one try; ``wait_s`` is how long the server asks to wait, None where it does not."""
+
+    reason: str
+    detail: str
+    wait_s: float | None = None
+
+
+# In this order: the first that fits gives the reason. Subclasses stand before their bases.
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (TimeoutError, "timeout"),
+    (aiohttp.TooManyRedirects, "redirect_loop"),
+    (aiohttp.InvalidUrlRedirectClientError, "redirect_invalid"),
+    (aiohttp.NonHttpUrlRedirectClientError, "redirect_invalid"),
+    (aiohttp.InvalidURL, "url_invalid"),
+    (aiohttp.ClientConnectorDNSError, "dns_failed"),
+    (aiohttp.ClientConnectorCertificateError, "tls_failed"),
+    (aiohttp.ClientSSLError, "tls_failed"),
+    (aiohttp.ClientPayloadError, "cut_short"),
+    (aiohttp.ClientConnectionError, "connection_failed"),
+    (aiohttp.ClientResponseError, "http_malformed"),
+    (OSError, "connection_failed"),
+    (ValueError, "url_invalid"),  # of a host that is no name: it shows only where it is resolved
+)
+
+
+class Downloader:
+    """Downloads as the recipe says. Holds no connection between two calls."""
+
+    def __init__(self, recipe: UrlsSource) -> None:
+        self._recipe = recipe
+        self._name = recipe.user_agent.partition("/")[0]
+
+    def download(self, urls: Sequence[str]) -> list[Download | Problem]:
+        """The outcome of each url, in order. No url gives none."""
+        return asyncio.run(self._download(urls)) if urls else []
+
+    async def _download(self, urls: Sequence[str]) -> list[Download | Problem]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS))
+        slots = asyncio.Semaphore(self._recipe.concurrency)
+        host_slots = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(self._recipe.concurrency_per_host))
+        async with self._session() as session:
+            tasks = [self._with_retries(session, url, slots, host_slots) for url in urls]
+            return await asyncio.gather(*tasks)
+
+    def _session(self) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,  # the slots are the limit; a wait for a connection would count into its timeout
+                socket_factory=None if self._recipe.allow_private else public_socket,
+            ),
+            timeout=aiohttp.ClientTimeout(total=self._recipe.timeout_s),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # Without compression no small answer can become a large one.
+            headers={"User-Agent": self._recipe.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
+            auto_decompress=False,
+        )
+
+    async def _with_retries(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        slots: asyncio.Semaphore,
+        host_slots: defaultdict[str, asyncio.Semaphore],
+    ) -> Download | Problem:
+        host = _host(url)
+        if host is None:
+            return Problem("url_invalid", f"{_shown(url)}: it is no http or https url")
+        tries = 0
+        while True:
+            async with host_slots[host], slots:
+                outcome = await self._try(session, url)
+            if isinstance(outcome, Download):
+                return outcome
+            wait_s = _wait_s(outcome, tries)
+            if outcome.reason not in MAY_PASS or tries == self._recipe.retries or wait_s > MAX_WAIT_S:
+                return Problem(outcome.reason, f"{_shown(url)}: {outcome.detail}")
+            await asyncio.sleep(wait_s)
+            tries += 1
+
+    async def _try(self, session: aiohttp.ClientSession, url: str) -> Download | _Failure:
+        try:
+            async with session.get(url, max_redirects=self._recipe.max_redirects + 1) as response:
+                refused = self._refused(response)
+                return refused or await self._body(response)
+        except Exception as error:  # what a client raises over hostile answers has no common class; each is counted
+            return _failure(error)
+
+    def _refused(self, response: aiohttp.ClientResponse) -> _Failure | None:
+        """Why the body is not read, from the head of the answer."""
+        answers = (*response.history, response)
+        tags = [value for answer in answers for value in answer.headers.getall("X-Robots-Tag", [])]
+        directive = forbidding_directive(tags, self._recipe.opt_out, self._name)
+        if directive:
+            return _Failure("opted_out", f"its owner answers X-Robots-Tag: {directive}")
+        if response.status != 200:
+            reason = (response.reason or "")[:80]
+            return _Failure(f"http_{response.status}", f"answered {response.status} {reason}", _asked_wait_s(response))
+        if (response.content_length or 0) > self._recipe.max_image_bytes:
+            return _Failure("too_large", f"{response.content_length} bytes, more than max_image_bytes")
+        return None
+
+    async def _body(self, response: aiohttp.ClientResponse) -> Download | _Failure:
+        try:
+            content = await self._read(response)
+        except TimeoutError:
+            raise
+        except (aiohttp.ClientError, OSError) as error:
+            return _Failure("cut_short", f"the body ends early: {type(error).__name__}")
+        if len(content) > self._recipe.max_image_bytes:
+            return _Failure("too_large", f"more than {self._recipe.max_image_bytes} bytes, max_image_bytes")
+        extension = image_extension(content[:64])
+        if extension is None:
+            return _Failure("not_an_image", f"{len(content)} bytes that begin {content[:16]!r}")
+        return Download(content, extension)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        """The body; of one that is longer than allowed, only so much that this shows."""
+        if response.content_length is not None and "Transfer-Encoding" not in response.headers:
+            return await response.read()  # no more than the length, which has been checked, is ever read
+        chunks, size = [], 0
+        async for chunk in response.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._recipe.max_image_bytes:
+                break
+        return b"".join(chunks)
+
+
+def _failure(error: Exception) -> _Failure:
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PrivateAddressError):
+        return _Failure("private_address", "its address is not of the public internet; see source.allow_private")
+    reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), "download_failed")
+    detail = "" if reason in ("timeout", "redirect_loop") else f": {' '.join(str(error).split())[:200]}"
+    return _Failure(reason, f"{type(error).__name__}{detail}")
+
+
+def _host(url: str) -> str | None:
+    """The host of an http or https url, None for any other text."""
+    if len(url) > MAX_URL_CHARS:
+        return None
+    try:
+        parts = urlsplit(url)
+        return parts.hostname if parts.scheme in ("http", "https") else None
+    except ValueError:
+        return None
+
+
+def _shown(url: str) -> str:
+    return url.encode("utf-8", "backslashreplace").decode()[:500]
+
+
+def _wait_s(failure: _Failure, tries: int) -> float:
+    """Seconds to the next try: what the server asks for, or twice as long each time, spread so that hosts are not hit
+    by all at once."""
+    spread = FIRST_WAIT_S * 2.0**tries * random.uniform(0.5, 1.5)
+    return spread if failure.wait_s is None else failure.wait_s + spread / 10
+
+
+def _asked_wait_s(response: aiohttp.ClientResponse) -> float | None:
+    """``Retry-After`` in seconds, whether it came as such or as a date; None where it did not come or is neither."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdigit():
+        return float(asked[:9])
+    try:
+        then = parsedate_to_datetime(asked)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    now = datetime.now(UTC) if then.tzinfo else datetime.now()
+    return max(0.0, (then - now).total_seconds())

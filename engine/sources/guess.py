@@ -1,0 +1,64 @@
+"""What kind of source a plain argument means: ``glip-engine label SOURCE`` without a recipe.
+
+In: a word, a path or a uri. Out: the fields of a source's recipe, to be checked like any other.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.sources.columns import IMAGE_NAMES, URL_NAMES
+from engine.sources.parquet_rows import read_schema
+from engine.sources.places import Files
+
+LISTS = (".tsv", ".jsonl")
+IN_FOLDERS = (".tar", ".parquet", *LISTS)
+
+
+def guess_source(argument: str) -> dict[str, Any]:
+    """The recipe's fields for ``scenes``, tars, Parquet files, lists of urls, or a captions JSON with its images.
+
+    A COCO JSON is looked for beside its images in COCO's own layout, ``annotations/captions_X.json`` and ``X/``; any
+    other needs a recipe, and so does whatever is not clear: ValueError says so.
+    """
+    if argument == "scenes":
+        return {"kind": "scenes"}
+    path = argument.partition("?")[0]
+    if path.endswith(".json"):
+        return {"kind": "coco", "uri": argument, "images": _coco_images(argument)}
+    if path.endswith(LISTS):
+        return {"kind": "urls", "uri": argument}
+    if path.endswith(".parquet"):
+        return {"kind": _kind_of_parquet(argument), "uri": argument}
+    if path.endswith(".tar"):
+        return {"kind": "webdataset", "uri": argument}
+    return _guess_folder(argument)
+
+
+def _guess_folder(argument: str) -> dict[str, Any]:
+    """The kind of a folder (or a glob) by its files; tars go before the Parquet files that img2dataset puts beside."""
+    files = Files(argument, IN_FOLDERS)
+    endings = {"." + file.name.rpartition(".")[2] for file in files.all}
+    ending = next((one for one in IN_FOLDERS if one in endings), None)
+    if ending in LISTS:
+        return {"kind": "urls", "uri": argument}
+    return {"kind": _kind_of_parquet(argument) if ending == ".parquet" else "webdataset", "uri": argument}
+
+
+def _kind_of_parquet(argument: str) -> str:
+    """``parquet`` where a column of images is among the usual names, ``urls`` where one of urls is."""
+    names = [name.lower() for name in read_schema(Files(argument, (".parquet",))).names]
+    if not set(names) & set(IMAGE_NAMES) and set(names) & set(URL_NAMES):
+        return "urls"
+    return "parquet"
+
+
+def _coco_images(argument: str) -> str:
+    folder, _, name = argument.rpartition("/")
+    split = name.removesuffix(".json").removeprefix("captions_")
+    if name.startswith("captions_") and (folder == "annotations" or folder.endswith("/annotations")):
+        return f"{folder.removesuffix('annotations')}{split}"
+    raise ValueError(
+        f"{argument} looks like a captions JSON of COCO; give the folder of its images in a recipe, or with "
+        f"--set source.kind=coco --set source.uri={argument} --set source.images=FOLDER instead of the argument"
+    )

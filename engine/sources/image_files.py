@@ -1,0 +1,92 @@
+"""Pictures by name in a folder that the user named, and the format of a picture by its first bytes.
+
+In: names from outside (a JSON's ``file_name``, a table's path). Out: the file's bytes, or the reason why not. No name
+leads out of the folder, whether by ``..``, by an absolute path or by a symbolic link.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import fsspec
+
+from engine.sources.places import REQUESTS_AT_ONCE, is_local
+
+_UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:|^~|://")
+_MAGIC = (
+    (re.compile(rb"\xff\xd8\xff"), "jpg"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
+    (re.compile(rb"GIF8[79]a"), "gif"),
+    (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL), "bmp"),
+    (re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+"), "tif"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "avif"),
+    (re.compile(rb"....ftyp(?:heic|heix|mif1|msf1)", re.DOTALL), "heic"),
+    (re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n"), "jp2"),
+    (re.compile(rb"\xff\x4f\xff\x51"), "j2k"),
+    (re.compile(rb"P[1-6]\s"), "ppm"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why there is no sample: ``reason`` is a fixed word to count by, ``message`` is for a person."""
+
+    reason: str
+    message: str
+
+
+def image_extension(content: bytes) -> str | None:
+    """``jpg``, ``png``, ``webp`` …, by the signature of the file format; None for what is no picture.
+
+    >>> image_extension(b"<!DOCTYPE html>") is None
+    True
+    """
+    return next((extension for magic, extension in _MAGIC if magic.match(content)), None)
+
+
+class ImageFolder:
+    """A folder of pictures, local or of an object store. ValueError where a local one does not exist."""
+
+    def __init__(self, uri: str, max_image_bytes: int) -> None:
+        self._uri, self._max_bytes = uri.rstrip("/"), max_image_bytes
+        try:
+            self._system, self._root = fsspec.core.url_to_fs(self._uri)
+        except ImportError as error:
+            raise ValueError(f"images {uri}: a package is not installed ({error}); see the extra s3") from None
+        if is_local(self._system) and not Path(self._root).is_dir():
+            raise ValueError(f"images {uri} is no folder; give the folder that the names of the pictures start from")
+
+    def read_all(self, names: Sequence[str]) -> list[bytes | Problem]:
+        """The bytes of each picture, in order; of an object store many at once."""
+        if is_local(self._system) or len(names) < 2:
+            return [self.read(name) for name in names]
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            return list(pool.map(self.read, names))
+
+    def read(self, name: str) -> bytes | Problem:
+        """The bytes of one picture. Reasons: ``path_unsafe``, ``image_missing``, ``image_forbidden``,
+        ``image_too_large``."""
+        shown = name.encode("utf-8", "backslashreplace").decode()[:200]
+        pure = PurePosixPath(name)
+        if not name or pure.is_absolute() or ".." in pure.parts or _UNSAFE.search(name):
+            return Problem("path_unsafe", f"{shown!r} leads out of the folder or is no path")
+        path = f"{self._root}/{name}"
+        if is_local(self._system) and not Path(path).resolve().is_relative_to(Path(self._root).resolve()):
+            return Problem("path_unsafe", f"{shown!r} is a link that leads out of the folder")
+        try:
+            with self._system.open(path, "rb") as file:
+                content: bytes = file.read(self._max_bytes + 1)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            return Problem("image_missing", f"there is no {shown!r} in {self._uri}")
+        except PermissionError:
+            if not is_local(self._system):  # of a store: its credentials have ended, and with them every picture
+                raise
+            return Problem("image_forbidden", f"{shown!r} may not be read")
+        if len(content) > self._max_bytes:
+            return Problem("image_too_large", f"{shown!r} has more than {self._max_bytes} bytes, max_image_bytes")
+        return content

@@ -1,0 +1,218 @@
+"""Where the files of a source lie: a folder, one file, a glob or a brace expansion, local or of an object store.
+
+In: a uri. Out: the files there, by a name that does not depend on where the whole lies, and ways to open one: as it is,
+through range reads, or as a copy in an unnamed temporary file that ends with the process, however that ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import posixpath
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeVar, cast
+
+import aiohttp
+import fsspec
+from braceexpand import braceexpand
+
+MAX_FILES = 1_000_000
+REQUESTS_AT_ONCE = 32
+RANGE_BYTES = 1 << 16  # of one range read: a header and, as a rule, the small members after it
+COPY_BYTES = 1 << 23
+FETCH_TRIES = 3
+PASSING = (OSError, aiohttp.ClientError, TimeoutError)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of a source: ``name`` relative to the folder that all have in common, size in bytes where it is told."""
+
+    name: str
+    path: str
+    size: int | None
+
+
+class Files:
+    """The files of a source in order of their paths, at least one. Picklable.
+
+    ValueError in one line where nothing is there, a file of a brace expansion is missing, or the place is not reached.
+    """
+
+    system: Any
+
+    def __init__(self, uri: str, suffixes: tuple[str, ...]) -> None:
+        self._wanted = suffixes
+        try:
+            paths = self._find(uri)
+            sizes = list(self.each(self._size, paths))
+        except ValueError as error:
+            raise ValueError(f"source {uri}: {error}") from error
+        except ImportError as error:
+            raise ValueError(
+                f"source {uri} needs a package that is not installed ({error}); see the extra s3"
+            ) from None
+        except Exception as error:  # what an object store's client raises has no common class; the cause is kept
+            raise ValueError(f"source {uri} cannot be listed: {type(error).__name__}: {error}") from error
+        if not paths:
+            kinds = " or ".join(suffixes)
+            raise ValueError(f"source {uri} is no {kinds} file, no folder of such and no glob: nothing is there")
+        root = _common_folder(paths)
+        self.all = [
+            SourceFile(path.removeprefix(root).partition("?")[0].lstrip("/"), path, size)
+            for path, size in zip(paths, sizes, strict=True)
+        ]
+        self.root = root
+        self._of_name = {file.name: file for file in self.all}
+
+    @property
+    def is_local(self) -> bool:
+        return is_local(self.system)
+
+    @property
+    def _is_web(self) -> bool:
+        return "http" in _protocols(self.system)
+
+    def __getitem__(self, name: str) -> SourceFile:
+        return self._of_name[name]
+
+    def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        """``work`` of each item in order; many at once where every item is a request over a network."""
+        if self.is_local or len(items) < 2:
+            yield from map(work, items)
+            return
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            for start in range(0, len(items), 2 * REQUESTS_AT_ONCE):  # in parts, since results may be large
+                yield from pool.map(work, items[start : start + 2 * REQUESTS_AT_ONCE])
+
+    def open(self, file: SourceFile) -> BinaryIO:
+        """The file for reading and seeking; of an object store, in ranges as small as a tar's headers want them."""
+        if self.is_local:
+            return open(file.path, "rb")
+        remote = cast(BinaryIO, self.system.open(file.path, "rb", block_size=RANGE_BYTES, cache_type="readahead"))
+        if self._is_web and not _answers_ranges(remote):
+            remote.close()
+            return self.open_whole(file)
+        return remote
+
+    def open_whole(self, file: SourceFile) -> BinaryIO:
+        """The file for reading and seeking all over; one of an object store is copied to an unnamed temporary file.
+
+        RuntimeError where it cannot be fetched whole in three tries.
+        """
+        if self.is_local:
+            return open(file.path, "rb")
+        for left in reversed(range(FETCH_TRIES)):
+            copy = cast(BinaryIO, tempfile.TemporaryFile(prefix="glip-engine-"))  # noqa: SIM115 - the caller closes it
+            try:
+                self._copy(file, copy)
+                return copy
+            except PASSING as error:
+                copy.close()
+                if not left:
+                    raise RuntimeError(f"{file.path} cannot be fetched: {type(error).__name__}: {error}") from error
+                time.sleep(2.0 ** (FETCH_TRIES - left - 1))
+        raise AssertionError("the last try has returned or raised")
+
+    def _copy(self, file: SourceFile, copy: BinaryIO) -> None:
+        # Of the web in one request from start to end, which every server can answer.
+        with self.system.open(file.path, "rb", block_size=0 if self._is_web else COPY_BYTES) as remote:
+            shutil.copyfileobj(remote, copy, COPY_BYTES)
+        if file.size is not None and copy.tell() != file.size:
+            raise OSError(f"{copy.tell()} of {file.size} bytes came")
+        copy.seek(0)
+
+    def _find(self, uri: str) -> list[str]:
+        expanded = list(itertools.islice(braceexpand(uri), MAX_FILES + 1))
+        if len(expanded) > MAX_FILES:
+            raise ValueError(f"the braces stand for more than {MAX_FILES} files; give them in parts")
+        self.system, _ = fsspec.core.url_to_fs(expanded[0])
+        self.system.invalidate_cache()
+        found = list(self.each(self._at, expanded))
+        empty = [one for one, paths in zip(expanded, found, strict=True) if not paths]
+        if empty and len(expanded) > 1:
+            raise ValueError(f"of {len(expanded)} files {len(empty)} are missing, the first is {empty[0]}")
+        return sorted(set(itertools.chain.from_iterable(found)))
+
+    def _at(self, uri: str) -> list[str]:
+        """The files that one expanded uri means. A path with the suffix is never listed: over HTTP that loads it."""
+        system = self.system
+        path = str(system._strip_protocol(uri))
+        if "*" in path or ("[" in path and not system.exists(path)):
+            return self._of_kind(entry for entry in system.glob(path) if not entry.endswith("/"))
+        if path.partition("?")[0].endswith(self._wanted):
+            return [path] if system.isfile(path) else []
+        if system.isdir(path):
+            return self._of_kind(system.ls(path, detail=False))
+        return [path] if system.isfile(path) else []
+
+    def _of_kind(self, paths: Iterable[str]) -> list[str]:
+        return [path for path in paths if path.partition("?")[0].endswith(self._wanted)]
+
+    def _size(self, path: str) -> int | None:
+        size = self.system.info(path)["size"]
+        return None if size is None else int(size)
+
+
+class LastOpened:
+    """The file of a source that was read last, kept open: the units of one file mostly come to one process one after
+    another. Picklable, as closed; closed by itself when it is no longer needed."""
+
+    def __init__(self, files: Files, open_file: Callable[[SourceFile], BinaryIO]) -> None:
+        self._files, self._open = files, open_file
+        self._name: str | None = None
+        self._file: BinaryIO | None = None
+        self._closing: Callable[[], object] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_name": None, "_file": None, "_closing": None}
+
+    def open(self, name: str) -> BinaryIO:
+        """The file, standing anywhere."""
+        if self._file is None or self._name != name:
+            self.close()
+            self._file, self._name = self._open(self._files[name]), name
+            self._closing = weakref.finalize(self, self._file.close)
+        return self._file
+
+    def close(self) -> None:
+        """Close it; the next ``open`` opens it again."""
+        if self._closing is not None:
+            self._closing()
+        self._name = self._file = self._closing = None
+
+
+def _answers_ranges(remote: BinaryIO) -> bool:
+    """Whether a web server sends a part of a file when asked for it; many send the whole, from its start."""
+    try:
+        remote.seek(1)
+        remote.read(1)
+        remote.seek(0)
+    except ValueError:  # of fsspec, for a part that is not, and for a file that it can only stream
+        return False
+    return True
+
+
+def is_local(system: Any) -> bool:
+    return "file" in _protocols(system)
+
+
+def _protocols(system: Any) -> tuple[str, ...]:
+    protocol = system.protocol
+    return (protocol,) if isinstance(protocol, str) else tuple(protocol)
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """The folder that all paths lie in; ``posixpath.commonpath`` would make one slash of the two after ``http:``."""
+    folders = [posixpath.dirname(path.partition("?")[0]) + "/" for path in paths]
+    common = os.path.commonprefix(folders)  # noqa: RUF071 - cut at a slash below
+    return common[: common.rfind("/") + 1]

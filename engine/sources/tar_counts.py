@@ -1,0 +1,69 @@
+"""How many samples a tar holds, by what img2dataset wrote beside it, so that planning needs not read the tar.
+
+In: the tars of a source. Out: for each the row count its ``_stats.json`` states, or None as soon as one tar lacks it.
+
+The ``.parquet`` beside a tar is not used: it has a row for every url, so that its count is too high by the failed
+downloads, and the ``_stats.json`` is always beside it. What is stated is believed for planning and checked on reading.
+Source: https://github.com/rom1504/img2dataset (one ``_stats.json`` a shard).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.sources.places import Files, SourceFile
+
+MAX_STATS_BYTES = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class TarCount:
+    """Samples in one tar, and the SHA-256 of the file that states it."""
+
+    rows: int
+    digest: str
+
+
+def stated_counts(files: Files) -> list[TarCount] | None:
+    """The counts of all tars in order; None where one is not stated, or keys could repeat from tar to tar.
+
+    img2dataset begins a key with the number of its tar. So keys are unique over tars whose names are of one length
+    and differ, and a key that begins otherwise is seen when it is read.
+    """
+    stems = [tar_stem(file.name) for file in files.all]
+    if len(set(stems)) < len(stems) or len({len(stem) for stem in stems}) != 1:
+        return None
+    if _stated(files, files.all[0]) is None:  # a folder without any is the common case: one look is enough
+        return None
+    return _all_of(list(files.each(lambda file: _stated(files, file), files.all)))
+
+
+def tar_stem(name: str) -> str:
+    """``00012`` of ``part/00012.tar``."""
+    return name.rpartition("/")[2].removesuffix(".tar")
+
+
+def _all_of(counts: Sequence[TarCount | None]) -> list[TarCount] | None:
+    found = [count for count in counts if count is not None]
+    return found if len(found) == len(counts) else None
+
+
+def _stated(files: Files, file: SourceFile) -> TarCount | None:
+    path, query, rest = file.path.partition("?")
+    try:
+        with files.system.open(path.removesuffix(".tar") + "_stats.json" + query + rest, "rb", block_size=0) as stats:
+            content = stats.read(MAX_STATS_BYTES)
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        fields = json.loads(content)
+        parts = [fields[name] for name in ("successes", "failed_to_download", "failed_to_resize")]
+        whole = fields["count"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    if not all(type(part) is int and part >= 0 for part in parts) or whole != sum(parts):
+        return None
+    return TarCount(parts[0], hashlib.sha256(content).hexdigest())

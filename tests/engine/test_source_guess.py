@@ -1,0 +1,47 @@
+"""What kind of source a plain argument means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from engine.sources.guess import guess_source
+
+
+def test_files_are_guessed_by_their_ending_and_parquet_by_its_columns(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"URL": ["http://a"], "TEXT": ["a"]}), tmp_path / "laion.parquet")
+    pq.write_table(pa.table({"image": [b"x"], "url": ["http://a"], "text": ["a"]}), tmp_path / "hf.parquet")
+    expected = {
+        "scenes": "scenes",
+        "a/{00000..00009}.tar": "webdataset",
+        "http://host/0.tar?signature=x.json": "webdataset",
+        "list.tsv": "urls",
+        "list.jsonl": "urls",
+        f"{tmp_path}/laion.parquet": "urls",
+        f"{tmp_path}/hf.parquet": "parquet",
+        "coco/annotations/captions_val2017.json": "coco",
+    }
+    assert {argument: guess_source(argument)["kind"] for argument in expected} == expected
+    assert guess_source("coco/annotations/captions_val2017.json")["images"] == "coco/val2017"
+    assert guess_source("annotations/captions_val2017.json")["images"] == "val2017"
+
+
+def test_folders_are_guessed_by_their_files_and_tars_go_first(web: Any, tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    pq.write_table(pa.table({"url": ["http://a"], "caption": ["a"]}), tmp_path / "a" / "00000.parquet")
+    pq.write_table(pa.table({"url": ["http://a"], "caption": ["a"]}), tmp_path / "b" / "00000.parquet")
+    web.tar_of(tmp_path / "b" / "00000.tar", web.samples(1))
+    (tmp_path / "c" / "list.tsv").write_text("a dog\thttp://a/b\n")
+    assert [guess_source(str(tmp_path / name))["kind"] for name in ("a", "b", "c")] == ["urls", "webdataset", "urls"]
+
+
+def test_what_is_not_clear_or_not_there_is_an_error_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing is there"):
+        guess_source(str(tmp_path))
+    with pytest.raises(ValueError, match=r"--set source\.images=FOLDER"):
+        guess_source("captions.json")
