@@ -1,0 +1,81 @@
+"""By what the pictures of a dataset are known again: each file's digest, its perceptual hash, its caption's digest.
+
+In: a committed unit. Out: one row for each of its samples, in the order of the shard. Read from the table of boxes,
+which has all of it; from the shard only where the table lacks a sample (human data without a box) or a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from engine.artifacts import Store
+from engine.image_hash import perceptual_hash
+from engine.shards import ShardReader, annotations_name
+from schemas.shards import ShardManifest
+
+_COLUMNS = ("key", "image_sha256", "image_phash", "caption_sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageIdentity:
+    """One sample. ``phash`` is None for a picture that has none: blank, or beyond what is decoded."""
+
+    key: str
+    sha256: bytes
+    phash: int | None
+    caption_sha256: bytes
+
+
+def image_identities(store: Store, manifest: ShardManifest) -> Iterator[ImageIdentity]:
+    """One a sample, in order. ValueError where the shard does not hold what its manifest says."""
+    rows = _rows_of_table(store, manifest)
+    if rows.num_rows != manifest.samples:
+        yield from _from_shard(store, manifest.unit, range(manifest.samples))
+        return
+    without = [row for row, known in enumerate(rows["image_phash"].is_valid().to_pylist()) if not known]
+    hashed = dict(zip(without, _from_shard(store, manifest.unit, without), strict=True)) if without else {}
+    keys, digests, hashes, captions = (rows[name].to_pylist() for name in _COLUMNS)
+    for row, key in enumerate(keys):
+        if row in hashed:
+            yield hashed[row]
+        else:
+            yield ImageIdentity(key, bytes.fromhex(digests[row]), int(hashes[row], 16), bytes.fromhex(captions[row]))
+
+
+def _rows_of_table(store: Store, manifest: ShardManifest) -> pa.Table:
+    """The first row of each sample in the table of boxes, whose samples stand in the order of the shard."""
+    with store.open(annotations_name(manifest.unit)) as file:
+        stored = pq.ParquetFile(file)
+        names = [name for name in _COLUMNS if name in stored.schema_arrow.names]
+        table = stored.read(columns=names).combine_chunks()
+    if "image_phash" not in names:  # a dataset from before there were hashes
+        table = table.append_column("image_phash", pa.nulls(table.num_rows, pa.string()))
+    if table.num_rows < 2:
+        return table
+    keys = table["key"]
+    begins = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).to_pylist()
+    return table.filter(pa.array([True, *begins]))
+
+
+def _from_shard(store: Store, unit: int, rows: range | list[int]) -> Iterator[ImageIdentity]:
+    """Out of the labels; the hash of a picture that its labels have none for is computed, once for each picture."""
+    computed: dict[str, int | None] = {}
+    reader = ShardReader(store, unit)
+    try:
+        for row in rows:
+            labels = reader.labels(row)
+            phash = None if labels.image_phash is None else int(labels.image_phash, 16)
+            if phash is None:
+                if labels.image_sha256 not in computed:
+                    computed[labels.image_sha256] = perceptual_hash(reader[row].image)
+                phash = computed[labels.image_sha256]
+            caption = hashlib.sha256(labels.caption.encode()).digest()
+            yield ImageIdentity(labels.key, bytes.fromhex(labels.image_sha256), phash, caption)
+    finally:
+        reader.close()

@@ -1,0 +1,80 @@
+"""The guard against pictures that models are evaluated on: what a job labels must not hold them.
+
+In: datasets of this project's format. Out: a guard that says of an encoded picture whether it is one of theirs: the
+same file by its SHA-256, or another file of the picture by its perceptual hash. The driver reads it once and gives each
+worker all of it, so that what a shard holds depends on the shard alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.artifacts import Store, digest_of
+from engine.image_hash import ALGORITHM, WordArray, coarse_distances, near, perceptual_hash, words_of
+from engine.image_identity import image_identities
+from engine.shards import committed_units, read_card, read_manifest
+
+LEAK, LEAK_NEAR = LEAK_REASONS = ("leak", "leak_near")
+
+
+@dataclass(frozen=True)
+class LeakGuard:
+    """Pictures by what they are known by; ``where`` names one sample of each as ``DATASET/KEY``."""
+
+    by_sha256: dict[bytes, str]
+    hashes: WordArray
+    where: tuple[str, ...]
+    """Of each of ``hashes``."""
+    max_distance: int
+
+    def find(self, encoded: bytes) -> tuple[str, str] | None:
+        """The reason (``leak`` or ``leak_near``) and a message, where the picture is one of those; otherwise None."""
+        sample = self.by_sha256.get(hashlib.sha256(encoded).digest())
+        if sample is not None:
+            return LEAK, f"the same file as {sample}, which is evaluated on (leaks)"
+        found = perceptual_hash(encoded) if len(self.hashes) else None
+        if found is None:
+            return None
+        word = words_of([found])[0]
+        hits = np.flatnonzero(near(self.hashes, word, self.max_distance))
+        if not len(hits):
+            return None
+        distances = coarse_distances(self.hashes[hits], word)
+        nearest = int(distances.argmin())
+        return LEAK_NEAR, (
+            f"its perceptual hash is {distances[nearest]} bits from that of {self.where[hits[nearest]]}, which is "
+            f"evaluated on (leaks; max_leak_distance {self.max_distance})"
+        )
+
+    def digest(self) -> str:
+        """Digest of all that decides what is found and said: the pictures and their names, not where they lie."""
+        return digest_of([ALGORITHM, [[digest.hex(), where] for digest, where in self.by_sha256.items()]])
+
+
+def read_leak_guard(datasets: Sequence[str], max_distance: int) -> LeakGuard | None:
+    """The guard of the pictures of ``datasets``; None for no dataset.
+
+    ValueError where one is no dataset, is not complete, or has no picture: a guard with holes is worse than none.
+    """
+    by_sha256: dict[bytes, str] = {}
+    by_hash: dict[int, str] = {}
+    for name, dataset in sorted((dataset.rstrip("/").rsplit("/", 1)[-1], dataset) for dataset in datasets):
+        store = Store(dataset)
+        card = read_card(store)
+        for unit in committed_units(store):
+            manifest = read_manifest(store, unit)
+            for image in image_identities(store, manifest) if manifest is not None else ():
+                where = f"{name}/{image.key}"
+                by_sha256.setdefault(image.sha256, where)
+                if image.phash is not None:
+                    by_hash.setdefault(image.phash, where)
+        if not card.complete or card.samples == 0:
+            state = "has no picture" if card.complete else "is not complete"
+            raise ValueError(f"leaks: {store.root} {state}; finish it, or take it out of the list")
+    if not datasets:
+        return None
+    return LeakGuard(by_sha256, words_of(by_hash), tuple(by_hash.values()), max_distance)

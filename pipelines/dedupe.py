@@ -1,0 +1,98 @@
+"""Duplicates of a labelled dataset, found over all its units: readers leave them out from then on.
+
+In: a pseudo-labelled dataset. Out: ``duplicates.parquet`` beside its card (see ``engine.duplicates``); the shards stay
+as they are. Training, statistics and the report read the dataset without them; deleting the file brings them back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from engine.artifacts import Store
+from engine.duplicates import (
+    EXACT,
+    NEAR,
+    DuplicateOf,
+    Identities,
+    duplicate_table,
+    find_duplicates,
+    read_duplicates,
+    write_duplicates,
+)
+from engine.image_identity import ImageIdentity, image_identities
+from engine.near_duplicates import MAX_DISTANCE
+from engine.shards import committed_units, read_card, read_manifest
+from schemas.recipes import DEFAULT_DISTANCE
+from schemas.reports import Document
+from schemas.shards import ShardManifest
+
+
+class DedupeResult(Document):
+    """How many samples stay and how many are left out, and why."""
+
+    dataset: str
+    by: DuplicateOf
+    max_distance: int
+    samples: int
+    kept: int
+    duplicates: dict[str, int]
+    without_hash: int
+
+
+def dedupe(
+    dataset: str | Path, *, by: DuplicateOf = "image", max_distance: int = DEFAULT_DISTANCE, progress: bool = True
+) -> DedupeResult:
+    """Find the duplicates of a pseudo-labelled dataset and write the view that leaves them out.
+
+    ``by="pair"`` takes samples for duplicates only where the caption is the same too, which a source with several
+    captions a picture wants. ValueError where there is no dataset, a human one (its samples share pictures on purpose),
+    or a distance out of range. Equal datasets give equal bytes.
+    """
+    store = Store(dataset)
+    if not 0 <= max_distance <= MAX_DISTANCE:
+        raise ValueError(f"a distance of {max_distance} bits; wanted 0 to {MAX_DISTANCE} (--distance)")
+    if read_card(store).origin == "human":
+        raise ValueError(f"{store.root} is human data, whose samples share pictures on purpose; dedupe is for labels")
+    with store.locked():
+        manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit))]
+        samples, keys = _gather(store, manifests, progress)
+        found = find_duplicates(samples, by=by, max_distance=max_distance)
+        table = duplicate_table(found, keys, manifests)
+        write_duplicates(store, table, manifests, by=by, max_distance=max_distance)
+        counts = read_duplicates(store, manifests).counts
+    result = DedupeResult(
+        dataset=store.root,
+        by=by,
+        max_distance=max_distance,
+        samples=len(keys),
+        kept=len(keys) - table.num_rows,
+        duplicates={reason: counts.get(reason, 0) for reason in (EXACT, NEAR)},
+        without_hash=int((~samples.hashed).sum()),
+    )
+    if progress:
+        _print(result)
+    return result
+
+
+def _gather(store: Store, manifests: list[ShardManifest], progress: bool) -> tuple[Identities, list[str]]:
+    """What all samples are known by, and their keys; never more than one unit's rows beside them."""
+    keys: list[str] = []
+
+    def with_keys(image: ImageIdentity) -> ImageIdentity:
+        keys.append(image.key)
+        return image
+
+    console = Console(stderr=True)
+    units = track(manifests, "reading hashes", console=console, disable=not progress, transient=True)
+    return Identities.of(with_keys(image) for unit in units for image in image_identities(store, unit)), keys
+
+
+def _print(result: DedupeResult) -> None:
+    exact, near = result.duplicates[EXACT], result.duplicates[NEAR]
+    print(
+        f"{result.dataset}: {result.samples:,} samples, {exact:,} exact and {near:,} near duplicates left out, ", end=""
+    )
+    print(f"{result.kept:,} stay")

@@ -1,0 +1,133 @@
+"""The perceptual hash: one picture in other files is near, another picture is not, and nothing hostile gets through."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine import image_hash
+from engine.image_hash import MAX_SCANS, near, perceptual_hash, phash_text, words_of
+from engine.sources.scenes import render_scene
+from schemas.recipes import DEFAULT_DISTANCE, ScenesSource
+from teacher import worker
+
+
+def encoded(image: Image.Image, image_format: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, image_format, **options)
+    return file.getvalue()
+
+
+def scene(number: int) -> Image.Image:
+    return render_scene(number, ScenesSource(count=40, seed=3)).image
+
+
+def are_near(one: bytes, other: bytes, distance: int = DEFAULT_DISTANCE) -> bool:
+    words = words_of([hash_of(one), hash_of(other)])
+    return bool(near(words[0], words[1], distance))
+
+
+def hash_of(content: bytes) -> int:
+    found = perceptual_hash(content)
+    assert found is not None
+    return found
+
+
+def other_files(image: Image.Image) -> dict[str, bytes]:
+    half = image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)
+    palette = image.quantize(256)
+    return {
+        "jpeg 40": encoded(image, "JPEG", quality=40),
+        "progressive": encoded(image, "JPEG", quality=85, progressive=True),
+        "png": encoded(image, "PNG"),
+        "webp": encoded(image, "WEBP", quality=60),
+        "gif": encoded(palette, "GIF"),
+        "half": encoded(half, "JPEG", quality=80),
+        "double": encoded(image.resize((2 * image.width, 2 * image.height)), "PNG"),
+        "alpha": encoded(image.convert("RGBA"), "PNG"),
+        "grey": encoded(image.convert("L"), "PNG"),
+    }
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_drawn_picture_is_near_itself_in_other_files_and_sizes(number: int) -> None:
+    image = scene(number)
+    for name, content in other_files(image).items():
+        assert are_near(encoded(image, "JPEG", quality=92), content), name
+
+
+def test_drawn_scenes_are_not_near_each_other() -> None:
+    words = words_of(hash_of(encoded(scene(number), "PNG")) for number in range(40))
+    for number in range(40):
+        assert near(words, words[number], DEFAULT_DISTANCE).sum() == 1
+
+
+@pytest.mark.data
+def test_photos_are_near_themselves_and_no_other(data_folder: Path) -> None:
+    with tarfile.open(sorted((data_folder / "photos/web").glob("*.tar"))[0]) as tar:
+        files = [tar.extractfile(member) for member in tar if member.name.endswith(".jpg")]
+        photos = [file.read() for file in files if file is not None]
+    words = words_of(hash_of(photo) for photo in photos)
+    assert all(near(words, word, DEFAULT_DISTANCE).sum() == 1 for word in words), "100 different photos"
+    for photo in photos[:8]:
+        for name, content in other_files(Image.open(io.BytesIO(photo)).convert("RGB")).items():
+            assert are_near(photo, content), name
+
+
+def test_a_smooth_picture_is_known_again_though_most_of_its_frequencies_are_noise(web: Any) -> None:
+    for number in range(10):
+        smooth = web.jpeg(number, 120, 90)
+        small = Image.open(io.BytesIO(smooth)).resize((60, 45))
+        assert are_near(smooth, encoded(small, "JPEG", quality=50))
+        assert not are_near(smooth, web.jpeg(number + 10, 120, 90))
+
+
+def test_a_mirrored_picture_is_another_one() -> None:
+    image = scene(1)
+    mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    assert not are_near(encoded(image, "PNG"), encoded(mirrored, "PNG"))
+
+
+@pytest.mark.parametrize("colour", ["white", "black", "red"])
+def test_a_blank_picture_has_no_hash_since_all_of_them_look_alike(colour: str) -> None:
+    assert perceptual_hash(encoded(Image.new("RGB", (90, 60), colour), "JPEG")) is None
+
+
+def test_what_cannot_be_decoded_within_bounds_has_no_hash() -> None:
+    whole = encoded(scene(0), "JPEG")
+    assert perceptual_hash(b"") is None
+    assert perceptual_hash(b"<svg xmlns='http://www.w3.org/2000/svg'/>") is None
+    assert perceptual_hash(whole[:300]) is None
+    assert perceptual_hash(whole, max_pixels=100) is None
+    assert perceptual_hash(whole + b"\xff\xda" * (MAX_SCANS + 1)) is None
+
+
+def test_the_bounds_of_decoding_are_the_teachers() -> None:
+    assert image_hash.IMAGE_FORMATS == worker.IMAGE_FORMATS
+    assert image_hash.MAX_SCANS == worker.MAX_SCANS
+
+
+def test_the_text_of_a_hash_is_all_of_its_bits() -> None:
+    content = encoded(scene(2), "PNG")
+    text = phash_text(content)
+    assert text is not None
+    assert len(text) == 32
+    assert int(text, 16) == hash_of(content)
+    assert words_of([int(text, 16)]).tolist() == [[int(text[:16], 16), int(text[16:], 16)]]
+
+
+def test_a_limit_holds_for_both_halves_the_fine_one_twice_as_wide() -> None:
+    one = words_of([0])[0]
+    others = words_of([0b111 << 64, 0b1111 << 64, 0b111111, 0b1111111])
+    assert near(others, one, 3).tolist() == [True, False, True, False]
+
+
+def test_no_hash_gives_an_empty_array_of_two_columns() -> None:
+    assert words_of([]).shape == (0, 2)
+    assert not near(words_of([]), np.zeros(2, np.uint64), 6).any()
