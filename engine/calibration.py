@@ -1,0 +1,226 @@
+"""Score to precision, fitted on human annotations: how often a box of this score, of such a phrase and size, is right.
+
+In: what a teacher answers to human-annotated samples. Out: a curve for each group of boxes, and for each lowest score
+the precision of what it keeps, with a lower bound. A box is right when its IoU with a human box of its phrase is at
+least 0.5.
+
+Curves are isotonic: precision never falls as the score rises, nothing else is assumed. Groups with few pictures are
+drawn towards the curve of all. Bounds are Wilson's, one-sided, and count pictures rather than boxes: the boxes of one
+picture stand or fall together. Sources: Zadrozny and Elkan 2002 (isotonic calibration), Wilson 1927, Guo et al. 2017
+(expected calibration error).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.calibrated_scores import box_size
+from engine.metrics import ImageResult
+from engine.metrics.overlap import as_boxes, iou
+from schemas.calibration import (
+    BOX_SIZES,
+    FREQUENCIES,
+    CalibrationGroup,
+    Frequency,
+    PrecisionPoint,
+    group_name,
+)
+from schemas.shards import SampleBox
+
+MIN_IOU = 0.5
+HEAD_SHARE, MID_SHARE = 0.5, 0.9  # of all phrases: those of the most frequent heads, down to these shares
+STEP = 0.01  # between the lowest scores that are looked at
+UNSEEN_FROM = FREQUENCIES.index("unseen") * len(BOX_SIZES)  # number of the first group of unseen phrases
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Judged boxes, as columns of the same length: raw score, whether right, group number, number of the picture.
+
+    Groups are numbered as in ``schemas.calibration``: frequency by frequency, and size by size within.
+    """
+
+    scores: Floats
+    right: NDArray[np.bool_]
+    groups: NDArray[np.int64]
+    pictures: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def where(self, chosen: NDArray[np.bool_]) -> Evidence:
+        """The boxes of a mask."""
+        return Evidence(self.scores[chosen], self.right[chosen], self.groups[chosen], self.pictures[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A step function that never falls: ``precision[i]`` from ``scores[i]`` on; below the first step as on it."""
+
+    scores: Floats
+    precision: Floats
+
+    def __call__(self, scores: Floats) -> Floats:
+        found: Floats = self.precision[np.clip(np.searchsorted(self.scores, scores, side="right") - 1, 0, None)]
+        return found
+
+
+def frequency_groups(counts: Mapping[str, int]) -> dict[str, Frequency]:
+    """Head lemmas by how often they occur: ``head`` are the most frequent that together make up half of all phrases,
+    ``mid`` those down to nine tenths, ``tail`` the rest. No lemmas give no groups."""
+    total, before = sum(counts.values()), 0
+    groups: dict[str, Frequency] = {}
+    for lemma, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        groups[lemma] = "head" if before < HEAD_SHARE * total else "mid" if before < MID_SHARE * total else "tail"
+        before += count
+    return groups
+
+
+def judge(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) -> Evidence:
+    """Every candidate of the answers, judged by the human boxes of its phrase."""
+    rows: list[tuple[float, bool, int, int]] = []
+    pictures: dict[str, int] = {}
+    for result in results:
+        gold = result.gold
+        picture = pictures.setdefault(gold.image_sha256, len(pictures))
+        human = {number: as_boxes([]) for number in range(len(gold.phrases))} | _boxes_by_phrase(gold.boxes)
+        for candidate in result.candidates:
+            box = SampleBox(phrase=candidate.phrase, box_xyxy=candidate.box_xyxy, score=candidate.score)
+            frequency = frequencies.get(gold.phrases[box.phrase].head_lemma.lower(), "unseen")
+            group = FREQUENCIES.index(frequency) * len(BOX_SIZES) + BOX_SIZES.index(box_size(gold, box))
+            right = bool((iou(as_boxes([box.box_xyxy]), human[box.phrase]) >= MIN_IOU).any())
+            rows.append((box.score, right, group, picture))
+    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
+    types = (np.float64, np.bool_, np.int64, np.int64)
+    return Evidence(*(np.asarray(column, type) for column, type in zip(columns, types, strict=True)))
+
+
+def _boxes_by_phrase(boxes: Sequence[SampleBox]) -> dict[int, Floats]:
+    return {
+        number: as_boxes([box.box_xyxy for box in boxes if box.phrase == number])
+        for number in {box.phrase for box in boxes}
+    }
+
+
+def isotonic(scores: Floats, right: NDArray[np.bool_]) -> Curve:
+    """The never-falling step function nearest to what came, in squares: pool adjacent violators. Scores [N], N > 0."""
+    levels, place = np.unique(scores, return_inverse=True)
+    hits, counts = np.bincount(place, weights=right), np.bincount(place)
+    blocks: list[tuple[float, float, float]] = []  # lowest score, right boxes, boxes
+    for level, hit, count in zip(levels.tolist(), hits.tolist(), counts.tolist(), strict=True):
+        block = (level, hit, count)
+        while blocks and blocks[-1][1] * block[2] >= block[1] * blocks[-1][2]:
+            low, earlier_hit, earlier_count = blocks.pop()
+            block = (low, earlier_hit + block[1], earlier_count + block[2])
+        blocks.append(block)
+    starts, right_boxes, boxes = np.asarray(blocks, dtype=np.float64).T
+    return Curve(starts, right_boxes / boxes)
+
+
+def wilson_lower(share: float, count: float, confidence: float) -> float:
+    """The lower end of Wilson's one-sided interval of a share found in ``count`` independent trials; 0 for none."""
+    if count <= 0:
+        return 0.0
+    z = NormalDist().inv_cdf(confidence)
+    centre = share + z * z / (2 * count)
+    spread = z * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
+    return max(0.0, (centre - spread) / (1 + z * z / count))
+
+
+# ----------------------------------------------------------------------------------------------------------- fitting
+
+
+@dataclass(frozen=True, slots=True)
+class FittedScores:
+    """Boxes with the precision that a curve gives them, ready to be asked from which score on they would be kept."""
+
+    evidence: Evidence
+    fitted: Floats
+
+    def above(self, min_score: float) -> tuple[int, int, float]:
+        """Boxes, pictures and mean precision of what scores at least ``min_score``; 0 for no box."""
+        kept = self.evidence.scores >= min_score
+        boxes = int(kept.sum())
+        return boxes, len(np.unique(self.evidence.pictures[kept])), float(self.fitted[kept].mean()) if boxes else 0.0
+
+
+def fit_groups(evidence: Evidence, *, min_score: float, shrinkage: float, confidence: float) -> list[CalibrationGroup]:
+    """The curve and the points of every group, in order, from ``min_score`` up; ValueError without a box.
+
+    ``shrinkage``: so many pictures of all groups are added to those of each, though never more than it has itself. A
+    group of unseen phrases without a box has the evidence of the rarest seen ones.
+    """
+    if not len(evidence):
+        raise ValueError("the teacher answered no box at all on the human data: there is nothing to calibrate")
+    everything = isotonic(evidence.scores, evidence.right)
+    of_all = FittedScores(evidence, everything(evidence.scores))
+    groups = []
+    for number, (frequency, size) in enumerate(product(FREQUENCIES, BOX_SIZES)):
+        own, borrowed = evidence.where(evidence.groups == number), None
+        if frequency == "unseen" and not (evidence.groups >= UNSEEN_FROM).any():
+            own, borrowed = evidence.where(evidence.groups == number - len(BOX_SIZES)), group_name("tail", size)
+        curve = isotonic(own.scores, own.right) if len(own) else everything
+        pictures = len(np.unique(own.pictures))
+        drawn = _blend(curve, everything, pictures / (pictures + shrinkage) if pictures else 0.0)
+        fitted = FittedScores(own, curve(own.scores))
+        groups.append(
+            CalibrationGroup(
+                frequency=frequency,
+                size=size,
+                boxes=len(own),
+                right=int(own.right.sum()),
+                pictures=pictures,
+                borrowed_from=borrowed,
+                scores=np.round(drawn.scores, 6).tolist(),
+                precision=np.round(drawn.precision, 6).tolist(),
+                points=_points(fitted, of_all, min_score, shrinkage, confidence),
+            )
+        )
+    return groups
+
+
+def _blend(own: Curve, everything: Curve, weight: float) -> Curve:
+    """``weight`` of one curve and the rest of the other, with a step only where the mean has one."""
+    scores = np.union1d(own.scores, everything.scores)
+    precision = weight * own(scores) + (1 - weight) * everything(scores)
+    steps = np.concatenate([[True], np.diff(precision) > 1e-9])
+    return Curve(scores[steps], precision[steps])
+
+
+def _points(
+    own: FittedScores, of_all: FittedScores, min_score: float, shrinkage: float, confidence: float
+) -> list[PrecisionPoint]:
+    """What each lowest score keeps, ascending, as far as a box of any group reaches."""
+    points = []
+    for score in np.arange(min_score, 1.0, STEP).round(4).tolist():
+        boxes, pictures, precision = own.above(score)
+        boxes_of_all, _, precision_of_all = of_all.above(score)
+        if not boxes_of_all:
+            break
+        added = min(shrinkage, pictures)  # the others' evidence at most doubles a group's own: none stays none
+        trials = pictures + added
+        drawn = (pictures * precision + added * precision_of_all) / trials if trials else 0.0
+        points.append(
+            PrecisionPoint(
+                min_score=score,
+                boxes=boxes,
+                pictures=pictures,
+                precision=round(drawn, 6),
+                lower_bound=round(wilson_lower(drawn, trials, confidence), 6),
+            )
+        )
+    return points
+
+
+def head_counts(lemmas: Iterable[str]) -> Counter[str]:
+    """How often each head lemma occurs, in lower case."""
+    return Counter(lemma.lower() for lemma in lemmas)

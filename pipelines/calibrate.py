@@ -1,0 +1,200 @@
+"""Calibration: what a teacher's scores are worth, measured on human annotations.
+
+In: a :class:`~schemas.recipes.CalibrateRecipe`. Out: ``calibration.json``, which the selection ``calibrated`` reads,
+and beside it the reliability plot (``.svg``). The teacher is asked for the human captions' phrases as it is when it
+labels.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from engine.artifacts import Store
+from engine.calibrated_scores import file_in_store, read_calibration
+from engine.calibration import MIN_IOU, Evidence, fit_groups, frequency_groups, head_counts, judge
+from engine.calibration_check import check_on_held_out
+from engine.metrics import ImageResult
+from engine.shards import LabelledImage, ShardReader, committed_units, read_card, read_shard
+from pipelines.answers import answer_all
+from pipelines.checkpoints import local_teacher, pinned_teacher
+from pipelines.lineage_nodes import dataset_digest
+from pipelines.reliability import reliability_svg
+from schemas.calibration import Calibration, Frequency, HeldOut
+from schemas.recipes import CalibrateRecipe
+from schemas.shards import DatasetCard
+from teacher.grounder import open_grounder, teacher_digest
+from teacher.worker import TeacherWorker
+
+
+def calibrate(recipe: CalibrateRecipe, out: str | Path, *, progress: bool = True) -> Calibration:
+    """Fit the teacher's scores on the recipe's human datasets and write the document ``out`` with its plot.
+
+    Where ``out`` holds the calibration of the same teacher on the same data, only its target is renewed. ValueError
+    where a dataset is not a whole human grounding one, or ``out`` does not end in ``.json``.
+    """
+    recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
+    store, name = _open_out(out)
+    exams = [_open_human(dataset) for dataset in recipe.datasets]
+    made_from = {dataset: dataset_digest(dataset) for dataset in (*recipe.datasets, *recipe.frequencies)}
+    document = _read_done(f"{store.root}/{name}", recipe, made_from)
+    if document is None:
+        document = _fit(recipe, exams, made_from, progress)
+    store.write(name, (document.model_dump_json(indent=1) + "\n").encode())
+    store.write(f"{name[:-5]}.svg", reliability_svg(document).encode())
+    if progress:
+        print_calibration(document, f"{store.root}/{name}")
+    return document
+
+
+def _open_out(out: str | Path) -> tuple[Store, str]:
+    if not str(out).endswith(".json"):
+        raise ValueError(f"--out is the file of the calibration and ends in .json, not {str(out)!r}")
+    return file_in_store(str(out))
+
+
+def _open_human(dataset: str) -> tuple[Store, DatasetCard]:
+    store = Store(dataset)
+    card = read_card(store)
+    if card.origin != "human" or card.task != "grounding" or not card.complete:
+        found = f"{'' if card.complete else 'incomplete '}{card.origin} {card.task} dataset"
+        raise ValueError(
+            f"{dataset} is a {found}; scores are calibrated on a whole human one of captions with phrases, as "
+            "`import coco-phrases` makes it"
+        )
+    return store, card
+
+
+def _read_done(path: str, recipe: CalibrateRecipe, made_from: dict[str, str]) -> Calibration | None:
+    """The document of the same work, with the target of now; None where there is none."""
+    try:
+        found = read_calibration(path)[0]
+    except ValueError:  # there is none, or of another version: it is made again
+        return None
+    fields = recipe.model_dump(mode="json")
+    same = {**found.recipe, "precision": recipe.precision} == fields and found.made_from == made_from
+    if not same or found.teacher_digest != teacher_digest(local_teacher(recipe.teacher)):
+        return None
+    if recipe.precision not in {check.target for check in found.held_out.targets}:
+        return None
+    return found.model_copy(update={"precision": recipe.precision, "recipe": fields})
+
+
+def _fit(
+    recipe: CalibrateRecipe, exams: Sequence[tuple[Store, DatasetCard]], made_from: dict[str, str], progress: bool
+) -> Calibration:
+    grounder = open_grounder(local_teacher(recipe.teacher))
+    frequencies = _count_heads(recipe, exams)
+    evidence = judge(_answers(recipe, exams, progress), frequencies)
+    groups = fit_groups(evidence, min_score=recipe.min_score, shrinkage=recipe.shrinkage, confidence=recipe.confidence)
+    return Calibration(
+        teacher_digest=grounder.digest,
+        precision=recipe.precision,
+        recipe=recipe.model_dump(mode="json"),
+        made_from=made_from,
+        min_iou=MIN_IOU,
+        frequencies=frequencies,
+        groups=groups,
+        held_out=_check(recipe, evidence),
+    )
+
+
+def _check(recipe: CalibrateRecipe, evidence: Evidence) -> HeldOut:
+    return check_on_held_out(
+        evidence,
+        seed=recipe.seed,
+        min_score=recipe.min_score,
+        shrinkage=recipe.shrinkage,
+        confidence=recipe.confidence,
+        target=recipe.precision,
+    )
+
+
+def _count_heads(recipe: CalibrateRecipe, exams: Iterable[tuple[Store, DatasetCard]]) -> dict[str, Frequency]:
+    counts: Counter[str] = Counter()
+    for store in [Store(dataset) for dataset in recipe.frequencies] or [store for store, _ in exams]:
+        read_card(store)
+        for unit in committed_units(store):
+            reader = ShardReader(store, unit)
+            try:
+                for row in range(len(reader)):
+                    counts += head_counts(phrase.head_lemma for phrase in reader.labels(row).phrases)
+            finally:
+                reader.close()
+    return frequency_groups(counts)
+
+
+def _answers(
+    recipe: CalibrateRecipe, exams: Sequence[tuple[Store, DatasetCard]], progress: bool
+) -> Iterator[ImageResult]:
+    """The teacher's answers to the phrases of every human caption, cut as a labelling job cuts them."""
+    grounder = open_grounder(local_teacher(recipe.teacher))
+    worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=recipe.min_score)
+    for store, card in exams:
+        samples = islice(_samples(store), recipe.limit)
+        shown = track(
+            answer_all(samples, card, grounder, worker, chunk_classes=1),
+            f"calibrate on {PurePosixPath(store.root).name}",
+            total=min(card.samples, recipe.limit or card.samples),
+            console=Console(stderr=True),
+            disable=not progress,
+        )
+        for result in shown:
+            yield _best_of_each_phrase(result, recipe.max_boxes_per_phrase)
+
+
+def _samples(store: Store) -> Iterator[LabelledImage]:
+    for unit in committed_units(store):
+        yield from read_shard(store, unit)
+
+
+def _best_of_each_phrase(result: ImageResult, most: int) -> ImageResult:
+    kept, counts = [], Counter[int]()
+    for candidate in sorted(result.candidates, key=lambda one: -one.score):
+        counts[candidate.phrase] += 1
+        if counts[candidate.phrase] <= most:
+            kept.append(candidate)
+    return replace(result, candidates=tuple(kept))
+
+
+# --------------------------------------------------------------------------------------------------------- for a reader
+
+
+def print_calibration(document: Calibration, path: str) -> None:
+    """The lowest score of each group at the target, and what the held-out half says of it."""
+    target = document.precision
+    table = Table(title=f"Lowest score for a precision of {target:.0%}")
+    for column in ("phrases", "boxes", "pictures", "boxes judged", "right", "lowest score", "precision above"):
+        table.add_column(column, justify="left" if column in ("phrases", "boxes") else "right")
+    for group in document.groups:
+        least = group.min_score(target)
+        point = next((one for one in group.points if one.min_score == least), None)
+        table.add_row(
+            group.frequency + (" (evidence of tail)" if group.borrowed_from else ""),
+            group.size,
+            f"{group.pictures:,}",
+            f"{group.boxes:,}",
+            f"{group.right / group.boxes:.1%}" if group.boxes else "-",
+            "out of reach" if least is None else f"{least:.2f}",
+            "-" if point is None else f"{point.precision:.1%}",
+        )
+    Console().print(table)
+    print(f"calibration: {path}; {held_out_sentence(document.held_out, target)}")
+
+
+def held_out_sentence(check: HeldOut, target: float) -> str:
+    """What a fit on half of the pictures came to on the other half, in words."""
+    raw, now = check.raw.error, check.calibrated.error
+    errors = f"calibration error {raw:.3f} before, {now:.3f} after" if raw is not None and now is not None else "no box"
+    at = next(one for one in check.targets if one.target == target)
+    came = (
+        "nothing kept" if at.precision is None else f"{at.kept:,} of {at.boxes:,} boxes kept, {at.precision:.1%} right"
+    )
+    return f"on the held-out half ({check.pictures_held_out} pictures): {errors}; at a target of {target:.0%} {came}"
