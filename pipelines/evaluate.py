@@ -1,16 +1,17 @@
 """Evaluation: a grounder on human-annotated datasets of the project's format.
 
 In: an :class:`~schemas.recipes.EvaluateRecipe`. Out: one report a dataset, and ``evaluation.json``. A grounding dataset
-asks for the phrases of its captions (phrase recall), a detection dataset for all its classes, in prompts of so many
-class names joined by ". " (COCO AP; LVIS' way in GLIP, section 5.1). A picture that the grounder refuses has no answer,
-which counts against it.
+asks for the phrases of its captions, a detection dataset for all its classes, in prompts of so many class names joined
+by ". " (LVIS' way in GLIP, section 5.1); the answers are scored by the recipe's protocols. A picture that the grounder
+refuses has no answer, which counts against it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,11 +22,12 @@ from rich.table import Table
 from engine.artifacts import Store, digest_of
 from engine.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
 from engine.metrics import Figures, ImageResult
-from engine.metrics.detection import average_precision
-from engine.metrics.grounding import phrase_recall
+from engine.metrics.federated import Frequency, read_frequencies
+from engine.metrics.protocols import Beside, protocols_for, score_by
 from engine.shards import LabelledImage, committed_units, read_card, read_shard
 from pipelines.answers import answer_all
-from schemas.recipes import EvaluateRecipe
+from pipelines.checkpoints import local_teacher, pinned_teacher
+from schemas.recipes import DEFAULT_PROTOCOLS, EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport, MetricValue
 from schemas.shards import DatasetCard, SampleLabels
 from teacher.grounder import Grounder, open_grounder
@@ -61,17 +63,21 @@ def evaluate(recipe: EvaluateRecipe, out: str | Path | None = None, *, progress:
 
     Where ``out`` holds the evaluation of the same model by the same recipe on the same data, that is returned and
     nothing is done. ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human
-    one, or where two have the same folder name.
+    one, where no protocol scores it, or where two have the same folder name.
     """
     exams = [_open_exam(dataset, recipe.limit) for dataset in recipe.datasets]
     if len({exam.name for exam in exams}) < len(exams):
         raise ValueError(
             "two datasets to evaluate on have the same folder name; reports are told apart by it: rename one"
         )
-    grounder = open_grounder(recipe.teacher)
+    for exam in exams:
+        protocols_for(exam.card.task, recipe.protocols)
+    frequencies = read_frequencies(recipe.lvis_annotations) if recipe.lvis_annotations else None
+    recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
+    grounder = open_grounder(local_teacher(recipe.teacher))
     done = _read_done(recipe, out, exams, grounder.digest)
     if done is None:
-        done = [_evaluate_on(exam, grounder, recipe, progress) for exam in exams]
+        done = [_evaluate_on(exam, grounder, recipe, frequencies, progress) for exam in exams]
         if out is not None:
             document = Evaluation(recipe=recipe.model_dump(mode="json"), reports=done)
             Store(out).write(EVALUATION, (document.model_dump_json() + "\n").encode())
@@ -105,7 +111,13 @@ def _read_done(
     return found.reports if same and found.recipe == recipe.model_dump(mode="json") else None
 
 
-def _evaluate_on(exam: _Exam, grounder: Grounder, recipe: EvaluateRecipe, progress: bool) -> EvaluationReport:
+def _evaluate_on(
+    exam: _Exam,
+    grounder: Grounder,
+    recipe: EvaluateRecipe,
+    frequencies: Mapping[str, Frequency] | None,
+    progress: bool,
+) -> EvaluationReport:
     started = time.monotonic()
     worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=max(recipe.min_score, 1e-6))
     columns = (
@@ -124,12 +136,19 @@ def _evaluate_on(exam: _Exam, grounder: Grounder, recipe: EvaluateRecipe, progre
             bar.update(task, rate=f"{rate:.1f} samples/s")
 
         results = list(answer_all(exam.samples(), exam.card, grounder, worker, recipe.chunk_classes, advance))
-    figures = score(results, exam.card, recipe.max_boxes)
+    scored = partial(
+        score,
+        card=exam.card,
+        max_boxes=recipe.max_boxes,
+        protocols=recipe.protocols,
+        frequencies=frequencies,
+    )
+    figures = scored(results)
     return EvaluationReport(
         model_digest=grounder.digest,
         dataset=exam.name,
         dataset_fingerprint=exam.fingerprint,
-        metrics=_with_baseline(figures, [result.gold for result in results], exam.card, recipe),
+        metrics=_with_baseline(figures, [result.gold for result in results], exam.card, recipe.baseline, scored),
         per_image=figures.per_image,
         per_image_count=figures.per_image_count,
         detections=figures.detections,
@@ -141,25 +160,33 @@ def _evaluate_on(exam: _Exam, grounder: Grounder, recipe: EvaluateRecipe, progre
 # ---------------------------------------------------------------------------------------------------------- figures
 
 
-def score(results: Sequence[ImageResult], card: DatasetCard, max_boxes: int) -> Figures:
-    """The metrics of the dataset's task. To add a metric, add its figures here."""
-    if card.task == "detection":
-        return average_precision(results, card.classes, max_boxes=max_boxes)
-    return phrase_recall(results)
+def score(
+    results: Sequence[ImageResult],
+    card: DatasetCard,
+    max_boxes: int,
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    frequencies: Mapping[str, Frequency] | None = None,
+) -> Figures:
+    """The figures of those of the protocols that are for the dataset's task (see ``engine.metrics.protocols``)."""
+    return score_by(protocols, card.task, results, Beside(card.classes, max_boxes, frequencies))
 
 
 def _with_baseline(
-    figures: Figures, gold: Sequence[SampleLabels], card: DatasetCard, recipe: EvaluateRecipe
+    figures: Figures,
+    gold: Sequence[SampleLabels],
+    card: DatasetCard,
+    datasets: Sequence[str],
+    scored: Callable[[Sequence[ImageResult]], Figures],
 ) -> list[MetricValue]:
-    """The figures with what the best constant boxes reach beside them, where the recipe names data to fit them on."""
-    baseline = fit_baseline(recipe.baseline, card)
+    """The figures with what the best constant boxes reach beside them, where there are ``datasets`` to fit them on."""
+    baseline = fit_baseline(datasets, card)
     if baseline is None:
         return figures.values
     answers = [
         baseline.detect(labels, card.classes) if card.task == "detection" else baseline.ground(labels)
         for labels in gold
     ]
-    reached = {metric.name: metric.value for metric in score(answers, card, recipe.max_boxes).values}
+    reached = {metric.name: metric.value for metric in scored(answers).values}
     return [metric.model_copy(update={"baseline": reached.get(metric.name)}) for metric in figures.values]
 
 

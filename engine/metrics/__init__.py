@@ -1,11 +1,17 @@
 """Metrics: each a function from results to ``(name, value)`` pairs, with the values of each image beside them.
 
 In: :class:`ImageResult`, a human-annotated sample with what a grounder answered. Out: :class:`Figures`. To add a
-metric, write such a function and call it in ``pipelines/evaluate.py``.
+metric, write such a function, and give it a name in ``metrics/protocols.py``.
+
+    detection.py     COCO AP                          grounding.py     phrase recall, any-box and merged-box
+    federated.py     LVIS fixed AP                    referring.py     accuracy on referring expressions
+    voc.py           Pascal VOC AP, 2007 and 2012     pointing.py      pointing game
+    pseudo_labels.py pseudo-labels against human boxes
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from schemas.records import Candidate
@@ -39,3 +45,28 @@ def image_identity(labels: SampleLabels) -> str:
     """What a picture is paired by: its content, since several captions (samples) may belong to one picture, and a
     bootstrap that drew them apart would take one picture for many."""
     return labels.image_sha256[:16]
+
+
+def share_of_hits(name: str, hits: Mapping[str, Sequence[bool]]) -> Figures:
+    """The share of things that are hit, in [0, 1], from what was hit in each picture; None where there is no thing.
+
+    The value of a picture is the share of its own things, its count their number.
+    """
+    hits = {image: of_image for image, of_image in hits.items() if of_image}
+    total = sum(map(len, hits.values()))
+    found = sum(sum(of_image) for of_image in hits.values())
+    value = MetricValue(name=name, value=found / total if total else None, count=total)
+    shares = {image: sum(of_image) / len(of_image) for image, of_image in hits.items()}
+    return Figures([value], {name: shares}, {name: {image: len(of_image) for image, of_image in hits.items()}})
+
+
+def combined(figures: Iterable[Figures]) -> Figures:
+    """Several figures of the same results as one, in their order; of detections those that come first are kept."""
+    together = Figures([])
+    detections = None
+    for one in figures:
+        together.values.extend(one.values)
+        together.per_image.update(one.per_image)
+        together.per_image_count.update(one.per_image_count)
+        detections = detections or one.detections
+    return Figures(together.values, together.per_image, together.per_image_count, detections)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from engine.metrics import Figures, ImageResult, image_identity
-from schemas.records import BoxXYXY
+from schemas.records import BoxXYXY, Candidate
 from schemas.reports import ClassMatches, DetectionMatches, MetricValue
 from schemas.shards import SampleLabels
 
@@ -36,13 +36,13 @@ def average_precision(results: Sequence[ImageResult], classes: Sequence[str], *,
     """
     evaluation = _evaluate(results, classes, max_boxes)
     precision = evaluation.eval["precision"][..., -1]  # [iou, recall, class, area]
-    boxes = _gold_counts(results, classes)
+    boxes = gold_counts(results, classes)
     values = _summary(precision, sum(boxes.values()))
     for number, name in enumerate(classes):
         if boxes[name]:
             of_class = precision[:, :, number, ALL_AREAS]
-            values.append(MetricValue(name=f"AP/{name}", value=_mean(of_class), count=boxes[name]))
-            values.append(MetricValue(name=f"AP50/{name}", value=_mean(of_class[IOU_50]), count=boxes[name]))
+            values.append(MetricValue(name=f"AP/{name}", value=mean_precision(of_class), count=boxes[name]))
+            values.append(MetricValue(name=f"AP50/{name}", value=mean_precision(of_class[IOU_50]), count=boxes[name]))
     return Figures(
         values, detections=_matches(evaluation, [image_identity(result.gold) for result in results], classes)
     )
@@ -57,16 +57,17 @@ def _summary(precision: NDArray[np.float64], count: int) -> list[MetricValue]:
         "APm": precision[..., MEDIUM],
         "APl": precision[..., LARGE],
     }
-    return [MetricValue(name=name, value=_mean(part), count=count) for name, part in parts.items()]
+    return [MetricValue(name=name, value=mean_precision(part), count=count) for name, part in parts.items()]
 
 
-def _mean(precision: NDArray[np.float64]) -> float | None:
+def mean_precision(precision: NDArray[np.float64]) -> float | None:
     """Mean of the entries that are defined; pycocotools writes -1 where a class has no human box."""
     defined = precision[precision > -1]
     return float(defined.mean()) if defined.size else None
 
 
-def _gold_counts(results: Sequence[ImageResult], classes: Sequence[str]) -> dict[str, int]:
+def gold_counts(results: Sequence[ImageResult], classes: Sequence[str]) -> dict[str, int]:
+    """How many human boxes each of the ``classes`` has."""
     counts = dict.fromkeys(classes, 0)
     for result in results:
         for box in result.gold.boxes:
@@ -76,17 +77,37 @@ def _gold_counts(results: Sequence[ImageResult], classes: Sequence[str]) -> dict
 
 def _evaluate(results: Sequence[ImageResult], classes: Sequence[str], max_boxes: int) -> Any:
     numbers = {name: number for number, name in enumerate(classes)}
-    annotations = [row for image, result in enumerate(results) for row in _gold_rows(image, result.gold, numbers)]
+    annotations = [row for image, result in enumerate(results) for row in gold_rows(image, result.gold, numbers)]
     detections = [row for image, result in enumerate(results) for row in _detection_rows(image, result, max_boxes)]
+    return coco_evaluation(range(len(results)), range(len(classes)), annotations, detections, max_boxes)
+
+
+def coco_evaluation(
+    images: Iterable[int],
+    classes: Iterable[int],
+    annotations: list[dict[str, Any]],
+    detections: list[dict[str, Any]],
+    max_boxes: int,
+    forgiven: Container[int] = (),
+) -> Any:
+    """pycocotools' evaluation, accumulated, of rows as :func:`gold_rows` and :func:`detection_row` make them.
+
+    At most ``max_boxes`` detections of a class in an image count. Those that match nothing in the images ``forgiven``
+    are ignored instead of counted as wrong.
+    """
     for rows in (annotations, detections):
         for number, row in enumerate(rows, start=1):  # id 0 means "unmatched" to pycocotools
             row["id"] = number
-    images = [{"id": image} for image in range(len(results))]
-    categories = [{"id": number} for number in range(len(classes))]
+    image_rows, class_rows = [{"id": image} for image in images], [{"id": number} for number in classes]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(_coco(images, categories, annotations), _coco(images, categories, detections), "bbox")
+        evaluation = COCOeval(
+            _coco(image_rows, class_rows, annotations), _coco(image_rows, class_rows, detections), "bbox"
+        )
         evaluation.params.maxDets = [max_boxes]
         evaluation.evaluate()
+        for item in evaluation.evalImgs:
+            if item is not None and item["image_id"] in forgiven:
+                item["dtIgnore"] = np.logical_or(item["dtIgnore"], item["dtMatches"] == 0)
         evaluation.accumulate()
     return evaluation
 
@@ -98,7 +119,8 @@ def _coco(images: list[Any], categories: list[Any], annotations: list[Any]) -> C
     return coco
 
 
-def _gold_rows(image: int, gold: SampleLabels, numbers: dict[str, int]) -> list[dict[str, Any]]:
+def gold_rows(image: int, gold: SampleLabels, numbers: Mapping[str, int]) -> list[dict[str, Any]]:
+    """The human boxes of image number ``image`` as pycocotools takes them; ValueError for a box of no class."""
     rows = []
     for box in gold.boxes:
         name = gold.phrases[box.phrase].text
@@ -111,12 +133,15 @@ def _gold_rows(image: int, gold: SampleLabels, numbers: dict[str, int]) -> list[
     return rows
 
 
+def detection_row(image: int, candidate: Candidate) -> dict[str, Any]:
+    """A candidate, whose phrase is the number of a class, in image number ``image`` as pycocotools takes it."""
+    geometry = _geometry(candidate.box_xyxy)
+    return {"image_id": image, "category_id": candidate.phrase, "score": candidate.score, **geometry}
+
+
 def _detection_rows(image: int, result: ImageResult, max_boxes: int) -> list[dict[str, Any]]:
     best = sorted(result.candidates, key=lambda candidate: -candidate.score)[:max_boxes]
-    return [
-        {"image_id": image, "category_id": candidate.phrase, "score": candidate.score, **_geometry(candidate.box_xyxy)}
-        for candidate in best
-    ]
+    return [detection_row(image, candidate) for candidate in best]
 
 
 def _geometry(box_xyxy: BoxXYXY) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Phrase grounding: Recall@k at IoU 0.5.
+"""Phrase grounding: Recall@k at IoU 0.5, by the two protocols of Flickr30k Entities.
 
 In: samples with human boxes for phrases, and a grounder's candidates for the same phrases. Out: the share of phrases
 that are hit by one of their k best candidates. *Any-box protocol* (MDETR, appendix; GLIP, table 3): a phrase with
-several human boxes is hit when a candidate overlaps any one of them. Phrases without a human box are not asked about.
+several human boxes is hit when a candidate overlaps any one of them. *Merged-box protocol* (the older one; MDETR names
+both): its boxes are first replaced by the smallest one that holds them all; candidates stay as they are. Phrases
+without a human box are not asked about.
 """
 
 from __future__ import annotations
@@ -12,16 +14,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics import Figures, ImageResult, combined, image_identity, share_of_hits
 from engine.metrics.overlap import as_boxes, iou
-from schemas.reports import MetricValue
+from schemas.records import BoxXYXY
+from schemas.shards import SampleBox, SampleLabels
 
 RECALL_AT = (1, 5, 10)
 MIN_IOU = 0.5
 
 
-def phrase_recall(results: Sequence[ImageResult], *, at: tuple[int, ...] = RECALL_AT) -> Figures:
-    """``phrase_recall@k`` for each k of ``at``, over all phrases that have a human box.
+def phrase_recall(
+    results: Sequence[ImageResult], *, at: tuple[int, ...] = RECALL_AT, name: str = "phrase_recall"
+) -> Figures:
+    """``phrase_recall@k`` for each k of ``at``, over all phrases that have a human box (any-box protocol).
 
     A value in [0, 1], taken over phrases (not over images); None where no sample has a phrase with a box. The value of
     an image is the share of the phrases of all its captions that are hit, its count their number.
@@ -29,16 +34,32 @@ def phrase_recall(results: Sequence[ImageResult], *, at: tuple[int, ...] = RECAL
     ranks: dict[str, list[float]] = defaultdict(list)
     for result in results:
         ranks[image_identity(result.gold)] += first_hits(result)
-    ranks = {image: hits for image, hits in ranks.items() if hits}
-    total = sum(map(len, ranks.values()))
-    values, per_image, counts = [], {}, {}
-    for k in at:
-        name = f"phrase_recall@{k}"
-        per_image[name] = {image: float(np.mean(np.array(hits) <= k)) for image, hits in ranks.items()}
-        counts[name] = {image: len(hits) for image, hits in ranks.items()}
-        found = sum(rank <= k for hits in ranks.values() for rank in hits)
-        values.append(MetricValue(name=name, value=found / total if total else None, count=total))
-    return Figures(values, per_image, counts)
+    return combined(
+        share_of_hits(f"{name}@{k}", {image: [rank <= k for rank in of_image] for image, of_image in ranks.items()})
+        for k in at
+    )
+
+
+def merged_phrase_recall(results: Sequence[ImageResult], *, at: tuple[int, ...] = RECALL_AT) -> Figures:
+    """``phrase_recall_merged@k``, as :func:`phrase_recall` gives it, by the merged-box protocol."""
+    merged = [ImageResult(_merged(result.gold), result.candidates) for result in results]
+    return phrase_recall(merged, at=at, name="phrase_recall_merged")
+
+
+def _merged(gold: SampleLabels) -> SampleLabels:
+    """The sample with one box a phrase: the smallest that holds all of its boxes."""
+    corners: dict[int, list[BoxXYXY]] = defaultdict(list)
+    for box in gold.boxes:
+        corners[box.phrase].append(box.box_xyxy)
+    boxes = [
+        SampleBox(phrase=phrase, box_xyxy=_enclosing(of_phrase), score=1.0) for phrase, of_phrase in corners.items()
+    ]
+    return gold.model_copy(update={"boxes": boxes})
+
+
+def _enclosing(boxes_xyxy: Sequence[BoxXYXY]) -> BoxXYXY:
+    x1, y1, x2, y2 = zip(*boxes_xyxy, strict=True)
+    return min(x1), min(y1), max(x2), max(y2)
 
 
 def first_hits(result: ImageResult) -> list[float]:

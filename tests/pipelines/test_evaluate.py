@@ -231,6 +231,26 @@ def test_a_second_run_does_nothing_and_another_model_or_limit_is_evaluated_anew(
     assert evaluate(recipe_for(checkpoint, scenes, limit=2), out, progress=False)[0].metrics == first[0].metrics
 
 
+def test_a_dataset_is_scored_by_the_protocols_of_its_task(checkpoint: str, scenes: str, tmp_path: Path) -> None:
+    """The baseline goes through the same protocols; what no protocol scores is said before anything is asked."""
+    write_dataset(tmp_path / "boxes", [sample("1", "dog", {"dog": [DOG]})], ["dog", "sea urchin"])
+    lists = tmp_path / "lvis.json"
+    lists.write_text('{"categories": [{"name": "dog", "frequency": "c"}, {"name": "sea_urchin", "frequency": "r"}]}')
+    wanted = ("lvis", "voc07", "voc12", "merged-box", "pointing")
+    recipe = recipe_for(
+        checkpoint, scenes, str(tmp_path / "boxes"), protocols=wanted, lvis_annotations=str(lists), limit=2
+    )
+    grounding, detection = evaluate(recipe, progress=False)
+    names = [f"phrase_recall_merged@{k}" for k in (1, 5, 10)]
+    assert [metric.name for metric in grounding.metrics] == [*names, "pointing"]
+    assert set(grounding.per_image) == {*names, "pointing"}
+    for name in ("lvis_AP", "lvis_APc", "lvis_AP/dog", "voc07_AP", "voc12_AP/dog", "pointing/dog"):
+        assert detection.value(name) is not None
+    assert detection.value("lvis_APr") is None, "no sea urchin is there to be found"
+    with pytest.raises(ValueError, match="none of the protocols voc12 scores a grounding dataset"):
+        evaluate(recipe_for(checkpoint, scenes, protocols=("voc12",)), progress=False)
+
+
 def test_only_whole_human_datasets_of_different_names_are_evaluated_on(
     checkpoint: str, scenes: str, tmp_path: Path
 ) -> None:

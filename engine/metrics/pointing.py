@@ -1,0 +1,78 @@
+"""The pointing game: whether the centre of the best box lies on what was asked for.
+
+In: samples with human boxes, and a grounder's candidates for the same phrases or classes. Out: hits / (hits + misses).
+The game is of Zhang et al., "Top-down Neural Attention by Excitation Backprop" (ECCV 2016), for heat maps:
+the peak hits when it lies on any annotated instance, or within 15 pixels of one; the accuracies of classes are
+averaged. On phrases (Akbari et al., CVPR 2019) it is played without a margin and all phrases count alike. A box has no
+peak: its centre stands for it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from engine.metrics import Figures, ImageResult, combined, image_identity, share_of_hits
+from engine.metrics.overlap import Boxes, as_boxes
+from schemas.records import Candidate
+from schemas.reports import MetricValue
+
+NAME = "pointing"
+CLASS_MARGIN_PX = 15.0
+
+
+def pointing_at_phrases(results: Sequence[ImageResult], *, margin_px: float = 0.0) -> Figures:
+    """``pointing`` in [0, 1], over all phrases that have a human box; None where there is none."""
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for result in results:
+        for phrase, gold in _gold_by_phrase(result):
+            best = _best(result.candidates, phrase)
+            hits[image_identity(result.gold)].append(_points_at(best, gold, margin_px))
+    return share_of_hits(NAME, hits)
+
+
+def pointing_at_classes(
+    results: Sequence[ImageResult], classes: Sequence[str], *, margin_px: float = CLASS_MARGIN_PX
+) -> Figures:
+    """``pointing``, the mean over classes that have a human box of ``pointing/class``, the share of the images with the
+    class whose best box of it hits. ``margin_px`` is in pixels of the stored image."""
+    numbers = {name: number for number, name in enumerate(classes)}
+    hits: dict[str, dict[str, list[bool]]] = {name: defaultdict(list) for name in classes}
+    for result in results:
+        for phrase, gold in _gold_by_phrase(result):
+            name = result.gold.phrases[phrase].text
+            if name not in numbers:
+                raise ValueError(f"sample {result.gold.key!r} has boxes of {name!r}, which is no class of its dataset")
+            best = _best(result.candidates, numbers[name])
+            hits[name][image_identity(result.gold)].append(_points_at(best, gold, margin_px))
+    figures = combined(share_of_hits(f"{NAME}/{name}", of_class) for name, of_class in hits.items() if of_class)
+    values = [metric.value for metric in figures.values if metric.value is not None]
+    mean = MetricValue(
+        name=NAME, value=float(np.mean(values)) if values else None, count=sum(one.count for one in figures.values)
+    )
+    return Figures([mean, *figures.values], figures.per_image, figures.per_image_count)
+
+
+def _gold_by_phrase(result: ImageResult) -> Iterator[tuple[int, Boxes]]:
+    """The phrases that have human boxes, with these."""
+    for phrase in range(len(result.gold.phrases)):
+        gold = as_boxes([box.box_xyxy for box in result.gold.boxes if box.phrase == phrase])
+        if len(gold):
+            yield phrase, gold
+
+
+def _best(candidates: Sequence[Candidate], phrase: int) -> Candidate | None:
+    """The candidate of the highest score; of equal ones the grounder's first."""
+    return max((one for one in candidates if one.phrase == phrase), key=lambda one: one.score, default=None)
+
+
+def _points_at(best: Candidate | None, gold_xyxy: Boxes, margin_px: float) -> bool:
+    """Whether the centre of ``best`` is at most ``margin_px`` away from one of the boxes, edges included."""
+    if best is None:
+        return False
+    x1, y1, x2, y2 = best.box_xyxy
+    point = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
+    away = np.maximum(np.maximum(gold_xyxy[:, :2] - point, point - gold_xyxy[:, 2:]), 0.0)
+    return bool((np.hypot(away[:, 0], away[:, 1]) <= margin_px).any())

@@ -1,0 +1,68 @@
+"""Every way to score answers, by the name that a recipe gives it.
+
+In: the names of ``EvaluateRecipe.protocols``, results, and what the metrics need beside them. Out: their figures. To
+add a metric: a function in a file of its own, a line here, and its name in ``schemas.recipes.EvaluationProtocol``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.metrics import Figures, ImageResult, combined
+from engine.metrics.detection import average_precision
+from engine.metrics.federated import Frequency, fixed_average_precision
+from engine.metrics.grounding import merged_phrase_recall, phrase_recall
+from engine.metrics.pointing import pointing_at_classes, pointing_at_phrases
+from engine.metrics.referring import referring_accuracy
+from engine.metrics.voc import voc_average_precision
+
+Task = Literal["grounding", "detection"]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What metrics need beside the results: the dataset's classes, how many boxes of an image COCO AP takes, and how
+    often LVIS' training pictures show each class, where that is known."""
+
+    classes: Sequence[str] = ()
+    max_boxes: int = 100
+    frequencies: Mapping[str, Frequency] | None = None
+
+
+Metric = Callable[[Sequence[ImageResult], Beside], Figures]
+
+
+PROTOCOLS: dict[Task, dict[str, Metric]] = {
+    "detection": {
+        "coco": lambda results, beside: average_precision(results, beside.classes, max_boxes=beside.max_boxes),
+        "lvis": lambda results, beside: fixed_average_precision(
+            results, beside.classes, frequencies=beside.frequencies
+        ),
+        "voc07": lambda results, beside: voc_average_precision(results, beside.classes, year=2007),
+        "voc12": lambda results, beside: voc_average_precision(results, beside.classes, year=2012),
+        "pointing": lambda results, beside: pointing_at_classes(results, beside.classes),
+    },
+    "grounding": {
+        "any-box": lambda results, beside: phrase_recall(results),
+        "merged-box": lambda results, beside: merged_phrase_recall(results),
+        "referring": lambda results, beside: referring_accuracy(results),
+        "pointing": lambda results, beside: pointing_at_phrases(results),
+    },
+}
+
+
+def protocols_for(task: Task, names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that score datasets of this task; ValueError where none does."""
+    fitting = [name for name in names if name in PROTOCOLS[task]]
+    if not fitting:
+        raise ValueError(
+            f"none of the protocols {', '.join(names)} scores a {task} dataset; these do: {', '.join(PROTOCOLS[task])}"
+        )
+    return fitting
+
+
+def score_by(names: Sequence[str], task: Task, results: Sequence[ImageResult], beside: Beside) -> Figures:
+    """The figures of those of the protocols ``names`` that score datasets of this task."""
+    return combined(PROTOCOLS[task][name](results, beside) for name in protocols_for(task, names))
