@@ -1,10 +1,16 @@
 """Human annotations (and drawn truth) become a dataset of the same format as pseudo-labels, with every score 1.
 
-In: a COCO detection JSON, captions with phrase boxes, or the scenes world. Out: a dataset folder: shards, tables,
+In: annotations in one of the formats of ``READERS``, or the scenes world. Out: a dataset folder: shards, tables,
 manifests, ``dataset.json``. What is wrong in the source is a counted reject with a reason; the rest is imported.
 
     coco          task detection: the caption is the image's class names, "cat. dog", each a phrase with its boxes
+    lvis          as coco, with the classes that were looked for in vain, picture by picture
+    voc, yolo     task detection: a file for each picture
     coco-phrases  task grounding: one sample a caption, its annotated phrases with exact spans
+    odvg          either, as each line says
+    mdetr         task grounding: a JSON of captions, boxes with the characters they are meant by
+    flickr30k     task grounding: sentences with marked phrases, boxes in XML
+    refcoco       task grounding: an expression and its one box
     scenes        task grounding: drawn scenes with exact boxes
 
 Equal sources give equal bytes, whole dataset: no time is written anywhere. A unit that is done is not done again.
@@ -14,19 +20,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
 from engine.gold_detection import CocoDetection
+from engine.gold_flickr import FlickrEntities
+from engine.gold_lvis import lvis_detection
+from engine.gold_mdetr import MdetrCaptions
+from engine.gold_odvg import open_odvg
 from engine.gold_phrases import CocoPhrases
-from engine.gold_sources import DrawnScenes, GoldReader, GoldRow
+from engine.gold_refcoco import ReferringExpressions
+from engine.gold_sources import DrawnScenes, GoldPlace, GoldReader, GoldRow
+from engine.gold_voc import VocDetection
+from engine.gold_yolo import YoloDetection
 from engine.shards import CARD, read_card, read_manifest, write_card, write_shard
 from schemas.recipes import ScenesSource
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import DatasetCard, ShardManifest
 
-FORMATS = ("coco", "coco-phrases", "scenes")
+READERS: dict[str, Callable[[GoldPlace], GoldReader]] = {
+    "coco": CocoDetection,
+    "coco-phrases": CocoPhrases,
+    "lvis": lvis_detection,
+    "voc": VocDetection,
+    "yolo": YoloDetection,
+    "odvg": open_odvg,
+    "mdetr": MdetrCaptions,
+    "flickr30k": FlickrEntities,
+    "refcoco": ReferringExpressions,
+}
+FORMATS = (*READERS, "scenes")
 UNIT_SIZE = 500
 
 
@@ -35,17 +60,22 @@ def import_gold(
     source: str | Path | ScenesSource,
     out: str | Path,
     *,
+    images: str | Path | None = None,
+    split: str | None = None,
     unit_size: int = UNIT_SIZE,
     on_unit: Callable[[ShardManifest], None] | None = None,
 ) -> DatasetCard:
     """Import ``source`` into the dataset folder ``out``; returns its card.
 
-    ``source`` is the folder of the annotations (for ``coco`` also the JSON file), or the recipe of the scenes.
-    ``on_unit`` hears of each unit. ValueError, in one line, where the source cannot be read, gives no sample at all, or
-    where ``out`` holds another dataset.
+    ``source`` is the folder of the annotations or their file, or the recipe of the scenes; ``images`` the folder of the
+    images where they are not beside them; ``split`` one of the source's splits, all of it where not given. ``on_unit``
+    hears of each unit. ValueError, in one line, where the source cannot be read, gives no sample at all, or where
+    ``out`` holds another dataset.
     """
-    reader = _open_reader(format, source)
+    reader = _open_reader(format, source, images, split)
     recipe: dict[str, object] = {"format": format, "unit_size": unit_size}
+    if split is not None:
+        recipe["split"] = split
     if isinstance(source, ScenesSource):
         recipe["scenes"] = source.model_dump(mode="json")
     card = DatasetCard(
@@ -55,6 +85,7 @@ def import_gold(
         recipe_digest=digest_of(recipe),
         recipe=recipe,
         classes=list(reader.classes),
+        made_by=f"glip-engine {version('glip-engine')} import",
     )
     store = Store(out)
     with store.locked():
@@ -71,7 +102,9 @@ def import_gold(
     return card
 
 
-def _open_reader(format: str, source: str | Path | ScenesSource) -> GoldReader:
+def _open_reader(
+    format: str, source: str | Path | ScenesSource, images: str | Path | None, split: str | None
+) -> GoldReader:
     if format not in FORMATS:
         raise ValueError(f"no gold format {format!r}; there are: {', '.join(FORMATS)}")
     if isinstance(source, ScenesSource) != (format == "scenes"):
@@ -80,7 +113,9 @@ def _open_reader(format: str, source: str | Path | ScenesSource) -> GoldReader:
         )
     if isinstance(source, ScenesSource):
         return DrawnScenes(source)
-    return CocoDetection(Path(source)) if format == "coco" else CocoPhrases(Path(source))
+    if not Path(source).exists():
+        raise ValueError(f"{source} does not exist; give the folder or the file of the annotations")
+    return READERS[format](GoldPlace(Path(source), Path(images) if images is not None else None, split))
 
 
 def _claim(store: Store, card: DatasetCard) -> None:

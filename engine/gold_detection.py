@@ -6,9 +6,8 @@ caption is the names of the classes in it, "cat. dog", in the order of the categ
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.artifacts import digest_of
@@ -19,14 +18,16 @@ from engine.gold_json import (
     Id,
     Images,
     Keys,
+    Text,
     checked,
     dropped,
-    items,
-    load_json,
+    image_folder,
+    listed,
     rejected_row,
 )
-from engine.gold_rules import box_from_xywh, class_name, head_lemma
-from engine.gold_sources import GoldRow, labelled_image
+from engine.gold_json_lists import JsonLists, RowsByKey
+from engine.gold_rules import Picture, box_from_xywh, class_name, head_lemma
+from engine.gold_sources import GoldPlace, GoldRow, labelled_image
 from schemas.records import BoxXYXY, Phrase, Reject
 
 SEPARATOR = ". "
@@ -37,7 +38,7 @@ class CocoCategory(CocoItem):
     """A class."""
 
     id: Id
-    name: str
+    name: Text
 
 
 class CocoBox(CocoItem):
@@ -54,65 +55,88 @@ class CocoDetection:
 
     task: Literal["grounding", "detection"] = "detection"
 
-    def __init__(self, source: Path) -> None:
-        file = _annotation_file(source)
-        document, digest = load_json(file)
+    def __init__(
+        self, place: GoldPlace, *, files: str = "instances*.json", read_image: Callable[[Any], Any] = lambda item: item
+    ) -> None:
+        """``files`` is what the JSON is called in a folder; ``read_image`` gives a declared image COCO's fields."""
+        file = place.without_split("coco").file(files)
+        self._rows_of = RowsByKey("image_id")
+        document = JsonLists(file, self._note)
         self.uri = file.name
-        self._images = Images(document, file)
-        categories = [checked(CocoCategory, item) for item in items(document, "categories", file)]
+        self._images = Images(listed(document, "images", file), image_folder(place, file), read_image)
+        categories = [checked(CocoCategory, item) for item in listed(document, "categories", file)]
         self._names = {item.id: class_name(item.name) for item in categories if isinstance(item, CocoCategory)}
         self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} declares no category; a detection JSON lists its classes under 'categories'")
-        self._keys = Keys([image.stem if isinstance(image, CocoImage) else "" for image in self._images.rows])
-        self._annotations, self._homeless = self._by_image(items(document, "annotations", file))
-        self._fingerprint = digest_of([digest, self._images.digest()])
+        self._keys = Keys(self._images.stems)
+        self._annotations = listed(document, "annotations", file)
+        self._homeless = self._of_no_image()
+        self._fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
-        return len(self._images.rows)
+        return len(self._images)
 
     def fingerprint(self) -> str:
         return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         homeless = self._homeless if row == 0 else ()  # annotations of no image are counted with the first one
-        image = self._images.rows[row]
+        image = self._images[row]
         if isinstance(image, str):
             return rejected_row(f"row-{row}", "image_malformed", image, homeless)
-        if fault := self._keys.fault(image.stem, row):
-            return rejected_row(image.stem, fault, f"image {image.file_name!r}", homeless)
-        picture = self._images.picture(image)
+        fault = self._keys.fault(image.stem, row)
+        if fault is None and self._images.row_of[image.id] != row:
+            fault = "duplicate_id"  # whose boxes are whose cannot be told, and none is not the same as unknown
+        picture = fault or self._images.picture(image)
         if isinstance(picture, str):
             return rejected_row(image.stem, picture, f"image {image.file_name!r}", homeless)
-        annotations = self._annotations.get(image.id, []) if self._images.of_id[image.id] is image else []
-        boxes, rejects = self._valid_boxes(annotations, image)
-        caption, phrases, numbered = class_prompt(boxes, self.classes)
-        locator = f"{self.uri}#{image.id}"
-        sample = labelled_image(
-            image.stem, caption, phrases, numbered, picture, locator=locator, recipe_digest=recipe_digest
+        boxes, rejects = self._valid_boxes(self.annotations_of(row), image)
+        found = ClassBoxes(
+            key=image.stem,
+            boxes=boxes,
+            rejects=(*homeless, *rejects),
+            locator=f"{self.uri}#{image.id}",
+            absent=self._names_of(image.neg_category_ids),
+            incomplete=self._names_of(image.not_exhaustive_category_ids),
         )
-        return GoldRow(sample, (*homeless, *rejects), len(homeless) + len(annotations))
+        return detection_row(found, picture, self.classes, recipe_digest)
 
-    def _by_image(self, annotations: list[Any]) -> tuple[dict[Id, list[Any]], tuple[Reject, ...]]:
-        found: dict[Id, list[Any]] = defaultdict(list)
-        homeless = []
-        for item in annotations:
-            image_id = item.get("image_id") if isinstance(item, dict) else None
-            if isinstance(image_id, int | str) and image_id in self._images.of_id:
-                found[image_id].append(item)
-            else:
-                homeless.append(dropped("", "image_undeclared", f"annotation of image {image_id!r}"))
-        return dict(found), tuple(homeless)
+    def _names_of(self, categories: Sequence[Id] | None) -> list[str] | None:
+        """The names of declared categories; None stays None."""
+        if categories is None:
+            return None
+        return [name for number in categories if (name := self._names.get(number))]
+
+    def annotations_of(self, row: int) -> list[Any]:
+        """The annotations of an image as the file has them; none of an image that is malformed."""
+        image = self._images[row]
+        rows = [] if isinstance(image, str) else self._rows_of.rows(image.id)
+        return list(self._annotations.read(rows))
+
+    def _note(self, name: str, row: int, item: Any) -> None:
+        if name == "annotations":
+            self._rows_of.add(item)
+
+    def _of_no_image(self) -> tuple[Reject, ...]:
+        rows = self._rows_of.others(self._images.row_of)
+        found = (item.get("image_id") if isinstance(item, dict) else None for item in self._annotations.read(rows))
+        return tuple(dropped("", "image_undeclared", f"annotation of image {image_id!r}") for image_id in found)
 
     def _valid_boxes(self, annotations: list[Any], image: CocoImage) -> tuple[list[ClassBox], list[Reject]]:
         boxes: list[ClassBox] = []
-        rejects = []
+        rejects, seen = [], set()
         for item in annotations:
             found = self._valid_box(item, image)
+            where = f"annotation {item.get('id')!r}, bbox {item.get('bbox')!r}"
+            known = (repr(item.get("id")), found) if "id" in item else None
             if isinstance(found, str):
-                rejects.append(dropped(image.stem, found, f"annotation {item.get('id')!r}, bbox {item.get('bbox')!r}"))
+                rejects.append(dropped(image.stem, found, where))
+            elif known in seen:
+                rejects.append(dropped(image.stem, "duplicate_id", where))
             else:
                 boxes.append(found)
+                seen.update([known] if known else [])
         return boxes, rejects
 
     def _valid_box(self, item: Any, image: CocoImage) -> ClassBox | str:
@@ -126,6 +150,35 @@ class CocoDetection:
             return "category_undeclared"
         box = box_from_xywh(annotation.bbox, image.width, image.height)
         return box if isinstance(box, str) else (name, box)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassBoxes:
+    """What one picture of a detection source has: boxes that hold, and the rejects of those that do not."""
+
+    key: str
+    boxes: Sequence[ClassBox]
+    rejects: Sequence[Reject]
+    locator: str
+    absent: Sequence[str] | None = None
+    incomplete: Sequence[str] | None = None
+
+
+def detection_row(found: ClassBoxes, picture: Picture, classes: Sequence[str], recipe_digest: str) -> GoldRow:
+    """The sample of one picture, whose caption is the names of the classes in it."""
+    caption, phrases, numbered = class_prompt(found.boxes, classes)
+    sample = labelled_image(
+        found.key,
+        caption,
+        phrases,
+        numbered,
+        picture,
+        locator=found.locator,
+        recipe_digest=recipe_digest,
+        absent=found.absent,
+        incomplete=found.incomplete,
+    )
+    return GoldRow(sample, tuple(found.rejects), len(found.rejects) + len(found.boxes))
 
 
 def class_prompt(
@@ -148,14 +201,3 @@ def class_prompt(
         tuple(phrases),
         sorted(((number[name], box) for name, box in boxes), key=lambda b: b[0]),
     )
-
-
-def _annotation_file(source: Path) -> Path:
-    if source.is_file():
-        return source
-    found = sorted(source.glob("instances*.json"))
-    if len(found) != 1:
-        raise ValueError(
-            f"{source} holds {len(found)} files instances*.json, wanted one; give the path of the detection JSON itself"
-        )
-    return found[0]

@@ -1,4 +1,4 @@
-"""COCO-style JSON at the boundary: loaded once, each item checked by itself, images found in their folder.
+"""COCO-style JSON at the boundary: each item checked by itself, images found in their folder.
 
 In: paths. Out: items that hold, or a word on what is wrong with them. A file that is not of the format at all is a
 ValueError; a single bad item never stops an import.
@@ -9,20 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, overload
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from engine.artifacts import digest_of
+from engine.artifacts import canonical_json
+from engine.gold_json_lists import Items, JsonLists
 from engine.gold_rules import Picture, read_picture
-from engine.gold_sources import GoldRow
+from engine.gold_sources import GoldPlace, GoldRow
 from engine.shards import valid_key
 from schemas.records import Reject
 
 MAX_JSON_BYTES = 2_000_000_000
-Id = int | str
+
+
+def _whole(text: str) -> str:
+    text.encode()  # half a surrogate pair, which JSON can say, has no UTF-8: UnicodeEncodeError, a ValueError
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+Id = int | Text
 Item = TypeVar("Item", bound=BaseModel)
 XYWH = tuple[float, float, float, float]
 
@@ -34,12 +43,14 @@ class CocoItem(BaseModel):
 
 
 class CocoImage(CocoItem):
-    """An image as the JSON declares it; sizes in pixels."""
+    """An image as the JSON declares it; sizes in pixels. The lists of categories are LVIS's."""
 
     id: Id
-    file_name: str = Field(pattern=r"^[^\x00]{1,250}$")
+    file_name: Text = Field(pattern=r"^[^\x00]{1,250}$")
     width: int = Field(gt=0)
     height: int = Field(gt=0)
+    neg_category_ids: tuple[Id, ...] | None = None
+    not_exhaustive_category_ids: tuple[Id, ...] | None = None
 
     @property
     def stem(self) -> str:
@@ -60,6 +71,14 @@ def load_json(file: Path) -> tuple[Any, str]:
         raise ValueError(f"{file} is not JSON: {error}") from None
 
 
+def listed(document: JsonLists, name: str, file: Path) -> Items:
+    """The list ``name`` of the document; ValueError where there is none."""
+    found = document.lists.get(name)
+    if found is None:
+        raise ValueError(f"{file} has no list {name!r}, so it is not of COCO's format")
+    return found
+
+
 def items(document: Any, name: str, file: Path) -> list[Any]:
     """The list ``name`` of the document; ValueError where there is none."""
     found = document.get(name) if isinstance(document, dict) else None
@@ -77,25 +96,73 @@ def checked(kind: type[Item], item: Any) -> Item | str:
         return f"{'.'.join(map(str, first['loc'])) or 'item'}: {first['msg']}"
 
 
-class Images:
-    """The declared images, in order, and the folder they lie in."""
+class Images(Sequence[CocoImage | str]):
+    """The declared images, in order, each checked when it is asked for, and the folder they lie in.
 
-    def __init__(self, document: Any, file: Path) -> None:
-        self.folder = _image_folder(file)
-        self.rows = [checked(CocoImage, item) for item in items(document, "images", file)]
-        self.of_id: dict[Id, CocoImage] = {}
-        for image in self.rows:
+    ``row_of`` says which row an id belongs to: the first that has it.
+    """
+
+    def __init__(
+        self, declared: Sequence[Any], folder: Path, read_image: Callable[[Any], Any] = lambda item: item
+    ) -> None:
+        """``read_image`` gives a declared image COCO's fields, where it has others."""
+        self._declared, self._read_image, self.folder = declared, read_image, folder
+        self.row_of: dict[Id, int] = {}
+        self.stems: list[str] = []
+        """The names of the images' files without folders and extension; empty where an image is none."""
+        for row, item in enumerate(declared):
+            image = checked(CocoImage, read_image(item))
+            self.stems.append(image.stem if isinstance(image, CocoImage) else "")
             if isinstance(image, CocoImage):
-                self.of_id.setdefault(image.id, image)
+                self.row_of.setdefault(image.id, row)
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    @overload
+    def __getitem__(self, row: int) -> CocoImage | str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[CocoImage | str]: ...
+    def __getitem__(self, row: int | slice) -> CocoImage | str | list[CocoImage | str]:
+        if isinstance(row, slice):
+            return [checked(CocoImage, self._read_image(item)) for item in self._declared[row]]
+        return checked(CocoImage, self._read_image(self._declared[row]))
+
+    def of(self, image_id: Id) -> CocoImage | None:
+        """The image of an id, None where none is declared."""
+        row = self.row_of.get(image_id)
+        image = None if row is None else self[row]
+        return image if isinstance(image, CocoImage) else None
 
     def picture(self, image: CocoImage) -> Picture | str:
         """The image's file, or the reason against it."""
-        return read_picture(self.folder, image.file_name, image.width, image.height)
+        return read_picture(self.folder, image.file_name, (image.width, image.height))
 
     def digest(self) -> str:
         """Digest of the names and sizes of the image files, in order; a missing file counts as size -1."""
-        named = [(image.file_name, self.folder / image.file_name) for image in self.of_id.values()]
-        return digest_of([(name, path.stat().st_size if path.is_file() else -1) for name, path in named])
+        digest = hashlib.sha256(b"[")
+        firsts = frozenset(self.row_of.values())
+        comma = ""
+        for row, item in enumerate(self._declared):
+            image = checked(CocoImage, self._read_image(item)) if row in firsts else ""
+            if isinstance(image, CocoImage):
+                path = self.folder / image.file_name
+                size = path.stat().st_size if path.is_file() else -1
+                digest.update(f"{comma}{canonical_json([image.file_name, size])}".encode())
+                comma = ","
+        digest.update(b"]")
+        return digest.hexdigest()
+
+
+def own_keys(stems: Iterable[str]) -> list[str]:
+    """Keys of captions by the names of their images: the first caption of an image takes its name, the others add the
+    number of their row, as several captions of one photo are several samples."""
+    seen: set[str] = set()
+    keys = []
+    for row, stem in enumerate(stems):
+        keys.append(f"{stem}-{row}" if stem in seen else stem)
+        seen.add(stem)
+    return keys
 
 
 class Keys:
@@ -115,18 +182,19 @@ class Keys:
 
 def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...]) -> GoldRow:
     """A row without a sample. Its own annotations go with it; ``homeless`` ones are counted here."""
-    return GoldRow(None, (*homeless, Reject(key, "read", reason, message)), len(homeless))
+    return GoldRow(None, (*homeless, Reject(_sayable(key), "read", reason, _sayable(message))), len(homeless))
 
 
 def dropped(key: str, reason: str, message: str) -> Reject:
     """A dropped annotation of the sample ``key`` (empty where it belongs to none)."""
-    return Reject(key, "annotation", reason, message[:500])
+    return Reject(_sayable(key), "annotation", reason, _sayable(message)[:500])
 
 
-def _image_folder(file: Path) -> Path:
-    """The folder of the images beside ``instances_384.json``: ``images_384``, ``images``, or the JSON's own."""
-    suffix = file.stem.removeprefix("instances")
-    for name in (f"images{suffix}", "images"):
-        if (file.parent / name).is_dir():
-            return file.parent / name
-    return file.parent
+def _sayable(text: str) -> str:
+    """The text with what has no UTF-8 escaped: a reject tells of names that are no text, too."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def image_folder(place: GoldPlace, file: Path) -> Path:
+    """As given, or beside ``instances_384.json``: ``images_384``, ``images``, or the JSON's own."""
+    return place.image_folder(f"images{file.stem.removeprefix('instances')}", "images")

@@ -7,28 +7,26 @@ with half-open character span and boxes) and the images. Out: a row a caption of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from engine.artifacts import digest_of
 from engine.gold_json import (
     XYWH,
-    CocoImage,
     CocoItem,
     Id,
     Images,
     Keys,
+    Text,
     checked,
     dropped,
+    image_folder,
     items,
     load_json,
     rejected_row,
 )
-from engine.gold_rules import box_from_xywh, head_lemma
-from engine.gold_sources import GoldRow, labelled_image
-from schemas.records import BoxXYXY, Phrase, Reject
-
-NumberedBoxes = list[tuple[int, BoxXYXY]]
+from engine.gold_sources import GoldPlace, GoldRow
+from engine.gold_spans import Caption, SpanBoxes, grounding_row, xyxy_of
+from schemas.records import Reject
 
 
 class CocoCaption(CocoItem):
@@ -36,7 +34,7 @@ class CocoCaption(CocoItem):
 
     id: Id
     image_id: Id
-    caption: str
+    caption: Text
 
 
 class CaptionPhrases(CocoItem):
@@ -54,21 +52,25 @@ class PhraseBoxes(CocoItem):
     end: int
     boxes_xywh: list[XYWH]
 
+    def span(self) -> SpanBoxes:
+        return SpanBoxes(self.start, self.end, [xyxy_of(box) for box in self.boxes_xywh], self.phrase)
+
 
 class CocoPhrases:
-    """A caption without a phrase that holds is the reject ``no_phrase``: there is nothing to learn from it."""
+    """A row is a caption; its phrases are looked up by its id."""
 
     task: Literal["grounding", "detection"] = "grounding"
     classes: Sequence[str] = ()
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, place: GoldPlace) -> None:
+        source = place.without_split("coco-phrases").annotations
         file = source / "captions.json"
         document, digest = load_json(file)
         annotated, phrases_digest = load_json(source / "phrases.json")
         if not isinstance(annotated, list):
             raise ValueError(f"{source / 'phrases.json'} is no list of captions with their phrases")
         self.uri = "phrases.json"
-        self._images = Images(document, file)
+        self._images = Images(items(document, "images", file), image_folder(place, file))
         self._captions = [checked(CocoCaption, item) for item in items(document, "annotations", file)]
         self._keys = Keys([self._key(row) for row in range(len(self._captions))])
         self._phrases, self._homeless = self._by_caption(annotated)
@@ -85,29 +87,27 @@ class CocoPhrases:
         caption, key = self._captions[row], self._key(row)
         if isinstance(caption, str):
             return rejected_row(key, "caption_malformed", caption, homeless)
-        image = self._images.of_id.get(caption.image_id)
+        image = self._images.of(caption.image_id)
         if image is None:
             return rejected_row(key, "image_undeclared", f"image {caption.image_id!r}", homeless)
-        annotated = self._phrases.get(caption.id, [])
-        phrases, boxes, rejects = _valid_phrases(key, annotated, caption.caption, image)
-        if not phrases:
-            reasons = ", ".join(sorted({reject.reason for reject in rejects})) or "none is annotated"
-            return rejected_row(key, "no_phrase", reasons, homeless)
-        picture = self._keys.fault(key, row) or self._images.picture(image)
-        if isinstance(picture, str):
-            return rejected_row(key, picture, f"image {image.file_name!r}", homeless)
-        locator = f"{self.uri}#{caption.id}"
-        sample = labelled_image(
-            key, caption.caption, phrases, boxes, picture, locator=locator, recipe_digest=recipe_digest
+        phrases = [checked(PhraseBoxes, item) for item in self._phrases.get(caption.id, [])]
+        captioned = Caption(
+            key=key,
+            text=caption.caption,
+            width=image.width,
+            height=image.height,
+            locator=f"{self.uri}#{caption.id}",
+            spans=[phrase.span() for phrase in phrases if isinstance(phrase, PhraseBoxes)],
+            malformed=[phrase for phrase in phrases if isinstance(phrase, str)],
         )
-        return GoldRow(sample, (*homeless, *rejects), len(homeless) + len(rejects) + len(boxes))
+        return grounding_row(row, captioned, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
 
     def _key(self, row: int) -> str:
         """Image and caption: several captions of one photo are several samples."""
         caption = self._captions[row]
         if isinstance(caption, str):
             return f"row-{row}"
-        image = self._images.of_id.get(caption.image_id)
+        image = self._images.of(caption.image_id)
         return f"{image.stem if image else caption.image_id}-{caption.id}"
 
     def _by_caption(self, annotated: list[Any]) -> tuple[dict[Id, list[Any]], tuple[Reject, ...]]:
@@ -123,36 +123,3 @@ class CocoPhrases:
             else:
                 found.setdefault(entry.caption_id, []).extend(entry.phrases)
         return found, tuple(homeless)
-
-
-def _valid_phrases(
-    key: str, annotated: list[Any], caption: str, image: CocoImage
-) -> tuple[tuple[Phrase, ...], NumberedBoxes, list[Reject]]:
-    """The phrases that hold, by their start, and their boxes; one reject for each box that does not."""
-    found: dict[tuple[int, int], list[BoxXYXY]] = {}
-    rejects = []
-    for item in annotated:
-        phrase = checked(PhraseBoxes, item)
-        if isinstance(phrase, str):
-            rejects.append(dropped(key, "annotation_malformed", phrase))
-            continue
-        fault = _span_fault(phrase, caption)
-        if fault:
-            message = f"{phrase.phrase!r} at [{phrase.start}:{phrase.end}]"
-            rejects.extend(dropped(key, fault, message) for _ in range(max(1, len(phrase.boxes_xywh))))
-            continue
-        for box_xywh in phrase.boxes_xywh:
-            box = box_from_xywh(box_xywh, image.width, image.height)
-            if isinstance(box, str):
-                rejects.append(dropped(key, box, f"{phrase.phrase!r}, xywh {box_xywh}"))
-            else:
-                found.setdefault((phrase.start, phrase.end), []).append(box)
-    spans = sorted(found)
-    phrases = tuple(Phrase(caption[a:b], a, b, head_lemma(caption[a:b])) for a, b in spans)
-    return phrases, [(number, box) for number, span in enumerate(spans) for box in found[span]], rejects
-
-
-def _span_fault(phrase: PhraseBoxes, caption: str) -> str | None:
-    if not 0 <= phrase.start < phrase.end <= len(caption) or caption[phrase.start : phrase.end] != phrase.phrase:
-        return "span_mismatch"
-    return None if phrase.boxes_xywh else "phrase_without_box"

@@ -9,6 +9,7 @@ import hashlib
 import io
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,26 +34,44 @@ class Picture:
     sha256: str
 
 
-def box_from_xywh(box_xywh: tuple[float, ...], width: int, height: int) -> BoxXYXY | str:
-    """The box as xyxy, clipped to the picture, or the reason why there is none.
+def box_from_xywh(box_xywh: Sequence[float], width: int, height: int) -> BoxXYXY | str:
+    """As :func:`box_from_xyxy`, from a corner and the size."""
+    if len(box_xywh) != 4:
+        return "box_not_finite"
+    x, y, w, h = box_xywh
+    return box_from_xyxy((x, y, x + w, y + h), width, height)
+
+
+def box_from_xyxy(box_xyxy: Sequence[float], width: int, height: int) -> BoxXYXY | str:
+    """The box clipped to the picture, or the reason why there is none.
 
     Reasons: ``box_not_finite``, ``box_without_area`` and ``box_outside_image`` (no pixel of it is inside).
     """
-    if len(box_xywh) != 4 or not all(math.isfinite(value) for value in box_xywh):
+    if len(box_xyxy) != 4 or not all(math.isfinite(value) for value in box_xyxy):
         return "box_not_finite"
-    x, y, w, h = box_xywh
-    if w <= 0 or h <= 0:
+    left, top, right, bottom = box_xyxy
+    if right <= left or bottom <= top:
         return "box_without_area"
     # Two decimals are finer than any annotation, and hide the last bit of ``x + w``.
-    x1, x2 = (round(min(max(value, 0.0), width), 2) for value in (x, x + w))
-    y1, y2 = (round(min(max(value, 0.0), height), 2) for value in (y, y + h))
+    x1, x2 = (round(min(max(value, 0.0), width), 2) for value in (left, right))
+    y1, y2 = (round(min(max(value, 0.0), height), 2) for value in (top, bottom))
     if x2 <= x1 or y2 <= y1:
-        return "box_outside_image" if (x >= width or y >= height or x + w <= 0 or y + h <= 0) else "box_without_area"
+        outside = left >= width or top >= height or right <= 0 or bottom <= 0
+        return "box_outside_image" if outside else "box_without_area"
     return (x1, y1, x2, y2)
 
 
-def read_picture(folder: Path, file_name: str, width: int, height: int) -> Picture | str:
+def box_from_voc(corners: Sequence[float], width: int, height: int) -> BoxXYXY | str:
+    """As :func:`box_from_xyxy`, from xmin, ymin, xmax, ymax as Pascal VOC counts: the first pixel is 1, and the last
+    one belongs to the box."""
+    if len(corners) != 4:
+        return "box_not_finite"
+    return box_from_xyxy((corners[0] - 1, corners[1] - 1, corners[2], corners[3]), width, height)
+
+
+def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) -> Picture | str:
     """The image file ``file_name`` of ``folder``, decoded once to see that it is whole, or the reason against it.
+    ``size_wh`` is the size that the annotations state, None where they state none.
 
     Reasons: ``image_outside_folder``, ``image_missing``, ``image_too_large``, ``image_format_unknown``,
     ``image_unreadable``, and ``image_size_mismatch`` (not the size that the boxes were drawn on).
@@ -71,9 +90,9 @@ def read_picture(folder: Path, file_name: str, width: int, height: int) -> Pictu
     size = decoded_size(content)
     if isinstance(size, str):
         return size
-    if size != (width, height):
+    if size_wh is not None and size != size_wh:
         return "image_size_mismatch"
-    return Picture(content, extension, width, height, hashlib.sha256(content).hexdigest())
+    return Picture(content, extension, *size, hashlib.sha256(content).hexdigest())
 
 
 def decoded_size(content: bytes) -> tuple[int, int] | str:

@@ -62,7 +62,10 @@ def class_prompt(
 
 
 def absent_classes(labels: SampleLabels, classes: list[str]) -> list[str]:
-    """The classes that may be given as not in the picture: another name than any phrase's, and another head noun."""
+    """The classes that may be given as not in the picture: another name than any phrase's, and another head noun. Where
+    the dataset is federated, those alone that somebody looked for in vain."""
+    if labels.absent_classes is not None:
+        classes = [name for name in classes if name in labels.absent_classes]
     names = {phrase.text.lower() for phrase in labels.phrases}
     heads = {_singular(phrase.head_lemma.lower()) for phrase in labels.phrases}
     return [name for name in classes if name.lower() not in names and _singular(_head(name)) not in heads]

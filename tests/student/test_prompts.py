@@ -59,6 +59,15 @@ def test_negatives_are_as_many_as_asked_for_and_never_a_class_with_the_head_noun
     assert not {"dogs", "hot dog"} & set(names)
 
 
+def test_of_a_federated_dataset_only_what_was_looked_for_in_vain_is_a_negative() -> None:
+    labels = _labels(["dog"])
+    assert absent_classes(labels.model_copy(update={"absent_classes": ["bus", "cars", "dogs"]}), CLASSES) == [
+        "cars",
+        "bus",
+    ]
+    assert absent_classes(labels.model_copy(update={"absent_classes": []}), CLASSES) == []
+
+
 def test_beyond_the_token_budget_negatives_go_first() -> None:
     names = _prompt(["dog", "car"], max_tokens=5).text.split(". ")
     assert {"dog", "car"} <= set(names)

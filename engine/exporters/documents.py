@@ -1,0 +1,64 @@
+"""A JSON document of long lists, written as its items come.
+
+In: items, of any of the lists, in any order. Out: one object with the lists in it. The first list goes straight into
+the file, the others into files without a name that are appended at the end: memory holds one item.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any, BinaryIO, cast
+
+from engine.artifacts import COPY_BYTES, Store
+
+
+class JsonLists:
+    """The lists of a document that is being written; ``rest`` becomes its other fields."""
+
+    def __init__(self, files: dict[str, BinaryIO]) -> None:
+        self._files = files
+        self._empty = dict.fromkeys(files, True)
+        self.rest: dict[str, Any] = {}
+
+    def add(self, name: str, item: Any) -> None:
+        """Append ``item`` to the list ``name``."""
+        self._files[name].write((b"" if self._empty[name] else b",\n") + json_bytes(item))
+        self._empty[name] = False
+
+    def finish(self) -> None:
+        """Join the lists in the first one's file."""
+        (_, whole), *others = self._files.items()
+        for name, part in others:
+            part.seek(0)
+            whole.write(b"],\n" + json_bytes(name) + b": [")
+            shutil.copyfileobj(part, whole, COPY_BYTES)
+        rest = (b",\n" + json_bytes(name) + b": " + json_bytes(value) for name, value in self.rest.items())
+        whole.write(b"]" + b"".join(rest) + b"}\n")
+
+
+@contextmanager
+def json_lists(store: Store, name: str, lists: Sequence[str]) -> Iterator[JsonLists]:
+    """The document ``name`` with ``lists``; it is there when the block ends without an error."""
+    with store.writing(name) as whole, ExitStack() as stack:
+        files = {lists[0]: whole}
+        for other in lists[1:]:
+            files[other] = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
+        whole.write(b"{" + json_bytes(lists[0]) + b": [")
+        document = JsonLists(files)
+        yield document
+        document.finish()
+
+
+def json_bytes(value: Any) -> bytes:
+    """One line of UTF-8. ValueError for what JSON has not, such as NaN."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="surrogatepass")
+
+
+def xywh(box_xyxy: Sequence[float]) -> list[float]:
+    """Corner and size; two decimals are what boxes are stored with, the difference of two may show more."""
+    x1, y1, x2, y2 = box_xyxy
+    return [x1, y1, round(x2 - x1, 6), round(y2 - y1, 6)]

@@ -1,0 +1,48 @@
+"""Writer of MDETR's JSON, the format of GoldG: ``mdetr.json``.
+
+In: samples. Out: an entry of ``images`` with its caption each sample, an entry of ``annotations`` each box with the
+characters it is meant by. Source: as of the reader, :mod:`engine.gold_mdetr`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import count
+
+from engine.artifacts import Store
+from engine.exporters.coco import FIRST, image_entry
+from engine.exporters.documents import json_lists, xywh
+from schemas.shards import DatasetCard, SampleBox, SampleLabels
+
+OBJECT = {"supercategory": "object", "id": 1, "name": "object"}  # MDETR has one class: what is meant is in the caption
+
+
+@contextmanager
+def mdetr(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
+    """Write ``mdetr.json``."""
+    image_ids, box_ids = count(FIRST), count(FIRST)
+    with json_lists(store, "mdetr.json", ("images", "annotations")) as document:
+        document.rest |= {"info": [], "licenses": [], "categories": [OBJECT]}
+
+        def add(labels: SampleLabels, file_name: str) -> None:
+            image_id = next(image_ids)
+            caption = {"caption": labels.caption, "tokens_negative": [[0, len(labels.caption)]]}
+            document.add("images", image_entry(image_id, labels, file_name) | caption)
+            for box in labels.boxes:
+                document.add("annotations", _annotation(next(box_ids), image_id, labels, box))
+
+        yield add
+
+
+def _annotation(number: int, image_id: int, labels: SampleLabels, box: SampleBox) -> dict[str, object]:
+    phrase, corner_size = labels.phrases[box.phrase], xywh(box.box_xyxy)
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": OBJECT["id"],
+        "bbox": corner_size,
+        "area": round(corner_size[2] * corner_size[3], 6),
+        "iscrowd": 0,
+        "tokens_positive": [[phrase.start, phrase.end]],
+    }

@@ -1,0 +1,52 @@
+"""Writer of ODVG JSON Lines, the format of MM-Grounding-DINO: ``odvg.jsonl``.
+
+In: samples. Out: a line each: of a detection dataset its boxes by class, with ``label_map.json`` at the end; of a
+grounding dataset the caption and its regions. Source: as of the reader, :mod:`engine.gold_odvg`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from engine.artifacts import Store
+from engine.exporters.categories import Categories
+from engine.exporters.documents import json_bytes
+from schemas.shards import DatasetCard, SampleLabels
+
+
+@contextmanager
+def odvg(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
+    """Write ``odvg.jsonl``, and ``label_map.json`` of a detection dataset."""
+    categories = Categories(card)
+    with store.writing("odvg.jsonl") as file:
+
+        def add(labels: SampleLabels, file_name: str) -> None:
+            line = {"filename": file_name, "height": labels.height, "width": labels.width}
+            kind = _detection(labels, categories) if card.task == "detection" else _grounding(labels)
+            file.write(json_bytes(line | kind) + b"\n")
+
+        yield add
+        if card.task == "detection":
+            label_map = {str(number): name for number, name in enumerate(categories.names())}
+            store.write("label_map.json", json_bytes(label_map) + b"\n")
+
+
+def _detection(labels: SampleLabels, categories: Categories) -> dict[str, object]:
+    instances = [
+        {"bbox": list(box.box_xyxy), "label": categories.number(phrase), "category": categories.name(phrase)}
+        for box in labels.boxes
+        for phrase in [labels.phrases[box.phrase]]
+    ]
+    return {"detection": {"instances": instances}}
+
+
+def _grounding(labels: SampleLabels) -> dict[str, object]:
+    regions = []
+    for number, phrase in enumerate(labels.phrases):
+        boxes = [list(box.box_xyxy) for box in labels.boxes if box.phrase == number]
+        if boxes:
+            span = [[phrase.start, phrase.end]]
+            bbox = boxes if len(boxes) > 1 else boxes[0]
+            regions.append({"bbox": bbox, "phrase": phrase.text, "tokens_positive": span})
+    return {"grounding": {"caption": labels.caption, "regions": regions}}

@@ -1,0 +1,65 @@
+"""Writer of Pascal VOC: ``Annotations/NAME.xml`` a picture, ``labelmap.txt``.
+
+In: samples. Out: corners in pixels counted from 1, the last one inside, with decimals where a box has some. The label
+map keeps the order of the classes. Source: The PASCAL VOC Challenge 2012 Development Kit, section 4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from engine.artifacts import Store
+from engine.exporters.categories import Categories
+from engine.gold_xml import SIDES
+from schemas.shards import DatasetCard, SampleBox, SampleLabels
+
+_NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@contextmanager
+def voc(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
+    """Write ``Annotations/`` and, at the end, ``labelmap.txt``."""
+    categories = Categories(card)
+
+    def add(labels: SampleLabels, file_name: str) -> None:
+        root = Element("annotation")
+        _put(root, "folder", "JPEGImages")
+        _put(root, "filename", file_name)
+        size = SubElement(root, "size")
+        for name, value in (("width", labels.width), ("height", labels.height), ("depth", 3)):
+            _put(size, name, str(value))
+        for box in labels.boxes:
+            phrase = labels.phrases[box.phrase]
+            categories.number(phrase)
+            _put_object(root, _name(categories.name(phrase)), box)
+        indent(root)
+        store.write(f"Annotations/{PurePosixPath(file_name).stem}.xml", tostring(root, encoding="utf-8"))
+
+    yield add
+    lines = ["# label:color_rgb:parts:actions", *(f"{_name(name)}:::" for name in categories.names())]
+    store.write("labelmap.txt", "".join(f"{line}\n" for line in lines).encode())
+
+
+def _put_object(root: Element, name: str, box: SampleBox) -> None:
+    item = SubElement(root, "object")
+    for field, value in (("name", name), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):
+        _put(item, field, value)
+    bndbox = SubElement(item, "bndbox")
+    x1, y1, x2, y2 = box.box_xyxy
+    for side, corner in zip(SIDES, (x1 + 1, y1 + 1, x2, y2), strict=True):
+        _put(bndbox, side, f"{corner:.2f}".rstrip("0").rstrip("."))
+
+
+def _name(name: str) -> str:
+    """A class name that a line of the label map can hold, and XML: a colon ends a name there, a control character is
+    not allowed here."""
+    return " ".join(_NOT_IN_XML.sub("\ufffd", name).replace(":", " ").split())
+
+
+def _put(parent: Element, name: str, text: str) -> None:
+    """What XML cannot say, such as a control character, becomes the replacement character."""
+    SubElement(parent, name).text = _NOT_IN_XML.sub("\ufffd", text)

@@ -1,0 +1,154 @@
+"""A dataset in another project's format: ``glip-engine export``.
+
+In: a dataset folder, a format of ``EXPORTERS``, and what is high-confidence. Out: a folder of that format; with
+``images`` the pictures too, byte for byte; ``export.json`` last, with the counts. Shards are read one sample after
+another: memory does not grow with the dataset.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pydantic import Field
+from rich.console import Console
+from rich.progress import track
+
+from engine.artifacts import Store, digest_of
+from engine.duplicates import Duplicates, read_duplicates
+from engine.exporters import EXPORTERS, image_name
+from engine.selection import Selection, resolve_selection, select
+from engine.shards import ShardReader, committed_units, read_card, read_manifest
+from schemas.recipes import SelectionChoice
+from schemas.reports import Document
+from schemas.shards import DatasetCard, SampleBox, SampleLabels, ShardManifest
+
+RECEIPT = "export.json"
+
+
+class ExportReceipt(Document):
+    """``export.json``: what an export holds, and what of the dataset it does not."""
+
+    format: str
+    dataset_digest: str = Field(description="of the files of the shards that were read, in order")
+    selection: dict[str, object] | None = Field(description="None of a human dataset")
+    images: bool = Field(description="whether the pictures were written too")
+    samples: int
+    boxes: int
+    left_out: dict[str, int] = Field(
+        description="boxes without area, which no other format allows; samples of which the selection leaves no box; "
+        "samples that are duplicates"
+    )
+
+
+def export(
+    dataset: str | Path,
+    out: str | Path,
+    *,
+    format: str,
+    selection: SelectionChoice | None = None,
+    images: bool = False,
+    progress: bool = True,
+) -> ExportReceipt:
+    """Write ``dataset`` in ``format`` into the folder ``out``, which is empty or not there yet.
+
+    Of a pseudo-labelled dataset the boxes are selected (by its card's selection where none is given), samples without a
+    box are left out, and so are duplicates where ``dedupe`` found some. Human boxes are never selected: a picture
+    without any is a sample. ValueError for an unknown format, a folder that is not empty, or a dataset with no shard.
+    """
+    if format not in EXPORTERS:
+        raise ValueError(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
+    source, target = Store(dataset), Store(out)
+    card = read_card(source)
+    rules = _rules(source, card, selection)
+    manifests = [one for unit in committed_units(source) if (one := read_manifest(source, unit)) is not None]
+    if not manifests:
+        raise ValueError(f"{source.root} has no committed shard; run `label` or `import` again")
+    counts: Counter[str] = Counter()
+    samples = _Samples(source, manifests, rules, counts, progress=progress)
+    with target.locked():
+        if target.names(""):
+            raise ValueError(f"{target.root} is not empty; an export goes into a folder of its own")
+        _write(target, card, samples, format, images, counts)
+        receipt = ExportReceipt(
+            format=format,
+            dataset_digest=digest_of([file.sha256 for one in manifests for file in one.files]),
+            selection=None if rules is None else rules.identity(),
+            images=images,
+            samples=counts.pop("samples", 0),
+            boxes=counts.pop("boxes", 0),
+            left_out=dict(sorted(counts.items())),
+        )
+        target.write(RECEIPT, (receipt.model_dump_json(indent=1) + "\n").encode())
+    if progress:
+        print(f"{target.root}: {receipt.samples} samples, {receipt.boxes} boxes in the format {format}")
+    return receipt
+
+
+def _rules(source: Store, card: DatasetCard, selection: SelectionChoice | None) -> Selection | None:
+    if card.origin == "pseudo":
+        return resolve_selection(selection or card.selection)
+    if selection is not None:
+        raise ValueError(f"{source.root} is human data, whose boxes are never selected; leave --selection out")
+    return None
+
+
+class _Samples:
+    """The samples to be written, one after another: reader, row and labels; counts what is left out."""
+
+    def __init__(
+        self,
+        store: Store,
+        manifests: Sequence[ShardManifest],
+        rules: Selection | None,
+        counts: Counter[str],
+        *,
+        progress: bool,
+    ) -> None:
+        self._store, self._manifests, self._rules, self._counts = store, manifests, rules, counts
+        self._duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[tuple[ShardReader, int, SampleLabels]]:
+        console = Console(stderr=True)
+        for manifest in track(self._manifests, "exporting", console=console, disable=not self._progress):
+            left_out = self._duplicates.of(manifest.unit)
+            reader = ShardReader(self._store, manifest.unit)
+            try:
+                for row in range(len(reader)):
+                    if row in left_out:
+                        self._counts["duplicate"] += 1
+                    elif (labels := self._kept(reader.labels(row))) is not None:
+                        yield reader, row, labels
+            finally:
+                reader.close()
+
+    def _kept(self, labels: SampleLabels) -> SampleLabels | None:
+        """The labels with the boxes that are written, None where the sample is left out."""
+        if self._rules is not None:
+            labels = select(labels, self._rules)
+        boxes = [box for box in labels.boxes if _has_area(box)]
+        self._counts["box_without_area"] += len(labels.boxes) - len(boxes)
+        if self._rules is not None and not boxes:
+            self._counts["sample_without_box"] += 1
+            return None
+        return labels.model_copy(update={"boxes": boxes})
+
+
+def _has_area(box: SampleBox) -> bool:
+    x1, y1, x2, y2 = box.box_xyxy
+    return x2 > x1 and y2 > y1
+
+
+def _write(
+    target: Store, card: DatasetCard, samples: _Samples, format: str, images: bool, counts: Counter[str]
+) -> None:
+    exporter = EXPORTERS[format]
+    with exporter.open(target, card) as add:
+        for reader, row, labels in samples:
+            name = image_name(labels.key, reader.extension(row))
+            add(labels, name)
+            if images:
+                target.write(f"{exporter.image_folder}/{name}", reader[row].image)
+            counts.update(samples=1, boxes=len(labels.boxes))
