@@ -1,0 +1,132 @@
+"""Checkpoints by the name of a registry: ``registry:URI`` is the current version, ``registry:URI@3`` the third.
+
+In: a name out of a recipe. Out: the same name with its number, so that a job keeps its model whatever is promoted
+meanwhile; and the path of a local copy, checked by SHA-256, made in the process that opens the model: a worker on
+another machine has a cache of its own. Every other name is left as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.artifacts import Store, digest_of
+from engine.registry import Registry
+from schemas.recipes import TeacherRecipe
+from schemas.registry import ModelVersion
+
+_NAME = re.compile(r"registry:(?P<uri>.+?)(?:@(?P<version>[0-9]{1,6}))?")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryName:
+    """``registry:URI@VERSION``; the current version where None."""
+
+    uri: str
+    version: int | None
+
+    def __str__(self) -> str:
+        return f"registry:{self.uri}" + ("" if self.version is None else f"@{self.version}")
+
+
+def registry_name(name: str) -> RegistryName | None:
+    """The parts of a registry's name, None where it is a name of another kind."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    return RegistryName(found["uri"].rstrip("/") or "/", int(found["version"]) if found["version"] else None)
+
+
+def pinned(name: str, begun_with: str | None = None) -> str:
+    """The name with the number of the version it means now; or, of work that was begun with one of that registry, with
+    that version (``begun_with``, as it was pinned then).
+
+    ValueError where the registry is empty or its pointer is damaged.
+    """
+    asked = registry_name(name)
+    if asked is None or asked.version is not None:
+        return name
+    before = registry_name(begun_with or "")
+    if before is not None and before.uri == asked.uri and before.version is not None:
+        return str(before)
+    return str(RegistryName(asked.uri, current_version(Registry(asked.uri)).version))
+
+
+def pinned_teacher(recipe: TeacherRecipe, begun_with: TeacherRecipe | None = None) -> TeacherRecipe:
+    """The recipe with its checkpoint, and those of an ensemble's members, pinned."""
+    before = begun_with.members if begun_with else ()
+    members = [
+        pinned_teacher(member, before[number] if number < len(before) else None)
+        for number, member in enumerate(recipe.members)
+    ]
+    checkpoint = pinned(recipe.checkpoint, begun_with.checkpoint if begun_with else None)
+    return recipe.model_copy(update={"checkpoint": checkpoint, "members": tuple(members)})
+
+
+def local_teacher(recipe: TeacherRecipe) -> TeacherRecipe:
+    """The recipe with paths of this machine in place of registry names: what a grounder is opened with."""
+    members = tuple(local_teacher(member) for member in recipe.members)
+    return recipe.model_copy(update={"checkpoint": local_checkpoint(recipe.checkpoint), "members": members})
+
+
+def local_checkpoint(name: str, cache: Path | None = None) -> str:
+    """The folder of a version, fetched into ``cache`` (:func:`cache_folder`) if it is not there whole; any other name
+    as it is.
+
+    ValueError where the registry has no such version or it is damaged.
+    """
+    asked = registry_name(name)
+    if asked is None:
+        return name
+    registry = Registry(asked.uri)
+    version = current_version(registry) if asked.version is None else registry.version(asked.version)
+    folder = (cache or cache_folder()) / "registry" / digest_of(version.model_dump(mode="json"))
+    if not _holds(folder, version):
+        _fetch(registry, version, folder)
+    return str(folder)
+
+
+def current_version(registry: Registry) -> ModelVersion:
+    """The manifest of the current version; ValueError where there is none, or the registry is damaged."""
+    state = registry.state()
+    entry = state.current()
+    if entry is None:
+        raise ValueError(
+            f"{registry.uri} holds no version; `glip-engine promote MODEL --registry {registry.uri}` makes the first, "
+            "such as of the model 'nano'"
+        )
+    return registry.version(entry.version, state)
+
+
+def cache_folder() -> Path:
+    """``$GLIP_ENGINE_CACHE``, or ``glip-engine`` in the user's cache folder. What is in it can be deleted."""
+    given = os.environ.get("GLIP_ENGINE_CACHE")
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glip-engine"
+
+
+def _holds(folder: Path, version: ModelVersion) -> bool:
+    store = Store(folder)
+    return folder.is_dir() and all(
+        store.size(file.name) == file.size and store.digest(file.name)[0] == file.sha256 for file in version.files
+    )
+
+
+def _fetch(registry: Registry, version: ModelVersion, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder.parent))
+    try:
+        registry.fetch(version.version, draft)
+        if folder.exists() and not _holds(folder, version):
+            folder.rename(draft.with_name(f"{draft.name}-damaged"))
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not _holds(folder, version):  # or another process was faster
+                raise
+    finally:
+        for leftover in folder.parent.glob(f"{draft.name}*"):
+            shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,265 @@
+"""The registry's commands: promote a model past the gate, roll back, tell the history, show and check the versions.
+
+In: a registry's folder or ``s3://`` prefix. Out: a document for each command, and the same in print.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from engine.registry import Registry
+from engine.registry_rollback import roll_back
+from engine.registry_state import State
+from pipelines.candidates import Candidate, digests_of_version, model_files, read_candidate
+from pipelines.lineage_tree import lineage_of_checkpoint
+from pipelines.version_card import CARD, version_card
+from schemas.recipes import TeacherRecipe
+from schemas.registry import Entry, ModelVersion
+from schemas.reports import Document
+
+
+class Promotion(Document):
+    """What a promotion came to. ``done_before``: the model had been promoted by an earlier call, and nothing moved."""
+
+    registry: str
+    version: int
+    name: str
+    current: int
+    entry: Entry
+    done_before: bool = False
+
+
+class Rollback(Document):
+    """What a rollback came to; ``passed_over`` says why damaged versions were."""
+
+    registry: str
+    version: int
+    entry: Entry
+    passed_over: list[str]
+
+
+class History(Document):
+    """All moves of the pointer, the oldest first, and what is wrong with the record."""
+
+    registry: str
+    entries: list[Entry]
+    problems: list[str]
+
+
+class VersionState(Document):
+    """A version as it was found. ``problem`` is None where every file is as it was written."""
+
+    version: int
+    current: bool
+    was_current: bool
+    problem: str | None
+    model: ModelVersion | None
+
+
+class RegistryState(Document):
+    """``show``: the versions, each read whole, and what is wrong with the pointer and the history."""
+
+    registry: str
+    current: int | None
+    versions: list[VersionState]
+    problems: list[str]
+
+
+def promote(
+    source: str | Path,
+    registry: str | Path,
+    *,
+    decision: str | Path | None = None,
+    force: str | None = None,
+    progress: bool = True,
+) -> Promotion:
+    """Make a model the current version of the registry: of a generation the student, by its decision.
+
+    A model that has been promoted before is left where it is, whatever is current now. ``force`` is why the gate is
+    passed by; it is recorded. ValueError where the decision says no, is about another model or another current version,
+    or is missing (but for the first version); where the registry is damaged; where another promotion was faster.
+    """
+    place, candidate = Registry(registry), read_candidate(source, decision)
+    state = place.state()
+    current = state.current()
+    before = state.promotion_of(candidate.digest)
+    if before is None:
+        check_gate(place, state, candidate, force)
+        version = _write(place, candidate, None if current is None else current.version)
+        entry = place.move(state, version, "promote", _reason(candidate, force), force)
+        current = entry
+    result = Promotion(
+        registry=place.uri,
+        version=(before or entry).version,
+        name=f"registry:{place.uri}@{(before or entry).version}",
+        current=(current or entry).version,
+        entry=before or entry,
+        done_before=before is not None,
+    )
+    if progress:
+        print(_promoted(result))
+    return result
+
+
+def check_gate(place: Registry, state: State, candidate: Candidate, force: str | None) -> None:
+    """ValueError where the candidate's decision does not allow that it becomes current now."""
+    decision, entry = candidate.decision, state.current()
+    if decision is not None and decision.candidate_digest not in candidate.grounder_digests():
+        raise ValueError(
+            f"the decision is about another model ({decision.candidate_digest[:12]}) than {candidate.folder}; give the "
+            "record that was made of this one; of a generation, give its whole folder"
+        )
+    if force is not None:
+        if not force.strip():
+            raise ValueError("--force takes the reason for going past the gate; it is recorded in the history")
+        return
+    if decision is not None and not decision.promote:
+        raise ValueError(f"the gate says no: {decision.reason} --force REASON goes past it, and is recorded")
+    if entry is None:
+        return
+    if decision is None:
+        raise ValueError(
+            f"{place.uri} has a current version, {entry.version}, and there is no record that this model is better: "
+            "give --decision FILE (the decision.json of a generation), or --force REASON, which is recorded"
+        )
+    check_incumbent(place, entry, decision.incumbent_digest, candidate.teachers)
+
+
+def check_incumbent(place: Registry, entry: Entry, incumbent: str, teachers: tuple[TeacherRecipe, ...]) -> None:
+    """ValueError where the model that the candidate was, or is to be, compared with is not the current version."""
+    version = place.version(entry.version)
+    if incumbent not in digests_of_version(place, version, teachers):
+        raise ValueError(
+            f"{place.uri}: version {entry.version} is current ({entry.action}d by {entry.who}), but the candidate is "
+            f"compared with another model ({incumbent[:12]}). Compare with the current one (checkpoint "
+            f"registry:{place.uri}), or --force REASON, which is recorded"
+        )
+
+
+def check_teacher_is_current(registry: str, teacher_digest: str, recipe: TeacherRecipe) -> None:
+    """Before a generation is begun: ValueError where its student could not be promoted into the registry, since the
+    teacher that it will be compared with is not the current version. Any teacher is right for an empty registry."""
+    place = Registry(registry)
+    entry = place.state().current()
+    if entry is not None:
+        check_incumbent(place, entry, teacher_digest, (recipe, TeacherRecipe()))
+
+
+def rollback(registry: str | Path, *, to: int | None = None, reason: str = "", progress: bool = True) -> Rollback:
+    """Make the version current again that the current one replaced, or version ``to``; also where the pointer is
+    damaged or leads to nothing. Versions that are not whole are passed over. ValueError where there is none."""
+    place = Registry(registry)
+    entry, passed_over = roll_back(place, to, reason)
+    if progress:
+        for line in passed_over:
+            print(line)
+        print(f"{place.uri}: version {entry.version} is current again")
+    return Rollback(registry=place.uri, version=entry.version, entry=entry, passed_over=passed_over)
+
+
+def history(registry: str | Path, *, progress: bool = True) -> History:
+    """All moves of the registry's pointer. ValueError where there is no registry."""
+    state = _existing(registry).state()
+    result = History(registry=state.uri, entries=list(state.entries), problems=list(state.problems))
+    if progress:
+        for entry in result.entries:
+            print(_entry_line(entry))
+        _print_problems(result.problems)
+    return result
+
+
+def show(registry: str | Path, *, version: int | None = None, progress: bool = True) -> RegistryState:
+    """The versions of a registry, or one of them, every file read and checked. ValueError where there is none."""
+    place = _existing(registry)
+    state = place.state()
+    numbers = place.numbers()
+    if version is not None and version not in numbers:
+        place.version(version, state)
+    found = [_examine(place, state, number) for number in numbers if version in (None, number)]
+    current = state.entry.version if state.entry is not None else None
+    problems = list(state.problems)
+    if state.fault is None and current is not None and current not in numbers:
+        problems.append(f"the pointer leads to nothing: there is no version {current}; `glip-engine rollback`")
+    result = RegistryState(registry=place.uri, current=current, versions=found, problems=problems)
+    if progress:
+        _print_versions(result)
+    return result
+
+
+def _write(place: Registry, candidate: Candidate, replaces: int | None) -> ModelVersion:
+    lineage = candidate.lineage or lineage_of_checkpoint(candidate.folder, candidate.name)
+    files = model_files(replace(candidate, lineage=lineage))
+    files[CARD] = version_card(candidate).encode()
+    grounder = candidate.decision.candidate_digest if candidate.decision else None
+    return place.write_version(files, replaces, model_digest=candidate.digest, grounder_digest=grounder)
+
+
+def _reason(candidate: Candidate, force: str | None) -> str:
+    decided = candidate.decision.reason if candidate.decision else "There is no record of a decision."
+    return decided if force is None or candidate.decision is None else f"Past the gate, which said: {decided}"
+
+
+def _promoted(result: Promotion) -> str:
+    if not result.done_before:
+        return f"{result.registry}: version {result.version} is current; its name as a checkpoint: {result.name}"
+    if result.version == result.current:
+        return f"{result.registry}: this model is current already, as version {result.version}"
+    return (
+        f"{result.registry}: this model was promoted before, as version {result.version}; {result.current} is current "
+        f"now. To make it current again: glip-engine rollback --registry {result.registry} --to {result.version}"
+    )
+
+
+def _entry_line(entry: Entry) -> str:
+    instead = f" instead of {entry.replaced}" if entry.replaced is not None else ""
+    forced = f" FORCED, because: {entry.forced}." if entry.forced else ""
+    return (
+        f"{entry.number:4}  {entry.when}  {entry.action} version {entry.version}{instead}, by {entry.who}."
+        f"{forced} {entry.reason}"
+    )
+
+
+def _existing(registry: str | Path) -> Registry:
+    place = Registry(registry)
+    if not place.store.names("") and not place.numbers():
+        raise ValueError(f"{place.uri} is no registry; `glip-engine promote MODEL --registry {place.uri}` begins one")
+    return place
+
+
+def _examine(place: Registry, state: State, number: int) -> VersionState:
+    model, problem = None, None
+    try:
+        model = place.check(number, state)
+    except ValueError as error:
+        problem = str(error)
+    return VersionState(
+        version=number,
+        current=state.fault is None and state.entry is not None and state.entry.version == number,
+        was_current=state.recorded(number) is not None,
+        problem=problem,
+        model=model,
+    )
+
+
+def _print_versions(result: RegistryState) -> None:
+    table = Table("version", "model", "replaces", "MB", "state", title=result.registry)
+    for one in result.versions:
+        model = one.model
+        cells = (
+            (model.model_digest[:12], str(model.replaces or ""), f"{sum(f.size for f in model.files) / 1e6:.1f}")
+            if model
+            else ("", "", "")
+        )
+        state = "current" if one.current else "" if one.was_current else "never was current"
+        table.add_row(str(one.version), *cells, one.problem or state or "whole")
+    Console().print(table)
+    _print_problems(result.problems)
+
+
+def _print_problems(problems: list[str]) -> None:
+    for problem in problems:
+        print(f"problem: {problem}")

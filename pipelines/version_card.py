@@ -1,0 +1,47 @@
+"""The card of a version (README.md): what the model is, why it was promoted, its figures, how to use it.
+
+In: a candidate. Out: Markdown, a function of the candidate alone.
+"""
+
+from __future__ import annotations
+
+from pipelines.candidates import Candidate
+from schemas.reports import MetricComparison
+
+CARD = "README.md"
+
+
+def version_card(candidate: Candidate) -> str:
+    """The Markdown text."""
+    parts = [
+        f"# GLIP `{candidate.config.name}`, {candidate.digest[:12]}",
+        f"A model folder of glip-engine: phrase grounding. Model digest `{candidate.digest}`.",
+        *_decision(candidate),
+        "## Use",
+        "`glip-engine evaluate registry:URI@VERSION --on DATASET`; the same name serves as `teacher.checkpoint` of a "
+        "labelling recipe and as `init` of a training recipe. Copied out of the registry, the folder is a model folder "
+        "as any other.",
+        "## Files",
+        "`lineage.json`: what it was made from, down to the source slices. `recipe.json`, `decision.json`, "
+        "`evaluation.json`: where there are such records. `manifest.json`: the SHA-256 of all of them.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _decision(candidate: Candidate) -> list[str]:
+    decision = candidate.decision
+    if decision is None:
+        return ["## Figures", "It came without a record of an evaluation."]
+    rows = [_row(comparison) for comparison in decision.comparisons]
+    head = "| metric | dataset | incumbent | this model | difference | rule | passed |\n|---|---|---|---|---|---|---|"
+    return ["## Why", decision.reason, "## Figures", "\n".join([head, *rows])]
+
+
+def _row(one: MetricComparison) -> str:
+    figures = [_percent(one.incumbent), _percent(one.candidate), _percent(one.difference, sign="+")]
+    cells = (one.metric, one.dataset, *figures, one.rule, "yes" if one.passed else "no")
+    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def _percent(value: float | None, sign: str = "") -> str:
+    return "" if value is None else f"{100 * value:{sign}.1f}"
