@@ -23,6 +23,7 @@
         ├── statistics.py      counts, long tail, scores                      ──►  report
         └── metrics/           AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
 
-``stages.py`` says what a stage is; ``runner.py`` runs them, on Ray Data or inline, and is the only file here that knows
-Ray (``unit_worker.py``: what runs in its worker processes; ``unit_row.py``: a unit between two of them).
+``stages.py`` says what a stage is; ``runner.py`` runs them, on Ray actors or inline, and is the only file here that
+imports Ray (``unit_flow.py``: which actor gets which unit; ``unit_worker.py``: what runs in its worker processes;
+``unit_row.py``: a unit between two of them; ``stopping.py``: when no further one is begun).
 """

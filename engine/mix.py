@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.artifacts import Store, digest_of
+from engine.duplicates import Duplicates, read_duplicates
 from engine.selection import Selection, resolve_selection, select
 from engine.shards import ShardReader, committed_units, read_card, read_manifest
 from schemas.recipes import MixEntry
@@ -200,9 +201,11 @@ def _open_dataset(number: int, entry: MixEntry) -> MixedDataset:
     card = read_card(store)
     manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit)) is not None]
     selection = resolve_selection(entry.selection or card.selection) if card.origin == "pseudo" else None
-    rules = None if selection is None else selection.model_dump(mode="json")
-    fingerprint = digest_of({"files": [_digests(manifest) for manifest in manifests], "preset": rules})
-    parts = [_rows(number, store, manifest, selection) for manifest in manifests]
+    rules = None if selection is None else selection.identity()
+    duplicates = Duplicates() if selection is None else read_duplicates(store, manifests)
+    views = {"preset": rules} | ({} if duplicates.digest is None else {"duplicates": duplicates.digest})
+    fingerprint = digest_of({"files": [_digests(manifest) for manifest in manifests], **views})
+    parts = [_rows(number, store, manifest, selection, duplicates.of(manifest.unit)) for manifest in manifests]
     refs = tuple(ref for part in parts for ref in part.refs)
     samples = sum(manifest.samples for manifest in manifests)
     if not refs:
@@ -234,9 +237,12 @@ class _Rows:
     boxes: int
 
 
-def _rows(number: int, store: Store, manifest: ShardManifest, selection: Selection | None) -> _Rows:
-    """What can be drawn from one shard. Human shards are taken whole, without opening them."""
-    every = [SampleRef(number, manifest.unit, row) for row in range(manifest.samples)]
+def _rows(
+    number: int, store: Store, manifest: ShardManifest, selection: Selection | None, left_out: frozenset[int]
+) -> _Rows:
+    """What can be drawn from one shard, without the duplicates ``left_out``. Human shards are taken whole, without
+    opening them."""
+    every = [SampleRef(number, manifest.unit, row) for row in range(manifest.samples) if row not in left_out]
     if selection is None:
         return _Rows(every, manifest.phrases, manifest.boxes)
     reader = ShardReader(store, manifest.unit)

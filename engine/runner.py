@@ -1,8 +1,10 @@
-"""The same stages on Ray Data or in this process; the only file of the labelling job that imports ray.
+"""The same stages on Ray actors or in this process; the only file of the labelling job that imports ray.
 
 In: unit references, a list of stages, and a commit that writes one unit. Out: one manifest per unit, in order of
-completion. A unit stays one block from its reading to its shard. Each stage is opened once in each of its worker
-processes; between processes a unit travels as one Arrow row. Only the manifest comes back to the driver.
+completion. Each stage is opened once in each of its worker processes; between processes a unit travels whole, as one
+Arrow row. Only the manifest comes back to the driver.
+
+On a cluster nothing changes but ``RAY_ADDRESS`` (see docs/cluster.md).
 """
 
 from __future__ import annotations
@@ -13,15 +15,18 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from engine.stages import Commit, OpenedStages, Stage, first_unit
-from engine.unit_row import unit_to_arrow
+from engine.stopping import Stopping
+from engine.unit_flow import Lost, UnitFlow
+from engine.unit_metrics import UnitMetrics
 from engine.unit_worker import (
     FAILURE,
     MANIFEST,
@@ -35,10 +40,10 @@ from schemas.records import UnitRef
 from schemas.shards import ShardManifest
 
 Backend = Literal["ray", "inline"]
+Pool = tuple[Callable[[], TableWork], int, dict[str, float]]  # what an actor opens, how many, what each takes
 
+WRITE = "write"  # the commit, where it is named beside stages
 OBJECT_STORE_BYTES = 1 << 30  # of the Ray started here: a few units in flight; Ray spills to disk beyond it
-UNITS_AHEAD = 2  # units given to a teacher worker at once: the second one lies ready when the first is done
-UNIT_RETRIES = 2  # dead workers are replaced without end, but a unit that kills so many more of them ends the job
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -58,6 +63,32 @@ class Workers:
     wants_gpu: bool = False
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Which processes do what: for each pool its stages by name, the commit as ``WRITE``, and its size."""
+
+    pools: tuple[tuple[tuple[str, ...], int], ...]
+    teachers: int
+    on_gpu: bool = False
+
+
+def layout(stages: Sequence[Stage], *, backend: Backend, workers: Workers) -> Layout:
+    """How :func:`run` would lay out these stages, on the Ray that is connected."""
+    names = (*(stage.name for stage in stages), WRITE)
+    if backend == "inline":
+        return Layout(((names, 1),), 1)
+    ray = _import_ray()
+    teachers = workers.count or _worker_slots(ray, workers)
+    if not _on_gpu(ray, workers):
+        return Layout(((names, teachers),), teachers)
+    helpers = _helpers(teachers)
+    pools = [
+        (tuple(stage.name for stage in group), teachers if place == "teacher" else helpers)
+        for place, group in itertools.groupby(stages, key=lambda stage: stage.place)
+    ]
+    return Layout((*pools, ((WRITE,), helpers)), teachers, on_gpu=True)
+
+
 def run(
     refs: Sequence[UnitRef],
     stages: Sequence[Stage],
@@ -65,41 +96,73 @@ def run(
     *,
     backend: Backend,
     workers: Workers,
+    stopping: Stopping | None = None,
+    lost: Lost | None = None,
 ) -> Generator[ShardManifest, None, None]:
     """Do the units and yield the manifest of each as soon as it is committed.
 
     The first stage turns the row numbers of a unit into records. An exception of a stage ends the job; the units that
-    were yielded are committed. No reference gives no manifest, and starts nothing.
+    were yielded are committed. No reference gives no manifest, and starts nothing. Once ``stopping`` says so, no unit
+    is begun any more, and those that were begun are done. ``lost`` hears of each unit that is begun again since its
+    worker was lost.
     """
-    if refs:
-        yield from (_run_inline if backend == "inline" else _run_on_ray)(refs, stages, open_commit, workers)
+    stopping = stopping or Stopping()
+    if refs and backend == "inline":
+        yield from _run_inline(refs, stages, open_commit, stopping)
+    elif refs:
+        yield from _run_on_ray(refs, stages, open_commit, workers, stopping, lost)
 
 
 def _run_inline(
-    refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers
+    refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit], stopping: Stopping
 ) -> Generator[ShardManifest, None, None]:
     opened, commit = OpenedStages(stages), open_commit()
     for ref in refs:
-        yield commit(opened(first_unit(ref)))
+        if stopping.now():
+            return
+        began = time.monotonic()
+        manifest = commit(opened(first_unit(ref)))
+        stopping.unit_took(time.monotonic() - began)
+        yield manifest
 
 
 # --------------------------------------------------------------------------------------------------------------- Ray
 
 
 def _run_on_ray(
-    refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers
+    refs: Sequence[UnitRef],
+    stages: Sequence[Stage],
+    open_commit: Callable[[], Commit],
+    workers: Workers,
+    stopping: Stopping,
+    lost: Lost | None,
 ) -> Generator[ShardManifest, None, None]:
     with connected(workers) as ray:
-        try:
-            dataset = _flow(ray, refs, stages, open_commit, workers)
-            for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                if FAILURE in batch.column_names:
-                    raise_failure(batch)
-                for text in batch.column(MANIFEST).to_pylist():
-                    yield ShardManifest.model_validate_json(text)
-        except ray.exceptions.RayError as error:
-            reason = next(line for line in str(error).splitlines() if line.strip())
-            raise RuntimeError(f"a worker process was lost, and again when its unit was retried: {reason}") from error
+        metrics = UnitMetrics(ray.util.metrics, len(refs))
+        with _actors(ray, _pools(ray, stages, open_commit, workers)) as pools:
+            for table in UnitFlow(ray, pools, lost).run(refs, stopping):
+                if FAILURE in table.column_names:
+                    raise_failure(table)
+                manifest = ShardManifest.model_validate_json(table.column(MANIFEST)[0].as_py())
+                metrics.count(manifest)
+                yield manifest
+
+
+@contextmanager
+def _actors(ray: Any, pools: Iterable[Pool]) -> Iterator[list[list[Any]]]:
+    """The actors of each pool, started over the whole cluster, stopped at the end, whatever they are doing then."""
+    actors: list[list[Any]] = []
+    opened = []  # held here: an actor that is restarted opens its work again
+    try:
+        for open_work, size, resources in pools:
+            opened.append(ray.put(open_work))
+            options = {"max_restarts": -1, "scheduling_strategy": "SPREAD", **resources}
+            actor_class = ray.remote(**options)(UnitWorker)
+            actors.append([actor_class.remote(opened[-1], os.getcwd()) for _ in range(size)])
+        yield actors
+    finally:
+        for actor in itertools.chain.from_iterable(actors):
+            ray.kill(actor)
 
 
 @contextmanager
@@ -129,19 +192,7 @@ def _ray_warnings_ignored() -> Iterator[None]:
         yield
 
 
-def _flow(
-    ray: Any, refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers
-) -> Any:
-    """The lazy Ray dataset: one block a unit, through the pools of actors, to the manifests."""
-    dataset = ray.data.from_arrow([unit_to_arrow(first_unit(ref), int) for ref in refs])
-    for open_work, size, resources in _pools(ray, stages, open_commit, workers):
-        dataset = _map(ray, dataset, open_work, size, resources)
-    return dataset
-
-
-def _pools(
-    ray: Any, stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers
-) -> Iterator[tuple[Callable[[], TableWork], int, dict[str, float]]]:
+def _pools(ray: Any, stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers) -> Iterator[Pool]:
     """What each pool of actors opens, its size, and what one actor takes of the machine.
 
     Beside a GPU, reading and writing have processes of their own, so that the GPU never waits for them. On CPUs they
@@ -151,7 +202,7 @@ def _pools(
     if not _on_gpu(ray, workers):
         yield partial(open_stages_and_commit, stages, open_commit, int), teachers, {"num_cpus": workers.threads}
         return
-    helpers, helper = -(-teachers // TEACHERS_PER_READER), {"num_cpus": 0.5}
+    helpers, helper = _helpers(teachers), {"num_cpus": 0.5}
     takes: type = int
     for place, group in itertools.groupby(stages, key=lambda stage: stage.place):
         members = list(group)
@@ -162,23 +213,12 @@ def _pools(
     yield partial(open_stages_and_commit, [], open_commit, takes), helpers, helper
 
 
+def _helpers(teachers: int) -> int:
+    return -(-teachers // TEACHERS_PER_READER)
+
+
 def _on_gpu(ray: Any, workers: Workers) -> bool:
     return workers.wants_gpu and ray.cluster_resources().get("GPU", 0) >= 1
-
-
-def _map(ray: Any, dataset: Any, open_work: Callable[[], Any], size: int, resources: dict[str, Any]) -> Any:
-    """The dataset after a pool of ``size`` actors, each with what ``open_work`` opens, has worked on every unit."""
-    with _ray_warnings_ignored():
-        return dataset.map_batches(
-            UnitWorker,
-            fn_constructor_args=(open_work,),
-            batch_size=1,  # a unit is one row
-            batch_format="pyarrow",
-            zero_copy_batch=True,
-            compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=UNITS_AHEAD),
-            max_task_retries=UNIT_RETRIES,
-            **resources,
-        )
 
 
 def _worker_slots(ray: Any, workers: Workers) -> int:
@@ -195,19 +235,14 @@ def _import_ray() -> Any:
         os.environ.setdefault(name, value)
     with _ray_warnings_ignored():
         import ray
-        import ray.data
+        import ray.util.metrics
 
     return ray
 
 
 def _connect(ray: Any, workers: Workers) -> bool:
     """Join the cluster of ``RAY_ADDRESS``, or start Ray here, unless this process has one; True where it is ours."""
-    context = ray.data.DataContext.get_current()
-    context.target_max_block_size = None  # a unit is never split
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if ray.is_initialized():
         return False
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}

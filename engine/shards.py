@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from engine.artifacts import Store
+from engine.artifacts import Store, digest_file
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import (
@@ -83,6 +83,7 @@ def write_shard(
     stages: Sequence[StageCounts],
     seconds: float = 0.0,
     finished_at: str = "",
+    worker: str = "",
 ) -> ShardManifest:
     """Write the shard of one unit and commit it with its manifest; returns the manifest.
 
@@ -91,13 +92,17 @@ def write_shard(
     """
     _check_keys(samples)
     store.delete(manifest_name(ref.index))  # of other work: it must not vouch for the files that are now replaced
-    names = [shard_name(ref.index), annotations_name(ref.index), rejects_name(ref.index)]
-    with store.writing(names[0]) as file:
+    with store.writing(shard_name(ref.index)) as file:
         _write_tar(file, samples)
+        file.seek(0)
+        shard = _file_digest(shard_name(ref.index), file)  # of what was meant, not of what came back
     annotations = annotation_table(sample.labels for sample in samples)
-    store.write(names[1], _parquet(annotations))
     reject_rows = [{name: getattr(reject, name) for name in REJECT_SCHEMA.names} for reject in rejects]
-    store.write(names[2], _parquet(pa.Table.from_pylist(reject_rows, REJECT_SCHEMA)))
+    files = [
+        shard,
+        _write_table(store, annotations_name(ref.index), annotations),
+        _write_table(store, rejects_name(ref.index), pa.Table.from_pylist(reject_rows, REJECT_SCHEMA)),
+    ]
     manifest = ShardManifest(
         unit=ref.index,
         source_uri=ref.uri,
@@ -109,11 +114,12 @@ def write_shard(
         phrases=sum(len(sample.labels.phrases) for sample in samples),
         boxes=annotations.num_rows,
         rejects=len(rejects),
-        files=[_file_digest(store, name) for name in names],
+        files=files,
         first_key=samples[0].labels.key if samples else None,
         last_key=samples[-1].labels.key if samples else None,
         seconds=seconds,
         finished_at=finished_at,
+        worker=worker,
     )
     store.write(manifest_name(ref.index), _document(manifest))
     return manifest
@@ -184,7 +190,7 @@ def annotation_table(samples: Iterable[SampleLabels]) -> pa.Table:
             columns[name] += [box.box_xyxy[side] for box in boxes]
         columns["score"] += [box.score for box in boxes]
         columns["agreement"] += [box.agreement for box in boxes]
-        for name in ("key", "width", "height", "image_sha256"):
+        for name in ("key", "width", "height", "image_sha256", "image_phash"):
             columns[name] += [getattr(labels, name)] * len(boxes)
         columns["caption_sha256"] += [hashlib.sha256(labels.caption.encode()).hexdigest()] * len(boxes)
     return pa.Table.from_pydict(columns, ANNOTATION_SCHEMA)
@@ -196,18 +202,20 @@ def sample_schema() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def _parquet(table: pa.Table) -> bytes:
+def _write_table(store: Store, name: str, table: pa.Table) -> FileDigest:
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
+    store.write(name, sink.getvalue())
+    sink.seek(0)
+    return _file_digest(name, sink)
 
 
 def _document(document: DatasetCard | ShardManifest) -> bytes:
     return (document.model_dump_json(indent=1) + "\n").encode()
 
 
-def _file_digest(store: Store, name: str) -> FileDigest:
-    sha256, size = store.digest(name)
+def _file_digest(name: str, file: BinaryIO) -> FileDigest:
+    sha256, size = digest_file(file)
     return FileDigest(path=name, sha256=sha256, size=size)
 
 
@@ -235,14 +243,6 @@ def read_manifest(store: Store, unit: int) -> ShardManifest | None:
         return ShardManifest.model_validate_json(store.read(manifest_name(unit)))
     except (FileNotFoundError, ValidationError):
         return None
-
-
-def read_committed(store: Store, ref: UnitRef, work_digest: str) -> ShardManifest | None:
-    """The manifest of a unit that is done: of this very work, and its files are there in the size it says."""
-    manifest = read_manifest(store, ref.index)
-    if manifest is None or manifest.work_digest != work_digest:
-        return None
-    return manifest if all(store.size(file.path) == file.size for file in manifest.files) else None
 
 
 def committed_units(store: Store) -> list[int]:
@@ -294,6 +294,10 @@ class ShardReader:
     def labels(self, row: int) -> SampleLabels:
         """The labels alone, without reading the picture."""
         return self._labels(*self._members[row][1])
+
+    def extension(self, row: int) -> str:
+        """What the picture's member ends in, as ``jpg``."""
+        return self._members[row][0][0]
 
     def close(self) -> None:
         self._file.close()

@@ -8,48 +8,41 @@ selection is applied while reading, into a temporary table of the same columns.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-import duckdb
-import fsspec
 import pyarrow.parquet as pq
 
 from engine import statistics_queries as queries
 from engine.artifacts import Store, canonical_json
-from engine.selection import resolve_selection, select_with_reasons
-from engine.shards import (
-    ShardReader,
-    annotation_table,
-    annotations_name,
-    committed_units,
-    read_card,
-    read_manifest,
-    rejects_name,
-)
+from engine.box_tables import add_boxes, box_database
+from engine.duplicates import EXACT, NEAR, Duplicates, read_duplicates
+from engine.leaks import LEAK_REASONS
+from engine.selection import resolve_selection
+from engine.shards import committed_units, read_card, read_manifest, rejects_name
+from schemas.recipes import SelectionChoice
 from schemas.reports import DatasetReport, RejectCount, StageCounts, Statistic
-from schemas.shards import ANNOTATION_SCHEMA, DatasetCard, SampleLabels, ShardManifest
+from schemas.shards import DatasetCard, ShardManifest
 
 MAX_EXAMPLE_CHARS = 300
-MEMORY_LIMIT = "1GB"
 
 
-def dataset_report(dataset: str | Path, selection: str | None = None) -> DatasetReport:
-    """The statistics of the dataset in a folder or prefix, under a preset (its card's own where none is given).
+def dataset_report(dataset: str | Path, selection: SelectionChoice | None = None) -> DatasetReport:
+    """The statistics of the dataset in a folder or prefix, under a selection (its card's own where none is given).
 
     Human boxes are not selected. A dataset in which nothing is committed gives zeros. ValueError where there is no
-    dataset or no such preset.
+    dataset or no such selection.
     """
     store = Store(dataset)
     card = read_card(store)
     chosen = chosen_selection(card, selection)
     manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit)) is not None]
-    dropped: Counter[str] = Counter()
-    with _boxes(store, [manifest.unit for manifest in manifests], chosen, dropped) as connection:
-        numbers = [*_counted(manifests), *queries.numbers(connection)]
+    rules = None if chosen is None else resolve_selection(chosen)
+    duplicates = Duplicates() if chosen is None else read_duplicates(store, manifests)
+    with box_database() as (connection, folder):
+        units = [manifest.unit for manifest in manifests]
+        dropped = add_boxes(connection, folder, "boxes", store, units, rules, duplicates)
+        numbers = [*_counted(manifests), *_left_out(card, manifests, duplicates), *queries.numbers(connection)]
         values = {number.name: int(number.value or 0) for number in numbers}
         return DatasetReport(
             dataset=Path(store.root).name,
@@ -61,7 +54,7 @@ def dataset_report(dataset: str | Path, selection: str | None = None) -> Dataset
             source_fingerprint=card.source_fingerprint,
             recipe_digest=card.recipe_digest,
             teacher_digest=card.teacher_digest,
-            stages=[*_stages(manifests), *_image_selection(chosen, values)],
+            stages=[*_stages(manifests), *_views(chosen, duplicates, values)],
             box_selection=_box_selection(chosen, values, dropped),
             rejects=_rejects(store, manifests),
             numbers=numbers,
@@ -72,67 +65,16 @@ def dataset_report(dataset: str | Path, selection: str | None = None) -> Dataset
         )
 
 
-SelectionChoice = str | dict[str, object]
-
-
-def chosen_selection(card: DatasetCard, selection: str | None) -> SelectionChoice | None:
+def chosen_selection(card: DatasetCard, selection: SelectionChoice | None) -> SelectionChoice | None:
     """The selection that a dataset is read with: the one asked for, else its card's own; None for human boxes.
 
-    ValueError where there is no such preset.
+    ValueError where there is no such selection.
     """
     if card.origin == "human":
         return None
     chosen = selection or card.selection
     resolve_selection(chosen)
     return chosen
-
-
-# ------------------------------------------------------------------------------------------------------- the table
-
-
-@contextmanager
-def _boxes(
-    store: Store, units: list[int], selection: SelectionChoice | None, dropped: Counter[str]
-) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection in which ``boxes`` is the table of the selected boxes; what a rule drops is added to ``dropped``."""
-    with tempfile.TemporaryDirectory(prefix="glip-engine-") as folder, duckdb.connect() as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute(f"SET temp_directory = '{folder}/spill'")
-        if selection is None:
-            files = _stored_tables(connection, store, units)
-        else:
-            files = [_write_selected(store, unit, selection, Path(folder), dropped) for unit in units]
-        if not files:
-            empty = Path(folder) / "empty.parquet"
-            pq.write_table(ANNOTATION_SCHEMA.empty_table(), empty)
-            files = [str(empty)]
-        connection.read_parquet(files).create_view("boxes")
-        yield connection
-
-
-def _stored_tables(connection: duckdb.DuckDBPyConnection, store: Store, units: list[int]) -> list[str]:
-    if store.is_local:
-        return [store.path(annotations_name(unit)) for unit in units]
-    protocol = store.root.partition("://")[0]
-    connection.register_filesystem(fsspec.filesystem(protocol))
-    return [f"{store.root}/{annotations_name(unit)}" for unit in units]
-
-
-def _write_selected(store: Store, unit: int, selection: SelectionChoice, folder: Path, dropped: Counter[str]) -> str:
-    """The unit's boxes that the selection keeps, as a table of the dataset's own columns."""
-    rules = resolve_selection(selection)
-    kept: list[SampleLabels] = []
-    reader = ShardReader(store, unit)
-    try:
-        for row in range(len(reader)):
-            labels, reasons = select_with_reasons(reader.labels(row), rules)
-            kept.append(labels)
-            dropped.update(reasons)
-    finally:
-        reader.close()
-    path = folder / f"{unit:06d}.parquet"
-    pq.write_table(annotation_table(kept), path)
-    return str(path)
 
 
 # ------------------------------------------------------------------------------------------------------- the funnel
@@ -147,13 +89,37 @@ def _stages(manifests: list[ShardManifest]) -> list[StageCounts]:
     return list(sums.values())
 
 
-def _image_selection(selection: SelectionChoice | None, values: dict[str, int]) -> list[StageCounts]:
-    """The selection as the last stage of the funnel, in images; none for human boxes."""
+def _views(selection: SelectionChoice | None, duplicates: Duplicates, values: dict[str, int]) -> list[StageCounts]:
+    """What readers leave out as the last stages of the funnel, in images: duplicates, where they were looked for, and
+    what the selection leaves no box; none for human boxes."""
     if selection is None:
         return []
-    samples, kept = values["samples"], values["images"]
+    stages, samples, kept = [], values["samples"], values["images"]
+    if duplicates.digest is not None:
+        rest = samples - len(duplicates)
+        stages.append(StageCounts(stage="dedupe", came_in=samples, went_on=rest, dropped=duplicates.counts))
+        samples = rest
     dropped = {"no_box_selected": samples - kept} if samples > kept else {}
-    return [StageCounts(stage="selection", came_in=samples, went_on=kept, dropped=dropped)]
+    return [*stages, StageCounts(stage="selection", came_in=samples, went_on=kept, dropped=dropped)]
+
+
+def _left_out(card: DatasetCard, manifests: list[ShardManifest], duplicates: Duplicates) -> list[Statistic]:
+    """Evaluation leaks and duplicates, where they were looked for: no number stands for what nobody counted."""
+    found = []
+    if card.recipe.get("leaks"):
+        reasons = [stage.dropped for manifest in manifests for stage in manifest.stages]
+        leaks = sum(dropped.get(reason, 0) for dropped in reasons for reason in LEAK_REASONS)
+        definition = "Source pairs rejected since their picture, or one near it, is in a dataset of the recipe's leaks."
+        found.append(Statistic(name="leaks", title="Evaluation leaks", value=leaks, definition=definition))
+    if duplicates.digest is not None:
+        for name, title, what in (
+            (EXACT, "Exact duplicates", "the same file as an earlier one"),
+            (NEAR, "Near duplicates", "a perceptual hash near that of an earlier one that stays"),
+        ):
+            definition = f"Stored samples that readers leave out: {what}. Written by `glip-engine dedupe`."
+            count = duplicates.counts.get(name, 0)
+            found.append(Statistic(name=name, title=title, value=count, definition=definition))
+    return found
 
 
 def _box_selection(

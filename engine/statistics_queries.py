@@ -12,7 +12,7 @@ from schemas.reports import Histogram, PhraseCount, Statistic
 
 
 class Connection(Protocol):
-    """What is needed of DuckDB's connection, which ``engine.statistics`` opens."""
+    """What is needed of DuckDB's connection, which ``engine.box_tables`` opens."""
 
     def execute(self, sql: str) -> Any: ...
 

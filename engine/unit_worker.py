@@ -7,6 +7,7 @@ an actor that dies at birth Ray tells none.
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Sequence
 
@@ -23,14 +24,21 @@ MANIFEST = "manifest"  # the column of a committed unit: its manifest as JSON te
 class UnitWorker:
     """What a Ray actor is: ``open_work`` runs while the actor starts, before its first unit."""
 
-    def __init__(self, open_work: Callable[[], TableWork]) -> None:
+    def __init__(self, open_work: Callable[[], TableWork], folder: str) -> None:
+        """``folder`` is the driver's: relative paths of a recipe mean there what they mean to the driver."""
         self._failure: pa.Table | None = None
         try:
+            if os.path.isdir(folder):
+                os.chdir(folder)
             self._work = open_work()
         except Exception as error:
             self._failure = _failure_row(error)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+    def ready(self) -> None:
+        """Returns as soon as the actor runs and what was given to it before is done."""
+
+    def work(self, table: pa.Table) -> pa.Table:
+        """The unit after this worker's stages. A failure of an earlier worker goes through."""
         if FAILURE in table.column_names:
             return table
         if self._failure is not None:

@@ -41,13 +41,33 @@ def resized_shape(height: int, width: int, min_size: int, max_size: int) -> tupl
     return (target, other) if height <= width else (other, target)
 
 
+def as_rgb(image: Image.Image) -> Image.Image:
+    """The picture in RGB, eight bits a channel; of an animation, the frame it stands at.
+
+    Grey pictures of 16 bits are scaled: Pillow would cut them off at 255, which makes most of them white. Those of 32
+    bits and of floats have no fixed range and are stretched from their darkest to their brightest pixel. A palette with
+    transparency goes through RGBA, as Pillow wants it.
+    """
+    if image.mode == "P" and "transparency" in image.info:
+        return image.convert("RGBA").convert("RGB")
+    if not image.mode.startswith(("I", "F")):
+        return image.convert("RGB")
+    if image.mode.startswith("I;16"):
+        grey = np.asarray(image.convert("I")) / 257.0
+    else:
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
+        lowest, highest = values.min(), values.max()
+        grey = (values - lowest) * (255.0 / (highest - lowest) if highest > lowest else 0.0)
+    return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
+
+
 def image_tensor(image: Image.Image, shape: tuple[int, int]) -> Tensor:
     """[3, h, w] float32, normalised BGR, resized to `shape` (h, w) by antialiased bilinear interpolation.
 
     Any PIL mode is converted to RGB first.
     """
     height, width = shape
-    resized = image.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)
+    resized = as_rgb(image).resize((width, height), Image.Resampling.BILINEAR)
     rgb_HWC = np.asarray(resized)
     bgr_CHW = np.empty((3, height, width), dtype=np.float32)
     for channel, values in enumerate(_NORMALISED_BGR):

@@ -6,50 +6,62 @@ with them, and the result that a person or a program reads.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import add
+from importlib.metadata import version
 from typing import Any
 
+from pydantic import ValidationError
+
 from engine.artifacts import Store, digest_of
+from engine.leaks import LeakGuard
 from engine.shards import CARD, read_card, write_card
-from schemas.recipes import LabelRecipe
+from pipelines.checkpoints import pinned_teacher
+from pipelines.totals import COUNTS, Totals
+from schemas.recipes import LabelRecipe, TeacherRecipe
 from schemas.records import UnitRef
 from schemas.reports import Document, StageCounts
-from schemas.shards import FORMAT, DatasetCard, ShardManifest
+from schemas.shards import FORMAT, DatasetCard
 
 # Where things lie and what readers do with them: these change no byte of a shard. The content of a source and of a
-# checkpoint is in their digests.
+# checkpoint is in their digests, the pictures of `leaks` are in the recipe's.
 NOT_IN_DIGEST = (
     *("source.uri", "source.images"),
     *("source.concurrency", "source.concurrency_per_host", "source.timeout_s", "source.retries"),
-    *("teacher.checkpoint", "teacher.checkpoint_sha256", "selection"),
+    *("teacher.checkpoint", "teacher.checkpoint_sha256", "selection", "leaks"),
 )
 FOLDERS = ("", "shards", "annotations", "rejects", "manifests")
 
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What decides the content of every shard of a job: its source's, its recipe's and its teacher's digest."""
+    """What decides the content of every shard of a job: its source's, its recipe's and its teacher's digest, and by uri
+    those of the source's parts, so that a source that has grown leaves the units of its old parts as they are.
+    ``leaks``, that of the pictures to be rejected, is part of the recipe's."""
 
     source: str
     recipe: str
     teacher: str
+    parts: dict[str, str]
+    leaks: str | None = None
 
     def work(self, ref: UnitRef) -> str:
         """The digest of all that decides the shard of one unit."""
         rows = [ref.index, ref.uri, ref.first_row, ref.rows]
-        return digest_of([FORMAT, self.source, self.recipe, self.teacher, rows])
+        return digest_of([FORMAT, self.parts[ref.uri], self.recipe, self.teacher, rows])
 
 
 class LabelResult(Document):
     """What a labelling job did. ``seconds``, ``images_per_second`` and ``utilisation`` are of this run and its new
-    units alone; the last is the share of the workers' time, from their first unit on, in which the model computed."""
+    units alone; the last is the share of the workers' time, from their first unit on, in which the model computed.
+    ``stopped`` says why units are left, where some are."""
 
     dataset: str
     units: int
     new_units: int
+    units_left: int = 0
+    stopped: str | None = None
     images: int
     samples: int
     phrases: int
@@ -61,13 +73,33 @@ class LabelResult(Document):
     utilisation: float | None
 
 
-def recipe_digest(recipe: LabelRecipe) -> str:
-    """Digest of every field that decides the bytes of the shards."""
-    return digest_of({name: value for name, value in _fields(recipe.model_dump(mode="json")) if _counts(name)})
+def recipe_digest(recipe: LabelRecipe, guard: LeakGuard | None = None) -> str:
+    """Digest of every field that decides the bytes of the shards; of ``leaks`` the pictures, not where they lie."""
+    fields = {name: value for name, value in _fields(recipe.model_dump(mode="json")) if _counts(name)}
+    return digest_of(fields if guard is None else fields | {"leaks": guard.digest()})
 
 
-def open_dataset(store: Store, recipe: LabelRecipe, digests: Digests) -> DatasetCard:
-    """The card of a new dataset, written; or, of the same work, the one that is there. ValueError says what differs."""
+def pin_teacher(recipe: LabelRecipe, store: Store, *, anew: bool = False) -> LabelRecipe:
+    """The recipe with the version of a registry's model that the dataset in ``store`` was begun with, or, of a new one
+    and where it is labelled ``anew``, that is current."""
+    begun_with = None
+    if not anew and store.exists(CARD):
+        try:
+            begun_with = TeacherRecipe.model_validate(read_card(store).recipe.get("teacher"))
+        except ValidationError:  # of human labels, which is said where the folder is opened
+            begun_with = None
+    return recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher, begun_with)})
+
+
+def open_dataset(
+    store: Store, recipe: LabelRecipe, digests: Digests, *, units: int, relabel: bool = False
+) -> DatasetCard:
+    """The card of a new dataset, written; or, of the same work, the one that is there. ValueError says what differs.
+    ``units`` are planned.
+
+    With ``relabel`` the folder may hold other work of labelling: from then on it is an incomplete dataset of this one,
+    in which the units of the other are not done.
+    """
     for folder in FOLDERS:
         store.delete_temporary_files(folder)
     fresh = DatasetCard(
@@ -77,37 +109,43 @@ def open_dataset(store: Store, recipe: LabelRecipe, digests: Digests) -> Dataset
         recipe_digest=digests.recipe,
         recipe=recipe.model_dump(mode="json"),
         teacher_digest=digests.teacher,
-        parents=[digests.source, digests.teacher],
+        parents=[digests.source, digests.teacher, *([] if digests.leaks is None else [digests.leaks])],
         selection=recipe.selection,
+        planned_units=units,
+        made_by=f"glip-engine {version('glip-engine')} label",
     )
     if store.exists(CARD):
         found = read_card(store)
-        difference = _difference(found, fresh)
-        if difference:
+        difference = difference_of(found, fresh)
+        if not difference:
+            now = ("recipe", "selection", "planned_units")
+            return found.model_copy(update={name: getattr(fresh, name) for name in now})
+        if not relabel or found.origin != fresh.origin:
             raise ValueError(
                 f"{store.root} holds other work: {difference}. Give another --out, or the recipe it was begun with"
+                + ("; --relabel does again what differs" if found.origin == fresh.origin else "")
             )
-        return found.model_copy(update={"recipe": fresh.recipe, "selection": fresh.selection})
-    if store.names(""):
+    elif store.names(""):
         raise ValueError(f"{store.root} is not empty and no dataset; give an empty or a new folder as --out")
     write_card(store, fresh)
     return fresh
 
 
 def finish_dataset(
-    store: Store, card: DatasetCard, before: Sequence[ShardManifest], new: Sequence[ShardManifest], *, seconds: float
+    store: Store, card: DatasetCard, before: Totals, new: Totals, *, seconds: float, stopped: str | None = None
 ) -> LabelResult:
-    """Write the card with its counts, unless that is what it says already. ``new`` are the units of this run."""
-    manifests = sorted([*before, *new], key=lambda manifest: manifest.unit)
-    stages = add_stages(manifests)
+    """Write the card with its counts, unless that is what it says already. ``new`` are the units of this run.
+
+    The dataset is complete when it has as many units as were planned; after a stop it is whole, but incomplete.
+    """
+    all_units = before + new
+    stages = all_units.stages()
+    units_left = (card.planned_units or 0) - all_units.units
     counted = card.model_copy(
         update={
-            "complete": True,
-            "units": len(manifests),
-            **{
-                name: sum(getattr(one, name) for one in manifests)
-                for name in ("samples", "phrases", "boxes", "rejects")
-            },
+            "complete": not units_left,
+            "units": all_units.units,
+            **{name: getattr(all_units, name) for name in COUNTS},
             # The times are in the manifests: the card of an interrupted job equals that of an undisturbed one.
             "stages": [stage.without_times() for stage in stages],
         }
@@ -117,34 +155,31 @@ def finish_dataset(
     return LabelResult(
         dataset=store.root,
         units=counted.units,
-        new_units=len(new),
-        images=sum(one.rows for one in manifests),
+        new_units=new.units,
+        units_left=units_left,
+        stopped=stopped if units_left else None,
+        images=all_units.rows,
         samples=counted.samples,
         phrases=counted.phrases,
         boxes=counted.boxes,
-        rejects={reason: count for stage in stages for reason, count in stage.dropped.items()},
+        rejects=_reasons(stages),
         stages=stages,
         seconds=round(seconds, 1),
-        images_per_second=round(sum(one.rows for one in new) / seconds, 2) if new else None,
-        utilisation=_utilisation(new),
+        images_per_second=round(new.rows / seconds, 2) if new.units else None,
+        utilisation=new.utilisation(),
     )
 
 
-def _utilisation(manifests: Sequence[ShardManifest]) -> float | None:
-    stages = [stage for manifest in manifests for stage in manifest.stages]
-    elapsed = sum(stage.elapsed_seconds for stage in stages)
-    return round(sum(stage.computing_seconds for stage in stages) / elapsed, 3) if elapsed else None
+def _reasons(stages: Sequence[StageCounts]) -> dict[str, int]:
+    """What was dropped by reason, over all stages: a filter and a stage may have a reason in common."""
+    reasons: Counter[str] = Counter()
+    for stage in stages:
+        reasons.update(stage.dropped)
+    return dict(reasons)
 
 
-def add_stages(manifests: Sequence[ShardManifest]) -> list[StageCounts]:
-    """The stage counts of a job: those of its units, added up, in the order of the flow."""
-    names = list(dict.fromkeys(stage.stage for manifest in manifests for stage in manifest.stages))
-    stages = [stage for manifest in manifests for stage in manifest.stages]
-    return [reduce(add, (stage for stage in stages if stage.stage == name)) for name in names]
-
-
-def _difference(found: DatasetCard, fresh: DatasetCard) -> str:
-    """What differs between the work a folder holds and the work that is to be done, in words; empty if nothing."""
+def difference_of(found: DatasetCard, fresh: DatasetCard) -> str:
+    """What differs between two works of labelling, the one a folder holds first, in words; empty if nothing."""
     if found.origin != fresh.origin:
         return f"it is a dataset of {found.origin} labels"
     before, now = dict(_fields(found.recipe)), dict(_fields(fresh.recipe))
@@ -157,6 +192,8 @@ def _difference(found: DatasetCard, fresh: DatasetCard) -> str:
         parts.append(f"the teacher was {str(found.teacher_digest)[:12]}, is now {str(fresh.teacher_digest)[:12]}")
     if found.source_fingerprint != fresh.source_fingerprint:
         parts.append("the content of the source is not what it was")
+    if found.parents[2:] != fresh.parents[2:]:
+        parts.append("the pictures of `leaks` are not what they were")
     if not parts and found.recipe_digest != fresh.recipe_digest:
         parts.append("the recipe differs")
     return "; ".join(parts)
@@ -172,4 +209,4 @@ def _fields(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
 
 
 def _counts(name: str) -> bool:
-    return name not in NOT_IN_DIGEST
+    return name not in NOT_IN_DIGEST and not name.startswith("selection.")  # the numbers of a selection, if it has some

@@ -12,6 +12,8 @@ from itertools import product
 
 from PIL import Image, ImageDraw, ImageFont
 
+from glip.preprocess import as_rgb
+
 # One colour a phrase, those of the report's gallery; white text is readable on each of them.
 COLOURS = ("#2f6fed", "#e5484d", "#1f9d55", "#c27100", "#8b5cf6", "#0b8796", "#d6409f", "#767b00")
 READABLE_SIDE = 1000  # a picture whose long side is shorter is enlarged by a whole number
@@ -38,7 +40,9 @@ def draw_boxes(image: Image.Image, boxes: Sequence[LabelledBox]) -> Image.Image:
     """
     scale = max(1, READABLE_SIDE // max(image.size))
     size = (image.width * scale, image.height * scale)
-    canvas = image.convert("RGB").resize(size, Image.Resampling.LANCZOS) if scale > 1 else image.convert("RGB")
+    canvas = as_rgb(image)
+    if scale > 1:
+        canvas = canvas.resize(size, Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(canvas)
     font = ImageFont.load_default(min(MAX_FONT, max(MIN_FONT, round(max(size) * FONT_SHARE))))
     scaled = [_scaled(box.box_xyxy, scale) for box in boxes]

@@ -15,9 +15,11 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from engine.artifacts import Store
-from engine.selection import select
+from engine.duplicates import Duplicates, read_duplicates
+from engine.selection import Selection, resolve_selection, select
 from engine.shards import LabelledImage, ShardReader, committed_units, read_card, read_manifest
-from engine.statistics import SelectionChoice, chosen_selection
+from engine.statistics import chosen_selection
+from schemas.recipes import SelectionChoice
 from schemas.shards import SampleLabels
 
 MAX_SIDE = 560
@@ -75,25 +77,27 @@ class Gallery:
     samples: int
 
 
-def gallery(dataset: str | Path, selection: str | None, *, limit: int) -> Gallery:
-    """At most ``limit`` pictures of a dataset, in its order, under a preset (its card's own where None)."""
+def gallery(dataset: str | Path, selection: SelectionChoice | None, *, limit: int) -> Gallery:
+    """At most ``limit`` pictures of a dataset, in its order, under a selection (its card's own where None)."""
     store = Store(dataset)
     chosen = chosen_selection(read_card(store), selection)
-    sizes = {unit: manifest.samples for unit in committed_units(store) if (manifest := read_manifest(store, unit))}
+    rules = None if chosen is None else resolve_selection(chosen)
+    manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit))]
+    sizes = {manifest.unit: manifest.samples for manifest in manifests}
+    duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
     total = sum(sizes.values())
     starts = sorted({total * number // limit for number in range(limit)}) if total else []
     pictures = []
     for start, end in zip(starts, [*starts[1:], total], strict=True):
-        picture = _first_picture(store, sizes, range(start, min(end, start + MAX_TRIES)), chosen)
+        rows = range(start, min(end, start + MAX_TRIES))
+        picture = _first_picture(_samples(store, sizes, rows, duplicates), rules)
         if picture is not None:
             pictures.append(picture)
     return Gallery(tuple(pictures), total)
 
 
-def _first_picture(
-    store: Store, sizes: dict[int, int], rows: range, selection: SelectionChoice | None
-) -> Picture | None:
-    for sample in _samples(store, sizes, rows):
+def _first_picture(samples: Iterator[LabelledImage], selection: Selection | None) -> Picture | None:
+    for sample in samples:
         selected = select(sample.labels, selection) if selection is not None else sample.labels
         if not selected.boxes:
             continue
@@ -103,8 +107,8 @@ def _first_picture(
     return None
 
 
-def _samples(store: Store, sizes: dict[int, int], rows: range) -> Iterator[LabelledImage]:
-    """Samples by their number in the whole dataset."""
+def _samples(store: Store, sizes: dict[int, int], rows: range, duplicates: Duplicates) -> Iterator[LabelledImage]:
+    """Samples by their number in the whole dataset, without its duplicates."""
     first = 0
     for unit, size in sizes.items():
         wanted = range(max(rows.start, first), min(rows.stop, first + size))
@@ -112,7 +116,8 @@ def _samples(store: Store, sizes: dict[int, int], rows: range) -> Iterator[Label
             reader = ShardReader(store, unit)
             try:
                 for row in wanted:
-                    yield reader[row - first]
+                    if row - first not in duplicates.of(unit):
+                        yield reader[row - first]
             finally:
                 reader.close()
         first += size

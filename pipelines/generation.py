@@ -10,14 +10,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.promotion import decide
 from engine.runner import Backend
+from engine.selection import check_teacher
+from pipelines.checkpoints import local_teacher, pinned, pinned_teacher
 from pipelines.evaluate import evaluate
 from pipelines.label import label
 from pipelines.lineage import trace
 from pipelines.pseudo_quality import pseudo_quality
+from pipelines.registry import check_teacher_is_current, promote
 from pipelines.report import report
 from pipelines.train import train
 from schemas.recipes import (
@@ -29,12 +34,14 @@ from schemas.recipes import (
     TrainRecipe,
 )
 from schemas.reports import Document, PromotionDecision, PseudoLabelReport
+from teacher.grounder import teacher_digest
 
 DECISION = "decision.json"
 
 
 class GenerationSummary(Document):
-    """What a generation came to; everything else is in its folder."""
+    """What a generation came to; everything else is in its folder. ``promoted``: the student's name in the recipe's
+    registry."""
 
     name: str
     page: str
@@ -42,6 +49,7 @@ class GenerationSummary(Document):
     pseudo_boxes: int
     student: str
     decision: PromotionDecision
+    promoted: str | None = None
 
 
 def generation(
@@ -57,7 +65,12 @@ def generation(
     ValueError where the recipe, a source or a checkpoint is wrong, or ``out`` holds another generation.
     """
     folder = Path(out)
+    recipe = _pinned(recipe, folder)
     training, exams = _train_recipe(recipe, folder), _exam_recipe(recipe, folder)
+    teacher = teacher_digest(local_teacher(recipe.label.teacher))
+    check_teacher(recipe.selection, teacher)
+    if recipe.registry is not None and not (folder / DECISION).exists():
+        check_teacher_is_current(recipe.registry, teacher, recipe.label.teacher)
     _claim(folder, recipe)
 
     say = _announce if progress else _silence
@@ -88,6 +101,9 @@ def generation(
     )
     trace(folder, recipe, student.checkpoint, incumbent, candidate)
     say("promote" if decision.promote else "keep the teacher", decision.reason)
+    promoted = None
+    if decision.promote and recipe.registry is not None:
+        promoted = promote(folder, recipe.registry, progress=progress).name
     say("report", str(page))
     return GenerationSummary(
         name=recipe.name,
@@ -96,6 +112,7 @@ def generation(
         pseudo_boxes=pseudo.boxes,
         student=student.checkpoint,
         decision=decision,
+        promoted=promoted,
     )
 
 
@@ -104,6 +121,24 @@ def import_source(source: GoldSource, folder: Path) -> None:
     annotations = source.scenes if source.scenes is not None else source.path
     assert annotations is not None, "the recipe has been checked"
     import_gold(source.format, annotations, folder)
+
+
+def _pinned(recipe: GenerationRecipe, folder: Path) -> GenerationRecipe:
+    """With the versions of a registry's models that the generation begins, or was begun, with."""
+    begun_with = _begun_with(folder / "recipe.json")
+    teacher = pinned_teacher(recipe.label.teacher, begun_with.label.teacher if begun_with else None)
+    train = dict(recipe.train)
+    if "init" in train:
+        train["init"] = pinned(str(train["init"]), str(begun_with.train.get("init", "")) if begun_with else None)
+    label_recipe = recipe.label.model_copy(update={"teacher": teacher})
+    return recipe.model_copy(update={"label": label_recipe, "train": train})
+
+
+def _begun_with(saved: Path) -> GenerationRecipe | None:
+    try:
+        return GenerationRecipe.model_validate_json(saved.read_bytes()) if saved.exists() else None
+    except ValidationError:  # of another generation, which is said where the folder is claimed
+        return None
 
 
 def _claim(folder: Path, recipe: GenerationRecipe) -> None:
@@ -123,7 +158,7 @@ def _judge_pseudo_labels(recipe: GenerationRecipe, folder: Path) -> PseudoLabelR
     if recipe.truth.format == "scenes":
         assert isinstance(recipe.label.source, ScenesSource), "the recipe has been checked"
         import_gold("scenes", recipe.label.source, truth)
-    return pseudo_quality(folder / "pseudo", truth, folder)
+    return pseudo_quality(folder / "pseudo", truth, folder, also=[recipe.selection])
 
 
 def _train_recipe(recipe: GenerationRecipe, folder: Path) -> TrainRecipe:

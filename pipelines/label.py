@@ -10,28 +10,36 @@ retry, resume and rerun are the same thing.
 from __future__ import annotations
 
 import hashlib
-import signal
-import threading
+import os
+import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from engine.artifacts import Store
+from engine.committed import committed_manifests
+from engine.image_hash import phash_text
+from engine.leaks import LeakGuard, read_leak_guard
 from engine.prompts import request_grounding
 from engine.runner import Backend, Workers, run
-from engine.selection import keep_above_floor, resolve_selection
-from engine.shards import LabelledImage, read_committed, write_shard
+from engine.selection import check_teacher, keep_above_floor, resolve_selection
+from engine.shards import LabelledImage, write_shard
 from engine.sources import Source, open_source
 from engine.stages import Commit, Stage, Work
-from pipelines.bookkeeping import Digests, LabelResult, finish_dataset, open_dataset, recipe_digest
+from engine.stopping import Stopping
+from engine.uncommit import delete_units_beyond, uncommit
+from pipelines.bookkeeping import Digests, LabelResult, finish_dataset, open_dataset, pin_teacher, recipe_digest
+from pipelines.checkpoints import local_teacher
+from pipelines.job_log import JobLog
 from pipelines.progress import LabelProgress, print_result
-from schemas.recipes import GroundRecipe, LabelRecipe, PhrasesRecipe, TeacherRecipe
+from pipelines.stop_signals import stopped_by_sigterm
+from pipelines.totals import Totals
+from schemas.recipes import FiltersRecipe, GroundRecipe, LabelRecipe, PhrasesRecipe, TeacherRecipe
 from schemas.records import (
     CaptionedImage,
     Grounding,
@@ -40,15 +48,28 @@ from schemas.records import (
     PseudoLabel,
     Reject,
     Unit,
+    UnitRef,
 )
 from schemas.reports import StageCounts
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase, ShardManifest
 from teacher.grounder import open_grounder, teacher_digest
 
 
-def stages(recipe: LabelRecipe, source: Source) -> list[Stage]:
-    """The job, top to bottom: what each stage gives, and which processes do it."""
-    return [Stage("read", partial(_open_source_reader, source), CaptionedImage), *grounding_stages(recipe)]
+def stages(recipe: LabelRecipe, source: Source, guard: LeakGuard | None = None) -> list[Stage]:
+    """The job, top to bottom: what each stage gives, and which processes do it. Filters are there where they are on;
+    ``guard`` is that of the recipe's ``leaks``."""
+    read = Stage("read", partial(_open_source_reader, source), CaptionedImage)
+    phrases, *answering = grounding_stages(recipe)
+    on_samples, on_phrases = filter_stages(recipe.filters, guard)
+    return [read, *on_samples, phrases, *on_phrases, *answering]
+
+
+def filter_stages(recipe: FiltersRecipe, guard: LeakGuard | None) -> tuple[list[Stage], list[Stage]]:
+    """What filters captioned pictures, and what filters their phrases; none where nothing is to be filtered."""
+    on_samples = Stage("filter", partial(_open_filter, recipe, guard), CaptionedImage)
+    on_phrases = Stage("filter_phrases", partial(_open_phrase_filter, recipe), ParsedCaption)
+    wanted = guard is not None or recipe.rules().keys() - {"stop_phrases"}
+    return ([on_samples] if wanted else [], [on_phrases] if recipe.stop_phrases else [])
 
 
 def grounding_stages(recipe: GroundRecipe) -> list[Stage]:
@@ -67,44 +88,95 @@ def label(
     *,
     workers: int | None = None,
     backend: Backend = "ray",
+    relabel: bool = False,
+    budget_hours: float | None = None,
+    log: str | Path | None = None,
     progress: bool = True,
 ) -> LabelResult:
     """Label the recipe's source into the dataset ``out``; what is done there already is not done again.
 
+    ``relabel`` allows that ``out`` holds work of another recipe or teacher, or of a source that has changed since: the
+    units that this changes are done again, one by one, and what comes out is what a new folder would hold.
+
     ``workers`` is the number of teachers, one for each GPU or CPU slot where None. ValueError in one line where the
     source, the checkpoint or the recipe is wrong, or ``out`` holds other work; RuntimeError where a worker fails.
     Interrupted at any moment, the same call goes on and ends in the same shards.
+
+    ``budget_hours`` after the call, or at SIGTERM, no further unit is begun, and those in flight are finished: what is
+    there is a whole dataset with ``units_left`` to do. ``log`` is a file for JSON lines (:mod:`pipelines.job_log`).
     """
     started = time.monotonic()
+    stopping = Stopping(None if budget_hours is None else 3600 * budget_hours)
     check_recipe(recipe)
     source, store = open_source(recipe.source), Store(out)
+    recipe = pin_teacher(recipe, store, anew=relabel)
     refs = source.units(recipe.unit_size)
-    digests = Digests(source.fingerprint(), recipe_digest(recipe), teacher_digest(recipe.teacher))
-    with store.locked(), _stopping_cleanly():
-        card = open_dataset(store, recipe, digests)
-        committed = [read_committed(store, ref, digests.work(ref)) for ref in refs]
-        done = [manifest for manifest in committed if manifest is not None]
-        todo = [ref for ref, manifest in zip(refs, committed, strict=True) if manifest is None]
+    parts = {uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}}
+    guard = read_leak_guard(recipe.leaks, recipe.max_leak_distance)
+    digests = Digests(
+        source.fingerprint(),
+        recipe_digest(recipe, guard),
+        teacher_digest(local_teacher(recipe.teacher)),
+        parts,
+        None if guard is None else guard.digest(),
+    )
+    check_teacher(recipe.selection, digests.teacher)
+    with store.locked(), stopped_by_sigterm(stopping):
+        card = open_dataset(store, recipe, digests, units=len(refs), relabel=relabel)
+        if not card.complete:
+            delete_units_beyond(store, len(refs))  # of what was relabelled, if its units were more
+        done, todo = _what_is_done(store, refs, digests)
+        if todo:
+            uncommit(store, [ref.index for ref in todo])  # what is left of other work, or damaged
+        new = Totals()
         slots = Workers(workers, recipe.teacher.threads, wants_gpu=recipe.teacher.device != "cpu")
-        new = []
+        open_writer = partial(open_commit, store, digests)
         with (
+            JobLog(log, dataset=store.root, units=len(refs), units_done=done.units, **_named(digests)) as job_log,
             LabelProgress(sum(ref.rows for ref in refs), done, shown=progress) as bar,
             closing(
-                run(todo, stages(recipe, source), partial(open_commit, store, digests), backend=backend, workers=slots)
+                run(
+                    todo,
+                    stages(recipe, source, guard),
+                    open_writer,
+                    backend=backend,
+                    workers=slots,
+                    stopping=stopping,
+                    lost=job_log.lost,
+                )
             ) as manifests,
         ):
             for manifest in manifests:
-                bar.advance(manifest)
-                new.append(manifest)
-        result = finish_dataset(store, card, done, new, seconds=time.monotonic() - started)
+                new.add(manifest)
+                bar.show(new)
+                job_log.committed(manifest)
+            result = finish_dataset(store, card, done, new, seconds=time.monotonic() - started, stopped=stopping.reason)
+            job_log.end(result)
     if progress:
         print_result(result)
     return result
 
 
+def _named(digests: Digests) -> dict[str, str]:
+    """For the log: which work it tells of."""
+    return {"source": digests.source, "recipe": digests.recipe, "teacher": digests.teacher}
+
+
+def _what_is_done(store: Store, refs: Sequence[UnitRef], digests: Digests) -> tuple[Totals, list[UnitRef]]:
+    """The sums over the units that are done, and the units that are not."""
+    done, todo = Totals(), []
+    for ref, manifest in zip(refs, committed_manifests(store, refs, digests.work), strict=True):
+        if manifest is None:
+            todo.append(ref)
+        else:
+            done.add(manifest)
+    return done, todo
+
+
 def check_recipe(recipe: LabelRecipe) -> None:
     """Stop before any work where a name in the recipe leads nowhere; ValueError says which."""
     resolve_selection(recipe.selection)
+    _open_filter(recipe.filters, None)
     if recipe.phrases.pipeline != "bundled":
         _open_parser(recipe.phrases)
 
@@ -115,6 +187,18 @@ def check_recipe(recipe: LabelRecipe) -> None:
 
 def _open_source_reader(source: Source) -> Work:
     return lambda unit: source.read(unit.ref)
+
+
+def _open_filter(recipe: FiltersRecipe, guard: LeakGuard | None) -> Work:
+    from engine.filters import SampleFilter
+
+    return SampleFilter(recipe, guard)
+
+
+def _open_phrase_filter(recipe: FiltersRecipe) -> Work:
+    from engine.filters import PhraseStopList
+
+    return PhraseStopList(recipe.stop_phrases)
 
 
 def _open_parser(recipe: PhrasesRecipe) -> Work:
@@ -133,7 +217,7 @@ def _open_parser(recipe: PhrasesRecipe) -> Work:
 
 
 def _open_prompter(recipe: TeacherRecipe) -> Work:
-    grounder = open_grounder(recipe)
+    grounder = open_grounder(local_teacher(recipe))
     ask = partial(
         request_grounding,
         max_tokens=grounder.max_tokens,
@@ -147,7 +231,7 @@ def _open_teacher(recipe: GroundRecipe) -> Work:
     from teacher.worker import TeacherWorker
 
     return TeacherWorker(
-        open_grounder(recipe.teacher),
+        open_grounder(local_teacher(recipe.teacher)),
         batch_size=recipe.teacher.batch_size,
         min_score=recipe.min_score,
         max_image_pixels=recipe.max_image_pixels,
@@ -172,6 +256,7 @@ def open_commit(store: Store, digests: Digests) -> Commit:
             stages=stage_counts(unit),
             seconds=sum(tally.seconds for tally in unit.tallies),
             finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
         )
 
     return commit
@@ -190,6 +275,7 @@ def labelled_image(label: PseudoLabel, digests: Digests) -> LabelledImage:
         width=label.width,
         height=label.height,
         image_sha256=hashlib.sha256(label.source.image).hexdigest(),
+        image_phash=phash_text(label.source.image),
         locator=label.source.locator,
         teacher_digest=digests.teacher,
         recipe_digest=digests.recipe,
@@ -213,20 +299,3 @@ def stage_counts(unit: Unit[Any]) -> list[StageCounts]:
         )
         for tally in unit.tallies
     ]
-
-
-@contextmanager
-def _stopping_cleanly() -> Iterator[None]:
-    """SIGTERM, as a scheduler sends it, ends the job as Ctrl-C does: what it started is shut down."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pipelines.bookkeeping import LabelResult
-from schemas.shards import ShardManifest
+from pipelines.totals import Totals
 
 
 class LabelProgress:
-    """Counts units as they are committed. Units of an earlier run fill the bar but not the rate."""
+    """Shows units as they are committed. Units of an earlier run (``done``) fill the bar but not the rate."""
 
-    def __init__(self, images: int, done: Sequence[ShardManifest], *, shown: bool) -> None:
-        self._rejects = sum(manifest.rejects for manifest in done)
-        self._new = 0
+    def __init__(self, images: int, done: Totals, *, shown: bool) -> None:
+        self._done = done
         self._progress = Progress(
             TextColumn("labelling"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("images, {task.fields[rate]} images/s, {task.fields[rejects]} rejected,"),
+            TextColumn("images, {task.fields[rate]} images/s, {task.fields[rejects]} rejected, {task.fields[busy]}"),
             TimeRemainingColumn(compact=True),
             TextColumn("left"),
             console=Console(stderr=True),
             disable=not shown,
         )
-        before = sum(manifest.rows for manifest in done)
-        self._task = self._progress.add_task("", total=images, completed=before, rate="-", rejects=self._rejects)
+        self._task = self._progress.add_task(
+            "", total=images, completed=done.rows, rate="-", rejects=done.rejects, busy=""
+        )
 
     def __enter__(self) -> LabelProgress:
         self._progress.start()
@@ -40,13 +39,17 @@ class LabelProgress:
     ) -> None:
         self._progress.stop()
 
-    def advance(self, manifest: ShardManifest) -> None:
-        """A unit that has just been committed."""
-        self._rejects += manifest.rejects
-        self._new += manifest.rows
+    def show(self, new: Totals) -> None:
+        """The units of this run so far."""
         elapsed = self._progress.tasks[self._task].elapsed or 0.0
-        rate = f"{self._new / elapsed:.1f}" if elapsed > 0 else "-"
-        self._progress.update(self._task, advance=manifest.rows, rejects=self._rejects, rate=rate)
+        busy = new.utilisation()
+        self._progress.update(
+            self._task,
+            completed=self._done.rows + new.rows,
+            rejects=self._done.rejects + new.rejects,
+            rate=f"{new.rows / elapsed:.1f}" if elapsed > 0 else "-",
+            busy="" if busy is None else f"the model busy {busy:.0%},",
+        )
 
 
 def print_result(result: LabelResult) -> None:
@@ -56,10 +59,15 @@ def print_result(result: LabelResult) -> None:
         left_out = f"{stage.phrases_left_out} phrases too long for the teacher" if stage.phrases_left_out else ""
         why = "; ".join(part for part in (dropped, left_out) if part)
         print(f"  {stage.stage:8} {stage.came_in:>9} in {stage.went_on:>9} on   {why}".rstrip())
-    speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was left to do"
+    speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was labelled anew"
     if result.utilisation is not None:
         speed += f", the model computing {result.utilisation:.0%} of its workers' time"
     print(
         f"{result.dataset}: {result.samples} labelled images in {result.units} shards, {result.phrases} phrases, "
         f"{result.boxes} boxes, {sum(result.rejects.values())} rejects; {result.seconds} s, {speed}"
     )
+    if result.units_left:
+        print(
+            f"stopped ({result.stopped}): {result.units_left} of {result.units + result.units_left} units are left; "
+            "run the same command again to go on"
+        )

@@ -6,15 +6,16 @@ the same samples. Out: figures at every preset and by the lowest score kept; ``p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store
 from engine.metrics.pseudo_labels import Select, above_score, pseudo_label_figures
 from engine.metrics.truth import GoldTruth, Truth, read_coco_truth
-from engine.selection import PRESETS, select
+from engine.selection import PRESETS, resolve_selection, select, selection_name
 from engine.shards import ShardReader, committed_units, read_card
+from schemas.recipes import SelectionChoice
 from schemas.reports import PseudoLabelReport
 from schemas.shards import SampleLabels
 
@@ -22,15 +23,24 @@ PSEUDO_QUALITY = "pseudo_quality.json"
 CURVE_SCORES = tuple(round(0.05 * step, 2) for step in range(1, 20))
 
 
-def pseudo_quality(dataset: str | Path, truth: str | Path, out: str | Path | None = None) -> PseudoLabelReport:
+def pseudo_quality(
+    dataset: str | Path,
+    truth: str | Path,
+    out: str | Path | None = None,
+    *,
+    also: Sequence[SelectionChoice] = (),
+) -> PseudoLabelReport:
     """Judge the pseudo-labels in ``dataset`` by ``truth``; writes the report under ``out`` where given.
 
-    ValueError where either is not there, or where no labelled image has truth.
+    ``also`` are selections to be judged beside the presets. ValueError where either is not there, or where no labelled
+    image has truth.
     """
     store = Store(dataset)
     read_card(store)
     known = open_truth(truth)
-    selections: dict[str, Select] = {name: _selector(name) for name in PRESETS}
+    chosen: dict[str, SelectionChoice] = dict(zip(PRESETS, PRESETS, strict=True))
+    chosen |= {selection_name(one): one for one in also}
+    selections: dict[str, Select] = {name: _selector(one) for name, one in chosen.items()}
     selections |= {f"{score:.2f}": above_score(score) for score in CURVE_SCORES}
     samples = list(read_labels(store))
     figures = pseudo_label_figures(samples, known, selections)
@@ -42,16 +52,16 @@ def pseudo_quality(dataset: str | Path, truth: str | Path, out: str | Path | Non
         truth=known.name,
         images=len(judged),
         images_not_labelled=len(known.keys() - judged),
-        presets=figures[: len(PRESETS)],
-        curve=figures[len(PRESETS) :],
+        presets=figures[: len(chosen)],
+        curve=figures[len(chosen) :],
     )
     if out is not None:
         Store(out).write(PSEUDO_QUALITY, (report.model_dump_json(indent=1) + "\n").encode())
     return report
 
 
-def _selector(preset: str) -> Select:
-    return partial(select, selection=preset)
+def _selector(selection: SelectionChoice) -> Select:
+    return partial(select, selection=resolve_selection(selection))
 
 
 def open_truth(truth: str | Path) -> Truth:

@@ -22,6 +22,7 @@ from engine.artifacts import Store
 from engine.statistics import dataset_report
 from pipelines.gallery import Gallery, gallery
 from pipelines.plots import dataset_plots, quality_plot
+from schemas.recipes import SelectionChoice
 from schemas.reports import DatasetReport, Document, EvaluationReport, PromotionDecision, PseudoLabelReport
 
 PAGE = "index.html"
@@ -49,15 +50,15 @@ def report(
     evaluations: Mapping[str, Sequence[EvaluationReport]] | None = None,
     decision: PromotionDecision | None = None,
     quality: PseudoLabelReport | None = None,
-    selection: str | None = None,
+    selection: SelectionChoice | None = None,
     title: str | None = None,
     pictures: int = GALLERY_PICTURES,
 ) -> Path | str:
     """Write the page over ``datasets`` into the folder ``out``; returns the path of the page.
 
     ``evaluations`` are by the model's name as a reader knows it ("teacher", "student"), the one compared with first.
-    ``selection`` is a preset; each dataset's own where None. ``title`` heads the page; the datasets' names where None.
-    ValueError where a dataset is none.
+    ``selection`` is a preset or numbers; each dataset's own where None. ``title`` heads the page; the datasets' names
+    where None. ValueError where a dataset is none.
     """
     whole = Report(
         datasets=[dataset_report(dataset, selection) for dataset in datasets],

@@ -6,6 +6,7 @@ One process, or several through Ray Train; either can go on from a run of the ot
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from engine.artifacts import Store, digest_of
 from engine.mix import Mix
+from pipelines.checkpoints import local_checkpoint, pinned, registry_name
+from pipelines.lineage_nodes import model_digest
 from schemas.recipes import TrainRecipe
 from schemas.reports import Document
 from student.trainer import RunResult, run
@@ -42,6 +45,7 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     ``out`` holds a run of another recipe.
     """
     folder = Path(out)
+    recipe = _pinned(recipe, Store(folder))
     mix = Mix.open(recipe.mix, recipe.seed)
     try:
         if progress:
@@ -62,9 +66,24 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     return summary
 
 
+def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
+    """With the version of a registry's model that the run begins, or was begun, with."""
+    asked = registry_name(recipe.init)
+    if asked is None or asked.version is not None:
+        return recipe
+    begun_with = TrainRecipe.model_validate_json(store.read(RECIPE)).init if store.exists(RECIPE) else None
+    recipe = recipe.model_copy(update={"init": pinned(recipe.init, begun_with)})
+    if begun_with is None:
+        store.write(RECIPE, (recipe.model_dump_json(indent=1) + "\n").encode())
+    return recipe
+
+
 def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bool) -> RunResult:
     identity = digest_of([recipe.model_dump(mode="json", exclude=RUN_FIELDS, exclude_defaults=True), mix.fingerprint])
     metadata = _lineage(recipe, mix)
+    # The workers of other machines see the folder of the run, not the cache of this one.
+    init = local_checkpoint(recipe.init, folder / "init" if workers > 1 else None)
+    recipe = recipe.model_copy(update={"init": init})
     if workers > 1:
         from student.distributed import run_distributed  # ray is imported only where it is used
 
@@ -76,7 +95,8 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
 def _lineage(recipe: TrainRecipe, mix: Mix) -> dict[str, Any]:
     """What the checkpoint says about its making."""
     return {
-        "made_by": "glip-engine train",
+        "made_by": f"glip-engine {version('glip-engine')} train",
+        "init_digest": None if recipe.init.startswith("random:") else model_digest(recipe.init),
         "parents": [dataset.fingerprint for dataset in mix.datasets],
         "mix_fingerprint": mix.fingerprint,
         "recipe": recipe.model_dump(mode="json"),

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from engine.artifacts import Store
+from engine.duplicates import DUPLICATES, read_duplicates
 from engine.shards import (
     LabelledImage,
     annotation_table,
@@ -63,6 +64,7 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
         manifests.append(manifest)
         problems += _unit_problems(store, card, manifest, seen)
     problems += _gaps(card, numbers, manifests) + _sums(card, manifests) + list(_strays(store, set(numbers)))
+    problems += _broken_view(store, manifests)
     report = VerifyReport(
         dataset=store.root,
         units=len(numbers),
@@ -88,9 +90,12 @@ def _print(report: VerifyReport) -> None:
 def _gaps(card: DatasetCard, numbers: list[int], manifests: list[ShardManifest]) -> list[str]:
     problems = []
     if not card.complete:
-        problems.append("dataset.json: the job has not finished; run the same command again")
-    expected = range(card.units if card.complete else len(numbers))
-    missing, extra = sorted(set(expected) - set(numbers)), sorted(set(numbers) - set(expected))
+        planned = card.planned_units
+        left = "" if planned is None else f": {planned - len(numbers)} of {planned} units are missing"
+        problems.append(f"dataset.json: the job has not finished{left}; run the same command again")
+    expected = range(card.units if card.complete else card.planned_units or max(numbers, default=-1) + 1)
+    missing = sorted(set(expected) - set(numbers)) if card.complete else []
+    extra = sorted(set(numbers) - set(expected))
     problems += [f"unit {number} is missing: it has no manifest" for number in missing]
     problems += [f"unit {number} is not of this job, which has {len(expected)} units" for number in extra]
     for before, after in itertools.pairwise(manifests):
@@ -128,6 +133,20 @@ def _strays(store: Store, committed: set[int]) -> Iterator[str]:
         expected = {Path(name_of(number)).name for number in committed}
         for name in sorted(set(store.names(folder)) - expected):
             yield f"{folder}/{name} belongs to no committed unit; run the same command again"
+
+
+def _broken_view(store: Store, manifests: list[ShardManifest]) -> list[str]:
+    """What is wrong with the table of duplicates, where there is one."""
+    try:
+        left_out = read_duplicates(store, manifests).rows
+    except ValueError as error:
+        return [str(error)]
+    samples = {manifest.unit: manifest.samples for manifest in manifests}
+    return [
+        f"{DUPLICATES} leaves out rows of unit {unit} that it does not have; run `dedupe` again"
+        for unit, rows in left_out.items()
+        if not 0 <= min(rows) <= max(rows) < samples.get(unit, 0)
+    ]
 
 
 # ------------------------------------------------------------------------------------------------------------ a unit

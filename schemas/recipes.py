@@ -7,7 +7,7 @@ and applies ``--set a.b=c`` overrides; the resolved recipe is saved beside what 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import (
@@ -21,6 +21,20 @@ from pydantic import (
 )
 
 MAX_RECIPE_BYTES = 1_000_000
+MAX_DEPTH = 50
+_OPENING = (
+    *(yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken),
+    *(yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken),
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
+DEFAULT_DISTANCE = 6
+"""Bits of the coarse 64 in which the perceptual hashes of two files of one picture may differ, and twice as many of the
+fine 64: of what ``benchmarks/near_duplicates.py`` encodes anew or resizes 99 % is found, of other photos none."""
+
+SelectionChoice = str | dict[str, Any]
+"""A preset's name, or its numbers: ``glip``; ``{min_score: 0.4}``; ``{preset: grit, min_score: 0.7}``;
+``{preset: calibrated, calibration: PATH, precision: 0.7}``. Checked where it is resolved (``engine.selection``)."""
 
 
 class Recipe(BaseModel):
@@ -175,7 +189,8 @@ class TeacherRecipe(Recipe):
     ``teacher.grounder.GROUNDERS``."""
     checkpoint: str = "nano"
     """For ``glip``: ``nano`` (shipped), ``glip-t`` or ``glip-l`` (published, fetched from the Hugging Face hub), or the
-    path of a checkpoint folder or of a published file. For the others: the folder of a Hugging Face checkpoint, or its
+    path of a checkpoint folder or of a published file, or a registry's model: ``registry:URI`` (its current version
+    when the work begins) or ``registry:URI@3``. For the others: the folder of a Hugging Face checkpoint, or its
     name on the hub with ``revision`` beside it, such as ``IDEA-Research/grounding-dino-tiny``,
     ``openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det``, ``google/owlv2-base-patch16-ensemble``. Not used
     by ``ensemble``."""
@@ -232,14 +247,57 @@ class GroundRecipe(Recipe):
     """A larger picture is rejected as ``image_too_many_pixels`` before it is decoded (decompression bombs)."""
 
 
+class FiltersRecipe(Recipe):
+    """What a labelling job leaves out before the teacher sees it, each rule with a reason of its own; all off by
+    default. What boxes are kept is no filter but a selection, made when a dataset is read."""
+
+    min_image_side: int | None = Field(default=None, gt=0)
+    """The short side has at least so many pixels (``image_side_below_min``)."""
+    max_image_aspect: float | None = Field(default=None, ge=1)
+    """The long side is at most so many times the short one (``image_aspect_above_max``)."""
+    min_caption_chars: int | None = Field(default=None, gt=0)
+    """Without the white space around it (``caption_chars_below_min``). The most is ``phrases.max_caption_chars``."""
+    min_caption_words: int | None = Field(default=None, gt=0)
+    """Between white space (``caption_words_below_min``)."""
+    max_caption_words: int | None = Field(default=None, gt=0)
+    """Between white space (``caption_words_above_max``)."""
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = ()
+    """Languages that captions may be in, such as ``[en]`` (ISO 639-1; ``caption_language_other``); the extra
+    ``language`` identifies them."""
+    min_language_probability: float = Field(default=0.003, gt=0, le=1)
+    """A caption is rejected where these languages together are less probable. Low, since a few words leave it open: one
+    that tells nothing gives each of 97 languages about 0.01."""
+    stop_phrases: tuple[Annotated[str, Field(pattern=r"\S")], ...] = ()
+    """Phrases that end in one of these are left out, whatever their case, plural or not: ``photo`` leaves out "a stock
+    photo" and "Photos"; ``stock photo`` the first alone. A sample without another one is ``phrases_all_stopped``."""
+
+    def rules(self) -> dict[str, Any]:
+        """The fields that are not as by default."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
 class LabelRecipe(GroundRecipe):
     """A labelling job. Everything here decides the bytes of the shards; workers and paths of the run do not."""
 
     source: Source
-    selection: str = "glip"
-    """The preset that readers apply when they name none (see ``engine.selection.PRESETS``)."""
+    selection: SelectionChoice = "glip"
+    """The selection that readers apply when they name none (see ``engine.selection.PRESETS``)."""
     unit_size: int = Field(default=200, gt=0)
     """Samples in a unit, which is the size of a shard and the work that is redone after a crash."""
+    filters: FiltersRecipe = FiltersRecipe()
+    leaks: tuple[str, ...] = ()
+    """Datasets of this project's format that models are evaluated on: their pictures are rejected wherever the source
+    has them, as the same file (``leak``) or as another file of the same picture (``leak_near``)."""
+    max_leak_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=12)
+    """How near the perceptual hashes of a picture and of one of ``leaks`` are to count as one: bits of 64."""
+
+    @model_serializer(mode="wrap")
+    def _without_guards_that_are_off(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Left out, so that recipes from before these fields existed keep their digests."""
+        fields: dict[str, Any] = serialize(self)
+        unused = {"filters"} if not self.filters.rules() else set()
+        unused |= set() if self.leaks else {"leaks", "max_leak_distance"}
+        return {name: value for name, value in fields.items() if name not in unused}
 
 
 # ---------------------------------------------------------------------------------------------------------- training
@@ -252,8 +310,8 @@ class MixEntry(Recipe):
     """Folder of a dataset of this project's format, human or pseudo."""
     weight: float = Field(default=1.0, gt=0)
     """Share of the samples drawn, relative to the other entries."""
-    selection: str | None = None
-    """Preset for a pseudo dataset; its card's own where not given. Human boxes are never selected."""
+    selection: SelectionChoice | None = None
+    """Selection for a pseudo dataset; its card's own where not given. Human boxes are never selected."""
 
 
 class OptimizerRecipe(Recipe):
@@ -282,8 +340,8 @@ class TrainRecipe(Recipe):
 
     mix: tuple[MixEntry, ...] = Field(min_length=1)
     init: str = "nano"
-    """A checkpoint to start from (``nano`` or a path), or random weights: ``random:nano``, ``random:tiny``,
-    ``random:large``."""
+    """A checkpoint to start from (``nano``, a path, ``registry:URI`` or ``registry:URI@3``), or random weights:
+    ``random:nano``, ``random:tiny``, ``random:large``."""
     tokenizer: str | None = None
     """WordPiece vocabulary (``tokenizer.json`` or ``vocab.txt``) for a random start; otherwise the checkpoint's own."""
     steps: int = Field(default=1000, gt=0)
@@ -324,16 +382,27 @@ class TrainRecipe(Recipe):
 # -------------------------------------------------------------------------------------------------------- evaluation
 
 
+EvaluationProtocol = Literal["coco", "lvis", "voc07", "voc12", "any-box", "merged-box", "referring", "pointing"]
+DEFAULT_PROTOCOLS: tuple[EvaluationProtocol, ...] = ("coco", "any-box")
+
+
 class EvaluateRecipe(Recipe):
     """An evaluation of one grounder on human-annotated datasets of this project's format."""
 
     datasets: tuple[str, ...] = Field(min_length=1)
-    """Folders of human datasets: grounding ones give phrase recall, detection ones give COCO AP."""
+    """Folders of human datasets: grounding ones give phrase recall, detection ones give COCO AP by default."""
+    protocols: tuple[EvaluationProtocol, ...] = Field(default=DEFAULT_PROTOCOLS, min_length=1)
+    """How answers are scored; each dataset by those that are for its task. Detection: ``coco`` AP, ``lvis`` (fixed AP),
+    ``voc07`` and ``voc12`` (11 points, area), ``pointing``. Grounding: Recall@1/5/10 by ``any-box`` and ``merged-box``,
+    ``referring`` (accuracy at IoU 0.5), ``pointing``."""
+    lvis_annotations: str | None = None
+    """LVIS' annotation file, which says what classes are rare, common and frequent; without it ``lvis`` gives no AP of
+    the three."""
     teacher: TeacherRecipe = TeacherRecipe()
     min_score: float = Field(default=0.01, ge=0, lt=1)
     """Boxes below are not scored."""
     max_boxes: int = Field(default=100, gt=0)
-    """Boxes an image that AP takes, the best first."""
+    """Boxes an image that COCO AP takes, the best first."""
     chunk_classes: int = Field(default=40, gt=0)
     """Class names in one prompt of a detection dataset."""
     limit: int | None = Field(default=None, gt=0)
@@ -341,6 +410,36 @@ class EvaluateRecipe(Recipe):
     baseline: tuple[str, ...] = ()
     """Human datasets that the best constant box per phrase head (per class) is fitted on, to be shown beside the model;
     never one that is evaluated on."""
+
+
+# ------------------------------------------------------------------------------------------------------- calibration
+
+
+class CalibrateRecipe(Recipe):
+    """How a teacher's scores are fitted to the precision they reach on human annotations."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    """Folders of human grounding datasets, best ones that the teacher was not trained on. Never what pseudo-labels are
+    scored by."""
+    teacher: TeacherRecipe = TeacherRecipe()
+    min_score: float = Field(default=0.05, gt=0, lt=1)
+    """The floor of the labels that the calibration is for."""
+    max_boxes_per_phrase: int = Field(default=20, gt=0)
+    """As in the labels that the calibration is for."""
+    precision: float = Field(default=0.7, gt=0, lt=1)
+    """The target of readers that name none."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1)
+    """Of the one-sided bound that has to reach the target."""
+    shrinkage: float = Field(default=20.0, ge=0)
+    """So many pictures of all groups are added to those of each group, though never more than it has itself: groups of
+    few pictures lean on the others, and what was never judged is not vouched for."""
+    frequencies: tuple[str, ...] = ()
+    """Datasets, such as the labels themselves, in which the phrases' heads are counted; the human ones where not
+    given."""
+    limit: int | None = Field(default=None, gt=0)
+    """Only the first so many samples of each dataset."""
+    seed: int = 0
+    """Of the halving of the pictures for the check."""
 
 
 # ------------------------------------------------------------------------------------------------------- generations
@@ -372,15 +471,21 @@ class GateRecipe(Recipe):
     seed: int = 0
 
 
+GoldFormat = Literal["coco", "coco-phrases", "lvis", "voc", "yolo", "odvg", "mdetr", "flickr30k", "refcoco", "scenes"]
+GOLD_FILES = tuple(format for format in get_args(GoldFormat) if format != "scenes")
+EXPORT_FORMATS = ("coco", "coco-phrases", "odvg", "mdetr", "yolo", "voc")
+
+
 class GoldSource(Recipe):
     """Human annotations to be imported into the project's format."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     """Name of the dataset's folder inside the generation."""
-    format: Literal["coco", "coco-phrases", "scenes"]
-    """``coco``: detection JSON; ``coco-phrases``: captions with phrase boxes; ``scenes``: drawn, exact."""
+    format: GoldFormat
+    """``coco``: detection JSON; ``coco-phrases``: captions with phrase boxes; ``scenes``: drawn, exact; the others are
+    those of ``glip-engine import``."""
     path: str | None = None
-    """Folder of the annotations; none for ``scenes``."""
+    """Folder of the annotations, or their file; none for ``scenes``."""
     scenes: ScenesSource | None = None
     """The scenes, where ``format`` is ``scenes``."""
 
@@ -416,13 +521,16 @@ class GenerationRecipe(Recipe):
     """Weight of each human dataset in the mix, 1 where not given."""
     pseudo_weight: float = Field(default=1.0, gt=0)
     """Weight of the pseudo-labels in the mix."""
-    selection: str = "glip"
-    """Preset applied to the pseudo-labels when training."""
+    selection: SelectionChoice = "glip"
+    """Selection applied to the pseudo-labels when training."""
     train: dict[str, Any] = {}
     """Fields of ``TrainRecipe`` that differ from its defaults; the mix is made here."""
     evaluate: dict[str, Any] = {}
     """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
     gate: GateRecipe = GateRecipe()
+    registry: str | None = None
+    """A registry, folder or ``s3://`` prefix, that the student is promoted into if the gate lets it pass. Its current
+    version, where it has one, has to be the teacher: ``label.teacher.checkpoint: registry:URI``."""
 
     @model_validator(mode="after")
     def _names_are_unique_and_truth_is_of_the_source(self) -> GenerationRecipe:
@@ -468,19 +576,32 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if path.stat().st_size > MAX_RECIPE_BYTES:
         raise ValueError(f"recipe {path} has {path.stat().st_size} bytes; a recipe has at most {MAX_RECIPE_BYTES}")
     try:
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
-            raise ValueError(
-                f"recipe {path} uses a YAML alias (*name), which recipes do not allow; write the value out"
-            )
-        fields = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from None
+        fields = _load_yaml(path.read_text(encoding="utf-8"))
+    except _RefusedError as error:
+        raise ValueError(f"recipe {path} {error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # the latter of what is no UTF-8, no date or too long a number
+        raise ValueError(f"recipe {path} is not YAML: {' '.join(str(error).split())[:500]}") from None
     if fields is None:
         return {}
     if not isinstance(fields, dict):
         raise ValueError(f"recipe {path} is a {type(fields).__name__}; a recipe is a mapping of fields to values")
     return fields
+
+
+class _RefusedError(yaml.YAMLError):
+    """What YAML allows and a recipe does not need."""
+
+
+def _load_yaml(text: str) -> Any:
+    """The value of a YAML text; YAMLError or ValueError for what is none. Bombs are refused while they are read."""
+    depth = 0
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.AliasToken):
+            raise _RefusedError("uses a YAML alias (*name), which recipes do not allow; write the value out")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise _RefusedError(f"is nested more than {MAX_DEPTH} deep, which no recipe is")
+    return yaml.safe_load(text)
 
 
 def _apply_override(fields: dict[str, Any], override: str) -> None:
@@ -493,8 +614,8 @@ def _apply_override(fields: dict[str, Any], override: str) -> None:
         if not isinstance(fields, dict):
             raise ValueError(f"--set {override}: {parent!r} is a value, it has no field {leaf!r}")
     try:
-        fields[leaf] = yaml.safe_load(text)
-    except yaml.YAMLError:
+        fields[leaf] = _load_yaml(text)
+    except (yaml.YAMLError, ValueError):
         fields[leaf] = text
 
 

@@ -219,7 +219,7 @@ class StageTally:
 class Unit(Generic[Record]):
     """The records of one source slice on their way through the stages, with what was dropped so far and the tallies.
 
-    A stage is a callable ``Unit[A] -> Unit[B]``; it never changes ``ref``. One unit is one block of Ray Data, one
+    A stage is a callable ``Unit[A] -> Unit[B]``; it never changes ``ref``. One unit is one row between processes, one
     shard, one manifest.
     """
 

@@ -14,7 +14,7 @@ class Document(BaseModel):
 class StageCounts(Document):
     """What came into one stage, what went on, what was dropped by reason. Counts of units add up to counts of a job.
 
-    ``phrases_left_out``: phrases too long for the teacher, of samples that went on with their other phrases.
+    ``phrases_left_out``: phrases on the stop list or too long for the teacher, of samples that went on with others.
     ``computing_seconds`` of ``elapsed_seconds`` the model of a stage computed; zero for stages without one.
     """
 
@@ -255,14 +255,18 @@ class PromotionDecision(Document):
 
 
 class LineageNode(Document):
-    """An artefact and what it was made from. ``kind``: source, dataset, checkpoint, evaluation, decision, report;
-    ``path`` is inside the generation's folder, or where an outside artefact was taken from."""
+    """An artefact and what it was made from. ``kind``: source, dataset, calibration, checkpoint, evaluation, decision,
+    report, version; ``path`` is inside the generation's folder, or where an outside artefact was taken from.
+    ``made_by`` names the code and its version; ``slices`` are the rows of a source that were read."""
 
     kind: str
     path: str
     digest: str
     parents: list[str] = []
     made_by: str = ""
+    recipe_digest: str | None = None
+    seeds: dict[str, int] = {}
+    slices: list[str] = []
 
 
 class Lineage(Document):

@@ -5,6 +5,7 @@ shards/000000.tar          WebDataset: KEY.<ext> (the source's bytes) + KEY.json
 annotations/000000.parquet one row per box candidate: ANNOTATION_SCHEMA
 rejects/000000.parquet     one row per sample that was not labelled: REJECT_SCHEMA
 manifests/000000.json      ShardManifest: written last; the commit of the unit
+duplicates.parquet         one row per sample that readers leave out, where `dedupe` was run: DUPLICATE_SCHEMA
 """
 
 from __future__ import annotations
@@ -53,6 +54,19 @@ class SampleLabels(Document):
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     image_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    image_phash: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{32}$",
+        description="perceptual hash of the picture (engine.image_hash); none for a blank one",
+    )
+    absent_classes: list[str] | None = Field(
+        default=None,
+        description="of a federated detection dataset: the classes that were looked for and are not there; whether a "
+        "class that is neither here nor in a phrase is there is not known. None: all of the card's were looked for",
+    )
+    incomplete_classes: list[str] | None = Field(
+        default=None, description="of a federated detection dataset: classes of which not every thing has its box"
+    )
     locator: str
     teacher_digest: str | None = None
     recipe_digest: str
@@ -106,10 +120,12 @@ class ShardManifest(Document):
     last_key: str | None
     seconds: float = 0.0
     finished_at: str = ""
+    worker: str = Field(default="", description="host and process that committed the unit")
 
 
 class DatasetCard(Document):
-    """``dataset.json``. Written before the first unit with ``complete`` false and no counts, rewritten at the end."""
+    """``dataset.json``. Written before the first unit with ``complete`` false and no counts, rewritten at the end, and
+    when a job is told to stop: then with the counts of what is there."""
 
     format: Literal["glip-engine/1"] = FORMAT
     origin: Literal["human", "pseudo"]
@@ -124,6 +140,8 @@ class DatasetCard(Document):
     )
     selection: str | dict[str, object] = "glip"
     complete: bool = False
+    planned_units: int | None = Field(default=None, description="of a labelling job: as many units make it complete")
+    made_by: str = Field(default="", description="the code and its version that began the dataset")
     units: int = 0
     samples: int = 0
     phrases: int = 0
@@ -150,9 +168,21 @@ ANNOTATION_SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("caption_sha256", pa.string()),
         ("image_sha256", pa.string()),
+        ("image_phash", pa.string()),  # null for a blank picture
     ]
 )
 
 REJECT_SCHEMA = pa.schema(
     [("key", pa.string()), ("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())]
+)
+
+DUPLICATE_SCHEMA = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("row", pa.int32()),
+        ("key", pa.string()),
+        ("reason", pa.string()),  # duplicate_exact or duplicate_near
+        ("of_key", pa.string()),  # the first sample of that picture, which stays
+        ("distance", pa.uint8()),  # bits between the coarse halves of their perceptual hashes
+    ]
 )

@@ -20,7 +20,7 @@ from torch import Tensor
 from engine.mix import Mix, MixSample, SampleRef
 from glip.config import GLIPConfig
 from glip.losses import GroundingTarget
-from glip.preprocess import bucket_shape, image_tensor, pad_batch
+from glip.preprocess import as_rgb, bucket_shape, image_tensor, pad_batch
 from glip.tokens import PromptTokenizer, TokenizedPrompts
 from schemas.recipes import TrainRecipe
 from schemas.shards import SampleLabels
@@ -192,7 +192,7 @@ def _submit_next(
 def _decode(sample: MixSample) -> Image.Image:
     image = Image.open(io.BytesIO(sample.image))
     _check_size(image, sample.labels)
-    return image.convert("RGB")
+    return as_rgb(image)
 
 
 def _check_size(image: Image.Image, labels: SampleLabels) -> None:

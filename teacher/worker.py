@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from glip.preprocess import as_rgb
 from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
 from teacher.grounder import Grounder, Question
 from teacher.memory import is_out_of_memory
@@ -31,6 +32,7 @@ STAGE = "ground"
 # What a decoder may be asked to open: no format that starts another program (EPS) or can hold scripts.
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 MAX_ASPECT = 50  # a longer strip would be resized to a side of a few pixels
+MAX_SCANS = 200  # a progressive JPEG has about ten; each is a pass over the picture, and twenty bytes make one
 BATCHES_AHEAD = 2  # decoded while the model works on one
 SCORE_DECIMALS = 4
 PIXEL_DECIMALS = 1
@@ -93,8 +95,8 @@ class TeacherWorker:
     def ground(self, requests: Sequence[GroundingRequest]) -> list[Grounding | Reject]:
         """One grounding, or one Reject of stage ``ground``, for each request, in order; nothing for none.
 
-        Reasons: ``image_unreadable``, ``image_too_many_pixels``, ``image_too_elongated``. Candidates have at least
-        ``min_score``, lie inside the picture, and are ordered by phrase, then score.
+        Reasons: ``image_unreadable``, ``image_too_many_pixels``, ``image_too_many_scans``, ``image_too_elongated``.
+        Candidates have at least ``min_score``, lie inside the picture, and are ordered by phrase, then score.
         """
         started = time.perf_counter()
         opened = [self._open(request) for request in requests]
@@ -130,6 +132,10 @@ class TeacherWorker:
         if max(width, height) > MAX_ASPECT * min(width, height):
             message = f"{width} x {height} pixels, one side at most {MAX_ASPECT} times the other"
             return Reject(source.key, STAGE, "image_too_elongated", message)
+        scans = source.image.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 0
+        if scans > MAX_SCANS:
+            message = f"{scans} scans, at most {MAX_SCANS}: decoding it would take hours"
+            return Reject(source.key, STAGE, "image_too_many_scans", message)
         return _Sample(request, image, width, height, self._grounder.bucket(width, height))
 
     def _decoded_batches(
@@ -177,7 +183,7 @@ class TeacherWorker:
         try:
             if image is None:  # the first attempt ran out of memory
                 image = Image.open(io.BytesIO(sample.request.source.image), formats=IMAGE_FORMATS)
-            return self._grounder.prepare(_as_rgb(image))
+            return self._grounder.prepare(as_rgb(image))
         except Exception as error:  # hostile bytes make a decoder raise anything
             if is_out_of_memory(error):
                 raise
@@ -232,13 +238,6 @@ def _items_by_bucket(samples: Sequence[_Sample]) -> list[_Item]:
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    """Decoded; a palette with transparency goes through RGBA, as Pillow wants it."""
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
 
 
 def _unreadable(request: GroundingRequest, error: Exception) -> Reject:

@@ -174,3 +174,38 @@ def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield "s3://bucket"
     s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def write_calibration() -> Any:
+    """Writes a calibration by hand: of each group named, ``(bound, lowest score)`` pairs; the others reach nothing."""
+    return _write_calibration
+
+
+def _write_calibration(
+    path: Path, teacher: str, bars: dict[str, list[tuple[float, float]]], frequencies: dict[str, str] | None = None
+) -> None:
+    from schemas.calibration import BOX_SIZES, FREQUENCIES, Calibration
+
+    groups = []
+    for name in (f"{frequency}/{size}" for frequency in FREQUENCIES for size in BOX_SIZES):
+        frequency, _, size = name.partition("/")
+        pairs = bars.get(name, [])
+        point = {"boxes": 9, "pictures": 9}
+        points = [{**point, "min_score": score, "precision": bound, "lower_bound": bound} for bound, score in pairs]
+        evidence = {"boxes": 9, "right": 5, "pictures": 9, "scores": [0.0], "precision": [0.5]}
+        groups.append({"frequency": frequency, "size": size, **evidence, "points": points})
+    half = {"error": None, "bins": []}
+    check = {"pictures_fitted": 1, "pictures_held_out": 1, "boxes_held_out": 0, "targets": []}
+    document = Calibration.model_validate(
+        {
+            "teacher_digest": teacher,
+            "precision": 0.5,
+            "made_from": {"human": "digest-of-human"},
+            "min_iou": 0.5,
+            "frequencies": frequencies or {},
+            "groups": groups,
+            "held_out": {**check, "raw": half, "calibrated": half},
+        }
+    )
+    path.write_text(document.model_dump_json())

@@ -30,6 +30,11 @@ class Source(Protocol):
         """Digest (hex) of the ordered contents; independent of where they lie and of file times."""
         ...
 
+    def part_digest(self, uri: str) -> str:
+        """Digest (hex) of all that decides the rows of the units with this ``uri``: equal as long as they are, whatever
+        becomes of other parts. The fingerprint where a source is one piece."""
+        ...
+
 
 def _webdataset(recipe: Any) -> Source:
     from engine.sources.webdataset import WebDataset

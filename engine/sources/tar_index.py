@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, cast
 from engine.shards import valid_key
 
 MAX_HEADER_BYTES = 1 << 20
+MAX_TAR_BYTES = 1 << 43  # a header that points farther is forged, and no filesystem need understand it
 DIGESTED_BYTES = 1024  # of each member: a caption as a rule whole, of a picture enough to tell two files of one size
 _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:")
 
@@ -160,8 +161,8 @@ class _HeaderReader:
         return self._file.read(size)
 
     def seek(self, offset: int) -> int:
-        if offset < 0:
-            raise tarfile.ReadError("a header points before the start of the archive")
+        if not 0 <= offset <= MAX_TAR_BYTES:
+            raise tarfile.ReadError("a header points before the start of the archive, or terabytes beyond")
         return self._file.seek(offset)
 
     def tell(self) -> int:

@@ -74,6 +74,11 @@ class WebDataset:
         """Of every member's name, size and first bytes; of tars that are only counted, of their sizes and counts."""
         return digest_of([[tar.name, tar.digest] for tar in self._listing().values()])
 
+    def part_digest(self, uri: str) -> str:
+        """Of one tar, and of its keys that occur in an earlier one."""
+        tar = self._listing()[uri]
+        return digest_of([tar.name, tar.digest, tar.stated, sorted(tar.duplicates)])
+
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
         tar = self._listing()[ref.uri]
         file = self._last.open(ref.uri)

@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.runner import Workers, connected, run
 from engine.stages import Commit, Stage, Work
+from engine.stopping import Stopping
+from engine.unit_flow import UNITS_AHEAD
 from engine.unit_row import unit_from_arrow, unit_to_arrow
 from schemas.records import (
     Candidate,
@@ -191,6 +194,47 @@ def test_a_stage_that_cannot_open_ends_the_job_with_its_own_words(ray: Any) -> N
 def test_a_unit_that_kills_its_worker_ends_the_job_instead_of_killing_workers_for_ever(ray: Any) -> None:
     with pytest.raises(RuntimeError, match="a worker process was lost"):
         job("ray", "dies")
+
+
+@pytest.mark.parametrize("backend", ["inline", "ray"])
+def test_once_asked_to_stop_the_units_that_were_begun_are_done_and_no_other(ray: Any, backend: Any) -> None:
+    refs = [UnitRef(number, "0.tar", 5, 4) for number in range(100)]
+    stages = [Stage("read", open_reader, CaptionedImage), Stage("teach", open_teacher, ParsedCaption, "teacher")]
+    stopping, done = Stopping(), []
+    for manifest in run(refs, stages, open_commit, backend=backend, workers=WORKERS, stopping=stopping):
+        done.append(manifest.unit)
+        if len(done) == 10:
+            stopping.request("enough")
+    begun_ahead = 0 if backend == "inline" else WORKERS.count * UNITS_AHEAD
+    assert 10 <= len(done) <= 10 + begun_ahead
+    assert sorted(done) == list(range(len(done)))
+
+
+def test_a_worker_that_dies_once_costs_its_units_a_second_try_and_nothing_else(ray: Any, tmp_path: Path) -> None:
+    lost: list[int] = []
+    stages = [
+        Stage("read", open_reader, CaptionedImage),
+        Stage("teach", partial(open_dying_once, tmp_path / "died"), ParsedCaption, "teacher"),
+    ]
+    manifests = run(
+        REFS, stages, open_commit, backend="ray", workers=WORKERS, lost=lambda ref, why: lost.append(ref.index)
+    )
+    assert sorted(manifest.unit for manifest in manifests) == [0, 1, 2, 3, 4]
+    assert 3 in lost
+    assert len(lost) <= UNITS_AHEAD
+
+
+def open_dying_once(mark: Path) -> Work:
+    """Kills its process on unit 3, if none has done so before."""
+    work = open_teacher()
+
+    def die_once(unit: Unit[CaptionedImage]) -> Any:
+        if unit.ref.index == 3 and not mark.exists():
+            mark.touch()
+            os._exit(1)
+        return work(unit)
+
+    return die_once
 
 
 def test_no_unit_is_no_work() -> None:

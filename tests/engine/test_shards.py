@@ -19,7 +19,6 @@ from engine.shards import (
     ShardReader,
     committed_units,
     read_card,
-    read_committed,
     read_manifest,
     read_shard,
     sample_json,
@@ -173,18 +172,6 @@ def test_a_unit_that_failed_half_way_is_not_committed_even_if_it_was_before(stor
     with pytest.raises(TypeError):
         write(store, [SAMPLES[0], broken], work_digest="new")
     assert read_manifest(store, 3) is None
-
-
-def test_a_unit_is_done_only_if_it_is_this_work_and_its_files_are_there_whole(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    manifest = write(store)
-    assert read_committed(store, REF, "w") == manifest
-    assert read_committed(store, REF, "other") is None
-    shard = tmp_path / "shards/000003.tar"
-    shard.write_bytes(shard.read_bytes()[:-1])
-    assert read_committed(store, REF, "w") is None
-    shard.unlink()
-    assert read_committed(store, REF, "w") is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"unit": 3}', b"\xff\xfe"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glip.config import GLIPConfig
-from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
+from glip.preprocess import as_rgb, bucket_shape, image_tensor, pad_batch, resized_shape
 
 SIDES = st.integers(1, 5000)
 
@@ -66,6 +66,19 @@ def test_channels_are_blue_green_red_and_normalised() -> None:
     tensor = image_tensor(Image.fromarray(pixels), (4, 4))
     wanted = torch.tensor([-103.530 / 57.375, -116.280 / 57.120, (255 - 123.675) / 58.395])
     torch.testing.assert_close(tensor, wanted.view(3, 1, 1).expand(3, 4, 4))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
+def test_a_grey_picture_of_more_than_eight_bits_keeps_its_greys(mode: str) -> None:
+    values = np.arange(256).reshape(16, 16) * (257 if mode.startswith("I;16") else 1000)
+    kind = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
+    image = Image.frombytes(mode, (16, 16), values.astype(kind).tobytes())
+    assert (np.asarray(as_rgb(image))[:, :, 1] == np.arange(256).reshape(16, 16)).all()
+
+
+def test_a_picture_of_floats_that_are_no_numbers_or_all_the_same_is_still_one() -> None:
+    values = np.full((4, 4), np.nan, dtype=np.float32)
+    assert np.asarray(as_rgb(Image.fromarray(values))).max() == 0
 
 
 def test_padding_is_zero_at_the_right_and_the_bottom() -> None:

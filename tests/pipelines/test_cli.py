@@ -38,7 +38,7 @@ def test_a_mistake_is_one_line_and_status_2(
 
 def test_usage_errors_are_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        main(["label"])
+        main(["train"])
     assert stopped.value.code == 2
     assert "--out" in capsys.readouterr().err
 
@@ -68,3 +68,17 @@ def test_verify_of_a_damaged_dataset_is_status_1(
     shard.write_bytes(bytes(content))
     assert main(["verify", str(out)]) == 1
     assert "000000.tar" in capsys.readouterr().out
+
+
+def test_what_a_library_prints_never_stands_before_the_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noisy() -> list[object]:
+        print("(raylet) A worker died")
+        return []
+
+    monkeypatch.setattr("pipelines.doctor.examine", noisy)
+    assert main(["doctor", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out) == []
+    assert "A worker died" in captured.err

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +14,8 @@ from pipelines.generation import GenerationSummary, generation
 from pipelines.lineage import LINEAGE
 from pipelines.verify import verify
 from schemas.recipes import GenerationRecipe
-from schemas.reports import Lineage
+from schemas.reports import Lineage, PseudoLabelReport
+from teacher.grounder import teacher_digest
 
 
 @pytest.fixture
@@ -60,6 +63,37 @@ def test_a_generation_ends_in_a_page_a_decision_and_a_lineage_without_gaps(
     parents = {node.path for node in lineage.nodes if node.digest in student.parents}
     assert {"pseudo", "gold/human"} <= parents, "a student is made of human data, pseudo-labels and its teacher"
     assert "gold/held-out" not in parents, "what decides is never trained on"
+
+
+def test_a_calibrated_selection_is_applied_judged_and_in_the_lineage(
+    recipe: GenerationRecipe, tmp_path: Path, write_calibration: Any
+) -> None:
+    file, teacher = tmp_path / "calibration.json", teacher_digest(recipe.label.teacher)
+    write_calibration(file, teacher, {f"unseen/{size}": [(0.5, 0.001)] for size in ("medium", "large")})
+    selection = {"preset": "calibrated", "calibration": str(file), "precision": 0.5}
+    run(recipe.model_copy(update={"selection": selection}), tmp_path / "out")
+
+    lineage = Lineage.model_validate_json((tmp_path / "out" / LINEAGE).read_bytes())
+    known = {node.digest: node for node in lineage.nodes}
+    assert all(parent in known for node in lineage.nodes for parent in node.parents)
+    node = next(node for node in lineage.nodes if node.kind == "calibration")
+    assert node.digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert {known[parent].kind for parent in node.parents} == {"checkpoint", "dataset"}
+    student = next(node for node in lineage.nodes if node.kind == "checkpoint" and node.made_by.endswith("train"))
+    assert node.digest in student.parents
+    quality = PseudoLabelReport.model_validate_json((tmp_path / "out/pseudo_quality.json").read_bytes())
+    boxes = {one.selection: one.boxes for one in quality.presets}
+    assert 0 < boxes["calibrated 50%"] < boxes["all"]  # small boxes are out of reach
+
+
+def test_a_calibration_of_another_teacher_is_refused_before_any_work(
+    recipe: GenerationRecipe, tmp_path: Path, write_calibration: Any
+) -> None:
+    write_calibration(tmp_path / "calibration.json", "another", {"head/large": [(0.5, 0.2)]})
+    selection = {"preset": "calibrated", "calibration": str(tmp_path / "calibration.json")}
+    with pytest.raises(ValueError, match="calibrate the teacher that labels"):
+        run(recipe.model_copy(update={"selection": selection}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_second_run_of_a_generation_makes_nothing_anew(recipe: GenerationRecipe, tmp_path: Path) -> None:

@@ -150,8 +150,11 @@ def run_limited(checkpoint: Path, pictures: Path, room: int) -> dict[str, Any]:
 def test_a_batch_that_exceeds_memory_ends_in_the_same_result(web: Any, random_checkpoint: Path, tmp_path: Path) -> None:
     for number in range(16):
         (tmp_path / f"{number}.jpg").write_bytes(web.jpeg(number, 384, 256))
-    # Sixteen need some 700 MB more than one; room for a few, so that what the allocator's fragments take is no matter.
-    limited = run_limited(random_checkpoint, tmp_path, 150 << 20)
-    assert limited["fits"] < 16, "the limit was not reached: this test shows nothing"
+    # Sixteen need some 700 MB more than one; how much of it the allocator has at hand already differs from run to run.
+    for room in (150, 75, 40):
+        limited = run_limited(random_checkpoint, tmp_path, room << 20)
+        if limited["fits"] < 16:
+            break
+    assert limited["fits"] < 16, "no limit was reached: this test shows nothing"
     assert limited["same"]
     assert limited["boxes"] > 0

@@ -101,6 +101,9 @@ class Scenes:
         """Digest of the recipe and of the version of the drawing code."""
         return hashlib.sha256(f"{WORLD_VERSION} {self._recipe.model_dump_json()}".encode()).hexdigest()
 
+    def part_digest(self, uri: str) -> str:
+        return self.fingerprint()
+
     def _captioned(self, index: int, ref: UnitRef) -> CaptionedImage:
         scene = render_scene(index, self._recipe)
         return CaptionedImage(scene_key(index), scene_jpeg(scene.image), "jpg", scene.caption, f"{ref.uri}#{index}")

@@ -1,0 +1,239 @@
+"""What `faults.py` injects faults into: sixty drawn scenes in three tars, the job that labels them, what must hold.
+
+In: an empty folder. Out: jobs as a user runs them, by the command line in processes of their own; their checksums; what
+`verify` says. Signals go to processes that were started here, by their number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from engine.artifacts import Store
+from engine.shards import committed_units, read_shard
+from engine.sources.scenes import Scenes
+from pipelines.verify import verify
+from schemas.recipes import ScenesSource
+from schemas.records import CaptionedImage
+
+SCENES, TARS, UNIT = 60, 3, 5
+UNITS = SCENES // UNIT
+DEADLINE_S = 300.0
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("shards", "annotations", "rejects")
+
+
+class BrokenPromiseError(Exception):
+    """A guarantee that did not hold; the text says which."""
+
+
+class FaultBench:
+    """The source, an undisturbed run of it, and ways to run others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.source = folder / "source"
+        self.source.mkdir(parents=True)
+        write_tars(self.source)
+        self.run(self.source, folder / "undisturbed", "--inline")
+        self.expected = checksums(folder / "undisturbed")
+
+    def out(self, name: str) -> Path:
+        return self.folder / name
+
+    def command(self, source: Path | str, out: Path | str, *options: str) -> list[str]:
+        fixed = ("--json", "--set", f"unit_size={UNIT}", "--set", "teacher.device=cpu")
+        return [sys.executable, "-m", "pipelines.cli", "label", str(source), "--out", str(out), *fixed, *options]
+
+    def start(
+        self, source: Path | str, out: Path | str, *options: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """A job, running."""
+        return subprocess.Popen(
+            self.command(source, out, *options),
+            cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(env or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(
+        self,
+        source: Path | str,
+        out: Path | str,
+        *options: str,
+        status: int = 0,
+        env: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A job from start to end, which must end with `status`; its answer."""
+        return ended(self.start(source, out, *options, env=env), status)
+
+    def check(self, out: Path | str, expected: Mapping[str, str] | None = None) -> None:
+        """BrokenPromiseError where the bytes are not those of the undisturbed run, or `verify` finds anything."""
+        found, wanted = checksums(out), self.expected if expected is None else expected
+        other = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+        if other:
+            raise BrokenPromiseError(f"{len(other)} files differ from the undisturbed run, the first is {other[0]}")
+        problems = verify(out, progress=False).problems
+        if problems:
+            raise BrokenPromiseError(f"verify: {problems[0]}")
+
+
+def ended(job: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
+    """The answer of a job that ends by itself; BrokenPromiseError where it does not end, or with another status."""
+    try:
+        out, err = job.communicate(timeout=DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        job.kill()
+        job.communicate()
+        raise BrokenPromiseError(f"the job hangs: no end in {DEADLINE_S:.0f} s") from None
+    if job.returncode != status:
+        raise BrokenPromiseError(f"the job ended with {job.returncode}, not {status}: {err.strip()[-500:]}")
+    if "Traceback" in err:
+        raise BrokenPromiseError(f"the job ended with a traceback: {err.strip()[-500:]}")
+    try:
+        answer: dict[str, Any] = json.loads(out) if out.strip() else {}
+    except ValueError:
+        raise BrokenPromiseError(f"with --json the job printed: {out.strip()[:500]}") from None
+    return answer
+
+
+def write_tars(folder: Path) -> None:
+    """The scenes as a web dataset."""
+    source = Scenes(ScenesSource(count=SCENES))
+    scenes = [one for ref in source.units(SCENES) for one in source.read(ref)]
+    each = SCENES // TARS
+    for number in range(TARS):
+        with tarfile.open(folder / f"{number:05d}.tar", "w") as tar:
+            for scene in scenes[number * each : (number + 1) * each]:
+                assert isinstance(scene, CaptionedImage)
+                for kind, content in ((scene.extension, scene.image), ("txt", scene.caption.encode())):
+                    member = tarfile.TarInfo(f"{scene.key}.{kind}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+
+
+def checksums(out: Path | str) -> dict[str, str]:
+    """SHA-256 of every file of a dataset but the card, which names the source, and the manifests, which hold times."""
+    store = Store(out)
+    names = [f"{folder}/{name}" for folder in FOLDERS for name in store.names(folder)]
+    return {name: hashlib.sha256(store.read(name)).hexdigest() for name in names}
+
+
+def samples(out: Path | str) -> dict[str, Any]:
+    """The labels of every committed sample; raises where a committed shard is not whole."""
+    store = Store(out)
+    return {one.labels.key: one.labels for unit in committed_units(store) for one in read_shard(store, unit)}
+
+
+def wait_for(what: Callable[[], Any], job: subprocess.Popen[str], told: str) -> Any:
+    """The first true value of `what`; BrokenPromiseError where the job ends before, or nothing comes."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := what()):
+        if job.poll() is not None or time.monotonic() > deadline:
+            raise BrokenPromiseError(f"{told} was waited for in vain; the job ended with {job.poll()}")
+        time.sleep(0.02)
+    return found
+
+
+def wait_for_units(out: Path | str, count: int, job: subprocess.Popen[str]) -> None:
+    wait_for(lambda: len(committed_units(Store(out))) >= count, job, f"unit {count}")
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one, parents first."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *descendants(int(child))]
+    except (FileNotFoundError, ProcessLookupError):
+        pass  # it has ended meanwhile
+    return found
+
+
+def workers(pid: int) -> list[int]:
+    """The worker processes of a job on Ray."""
+    return [child for child in descendants(pid) if b"UnitWorker" in _command_line(child)]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while left := [pid for pid in pids if alive(pid)]:
+        if time.monotonic() > deadline:
+            raise BrokenPromiseError(f"processes {left} outlive their job")
+        time.sleep(0.1)
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+@contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """A disk of its own, by tmpfs; PermissionError where this user may mount none."""
+    folder.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise PermissionError(done.stderr.strip())
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def enlarge_disk(folder: Path, kilobytes: int) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={kilobytes}k", str(folder)], check=True)
+
+
+@contextmanager
+def object_store() -> Iterator[Any]:
+    """A real S3 API on loopback behind a proxy that fails as asked, and the environment that leads a client there."""
+    import s3fs
+    from misbehaving_store import MisbehavingStore
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+    before = dict(os.environ)
+    try:
+        with MisbehavingStore(f"http://{host}:{port}").running() as store:
+            os.environ.update({**keys, "AWS_ENDPOINT_URL": store.url})
+            s3fs.S3FileSystem.clear_instance_cache()
+            reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")
+            urllib.request.urlopen(reset).close()  # the process keeps what an earlier server had
+            s3fs.S3FileSystem().mkdir("bucket")
+            yield store
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+        os.environ.clear()
+        os.environ.update(before)
+        server.stop()

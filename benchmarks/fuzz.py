@@ -1,0 +1,319 @@
+"""Parsing and decoding under random input: nothing may crash, hang, or break an invariant.
+
+    python benchmarks/fuzz.py [--minutes 10] [--only WORD]
+
+In: a time. Out: for each target the number of inputs it was given, and status 1 with the smallest input that broke one.
+The targets are functions of one hypothesis strategy each; the tests run them too, shortly and always the same
+(`tests/pipelines/test_fuzz.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from engine.phrases import PhraseParser
+from engine.sources.tar_index import index_tar
+from engine.sources.webdataset import WebDataset
+from glip.preprocess import as_rgb, image_tensor
+from schemas.recipes import LabelRecipe, PhrasesRecipe, WebDatasetSource, load_recipe
+from schemas.records import CaptionedImage, GroundingRequest, Phrase, Prompt, PromptSpan, Reject
+from schemas.shards import SampleLabels
+from teacher.worker import TeacherWorker
+
+SIDE = 32
+
+
+# ------------------------------------------------------------------------------------------------------------- inputs
+
+
+@st.composite
+def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
+    """Good bytes of which some are changed, cut out, doubled or cut off."""
+    content = bytearray(draw(whole))
+    for _ in range(draw(st.integers(0, 4))):
+        at = draw(st.integers(0, max(len(content) - 1, 0)))
+        size = draw(st.integers(0, 64))
+        match draw(st.sampled_from(["change", "remove", "double", "insert", "end"])):
+            case "change":
+                piece = draw(st.binary(min_size=1, max_size=16))
+                content[at : at + len(piece)] = piece
+            case "remove":
+                del content[at : at + size]
+            case "double":
+                content[at:at] = content[at : at + size]
+            case "insert":
+                content[at:at] = draw(st.binary(max_size=64))
+            case "end":
+                del content[at:]
+    return bytes(content)
+
+
+@lru_cache
+def pictures() -> list[bytes]:
+    """One small picture in every format and mode that is read."""
+    found = []
+    for kind, modes in {
+        "JPEG": ("RGB", "L", "CMYK"),
+        "PNG": ("RGB", "RGBA", "P", "1", "I;16", "LA"),
+        "WEBP": ("RGB", "RGBA"),
+        "GIF": ("P", "L"),
+        "BMP": ("RGB", "P"),
+        "TIFF": ("RGB", "CMYK", "F", "I;16", "1"),
+        "PPM": ("RGB", "L"),
+        "JPEG2000": ("RGB", "L"),
+        "AVIF": ("RGB",),
+    }.items():
+        for mode in modes:
+            file = io.BytesIO()
+            Image.radial_gradient("L").resize((SIDE, SIDE)).convert(mode).save(file, kind)
+            found.append(file.getvalue())
+    progressive = io.BytesIO()
+    Image.radial_gradient("L").save(progressive, "JPEG", progressive=True)
+    return [*found, progressive.getvalue()]
+
+
+@lru_cache
+def tars() -> list[bytes]:
+    found = []
+    for kind in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        file = io.BytesIO()
+        with tarfile.open(fileobj=file, mode="w", format=kind) as tar:
+            for name, content in (
+                ("a.jpg", pictures()[0]),
+                ("a.txt", b"a dog"),
+                ("b" * 120 + ".jpg", b"x"),
+                ("é.txt", b""),
+            ):
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        found.append(file.getvalue())
+    return found
+
+
+WORDS = [
+    "a",
+    "the",
+    "two",
+    "brown",
+    "dog",
+    "dogs",
+    "cat",
+    "on",
+    "grass",
+    "with",
+    "and",
+    "of",
+    "red",
+    "car's",
+    "T-shirt",
+]
+SIGNS = [
+    "\0",
+    "\u200d",
+    "\u202e",
+    "\ufeff",
+    "\u0301",
+    "ß",
+    "İ",
+    "ﬁ",
+    "👩‍🚀",
+    "&amp;",
+    "<b>",
+    "\n",
+    "\u2028",
+    "\xa0",
+    "、",
+    "'s",
+]
+captions = st.lists(
+    st.one_of(st.sampled_from(WORDS), st.sampled_from(SIGNS), st.text(max_size=6)), max_size=30
+).flatmap(lambda parts: st.sampled_from([" ".join(parts), "".join(parts), " ".join(parts).upper()]))
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+GOOD_SAMPLE = SampleLabels.model_validate(
+    {
+        "key": "a",
+        "caption": "a dog",
+        "phrases": [{"text": "a dog", "start": 0, "end": 5, "head_lemma": "dog"}],
+        "boxes": [{"phrase": 0, "box_xyxy": [0, 0, 5, 5], "score": 0.5}],
+        "width": 9,
+        "height": 9,
+        "image_sha256": "0" * 64,
+        "locator": "",
+        "recipe_digest": "",
+    }
+).model_dump_json().encode()  # fmt: skip
+GOOD_RECIPE = b"source: {kind: scenes, count: 5}\nteacher:\n  device: cpu\n  batch_size: 8\nmin_score: 0.05\n"
+
+
+# ------------------------------------------------------------------------------------------------------------ targets
+
+
+@given(damaged(st.sampled_from(tars()) | st.binary(max_size=2048)))
+def tar_index(content: bytes) -> None:
+    """The same rows each time; every good row lies inside the file; a source over it gives an outcome a row."""
+    first, second = index_tar(io.BytesIO(content)), index_tar(io.BytesIO(content))
+    assert first == second
+    for row in first.rows:
+        assert row.reason or all(0 <= member.offset <= len(content) for member in row.members.values())
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "0.tar").write_bytes(content)
+        source = WebDataset(WebDatasetSource(uri=folder))
+        if first.rows:
+            outcomes = [one for ref in source.units(3) for one in source.read(ref)]
+            assert len(outcomes) == len(first.rows)
+            assert {type(one) for one in outcomes} <= {CaptionedImage, Reject}
+
+
+class PreparingGrounder:
+    """Decodes and resizes as the teachers do, and finds nothing: what is looked at is what leads to the model."""
+
+    max_tokens, digest = 64, "none"
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split())
+
+    def phrase_fits(self, text: str) -> bool:
+        return True
+
+    def bucket(self, width: int, height: int) -> tuple[int, int]:
+        return (0, 0)
+
+    def prepare(self, image: Image.Image) -> Any:
+        assert as_rgb(image).size == image.size
+        return image_tensor(image, (8, 8))
+
+    def ground(self, questions: Any, min_score: float) -> list[list[Any]]:
+        return [[] for _ in questions]
+
+
+@given(damaged(st.sampled_from(pictures()) | st.binary(max_size=512)))
+def decode_and_prepare(content: bytes) -> None:
+    """A picture is answered for, or a reject with a reason of the table."""
+    phrase = Phrase("a dog", 0, 5, "dog")
+    source = CaptionedImage("a", content, "jpg", "a dog", "")
+    request = GroundingRequest(source, (phrase,), (Prompt("a dog", (PromptSpan(0, 0, 5),)),))
+    worker = TeacherWorker(PreparingGrounder(), batch_size=1, min_score=0.1, max_image_pixels=4_000_000)
+    (outcome,) = worker.ground([request])
+    if isinstance(outcome, Reject):
+        assert outcome.reason in (
+            *("image_unreadable", "image_too_many_pixels", "image_too_many_scans", "image_too_elongated"),
+        )
+        outcome.message.encode()
+    else:
+        assert min(outcome.width, outcome.height) > 0
+
+
+@lru_cache
+def parser(method: str, expressions: bool) -> PhraseParser:
+    return PhraseParser(PhrasesRecipe(method=method, expressions=expressions))  # type: ignore[arg-type]
+
+
+@given(captions, st.sampled_from(["spacy", "nltk-grammar"]), st.booleans())
+def caption_parsing(caption: str, method: str, expressions: bool) -> None:
+    """`caption[start:end] == phrase`, in any Unicode; the same alone and beside another caption."""
+    one = parser(method, expressions)
+    alone, beside = one.parse([caption])[0], one.parse(["a cat on a red sofa", caption])[1]
+    assert alone == beside
+    for phrase in alone:
+        assert caption[phrase.start : phrase.end] == phrase.text
+        assert 0 <= phrase.start < phrase.end <= len(caption)
+        assert phrase.head_lemma
+    if not alone:
+        assert one.reject("a", caption).reason in ("caption_empty", "caption_too_long", "no_phrase")
+
+
+@given(damaged(st.just(GOOD_SAMPLE)) | st.binary(max_size=200) | json_values.map(lambda value: repr(value).encode()))
+def sample_json(content: bytes) -> None:
+    """What is read holds: spans, boxes inside the picture; everything else is a ValueError."""
+    try:
+        labels = SampleLabels.model_validate_json(content)
+    except ValueError:
+        return
+    assert all(labels.caption[one.start : one.end] == one.text for one in labels.phrases)
+    assert all(0 <= x <= labels.width for box in labels.boxes for x in box.box_xyxy[::2])
+    assert SampleLabels.model_validate_json(labels.model_dump_json()) == labels
+
+
+@given(
+    damaged(st.just(GOOD_RECIPE))
+    | st.binary(max_size=200)
+    | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
+)
+def recipe_yaml(content: bytes) -> None:
+    """A recipe, or one line that says what is wrong with it; never another exception."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "recipe.yaml")
+        path.write_bytes(content)
+        try:
+            recipe = load_recipe(LabelRecipe, path)
+        except ValueError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - hypothesis may not be given an expectation
+            return
+        assert load_recipe(LabelRecipe, None, (), recipe.model_dump()) == recipe
+
+
+TARGETS: dict[str, Callable[[], None]] = {
+    "tar index": tar_index,
+    "decode and prepare": decode_and_prepare,
+    "caption parsing": caption_parsing,
+    "sample JSON": sample_json,
+    "recipe YAML": recipe_yaml,
+}
+ALLOWED = [
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.large_base_example,
+]
+
+
+def shortly(target: Callable[[], None], examples: int) -> Callable[[], None]:
+    """The target with so many inputs, the same ones every time."""
+    fixed = settings(
+        max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=ALLOWED
+    )
+    return fixed(target)
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--minutes", type=float, default=10.0, help="for all targets together")
+    options.add_argument("--only", default="", help="only the targets whose name has this in it")
+    given_options = options.parse_args()
+    chosen = {name: target for name, target in TARGETS.items() if given_options.only in name}
+    each_s, failed = given_options.minutes * 60 / len(chosen), 0
+    for name, target in chosen.items():
+        rounds, ends_at = 0, time.monotonic() + each_s
+        fuzzed = settings(max_examples=500, deadline=None, database=None, suppress_health_check=ALLOWED)(target)
+        verdict = "no fault"
+        while time.monotonic() < ends_at:
+            try:
+                fuzzed()
+            except Exception as error:
+                failed, verdict = failed + 1, f"FAILED: {type(error).__name__}: {str(error)[:500]}"
+                break
+            rounds += 1
+        print(f"| {name:20} | {rounds * 500:8} inputs | {verdict} |", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""How long a labelling job that is done looks before it says so: planning, and finding 100,000 units committed.
+
+    python benchmarks/resume.py --units 100000
+
+Makes, in a temporary folder, a source of tars counted by their `_stats.json`, and the dataset that labelling it whole
+would leave: manifests in full, files that have the size that these tell (hard links to a few, since nothing but their
+size is asked for). Then calls `label`, twice. Exits with 1 where planning or the rest takes more than --at-most.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from engine.artifacts import Store
+from engine.shards import annotations_name, manifest_name, rejects_name, shard_name
+from engine.sources import open_source
+from pipelines.bookkeeping import Digests, open_dataset, recipe_digest
+from pipelines.label import label
+from schemas.recipes import LabelRecipe, WebDatasetSource
+from schemas.records import UnitRef
+from schemas.reports import StageCounts
+from schemas.shards import FileDigest, ShardManifest
+from teacher.grounder import teacher_digest
+
+ROWS_A_TAR = 10_000
+LINKS = 30_000  # to one file: file systems allow 65,000
+STAGES = ("read", "phrases", "prompt", "ground", "select")
+
+
+def main() -> int:
+    options = _options()
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+        source, out = Path(folder) / "tars", Path(folder) / "out"
+        recipe = LabelRecipe(source=make_source(source, options.units * options.unit_size), unit_size=options.unit_size)
+        make_dataset(recipe, out)
+        started = time.monotonic()
+        refs = open_source(recipe.source).units(recipe.unit_size)
+        planned = time.monotonic() - started
+        runs = []
+        for _ in range(2):
+            started = time.monotonic()
+            result = label(recipe, out, progress=False)
+            runs.append(round(time.monotonic() - started, 2))
+        assert (result.units, result.new_units, result.units_left) == (len(refs), 0, 0)
+    figures = {
+        "units": len(refs),
+        "images": result.images,
+        "seconds_to_plan": round(planned, 2),
+        "seconds_to_resume": runs,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+    }
+    print(json.dumps(figures, indent=1))
+    return 0 if max(planned, *runs) <= options.at_most else 1
+
+
+def make_source(folder: Path, rows: int) -> WebDatasetSource:
+    """Empty tars with counts beside them: planning opens none."""
+    folder.mkdir()
+    for number in range(-(-rows // ROWS_A_TAR)):
+        (folder / f"{number:05d}.tar").write_bytes(b"\0" * 10240)
+        count = min(ROWS_A_TAR, rows - number * ROWS_A_TAR)
+        stats = {"count": count, "successes": count, "failed_to_download": 0, "failed_to_resize": 0}
+        (folder / f"{number:05d}_stats.json").write_text(json.dumps(stats))
+    return WebDatasetSource(uri=str(folder))
+
+
+def make_dataset(recipe: LabelRecipe, out: Path) -> None:
+    """The folder as a job leaves it that has committed every unit."""
+    source, store = open_source(recipe.source), Store(out)
+    refs = source.units(recipe.unit_size)
+    parts = {uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}}
+    digests = Digests(source.fingerprint(), recipe_digest(recipe), teacher_digest(recipe.teacher), parts)
+    open_dataset(store, recipe, digests, units=len(refs))
+    for name in ("shards", "annotations", "rejects", "manifests"):
+        (out / name).mkdir()
+    originals: list[Path] = []
+    for ref in refs:
+        files = [out / name for name in _names(ref)]
+        if ref.index % LINKS == 0:
+            originals = files
+            for file in files:
+                file.write_bytes(b"\0" * 1000)
+        else:
+            for original, file in zip(originals, files, strict=True):
+                os.link(original, file)
+        write_manifest(out, ref, digests.work(ref))
+
+
+def write_manifest(out: Path, ref: UnitRef, work_digest: str) -> None:
+    counts = {"seconds": 1.234, "computing_seconds": 1.2, "elapsed_seconds": 1.3}
+    stages = [StageCounts(stage=name, came_in=ref.rows, went_on=ref.rows, **counts) for name in STAGES[:-1]]
+    dropped = {"no_candidate": 3}
+    stages.append(StageCounts(stage=STAGES[-1], came_in=ref.rows, went_on=ref.rows - 3, dropped=dropped, **counts))
+    manifest = ShardManifest(
+        unit=ref.index,
+        source_uri=ref.uri,
+        first_row=ref.first_row,
+        rows=ref.rows,
+        work_digest=work_digest,
+        stages=stages,
+        samples=ref.rows - 3,
+        phrases=3 * ref.rows,
+        boxes=20 * ref.rows,
+        rejects=3,
+        files=[FileDigest(path=name, sha256="0" * 64, size=1000) for name in _names(ref)],
+        first_key="000000000",
+        last_key="000000199",
+        seconds=6.17,
+        finished_at="2026-01-01T00:00:00+00:00",
+        worker="host:1",
+    )
+    (out / manifest_name(ref.index)).write_text(manifest.model_dump_json(indent=1) + "\n")
+
+
+def _names(ref: UnitRef) -> list[str]:
+    return [shard_name(ref.index), annotations_name(ref.index), rejects_name(ref.index)]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--units", type=int, default=100_000)
+    parser.add_argument("--unit-size", type=int, default=200)
+    parser.add_argument("--at-most", type=float, default=10.0, help="seconds")
+    parser.add_argument("--scratch", help="folder for the source and the dataset, about 500 MB of small files")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

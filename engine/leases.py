@@ -1,0 +1,179 @@
+"""The lock of an object store: a small object with its holder's name, renewed for as long as the holder lives.
+
+In: a filesystem and the path of the lock. Out: one holder at a time.
+
+A store has no kernel that would free the lock of a dead process, so the lock is a lease. No two clocks are ever
+compared: every renewal changes the object, and a job that finds it watches on its own monotonic clock whether it
+changes. A holder that renews it is alive, and the second job is refused; one that is silent for ``LEASE_S``, or that
+was a process of this machine and is gone, is dead, and the lock is taken over. Creation, renewal and taking over are
+conditional puts (``If-None-Match``, ``If-Match``), so that of two jobs one wins.
+
+A holder that was cut off for ``LEASE_S`` and comes back finds its lock in other hands and stops at its next write here.
+Until then two jobs do the same work, which is harmless: an object is put whole, and the same work has the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RENEW_S = 10.0
+LEASE_S = 60.0
+MAX_LOCK_BYTES = 10_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The lock object as it lies in the store; ``version`` is its ETag, None where the store has no such thing."""
+
+    content: bytes
+    version: str | None
+
+    @property
+    def holder(self) -> dict[str, Any]:
+        try:
+            fields = json.loads(self.content)
+        except (ValueError, RecursionError):
+            return {}
+        return fields if isinstance(fields, dict) else {}
+
+
+class Lease:
+    """A lock that one process holds. ``lost`` is set once another one has taken it over."""
+
+    def __init__(self, files: Any, path: str, shown: str, *, lease_s: float = LEASE_S) -> None:
+        self._files, self._path, self._shown, self._lease_s = files, path, shown, lease_s
+        self._holder = {"token": uuid.uuid4().hex, "host": socket.gethostname(), "process": process_identity()}
+        self._version: str | None = None
+        self._renewals = 0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self.lost = False
+
+    def take(self) -> None:
+        """Hold the lock and renew it in a thread from now on. ValueError where another job holds it."""
+        self._acquire()
+        self._thread.start()
+
+    def give_back(self) -> None:
+        """End the renewals and remove the lock, unless it is another's by now. Never raises."""
+        self._done.set()
+        self._thread.join()
+        try:
+            found = self._read()
+            self.lost = found is None or found.holder.get("token") != self._holder["token"]
+            if not self.lost:
+                self._files.rm_file(self._path)
+        except Exception as error:  # the work is done, and the lock of one who is silent is taken over anyway
+            log.warning("the lock %s could not be removed: %s: %s", self._path, type(error).__name__, error)
+
+    def _acquire(self) -> None:
+        waiting_since, first = time.monotonic(), None
+        while not self._put(None):
+            found = self._read()
+            if found is None:
+                continue  # given back just now
+            dead = _is_dead_here(found.holder)
+            if (first is not None and found.content != first.content) or _is_alive_here(found.holder):
+                raise ValueError(f"{self._refusal(found)}; wait for it, or stop it")
+            if dead or time.monotonic() - waiting_since > self._lease_s:
+                self._take_over(found)
+                return
+            if first is None:
+                log.warning("%s; waiting up to %.0f s for a sign of life of it", self._refusal(found), self._lease_s)
+                first = found
+            time.sleep(min(RENEW_S, self._lease_s) / 5)
+
+    def _take_over(self, found: _Found) -> None:
+        if found.version is None:
+            raise ValueError(f"{self._refusal(found)}; if that job is dead, delete {self._path} and run again")
+        if not self._put(found):
+            raise ValueError(f"{self._refusal(found)}; wait for it, or stop it")
+
+    def _keep(self) -> None:
+        while not self._done.wait(min(RENEW_S, self._lease_s / 6)):
+            if self._version is None:  # the store has no conditional put: the lock is not renewed, nor taken over
+                continue
+            self._renewals += 1
+            try:
+                self.lost = not self._put(_Found(b"", self._version))
+            except Exception as error:  # the store is out of reach: what became of the lock shows once it answers
+                log.warning("the lock %s could not be renewed: %s: %s", self._path, type(error).__name__, error)
+            if self.lost:
+                return
+
+    def _put(self, instead_of: _Found | None) -> bool:
+        """Write the lock where there is none, or in place of exactly that one; False where it is another's."""
+        content = json.dumps({**self._holder, "renewals": self._renewals}).encode()
+        condition = {"mode": "create"} if instead_of is None else {"IfMatch": instead_of.version}
+        try:
+            self._files.pipe_file(self._path, content, **condition)
+        except OSError as error:
+            found = self._read()
+            if found is None and isinstance(error, (FileExistsError, FileNotFoundError)):
+                return False
+            if found is None:
+                raise
+        else:
+            found = self._read()
+        ours = found is not None and found.holder.get("token") == self._holder["token"]
+        self._version = found.version if ours and found is not None else self._version
+        return ours  # also where an earlier put went through and only its answer was lost
+
+    def _read(self) -> _Found | None:
+        try:
+            described = self._files.info(self._path)  # first: a put on its version fails if the content is newer
+            content = self._files.cat_file(self._path) if described["size"] <= MAX_LOCK_BYTES else b""
+            return _Found(content, described.get("ETag"))
+        except FileNotFoundError:
+            return None
+
+    def _refusal(self, found: _Found) -> str:
+        host = str(found.holder.get("host", "another machine"))[:100]
+        return f"{self._shown} is being written by another job (on {host}, by its lock {self._path})"
+
+
+# ------------------------------------------------------------------------------------------------ of this machine
+
+
+def process_identity() -> list[str | int] | None:
+    """What tells this process from every other one that this machine ever runs; None where the system does not say."""
+    return _identity_of(os.getpid())
+
+
+def _identity_of(pid: int) -> list[str | int] | None:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        names = os.readlink("/proc/self/ns/pid")  # process numbers are those of one container
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] == "Z" else [boot, names, pid, int(fields[19])]  # its start, in ticks since the boot
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _is_here(holder: dict[str, Any]) -> bool:
+    own, other = process_identity(), holder.get("process")
+    return (
+        own is not None
+        and isinstance(other, list)
+        and [*map(type, other)] == [*map(type, own)]
+        and other[:2] == own[:2]
+    )
+
+
+def _is_alive_here(holder: dict[str, Any]) -> bool:
+    return _is_here(holder) and _identity_of(holder["process"][2]) == holder["process"]
+
+
+def _is_dead_here(holder: dict[str, Any]) -> bool:
+    return _is_here(holder) and not _is_alive_here(holder)

@@ -1,0 +1,145 @@
+"""Hands units to actors and takes their results back: what is begun, by which actors, and again where one was lost.
+
+In: unit references and pools of actors, one pool after another in the flow. Out: the last pool's table of each unit, in
+order of completion. A unit is begun when each pool has an actor for it, never before: nothing queues up beyond that, so
+that a stop takes effect at once and the memory of the driver does not grow with the source.
+
+Why not Ray Data: what it is given it takes in whole (an object a unit), it cannot be told to take in no more, and units
+that lie with an actor whose machine is gone wait until another machine comes. Here they go to the actors that are left.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from engine.stages import first_unit
+from engine.stopping import Stopping
+from engine.unit_row import unit_to_arrow
+from schemas.records import UnitRef
+
+UNITS_AHEAD = 2  # units given to a worker at once: the second one lies ready when the first is done
+UNIT_RETRIES = 2  # dead workers are replaced without end, but a unit that kills so many more of them ends the job
+LOOK_AGAIN_S = 0.5  # how late a request to stop may be noticed
+
+Lost = Callable[[UnitRef, str], None]
+
+
+@dataclass(eq=False, slots=True)
+class _Worker:
+    """An actor, and how many units lie with it."""
+
+    actor: Any
+    units: int = 0
+    ready: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A unit on its way: the workers that it goes through, one of each pool."""
+
+    ref: UnitRef
+    tries: int
+    crew: tuple[_Worker, ...]
+    since: float
+
+
+class UnitFlow:
+    """One job's units on one job's actors. Actors have a ``work`` that takes and gives a table of one row, and a
+    ``ready`` that tells that they run; they are restarted by Ray wherever there is room."""
+
+    def __init__(self, ray: Any, pools: Sequence[Sequence[Any]], lost: Lost | None = None) -> None:
+        self._ray = ray
+        self._pools = [[_Worker(actor) for actor in pool] for pool in pools]
+        # One unit more for each pool after the first: it is being read, or written, while the others compute.
+        self._most = (UNITS_AHEAD + len(pools) - 1) * max(len(pool) for pool in pools)
+        self._lost = lost or (lambda ref, why: None)
+        self._begun: dict[Any, _Begun] = {}
+        self._starting: dict[Any, _Worker] = {}
+
+    def run(self, refs: Sequence[UnitRef], stopping: Stopping) -> Iterator[pa.Table]:
+        """The result of each unit, until all are done or ``stopping`` says so and what was begun is done.
+
+        RuntimeError where a unit loses its worker again and again.
+        """
+        waiting = deque((ref, 0) for ref in refs)
+        for pool in self._pools:
+            self._await(pool)
+        while True:
+            if stopping.now():
+                waiting.clear()
+            while waiting and (crew := self._free_crew()):
+                self._begin(*waiting.popleft(), crew)
+                if stopping.now():
+                    waiting.clear()
+            if not waiting and not self._begun:
+                return
+            done, _ = self._ray.wait([*self._begun, *self._starting], num_returns=1, timeout=LOOK_AGAIN_S)
+            for reference in done:
+                if reference in self._starting:
+                    self._has_started(reference)
+                    continue
+                begun = self._end(reference)
+                try:
+                    table = self._ray.get(reference)
+                except self._ray.exceptions.RayError as error:
+                    waiting.appendleft((begun.ref, self._tries_after(begun, error)))
+                else:
+                    stopping.unit_took(time.monotonic() - begun.since)
+                    yield table
+
+    def _free_crew(self) -> tuple[_Worker, ...]:
+        """The least busy worker of each pool; nobody where a pool has none to spare."""
+        crew = []
+        for pool in self._pools:
+            most = -(-self._most // len(pool))
+            free = [worker for worker in pool if worker.ready and worker.units < most]
+            if not free:
+                return ()
+            crew.append(min(free, key=lambda worker: worker.units))
+        return tuple(crew)
+
+    def _begin(self, ref: UnitRef, tries: int, crew: tuple[_Worker, ...]) -> None:
+        result: Any = unit_to_arrow(first_unit(ref), int)
+        for worker in crew:
+            result = worker.actor.work.remote(result)  # the next one takes it when it is there
+            worker.units += 1
+        self._begun[result] = _Begun(ref, tries, crew, time.monotonic())
+
+    def _end(self, reference: Any) -> _Begun:
+        begun = self._begun.pop(reference)
+        for worker in begun.crew:
+            worker.units -= 1
+        return begun
+
+    def _tries_after(self, begun: _Begun, error: Exception) -> int:
+        """A unit came back without a result: which of its workers was lost shows when they are asked."""
+        reason = next(line for line in str(error).splitlines() if line.strip())
+        if begun.tries >= UNIT_RETRIES:
+            raise RuntimeError(
+                f"a worker process was lost, and again when its unit {begun.ref.index} was retried: {reason}"
+            ) from error
+        self._lost(begun.ref, reason)
+        self._await(begun.crew)
+        return begun.tries + 1
+
+    def _await(self, workers: Sequence[_Worker]) -> None:
+        """Give these workers nothing until they say that they run; one that has to be restarted says so after that."""
+        awaited = set(self._starting.values())
+        for worker in workers:
+            if worker not in awaited:
+                worker.ready = False
+                self._starting[worker.actor.ready.options(max_task_retries=-1).remote()] = worker
+
+    def _has_started(self, reference: Any) -> None:
+        worker = self._starting.pop(reference)
+        try:
+            self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            raise RuntimeError(f"a worker process cannot be started: {error}") from error
+        worker.ready = True

@@ -1,0 +1,251 @@
+"""What a labelling job will take, before it is begun: images/s, worker-hours, storage and cost of the whole source.
+
+In: the recipe, workers, a price an hour. Out: estimates, each with its 95 % interval, and what they rest on. A few
+hundred samples, spread over the source and drawn by a seed, go through the job's own stages on its own workers; their
+shards and tables are measured in a temporary folder of the worker. Nothing is written anywhere else.
+
+The intervals tell how much the source varies from slice to slice, not that another or a busier machine would be slower.
+The first slice of each worker, which pays for its start, is not timed. Opening a file of the source is timed apart from
+reading a slice of it: the job opens a file once for many units.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from engine.artifacts import Store
+from engine.leaks import LeakGuard, read_leak_guard
+from engine.runner import WRITE, Backend, Layout, Workers, connected, layout, run
+from engine.sources import Source, open_source
+from engine.stages import Commit
+from pipelines.bookkeeping import Digests, recipe_digest
+from pipelines.checkpoints import local_teacher, pinned_teacher
+from pipelines.estimates import Estimate, bootstrap, spread_slices
+from pipelines.label import check_recipe, open_commit, stages
+from schemas.recipes import LabelRecipe
+from schemas.records import CaptionedImage, PseudoLabel, Reject, Unit, UnitRef
+from schemas.reports import Document
+from schemas.shards import ShardManifest
+from teacher.grounder import teacher_digest
+
+SLICES = 10  # that are timed: few enough to be long, enough for an interval
+
+
+class LabelPlan(Document):
+    """What labelling the whole source takes. ``worker_hours`` are GPU-hours where ``device`` is ``gpu``; ``hours`` are
+    those of ``workers`` workers, from the first unit on; ``storage_bytes`` are of shards, tables and manifests."""
+
+    source_images: int
+    units: int
+    probed_images: int
+    probed_slices: int
+    timed_slices: int
+    seed: int
+    workers: int
+    device: str
+    start_seconds: float
+    images_per_second: Estimate
+    hours: Estimate
+    worker_hours: Estimate
+    storage_bytes: Estimate
+    labelled_share: Estimate
+    boxes_per_image: Estimate
+    cost: Estimate | None = None
+    price_per_hour: float | None = None
+
+
+def plan(
+    recipe: LabelRecipe,
+    *,
+    samples: int = 300,
+    seed: int = 0,
+    workers: int | None = None,
+    backend: Backend = "ray",
+    price_per_hour: float | None = None,
+) -> LabelPlan:
+    """Probe about ``samples`` samples, all of a source that has no more. ``price_per_hour`` is of one worker: of a GPU,
+    or of as many CPUs as ``teacher.threads``.
+
+    ValueError and RuntimeError as of :func:`pipelines.label.label`.
+    """
+    check_recipe(recipe)
+    recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
+    source = open_source(recipe.source)
+    refs = source.units(recipe.unit_size)
+    guard = read_leak_guard(recipe.leaks, recipe.max_leak_distance)
+    slots = Workers(workers, recipe.teacher.threads, wants_gpu=recipe.teacher.device != "cpu")
+    ray: AbstractContextManager[Any] = connected(slots) if backend == "ray" else nullcontext()
+    began = time.monotonic()
+    with ray:
+        place = layout(stages(recipe, source, guard), backend=backend, workers=slots)
+        probes = spread_slices(refs, samples, SLICES + place.teachers, seed)
+        manifests, first_at = _probe(recipe, source, guard, probes, backend, slots)
+    timed = _timed(manifests, place)
+    estimate = partial(bootstrap, seed=seed)
+    images = sum(ref.rows for ref in refs)
+    rate = estimate(timed, partial(_rate, place=place, openings=_openings(refs, place)))
+    hours = rate.over(images / 3600)
+    worker_hours = hours.times(place.teachers)
+    return LabelPlan(
+        source_images=images,
+        units=len(refs),
+        probed_images=sum(one.rows for one in manifests),
+        probed_slices=len(manifests),
+        timed_slices=len(timed),
+        seed=seed,
+        workers=place.teachers,
+        device="gpu" if place.on_gpu else "cpu",
+        start_seconds=round(max(0.0, first_at - began - manifests[0].seconds), 1),
+        images_per_second=rate,
+        hours=hours,
+        worker_hours=worker_hours,
+        storage_bytes=estimate(manifests, _share(_bytes)).times(images),
+        labelled_share=estimate(manifests, _share(lambda one: one.samples)),
+        boxes_per_image=estimate(manifests, _share(lambda one: one.boxes)),
+        cost=None if price_per_hour is None else worker_hours.times(price_per_hour),
+        price_per_hour=price_per_hour,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------- probing
+
+
+def _probe(
+    recipe: LabelRecipe,
+    source: Source,
+    guard: LeakGuard | None,
+    probes: Sequence[UnitRef],
+    backend: Backend,
+    workers: Workers,
+) -> tuple[list[ShardManifest], float]:
+    """The manifests of the slices in the order in which they were done, and when the first one was."""
+    read, *others = stages(recipe, source, guard)
+    work = [replace(read, open=partial(_SliceReader, source)), *others]
+    parts = dict.fromkeys((ref.uri for ref in probes), "")
+    digests = Digests("", recipe_digest(recipe, guard), teacher_digest(local_teacher(recipe.teacher)), parts)
+    manifests, first_at = [], 0.0
+    with closing(run(probes, work, partial(_open_measure, digests), backend=backend, workers=workers)) as done:
+        for manifest in done:
+            first_at = first_at or time.monotonic()
+            manifests.append(manifest)
+    return manifests, first_at
+
+
+@dataclass
+class _SliceReader:
+    """Reads a slice, after its first row has been read: ``elapsed_seconds``, a stage's own measure of itself, are those
+    that the first row took more than its like, which is the opening of its file."""
+
+    source: Source
+    elapsed_seconds: float = 0.0
+
+    def __call__(self, unit: Unit[int]) -> Sequence[CaptionedImage | Reject]:
+        started = time.perf_counter()
+        self.source.read(replace(unit.ref, rows=1))
+        opened = time.perf_counter()
+        outcomes = self.source.read(unit.ref)
+        row_seconds = (time.perf_counter() - opened) / len(outcomes)
+        self.elapsed_seconds += max(0.0, opened - started - row_seconds)
+        return outcomes
+
+
+def _open_measure(digests: Digests) -> Commit:
+    """The job's commit into a folder that is gone after it; ``seconds`` of the manifest are with the writing."""
+
+    def commit(unit: Unit[PseudoLabel]) -> ShardManifest:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory(prefix="glip-engine-plan-") as folder:
+            manifest = open_commit(Store(folder), digests)(unit)
+        return manifest.model_copy(update={"seconds": manifest.seconds + time.perf_counter() - started})
+
+    return commit
+
+
+# ------------------------------------------------------------------------------------------------------- the figures
+
+
+def _timed(manifests: Sequence[ShardManifest], place: Layout) -> Sequence[ShardManifest]:
+    """Without the first slice of each worker, where others are left. Beside a GPU writers are told apart, not teachers;
+    there the slices that came first are left out."""
+    if len(place.pools) > 1:
+        return manifests[place.teachers :] or manifests
+    seen: Counter[str] = Counter()
+    later = []
+    for manifest in manifests:
+        if seen[manifest.worker]:
+            later.append(manifest)
+        seen[manifest.worker] += 1
+    return later or manifests
+
+
+def _openings(refs: Sequence[UnitRef], place: Layout) -> dict[str, float]:
+    """How often a file of the source is opened in the job, for each of its rows: once by each process that reads."""
+    rows, units = Counter[str](), Counter[str]()
+    for ref in refs:
+        rows[ref.uri] += ref.rows
+        units[ref.uri] += 1
+    return {uri: min(place.pools[0][1], units[uri]) / rows[uri] for uri in rows}
+
+
+def _rate(manifests: Sequence[ShardManifest], *, place: Layout, openings: dict[str, float]) -> float:
+    """Images/s of the job: of its slowest pool."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for manifest in manifests:
+        seconds[WRITE] += manifest.seconds
+        for stage in manifest.stages:
+            seconds[stage.stage] += stage.seconds
+            seconds[WRITE] -= stage.seconds
+        read = manifest.stages[0]
+        opening = read.elapsed_seconds
+        # The first row was read twice: once for the opening, which the job does for many units at once.
+        seconds[read.stage] += opening * (openings[manifest.source_uri] * manifest.rows - 1)
+        seconds[read.stage] -= max(0.0, read.seconds - opening) / (manifest.rows + 1)
+    images = sum(manifest.rows for manifest in manifests)
+    return min(size * images / max(1e-9, sum(seconds[name] for name in names)) for names, size in place.pools)
+
+
+def _share(amount: Callable[[ShardManifest], float]) -> Callable[[Sequence[ShardManifest]], float]:
+    """The amount for each image of the source, labelled or not."""
+    return lambda units: sum(amount(unit) for unit in units) / sum(unit.rows for unit in units)
+
+
+def _bytes(manifest: ShardManifest) -> float:
+    """Of files. A slice is shorter than a unit, and its tables pay their footers for fewer rows: rather too much."""
+    return sum(file.size for file in manifest.files)
+
+
+# ---------------------------------------------------------------------------------------------------------- printing
+
+
+def print_plan(plan: LabelPlan) -> None:
+    """The plan for a person, a line a figure."""
+    where = f"{plan.workers} {plan.device} worker{'s' if plan.workers > 1 else ''}"
+    print(
+        f"{plan.source_images} images in {plan.units} units; probed {plan.probed_images} of them in "
+        f"{plan.probed_slices} slices (seed {plan.seed}), timed {plan.timed_slices}, on {where}"
+    )
+    unit = "GPU-hours" if plan.device == "gpu" else "worker-hours"
+    lines = [
+        ("images/s", plan.images_per_second, f"on {where}"),
+        ("hours", plan.hours, f"after a start of {plan.start_seconds} s"),
+        (unit, plan.worker_hours, ""),
+        ("GB stored", plan.storage_bytes.times(1e-9), "shards and tables"),
+        ("labelled share", plan.labelled_share, "of the images"),
+        ("boxes an image", plan.boxes_per_image, "above the floor"),
+    ]
+    if plan.cost is not None:
+        lines.append(("cost", plan.cost, f"at {plan.price_per_hour:g} an hour of a worker"))
+    for name, estimate, note in lines:
+        interval = f"({_short(estimate.low)} to {_short(estimate.high)})"
+        print(f"  {name:15} {_short(estimate.value):>10}  {interval:24} {note}".rstrip())
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

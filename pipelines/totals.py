@@ -1,0 +1,81 @@
+"""What the units of a job add up to. No manifest is kept: a job of 100,000 units takes no more memory than one of ten.
+
+In: manifests, one after another, in any order. Out: sums of counts and times, by stage in the order of the flow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from schemas.reports import StageCounts
+from schemas.shards import ShardManifest
+
+COUNTS = ("samples", "phrases", "boxes", "rejects")
+_STAGE_SUMS = ("came_in", "went_on", "phrases_left_out", "seconds", "computing_seconds", "elapsed_seconds")
+
+
+@dataclass(slots=True)
+class StageSums:
+    """One stage over many units: sums by the name of the field of ``StageCounts``, and what was dropped by reason."""
+
+    sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGE_SUMS, 0))
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, counts: StageCounts) -> None:
+        sums = self.sums
+        for name in _STAGE_SUMS:
+            sums[name] += getattr(counts, name)
+        if counts.dropped:
+            self.dropped.update(counts.dropped)
+
+
+@dataclass(slots=True)
+class Totals:
+    """Sums over units; empty to begin with."""
+
+    units: int = 0
+    rows: int = 0
+    samples: int = 0
+    phrases: int = 0
+    boxes: int = 0
+    rejects: int = 0
+    by_stage: dict[str, StageSums] = field(default_factory=dict)
+
+    def add(self, manifest: ShardManifest) -> None:
+        """A unit more."""
+        self.units += 1
+        self.rows += manifest.rows
+        self.samples += manifest.samples
+        self.phrases += manifest.phrases
+        self.boxes += manifest.boxes
+        self.rejects += manifest.rejects
+        for counts in manifest.stages:
+            if counts.stage not in self.by_stage:
+                self.by_stage[counts.stage] = StageSums()
+            self.by_stage[counts.stage].add(counts)
+
+    def __add__(self, other: Totals) -> Totals:
+        both = Totals()
+        for totals in (self, other):
+            for name in ("units", "rows", *COUNTS):
+                setattr(both, name, getattr(both, name) + getattr(totals, name))
+            for stage, sums in totals.by_stage.items():
+                into = both.by_stage.setdefault(stage, StageSums())
+                into.dropped.update(sums.dropped)
+                for name, value in sums.sums.items():
+                    into.sums[name] += value
+        return both
+
+    def stages(self) -> list[StageCounts]:
+        """The stage counts of all units, in the order of the flow."""
+        return [
+            StageCounts(stage=stage, dropped=dict(sorted(sums.dropped.items())), **sums.sums)  # type: ignore[arg-type]
+            for stage, sums in self.by_stage.items()
+        ]
+
+    def utilisation(self) -> float | None:
+        """Share of the workers' time, from their first unit on, in which the model computed; None without a model."""
+        elapsed = sum(sums.sums["elapsed_seconds"] for sums in self.by_stage.values())
+        computing = sum(sums.sums["computing_seconds"] for sums in self.by_stage.values())
+        return round(computing / elapsed, 3) if elapsed else None

@@ -1,0 +1,34 @@
+"""When no further unit is begun: asked to stop, or too little time left for one more."""
+
+from __future__ import annotations
+
+import time
+
+from engine.stopping import Stopping
+
+
+def test_a_job_without_a_budget_stops_only_when_asked() -> None:
+    stopping = Stopping()
+    stopping.unit_took(1e9)
+    assert not stopping.now()
+    assert stopping.reason is None
+    stopping.request("SIGTERM")
+    stopping.request("again")
+    assert stopping.now()
+    assert (stopping.reason, stopping.asked) == ("SIGTERM", True)
+
+
+def test_a_unit_that_would_not_be_done_in_the_budget_is_not_begun() -> None:
+    stopping = Stopping(budget_s=100)
+    stopping.unit_took(10)
+    assert not stopping.now()
+    stopping.unit_took(101)
+    assert stopping.now()
+    assert (stopping.reason, stopping.asked) == ("the budget is spent", False)
+
+
+def test_a_budget_is_spent_when_its_time_is_over() -> None:
+    stopping = Stopping(budget_s=0.01)
+    assert not stopping.now()
+    time.sleep(0.02)
+    assert stopping.now()

@@ -1,0 +1,196 @@
+"""The labelling job on ``s3://``: the same bytes and the same promises as in a folder, whatever the store does.
+
+The store is a real S3 API on loopback; between it and the job stands a proxy that fails as asked
+(``benchmarks/misbehaving_store.py``). Pictures are read from it too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+
+from engine.artifacts import LOCK, Store
+from engine.shards import committed_units, manifest_name, read_shard
+from pipelines.label import label
+from pipelines.verify import verify
+from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
+
+FAULTS = ("500", "503", "slow", "cut", "reset", "lost")
+
+
+@pytest.fixture
+def store(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The misbehaving store before ``s3_bucket``, which every client of this process now speaks to."""
+    import s3fs
+
+    path = Path(__file__).parents[2] / "benchmarks" / "misbehaving_store.py"
+    spec = importlib.util.spec_from_file_location("misbehaving_store", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.MisbehavingStore(os.environ["AWS_ENDPOINT_URL"]).running() as running:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield running
+        s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture
+def recipe(web: Any, tmp_path: Path, random_checkpoint: Path, s3_bucket: str) -> LabelRecipe:
+    import s3fs
+
+    web.tar_of(tmp_path / "web/0.tar", [*web.samples(5), ("x.jpg", b"noise"), ("x.txt", b"a dog")])
+    web.tar_of(tmp_path / "web/1.tar", web.samples(3, first=5))
+    s3fs.S3FileSystem().put(str(tmp_path / "web"), f"{s3_bucket}/web", recursive=True)
+    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
+    return LabelRecipe(source=WebDatasetSource(uri=f"{s3_bucket}/web"), teacher=teacher, unit_size=2)
+
+
+def run(recipe: LabelRecipe, out: str | Path) -> Any:
+    return label(recipe, out, backend="inline", progress=False)
+
+
+def checksums(out: str | Path) -> dict[str, str]:
+    store = Store(out)
+    names = [f"{folder}/{name}" for folder in ("shards", "annotations", "rejects") for name in store.names(folder)]
+    return {name: hashlib.sha256(store.read(name)).hexdigest() for name in ["dataset.json", *names]}
+
+
+@pytest.fixture
+def expected(recipe: LabelRecipe, tmp_path: Path) -> dict[str, str]:
+    run(recipe, tmp_path / "local")
+    return checksums(tmp_path / "local")
+
+
+def assert_nothing_is_half(out: str) -> int:
+    store = Store(out)
+    units = committed_units(store)
+    for unit in units:
+        list(read_shard(store, unit))
+    return len(units)
+
+
+def test_a_store_gets_the_bytes_of_a_folder_and_a_rerun_does_nothing(
+    recipe: LabelRecipe, expected: dict[str, str], store: Any, s3_bucket: str
+) -> None:
+    out = f"{s3_bucket}/some/out"
+    assert run(recipe, out).new_units == 5
+    assert checksums(out) == expected
+    assert verify(out, progress=False).problems == []
+    files = Store(out)._files
+    before = {name: (entry["ETag"], entry["LastModified"]) for name, entry in files.find(out, detail=True).items()}
+    assert run(recipe, out).new_units == 0
+    after = {name: (entry["ETag"], entry["LastModified"]) for name, entry in files.find(out, detail=True).items()}
+    assert after == before
+    assert len(after) == 1 + 4 * 5  # the card and four files a unit: no lock, nothing temporary
+
+
+@pytest.mark.parametrize("fault", [pytest.param("500", marks=pytest.mark.slow), "half"])
+def test_a_store_that_fails_for_good_ends_the_job_with_whole_units_and_the_next_run_goes_on(
+    recipe: LabelRecipe, expected: dict[str, str], store: Any, s3_bucket: str, fault: str
+) -> None:
+    """Written so far are the card and one unit; what fails then is the shard of the second."""
+    out = f"{s3_bucket}/out"
+
+    class Failing(Store):
+        def write(self, name: str, content: bytes) -> None:
+            super().write(name, content)
+            if name == manifest_name(0):
+                store.misbehave(fault)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.label.Store", Failing)
+        with pytest.raises(
+            RuntimeError, match=r"s3://bucket/out/\S+ cannot be (written|looked for) .* run the same command again"
+        ):
+            run(recipe, out)
+    store.misbehave(None)
+    assert assert_nothing_is_half(out) == 1
+    Store(out).delete(LOCK)  # its holder, this process, is still alive
+    assert run(recipe, out).new_units == 4
+    assert checksums(out) == expected
+    assert verify(out, progress=False).problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_put", "committed"),
+    [
+        ("shards/000001.tar", False, 1),
+        ("rejects/000001.parquet", False, 1),
+        ("manifests/000001.json", False, 1),
+        ("manifests/000001.json", True, 2),
+    ],
+)
+def test_a_job_that_dies_at_any_object_ends_in_the_same_bytes(
+    recipe: LabelRecipe, expected: dict[str, str], store: Any, s3_bucket: str, name: str, is_put: bool, committed: int
+) -> None:
+    out = f"{s3_bucket}/out"
+
+    class DiesError(BaseException):
+        """What no code of ours catches: the process is gone."""
+
+    class Dying(Store):
+        @contextmanager
+        def _put(self, final: str) -> Iterator[BinaryIO]:
+            dies = final.endswith(name)
+            if dies and not is_put:
+                raise DiesError
+            with super()._put(final) as file:
+                yield file
+            if dies:
+                raise DiesError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.label.Store", Dying)
+        with pytest.raises(DiesError):
+            run(recipe, out)
+    assert assert_nothing_is_half(out) == committed
+    assert run(recipe, out).new_units == 5 - committed
+    assert checksums(out) == expected
+    assert verify(out, progress=False).problems == []
+
+
+def test_a_second_job_on_one_prefix_is_refused_and_leaves_all_as_it_was(
+    recipe: LabelRecipe, store: Any, s3_bucket: str
+) -> None:
+    out = f"{s3_bucket}/out"
+    with Store(out).locked(), pytest.raises(ValueError, match="s3://bucket/out is being written by another job"):
+        run(recipe, out)
+    assert Store(out).names("") == []
+
+
+def test_verify_sees_what_is_damaged_on_a_store(recipe: LabelRecipe, store: Any, s3_bucket: str) -> None:
+    out = f"{s3_bucket}/out"
+    run(recipe, out)
+    shard = Store(out)
+    content = bytearray(shard.read("shards/000001.tar"))
+    content[700] ^= 1
+    shard.write("shards/000001.tar", bytes(content))
+    shard.delete("rejects/000002.parquet")
+    assert verify(out, progress=False).problems == [
+        "unit 1: shards/000001.tar is not what was committed: its checksum differs",
+        "unit 2: rejects/000002.parquet is missing",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_store_that_fails_now_and_then_ends_in_the_same_bytes(
+    recipe: LabelRecipe, expected: dict[str, str], store: Any, s3_bucket: str, fault: str
+) -> None:
+    out = f"{s3_bucket}/out"
+    store.misbehave(fault, every=3)
+    run(recipe, out)
+    assert store.counts["faults"] > 20
+    assert checksums(out) == expected
+    assert verify(out, progress=False).problems == []
+    assert assert_nothing_is_half(out) == 5
+    assert not Store(out).exists(LOCK)

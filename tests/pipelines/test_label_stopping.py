@@ -1,0 +1,145 @@
+"""A job told to stop, or whose time is up, ends with whole units and status 0, and goes on when it is run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines.job_log import JobLog
+from pipelines.label import label
+from pipelines.verify import verify
+from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
+
+UNITS = 150
+
+
+@pytest.fixture(scope="module")
+def recipe(web: Any, tmp_path_factory: pytest.TempPathFactory, random_checkpoint: Path) -> LabelRecipe:
+    source = tmp_path_factory.mktemp("web")
+    web.tar_of(source / "0.tar", web.samples(2 * UNITS))
+    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
+    return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=2)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(recipe: LabelRecipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    out = tmp_path_factory.mktemp("undisturbed")
+    label(recipe, out, backend="inline", progress=False)
+    return checksums(out)
+
+
+def checksums(out: Path) -> dict[str, str]:
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.parent.name != "manifests"]
+    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+@contextmanager
+def command(recipe: LabelRecipe, out: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """``glip-engine label`` in a process of its own, which ends with the block."""
+    file = out.parent / f"{out.name}.yaml"
+    file.write_text(recipe.model_dump_json())
+    words = [sys.executable, "-m", "pipelines.cli", "label", "--recipe", str(file), "--out", str(out), *arguments]
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert process.poll() is None, process.communicate()
+
+
+@pytest.mark.parametrize("backend", ["--inline", pytest.param("--workers=2", marks=pytest.mark.slow)])
+def test_sigterm_finishes_the_units_in_flight_and_the_same_command_goes_on(
+    recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path, backend: str
+) -> None:
+    out = tmp_path / "out"
+    with command(recipe, out, backend) as process:
+        wait_for(lambda: len(list(out.glob("manifests/*.json"))) > 3, process)
+        process.send_signal(signal.SIGTERM)
+        printed, told = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "finishing the units that were begun" in told
+    done = len(list(out.glob("manifests/*.json")))
+    assert 3 < done < UNITS
+    assert f"stopped (SIGTERM): {UNITS - done} of {UNITS} units are left; run the same command again" in printed
+    left = f"{UNITS - done} of {UNITS} units are missing"
+    assert verify(out, progress=False).problems == [
+        f"dataset.json: the job has not finished: {left}; run the same command again"
+    ]
+    result = label(recipe, out, backend="inline", progress=False)
+    assert (result.new_units, result.units_left, result.stopped) == (UNITS - done, 0, None)
+    assert checksums(out) == undisturbed
+
+
+def test_a_second_sigterm_ends_the_job_at_once(
+    recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    one_unit, out = recipe.model_copy(update={"unit_size": 2 * UNITS}), tmp_path / "out"
+    with command(one_unit, out, "--inline") as process:
+        wait_for((out / "dataset.json").exists, process)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        assert "SIGTERM" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted" in told
+    assert list(out.glob("manifests/*.json")) == []
+
+
+def test_a_budget_ends_the_job_in_time_with_whole_units(
+    recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = label(recipe, out, backend="inline", budget_hours=1e-9, progress=False)
+    assert (result.units, result.units_left, result.stopped) == (0, UNITS, "the budget is spent")
+    started = time.monotonic()
+    result = label(recipe, out, backend="inline", budget_hours=1.5 / 3600, progress=False)
+    assert time.monotonic() - started < 1.5 + 1.0  # opening the stages is not foretold
+    assert 0 < result.units < UNITS
+    assert verify(out, progress=False).problems[0].count("missing") == 1
+    label(recipe, out, backend="inline", progress=False)
+    assert checksums(out) == undisturbed
+    assert verify(out, progress=False).problems == []
+
+
+def test_the_log_has_a_line_for_each_unit_between_start_and_end(recipe: LabelRecipe, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    small = recipe.model_copy(update={"unit_size": 100})
+    result = label(small, tmp_path / "out", backend="inline", log=log, progress=False)
+    start, *units, end = [json.loads(line) for line in log.read_text().splitlines()]
+    assert (start["event"], start["units"], start["units_done"]) == ("start", 3, 0)
+    assert [(unit["event"], unit["unit"], unit["source_uri"], unit["rows"]) for unit in units] == [
+        ("unit", number, "0.tar", 100) for number in range(3)
+    ]
+    assert units[0]["worker"].endswith(f":{os.getpid()}")
+    assert list(units[0]["seconds"]) == [stage.stage for stage in result.stages]
+    assert (end["event"], end["units"], end["samples"]) == ("end", 3, result.samples)
+    label(small, tmp_path / "out", backend="inline", log=log, progress=False)
+    again = [json.loads(line) for line in log.read_text().splitlines()][5:]
+    assert [line["event"] for line in again] == ["start", "end"]
+    assert (again[0]["units_done"], again[1]["new_units"]) == (3, 0)
+
+
+def test_the_log_of_a_job_that_fails_says_why(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    with pytest.raises(RuntimeError), JobLog(log, units=1):
+        raise RuntimeError("a worker was lost")
+    assert json.loads(log.read_text().splitlines()[-1])["error"] == "RuntimeError: a worker was lost"
