@@ -146,7 +146,7 @@ def run_limited(checkpoint: Path, pictures: Path, room: int) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow  # how much room is needed for a few pictures, and not for all, differs with the machine: to be set anew
+@pytest.mark.slow  # the room that holds a few pictures and not all has to be set anew
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 def test_a_batch_that_exceeds_memory_ends_in_the_same_result(web: Any, random_checkpoint: Path, tmp_path: Path) -> None:
     for number in range(16):
