@@ -1,0 +1,82 @@
+"""What several commands ask in the same words: one function an argument, and the reading of its value."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, Literal
+
+import yaml
+
+from schemas.recipes import SelectionChoice
+
+Command = Callable[[argparse.Namespace], "tuple[int, Any]"]
+
+
+def add_command(commands: Any, name: str, command: Command, what: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
+    parser.set_defaults(command=command)
+    parser.add_argument("--json", action="store_true", help="print the result as JSON and no progress")
+    parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
+    return parser
+
+
+def add_recipe(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument("--recipe", required=required, help="YAML file; see recipes/")
+    add_overrides(parser)
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field of the recipe"
+    )
+
+
+def add_selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--selection",
+        help="what is high-confidence: a preset, 'all', or '{preset: calibrated, calibration: FILE, precision: 0.7}'; "
+        "each dataset's own by default",
+    )
+
+
+def add_registry(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--registry", required=True, metavar="URI", help="folder or s3:// prefix of the registry")
+
+
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--workers", type=count, help="model workers; one for each GPU or CPU slot by default")
+
+
+def add_inline(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--inline", action="store_true", help="label in this process, without Ray")
+
+
+def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
+    """A preset's name, or a YAML mapping in one line."""
+    text: str | None = options.selection
+    if text is None or not text.lstrip().startswith("{"):
+        return text
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--selection {text!r} is no YAML: {error}") from None
+    return {str(name): value for name, value in fields.items()}
+
+
+def chosen_backend(options: argparse.Namespace) -> Literal["ray", "inline"]:
+    return "inline" if options.inline else "ray"
+
+
+def positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"wanted a number above 0, not {text}")
+    return number
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"wanted a whole number from 1 up, not {text}")
+    return number

@@ -1,0 +1,91 @@
+"""Commands that look at datasets, and bring them in from and out to other projects' formats."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipelines.commands.arguments import add_command, add_selection, chosen_selection
+from schemas.recipes import EXPORT_FORMATS, GOLD_FILES
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this group to the parser."""
+    _add_report(commands)
+    _add_diff(commands)
+    _add_import(commands)
+    _add_export(commands)
+
+
+def _add_report(commands: Any) -> None:
+    parser = add_command(commands, "report", _report, "one page of statistics and pictures over datasets")
+    parser.add_argument("datasets", nargs="+", metavar="DATASET", help="folder of a dataset")
+    parser.add_argument("--out", required=True, help="folder for index.html and report.json")
+    add_selection(parser)
+
+
+def _report(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.report import report
+
+    page = report(options.datasets, options.out, selection=chosen_selection(options))
+    if not options.json:
+        print(f"report: {page}")
+    return 0, {"page": str(page)}
+
+
+def _add_diff(commands: Any) -> None:
+    parser = add_command(
+        commands, "diff", _diff, "what another teacher or recipe gained, lost and moved on the same source"
+    )
+    parser.add_argument("before", metavar="A", help="folder of a dataset")
+    parser.add_argument("after", metavar="B", help="folder of another dataset of the same source")
+    parser.add_argument("--force", action="store_true", help="also where sources differ: by picture and caption")
+    add_selection(parser)
+
+
+def _diff(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.diff import diff
+
+    selection = chosen_selection(options)
+    return 0, diff(options.before, options.after, selection=selection, force=options.force, progress=not options.json)
+
+
+def _add_import(commands: Any) -> None:
+    parser = add_command(commands, "import", _import, "human annotations into the project's dataset format")
+    parser.add_argument("format", choices=GOLD_FILES, help="format of the annotations: %(choices)s", metavar="FORMAT")
+    parser.add_argument("source", help="folder of the annotations, with the images, or their file")
+    parser.add_argument("--out", required=True, help="folder of the dataset")
+    parser.add_argument("--images", help="folder of the images, where they are not beside the annotations")
+    parser.add_argument("--split", help="of a source that lists its splits: train, val, testA, ...; all by default")
+
+
+def _import(options: argparse.Namespace) -> tuple[int, Any]:
+    from engine.gold import import_gold
+
+    card = import_gold(options.format, options.source, options.out, images=options.images, split=options.split)
+    if not options.json:
+        counts = f"{card.samples} samples, {card.phrases} phrases, {card.boxes} boxes, {card.rejects} rejects"
+        print(f"{options.out}: {counts}")
+    return 0, card
+
+
+def _add_export(commands: Any) -> None:
+    parser = add_command(commands, "export", _export, "a dataset in the format of another project")
+    parser.add_argument("dataset", help="folder of the dataset")
+    parser.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="%(choices)s", metavar="FORMAT")
+    parser.add_argument("--out", required=True, help="folder that is empty or not there yet")
+    parser.add_argument("--images", action="store_true", help="write the pictures too, byte for byte")
+    add_selection(parser)
+
+
+def _export(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.export import export
+
+    return 0, export(
+        options.dataset,
+        options.out,
+        format=options.format,
+        selection=chosen_selection(options),
+        images=options.images,
+        progress=not options.json,
+    )

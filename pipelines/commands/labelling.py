@@ -1,0 +1,173 @@
+"""Commands that pseudo-label, check what was labelled, and show the teacher at work."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from pipelines.commands.arguments import (
+    add_command,
+    add_inline,
+    add_overrides,
+    add_recipe,
+    add_workers,
+    chosen_backend,
+    count,
+    positive,
+)
+from schemas.recipes import DEFAULT_DISTANCE, GroundRecipe, LabelRecipe, load_recipe
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this group to the parser."""
+    _add_label(commands)
+    _add_verify(commands)
+    _add_dedupe(commands)
+    _add_ground(commands)
+
+
+def _add_label(commands: Any) -> None:
+    parser = add_command(commands, "label", _label, "pseudo-label captioned images: phrases, boxes, shards")
+    parser.add_argument(
+        "source",
+        nargs="?",
+        help="tars, Parquet files, a list of urls (.tsv, .jsonl, .parquet), annotations/captions_X.json of COCO, or "
+        "the word 'scenes'; a file, a folder, a glob or {00..99}, local, http(s):// or s3://; or in the recipe",
+    )
+    parser.add_argument("--out", help="folder of the dataset; a started one is gone on with")
+    parser.set_defaults(usage_error=parser.error)
+    add_recipe(parser, required=False)
+    parser.add_argument(
+        "--plan", action="store_true", help="label nothing; tell images/s, hours, storage and cost of the whole source"
+    )
+    parser.add_argument("--plan-samples", type=count, default=300, help="samples that --plan probes (300)")
+    parser.add_argument("--plan-seed", type=int, default=0, help="draws the samples that are probed")
+    parser.add_argument("--price-per-hour", type=positive, help="of one worker (a GPU), for the plan's cost")
+    parser.add_argument(
+        "--budget-hours", type=positive, metavar="H", help="begin no unit that would not be done H hours from now"
+    )
+    parser.add_argument("--log", metavar="FILE", help="append a line of JSON for each unit, and for start and end")
+    parser.add_argument(
+        "--relabel", action="store_true", help="do again what a changed recipe, teacher or source changes in OUT"
+    )
+    add_workers(parser)
+    add_inline(parser)
+
+
+def _label(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.label import label
+
+    recipe = load_recipe(LabelRecipe, options.recipe, (*_source_overrides(options), *options.set))
+    if options.plan:
+        return _plan(options, recipe)
+    if options.out is None:
+        options.usage_error("the following arguments are required: --out")
+    return 0, label(
+        recipe,
+        options.out,
+        workers=options.workers,
+        backend=chosen_backend(options),
+        relabel=options.relabel,
+        budget_hours=options.budget_hours,
+        log=options.log,
+        progress=not options.json,
+    )
+
+
+def _plan(options: argparse.Namespace, recipe: LabelRecipe) -> tuple[int, Any]:
+    from pipelines.plan import plan, print_plan
+
+    result = plan(
+        recipe,
+        samples=options.plan_samples,
+        seed=options.plan_seed,
+        workers=options.workers,
+        backend=chosen_backend(options),
+        price_per_hour=options.price_per_hour,
+    )
+    if not options.json:
+        print_plan(result)
+    return 0, result
+
+
+def _source_overrides(options: argparse.Namespace) -> tuple[str, ...]:
+    """``SOURCE`` as overrides of the recipe's source: its kind is guessed from what lies there."""
+    if options.source is None:
+        return ()
+    from engine.sources.guess import guess_source
+
+    return tuple(f"source.{name}={json.dumps(value)}" for name, value in guess_source(options.source).items())
+
+
+def _add_verify(commands: Any) -> None:
+    parser = add_command(commands, "verify", _verify, "check a dataset: gaps, duplicates, sums, checksums, spans")
+    parser.add_argument("dataset", help="folder of the dataset")
+
+
+def _verify(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.verify import verify
+
+    result = verify(options.dataset, progress=not options.json)
+    return (1 if result.problems else 0), result
+
+
+def _add_dedupe(commands: Any) -> None:
+    parser = add_command(
+        commands, "dedupe", _dedupe, "find the duplicates of a labelled dataset; readers leave them out"
+    )
+    parser.add_argument("dataset", help="folder of the dataset; duplicates.parquet is written into it")
+    parser.add_argument(
+        "--by",
+        choices=["image", "pair"],
+        default="image",
+        help="duplicates have the same picture (default), or the same picture and the same caption",
+    )
+    parser.add_argument(
+        "--distance",
+        type=int,
+        default=DEFAULT_DISTANCE,
+        help="bits of 64 in which perceptual hashes of one picture may differ (default %(default)s; 0 to 12)",
+    )
+
+
+def _dedupe(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.dedupe import dedupe
+
+    return 0, dedupe(options.dataset, by=options.by, max_distance=options.distance, progress=not options.json)
+
+
+def _add_ground(commands: Any) -> None:
+    parser = add_command(
+        commands, "ground", _ground, "find the phrases of a text in one picture: a table and drawn boxes"
+    )
+    parser.add_argument("image", help="a picture file")
+    parser.add_argument("text", help="what to find, as in 'a red car and two dogs'")
+    parser.add_argument("--out", help="the picture with its boxes: a name ending in .png, .jpg or .webp")
+    parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a checkpoint folder or file")
+    parser.add_argument("--sha256", help="digest that the checkpoint's weights must have")
+    parser.add_argument("--min-score", type=float, help="boxes below are left out (default 0.5)")
+    add_overrides(parser)
+
+
+def _ground(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.ground import check_out, ground_with, interactive_recipe
+
+    overrides = {
+        "teacher.checkpoint": options.checkpoint,
+        "teacher.checkpoint_sha256": options.sha256,
+        "min_score": options.min_score,
+    }
+    given = [f"{name}={json.dumps(value)}" for name, value in overrides.items() if value is not None]
+    recipe = load_recipe(GroundRecipe, None, (*given, *options.set), interactive_recipe())
+    if options.out:
+        check_out(Path(options.out))  # before the model takes its time
+    found = ground_with(recipe, options.image, options.text)
+    if not options.json:
+        print(found)
+    if options.out:
+        found.save(options.out)
+        if not options.json:
+            print(f"drawn: {options.out}")
+    return 0, {"image": options.image, "out": options.out, **found.plain()}

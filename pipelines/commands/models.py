@@ -1,0 +1,110 @@
+"""Commands that convert models, keep them in a registry, and tell what they were made from."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipelines.commands.arguments import add_command, add_registry, count
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this group to the parser."""
+    _add_convert(commands)
+    _add_promote(commands)
+    _add_rollback(commands)
+    _add_history(commands)
+    _add_show(commands)
+    _add_lineage(commands)
+
+
+def _add_convert(commands: Any) -> None:
+    parser = add_command(
+        commands, "convert", _convert, "a published checkpoint into a model folder: safetensors and config"
+    )
+    parser.add_argument("source", help="'glip-t', 'glip-l', a published .pth or .safetensors file, or a model folder")
+    parser.add_argument("--out", required=True, help="folder of the model")
+    parser.add_argument("--sha256", help="digest that the source's weights must have")
+    parser.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased; beside the file, or fetched, by default")
+
+
+def _convert(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.convert import convert, print_result
+
+    result = convert(options.source, options.out, tokenizer=options.tokenizer, sha256=options.sha256)
+    if not options.json:
+        print_result(result)
+    return 0, result
+
+
+def _add_promote(commands: Any) -> None:
+    parser = add_command(commands, "promote", _promote, "make a model the current version of a registry, past the gate")
+    parser.add_argument("source", help="folder of a generation, a training run or a model, or 'nano'")
+    add_registry(parser)
+    parser.add_argument("--decision", metavar="FILE", help="the gate's record; a generation's own by default")
+    parser.add_argument("--force", metavar="REASON", help="go past the gate; the reason is recorded")
+
+
+def _promote(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.registry import promote
+
+    return 0, promote(
+        options.source,
+        options.registry,
+        decision=options.decision,
+        force=options.force,
+        progress=not options.json,
+    )
+
+
+def _add_rollback(commands: Any) -> None:
+    parser = add_command(
+        commands, "rollback", _rollback, "make the version current again that the current one replaced"
+    )
+    add_registry(parser)
+    parser.add_argument("--to", type=count, metavar="N", help="this version")
+    parser.add_argument("--reason", default="", help="recorded in the history")
+
+
+def _rollback(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.registry import rollback
+
+    return 0, rollback(options.registry, to=options.to, reason=options.reason, progress=not options.json)
+
+
+def _add_history(commands: Any) -> None:
+    parser = add_command(commands, "history", _history, "who promoted what into a registry, when and why")
+    parser.add_argument("registry", help="folder or s3:// prefix of the registry")
+
+
+def _history(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.registry import history
+
+    result = history(options.registry, progress=not options.json)
+    return (1 if result.problems else 0), result
+
+
+def _add_show(commands: Any) -> None:
+    parser = add_command(commands, "show", _show, "check the versions of a registry: every file by its SHA-256")
+    parser.add_argument("registry", help="folder or s3:// prefix of the registry")
+    parser.add_argument("--version", type=count, metavar="N", help="this one alone")
+
+
+def _show(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.registry import show
+
+    result = show(options.registry, version=options.version, progress=not options.json)
+    return (1 if result.problems or any(one.problem for one in result.versions if one.was_current) else 0), result
+
+
+def _add_lineage(commands: Any) -> None:
+    parser = add_command(
+        commands, "lineage", _lineage, "what an artefact was made from, down to source slices and seeds"
+    )
+    parser.add_argument("artefact", help="folder of a generation, dataset, run or model, or registry:URI@N")
+
+
+def _lineage(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.lineage_tree import lineage
+
+    return 0, lineage(options.artefact, progress=not options.json)
