@@ -1,0 +1,66 @@
+"""How a grounder is evaluated, and how its scores are calibrated, on human annotations."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from schemas.label_recipes import TeacherRecipe
+from schemas.recipe_files import Recipe
+
+EvaluationProtocol = Literal["coco", "lvis", "voc07", "voc12", "any-box", "merged-box", "referring", "pointing"]
+DEFAULT_PROTOCOLS: tuple[EvaluationProtocol, ...] = ("coco", "any-box")
+
+
+class EvaluateRecipe(Recipe):
+    """An evaluation of one grounder on human-annotated datasets of this project's format."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    """Folders of human datasets: grounding ones give phrase recall, detection ones give COCO AP by default."""
+    protocols: tuple[EvaluationProtocol, ...] = Field(default=DEFAULT_PROTOCOLS, min_length=1)
+    """How answers are scored; each dataset by those that are for its task. Detection: ``coco`` AP, ``lvis`` (fixed AP),
+    ``voc07`` and ``voc12`` (11 points, area), ``pointing``. Grounding: Recall@1/5/10 by ``any-box`` and ``merged-box``,
+    ``referring`` (accuracy at IoU 0.5), ``pointing``."""
+    lvis_annotations: str | None = None
+    """LVIS' annotation file, which says what classes are rare, common and frequent; without it ``lvis`` gives no AP of
+    the three."""
+    teacher: TeacherRecipe = TeacherRecipe()
+    min_score: float = Field(default=0.01, ge=0, lt=1)
+    """Boxes below are not scored."""
+    max_boxes: int = Field(default=100, gt=0)
+    """Boxes an image that COCO AP takes, the best first."""
+    chunk_classes: int = Field(default=40, gt=0)
+    """Class names in one prompt of a detection dataset."""
+    limit: int | None = Field(default=None, gt=0)
+    """Only the first so many samples of each dataset."""
+    baseline: tuple[str, ...] = ()
+    """Human datasets that the best constant box per phrase head (per class) is fitted on, to be shown beside the model;
+    never one that is evaluated on."""
+
+
+class CalibrateRecipe(Recipe):
+    """How a teacher's scores are fitted to the precision they reach on human annotations."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    """Folders of human grounding datasets, best ones that the teacher was not trained on. Never what pseudo-labels are
+    scored by."""
+    teacher: TeacherRecipe = TeacherRecipe()
+    min_score: float = Field(default=0.05, gt=0, lt=1)
+    """The floor of the labels that the calibration is for."""
+    max_boxes_per_phrase: int = Field(default=20, gt=0)
+    """As in the labels that the calibration is for."""
+    precision: float = Field(default=0.7, gt=0, lt=1)
+    """The target of readers that name none."""
+    confidence: float = Field(default=0.9, gt=0.5, lt=1)
+    """Of the one-sided bound that has to reach the target."""
+    shrinkage: float = Field(default=20.0, ge=0)
+    """So many pictures of all groups are added to those of each group, though never more than it has itself: groups of
+    few pictures lean on the others, and what was never judged is not vouched for."""
+    frequencies: tuple[str, ...] = ()
+    """Datasets, such as the labels themselves, in which the phrases' heads are counted; the human ones where not
+    given."""
+    limit: int | None = Field(default=None, gt=0)
+    """Only the first so many samples of each dataset."""
+    seed: int = 0
+    """Of the halving of the pictures for the check."""

@@ -1,0 +1,152 @@
+"""How captioned images are labelled: phrases, teacher, candidates, filters, and all of it as a job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+
+from schemas.recipe_files import Recipe
+from schemas.source_recipes import Source
+
+DEFAULT_DISTANCE = 6
+"""Bits of the coarse 64 in which the perceptual hashes of two files of one picture may differ, and twice as many of the
+fine 64: of what ``benchmarks/near_duplicates.py`` encodes anew or resizes 99 % is found, of other photos none."""
+
+SelectionChoice = str | dict[str, Any]
+"""A preset's name, or its numbers: ``glip``; ``{min_score: 0.4}``; ``{preset: grit, min_score: 0.7}``;
+``{preset: calibrated, calibration: PATH, precision: 0.7}``. Checked where it is resolved (``engine.selection``)."""
+
+
+class PhrasesRecipe(Recipe):
+    """How captions become noun phrases."""
+
+    pipeline: str = "bundled"
+    """``bundled``, the name of an installed spaCy pipeline, or a folder of one."""
+    method: Literal["spacy", "nltk-grammar"] = "spacy"
+    """Base noun chunks by dependency, or the GLIP paper's tag pattern ``NP: {<DT>?<JJ.*>*<NN.*>+}``."""
+    expressions: bool = False
+    """Extend each chunk to its referring expression by dependency subtree, as GRIT does."""
+    max_caption_chars: int = Field(default=2000, gt=0)
+    """A longer caption is rejected as ``caption_too_long``."""
+    batch_size: int = Field(default=256, gt=0)
+    """Captions given to spaCy at once."""
+
+
+class TeacherRecipe(Recipe):
+    """Which grounder answers, and how it is run."""
+
+    grounder: str = "glip"
+    """``glip``, ``grounding-dino``, ``mm-grounding-dino``, ``owlv2`` or ``ensemble``: a name of the table
+    ``teacher.grounder.GROUNDERS``."""
+    checkpoint: str = "nano"
+    """For ``glip``: ``nano`` (shipped), ``glip-t`` or ``glip-l`` (published, fetched from the Hugging Face hub), or the
+    path of a checkpoint folder or of a published file, or a registry's model: ``registry:URI`` (its current version
+    when the work begins) or ``registry:URI@3``. For the others: the folder of a Hugging Face checkpoint, or its
+    name on the hub with ``revision`` beside it, such as ``IDEA-Research/grounding-dino-tiny``,
+    ``openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det``, ``google/owlv2-base-patch16-ensemble``. Not used
+    by ``ensemble``."""
+    revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
+    """Commit of a checkpoint named on the hub (40 hexadecimal digits, from its page's history): a branch or tag could
+    be other weights tomorrow."""
+    checkpoint_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
+    """For ``glip``: SHA-256 that the file of the weights must have; ``glip-t`` and ``glip-l`` are not used without."""
+    members: tuple[TeacherRecipe, ...] = ()
+    """The two teachers of an ``ensemble``, with a grounder and a checkpoint each; what it runs on is its own."""
+    device: str = "auto"
+    """``auto`` takes a GPU where there is one; otherwise ``cpu`` or ``cuda``."""
+    batch_size: int = Field(default=8, gt=0)
+    """Images of one shape bucket that go through the model at once; halved by itself when memory runs out."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto`` is bf16 on a GPU and fp32 on a CPU; fp32 for the Grounding DINOs, whose boxes bf16 moves."""
+    threads: int = Field(default=1, gt=0)
+    """CPU threads of each worker's model. Part of the recipe since it can change the last digit of a score."""
+    min_size: int | None = None
+    """Short side in pixels the image is resized to; the checkpoint's own where not given."""
+    max_size: int | None = None
+    """Long side is at most this; the checkpoint's own where not given."""
+
+    @model_validator(mode="after")
+    def _members_are_an_ensembles(self) -> TeacherRecipe:
+        if self.grounder == "ensemble" and len(self.members) != 2:
+            raise ValueError(
+                f"an ensemble has two members, not {len(self.members)}: give each a grounder, a checkpoint"
+            )
+        if self.grounder != "ensemble" and self.members:
+            raise ValueError(f"members are an ensemble's; the grounder is {self.grounder!r}")
+        if any(member.grounder == "ensemble" for member in self.members):
+            raise ValueError("a member of an ensemble is no ensemble itself")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Unused fields are left out, so that recipes from before they existed keep their digests."""
+        fields: dict[str, Any] = serialize(self)
+        unused = [name for name in ("revision", "checkpoint_sha256", "members") if not getattr(self, name)]
+        return {name: value for name, value in fields.items() if name not in unused}
+
+
+class GroundRecipe(Recipe):
+    """How captioned pictures are grounded: captions to phrases, phrases to boxes."""
+
+    phrases: PhrasesRecipe = PhrasesRecipe()
+    teacher: TeacherRecipe = TeacherRecipe()
+    min_score: float = Field(default=0.05, gt=0, lt=1)
+    """The floor: candidates below are not stored. Low, since what is high-confidence is decided when read."""
+    max_boxes_per_phrase: int = Field(default=20, gt=0)
+    """At most this many candidates are stored for a phrase, the best first."""
+    max_image_pixels: int = Field(default=100_000_000, gt=0)
+    """A larger picture is rejected as ``image_too_many_pixels`` before it is decoded (decompression bombs)."""
+
+
+class FiltersRecipe(Recipe):
+    """What a labelling job leaves out before the teacher sees it, each rule with a reason of its own; all off by
+    default. What boxes are kept is no filter but a selection, made when a dataset is read."""
+
+    min_image_side: int | None = Field(default=None, gt=0)
+    """The short side has at least so many pixels (``image_side_below_min``)."""
+    max_image_aspect: float | None = Field(default=None, ge=1)
+    """The long side is at most so many times the short one (``image_aspect_above_max``)."""
+    min_caption_chars: int | None = Field(default=None, gt=0)
+    """Without the white space around it (``caption_chars_below_min``). The most is ``phrases.max_caption_chars``."""
+    min_caption_words: int | None = Field(default=None, gt=0)
+    """Between white space (``caption_words_below_min``)."""
+    max_caption_words: int | None = Field(default=None, gt=0)
+    """Between white space (``caption_words_above_max``)."""
+    languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = ()
+    """Languages that captions may be in, such as ``[en]`` (ISO 639-1; ``caption_language_other``); the extra
+    ``language`` identifies them."""
+    min_language_probability: float = Field(default=0.003, gt=0, le=1)
+    """A caption is rejected where these languages together are less probable. Low, since a few words leave it open: one
+    that tells nothing gives each of 97 languages about 0.01."""
+    stop_phrases: tuple[Annotated[str, Field(pattern=r"\S")], ...] = ()
+    """Phrases that end in one of these are left out, whatever their case, plural or not: ``photo`` leaves out "a stock
+    photo" and "Photos"; ``stock photo`` the first alone. A sample without another one is ``phrases_all_stopped``."""
+
+    def rules(self) -> dict[str, Any]:
+        """The fields that are not as by default."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class LabelRecipe(GroundRecipe):
+    """A labelling job. Everything here decides the bytes of the shards; workers and paths of the run do not."""
+
+    source: Source
+    selection: SelectionChoice = "glip"
+    """The selection that readers apply when they name none (see ``engine.selection.PRESETS``)."""
+    unit_size: int = Field(default=200, gt=0)
+    """Samples in a unit, which is the size of a shard and the work that is redone after a crash."""
+    filters: FiltersRecipe = FiltersRecipe()
+    leaks: tuple[str, ...] = ()
+    """Datasets of this project's format that models are evaluated on: their pictures are rejected wherever the source
+    has them, as the same file (``leak``) or as another file of the same picture (``leak_near``)."""
+    max_leak_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=12)
+    """How near the perceptual hashes of a picture and of one of ``leaks`` are to count as one: bits of 64."""
+
+    @model_serializer(mode="wrap")
+    def _without_guards_that_are_off(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Left out, so that recipes from before these fields existed keep their digests."""
+        fields: dict[str, Any] = serialize(self)
+        unused = {"filters"} if not self.filters.rules() else set()
+        unused |= set() if self.leaks else {"leaks", "max_leak_distance"}
+        return {name: value for name, value in fields.items() if name not in unused}

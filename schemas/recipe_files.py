@@ -1,0 +1,113 @@
+"""How a recipe is read: YAML, checked before any work starts, with overrides.
+
+Goes in: a file, fields, and overrides such as ``train.steps=100``; comes out: a frozen recipe, or a ValueError in one
+line. Files are from outside: of bounded size and depth, without aliases and object construction.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+MAX_RECIPE_BYTES = 1_000_000
+MAX_DEPTH = 50
+_OPENING = (
+    *(yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken),
+    *(yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken),
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+
+
+class Recipe(BaseModel):
+    """Base of every recipe: frozen, keyword-only, no unknown field; the text under a field is its documentation."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+
+
+def load_recipe(
+    recipe_type: type[AnyRecipe],
+    path: str | Path | None,
+    overrides: tuple[str, ...] = (),
+    fields: dict[str, Any] | None = None,
+) -> AnyRecipe:
+    """The recipe in the YAML file at ``path`` (or of ``fields``), with overrides such as ``"train.steps=100"`` applied.
+
+    Raises ValueError in one line where the file is missing, is no mapping, has an unknown field or a bad value.
+    """
+    resolved = dict(fields or {}) if path is None else read_yaml(Path(path))
+    for override in overrides:
+        _apply_override(resolved, override)
+    try:
+        return recipe_type.model_validate(resolved)
+    except ValidationError as error:
+        raise ValueError(f"recipe {path or 'of the command line'}: {explain(error)}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping, read without object construction and of bounded size and aliases."""
+    if not path.is_file():
+        raise ValueError(f"recipe {path} does not exist; see the folder recipes/ for examples")
+    if path.stat().st_size > MAX_RECIPE_BYTES:
+        raise ValueError(f"recipe {path} has {path.stat().st_size} bytes; a recipe has at most {MAX_RECIPE_BYTES}")
+    try:
+        fields = _load_yaml(path.read_text(encoding="utf-8"))
+    except _RefusedError as error:
+        raise ValueError(f"recipe {path} {error}") from None
+    except (yaml.YAMLError, ValueError) as error:  # the latter of what is no UTF-8, no date or too long a number
+        raise ValueError(f"recipe {path} is not YAML: {' '.join(str(error).split())[:500]}") from None
+    if fields is None:
+        return {}
+    if not isinstance(fields, dict):
+        raise ValueError(f"recipe {path} is a {type(fields).__name__}; a recipe is a mapping of fields to values")
+    return fields
+
+
+class _RefusedError(yaml.YAMLError):
+    """What YAML allows and a recipe does not need."""
+
+
+def _load_yaml(text: str) -> Any:
+    """The value of a YAML text; YAMLError or ValueError for what is none. Bombs are refused while they are read."""
+    depth = 0
+    for token in yaml.scan(text):
+        if isinstance(token, yaml.AliasToken):
+            raise _RefusedError("uses a YAML alias (*name), which recipes do not allow; write the value out")
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            raise _RefusedError(f"is nested more than {MAX_DEPTH} deep, which no recipe is")
+    return yaml.safe_load(text)
+
+
+def _apply_override(fields: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name:
+        raise ValueError(f"--set takes FIELD=VALUE such as train.steps=100, not {override!r}")
+    *parents, leaf = name.split(".")
+    for parent in parents:
+        fields = fields.setdefault(parent, {})
+        if not isinstance(fields, dict):
+            raise ValueError(f"--set {override}: {parent!r} is a value, it has no field {leaf!r}")
+    try:
+        fields[leaf] = _load_yaml(text)
+    except (yaml.YAMLError, ValueError):
+        fields[leaf] = text
+
+
+def explain(error: ValidationError) -> str:
+    """A pydantic error in one line a person can act on: each field with what was wanted and what came."""
+    parts = []
+    for item in error.errors():
+        field = ".".join(str(step) for step in item["loc"]) or "(the whole)"
+        if item["type"] == "extra_forbidden":
+            parts.append(f"unknown field {field!r}")
+        elif item["type"] == "missing":
+            parts.append(f"field {field!r} is missing")
+        else:
+            parts.append(f"field {field!r}: {item['msg']} (came: {str(item['input'])[:80]!r})")
+    return "; ".join(parts)

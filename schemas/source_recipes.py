@@ -1,0 +1,126 @@
+"""Where captioned images come from: one class for each kind of source (``engine.sources.SOURCES``)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+
+from schemas.recipe_files import Recipe
+
+
+class WebDatasetSource(Recipe):
+    """Captioned images as img2dataset writes them: tar files of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``)."""
+
+    kind: Literal["webdataset"] = "webdataset"
+    uri: str
+    """A folder of ``.tar`` files, one ``.tar`` file, a glob or a brace expansion (``s3://b/{00000..00099}.tar``);
+    local, ``http(s)://`` or ``s3://``."""
+    caption_field: str | None = None
+    """Field of the ``.json`` that holds the caption. Where not given, the ``.txt``, or else the field ``caption``."""
+    row_counts: Literal["auto", "scan"] = "auto"
+    """``auto`` believes img2dataset's ``_stats.json`` where each tar has one; ``scan`` reads every tar's headers."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger image member is rejected as ``image_too_large`` without being read."""
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Defaults are left out, so that recipes from before these fields existed keep their digests."""
+        fields: dict[str, Any] = serialize(self)
+        unused = {"caption_field": None, "row_counts": "auto"}
+        return {name: value for name, value in fields.items() if name not in unused or value != unused[name]}
+
+
+class ParquetSource(Recipe):
+    """Captioned images in Parquet files: the bytes themselves, as Hugging Face ``datasets`` writes them, or paths."""
+
+    kind: Literal["parquet"] = "parquet"
+    uri: str
+    """A folder of ``.parquet`` files, one file, a glob or a brace expansion; local, ``http(s)://`` or ``s3://``."""
+    image_column: str | None = None
+    """Column of the image: bytes, a struct of ``bytes`` and ``path``, or text, which is a path. The first of ``image``,
+    ``img``, ``jpg``, ``image_path``, ``file_name`` that there is, where not given."""
+    caption_column: str | None = None
+    """The first of ``caption``, ``text``, ``txt``, ``alt_text``, ``top_caption`` that there is, where not given."""
+    key_column: str | None = None
+    """Column of the sample's key; the number of the row in the whole source where not given."""
+    images: str | None = None
+    """Folder that paths are relative to; the one of the Parquet files where not given."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger image is rejected as ``image_too_large``."""
+
+
+class UrlsSource(Recipe):
+    """Lists of url and caption; the images are downloaded inside the job."""
+
+    kind: Literal["urls"] = "urls"
+    uri: str
+    """A ``.tsv``, ``.jsonl`` or ``.parquet`` file, a folder of one of these kinds, a glob or a brace expansion."""
+    url_column: str | None = None
+    """Name of the column; where not given, the first of ``url``, ``image_url``, ``image_link``, in any case. A TSV
+    without a line of names is read by number (``"0"``); where not given, the url is the field that begins with http."""
+    caption_column: str | None = None
+    """Name (or number) of the column; where not given, the first of ``caption``, ``text``, ``txt``, ``alt_text``,
+    ``top_caption``, in any case."""
+    key_column: str | None = None
+    """Column of the sample's key; the number of the row in the whole source where not given."""
+    concurrency: int = Field(default=64, gt=0, le=4096)
+    """Downloads of one reader at once."""
+    concurrency_per_host: int = Field(default=16, gt=0)
+    """Of these, from one host."""
+    timeout_s: float = Field(default=20.0, gt=0)
+    """For one download as a whole, so that a server which sends a byte a second ends too."""
+    retries: int = Field(default=2, ge=0, le=10)
+    """Further tries after a failure that may pass: no connection, a cut body, HTTP 429, 500, 502, 503, 504."""
+    max_redirects: int = Field(default=5, ge=0, le=20)
+    """More are a ``redirect_loop``."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger file is left where it is: ``too_large``."""
+    allow_private: bool = False
+    """Whether addresses that are not of the public internet (loopback, private, link-local, cloud metadata) may be
+    connected to. A list from the web must not reach into the network that the job runs in."""
+    opt_out: tuple[str, ...] = ("noai", "noimageai")
+    """Directives of ``X-Robots-Tag`` that are obeyed (``opted_out``); ``noindex`` and ``noimageindex`` may be added."""
+    user_agent: str = Field(default="glip-engine", pattern=r"^[\x20-\x7e]{1,200}$")
+    """What the job calls itself; the word before the first ``/`` is also the name it answers to in ``X-Robots-Tag``."""
+
+
+class CocoSource(Recipe):
+    """COCO's captions JSON and a folder of images."""
+
+    kind: Literal["coco"] = "coco"
+    uri: str
+    """The JSON file, such as ``captions_train2017.json``; local, ``http(s)://`` or ``s3://``."""
+    images: str
+    """Folder of the images that ``file_name`` is relative to."""
+    captions: Literal["each", "joined"] = "each"
+    """``each`` gives one sample for every caption, ``joined`` one for every image, with its captions as sentences."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger image is rejected as ``image_too_large``."""
+
+
+class ScenesSource(Recipe):
+    """Procedurally drawn pictures with captions and exact boxes: a world without downloads, licences or people."""
+
+    kind: Literal["scenes"] = "scenes"
+    count: int = Field(default=200, gt=0)
+    """Number of scenes."""
+    seed: int = 0
+    """Another seed is another world of pictures: held-out scenes are those of a seed never trained on."""
+    first_index: int = Field(default=0, ge=0)
+    """Index of the first scene."""
+    kinds: tuple[str, ...] | None = None
+    """The kinds of thing that are drawn; all of them where not given."""
+    exclude_kinds: tuple[str, ...] = ()
+    """Kinds that never occur."""
+    exclude_attributes: tuple[str, ...] = ()
+    """Colours and textures that never occur."""
+    exclude_combinations: tuple[str, ...] = ()
+    """Combinations that never occur, such as ``"red car"``."""
+    zipf_exponent: float = Field(default=0.8, ge=0)
+    """How steeply the frequency of kinds falls with their rank; 0 draws all equally often."""
+
+
+Source = Annotated[
+    WebDatasetSource | ParquetSource | UrlsSource | CocoSource | ScenesSource, Field(discriminator="kind")
+]
