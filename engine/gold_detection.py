@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.artifacts import digest_of
+from engine.gold_annotations import AnnotationsByImage
 from engine.gold_json import (
     XYWH,
     CocoImage,
@@ -25,7 +26,6 @@ from engine.gold_json import (
     listed,
     rejected_row,
 )
-from engine.gold_json_lists import JsonLists, RowsByKey
 from engine.gold_rules import Picture, box_from_xywh, class_name, head_lemma
 from engine.gold_sources import GoldPlace, GoldRow, labelled_image
 from schemas.records import BoxXYXY, Phrase, Reject
@@ -60,8 +60,8 @@ class CocoDetection:
     ) -> None:
         """``files`` is what the JSON is called in a folder; ``read_image`` gives a declared image COCO's fields."""
         file = place.without_split("coco").file(files)
-        self._rows_of = RowsByKey("image_id")
-        document = JsonLists(file, self._note)
+        self._annotations = AnnotationsByImage(file)
+        document = self._annotations.document
         self.uri = file.name
         self._images = Images(listed(document, "images", file), image_folder(place, file), read_image)
         categories = [checked(CocoCategory, item) for item in listed(document, "categories", file)]
@@ -70,8 +70,7 @@ class CocoDetection:
         if not self.classes:
             raise ValueError(f"{file} declares no category; a detection JSON lists its classes under 'categories'")
         self._keys = Keys(self._images.stems)
-        self._annotations = listed(document, "annotations", file)
-        self._homeless = self._of_no_image()
+        self._homeless = self._annotations.homeless(self._images.row_of)
         self._fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
@@ -111,17 +110,7 @@ class CocoDetection:
     def annotations_of(self, row: int) -> list[Any]:
         """The annotations of an image as the file has them; none of an image that is malformed."""
         image = self._images[row]
-        rows = [] if isinstance(image, str) else self._rows_of.rows(image.id)
-        return list(self._annotations.read(rows))
-
-    def _note(self, name: str, row: int, item: Any) -> None:
-        if name == "annotations":
-            self._rows_of.add(item)
-
-    def _of_no_image(self) -> tuple[Reject, ...]:
-        rows = self._rows_of.others(self._images.row_of)
-        found = (item.get("image_id") if isinstance(item, dict) else None for item in self._annotations.read(rows))
-        return tuple(dropped("", "image_undeclared", f"annotation of image {image_id!r}") for image_id in found)
+        return [] if isinstance(image, str) else list(self._annotations.of(image.id))
 
     def _valid_boxes(self, annotations: list[Any], image: CocoImage) -> tuple[list[ClassBox], list[Reject]]:
         boxes: list[ClassBox] = []

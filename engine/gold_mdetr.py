@@ -11,9 +11,10 @@ Source: MDETR (Kamath et al. 2021), its repository: .github/pretrain.md and scri
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from engine.artifacts import digest_of
+from engine.gold_annotations import AnnotationsByImage
 from engine.gold_json import (
     XYWH,
     CocoImage,
@@ -22,15 +23,12 @@ from engine.gold_json import (
     Keys,
     Text,
     checked,
-    dropped,
     listed,
     own_keys,
     rejected_row,
 )
-from engine.gold_json_lists import JsonLists, RowsByKey
 from engine.gold_sources import GoldPlace, GoldRow
 from engine.gold_spans import Caption, SpanBoxes, grounding_row, unit_spans, xyxy_of
-from schemas.records import Reject
 
 
 class MdetrImage(CocoImage):
@@ -54,15 +52,14 @@ class MdetrCaptions:
 
     def __init__(self, place: GoldPlace) -> None:
         file = place.without_split("mdetr").file("mdetr*.json", "*.json")
-        self._rows_of = RowsByKey("image_id")
-        document = JsonLists(file, self._note)
+        self._boxes = AnnotationsByImage(file)
+        document = self._boxes.document
         self.uri = file.name
         self._images = Images(listed(document, "images", file), place.image_folder("images"))
         self._captions = listed(document, "images", file)
-        self._boxes = listed(document, "annotations", file)
         self._own = own_keys(stem or f"row-{row}" for row, stem in enumerate(self._images.stems))
         self._keys = Keys(self._own)
-        self._homeless = self._of_no_caption()
+        self._homeless = self._boxes.homeless(self._images.row_of)
         self._fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
@@ -78,7 +75,7 @@ class MdetrCaptions:
             return rejected_row(key, "image_malformed", image, homeless)
         if self._images.row_of[image.id] != row:
             return rejected_row(key, "duplicate_id", f"image id {image.id!r} is taken", homeless)
-        boxes = [checked(MdetrBox, item) for item in self._boxes.read(self._rows_of.rows(image.id))]
+        boxes = [checked(MdetrBox, item) for item in self._boxes.of(image.id)]
         caption = Caption(
             key=key,
             text=image.caption,
@@ -89,15 +86,6 @@ class MdetrCaptions:
             malformed=[box for box in boxes if isinstance(box, str)],
         )
         return grounding_row(row, caption, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
-
-    def _note(self, name: str, row: int, item: Any) -> None:
-        if name == "annotations":
-            self._rows_of.add(item)
-
-    def _of_no_caption(self) -> tuple[Reject, ...]:
-        rows = self._rows_of.others(self._images.row_of)
-        found = (item.get("image_id") if isinstance(item, dict) else None for item in self._boxes.read(rows))
-        return tuple(dropped("", "image_undeclared", f"annotation of image {image_id!r}") for image_id in found)
 
 
 def _spans(box: MdetrBox, caption: str) -> list[SpanBoxes]:

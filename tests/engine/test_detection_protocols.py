@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import io
 import os
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import samples
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
@@ -25,37 +25,12 @@ from engine.metrics.federated import fixed_average_precision, read_frequencies
 from engine.metrics.pointing import pointing_at_classes
 from engine.metrics.voc import eleven_point_area, interpolated_area, voc_average_precision
 from schemas.records import BoxXYXY, Candidate
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SamplePhrase
 
 CLASSES = ["person", "dog", "kite", "sea urchin"]
 FREQUENCIES = {"person": "f", "dog": "c", "kite": "c", "sea urchin": "r"}
 CASES = 200
-Gold = list[tuple[str, BoxXYXY]]
-
-
-def detection_sample(
-    key: str, gold: Gold, absent: list[str] | None = None, incomplete: list[str] | None = None
-) -> SampleLabels:
-    """A sample of a detection dataset: the caption is the class names that occur."""
-    names = [name for name in CLASSES if name in {name for name, _ in gold}]
-    caption, phrases = "", []
-    for name in names:
-        phrases.append(SamplePhrase(text=name, start=len(caption), end=len(caption) + len(name), head_lemma=name))
-        caption += f"{name}. "
-    boxes = [SampleBox(phrase=names.index(name), box_xyxy=box, score=1.0) for name, box in gold]
-    return SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=phrases,
-        boxes=boxes,
-        width=400,
-        height=400,
-        image_sha256=hashlib.sha256(key.encode()).hexdigest(),
-        absent_classes=absent,
-        incomplete_classes=incomplete,
-        locator="test",
-        recipe_digest="test",
-    )
+detection_sample = functools.partial(samples.detection_sample, classes=CLASSES, side=400)
 
 
 @dataclass

@@ -3,13 +3,13 @@ from the definitions and against examples worked by hand. Boxes have whole coord
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from typing import get_args
 
 import numpy as np
 import pytest
+from samples import grounding_sample
 
 from engine.metrics import Figures, ImageResult, image_identity
 from engine.metrics.grounding import merged_phrase_recall, phrase_recall
@@ -20,32 +20,11 @@ from engine.metrics.resampling import image_keys, resampled
 from schemas.recipes import EvaluationProtocol
 from schemas.records import BoxXYXY, Candidate
 from schemas.reports import EvaluationReport
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 
 CASES = 200
 LEFT: BoxXYXY = (0, 0, 40, 40)
 RIGHT: BoxXYXY = (60, 60, 100, 100)
 WHOLE: BoxXYXY = (0, 0, 100, 100)
-
-
-def sample(picture: str, phrases: dict[str, list[BoxXYXY]], caption_number: int = 0) -> SampleLabels:
-    """A caption of a picture: its phrases, joined."""
-    caption, spans, boxes = "", [], []
-    for number, (text, of_phrase) in enumerate(phrases.items()):
-        spans.append(SamplePhrase(text=text, start=len(caption), end=len(caption) + len(text), head_lemma=text))
-        caption += f"{text} and "
-        boxes += [SampleBox(phrase=number, box_xyxy=box, score=1.0) for box in of_phrase]
-    return SampleLabels(
-        key=f"{picture}-{caption_number}",
-        caption=caption,
-        phrases=spans,
-        boxes=boxes,
-        width=200,
-        height=200,
-        image_sha256=hashlib.sha256(picture.encode()).hexdigest(),
-        locator="test",
-        recipe_digest="test",
-    )
 
 
 def random_box(rng: np.random.Generator) -> BoxXYXY:
@@ -73,7 +52,7 @@ def random_case(seed: int, *, referring: bool = False) -> list[ImageResult]:
             found += [Candidate(phrase, box, int(rng.integers(1, 9)) / 8) for box in proposed]
         order = rng.permutation(len(found))
         picture = f"{seed}-{int(rng.integers(0, 3))}"
-        results.append(ImageResult(sample(picture, phrases, number), tuple(found[place] for place in order)))
+        results.append(ImageResult(grounding_sample(picture, phrases, number), tuple(found[place] for place in order)))
     return results
 
 
@@ -167,7 +146,7 @@ def values(figures: Figures) -> dict[str, float | None]:
 
 
 def test_one_of_two_dogs_is_a_hit_by_any_box_and_both_in_one_box_by_merged_box() -> None:
-    gold = sample("a", {"two dogs": [LEFT, RIGHT]})
+    gold = grounding_sample("a", {"two dogs": [LEFT, RIGHT]})
     one, both = ImageResult(gold, (Candidate(0, LEFT, 0.9),)), ImageResult(gold, (Candidate(0, WHOLE, 0.9),))
     assert [values(phrase_recall([r]))["phrase_recall@1"] for r in (one, both)] == [1.0, 0.0]
     assert [values(merged_phrase_recall([r]))["phrase_recall_merged@1"] for r in (one, both)] == [0.0, 1.0]
@@ -176,16 +155,18 @@ def test_one_of_two_dogs_is_a_hit_by_any_box_and_both_in_one_box_by_merged_box()
 def test_recall_at_k_by_hand() -> None:
     sixth = (*(Candidate(0, RIGHT, 0.9 - n / 10) for n in range(5)), Candidate(0, LEFT, 0.1))
     results = [
-        ImageResult(sample("a", {"a dog": [LEFT]}), sixth),
-        ImageResult(sample("b", {"a cat": [LEFT], "a sky": []}), (Candidate(0, LEFT, 0.2), Candidate(1, LEFT, 0.9))),
-        ImageResult(sample("c", {"a bird": [LEFT], "a tree": [RIGHT]}), (Candidate(1, LEFT, 0.9),)),
+        ImageResult(grounding_sample("a", {"a dog": [LEFT]}), sixth),
+        ImageResult(
+            grounding_sample("b", {"a cat": [LEFT], "a sky": []}), (Candidate(0, LEFT, 0.2), Candidate(1, LEFT, 0.9))
+        ),
+        ImageResult(grounding_sample("c", {"a bird": [LEFT], "a tree": [RIGHT]}), (Candidate(1, LEFT, 0.9),)),
     ]
     expected = {"phrase_recall@1": 1 / 4, "phrase_recall@5": 1 / 4, "phrase_recall@10": 2 / 4}
     assert values(phrase_recall(results)) == pytest.approx(expected)
 
 
 def test_pointing_by_hand() -> None:
-    gold = sample("a", {"a dog": [LEFT]})
+    gold = grounding_sample("a", {"a dog": [LEFT]})
     on, beside, corner = (
         Candidate(0, (30, 0, 50, 40), 0.5),  # centre (40, 20): on the edge
         Candidate(0, (45, 0, 65, 40), 0.5),  # centre (55, 20): 15 pixels off
@@ -200,7 +181,7 @@ def test_pointing_by_hand() -> None:
 def test_a_sample_that_does_not_refer_to_one_thing_is_refused() -> None:
     for phrases in ({"two dogs": [LEFT, RIGHT]}, {"a dog": [LEFT], "a cat": [RIGHT]}, {"a dog": []}):
         with pytest.raises(ValueError, match=r"'a-0' has .* one of each. Evaluate this dataset by phrase recall"):
-            referring_accuracy([ImageResult(sample("a", phrases), ())])
+            referring_accuracy([ImageResult(grounding_sample("a", phrases), ())])
 
 
 METRICS: list[Callable[[list[ImageResult]], Figures]] = [
@@ -214,7 +195,7 @@ METRICS: list[Callable[[list[ImageResult]], Figures]] = [
 @pytest.mark.parametrize("metric", METRICS)
 def test_nothing_asked_gives_no_figure_and_no_answer_is_a_miss(metric: Callable[[list[ImageResult]], Figures]) -> None:
     assert set(values(metric([])).values()) == {None}
-    assert set(values(metric([ImageResult(sample("a", {"a dog": [LEFT]}), ())])).values()) == {0.0}
+    assert set(values(metric([ImageResult(grounding_sample("a", {"a dog": [LEFT]}), ())])).values()) == {0.0}
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 import torch
+from reference_order import ground_by_loops, in_reference_order
 
 from glip.model import GLIP
 from glip.postprocess import ground
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def reference_order() -> Iterator[ModuleType]:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield importlib.import_module("reference_order")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
 
 
 @pytest.fixture
@@ -37,10 +21,8 @@ def eager_model(small_model: GLIP) -> GLIP:
     return small_model
 
 
-def test_the_references_order_of_products_gives_the_same_answers_from_the_same_weights(
-    eager_model: GLIP, reference_order: ModuleType
-) -> None:
-    reference = reference_order.in_reference_order(eager_model)
+def test_the_references_order_of_products_gives_the_same_answers_from_the_same_weights(eager_model: GLIP) -> None:
+    reference = in_reference_order(eager_model)
     assert {id(p) for p in reference.parameters()} == {id(p) for p in eager_model.parameters()}
     images, ids = torch.randn(2, 3, 96, 64), torch.arange(2, 8).expand(2, -1)
     mask = torch.tensor([[True] * 6, [True] * 4 + [False] * 2])
@@ -54,14 +36,12 @@ def test_the_references_order_of_products_gives_the_same_answers_from_the_same_w
     torch.testing.assert_close(again.logits, ours.logits)  # ours is left as it was
 
 
-def test_the_references_loops_over_levels_and_images_give_the_same_boxes(
-    eager_model: GLIP, reference_order: ModuleType
-) -> None:
+def test_the_references_loops_over_levels_and_images_give_the_same_boxes(eager_model: GLIP) -> None:
     ids = torch.arange(2, 8).expand(2, -1)
     with torch.inference_mode():
         output = eager_model(torch.randn(2, 3, 96, 64), ids, torch.ones_like(ids, dtype=torch.bool))
     arguments = (output, [[[1], [2, 3]], [[4]]], [(90, 64), (96, 60)], [(180, 128), (48, 30)], eager_model.config)
-    ours, theirs = ground(*arguments), reference_order.ground_by_loops(*arguments)
+    ours, theirs = ground(*arguments), ground_by_loops(*arguments)
     assert len(ours[0].scores_K) > 5
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one.scores_K, other.scores_K)

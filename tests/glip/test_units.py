@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
+from parity_rules import rule_weight
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -35,16 +34,6 @@ def units(fixtures_folder: Path) -> Units:
     if not path.is_file():
         pytest.skip(f"no {path}")
     return load_file(path)
-
-
-@pytest.fixture(scope="module")
-def rules() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("parity_rules", PARITY.with_name("parity_rules.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def assert_near(found: Tensor, wanted: Tensor, tolerance: float = 1e-4) -> None:
@@ -100,21 +89,21 @@ def test_centerness_targets_equal_the_reference(units: Units) -> None:
     assert_near(found, units["centerness.target"], 1e-5)
 
 
-def test_dynamic_convolution_mixes_levels_as_the_reference(units: Units, rules: ModuleType) -> None:
+def test_dynamic_convolution_mixes_levels_as_the_reference(units: Units) -> None:
     config = dataclasses.replace(GLIPConfig.tiny(), channels=64, fusion_width=64)
     layer = DyConv(config)
     layer.load_state_dict(
-        {key: rules.rule_weight(f"unit.dyconv.{key}", tuple(v.shape)) for key, v in layer.state_dict().items()}
+        {key: rule_weight(f"unit.dyconv.{key}", tuple(v.shape)) for key, v in layer.state_dict().items()}
     )
     found = layer([units[f"dyconv.in{level}"] for level in range(5)])
     for level, value in enumerate(found):
         assert_near(value, units[f"dyconv.out{level}"])
 
 
-def test_dynamic_relu_equals_the_reference(units: Units, rules: ModuleType) -> None:
+def test_dynamic_relu_equals_the_reference(units: Units) -> None:
     layer = DynamicReLU(64)
     keys = {key: f"unit.dyconv.relu.{key}" for key in layer.state_dict()}
-    layer.load_state_dict({k: rules.rule_weight(keys[k], tuple(v.shape)) for k, v in layer.state_dict().items()})
+    layer.load_state_dict({k: rule_weight(keys[k], tuple(v.shape)) for k, v in layer.state_dict().items()})
     assert_near(layer(units["dyrelu.in"]), units["dyrelu.out"], 1e-5)
 
 

@@ -1,0 +1,132 @@
+"""Pascal VOC and YOLO arrive exact from their published layouts; what is wrong is counted by reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from gold_files import HEIGHT, WIDTH, boxes_of, import_all, import_voc, import_yolo, picture, voc_files, xml_object
+
+from engine.gold import import_gold
+
+BOMB = '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><annotation>&c;</annotation>'
+
+
+def test_voc_boxes_count_pixels_from_one_and_hold_the_last(tmp_path: Path) -> None:
+    card, (sample,) = import_voc(tmp_path, xml_object("dog", 1, 1, WIDTH, HEIGHT) + xml_object("cat", 11, 21, 30.5, 40))
+    assert sample.caption == "cat. dog"
+    assert boxes_of(sample) == [("cat", (10, 20, 30.5, 40)), ("dog", (0, 0, WIDTH, HEIGHT))]
+    assert (card.task, card.classes, sample.key) == ("detection", ["cat", "dog"], "one")
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ("<object><name>cat</name></object>", "annotation_malformed"),
+        ("<object><bndbox><xmin>1</xmin></bndbox></object>", "annotation_malformed"),
+        ("<object><name>cat</name><bndbox><xmin>x</xmin></bndbox></object>", "annotation_malformed"),
+        (xml_object("cat", float("nan"), 1, 5, 5), "box_not_finite"),
+        (xml_object("cat", 9, 1, 5, 5), "box_without_area"),
+        (xml_object("cat", 500, 1, 600, 5), "box_outside_image"),
+        (xml_object("cat", 1, 1, 5, 5).replace("<difficult>0", "<difficult>1"), "difficult"),
+    ],
+)
+def test_a_bad_voc_object_is_a_counted_reject(tmp_path: Path, item: str, reason: str) -> None:
+    card, (sample,) = import_voc(tmp_path, item + xml_object("dog", 1, 1, 5, 5))
+    assert card.stages[1].dropped == {reason: 1}
+    assert boxes_of(sample) == [("dog", (0, 0, 5, 5))]
+
+
+def test_an_entity_bomb_is_refused_and_the_rest_is_imported(tmp_path: Path) -> None:
+    voc_files(tmp_path, "one", xml_object("dog", 1, 1, 5, 5))
+    (tmp_path / "Annotations" / "bomb.xml").write_text(BOMB)
+    (tmp_path / "Annotations" / "cut.xml").write_text("<annotation><object>")
+    card, samples = import_all("voc", tmp_path)
+    assert card.stages[0].dropped == {"annotation_malformed": 2}
+    assert [sample.key for sample in samples] == ["one"]
+
+
+def test_a_voc_label_map_declares_the_classes_in_its_order(tmp_path: Path) -> None:
+    voc_files(
+        tmp_path, "one", xml_object("cat", 1, 1, 5, 5) + xml_object("dog", 1, 1, 5, 5) + xml_object("ufo", 1, 1, 5, 5)
+    )
+    (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:0,0,0::\ndog:::\ncat:::\n")
+    card, (sample,) = import_all("voc", tmp_path)
+    assert (card.classes, sample.caption) == (["dog", "cat"], "dog. cat")
+    assert card.stages[1].dropped == {"category_undeclared": 1}
+
+
+def test_a_voc_split_takes_the_pictures_of_its_list(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        voc_files(tmp_path, name, xml_object("dog", 1, 1, 5, 5))
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("two\ngone\n")
+    card, samples = import_all("voc", tmp_path, split="val")
+    assert [sample.key for sample in samples] == ["two"]
+    assert card.stages[0].dropped == {"annotation_missing": 1}
+    (lists / "bad.txt").write_text("../one\n")
+    for split, message in (("bad", "no name of a file"), ("test", "no split 'test'"), ("../x", "a split is a name")):
+        with pytest.raises(ValueError, match=message):
+            import_all("voc", tmp_path, split=split, out=f"out-{len(message)}")
+
+
+@pytest.mark.parametrize(
+    ("filename", "kept"), [("gone.jpg", True), ("", True), ("../secret.jpg", False), ("/etc/passwd", False)]
+)
+def test_a_voc_file_name_never_leads_out_of_the_folder(tmp_path: Path, filename: str, kept: bool) -> None:
+    """A name that is not there is passed over for the picture of the annotation's own name, as labelling tools leave
+    wrong ones; one that is there, outside, is refused."""
+    voc_files(tmp_path, "one", xml_object("dog", 1, 1, 5, 5), filename=filename)
+    voc_files(tmp_path, "two", xml_object("dog", 1, 1, 5, 5))
+    picture(tmp_path / "secret.jpg")
+    card, samples = import_all("voc", tmp_path)
+    assert [sample.key for sample in samples] == (["one", "two"] if kept else ["two"])
+    assert card.stages[0].dropped == ({} if kept else {"image_outside_folder": 1})
+
+
+@pytest.mark.data
+def test_the_raccoons_arrive_whole(tmp_path: Path, data_folder: Path) -> None:
+    raccoons = data_folder / "raccoon"
+    card = import_gold("voc", raccoons / "voc_xml", tmp_path / "out", images=raccoons / "images")
+    assert (card.samples, card.boxes, card.rejects, card.classes) == (200, 217, 0, ["raccoon"])
+
+
+def test_yolo_lines_are_shares_of_the_picture(tmp_path: Path) -> None:
+    card, (first, second) = import_yolo(tmp_path, "1 0.5 0.5 1 1\n0 0.25 0.25 0.1 0.1\n", "names: [cat, dog]")
+    assert boxes_of(first) == [("cat", (20, 16, 30, 24)), ("dog", (0, 0, WIDTH, HEIGHT))]
+    assert (second.boxes, second.caption, card.classes) == ([], "", ["cat", "dog"])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("0 0.5 0.5 0.1", "annotation_malformed"),
+        ("0 0.1 0.1 0.2 0.1 0.2 0.2", "annotation_malformed"),
+        ("0 a b c d", "annotation_malformed"),
+        ("7 0.5 0.5 0.1 0.1", "category_undeclared"),
+        ("-1 0.5 0.5 0.1 0.1", "category_undeclared"),
+        ("0 nan 0.5 0.1 0.1", "box_not_finite"),
+        ("0 0.5 0.5 nan 0.1", "box_not_finite"),
+        ("0 0.5 0.5 0 0.1", "box_without_area"),
+        ("0 1.5 0.5 0.1 0.1", "box_outside_image"),
+    ],
+)
+def test_a_bad_yolo_line_is_a_counted_reject(tmp_path: Path, line: str, reason: str) -> None:
+    card, (sample, _) = import_yolo(tmp_path, f"{line}\n0 0.25 0.25 0.1 0.1\n", "names: {0: cat}")
+    assert card.stages[1].dropped == {reason: 1}
+    assert boxes_of(sample) == [("cat", (20, 16, 30, 24))]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("names: [", "not YAML"),
+        ("a: &x [1]\nnames: [*x]", "alias"),
+        ("nc: 3", "names no class"),
+        ("[]", "names no class"),
+    ],
+)
+def test_yolo_without_names_is_refused(tmp_path: Path, data: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        import_yolo(tmp_path, "0 0.5 0.5 1 1", data)
