@@ -14,15 +14,16 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from job_processes import DEADLINE_S, command_line, descendants, wait_for
+
 from engine.artifacts import Store
-from engine.shards import committed_units, read_shard
+from engine.shards import committed_units, read_manifest, read_shard
 from engine.sources.scenes import Scenes
 from pipelines.verify import verify
 from schemas.recipes import ScenesSource
@@ -30,13 +31,16 @@ from schemas.records import CaptionedImage
 
 SCENES, TARS, UNIT = 60, 3, 5
 UNITS = SCENES // UNIT
-DEADLINE_S = 300.0
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("shards", "annotations", "rejects")
 
 
 class BrokenPromiseError(Exception):
     """A guarantee that did not hold; the text says which."""
+
+
+class NotHereError(Exception):
+    """This machine cannot show the fault; the text says why."""
 
 
 class FaultBench:
@@ -97,8 +101,7 @@ def ended(job: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
     try:
         out, err = job.communicate(timeout=DEADLINE_S)
     except subprocess.TimeoutExpired:
-        job.kill()
-        job.communicate()
+        killed(job)
         raise BrokenPromiseError(f"the job hangs: no end in {DEADLINE_S:.0f} s") from None
     if job.returncode != status:
         raise BrokenPromiseError(f"the job ended with {job.returncode}, not {status}: {err.strip()[-500:]}")
@@ -109,6 +112,12 @@ def ended(job: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
     except ValueError:
         raise BrokenPromiseError(f"with --json the job printed: {out.strip()[:500]}") from None
     return answer
+
+
+def killed(job: subprocess.Popen[str]) -> None:
+    """SIGKILL to the job, and what it has printed let go."""
+    job.kill()
+    job.communicate()
 
 
 def write_tars(folder: Path) -> None:
@@ -139,57 +148,21 @@ def samples(out: Path | str) -> dict[str, Any]:
     return {one.labels.key: one.labels for unit in committed_units(store) for one in read_shard(store, unit)}
 
 
-def wait_for(what: Callable[[], Any], job: subprocess.Popen[str], told: str) -> Any:
-    """The first true value of `what`; BrokenPromiseError where the job ends before, or nothing comes."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := what()):
-        if job.poll() is not None or time.monotonic() > deadline:
-            raise BrokenPromiseError(f"{told} was waited for in vain; the job ended with {job.poll()}")
-        time.sleep(0.02)
-    return found
-
-
 def wait_for_units(out: Path | str, count: int, job: subprocess.Popen[str]) -> None:
+    """Until so many units are committed."""
     wait_for(lambda: len(committed_units(Store(out))) >= count, job, f"unit {count}")
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes below one, parents first."""
-    found: list[int] = []
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *descendants(int(child))]
-    except (FileNotFoundError, ProcessLookupError):
-        pass  # it has ended meanwhile
-    return found
-
-
 def workers(pid: int) -> list[int]:
-    """The worker processes of a job on Ray."""
-    return [child for child in descendants(pid) if b"UnitWorker" in _command_line(child)]
+    """The worker processes of Ray below one."""
+    return [child for child in descendants(pid) if "UnitWorker" in command_line(child)]
 
 
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while left := [pid for pid in pids if alive(pid)]:
-        if time.monotonic() > deadline:
-            raise BrokenPromiseError(f"processes {left} outlive their job")
-        time.sleep(0.1)
-
-
-def _command_line(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+def committers(out: Path) -> list[int]:
+    """The process that committed each unit, as its manifest says."""
+    store = Store(out)
+    manifests = [read_manifest(store, unit) for unit in committed_units(store)]
+    return [int(one.worker.rpartition(":")[2]) for one in manifests if one is not None]
 
 
 @contextmanager

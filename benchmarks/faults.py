@@ -4,7 +4,8 @@
 
 In: nothing; sixty drawn scenes in three tars, units of five, nano on the CPU. Out: a table; status 1 where a guarantee
 does not hold. A line is good when every shard and table has the checksum of the undisturbed run and `verify` is clean.
-The loss of a node has a test of its own, on a cluster of two Ray nodes (`tests/engine/test_cluster.py`).
+Nodes are those of a cluster on loopback. A read worker is a process of its own beside a GPU only: its line runs on a
+node that is told of one, which lays the job out as beside a real one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -24,122 +24,22 @@ from fault_bench import (
     UNITS,
     BrokenPromiseError,
     FaultBench,
+    NotHereError,
     checksums,
-    descendants,
     ended,
-    enlarge_disk,
-    object_store,
+    killed,
     samples,
-    small_disk,
-    wait_for,
     wait_for_units,
-    wait_until_gone,
-    workers,
 )
+from fault_processes import driver_killed, node_killed, reader_killed, terminated, worker_killed
+from fault_stores import EVERY, S3_FAULTS, disk_full, store_down, store_faulty, two_jobs_on_a_store
 
-EVERY = 6  # requests of which one meets the store's fault
-S3_FAULTS = ("500", "503", "slow", "cut", "reset", "lost")
 CLOCK = """
 import random, time
 real, draw = time.time, random.Random(0)
 time.time = lambda: real() + draw.uniform(-1, 1) * 10 * 365 * 86400
 time.time_ns = lambda: int(time.time() * 1e9)
 """
-
-
-class NotHereError(Exception):
-    """This machine cannot show the fault; the text says why."""
-
-
-def driver_killed(bench: FaultBench) -> str:
-    out = bench.out("driver")
-    job = bench.start(bench.source, out, "--workers", "2")
-    wait_for_units(out, 3, job)
-    below = descendants(job.pid)
-    job.kill()
-    job.communicate()
-    wait_until_gone(below)
-    left = samples(out)
-    answer = bench.run(bench.source, out, "--workers", "1")
-    bench.check(out)
-    return f"{len(left)} samples whole when it died, its {len(below)} processes gone; {answer['new_units']} units anew"
-
-
-def worker_killed(bench: FaultBench) -> str:
-    out = bench.out("worker")
-    job = bench.start(bench.source, out, "--workers", "2")
-    wait_for_units(out, 2, job)
-    victim = wait_for(lambda: workers(job.pid), job, "a worker process")[0]
-    os.kill(victim, signal.SIGKILL)
-    answer = ended(job)
-    bench.check(out)
-    return f"the same run goes on with another worker and ends: {answer['new_units']} units"
-
-
-def reader_killed(bench: FaultBench) -> str:
-    raise NotHereError("read workers are processes of their own beside a GPU only; on CPUs a worker reads and teaches")
-
-
-def terminated(bench: FaultBench) -> str:
-    out = bench.out("terminated")
-    job = bench.start(bench.source, out, "--workers", "2")
-    wait_for_units(out, 2, job)
-    job.terminate()
-    first = ended(job)
-    answer = bench.run(bench.source, out, "--workers", "2")
-    bench.check(out)
-    return f"stops by itself after {first['new_units']} units; {answer['new_units']} anew"
-
-
-def disk_full(bench: FaultBench) -> str:
-    needed = sum(path.stat().st_size for path in bench.out("undisturbed").rglob("*") if path.is_file()) // 1024
-    try:
-        with small_disk(bench.out("disk"), needed // 2) as disk:
-            out = disk / "out"
-            job = bench.start(bench.source, out, "--inline")
-            _, err = job.communicate()
-            if job.returncode != 1 or "there is no room for" not in err or err.count("\n") != 1:
-                raise BrokenPromiseError(f"the job ended with {job.returncode} and said: {err[-300:]}")
-            left = samples(out)
-            enlarge_disk(disk, 4 * needed)
-            answer = bench.run(bench.source, out, "--inline")
-            bench.check(out)
-    except PermissionError as error:
-        raise NotHereError(f"no small disk can be mounted here: {error}") from None
-    return (
-        f"of {needed} KB half are there: one line of error, {len(left)} samples whole; {answer['new_units']} units anew"
-    )
-
-
-def store_faulty(fault: str) -> Callable[[FaultBench], str]:
-    def line(bench: FaultBench) -> str:
-        with object_store() as store:
-            store.misbehave(fault, every=EVERY)
-            answer = bench.run(bench.source, "s3://bucket/out", "--inline")
-            met = store.counts["faults"]
-            bench.check("s3://bucket/out")
-            store.misbehave(None)
-            again = bench.run(bench.source, "s3://bucket/out", "--inline")
-            if not met or again["new_units"]:
-                raise BrokenPromiseError(f"{met} faults were met, and a rerun did {again['new_units']} units")
-        return f"{met} requests met it, {answer['new_units']} units done; verified through it too; a rerun does nothing"
-
-    return line
-
-
-def store_down(bench: FaultBench) -> str:
-    with object_store() as store:
-        job = bench.start(bench.source, "s3://bucket/out", "--inline")
-        wait_for_units("s3://bucket/out", 3, job)
-        store.misbehave("500")
-        _, err = job.communicate()
-        store.misbehave(None)
-        if job.returncode != 1 or "cannot be" not in err or "run the same command again" not in err:
-            raise BrokenPromiseError(f"the job ended with {job.returncode} and said: {err[-300:]}")
-        left = samples("s3://bucket/out")
-        answer = bench.run(bench.source, "s3://bucket/out", "--inline")
-        bench.check("s3://bucket/out")
-    return f"an error that says so, {len(left)} samples whole; {answer['new_units']} units anew, its lock taken over"
 
 
 def source_truncated(bench: FaultBench) -> str:
@@ -150,8 +50,7 @@ def source_truncated(bench: FaultBench) -> str:
     bench.run(source, bench.out("cut-undisturbed"), "--inline")
     job = bench.start(source, out, "--workers", "2")
     wait_for_units(out, 2, job)
-    job.kill()
-    job.communicate()
+    killed(job)
     answer = bench.run(source, out, "--workers", "2")
     bench.check(out, checksums(bench.out("cut-undisturbed")))
     whole, kept = samples(bench.out("undisturbed")), samples(out)
@@ -169,8 +68,7 @@ def clock_moved(bench: FaultBench) -> str:
     environment = {"PYTHONPATH": str(patch)}
     job = bench.start(bench.source, out, "--inline", env=environment)
     wait_for_units(out, 2, job)
-    job.kill()
-    job.communicate()
+    killed(job)
     answer = bench.run(bench.source, out, "--inline", env=environment)
     bench.check(out)
     return f"time.time() up to ten years off at every call, killed between: {answer['new_units']} units anew"
@@ -188,22 +86,11 @@ def two_jobs(bench: FaultBench) -> str:
     return "the second is refused with status 2, the first ends as if alone"
 
 
-def two_jobs_on_a_store(bench: FaultBench) -> str:
-    with object_store():
-        first = bench.start(bench.source, "s3://bucket/out", "--inline")
-        wait_for_units("s3://bucket/out", 1, first)
-        error = bench.run(bench.source, "s3://bucket/out", "--inline", status=2)["error"]
-        if "being written by another job" not in error:
-            raise BrokenPromiseError(f"the second job said: {error}")
-        ended(first)
-        bench.check("s3://bucket/out")
-    return "the second is refused with status 2, the first ends as if alone"
-
-
 FAULTS: dict[str, Callable[[FaultBench], str]] = {
     "SIGKILL of the driver": driver_killed,
     "SIGKILL of a teacher actor": worker_killed,
     "SIGKILL of a read worker": reader_killed,
+    "SIGKILL of a node": node_killed,
     "SIGTERM": terminated,
     "output disk full, then freed": disk_full,
     **{f"S3, every {EVERY}th request: {fault}": store_faulty(fault) for fault in S3_FAULTS},

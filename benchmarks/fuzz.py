@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -185,7 +186,7 @@ def tar_index(content: bytes) -> None:
 class PreparingGrounder:
     """Decodes and resizes as the teachers do, and finds nothing: what is looked at is what leads to the model."""
 
-    max_tokens, digest = 64, "none"
+    max_tokens, digest, full_batches = 64, "none", False
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
@@ -298,6 +299,7 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=10.0, help="for all targets together")
     options.add_argument("--only", default="", help="only the targets whose name has this in it")
     given_options = options.parse_args()
+    warnings.simplefilter("ignore")  # decoders warn of what is damaged
     chosen = {name: target for name, target in TARGETS.items() if given_options.only in name}
     each_s, failed = given_options.minutes * 60 / len(chosen), 0
     for name, target in chosen.items():

@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from job_processes import command_line, descendants
 from label_overhead import repeat_source  # beside this file
 
 KINDS = {"driver": "pipelines.cli", "worker": "ray::UnitWorker"}  # what stands in their command lines
@@ -63,23 +64,11 @@ def peak_mb(source: Path, out: Path, options: argparse.Namespace) -> dict[str, f
 def look_at(pid: int) -> tuple[str | None, float]:
     """What kind of process of the job it is, and its peak RSS so far in MB; none where it has just ended."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return None, 0.0
     peak = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
-    return next((kind for kind, part in KINDS.items() if part in command), None), peak
-
-
-def descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            for child in (task / "children").read_text().split():
-                found += [int(child), *descendants(int(child))]
-    except OSError:  # it has just ended
-        return found
-    return found
+    return next((kind for kind, part in KINDS.items() if part in command_line(pid)), None), peak
 
 
 def _options() -> argparse.Namespace:

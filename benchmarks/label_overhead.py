@@ -25,7 +25,8 @@ from typing import Any
 
 from engine.runner import Workers, connected
 from engine.sources import open_source
-from pipelines.label import label, stages
+from pipelines.label import label
+from pipelines.label_stages import stages
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import GroundingRequest, Unit, UnitRef
 

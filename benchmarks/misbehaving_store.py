@@ -27,6 +27,7 @@ FAULTS = {
 }
 SLOW_S = 0.2
 TIMEOUT_S = 60.0
+NOT_PASSED = {"content-length", "transfer-encoding", "connection", "expect", "date", "server"}
 ERROR = b"<?xml version='1.0'?><Error><Code>%s</Code><Message>as asked</Message></Error>"
 
 
@@ -39,7 +40,7 @@ class MisbehavingStore:
         self.every = 1
         self.counts: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"store": self}))
         self._server.daemon_threads = True
 
     @property
@@ -71,85 +72,80 @@ class MisbehavingStore:
             thread.join()
 
 
-def _handler(store: MisbehavingStore) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        timeout = TIMEOUT_S
+class _Handler(BaseHTTPRequestHandler):
+    """One connection; `store` says which fault each request meets."""
 
-        def handle_one_request(self) -> None:
-            with suppress(ConnectionError, TimeoutError):
-                super().handle_one_request()
+    store: MisbehavingStore
+    protocol_version = "HTTP/1.1"
+    timeout = TIMEOUT_S
 
-        def _serve(self) -> None:
-            body = self._body()
-            fault = store.fault_of_next()
-            if fault in ("500", "503"):
-                self._answer(int(fault), [], ERROR % (b"InternalError" if fault == "500" else b"SlowDown"))
-                return
-            if fault == "reset":
-                self.close_connection = True
-                return
-            if fault == "half" and self.command == "PUT" and body:
-                body = body[: len(body) // 2]
-            status, headers, content = self._ask(body)
-            if fault == "slow":
-                time.sleep(SLOW_S)
-            if fault == "lost":
-                self.close_connection = True
-                return
-            self._answer(status, headers, content, fault)
+    def handle_one_request(self) -> None:
+        with suppress(ConnectionError, TimeoutError):
+            super().handle_one_request()
 
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve
+    def _serve(self) -> None:
+        body = self._body()
+        fault = self.store.fault_of_next()
+        if fault in ("500", "503"):
+            self._answer(int(fault), [], ERROR % (b"InternalError" if fault == "500" else b"SlowDown"))
+            return
+        if fault == "reset":
+            self.close_connection = True
+            return
+        if fault == "half" and self.command == "PUT" and body:
+            body = body[: len(body) // 2]
+        status, headers, content = self._ask(body)
+        if fault == "slow":
+            time.sleep(SLOW_S)
+        if fault == "lost":
+            self.close_connection = True
+            return
+        self._answer(status, headers, content, fault)
 
-        def _body(self) -> bytes:
-            if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            parts = []
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                parts.append(self.rfile.read(size))
-                self.rfile.readline()
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _serve
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
             self.rfile.readline()
-            return b"".join(parts)
+        self.rfile.readline()
+        return b"".join(parts)
 
-        def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            connection = http.client.HTTPConnection(store.upstream, timeout=TIMEOUT_S)
-            passed = {name: value for name, value in self.headers.items() if name.lower() not in NOT_PASSED}
-            connection.request(self.command, self.path, body, {**passed, "Content-Length": str(len(body))})
-            answer = connection.getresponse()
-            content = answer.read()
-            connection.close()
-            return answer.status, answer.getheaders(), content
+    def _ask(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        connection = http.client.HTTPConnection(self.store.upstream, timeout=TIMEOUT_S)
+        passed = {name: value for name, value in self.headers.items() if name.lower() not in NOT_PASSED}
+        connection.request(self.command, self.path, body, {**passed, "Content-Length": str(len(body))})
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, answer.getheaders(), content
 
-        def _answer(
-            self, status: int, headers: list[tuple[str, str]], content: bytes, fault: str | None = None
-        ) -> None:
-            self.send_response_only(status)
-            kept = [(name, value) for name, value in headers if name.lower() not in NOT_PASSED]
-            length = {name.lower(): value for name, value in headers}.get("content-length")
-            size = length if self.command == "HEAD" and length is not None else str(len(content))
-            for name, value in [*kept, ("Content-Length", size)]:
-                self.send_header(name, value)
-            self.end_headers()
-            if self.command == "HEAD":
-                return
-            if fault == "cut":
-                self.wfile.write(content[: len(content) // 2])
-                self.close_connection = True
-            elif fault == "slow":
-                self._drip(content)
-            else:
-                self.wfile.write(content)
+    def _answer(self, status: int, headers: list[tuple[str, str]], content: bytes, fault: str | None = None) -> None:
+        self.send_response_only(status)
+        kept = [(name, value) for name, value in headers if name.lower() not in NOT_PASSED]
+        length = {name.lower(): value for name, value in headers}.get("content-length")
+        size = length if self.command == "HEAD" and length is not None else str(len(content))
+        for name, value in [*kept, ("Content-Length", size)]:
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if fault == "cut":
+            self.wfile.write(content[: len(content) // 2])
+            self.close_connection = True
+        elif fault == "slow":
+            self._drip(content)
+        else:
+            self.wfile.write(content)
 
-        def _drip(self, content: bytes) -> None:
-            step = max(1, -(-len(content) // 8))
-            for start in range(0, len(content), step):
-                self.wfile.write(content[start : start + step])
-                time.sleep(SLOW_S / 8)
+    def _drip(self, content: bytes) -> None:
+        step = max(1, -(-len(content) // 8))
+        for start in range(0, len(content), step):
+            self.wfile.write(content[start : start + step])
+            time.sleep(SLOW_S / 8)
 
-        def log_message(self, *arguments: Any) -> None:
-            """Nothing is printed."""
-
-    return Handler
-
-
-NOT_PASSED = {"content-length", "transfer-encoding", "connection", "expect", "date", "server"}
+    def log_message(self, *arguments: Any) -> None:
+        """Nothing is printed."""

@@ -19,19 +19,20 @@ import time
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.shards import annotations_name, manifest_name, rejects_name, shard_name
+from engine.shard_files import document_bytes
+from engine.shards import annotations_name, manifest_name, rejects_name, shard_name, write_shard
 from engine.sources import open_source
 from pipelines.bookkeeping import Digests, open_dataset, recipe_digest
 from pipelines.label import label
 from schemas.recipes import LabelRecipe, WebDatasetSource
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
-from schemas.shards import FileDigest, ShardManifest
+from schemas.shards import ShardManifest
 from teacher.grounder import teacher_digest
 
 ROWS_A_TAR = 10_000
 LINKS = 30_000  # to one file: file systems allow 65,000
-STAGES = ("read", "phrases", "prompt", "ground", "select")
+STAGES = ("read", "phrases", "identify", "prompt", "ground", "select")
 
 
 def main() -> int:
@@ -78,45 +79,30 @@ def make_dataset(recipe: LabelRecipe, out: Path) -> None:
     parts = {uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}}
     digests = Digests(source.fingerprint(), recipe_digest(recipe), teacher_digest(recipe.teacher), parts)
     open_dataset(store, recipe, digests, units=len(refs))
-    for name in ("shards", "annotations", "rejects", "manifests"):
-        (out / name).mkdir()
-    originals: list[Path] = []
     for ref in refs:
-        files = [out / name for name in _names(ref)]
         if ref.index % LINKS == 0:
-            originals = files
-            for file in files:
-                file.write_bytes(b"\0" * 1000)
+            manifest = write_shard(store, ref, [], [], work_digest=digests.work(ref), stages=stages(ref))
         else:
-            for original, file in zip(originals, files, strict=True):
-                os.link(original, file)
-        write_manifest(out, ref, digests.work(ref))
+            link_unit(store, ref, manifest, digests.work(ref))
 
 
-def write_manifest(out: Path, ref: UnitRef, work_digest: str) -> None:
+def link_unit(store: Store, ref: UnitRef, manifest: ShardManifest, work_digest: str) -> None:
+    """A unit like that of ``manifest``: its files by another name, and a manifest of its own."""
+    files = []
+    for made, name in zip(manifest.files, _names(ref), strict=True):
+        os.link(store.path(made.path), store.path(name))
+        files.append(made.model_copy(update={"path": name}))
+    own = {"unit": ref.index, "source_uri": ref.uri, "first_row": ref.first_row, "rows": ref.rows}
+    fields = {**own, "work_digest": work_digest, "stages": stages(ref), "files": files}
+    Path(store.path(manifest_name(ref.index))).write_bytes(document_bytes(manifest.model_copy(update=fields)))
+
+
+def stages(ref: UnitRef) -> list[StageCounts]:
+    """Of a unit whose every row a stage dropped: as long as any other's."""
     counts = {"seconds": 1.234, "computing_seconds": 1.2, "elapsed_seconds": 1.3}
-    stages = [StageCounts(stage=name, came_in=ref.rows, went_on=ref.rows, **counts) for name in STAGES[:-1]]
-    dropped = {"no_candidate": 3}
-    stages.append(StageCounts(stage=STAGES[-1], came_in=ref.rows, went_on=ref.rows - 3, dropped=dropped, **counts))
-    manifest = ShardManifest(
-        unit=ref.index,
-        source_uri=ref.uri,
-        first_row=ref.first_row,
-        rows=ref.rows,
-        work_digest=work_digest,
-        stages=stages,
-        samples=ref.rows - 3,
-        phrases=3 * ref.rows,
-        boxes=20 * ref.rows,
-        rejects=3,
-        files=[FileDigest(path=name, sha256="0" * 64, size=1000) for name in _names(ref)],
-        first_key="000000000",
-        last_key="000000199",
-        seconds=6.17,
-        finished_at="2026-01-01T00:00:00+00:00",
-        worker="host:1",
-    )
-    (out / manifest_name(ref.index)).write_text(manifest.model_dump_json(indent=1) + "\n")
+    went_on = [StageCounts(stage=name, came_in=ref.rows, went_on=ref.rows, **counts) for name in STAGES[:-1]]
+    dropped = {"no_candidate": ref.rows}
+    return [*went_on, StageCounts(stage=STAGES[-1], came_in=ref.rows, went_on=0, dropped=dropped, **counts)]
 
 
 def _names(ref: UnitRef) -> list[str]:

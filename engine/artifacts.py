@@ -7,47 +7,26 @@ a crash at any moment leaves no half-written file under a final name.
 
 from __future__ import annotations
 
-import errno
-import fcntl
-import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
 import fsspec
 
-from engine.leases import Lease
+from engine.digests import COPY_BYTES, canonical_json, digest_file, digest_of
+from engine.folder_lock import FENCE_PREFIX, fence_passed, folder_locked, fsync_folder
+from engine.leases import Lease, lease_holder, taken_over
+from engine.store_faults import naming_faults
+
+__all__ = ["COPY_BYTES", "LOCK", "Store", "canonical_json", "digest_file", "digest_of"]
 
 TEMPORARY_PREFIX = ".writing-"
 LOCK = f"{TEMPORARY_PREFIX}lock"  # of an object store; listed no more than what is being written
-COPY_BYTES = 1 << 20
 READS_AT_ONCE = 32  # of small files of an object store
-CLIENTS = ("botocore", "aiobotocore", "aiohttp")  # whose errors are no OSError
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, so that equal values have equal digests."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def digest_of(value: Any) -> str:
-    """SHA-256 (hex) of a JSON value."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def digest_file(file: BinaryIO) -> tuple[str, int]:
-    """SHA-256 (hex) and size in bytes of an open binary file, read from where it stands."""
-    digest, size = hashlib.sha256(), 0
-    while chunk := file.read(COPY_BYTES):
-        digest.update(chunk)
-        size += len(chunk)
-    return digest.hexdigest(), size
 
 
 class Store:
@@ -59,6 +38,7 @@ class Store:
         self._files, self._path = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
         self.is_local = "file" in _protocols(self._files)
         self._lease: Lease | None = None
+        self._fence: Path | str | None = None  # of the job that has the store locked; its workers' copies know it too
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
@@ -148,28 +128,30 @@ class Store:
             with self._naming_faults(name, "deleted"):
                 self._files.rm(self.path(name))
 
-    def write(self, name: str, content: bytes) -> None:
-        """Write a file whole."""
-        with self.writing(name) as file:
+    def write(self, name: str, content: bytes, *, lasting: bool = True) -> None:
+        """Write a file whole; ``lasting`` as of :meth:`writing`."""
+        with self.writing(name, lasting=lasting) as file:
             file.write(content)
 
     @contextmanager
-    def writing(self, name: str) -> Iterator[BinaryIO]:
+    def writing(self, name: str, *, lasting: bool = True) -> Iterator[BinaryIO]:
         """A binary file to write and seek in, which takes the name ``name`` when the block ends without an error.
 
+        Its content is on the disk before it has its name. Where it is ``lasting``, so is the name: of many files that
+        is left to one :meth:`flush`, since a disk takes longer for a name than for the content.
         RuntimeError where the disk is full, where the object store does not answer, or where its lock has been lost.
         """
         if self._lease is not None and self._lease.lost:
-            raise RuntimeError(_taken_over(self.root))
+            raise RuntimeError(taken_over(self.root))
         final = self.path(name)
         with (
             self._naming_faults(name, "written"),
-            self._written_locally(final) if self.is_local else self._put(final) as file,
+            self._written_locally(final, lasting) if self.is_local else self._put(final) as file,
         ):
             yield file
 
     @contextmanager
-    def _written_locally(self, final: str) -> Iterator[BinaryIO]:
+    def _written_locally(self, final: str, lasting: bool) -> Iterator[BinaryIO]:
         folder = Path(final).parent
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
@@ -180,9 +162,16 @@ class Store:
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o644)
             os.replace(temporary, final)
-            _fsync_folder(folder)
+            if lasting:
+                fsync_folder(folder)
         finally:
             Path(temporary).unlink(missing_ok=True)
+
+    def flush(self, folder: str) -> None:
+        """From here on the files directly in ``folder`` keep their names whatever becomes of the machine."""
+        where = Path(self.path(folder))
+        if self.is_local and where.is_dir():
+            fsync_folder(where)
 
     @contextmanager
     def _put(self, final: str) -> Iterator[BinaryIO]:
@@ -196,84 +185,65 @@ class Store:
         if stored != size:
             raise OSError(f"{stored} of {size} bytes were stored")
 
-    @contextmanager
-    def _naming_faults(self, name: str, done: str) -> Iterator[None]:
-        """A full disk, and whatever a store's client raises, as a RuntimeError that says where and what to do."""
-        try:
-            yield
-        except FileNotFoundError:
-            raise
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in FULL:
-                what = f"there is no room for {self.root}/{name} ({error.strerror}); make some"
-            elif not self.is_local and (isinstance(error, OSError) or type(error).__module__.startswith(CLIENTS)):
-                fault = f"{type(error).__name__}: {error}"
-                what = f"{self.root}/{name} cannot be {done} ({fault}); see that the store answers"
-            else:
-                raise
-            raise RuntimeError(f"{what}, and run the same command again: it goes on after what is committed") from error
+    def _naming_faults(self, name: str, done: str) -> AbstractContextManager[None]:
+        return naming_faults(f"{self.root}/{name}", done, local=self.is_local)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other jobs from working on the store; ValueError where one already does.
 
-        A folder's lock is the kernel's and on the folder itself: it leaves no file and ends with the process, however
-        it ends. An object store has a lock object instead (:mod:`engine.leases`); RuntimeError where it was taken over.
+        A folder's lock is the kernel's (:mod:`engine.folder_lock`). An object store has a lock object instead
+        (:mod:`engine.leases`); RuntimeError where it was taken over.
         """
-        if self.is_local:
-            with self._folder_locked():
+        with folder_locked(Path(self._path), self.root) if self.is_local else self._leased() as self._fence:
+            try:
                 yield
-            return
+            finally:
+                self._fence = None
+
+    @contextmanager
+    def _leased(self) -> Iterator[str]:
         lease = Lease(self._files, self.path(LOCK), self.root)
         with self._naming_faults(LOCK, "written"):
             lease.take()
         self._lease = lease
         try:
-            yield
+            yield lease.token
         finally:
             self._lease = None
             lease.give_back()
         if lease.lost:
-            raise RuntimeError(_taken_over(self.root))
+            raise RuntimeError(taken_over(self.root))
 
     @contextmanager
-    def _folder_locked(self) -> Iterator[None]:
-        Path(self._path).mkdir(parents=True, exist_ok=True)
-        folder = os.open(self._path, os.O_RDONLY)
-        try:
-            try:
-                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(f"{self.root} is being written by another job; wait for it, or stop it") from None
-            yield
-        finally:
-            os.close(folder)
+    def committing(self) -> Iterator[None]:
+        """Write what belongs together inside the block, also in a worker process that the store was sent to.
+
+        RuntimeError where the job that had it locked when it was sent no longer has: no worker that outlives its job
+        writes beside the next one. In an object store this is looked at once, before; what is then put is whole, and
+        the same work has the same bytes. A store that was never locked asks nobody.
+        """
+        if isinstance(self._fence, Path):
+            with fence_passed(self._fence, self.root):
+                yield
+            return
+        if self._fence is not None:
+            with self._naming_faults(LOCK, "read"):
+                holder = lease_holder(self._files, self.path(LOCK))
+            if holder != self._fence:
+                raise RuntimeError(taken_over(self.root))
+        yield
 
     def delete_temporary_files(self, folder: str) -> int:
         """Remove what a killed process left behind in ``folder``; returns how many. Only where nobody writes there."""
         where = Path(self.path(folder))
         if not self.is_local or not where.is_dir():
             return 0
-        leftovers = list(where.glob(f"{TEMPORARY_PREFIX}*"))
+        found = where.glob(f"{TEMPORARY_PREFIX}*")
+        leftovers = [one for one in found if not one.name.startswith(FENCE_PREFIX)]  # fences went with the lock
         for leftover in leftovers:
             leftover.unlink(missing_ok=True)
         return len(leftovers)
-
-
-def _fsync_folder(folder: Path) -> None:
-    """So that the names in it outlive a crash of the machine."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
-
-
-def _taken_over(root: str) -> str:
-    return (
-        f"{root} was taken over by another job, since this one gave no sign of life; what it committed is whole. "
-        "Run the same command again when that job is done"
-    )
 
 
 def _protocols(files: Any) -> tuple[str, ...]:

@@ -8,6 +8,10 @@ Source: Lui and Baldwin, "langid.py: An Off-the-shelf Language Identification To
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
 from schemas.recipes import FiltersRecipe
 
 MAX_CHARS = 2000  # more does not change the answer
@@ -19,13 +23,11 @@ class LanguageIdentifier:
     def __init__(self, recipe: FiltersRecipe) -> None:
         """ValueError where py3langid is missing, or knows none by a name that the recipe asks for."""
         try:
-            from py3langid.langid import MODEL_FILE
-            from py3langid.langid import LanguageIdentifier as Identifier
+            self._identifier = _identifier()
         except ImportError as error:
             raise ValueError(
                 "filters.languages needs py3langid, which is not installed: pip install 'glip-engine[language]'"
             ) from error
-        self._identifier = Identifier.from_model_file(MODEL_FILE, norm_probs=True)
         self._wanted = frozenset(recipe.languages)
         self._min_probability = recipe.min_language_probability
         unknown = sorted(self._wanted - set(self._identifier.labels))
@@ -38,7 +40,7 @@ class LanguageIdentifier:
     def other_language(self, caption: str) -> str | None:
         """A message that names the language, where it is another one; None for a wanted one, and where the caption
         leaves it open, as a few words do."""
-        readable = caption[:MAX_CHARS].encode("utf-8", "replace").decode()  # lone surrogates
+        readable = _readable(caption)
         ranked = self._identifier.rank(readable)
         probability = sum(share for language, share in ranked if language in self._wanted)
         if probability >= self._min_probability:
@@ -47,3 +49,20 @@ class LanguageIdentifier:
         return (
             f"more probably {ranked[0][0]} than {wanted}, which has {probability:.4f} (languages): {readable[:100]!r}"
         )
+
+
+def count_languages(captions: Iterable[str]) -> Counter[str]:
+    """Captions by the language that they are most probably in (ISO 639-1). ImportError where py3langid is missing."""
+    identifier = _identifier()
+    return Counter(identifier.rank(_readable(caption))[0][0] for caption in captions)
+
+
+def _identifier() -> Any:
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+
+
+def _readable(caption: str) -> str:
+    """As much as decides, without lone surrogates."""
+    return caption[:MAX_CHARS].encode("utf-8", "replace").decode()

@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.shards import manifest_name
+from engine.shard_files import FOLDERS, manifest_name
 from schemas.records import UnitRef
 from schemas.shards import ShardManifest
-
-FOLDERS = ("shards", "annotations", "rejects", "manifests")
 
 
 def committed_manifests(

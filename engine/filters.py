@@ -19,6 +19,7 @@ from PIL import Image
 
 from engine.caption_language import LanguageIdentifier
 from engine.image_hash import IMAGE_FORMATS
+from engine.image_identity import identified
 from engine.leaks import LeakGuard
 from schemas.recipes import FiltersRecipe
 from schemas.records import CaptionedImage, ParsedCaption, Phrase, Reject, Unit
@@ -85,12 +86,20 @@ class SampleFilter:
 
     def __call__(self, unit: Unit[CaptionedImage]) -> list[CaptionedImage | Reject]:
         """A stage's work: each record of the unit, or the Reject that :meth:`check` gives."""
-        return [self.check(sample) or sample for sample in unit.records]
+        return [self.check(sample) or self._guarded(sample) for sample in unit.records]
 
     def check(self, sample: CaptionedImage) -> Reject | None:
         """The first rule that a sample breaks, as a Reject of stage ``filter``; None where it may go on."""
         reason, message = next(self._broken(sample), ("", ""))
         return Reject(sample.key, STAGE, reason, message) if reason else None
+
+    def _guarded(self, sample: CaptionedImage) -> CaptionedImage | Reject:
+        """The sample, identified where there is a guard, unless its picture is one of the guard's."""
+        if self._guard is None:
+            return sample
+        sample = identified(sample)
+        leak = self._guard.find(sample)
+        return sample if leak is None else Reject(sample.key, STAGE, *leak)
 
     def _broken(self, sample: CaptionedImage) -> Iterator[tuple[str, str]]:
         """Reasons with their messages, looked for one by one: nothing is decoded for a sample that is out already."""
@@ -103,8 +112,6 @@ class SampleFilter:
         for reason, image_rule in IMAGE_RULES.items():
             if size_wh is not None and (message := image_rule(size_wh, self._recipe)):
                 yield reason, message
-        if self._guard is not None and (leak := self._guard.find(sample.image)):
-            yield leak
 
 
 def image_size(encoded: bytes) -> SizeWH | None:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
-from engine.image_hash import perceptual_hash
+from engine.image_hash import perceptual_hash, phash_text
 from engine.shards import ShardReader, annotations_name
+from schemas.records import CaptionedImage
 from schemas.shards import ShardManifest
 
 _COLUMNS = ("key", "image_sha256", "image_phash", "caption_sha256")
@@ -30,6 +31,13 @@ class ImageIdentity:
     sha256: bytes
     phash: int | None
     caption_sha256: bytes
+
+
+def identified(image: CaptionedImage) -> CaptionedImage:
+    """The sample with what its picture is known by; as it is where somebody has looked already."""
+    if image.sha256 is not None:
+        return image
+    return replace(image, sha256=hashlib.sha256(image.image).hexdigest(), phash=phash_text(image.image))
 
 
 def image_identities(store: Store, manifest: ShardManifest) -> Iterator[ImageIdentity]:

@@ -7,16 +7,16 @@ worker all of it, so that what a shard holds depends on the shard alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.artifacts import Store, digest_of
-from engine.image_hash import ALGORITHM, WordArray, coarse_distances, near, perceptual_hash, words_of
+from engine.image_hash import ALGORITHM, WordArray, coarse_distances, near, words_of
 from engine.image_identity import image_identities
 from engine.shards import committed_units, read_card, read_manifest
+from schemas.records import CaptionedImage
 
 LEAK, LEAK_NEAR = LEAK_REASONS = ("leak", "leak_near")
 
@@ -31,15 +31,16 @@ class LeakGuard:
     """Of each of ``hashes``."""
     max_distance: int
 
-    def find(self, encoded: bytes) -> tuple[str, str] | None:
-        """The reason (``leak`` or ``leak_near``) and a message, where the picture is one of those; otherwise None."""
-        sample = self.by_sha256.get(hashlib.sha256(encoded).digest())
+    def find(self, image: CaptionedImage) -> tuple[str, str] | None:
+        """The reason (``leak`` or ``leak_near``) and a message, where the identified picture is one of those; otherwise
+        None."""
+        assert image.sha256 is not None, "a guard knows pictures by what `identified` says of them"
+        sample = self.by_sha256.get(bytes.fromhex(image.sha256))
         if sample is not None:
             return LEAK, f"the same file as {sample}, which is evaluated on (leaks)"
-        found = perceptual_hash(encoded) if len(self.hashes) else None
-        if found is None:
+        if image.phash is None or not len(self.hashes):
             return None
-        word = words_of([found])[0]
+        word = words_of([int(image.phash, 16)])[0]
         hits = np.flatnonzero(near(self.hashes, word, self.max_distance))
         if not len(hits):
             return None

@@ -60,6 +60,11 @@ class Lease:
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self.lost = False
 
+    @property
+    def token(self) -> str:
+        """What tells this holder from every other."""
+        return str(self._holder["token"])
+
     def take(self) -> None:
         """Hold the lock and renew it in a thread from now on. ValueError where another job holds it."""
         self._acquire()
@@ -131,16 +136,34 @@ class Lease:
         return ours  # also where an earlier put went through and only its answer was lost
 
     def _read(self) -> _Found | None:
-        try:
-            described = self._files.info(self._path)  # first: a put on its version fails if the content is newer
-            content = self._files.cat_file(self._path) if described["size"] <= MAX_LOCK_BYTES else b""
-            return _Found(content, described.get("ETag"))
-        except FileNotFoundError:
-            return None
+        return _read_lock(self._files, self._path)
 
     def _refusal(self, found: _Found) -> str:
         host = str(found.holder.get("host", "another machine"))[:100]
         return f"{self._shown} is being written by another job (on {host}, by its lock {self._path})"
+
+
+def taken_over(root: str) -> str:
+    """What a job is told whose lock another one holds."""
+    return (
+        f"{root} was taken over by another job, since this one gave no sign of life; what it committed is whole. "
+        "Run the same command again when that job is done"
+    )
+
+
+def lease_holder(files: Any, path: str) -> str | None:
+    """The token of whoever holds the lock at ``path`` of an object store, None where nobody does."""
+    found = _read_lock(files, path)
+    return None if found is None else found.holder.get("token")
+
+
+def _read_lock(files: Any, path: str) -> _Found | None:
+    try:
+        described = files.info(path)  # first: a put on its version fails if the content is newer
+        content = files.cat_file(path) if described["size"] <= MAX_LOCK_BYTES else b""
+        return _Found(content, described.get("ETag"))
+    except FileNotFoundError:
+        return None
 
 
 # ------------------------------------------------------------------------------------------------ of this machine

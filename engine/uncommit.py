@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection
 
 from engine.artifacts import Store
-from engine.shards import committed_units, manifest_name
+from engine.shard_files import FOLDERS, committed_units, manifest_name
 
 _UNIT_FILE = re.compile(r"(\d{6,})\.[a-z]+")
 
@@ -26,7 +26,7 @@ def uncommit(store: Store, units: Collection[int]) -> int:
 def delete_units_beyond(store: Store, count: int) -> int:
     """Remove the units from number ``count`` on; returns how many files went."""
     removed = 0
-    for folder in ("manifests", "shards", "annotations", "rejects"):
+    for folder in reversed(FOLDERS):  # manifests first
         for name in store.names(folder):
             found = _UNIT_FILE.fullmatch(name)
             if found and int(found[1]) >= count:

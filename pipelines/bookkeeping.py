@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
 from engine.leaks import LeakGuard
-from engine.shards import CARD, read_card, write_card
+from engine.shard_files import CARD, FOLDERS, read_card, write_card
 from pipelines.checkpoints import pinned_teacher
 from pipelines.totals import COUNTS, Totals
 from schemas.recipes import LabelRecipe, TeacherRecipe
@@ -29,9 +29,8 @@ from schemas.shards import FORMAT, DatasetCard
 NOT_IN_DIGEST = (
     *("source.uri", "source.images"),
     *("source.concurrency", "source.concurrency_per_host", "source.timeout_s", "source.retries"),
-    *("teacher.checkpoint", "teacher.checkpoint_sha256", "selection", "leaks"),
+    *("teacher.checkpoint", "teacher.checkpoint_sha256", "teacher.tokenizer", "selection", "leaks"),
 )
-FOLDERS = ("", "shards", "annotations", "rejects", "manifests")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ def open_dataset(
     With ``relabel`` the folder may hold other work of labelling: from then on it is an incomplete dataset of this one,
     in which the units of the other are not done.
     """
-    for folder in FOLDERS:
+    for folder in ("", *FOLDERS):
         store.delete_temporary_files(folder)
     fresh = DatasetCard(
         origin="pseudo",

@@ -28,7 +28,8 @@ from engine.stages import Commit
 from pipelines.bookkeeping import Digests, recipe_digest
 from pipelines.checkpoints import local_teacher, pinned_teacher
 from pipelines.estimates import Estimate, bootstrap, spread_slices
-from pipelines.label import check_recipe, open_commit, stages
+from pipelines.label_stages import check_recipe, stages
+from pipelines.unit_commit import open_commit
 from schemas.recipes import LabelRecipe
 from schemas.records import CaptionedImage, PseudoLabel, Reject, Unit, UnitRef
 from schemas.reports import Document

@@ -31,6 +31,7 @@ from engine.shards import (
     rejects_name,
     shard_name,
 )
+from engine.verdicts import verdict_problems
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleLabels, ShardManifest
 
@@ -64,7 +65,7 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
         manifests.append(manifest)
         problems += _unit_problems(store, card, manifest, seen)
     problems += _gaps(card, numbers, manifests) + _sums(card, manifests) + list(_strays(store, set(numbers)))
-    problems += _broken_view(store, manifests)
+    problems += _broken_view(store, manifests) + verdict_problems(store)
     report = VerifyReport(
         dataset=store.root,
         units=len(numbers),
@@ -181,8 +182,9 @@ def _damaged_files(store: Store, manifest: ShardManifest) -> Iterator[str]:
 
 
 def _broken_counts(card: DatasetCard, manifest: ShardManifest) -> Iterator[str]:
-    """Samples pass the stages of a labelling job one after another; an import counts samples in its first stage."""
-    stages = manifest.stages if card.origin == "pseudo" else manifest.stages[:1]
+    """Samples pass the stages of a labelling job one after another; an import counts samples in its first stage, and
+    boxes in its stage ``annotation``."""
+    stages = [one for one in manifest.stages if one.stage != "annotation"]
     came = manifest.rows
     for stage in stages:
         if stage.came_in != came:

@@ -80,13 +80,19 @@ class Candidate:
 @dataclass(frozen=True, slots=True)
 class CaptionedImage:
     """A sample as the source has it. ``image`` is the encoded file, untouched; ``extension`` names its format
-    ("jpg"); ``locator`` says where it came from (``00000.tar#000000012``)."""
+    ("jpg"); ``locator`` says where it came from (``00000.tar#000000012``).
+
+    ``sha256`` and ``phash`` are what the picture is known by, in hexadecimal digits, once somebody has looked
+    (``engine.image_identity.identified``); of a picture that was looked at ``phash`` is None where it has none.
+    """
 
     key: str
     image: bytes
     extension: str
     caption: str
     locator: str
+    sha256: str | None = None
+    phash: str | None = None
 
     arrow_type: ClassVar[pa.DataType] = pa.struct(
         [
@@ -95,6 +101,8 @@ class CaptionedImage:
             ("extension", pa.string()),
             ("caption", pa.string()),
             ("locator", pa.string()),
+            ("sha256", pa.string()),
+            ("phash", pa.string()),
         ]
     )
 

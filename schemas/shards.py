@@ -6,6 +6,7 @@ annotations/000000.parquet one row per box candidate: ANNOTATION_SCHEMA
 rejects/000000.parquet     one row per sample that was not labelled: REJECT_SCHEMA
 manifests/000000.json      ShardManifest: written last; the commit of the unit
 duplicates.parquet         one row per sample that readers leave out, where `dedupe` was run: DUPLICATE_SCHEMA
+verdicts/*.parquet         one row per verdict of a reviewer, only ever added to: schemas.verdicts.VERDICT_SCHEMA
 """
 
 from __future__ import annotations
@@ -73,6 +74,12 @@ class SampleLabels(Document):
 
     @model_validator(mode="after")
     def _spans_and_boxes_hold(self) -> SampleLabels:
+        self.check_spans_and_boxes()
+        return self
+
+    def check_spans_and_boxes(self) -> None:
+        """ValueError where a phrase is not what stands at its span, or a box is of no phrase or not inside the picture.
+        Done when labels are made, but not when they are copied with other fields."""
         for number, phrase in enumerate(self.phrases):
             if self.caption[phrase.start : phrase.end] != phrase.text:
                 raise ValueError(
@@ -90,7 +97,6 @@ class SampleLabels(Document):
                     f"sample {self.key!r}, box {number}: xyxy {box.box_xyxy} is not inside the image of "
                     f"{self.width} x {self.height} pixels"
                 )
-        return self
 
 
 class FileDigest(Document):

@@ -119,6 +119,15 @@ class ScenesSource(Recipe):
     """Combinations that never occur, such as ``"red car"``."""
     zipf_exponent: float = Field(default=0.8, ge=0)
     """How steeply the frequency of kinds falls with their rank; 0 draws all equally often."""
+    names: dict[str, str] = {}
+    """Other words that captions use for a kind, a colour or a texture, such as ``{key: dax, turquoise: chromium}``:
+    words that a model cannot know, for things that it may have seen. The pictures stay the same."""
+
+    @model_serializer(mode="wrap")
+    def _without_names_where_there_are_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Left out, so that recipes from before this field existed keep their digests."""
+        fields: dict[str, Any] = serialize(self)
+        return {name: value for name, value in fields.items() if name != "names" or value}
 
 
 Source = Annotated[

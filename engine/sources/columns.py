@@ -6,11 +6,13 @@ In: the names of columns, or the texts of a key column. Out: the column to read,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from engine.shards import valid_key
+from engine.sources.image_files import Problem
 
 CAPTION_NAMES = ("caption", "text", "txt", "alt_text", "top_caption")
 URL_NAMES = ("url", "image_url", "image_link")
@@ -36,6 +38,19 @@ def pick_column(there: Sequence[str], wanted: str | None, usual: Sequence[str], 
 def row_key(number: int) -> str:
     """The key of a row that has none of its own: its number in the whole source."""
     return f"{number:09d}"
+
+
+def name_row(
+    row: Mapping[str, Any], key_column: str | None, number: int, repeats: Container[int]
+) -> tuple[str, Problem | None]:
+    """The key of row ``number``, of its column where there is one; and why it names no sample, if so."""
+    fault = key_fault(row.get(key_column)) if key_column else None
+    if fault:
+        return row_key(number), Problem("key_invalid", fault)
+    key = str(row[key_column]) if key_column else row_key(number)
+    if number in repeats:
+        return key, Problem("key_duplicate", "an earlier row has this key; the first one counts")
+    return key, None
 
 
 def key_fault(key: object) -> str | None:

@@ -3,7 +3,7 @@
 In: urls. Out: for each, in order, the bytes of a picture, or a reason and a message. The web is hostile: nothing it
 sends raises here, nothing is kept beyond the recipe's size, and only public addresses are connected to.
 
-A message begins with the url, so that a report can count by host (:mod:`engine.sources.rot`). Reasons: ``url_invalid``,
+A message begins with the url, so that a report can count by host (:mod:`engine.statistics`). Reasons: ``url_invalid``,
 ``private_address``, ``dns_failed``, ``connection_failed``, ``tls_failed``, ``timeout``, ``redirect_loop``,
 ``redirect_invalid``, ``http_404`` and so on, ``http_malformed``, ``too_large``, ``cut_short``, ``opted_out``,
 ``not_an_image``, ``download_failed``.
@@ -136,11 +136,12 @@ class Downloader:
 
     def _refused(self, response: aiohttp.ClientResponse) -> _Failure | None:
         """Why the body is not read, from the head of the answer."""
-        answers = (*response.history, response)
-        tags = [value for answer in answers for value in answer.headers.getall("X-Robots-Tag", [])]
-        directive = forbidding_directive(tags, self._recipe.opt_out, self._name)
-        if directive:
-            return _Failure("opted_out", f"its owner answers X-Robots-Tag: {directive}")
+        if response.history or "X-Robots-Tag" in response.headers:
+            answers = (*response.history, response)
+            tags = [value for answer in answers for value in answer.headers.getall("X-Robots-Tag", [])]
+            directive = forbidding_directive(tags, self._recipe.opt_out, self._name)
+            if directive:
+                return _Failure("opted_out", f"its owner answers X-Robots-Tag: {directive}")
         if response.status != 200:
             reason = (response.reason or "")[:80]
             return _Failure(f"http_{response.status}", f"answered {response.status} {reason}", _asked_wait_s(response))

@@ -17,14 +17,14 @@ from engine.artifacts import digest_of
 from engine.sources.columns import (
     CAPTION_NAMES,
     IMAGE_NAMES,
-    key_fault,
+    name_row,
     pick_column,
     repeated_rows,
     row_key,
     stripped_caption,
 )
 from engine.sources.image_files import ImageFolder, Problem, image_extension
-from engine.sources.parquet_rows import ParquetRows, read_schema
+from engine.sources.parquet_rows import ParquetRows, read_schema, slice_units
 from engine.sources.places import Files
 from schemas.recipes import ParquetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
@@ -50,11 +50,7 @@ class Parquet:
         self._folder = ImageFolder(root, recipe.max_image_bytes)
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        slices = enumerate(self._rows.slices(unit_size))
-        refs = [UnitRef(index, one.name, one.first_row, one.rows) for index, one in slices]
-        if not refs:
-            raise ValueError(f"source {self._recipe.uri} holds no row")
-        return refs
+        return slice_units(self._rows.slices(unit_size), self._recipe.uri)
 
     def fingerprint(self) -> str:
         """Of the columns' names and of what :meth:`ParquetRows.digest` covers."""
@@ -87,13 +83,9 @@ class Parquet:
 
         if isinstance(row, str):
             return reject("row_group_broken", row)
-        if self._key:
-            fault = key_fault(row[self._key])
-            if fault:
-                return reject("key_invalid", fault)
-            key = row[self._key]
-        if number in self._repeats:
-            return reject("key_duplicate", "an earlier row has this key; the first one counts")
+        key, problem = name_row(row, self._key, number, self._repeats)
+        if problem:
+            return reject(problem.reason, problem.message)
         caption = stripped_caption(row[self._caption])
         if caption is None:
             return reject("caption_missing", f"no text in column {self._caption!r}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from engine.artifacts import digest_of
 from engine.sources.places import Files, LastOpened, SourceFile
+from schemas.records import UnitRef
 
 ROWS_AT_ONCE = 64  # decoded together: of pictures some megabytes
 BUFFER_BYTES = 1 << 20  # read of a column chunk at once, instead of the whole chunk
@@ -30,6 +31,14 @@ class Slice:
     name: str
     first_row: int
     rows: int
+
+
+def slice_units(slices: Iterable[Slice], uri: str) -> list[UnitRef]:
+    """The slices of a source as its units; ValueError where there is none."""
+    refs = [UnitRef(index, one.name, one.first_row, one.rows) for index, one in enumerate(slices)]
+    if not refs:
+        raise ValueError(f"source {uri} holds no row")
+    return refs
 
 
 @dataclass(frozen=True, slots=True)

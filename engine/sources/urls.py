@@ -21,7 +21,7 @@ from engine.artifacts import digest_of
 from engine.sources.columns import (
     CAPTION_NAMES,
     URL_NAMES,
-    key_fault,
+    name_row,
     pick_column,
     repeated_rows,
     row_key,
@@ -29,7 +29,7 @@ from engine.sources.columns import (
 )
 from engine.sources.download import Download, Downloader
 from engine.sources.image_files import Problem
-from engine.sources.parquet_rows import ParquetRows, read_schema
+from engine.sources.parquet_rows import ParquetRows, read_schema, slice_units
 from engine.sources.places import Files
 from engine.sources.text_rows import TextRows
 from schemas.recipes import UrlsSource
@@ -53,11 +53,7 @@ class Urls:
         self._repeats = repeated_rows(self._rows.column(self._key)) if self._key else frozenset()
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        slices = enumerate(self._rows.slices(unit_size))
-        refs = [UnitRef(index, one.name, one.first_row, one.rows) for index, one in slices]
-        if not refs:
-            raise ValueError(f"source {self._recipe.uri} holds no row")
-        return refs
+        return slice_units(self._rows.slices(unit_size), self._recipe.uri)
 
     def fingerprint(self) -> str:
         """Of the list: its columns' names and its content. Not of what the urls lead to."""
@@ -83,13 +79,9 @@ class Urls:
 
         if isinstance(row, str):
             return reject("row_unreadable", row)
-        if self._key:
-            fault = key_fault(row.get(self._key))
-            if fault:
-                return reject("key_invalid", fault)
-            key = row[self._key]
-        if number in self._repeats:
-            return reject("key_duplicate", "an earlier row has this key; the first one counts")
+        key, problem = name_row(row, self._key, number, self._repeats)
+        if problem:
+            return reject(problem.reason, problem.message)
         url, caption = stripped_caption(row.get(self._url)), stripped_caption(row.get(self._caption))
         if url is None:
             return reject("url_missing", f"no text in column {self._url!r}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from source_outcomes import read_units
 
 from engine.sources import open_source
 from engine.sources.coco import Coco
@@ -24,7 +25,7 @@ def write(web: Any, folder: Path, images: list[Any], annotations: list[Any]) -> 
 
 def read_all(folder: Path, unit_size: int = 100, **fields: Any) -> list[CaptionedImage | Reject]:
     source = Coco(CocoSource(uri=str(folder / "captions.json"), images=str(folder / "photos"), **fields))
-    return [one for ref in source.units(unit_size) for one in source.read(ref)]
+    return read_units(source, unit_size)
 
 
 def told(found: list[CaptionedImage | Reject]) -> list[tuple[str, str]]:

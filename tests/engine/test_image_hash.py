@@ -15,7 +15,7 @@ from engine import image_hash
 from engine.image_hash import MAX_SCANS, near, perceptual_hash, phash_text, words_of
 from engine.sources.scenes import render_scene
 from schemas.recipes import DEFAULT_DISTANCE, ScenesSource
-from teacher import worker
+from teacher import picture_file
 
 
 def encoded(image: Image.Image, image_format: str, **options: Any) -> bytes:
@@ -109,8 +109,8 @@ def test_what_cannot_be_decoded_within_bounds_has_no_hash() -> None:
 
 
 def test_the_bounds_of_decoding_are_the_teachers() -> None:
-    assert image_hash.IMAGE_FORMATS == worker.IMAGE_FORMATS
-    assert image_hash.MAX_SCANS == worker.MAX_SCANS
+    assert image_hash.IMAGE_FORMATS == picture_file.IMAGE_FORMATS
+    assert image_hash.MAX_SCANS == picture_file.MAX_SCANS
 
 
 def test_the_text_of_a_hash_is_all_of_its_bits() -> None:

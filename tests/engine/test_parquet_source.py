@@ -9,27 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from source_outcomes import Outcomes, assert_reads_alike, read_units, reasons
 
 from engine.sources import open_source
 from engine.sources.parquet import Parquet
 from schemas.recipes import ParquetSource
-from schemas.records import CaptionedImage, Reject
+from schemas.records import CaptionedImage
 
 HF_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
-def read_all(path: Path, unit_size: int = 100, **fields: Any) -> list[CaptionedImage | Reject]:
-    source = Parquet(ParquetSource(uri=str(path), **fields))
-    found = []
-    for ref in source.units(unit_size):
-        unit = source.read(ref)
-        assert len(unit) == ref.rows
-        found += unit
-    return found
-
-
-def told(found: list[CaptionedImage | Reject]) -> list[str]:
-    return [one.reason if isinstance(one, Reject) else "ok" for one in found]
+def read_all(path: Path, unit_size: int = 100, **fields: Any) -> Outcomes:
+    return read_units(Parquet(ParquetSource(uri=str(path), **fields)), unit_size)
 
 
 def hf_table(web: Any, count: int, first: int = 0) -> pa.Table:
@@ -126,7 +117,7 @@ def test_a_path_never_leads_out_of_the_folder(web: Any, tmp_path: Path) -> None:
     names = ["good.jpg", "../../secret.jpg", str(tmp_path / "secret.jpg"), "link.jpg", "a\x00b", "file:///etc/passwd"]
     names += ["http://a/b.jpg", "c:x.jpg", "..\\secret.jpg", "missing.jpg", "", None, "."]
     pq.write_table(pa.table({"image_path": names, "caption": ["a dog"] * len(names)}), tmp_path / "in" / "x.parquet")
-    found = told(read_all(tmp_path / "in" / "x.parquet", images=str(photos)))
+    found = reasons(read_all(tmp_path / "in" / "x.parquet", images=str(photos)))
     assert found == ["ok", *["path_unsafe"] * 8, "image_missing", "path_unsafe", "image_missing", "image_missing"]
 
 
@@ -137,7 +128,7 @@ def test_bad_rows_are_counted_and_the_next_one_is_read(web: Any, tmp_path: Path)
     table = pa.table({"image": [row[0] for row in rows], "caption": [row[1] for row in rows]})
     pq.write_table(table, tmp_path / "a.parquet")
     expected = ["ok", "caption_missing", "caption_missing", "image_missing", "not_an_image", "not_an_image"]
-    assert told(read_all(tmp_path / "a.parquet", max_image_bytes=len(good) + 100)) == [
+    assert reasons(read_all(tmp_path / "a.parquet", max_image_bytes=len(good) + 100)) == [
         *expected,
         "image_too_large",
         "ok",
@@ -152,7 +143,7 @@ def test_a_key_column_names_samples_and_repeats_are_counted(web: Any, tmp_path: 
     write("a.parquet", ["x", "y", "x"])
     write("b.parquet", ["y", "z", "a/b", None])
     found = read_all(tmp_path, key_column="id", unit_size=2)
-    assert told(found) == ["ok", "ok", "key_duplicate", "key_duplicate", "ok", "key_invalid", "key_invalid"]
+    assert reasons(found) == ["ok", "ok", "key_duplicate", "key_duplicate", "ok", "key_invalid", "key_invalid"]
     assert [one.key for one in found if isinstance(one, CaptionedImage)] == ["x", "y", "z"]
 
 
@@ -164,8 +155,8 @@ def test_a_row_group_that_is_damaged_is_rejected_and_the_others_are_read(web: An
     content[start : start + 60] = b"\xff" * 60
     (tmp_path / "a.parquet").write_bytes(content)
     expected = [*["ok"] * 3, *["row_group_broken"] * 3, *["ok"] * 3]
-    assert told(read_all(tmp_path / "a.parquet")) == expected
-    assert told(read_all(tmp_path / "a.parquet", unit_size=2)) == expected
+    assert reasons(read_all(tmp_path / "a.parquet")) == expected
+    assert reasons(read_all(tmp_path / "a.parquet", unit_size=2)) == expected
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet" * 100, b"PAR1" + b"\xff" * 64 + b"PAR1"])
@@ -205,11 +196,7 @@ def test_files_of_an_object_store_are_read_as_local_ones(web: Any, s3_bucket: st
 
     pq.write_table(hf_table(web, 9), tmp_path / "a.parquet", row_group_size=4)
     s3fs.S3FileSystem().put(str(tmp_path / "a.parquet"), f"{s3_bucket}/data/a.parquet")
-    local, remote = (Parquet(ParquetSource(uri=uri)) for uri in (str(tmp_path), f"{s3_bucket}/data"))
-    assert remote.units(3) == local.units(3)
-    assert remote.fingerprint() == local.fingerprint()
-    copy = pickle.loads(pickle.dumps(remote))
-    assert [copy.read(ref) for ref in local.units(3)] == [local.read(ref) for ref in local.units(3)]
+    assert_reads_alike(ParquetSource(uri=str(tmp_path)), ParquetSource(uri=f"{s3_bucket}/data"), 3)
 
 
 def test_a_file_that_cannot_be_read_ends_the_job_and_is_no_reject(
@@ -236,4 +223,4 @@ def test_a_file_that_cannot_be_read_ends_the_job_and_is_no_reject(
         source.read(refs[1])
     fails = False
     assert source.read(refs[0]) == good
-    assert told(source.read(refs[1])) == ["ok"] * 4
+    assert reasons(source.read(refs[1])) == ["ok"] * 4

@@ -6,30 +6,20 @@ import io
 import json
 import pickle
 import tarfile
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from source_outcomes import Outcomes, read_units, told
 
 from engine.sources import open_source
 from engine.sources.webdataset import WebDataset
 from schemas.recipes import WebDatasetSource
-from schemas.records import CaptionedImage, Reject
+from schemas.records import CaptionedImage
 
 
-def read_all(path: Path, unit_size: int = 100, **fields: Any) -> list[CaptionedImage | Reject]:
-    source = WebDataset(WebDatasetSource(uri=str(path), **fields))
-    outcomes = []
-    for ref in source.units(unit_size):
-        unit = source.read(ref)
-        assert len(unit) == ref.rows
-        outcomes += unit
-    return outcomes
-
-
-def told(outcomes: list[CaptionedImage | Reject]) -> list[tuple[str, str]]:
-    return [(one.key, one.reason if isinstance(one, Reject) else "ok") for one in outcomes]
+def read_all(path: Path, unit_size: int = 100, **fields: Any) -> Outcomes:
+    return read_units(WebDataset(WebDatasetSource(uri=str(path), **fields)), unit_size)
 
 
 def test_samples_are_read_in_order_with_their_bytes_untouched(web: Any, tmp_path: Path) -> None:
@@ -220,95 +210,6 @@ def test_tars_without_a_member_are_an_error_too(web: Any, tmp_path: Path) -> Non
         open_source(WebDatasetSource(uri=str(tmp_path))).units(10)
 
 
-# --------------------------------------------------------------------------------------------- counts that are stated
-
-
-def counted_tar(web: Any, path: Path, held: int, stated: int, first: int = 0) -> Path:
-    """A tar of img2dataset, numbered as its name, with the ``_stats.json`` beside it."""
-    web.tar_of(path, web.samples(held, first))
-    stats = {"count": stated + 5, "successes": stated, "failed_to_download": 4, "failed_to_resize": 1}
-    path.with_name(f"{path.stem}_stats.json").write_text(json.dumps({**stats, "status_dict": {"success": stated}}))
-    return path
-
-
-def counted_folder(web: Any, folder: Path, held: int = 3, stated: int = 3) -> Path:
-    counted_tar(web, folder / "00000.tar", 3, 3)
-    counted_tar(web, folder / "00001.tar", held, stated, first=10_000)
-    return folder
-
-
-def test_planning_opens_no_tar_where_each_has_its_count_beside_it(
-    web: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = counted_folder(web, tmp_path / "in")
-    monkeypatch.setattr("engine.sources.webdataset.index_tar", lambda file: pytest.fail("a tar was opened"))
-    source = WebDataset(WebDatasetSource(uri=str(folder)))
-    assert [(ref.uri, ref.first_row, ref.rows) for ref in source.units(2)] == [
-        ("00000.tar", 0, 2),
-        ("00000.tar", 2, 1),
-        ("00001.tar", 0, 2),
-        ("00001.tar", 2, 1),
-    ]
-    assert source.fingerprint()
-
-
-@pytest.mark.parametrize("unit_size", [1, 2, 100])
-def test_counted_and_scanned_tars_are_read_alike(web: Any, tmp_path: Path, unit_size: int) -> None:
-    folder = counted_folder(web, tmp_path / "in")
-    assert read_all(folder, unit_size) == read_all(folder, unit_size, row_counts="scan")
-
-
-def test_samples_that_a_counted_tar_lacks_are_counted_one_by_one(web: Any, tmp_path: Path) -> None:
-    folder = counted_folder(web, tmp_path / "in", held=3, stated=5)
-    found = told(read_all(folder, 2))
-    assert [reason for _, reason in found] == [*["ok"] * 6, *["sample_missing"] * 2]
-    whole = (folder / "00001.tar").read_bytes()
-    (folder / "00001.tar").write_bytes(whole[: len(whole) // 2])
-    found = told(read_all(folder, 2))
-    assert len(found) == 8
-    assert {reason for _, reason in found[3:]} == {"ok", "sample_missing"}
-
-
-def test_a_tar_with_more_samples_than_counted_is_rejected_whole_and_says_what_to_do(web: Any, tmp_path: Path) -> None:
-    found = read_all(counted_folder(web, tmp_path / "in", held=4, stated=3), 2)
-    assert [reason for _, reason in told(found)] == [*["ok"] * 3, *["tar_miscounted"] * 3]
-    assert isinstance(found[-1], Reject)
-    assert "source.row_counts=scan" in found[-1].message
-
-
-def test_a_key_of_another_tar_is_not_taken_where_tars_are_counted(web: Any, tmp_path: Path) -> None:
-    counted_tar(web, tmp_path / "in" / "00000.tar", 2, 2)
-    counted_tar(web, tmp_path / "in" / "00001.tar", 2, 2)  # the keys of the first again
-    assert [reason for _, reason in told(read_all(tmp_path / "in"))] == ["ok", "ok", "key_foreign", "key_foreign"]
-
-
-@pytest.mark.parametrize("stats", ["", "[]", "{}", '{"count": 9, "successes": 3}', "[" * 50_000])
-def test_a_count_that_is_none_or_does_not_add_up_is_not_believed(web: Any, tmp_path: Path, stats: str) -> None:
-    folder = counted_folder(web, tmp_path / "in")
-    (folder / "00001_stats.json").write_text(stats)
-    counted_tar(web, folder / "00000.tar", 3, 30)
-    assert [reason for _, reason in told(read_all(folder))] == ["ok"] * 6
-
-
-def test_names_of_different_length_are_not_believed_since_keys_could_repeat(web: Any, tmp_path: Path) -> None:
-    counted_tar(web, tmp_path / "in" / "0.tar", 1, 9)
-    counted_tar(web, tmp_path / "in" / "00.tar", 1, 9)
-    assert [reason for _, reason in told(read_all(tmp_path / "in"))] == ["ok", "key_duplicate"]
-
-
-def test_planning_a_hundred_thousand_counted_units_takes_seconds(web: Any, tmp_path: Path) -> None:
-    for number in range(200):
-        counted_tar(web, tmp_path / f"{number:05d}.tar", 0, 100_000)
-    started = time.monotonic()
-    source = WebDataset(WebDatasetSource(uri=str(tmp_path)))
-    assert len(source.units(200)) == 100_000
-    source.fingerprint()
-    assert time.monotonic() - started < 10
-
-
-# -------------------------------------------------------------------------------------------------- captions and places
-
-
 def test_the_caption_may_be_any_field_of_the_json(web: Any, tmp_path: Path) -> None:
     fields = json.dumps({"caption": "raw", "recaption": "a dog"}).encode()
     path = web.tar_of(tmp_path / "0.tar", [("a.jpg", GOOD), ("a.txt", b"raw"), ("a.json", fields)])
@@ -323,78 +224,6 @@ def test_the_caption_may_be_any_field_of_the_json(web: Any, tmp_path: Path) -> N
 def test_any_extension_of_an_image_is_read(web: Any, tmp_path: Path, extension: str) -> None:
     path = web.tar_of(tmp_path / "0.tar", [(f"a.{extension}", GOOD), ("a.txt", b"a dog"), ("a.cls", b"1")])
     assert read_all(path)[0].extension == extension.lower().rpartition(".")[2]
-
-
-@pytest.mark.parametrize("pattern", ["", "*.tar", "0000{0..2}.tar", "{00000,00002,00001}.tar", "0000[0-2].tar"])
-def test_folders_globs_and_braces_give_the_same_tars_in_the_same_order(web: Any, tmp_path: Path, pattern: str) -> None:
-    for number in range(3):
-        web.tar_of(tmp_path / f"0000{number}.tar", web.samples(2, first=2 * number))
-    source = WebDataset(WebDatasetSource(uri=f"{tmp_path}/{pattern}"))
-    assert [ref.uri for ref in source.units(10)] == ["00000.tar", "00001.tar", "00002.tar"]
-    assert source.fingerprint() == WebDataset(WebDatasetSource(uri=str(tmp_path))).fingerprint()
-
-
-def test_a_tar_that_braces_name_and_that_is_not_there_is_an_error(web: Any, tmp_path: Path) -> None:
-    web.tar_of(tmp_path / "0.tar", web.samples(1))
-    with pytest.raises(ValueError, match=r"of 3 files 2 are missing, the first is .*1\.tar"):
-        open_source(WebDatasetSource(uri=f"{tmp_path}/{{0..2}}.tar"))
-    with pytest.raises(ValueError, match="more than 1000000 files"):
-        open_source(WebDatasetSource(uri=f"{tmp_path}/{{0..9999999}}.tar"))
-
-
-def same_as_local(folder: Path, uri: str) -> None:
-    local, remote = (WebDataset(WebDatasetSource(uri=one)) for one in (str(folder), uri))
-    refs = local.units(2)
-    assert remote.units(2) == refs
-    assert remote.fingerprint() == local.fingerprint()
-    copy = pickle.loads(pickle.dumps(remote))
-    assert [copy.read(ref) for ref in refs] == [local.read(ref) for ref in refs]
-
-
-@pytest.mark.parametrize("counted", [True, False])
-def test_tars_of_a_web_server_without_ranges_are_read_as_local_ones(web: Any, bad_server: Any, counted: bool) -> None:
-    folder = counted_folder(web, bad_server.root)
-    if not counted:
-        (folder / "00000_stats.json").unlink()
-    same_as_local(folder, bad_server.url("/file/{00000..00001}.tar"))
-
-
-@pytest.mark.parametrize("counted", [True, False])
-@pytest.mark.parametrize("pattern", ["", "/*.tar", "/{00000..00001}.tar"])
-def test_tars_of_an_object_store_are_read_as_local_ones(
-    web: Any, s3_bucket: str, tmp_path: Path, counted: bool, pattern: str
-) -> None:
-    import s3fs
-
-    folder = counted_folder(web, tmp_path / "in")
-    if not counted:
-        (folder / "00000_stats.json").unlink()
-    s3fs.S3FileSystem().put(str(folder), f"{s3_bucket}/web", recursive=True)
-    same_as_local(folder, f"{s3_bucket}/web{pattern}")
-
-
-def test_planning_over_a_network_reads_headers_and_not_the_pictures(
-    web: Any, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import s3fs
-
-    members = [(f"{n:03d}.{kind}", b"x" * size) for n in range(5) for kind, size in (("jpg", 3_000_000), ("txt", 9))]
-    path = web.tar_of(tmp_path / "0.tar", members)
-    s3fs.S3FileSystem().put(str(path), f"{s3_bucket}/0.tar")
-    fetched: list[int] = []
-    real = s3fs.S3File._fetch_range
-    monkeypatch.setattr(
-        s3fs.S3File, "_fetch_range", lambda self, start, end: fetched.append(end - start) or real(self, start, end)
-    )
-    assert len(WebDataset(WebDatasetSource(uri=f"{s3_bucket}/0.tar")).units(10)) == 1
-    assert 0 < sum(fetched) < path.stat().st_size / 8
-
-
-def test_a_store_that_is_not_there_is_an_error_in_one_line(s3_bucket: str) -> None:
-    for uri in (f"{s3_bucket}/nothing/*.tar", f"{s3_bucket}/nothing.tar", "s3://no-such-bucket/x.tar", "ftq://a/b.tar"):
-        with pytest.raises(ValueError, match=r"^source ") as caught:
-            open_source(WebDatasetSource(uri=uri))
-        assert "\n" not in str(caught.value)
 
 
 @pytest.mark.data

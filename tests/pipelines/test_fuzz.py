@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
-
+import fuzz
 import pytest
 
 EXAMPLES = {
@@ -18,29 +14,18 @@ EXAMPLES = {
 }
 
 
-@lru_cache
-def fuzz() -> Any:
-    path = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
-    spec = importlib.util.spec_from_file_location("fuzz", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.filterwarnings("ignore")  # decoders warn of what is damaged
 @pytest.mark.parametrize("target", EXAMPLES)
 def test_a_short_fuzz_finds_no_crash_and_no_broken_invariant(target: str) -> None:
-    fuzz().shortly(fuzz().TARGETS[target], EXAMPLES[target])()
+    fuzz.shortly(fuzz.TARGETS[target], EXAMPLES[target])()
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("target", EXAMPLES)
 def test_a_longer_fuzz_finds_no_crash_and_no_broken_invariant(target: str) -> None:
-    fuzz().shortly(fuzz().TARGETS[target], 20 * EXAMPLES[target])()
+    fuzz.shortly(fuzz.TARGETS[target], 20 * EXAMPLES[target])()
 
 
 def test_every_target_is_fuzzed() -> None:
-    assert fuzz().TARGETS.keys() == EXAMPLES.keys()
+    assert fuzz.TARGETS.keys() == EXAMPLES.keys()

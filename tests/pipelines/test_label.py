@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from labelled_datasets import checksums, label_inline
 
 from engine.artifacts import Store
 from engine.shards import read_card, read_manifest, read_shard
 from pipelines.cli import main
-from pipelines.label import label
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
 
@@ -41,18 +40,8 @@ def recipe(source: Path, random_checkpoint: Path) -> LabelRecipe:
     return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=4)
 
 
-def run(recipe: LabelRecipe, out: Path, **options: Any) -> Any:
-    return label(recipe, out, **{"backend": "inline", "progress": False, **options})
-
-
-def checksums(out: Path) -> dict[str, str]:
-    """Of every file but the manifests, which hold times."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.parent.name != "manifests"]
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def test_every_sample_is_labelled_or_a_reject_with_its_reason(recipe: LabelRecipe, tmp_path: Path) -> None:
-    result = run(recipe, tmp_path / "out")
+    result = label_inline(recipe, tmp_path / "out")
     assert (result.images, result.samples, result.units) == (12, 7, 4)
     assert result.rejects == {
         "member_name_unsafe": 1,
@@ -61,7 +50,7 @@ def test_every_sample_is_labelled_or_a_reject_with_its_reason(recipe: LabelRecip
         "no_phrase": 1,
         "image_unreadable": 1,
     }
-    assert [stage.stage for stage in result.stages] == ["read", "phrases", "prompt", "ground", "select"]
+    assert [stage.stage for stage in result.stages] == ["read", "phrases", "identify", "prompt", "ground", "select"]
     for before, after in zip(result.stages, result.stages[1:], strict=False):
         assert after.came_in == before.went_on
     assert verify(tmp_path / "out", progress=False).problems == []
@@ -75,7 +64,7 @@ def test_every_sample_is_labelled_or_a_reject_with_its_reason(recipe: LabelRecip
 def test_a_labelled_sample_has_its_picture_untouched_and_low_boxes(
     web: Any, recipe: LabelRecipe, tmp_path: Path
 ) -> None:
-    run(recipe, tmp_path / "out")
+    label_inline(recipe, tmp_path / "out")
     store = Store(tmp_path / "out")
     first = next(read_shard(store, 0))
     assert first.image == web.jpeg(0, 80, 64)
@@ -89,18 +78,20 @@ def test_a_labelled_sample_has_its_picture_untouched_and_low_boxes(
 
 
 def test_a_second_run_does_nothing(recipe: LabelRecipe, tmp_path: Path) -> None:
-    first = run(recipe, tmp_path / "out")
+    first = label_inline(recipe, tmp_path / "out")
     files = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in (tmp_path / "out").rglob("*")}
-    second = run(recipe, tmp_path / "out", backend="ray")  # with nothing to do Ray is not even started
+    second = label_inline(recipe, tmp_path / "out", backend="ray")  # with nothing to do Ray is not even started
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in (tmp_path / "out").rglob("*")} == files
     assert (first.new_units, second.new_units) == (4, 0)
     assert first.stages == second.stages
 
 
 def test_the_same_work_gives_the_same_bytes_elsewhere(recipe: LabelRecipe, tmp_path: Path) -> None:
-    run(recipe, tmp_path / "a")
+    label_inline(recipe, tmp_path / "a")
     (tmp_path / "web").rename(tmp_path / "moved")
-    run(recipe.model_copy(update={"source": WebDatasetSource(uri=str(tmp_path / "moved/*.tar"))}), tmp_path / "b")
+    label_inline(
+        recipe.model_copy(update={"source": WebDatasetSource(uri=str(tmp_path / "moved/*.tar"))}), tmp_path / "b"
+    )
     first, second = checksums(tmp_path / "a"), checksums(tmp_path / "b")
     assert first.pop("dataset.json") != second.pop("dataset.json")  # the card tells where the source was
     assert first == second
@@ -109,10 +100,10 @@ def test_the_same_work_gives_the_same_bytes_elsewhere(recipe: LabelRecipe, tmp_p
 def test_ray_with_one_and_two_workers_gives_the_bytes_of_the_inline_run(recipe: LabelRecipe, tmp_path: Path) -> None:
     from engine.runner import Workers, connected
 
-    run(recipe, tmp_path / "inline")
+    label_inline(recipe, tmp_path / "inline")
     with connected(Workers(count=2)):
         for workers in (1, 2):
-            run(recipe, tmp_path / f"ray{workers}", backend="ray", workers=workers)
+            label_inline(recipe, tmp_path / f"ray{workers}", backend="ray", workers=workers)
     assert checksums(tmp_path / "ray1") == checksums(tmp_path / "inline")
     assert checksums(tmp_path / "ray2") == checksums(tmp_path / "inline")
     assert verify(tmp_path / "ray2", progress=False).problems == []
@@ -121,7 +112,7 @@ def test_ray_with_one_and_two_workers_gives_the_bytes_of_the_inline_run(recipe: 
 @pytest.mark.parametrize("damage", ["no manifest", "half a manifest", "other work", "no shard", "cut shard"])
 def test_a_unit_that_is_not_whole_is_done_again_and_no_other(recipe: LabelRecipe, tmp_path: Path, damage: str) -> None:
     out = tmp_path / "out"
-    run(recipe, out)
+    label_inline(recipe, out)
     before = checksums(out)
     manifest, shard = out / "manifests/000001.json", out / "shards/000001.tar"
     if damage == "no manifest":
@@ -135,29 +126,29 @@ def test_a_unit_that_is_not_whole_is_done_again_and_no_other(recipe: LabelRecipe
     else:
         shard.write_bytes(shard.read_bytes()[:-512])
     (out / "shards/.writing-left-behind").write_bytes(b"half")
-    assert run(recipe, out).new_units == 1
+    assert label_inline(recipe, out).new_units == 1
     assert checksums(out) == before
     assert verify(out, progress=False).problems == []
 
 
 def test_a_folder_of_other_work_is_refused_and_left_alone(recipe: LabelRecipe, tmp_path: Path, web: Any) -> None:
     out = tmp_path / "out"
-    run(recipe, out)
+    label_inline(recipe, out)
     before = checksums(out)
     with pytest.raises(ValueError, match=r"other work: min_score was 0\.05, is now 0\.1\. Give another --out"):
-        run(recipe.model_copy(update={"min_score": 0.1}), out)
+        label_inline(recipe.model_copy(update={"min_score": 0.1}), out)
     sized = recipe.teacher.model_copy(update={"max_size": 90})
     with pytest.raises(ValueError, match=r"teacher\.max_size was None, is now 90; the teacher was [0-9a-f]{12}"):
-        run(recipe.model_copy(update={"teacher": sized}), out)
+        label_inline(recipe.model_copy(update={"teacher": sized}), out)
     web.tar_of(tmp_path / "web/2.tar", web.samples(1, first=50))
     with pytest.raises(ValueError, match="the content of the source is not what it was"):
-        run(recipe, out)
+        label_inline(recipe, out)
     assert checksums(out) == before
 
 
 def test_another_selection_changes_the_card_and_labels_nothing_again(recipe: LabelRecipe, tmp_path: Path) -> None:
-    run(recipe, tmp_path / "out")
-    result = run(recipe.model_copy(update={"selection": "owl-st"}), tmp_path / "out")
+    label_inline(recipe, tmp_path / "out")
+    result = label_inline(recipe.model_copy(update={"selection": "owl-st"}), tmp_path / "out")
     assert result.new_units == 0
     assert read_card(Store(tmp_path / "out")).selection == "owl-st"
 
@@ -166,19 +157,19 @@ def test_a_folder_with_other_things_in_it_is_refused(recipe: LabelRecipe, tmp_pa
     (tmp_path / "out").mkdir()
     (tmp_path / "out/holiday.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match="not empty and no dataset"):
-        run(recipe, tmp_path / "out")
+        label_inline(recipe, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["holiday.jpg"]
 
 
 def test_two_jobs_on_one_folder_are_refused(recipe: LabelRecipe, tmp_path: Path) -> None:
     with Store(tmp_path / "out").locked(), pytest.raises(ValueError, match="written by another job"):
-        run(recipe, tmp_path / "out")
+        label_inline(recipe, tmp_path / "out")
 
 
 def test_a_truncated_tar_is_counted_and_the_job_goes_on(recipe: LabelRecipe, source: Path, tmp_path: Path) -> None:
     whole = (source / "0.tar").read_bytes()
     (source / "0.tar").write_bytes(whole[:6000])
-    result = run(recipe, tmp_path / "out")
+    result = label_inline(recipe, tmp_path / "out")
     assert result.rejects["tar_broken"] == 1
     assert result.samples >= 3
     assert verify(tmp_path / "out", progress=False).problems == []
@@ -186,13 +177,13 @@ def test_a_truncated_tar_is_counted_and_the_job_goes_on(recipe: LabelRecipe, sou
 
 def test_a_job_whose_every_sample_is_dropped_is_a_whole_dataset(web: Any, recipe: LabelRecipe, tmp_path: Path) -> None:
     tar = web.tar_of(tmp_path / "bad.tar", [("a.jpg", b"noise"), ("a.txt", b"a dog")])
-    result = run(recipe.model_copy(update={"source": WebDatasetSource(uri=str(tar))}), tmp_path / "out")
+    result = label_inline(recipe.model_copy(update={"source": WebDatasetSource(uri=str(tar))}), tmp_path / "out")
     assert (result.samples, result.rejects) == (0, {"image_unreadable": 1})
     assert verify(tmp_path / "out", progress=False).problems == []
 
 
 def test_drawn_scenes_are_labelled_too(recipe: LabelRecipe, tmp_path: Path) -> None:
-    result = run(recipe.model_copy(update={"source": ScenesSource(count=5)}), tmp_path / "out")
+    result = label_inline(recipe.model_copy(update={"source": ScenesSource(count=5)}), tmp_path / "out")
     assert result.samples + sum(result.rejects.values()) == 5
     assert result.samples > 0
     assert verify(tmp_path / "out", progress=False).problems == []
@@ -256,7 +247,7 @@ def test_a_mistake_ends_with_status_2_and_one_line_and_no_folder(
 def test_the_real_photos_are_labelled_whole(random_checkpoint: Path, data_folder: Path, tmp_path: Path) -> None:
     teacher = TeacherRecipe(checkpoint=str(random_checkpoint), batch_size=8)
     source = WebDatasetSource(uri=str(data_folder / "photos/web"))
-    result = run(LabelRecipe(source=source, teacher=teacher), tmp_path / "out")
+    result = label_inline(LabelRecipe(source=source, teacher=teacher), tmp_path / "out")
     assert result.images == 714
     assert result.samples + sum(result.rejects.values()) == 714
     assert verify(tmp_path / "out", progress=False).problems == []

@@ -6,8 +6,6 @@ The store is a real S3 API on loopback; between it and the job stands a proxy th
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from labelled_datasets import assert_nothing_is_half, checksums, label_inline
+from misbehaving_store import MisbehavingStore
 
 from engine.artifacts import LOCK, Store
-from engine.shards import committed_units, manifest_name, read_shard
-from pipelines.label import label
+from engine.shards import manifest_name
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 
@@ -30,13 +29,7 @@ def store(s3_bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The misbehaving store before ``s3_bucket``, which every client of this process now speaks to."""
     import s3fs
 
-    path = Path(__file__).parents[2] / "benchmarks" / "misbehaving_store.py"
-    spec = importlib.util.spec_from_file_location("misbehaving_store", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    with module.MisbehavingStore(os.environ["AWS_ENDPOINT_URL"]).running() as running:
+    with MisbehavingStore(os.environ["AWS_ENDPOINT_URL"]).running() as running:
         monkeypatch.setenv("AWS_ENDPOINT_URL", running.url)
         s3fs.S3FileSystem.clear_instance_cache()
         yield running
@@ -54,40 +47,22 @@ def recipe(web: Any, tmp_path: Path, random_checkpoint: Path, s3_bucket: str) ->
     return LabelRecipe(source=WebDatasetSource(uri=f"{s3_bucket}/web"), teacher=teacher, unit_size=2)
 
 
-def run(recipe: LabelRecipe, out: str | Path) -> Any:
-    return label(recipe, out, backend="inline", progress=False)
-
-
-def checksums(out: str | Path) -> dict[str, str]:
-    store = Store(out)
-    names = [f"{folder}/{name}" for folder in ("shards", "annotations", "rejects") for name in store.names(folder)]
-    return {name: hashlib.sha256(store.read(name)).hexdigest() for name in ["dataset.json", *names]}
-
-
 @pytest.fixture
 def expected(recipe: LabelRecipe, tmp_path: Path) -> dict[str, str]:
-    run(recipe, tmp_path / "local")
+    label_inline(recipe, tmp_path / "local")
     return checksums(tmp_path / "local")
-
-
-def assert_nothing_is_half(out: str) -> int:
-    store = Store(out)
-    units = committed_units(store)
-    for unit in units:
-        list(read_shard(store, unit))
-    return len(units)
 
 
 def test_a_store_gets_the_bytes_of_a_folder_and_a_rerun_does_nothing(
     recipe: LabelRecipe, expected: dict[str, str], store: Any, s3_bucket: str
 ) -> None:
     out = f"{s3_bucket}/some/out"
-    assert run(recipe, out).new_units == 5
+    assert label_inline(recipe, out).new_units == 5
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []
     files = Store(out)._files
     before = {name: (entry["ETag"], entry["LastModified"]) for name, entry in files.find(out, detail=True).items()}
-    assert run(recipe, out).new_units == 0
+    assert label_inline(recipe, out).new_units == 0
     after = {name: (entry["ETag"], entry["LastModified"]) for name, entry in files.find(out, detail=True).items()}
     assert after == before
     assert len(after) == 1 + 4 * 5  # the card and four files a unit: no lock, nothing temporary
@@ -101,21 +76,21 @@ def test_a_store_that_fails_for_good_ends_the_job_with_whole_units_and_the_next_
     out = f"{s3_bucket}/out"
 
     class Failing(Store):
-        def write(self, name: str, content: bytes) -> None:
-            super().write(name, content)
+        def write(self, name: str, content: bytes, *, lasting: bool = True) -> None:
+            super().write(name, content, lasting=lasting)
             if name == manifest_name(0):
                 store.misbehave(fault)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.label.Store", Failing)
         with pytest.raises(
-            RuntimeError, match=r"s3://bucket/out/\S+ cannot be (written|looked for) .* run the same command again"
+            RuntimeError, match=r"s3://bucket/out/\S+ cannot be (written|read|looked for) .* run the same command again"
         ):
-            run(recipe, out)
+            label_inline(recipe, out)
     store.misbehave(None)
     assert assert_nothing_is_half(out) == 1
     Store(out).delete(LOCK)  # its holder, this process, is still alive
-    assert run(recipe, out).new_units == 4
+    assert label_inline(recipe, out).new_units == 4
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []
 
@@ -151,9 +126,9 @@ def test_a_job_that_dies_at_any_object_ends_in_the_same_bytes(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.label.Store", Dying)
         with pytest.raises(DiesError):
-            run(recipe, out)
+            label_inline(recipe, out)
     assert assert_nothing_is_half(out) == committed
-    assert run(recipe, out).new_units == 5 - committed
+    assert label_inline(recipe, out).new_units == 5 - committed
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []
 
@@ -163,13 +138,13 @@ def test_a_second_job_on_one_prefix_is_refused_and_leaves_all_as_it_was(
 ) -> None:
     out = f"{s3_bucket}/out"
     with Store(out).locked(), pytest.raises(ValueError, match="s3://bucket/out is being written by another job"):
-        run(recipe, out)
+        label_inline(recipe, out)
     assert Store(out).names("") == []
 
 
 def test_verify_sees_what_is_damaged_on_a_store(recipe: LabelRecipe, store: Any, s3_bucket: str) -> None:
     out = f"{s3_bucket}/out"
-    run(recipe, out)
+    label_inline(recipe, out)
     shard = Store(out)
     content = bytearray(shard.read("shards/000001.tar"))
     content[700] ^= 1
@@ -188,7 +163,7 @@ def test_a_store_that_fails_now_and_then_ends_in_the_same_bytes(
 ) -> None:
     out = f"{s3_bucket}/out"
     store.misbehave(fault, every=3)
-    run(recipe, out)
+    label_inline(recipe, out)
     assert store.counts["faults"] > 20
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []

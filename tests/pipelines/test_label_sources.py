@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from labelled_datasets import label_inline
 
 from engine.artifacts import Store
 from engine.shards import read_card
 from engine.sources import open_source
-from pipelines.label import label
+from engine.statistics import dataset_report
 from pipelines.verify import verify
 from schemas.recipes import CocoSource, LabelRecipe, ParquetSource, TeacherRecipe, UrlsSource, WebDatasetSource
 from schemas.records import CaptionedImage
@@ -128,7 +129,7 @@ def test_each_kind_of_source_gives_the_same_records(
 def labels_of(source: Any, out: Path) -> dict[str, list[dict[str, Any]]]:
     """Annotations and rejects of a job over the source, by key; checked by ``verify``."""
     recipe = LabelRecipe(source=source, teacher=TeacherRecipe(checkpoint="nano", device="cpu"), unit_size=100)
-    label(recipe, out, backend="inline", progress=False)
+    label_inline(recipe, out)
     assert not verify(out, progress=False).problems
     assert read_card(Store(out)).complete
     found: dict[str, list[dict[str, Any]]] = {}
@@ -152,3 +153,24 @@ def test_each_kind_of_source_gives_the_same_pseudo_labels(
         (tmp_path / kind).mkdir()
         source = MAKERS[kind](photos, tmp_path / kind, bad_server, s3_bucket)
         assert labels_of(source, tmp_path / f"out-{kind}") == expected
+
+
+def test_the_link_rot_of_a_labelled_list_is_told_by_host_and_reason(
+    bad_server: Any, web: Any, random_checkpoint: Path, tmp_path: Path
+) -> None:
+    targets = ["/picture/1", "/404/1", "/404/2", "/page/1", "/tagged/1?tag=noai"]
+    urls = [*map(bad_server.url, targets), bad_server.url("/status/500", "localhost"), "nonsense"]
+    rows = [{"url": url, "caption": "A brown dog."} for url in urls]
+    (tmp_path / "list.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = UrlsSource(uri=str(tmp_path / "list.jsonl"), allow_private=True, retries=0)
+    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu")
+    label_inline(LabelRecipe(source=source, teacher=teacher, unit_size=3), tmp_path / "out")
+    rot = dataset_report(tmp_path / "out").link_rot
+    assert [(one.host, one.rows, one.reasons) for one in rot] == [
+        ("127.0.0.1", 4, {"http_404": 2, "not_an_image": 1, "opted_out": 1}),
+        ("localhost", 1, {"http_500": 1}),
+    ]
+    web.tar_of(tmp_path / "web/0.tar", [("http://a.org/x.jpg", b""), *web.samples(1)])
+    recipe = LabelRecipe(source=WebDatasetSource(uri=str(tmp_path / "web")), teacher=teacher)
+    label_inline(recipe, tmp_path / "tars")
+    assert dataset_report(tmp_path / "tars").link_rot == []

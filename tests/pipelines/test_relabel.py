@@ -3,20 +3,16 @@ nothing: what comes out is, byte by byte, what a new folder would hold."""
 
 from __future__ import annotations
 
-import hashlib
-import multiprocessing
-import os
-import signal
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_jobs import label_and_die
+from labelled_datasets import checksums, label_inline
 
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.shards import committed_units, read_card, read_shard
-from pipelines.label import label
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
 
@@ -34,18 +30,8 @@ def recipe(source: Path, random_checkpoint: Path) -> LabelRecipe:
     return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=2)
 
 
-def run(recipe: LabelRecipe, out: Path | str, **options: Any) -> Any:
-    return label(recipe, out, **{"backend": "inline", "progress": False, **options})
-
-
-def checksums(out: Path) -> dict[str, str]:
-    """Of every file but the manifests, which hold times."""
-    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.parent.name != "manifests"]
-    return {str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
 def assert_is_as_new(recipe: LabelRecipe, out: Path, fresh: Path) -> None:
-    run(recipe, fresh)
+    label_inline(recipe, fresh)
     assert checksums(out) == checksums(fresh)
     assert committed_units(Store(out)) == committed_units(Store(fresh))
     assert verify(out, progress=False).problems == []
@@ -58,12 +44,12 @@ def test_another_recipe_is_refused_and_with_relabel_gives_what_a_new_folder_woul
     recipe: LabelRecipe, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     out, changed = tmp_path / "out", recipe.model_copy(update=change)
-    run(recipe, out)
+    label_inline(recipe, out)
     before = checksums(out)
     with pytest.raises(ValueError, match=f"{next(iter(change))} was .*, is now .*--relabel"):
-        run(changed, out)
+        label_inline(changed, out)
     assert checksums(out) == before
-    result = run(changed, out, relabel=True)
+    result = label_inline(changed, out, relabel=True)
     assert result.new_units == result.units
     assert_is_as_new(changed, out, tmp_path / "fresh")
 
@@ -72,12 +58,12 @@ def test_a_source_that_has_grown_leaves_its_old_parts_as_they_are(
     web: Any, recipe: LabelRecipe, source: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run(recipe, out)
+    label_inline(recipe, out)
     shards = {path: path.stat().st_mtime_ns for path in (out / "shards").iterdir()}
     web.tar_of(source / "2.tar", web.samples(3, first=6))
     with pytest.raises(ValueError, match="the content of the source is not what it was"):
-        run(recipe, out)
-    result = run(recipe, out, relabel=True)
+        label_inline(recipe, out)
+    result = label_inline(recipe, out, relabel=True)
     assert (result.units, result.new_units) == (6, 2)
     assert {path: path.stat().st_mtime_ns for path in shards} == shards
     assert_is_as_new(recipe, out, tmp_path / "fresh")
@@ -87,21 +73,20 @@ def test_a_key_that_another_tar_has_now_is_labelled_again(
     web: Any, recipe: LabelRecipe, source: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    run(recipe, out)
-    web.tar_of(
-        source / "0.tar", [*web.samples(3), *web.samples(1, first=3)]
-    )  # the first key of 1.tar, which is as it was
-    run(recipe, out, relabel=True)
+    label_inline(recipe, out)
+    # The first key of 1.tar, which is as it was.
+    web.tar_of(source / "0.tar", [*web.samples(3), *web.samples(1, first=3)])
+    label_inline(recipe, out, relabel=True)
     assert_is_as_new(recipe, out, tmp_path / "fresh")
 
 
 def test_another_selection_alone_relabels_nothing(recipe: LabelRecipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run(recipe, out)
+    label_inline(recipe, out)
     files = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != "dataset.json"}
     for relabel, selection in ((False, "grit"), (True, {"preset": "owl-st", "min_best_score": 0.2})):
         changed = recipe.model_copy(update={"selection": selection})
-        assert run(changed, out, relabel=relabel).new_units == 0
+        assert label_inline(changed, out, relabel=relabel).new_units == 0
         card = read_card(Store(out))
         assert (card.complete, card.selection) == (True, selection)
     assert {path: path.stat().st_mtime_ns for path in files} == files
@@ -109,70 +94,38 @@ def test_another_selection_alone_relabels_nothing(recipe: LabelRecipe, tmp_path:
 
 def test_on_an_object_store_it_ends_as_a_new_prefix_too(recipe: LabelRecipe, s3_bucket: str) -> None:
     changed = recipe.model_copy(update={"unit_size": 3})
-    run(recipe, f"{s3_bucket}/out")
-    run(changed, f"{s3_bucket}/out", relabel=True)
-    run(changed, f"{s3_bucket}/fresh")
-    out, fresh = Store(f"{s3_bucket}/out"), Store(f"{s3_bucket}/fresh")
-    for folder in ("", "shards", "annotations", "rejects"):
-        names = [f"{folder}/{name}".lstrip("/") for name in fresh.names(folder) if "." in name]
-        assert [f"{folder}/{name}".lstrip("/") for name in out.names(folder) if "." in name] == names
-        assert [out.digest(name) for name in names] == [fresh.digest(name) for name in names]
-    assert committed_units(out) == committed_units(fresh) == [0, 1, 2]
+    label_inline(recipe, f"{s3_bucket}/out")
+    label_inline(changed, f"{s3_bucket}/out", relabel=True)
+    label_inline(changed, f"{s3_bucket}/fresh")
+    assert checksums(f"{s3_bucket}/out") == checksums(f"{s3_bucket}/fresh")
+    for out in ("out", "fresh"):
+        assert committed_units(Store(f"{s3_bucket}/{out}")) == [0, 1, 2]
 
 
 def test_human_labels_are_never_relabelled(recipe: LabelRecipe, tmp_path: Path) -> None:
     import_gold("scenes", ScenesSource(count=2), tmp_path / "human")
     before = checksums(tmp_path / "human")
     with pytest.raises(ValueError, match=r"it is a dataset of human labels[.] Give another --out"):
-        run(recipe, tmp_path / "human", relabel=True)
+        label_inline(recipe, tmp_path / "human", relabel=True)
     assert checksums(tmp_path / "human") == before
 
 
 # ------------------------------------------------------------------------------------------------------------ killed
 
 
-@pytest.fixture(scope="module")
-def context() -> BaseContext:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipelines.label", "engine.phrases", "teacher.worker", "teacher.glip_grounder"])
-    return context
-
-
-def relabelling_killed_at(recipe: LabelRecipe, out: str, moment: int) -> None:
-    """Relabel inline and die at the ``moment``-th of the moments at which a file takes its name or goes."""
-    passed = 0
-    originals = os.replace, os.remove
-
-    def count_and(do: Any) -> Any:
-        def counted(*names: Any, **options: Any) -> None:
-            nonlocal passed
-            passed += 1
-            if passed == moment:
-                os.kill(os.getpid(), signal.SIGKILL)
-            do(*names, **options)
-
-        return counted
-
-    os.replace, os.remove = map(count_and, originals)  # type: ignore[assignment]
-    label(recipe, out, backend="inline", relabel=True, progress=False)
-
-
 # From 4 units of 2 to 3 of 3 (the tars have 4 and 3 rows): 1 card, 4 files of the unit that goes, 3 manifests that go,
 # 3 x 4 files, 1 card: 21 moments.
 @pytest.mark.parametrize("moment", [1, 2, 3, 5, 6, 7, 10, 15, 20, 21])
 def test_killed_at_any_moment_and_run_again_it_ends_as_a_new_folder(
-    recipe: LabelRecipe, context: Any, tmp_path: Path, moment: int
+    recipe: LabelRecipe, tmp_path: Path, moment: int
 ) -> None:
     out, changed = tmp_path / "out", recipe.model_copy(update={"unit_size": 3})
-    run(recipe, out)
-    process = context.Process(target=relabelling_killed_at, args=(changed, str(out), moment))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
+    label_inline(recipe, out)
+    label_and_die(changed, out, moment, calls=("replace", "remove"), relabel=True)
     assert read_card(Store(out)).complete == (moment == 1)  # from the first moment on, nobody takes it for whole
     card = read_card(Store(out))
     for unit in committed_units(Store(out)):
         for sample in read_shard(Store(out), unit):
             assert moment < 9 or sample.labels.recipe_digest == card.recipe_digest  # never two works in one dataset
-    run(changed, out, relabel=moment == 1)  # begun, it is this recipe's work: no leave is needed to go on
+    label_inline(changed, out, relabel=moment == 1)  # begun, it is this recipe's work: no leave is needed to go on
     assert_is_as_new(changed, out, tmp_path / "fresh")

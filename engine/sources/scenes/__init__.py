@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from engine.sources.scenes.captions import write_caption
+from engine.sources.scenes.captions import check_names, write_caption
 from engine.sources.scenes.kinds import KINDS
 from engine.sources.scenes.plan import check_attributes, plan_scene
 from engine.sources.scenes.stage import stage_scene
@@ -49,10 +49,11 @@ def render_scene(index: int, recipe: ScenesSource) -> Scene:
     ValueError where the recipe names a kind or attribute that does not exist.
     """
     check_attributes(recipe)
+    check_names(recipe.names)
     rng = random.Random(f"glip-engine scenes {recipe.seed} {index}")
     for _ in range(_TRIES):  # a plan of which nothing could be named is drawn anew; that is rare
         staged = stage_scene(plan_scene(recipe, rng), rng)
-        caption, phrases, groups = write_caption(staged, rng)
+        caption, phrases, groups = write_caption(staged, rng, recipe.names)
         if phrases:
             boxes = [(number, box) for number, group in enumerate(groups) for box in staged.boxes_xyxy[group]]
             return Scene(staged.image, caption, phrases, boxes)

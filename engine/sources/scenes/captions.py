@@ -7,11 +7,11 @@ it needs to mean its group and no other thing in the picture, and by chance a li
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.phrase_lemmas import noun_lemma
-from engine.sources.scenes.kinds import plural
-from engine.sources.scenes.palette import WORDS
+from engine.sources.scenes.kinds import KINDS, plural
+from engine.sources.scenes.palette import COLOURS, TEXTURES, WORDS
 from engine.sources.scenes.plan import Group, Look, Relation
 from engine.sources.scenes.stage import StagedScene
 from schemas.records import Phrase
@@ -42,9 +42,10 @@ _SYNONYMS = {
 
 
 class _Writer:
-    """Text under way and the spans of the phrases in it."""
+    """Text under way and the spans of the phrases in it; ``names`` are words that stand for the usual ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
         self.text = ""
         self.spans: list[tuple[int, int, str, int]] = []  # start, end, head lemma, group
 
@@ -56,16 +57,31 @@ class _Writer:
         self.text += text
 
 
-def write_caption(scene: StagedScene, rng: random.Random) -> tuple[str, tuple[Phrase, ...], tuple[int, ...]]:
+def check_names(names: Mapping[str, str]) -> None:
+    """ValueError where ``names`` give a word to what the scenes world does not have, or one that it uses already."""
+    taken = {word for kind in KINDS.values() for word in kind.names} | {*COLOURS, *TEXTURES}
+    taken |= {word for words in WORDS.values() for word in words}
+    for usual, word in names.items():
+        if usual not in KINDS and usual not in COLOURS and usual not in TEXTURES:
+            raise ValueError(f"names: the scenes world has no kind, colour or texture {usual!r} to give a word to")
+        if word in taken or not (word.isascii() and word.isalpha() and word.islower()):
+            raise ValueError(f"names: wanted a lower-case word of its own for {usual!r}, not {word!r}")
+        taken.add(word)
+
+
+def write_caption(
+    scene: StagedScene, rng: random.Random, names: Mapping[str, str] | None = None
+) -> tuple[str, tuple[Phrase, ...], tuple[int, ...]]:
     """The caption, its phrases in order of their start, and the group that each phrase means.
 
-    A scene in which no named group found a place gives an empty caption without phrases.
+    ``names`` are words that are used for kinds, colours and textures in place of the usual ones. A scene in which no
+    named group found a place gives an empty caption without phrases.
     """
     named = [number for number, group in enumerate(scene.groups) if group.named and group.count]
     if not named:
         return "", (), ()
     rng.shuffle(named)
-    writer = _Writer()
+    writer = _Writer(names or {})
     if scene.side is not None:
         _write_sided(writer, scene, named, rng)
     elif scene.relation is not None:
@@ -163,7 +179,7 @@ def _name(
 ) -> None:
     """Write the phrase of a group. ``determiner`` "a" also stands for numbers and "some"; "" leaves it away."""
     group = scene.groups[number]
-    noun, adjectives = _describe(scene, number, rng)
+    noun, adjectives = _describe(scene, number, rng, writer.names)
     singular = _singular(group)
     words = [*adjectives, noun if singular or group.look.kind.mass else plural(noun)]
     if determiner == "the" and singular:
@@ -180,7 +196,7 @@ def _singular(group: Group) -> bool:
     return group.count == 1 and not group.look.kind.mass
 
 
-def _describe(scene: StagedScene, number: int, rng: random.Random) -> tuple[str, list[str]]:
+def _describe(scene: StagedScene, number: int, rng: random.Random, names: Mapping[str, str]) -> tuple[str, list[str]]:
     """A noun and adjectives that fit no other group in the picture."""
     look = scene.groups[number].look
     others = [group.look for place, group in enumerate(scene.groups) if place != number and group.count]
@@ -190,7 +206,9 @@ def _describe(scene: StagedScene, number: int, rng: random.Random) -> tuple[str,
         noun = noun if any(other in look.kind.names for look in others) else other
     alike = any(noun in other.kind.names for other in others)
     adjectives = _attributes(look, rng, colour_needed=alike)
-    return noun, [rng.choice(WORDS[word]) if word in WORDS and rng.random() < 0.4 else word for word in adjectives]
+    said = [rng.choice(WORDS[word]) if word in WORDS and rng.random() < 0.4 else word for word in adjectives]
+    renamed = [names.get(word, usual) for word, usual in zip(adjectives, said, strict=True)]
+    return names.get(look.kind.name, noun), renamed
 
 
 def _attributes(look: Look, rng: random.Random, *, colour_needed: bool) -> list[str]:

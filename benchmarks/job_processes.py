@@ -1,0 +1,89 @@
+"""The processes of a running job, as the kernel tells of them; for benchmarks and tests that watch or kill them.
+
+In: a process's number. Out: those below it, what they were started with, whether they live. Linux only (`/proc`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+DEADLINE_S = 300.0
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes below one, parents first; none of one that has ended."""
+    found: list[int] = []
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                found += [int(child), *descendants(int(child))]
+    except OSError:  # it has ended meanwhile
+        return found
+    return found
+
+
+def command_line(pid: int) -> str:
+    """What a process calls itself, empty for one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def has_open(pid: int, below: Path) -> bool:
+    """Whether a process holds a file open that lies in a folder."""
+    return any(path.startswith(f"{below}/") for path in _open_files(pid))
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:  # it has ended meanwhile
+        return
+    for number in numbers:
+        try:
+            yield os.readlink(f"/proc/{pid}/fd/{number}")
+        except OSError:  # closed meanwhile
+            continue
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs: what has ended and is not yet waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill(pids: Sequence[int]) -> None:
+    """SIGKILL to each of them that is there."""
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+def wait_for(what: Callable[[], Any], job: subprocess.Popen[Any], told: str = "something") -> Any:
+    """The first true value of `what`; TimeoutError where the job ends before, or nothing comes."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not (found := what()):
+        if job.poll() is not None or time.monotonic() > deadline:
+            raise TimeoutError(f"{told} was waited for in vain; the job ended with {job.poll()}")
+        time.sleep(0.02)
+    return found
+
+
+def wait_until_gone(pids: Sequence[int]) -> None:
+    """TimeoutError where one outlives the deadline."""
+    deadline = time.monotonic() + DEADLINE_S
+    while left := [pid for pid in pids if alive(pid)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"processes {left} outlive their job")
+        time.sleep(0.1)

@@ -1,0 +1,31 @@
+"""Digests of JSON values and of files: what the project knows work, sources and artefacts by.
+
+In: a JSON value, or an open file. Out: SHA-256 in hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, BinaryIO
+
+COPY_BYTES = 1 << 20
+
+
+def canonical_json(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, so that equal values have equal digests."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (hex) of a JSON value."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_file(file: BinaryIO) -> tuple[str, int]:
+    """SHA-256 (hex) and size in bytes of an open binary file, read from where it stands."""
+    digest, size = hashlib.sha256(), 0
+    while chunk := file.read(COPY_BYTES):
+        digest.update(chunk)
+        size += len(chunk)
+    return digest.hexdigest(), size

@@ -1,0 +1,94 @@
+"""The lock of a folder: one job at a time, and none of the workers that a killed job has left behind.
+
+In: a folder. Out: one holder, and a fence: an empty file of that holder alone, which its workers pass to commit.
+
+The lock is the kernel's, on the folder itself: it leaves no file and ends with its process, however that ends. Workers
+of a killed driver live a few seconds longer, and could still commit while the next job works. So each job puts up a
+fence, which a commit holds shared while it writes; the next job takes down what fences it finds, each after the commits
+that hold it, and before it looks at what is there. From then on the workers of the old job are refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+FENCE_PREFIX = ".writing-by-"  # listed no more than what is being written
+COMMIT_S = 60.0  # how long the commits of a killed job are waited for
+LOOK_AGAIN_S = 0.02
+
+
+@contextmanager
+def folder_locked(folder: Path, shown: str) -> Iterator[Path]:
+    """Hold the folder, made where there is none; gives the fence. ValueError where another job holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{shown} is being written by another job; wait for it, or stop it") from None
+        for left in sorted(folder.glob(f"{FENCE_PREFIX}*")):
+            _take_down(left, shown)
+        fence = folder / f"{FENCE_PREFIX}{uuid.uuid4().hex}"
+        fence.touch()
+        try:
+            yield fence
+        finally:
+            fence.unlink(missing_ok=True)
+    finally:
+        os.close(held)
+
+
+@contextmanager
+def fence_passed(fence: Path, shown: str) -> Iterator[None]:
+    """Commit inside the block; RuntimeError where the job of this fence has ended."""
+    try:
+        held = os.open(fence, os.O_RDWR)  # a network file system locks only what may be written
+    except FileNotFoundError:
+        raise RuntimeError(_refusal(shown)) from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        if os.fstat(held).st_nlink == 0:
+            raise RuntimeError(_refusal(shown))
+        yield
+    finally:
+        os.close(held)
+
+
+def _take_down(fence: Path, shown: str) -> None:
+    """Remove the fence of a job that is gone, once none of its workers is committing."""
+    held = os.open(fence, os.O_RDWR)
+    deadline = time.monotonic() + COMMIT_S
+    try:
+        while True:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ValueError(
+                        f"a worker of a job that has ended still writes to {shown}; wait for it, or stop it"
+                    ) from None
+            time.sleep(LOOK_AGAIN_S)
+        fence.unlink(missing_ok=True)
+    finally:
+        os.close(held)
+
+
+def _refusal(shown: str) -> str:
+    return f"the job that this worker belongs to no longer holds {shown}; what it has not committed, the next one does"
+
+
+def fsync_folder(folder: Path) -> None:
+    """So that the names in it outlive a crash of the machine."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

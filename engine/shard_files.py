@@ -1,0 +1,78 @@
+"""The files of a dataset beside its samples: what they are called, its card, and the manifests that commit its units.
+
+In: a store. Out: names, the card, manifests. What stands in shards and tables is :mod:`engine.shards`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import ValidationError
+
+from engine.artifacts import Store
+from schemas.shards import FORMAT, DatasetCard, ShardManifest
+
+CARD = "dataset.json"
+FOLDERS = ("shards", "annotations", "rejects", "manifests")
+_KEY = re.compile(r"[^./\\\x00-\x1f\ud800-\udfff]{1,200}")
+
+
+def shard_name(unit: int) -> str:
+    return f"shards/{unit:06d}.tar"
+
+
+def annotations_name(unit: int) -> str:
+    return f"annotations/{unit:06d}.parquet"
+
+
+def rejects_name(unit: int) -> str:
+    return f"rejects/{unit:06d}.parquet"
+
+
+def manifest_name(unit: int) -> str:
+    return f"manifests/{unit:06d}.json"
+
+
+def valid_key(key: str) -> bool:
+    """Whether WebDataset keeps the key whole: a dot would split it, a slash or control character leads elsewhere."""
+    return _KEY.fullmatch(key) is not None
+
+
+def write_card(store: Store, card: DatasetCard) -> None:
+    """Write ``dataset.json`` whole; what it counts is on the disk by then, names and all."""
+    for folder in FOLDERS:
+        store.flush(folder)
+    store.write(CARD, document_bytes(card))
+
+
+def read_card(store: Store) -> DatasetCard:
+    """The dataset's card. ValueError where there is none, or where it is of another format."""
+    if not store.exists(CARD):
+        raise ValueError(
+            f"{store.root} is no dataset: it has no {CARD}. Give the folder that `label` or `import` wrote"
+        )
+    try:
+        return DatasetCard.model_validate_json(store.read(CARD))
+    except ValidationError as error:
+        raise ValueError(
+            f"{store.root}/{CARD} is not of the format {FORMAT}: {error.error_count()} fields are wrong, the first "
+            f"{'.'.join(map(str, error.errors()[0]['loc']))!r}: {error.errors()[0]['msg']}"
+        ) from None
+
+
+def read_manifest(store: Store, unit: int) -> ShardManifest | None:
+    """The manifest of a unit, or None where the unit is not committed (no manifest, or none that can be read)."""
+    try:
+        return ShardManifest.model_validate_json(store.read(manifest_name(unit)))
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def committed_units(store: Store) -> list[int]:
+    """Numbers of the units that have a manifest, ascending."""
+    return [int(name[:-5]) for name in store.names("manifests") if re.fullmatch(r"\d{6,}\.json", name)]
+
+
+def document_bytes(document: DatasetCard | ShardManifest) -> bytes:
+    """A card or a manifest as it is stored."""
+    return (document.model_dump_json(indent=1) + "\n").encode()

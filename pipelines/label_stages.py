@@ -1,0 +1,134 @@
+"""The stages of the labelling job, top to bottom, and how each is opened in its worker process.
+
+    read > filter > phrases > filter_phrases > identify > prompt > ground > select
+
+In: a recipe. Out: stages for :func:`engine.runner.run`. spaCy and torch are imported where they are opened: every
+worker imports this file, and needs one of them at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from engine.image_identity import identified
+from engine.leaks import LeakGuard
+from engine.prompts import request_grounding
+from engine.selection import check_agreement, keep_above_floor
+from engine.sources import Source
+from engine.stages import Stage, Work
+from pipelines.checkpoints import local_teacher
+from schemas.recipes import FiltersRecipe, GroundRecipe, LabelRecipe, PhrasesRecipe, TeacherRecipe
+from schemas.records import (
+    CaptionedImage,
+    Grounding,
+    GroundingRequest,
+    ParsedCaption,
+    PseudoLabel,
+    Reject,
+    Unit,
+)
+from teacher.grounder import open_grounder
+
+
+def stages(recipe: LabelRecipe, source: Source, guard: LeakGuard | None = None) -> list[Stage]:
+    """The job, top to bottom: what each stage gives, and which processes do it. Filters are there where they are on;
+    ``guard`` is that of the recipe's ``leaks``."""
+    read = Stage("read", partial(_open_source_reader, source), CaptionedImage)
+    phrases, *answering = grounding_stages(recipe)
+    on_samples, on_phrases = filter_stages(recipe.filters, guard)
+    identify = Stage("identify", _open_identifier, ParsedCaption)
+    return [read, *on_samples, phrases, *on_phrases, identify, *answering]
+
+
+def filter_stages(recipe: FiltersRecipe, guard: LeakGuard | None) -> tuple[list[Stage], list[Stage]]:
+    """What filters captioned pictures, and what filters their phrases; none where nothing is to be filtered."""
+    on_samples = Stage("filter", partial(_open_filter, recipe, guard), CaptionedImage)
+    on_phrases = Stage("filter_phrases", partial(_open_phrase_filter, recipe), ParsedCaption)
+    wanted = guard is not None or recipe.rules().keys() - {"stop_phrases"}
+    return ([on_samples] if wanted else [], [on_phrases] if recipe.stop_phrases else [])
+
+
+def grounding_stages(recipe: GroundRecipe) -> list[Stage]:
+    """From captioned pictures to boxes: all of the job that is neither its source nor its shards."""
+    return [
+        Stage("phrases", partial(_open_parser, recipe.phrases), ParsedCaption),
+        Stage("prompt", partial(_open_prompter, recipe.teacher), GroundingRequest, "teacher"),
+        Stage("ground", partial(_open_teacher, recipe), Grounding, "teacher"),
+        Stage("select", partial(_open_floor, recipe), PseudoLabel, "teacher"),
+    ]
+
+
+def check_recipe(recipe: LabelRecipe) -> None:
+    """Stop before any work where a name in the recipe leads nowhere; ValueError says which."""
+    check_agreement(recipe.selection, recipe.teacher)
+    _open_filter(recipe.filters, None)
+    if recipe.phrases.pipeline != "bundled":
+        _open_parser(recipe.phrases)
+
+
+# ------------------------------------------------------------------------ the stages, opened once in each process
+
+
+def _open_source_reader(source: Source) -> Work:
+    return lambda unit: source.read(unit.ref)
+
+
+def _open_filter(recipe: FiltersRecipe, guard: LeakGuard | None) -> Work:
+    from engine.filters import SampleFilter
+
+    return SampleFilter(recipe, guard)
+
+
+def _open_phrase_filter(recipe: FiltersRecipe) -> Work:
+    from engine.filters import PhraseStopList
+
+    return PhraseStopList(recipe.stop_phrases)
+
+
+def _open_parser(recipe: PhrasesRecipe) -> Work:
+    from engine.phrases import PhraseParser
+
+    parser = PhraseParser(recipe)
+
+    def parse(unit: Unit[CaptionedImage]) -> Sequence[ParsedCaption | Reject]:
+        found = parser.parse([image.caption for image in unit.records])
+        return [
+            ParsedCaption(image, phrases) if phrases else parser.reject(image.key, image.caption)
+            for image, phrases in zip(unit.records, found, strict=True)
+        ]
+
+    return parse
+
+
+def _open_identifier() -> Work:
+    """What pictures are known by, of those that go to the teacher: duplicates and leaks are found by it."""
+    return lambda unit: [replace(sample, source=identified(sample.source)) for sample in unit.records]
+
+
+def _open_prompter(recipe: TeacherRecipe) -> Work:
+    grounder = open_grounder(local_teacher(recipe))
+    ask = partial(
+        request_grounding,
+        max_tokens=grounder.max_tokens,
+        count_tokens=grounder.count_tokens,
+        phrase_fits=grounder.phrase_fits,
+    )
+    return lambda unit: [ask(sample) for sample in unit.records]
+
+
+def _open_teacher(recipe: GroundRecipe) -> Work:
+    from teacher.worker import TeacherWorker
+
+    return TeacherWorker(
+        open_grounder(local_teacher(recipe.teacher)),
+        batch_size=recipe.teacher.batch_size,
+        min_score=recipe.min_score,
+        max_image_pixels=recipe.max_image_pixels,
+    )
+
+
+def _open_floor(recipe: GroundRecipe) -> Work:
+    keep = partial(keep_above_floor, min_score=recipe.min_score, max_boxes_per_phrase=recipe.max_boxes_per_phrase)
+    return lambda unit: [keep(grounding) for grounding in unit.records]

@@ -1,0 +1,37 @@
+"""Labelling jobs of the tests, and what two datasets are compared by."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from engine.artifacts import Store
+from engine.shards import committed_units, read_shard
+from pipelines.bookkeeping import LabelResult
+from pipelines.label import label
+from schemas.recipes import LabelRecipe
+
+
+def label_inline(recipe: LabelRecipe, out: Path | str, **options: Any) -> LabelResult:
+    """The job in this process, without a word."""
+    return label(recipe, out, **{"backend": "inline", "progress": False, **options})
+
+
+def checksums(out: Path | str) -> dict[str, str]:
+    """SHA-256 of every file of a folder or prefix but the manifests, which hold times."""
+    files, root = fsspec.core.url_to_fs(str(out), use_listings_cache=False)
+    names = {name: name.removeprefix(f"{root}/") for name in files.find(root)}
+    kept = {name: short for name, short in sorted(names.items()) if not short.startswith("manifests/")}
+    return {short: hashlib.sha256(files.cat_file(name)).hexdigest() for name, short in kept.items()}
+
+
+def assert_nothing_is_half(out: Path | str) -> int:
+    """Every committed shard can be read whole; returns how many there are."""
+    store = Store(out)
+    units = committed_units(store)
+    for unit in units:
+        list(read_shard(store, unit))
+    return len(units)
