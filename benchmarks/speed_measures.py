@@ -17,6 +17,10 @@ from speed_workload import Inputs, Workload
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from glip.boxes import pairwise_iou
+from glip.postprocess import PhraseBoxes
+
+MATCH_IOU = 0.9
 _BATCHES_AHEAD = 2
 
 
@@ -36,15 +40,25 @@ def peak_memory(work: Callable[[], Any], device: torch.device) -> float | None:
         work()
         return (torch.cuda.max_memory_allocated(device) - before) / 2**20
     try:
-        ctypes.CDLL(None).malloc_trim(
-            0
-        )  # what earlier work freed but the allocator kept would hide what this one takes
+        # What earlier work freed but the allocator kept would hide what this one takes.
+        ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark of resident memory starts again
         before = _resident_kib("VmRSS")
         work()
         return (_resident_kib("VmHWM") - before) / 2**10
     except (OSError, AttributeError):  # no Linux, or no glibc
         return None
+
+
+def found_again(wanted: list[PhraseBoxes], found: list[PhraseBoxes]) -> float | None:
+    """The share of the wanted boxes that are found for the same phrase with an IoU of at least 0.9; None of none."""
+    hits = []
+    for ours, theirs in zip(wanted, found, strict=True):
+        same_KM = ours.phrase_index_K.unsqueeze(1) == theirs.phrase_index_K
+        near_KM = pairwise_iou(ours.boxes_xyxy_K4, theirs.boxes_xyxy_K4) >= MATCH_IOU
+        hits.append((same_KM & near_KM).any(dim=1))
+    all_hits = torch.cat(hits)
+    return float(all_hits.float().mean()) if len(all_hits) else None
 
 
 def stream(work: Workload, step: Callable[[Tensor], Any], batches: int, threads: int) -> dict[str, float]:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from glip.config import GLIPConfig
-from glip.model import GLIP, GLIPOutput
+from glip.model import GLIP
 from glip.postprocess import PhraseBoxes
 from glip.preprocess import image_tensor, pad_batch
 from glip.tokens import padded_length
@@ -39,17 +40,16 @@ class Side:
     """One of the implementations that are compared. hooked: its model where components can be timed, else None."""
 
     name: str
-    model: nn.Module
+    model: Callable[..., Any]
     hooked: GLIP | None
     post_process: Callable[..., list[PhraseBoxes]]
     padded: bool
     bf16: bool
     flops: dict[int, int]
 
-    def __call__(self, inputs: Inputs) -> GLIPOutput:
+    def __call__(self, inputs: Inputs) -> Any:
         with torch.autocast(inputs.images_B3HW.device.type, torch.bfloat16, enabled=self.bf16):
-            output: GLIPOutput = self.model(inputs.images_B3HW, inputs.token_ids_BT, inputs.attention_mask_BT)
-        return output
+            return self.model(inputs.images_B3HW, inputs.token_ids_BT, inputs.attention_mask_BT)
 
 
 class Workload:
@@ -71,8 +71,9 @@ class Workload:
         return [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in self._jpegs]
 
     def preprocess(self, pictures: list[Image.Image]) -> Tensor:
-        """[B, 3, H, W] on the CPU."""
-        return pad_batch([image_tensor(picture, self.image_hw) for picture in pictures], self.image_hw)
+        """[B, 3, H, W] on the CPU, in pinned memory where the device is a GPU."""
+        images = [image_tensor(picture, self.image_hw) for picture in pictures]
+        return pad_batch(images, self.image_hw, pinned=self.device.type == "cuda")
 
     def inputs(self, images_B3HW: Tensor | None = None, *, padded: bool = False) -> Inputs:
         """On the device. Captions are padded to the model's longest, or by steps as the teacher pads them."""
@@ -82,9 +83,10 @@ class Workload:
         random = np.random.RandomState(0)
         ids_BT = torch.from_numpy(random.randint(5, self.config.vocabulary_size, (self.batch, length)))
         mask_BT = (torch.arange(length) < self.tokens).expand(self.batch, -1)
-        return Inputs(*(tensor.to(self.device) for tensor in (images_B3HW, ids_BT * mask_BT, mask_BT)))
+        tensors = (images_B3HW, ids_BT * mask_BT, mask_BT)
+        return Inputs(*(tensor.to(self.device, non_blocking=True) for tensor in tensors))
 
-    def post_process(self, side: Side, output: GLIPOutput) -> list[PhraseBoxes]:
+    def post_process(self, side: Side, output: Any) -> list[PhraseBoxes]:
         sizes = [self.image_hw] * self.batch
         originals = [self._original_hw] * self.batch
         return side.post_process(output, [self.phrases] * self.batch, sizes, originals, self.config)

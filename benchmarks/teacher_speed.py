@@ -1,14 +1,15 @@
-"""What a GLIP image costs, component by component, beside the reference's order of products in the same run.
+"""What a GLIP image costs, component by component, beside other ways to compute it, in one run.
 
-    OMP_NUM_THREADS=2 python benchmarks/teacher_speed.py --size tiny --batch 1 4 --tokens 16 256
-    python benchmarks/teacher_speed.py --size large --device cuda --dtype bf16 --compile --image 800x1344 \\
-        --batch 1 8 32 --sides ours eager --stream 50 --peak-tflops 989
+    OMP_NUM_THREADS=2 python benchmarks/teacher_speed.py --batch 1 4 --tokens 16 256
+    python benchmarks/teacher_speed.py --device cuda --size tiny --peak-tflops 989 --json tiny.json
+    python benchmarks/teacher_speed.py --device cuda --size large --peak-tflops 989 --json large.json
 
-Sides: `ours` (with --dtype and --compile; captions padded as the teacher pads them), `eager` (ours in fp32, not
-compiled), `reference` (benchmarks/reference_order.py, fp32, captions padded to the model's longest). All have the
-same weights, made by the rule of the parity fixtures, so that there is something to detect. The sides take turns, the
-figures are medians, and ratios are those of one run. Peak memory is what a batch adds to the weights. FLOPs are those
-of matrix products and convolutions, counted on the CPU. Prints a table per batch size and caption; --json keeps it all.
+On a GPU the defaults are the whole sweep: fp32, bf16, compiled, compiled with CUDA graphs, and Grounding DINO; see
+benchmarks/speed_sides.py for what the sides are. All of GLIP have the same weights, made by the rule of the parity
+fixtures. The sides take turns, the figures are medians, and ratios are those of one run. Peak memory is what a batch
+adds to the weights. FLOPs are those of matrix products, attention and convolutions, counted on the CPU; their share of
+`--peak-tflops`, the card's in bf16, is told of the sides in bf16. Prints a table per size, batch and caption; --json
+keeps all figures, written anew after each table.
 """
 
 from __future__ import annotations
@@ -23,112 +24,94 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from component_timing import COMPONENTS, clocked, timed_components
-from parity_rules import rule_weight
-from reference_order import ground_by_loops, in_reference_order
-from speed_measures import count_flops, peak_memory, stream
+from component_timing import clocked, timed_components
+from speed_measures import found_again, peak_memory, stream
+from speed_sides import NAMES, build_model, build_sides
+from speed_table import table
 from speed_workload import Side, Workload
-from torch import nn
 
 from glip.config import GLIPConfig
-from glip.model import GLIP
-from glip.postprocess import ground
+from glip.postprocess import PhraseBoxes
 
 SIZES = {"nano": GLIPConfig.nano, "tiny": GLIPConfig.tiny, "large": GLIPConfig.large}
-ROWS = ("decode", "preprocess", *COMPONENTS, "rest of the model", "post-processing", "whole image")
+ON_CPU = {"sides": ["ours", "reference"], "image": (800, 1216), "batch": [1], "tokens": [16, 256], "stream": 0}
+ON_GPU = {
+    "sides": ["ours", "bf16", "compiled", "graphs", "grounding-dino"],
+    "image": (800, 1344),
+    "batch": [1, 8, 32],
+    "tokens": [16],
+    "stream": 20,
+}
 
 
 def main() -> int:
     options = _options()
     torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
     model = build_model(SIZES[options.size]())
-    sides = build_sides(model, options)
+    sides = build_sides(options.sides, model, options.image, options.tokens, device)
     results = []
     for batch in options.batch:
         for tokens in options.tokens:
-            work = Workload(model.config, options.image, batch, tokens, torch.device(options.device))
-            result = measure(work, sides, options)
-            results.append(result)
-            print(table(result), flush=True)
-    if options.json:
-        options.json.write_text(
-            json.dumps({"machine": machine(), "arguments": sys.argv[1:], "runs": results}, indent=1)
-        )
+            work = Workload(model.config, options.image, batch, tokens, device)
+            try:
+                results.append(measure(work, sides, options))
+            except torch.OutOfMemoryError:
+                print(f"\nbatch {batch}, {tokens} tokens: does not fit into the memory of the device", flush=True)
+                continue
+            print(table(results[-1]), flush=True)
+            if options.json:
+                content = {"machine": machine(), "arguments": sys.argv[1:], "runs": results}
+                options.json.write_text(json.dumps(content, indent=1))
     return 0
-
-
-def build_model(config: GLIPConfig) -> GLIP:
-    """A model with the fixtures' weights."""
-    with torch.device("meta"):
-        shapes = {key: tuple(value.shape) for key, value in GLIP(config).state_dict().items()}
-    model = GLIP(config).eval()
-    model.load_state_dict({key: rule_weight(key, shape) for key, shape in shapes.items()})
-    return model
-
-
-def build_sides(model: GLIP, options: argparse.Namespace) -> list[Side]:
-    """The sides that were asked for, on the device. FLOPs are counted before, while the model is on the CPU."""
-    flops = {}
-    for name in options.sides:
-        counted = in_reference_order(model) if name == "reference" else model
-        for tokens in options.tokens:
-            work = Workload(model.config, options.image, 1, tokens, torch.device("cpu"))
-            flops[name, tokens] = count_flops(counted, work.inputs(padded=name == "reference"))
-    model.to(options.device)
-    sides = []
-    for name in options.sides:
-        forward: nn.Module = in_reference_order(model) if name == "reference" else model
-        if name == "ours" and options.compile:
-            forward = torch.compile(model, dynamic=False)
-        sides.append(
-            Side(
-                name=name,
-                model=forward,
-                hooked=None if name == "ours" and options.compile else forward,
-                post_process=ground_by_loops if name == "reference" else ground,
-                padded=name == "reference",
-                bf16=name == "ours" and options.dtype == "bf16",
-                flops={tokens: flops[name, tokens] for tokens in options.tokens},
-            )
-        )
-    return sides
 
 
 @torch.inference_mode()
 def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> dict[str, Any]:
     """Medians of every component of every side, in seconds an image, and what goes with them."""
     rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
-    boxes = {}
+    found: dict[str, list[PhraseBoxes]] = {}
     for number in range(options.warmup + options.repeats):
         for side in sides:
-            seconds, boxes[side.name] = one_pass(work, side)
+            seconds, found[side.name] = one_pass(work, side)
             if number >= options.warmup:
                 rounds[side.name].append(seconds)
-    result: dict[str, Any] = {"batch": work.batch, "tokens": work.tokens, "image": work.image_hw, "sides": {}}
+    figures = {side.name: side_figures(work, side, rounds[side.name], options) for side in sides}
     for side in sides:
-        runs = rounds[side.name]
-        medians = {row: statistics.median(run[row] for run in runs) / work.batch for row in runs[0]}
-        memory = peak_memory(lambda side=side: one_pass(work, side, components=False), work.device)  # type: ignore[misc]
-        result["sides"][side.name] = {
-            "seconds_per_image": medians,
-            "whole_image_runs": [run["whole image"] / work.batch for run in runs],
-            "images_per_s": 1 / medians["whole image"],
-            "peak_memory_mib_per_batch": memory,
-            "tflop_per_image": side.flops[work.tokens] / 1e12,
-            "tflop_per_s": side.flops[work.tokens] / 1e12 / medians["model"],
-            "boxes": boxes[side.name],
-        }
-        if options.peak_tflops:
-            share = side.flops[work.tokens] / 1e12 / medians["model"] / options.peak_tflops
-            result["sides"][side.name]["share_of_peak"] = share
-        if options.stream:
-            step = _step(work, side)
-            result["sides"][side.name]["stream"] = stream(work, step, options.stream, options.decode_threads)
-    return result
+        boxes = found[side.name]
+        figures[side.name]["boxes"] = sum(len(one.scores_K) for one in boxes)
+        if side.hooked is not None or side.bf16:  # GLIP, whose boxes can be compared
+            figures[side.name]["boxes_found_again"] = found_again(found[sides[0].name], boxes)
+    result = {"model": work.config.name, "batch": work.batch, "tokens": work.tokens, "image": work.image_hw}
+    return {**result, "sides": figures}
 
 
-def one_pass(work: Workload, side: Side, *, components: bool = True) -> tuple[dict[str, float], int]:
-    """One batch from JPEG to boxes: seconds of each part, and the number of boxes."""
+def side_figures(
+    work: Workload, side: Side, runs: list[dict[str, float]], options: argparse.Namespace
+) -> dict[str, Any]:
+    """What is told of one side: medians of its runs, memory, FLOPs, and the stream where one is asked for."""
+    medians = {row: statistics.median(run[row] for run in runs) / work.batch for row in runs[0]}
+    tflop = side.flops[work.tokens] / 1e12
+    figures: dict[str, Any] = {
+        "seconds_per_image": medians,
+        "whole_image_runs": [run["whole image"] / work.batch for run in runs],
+        "images_per_s": 1 / medians["whole image"],
+        "tflop_per_image": tflop,
+        "tflop_per_s": tflop / medians["model"],
+    }
+    if side.name != "graphs":  # whose memory is kept between the batches
+        memory = peak_memory(lambda: one_pass(work, side, components=False), work.device)
+        figures["peak_memory_mib"] = memory
+        figures["peak_memory_mib_per_image"] = None if memory is None else memory / work.batch
+    if options.peak_tflops and side.bf16:
+        figures["share_of_peak"] = figures["tflop_per_s"] / options.peak_tflops
+    if options.stream:
+        figures["stream"] = stream(work, _step(work, side), options.stream, options.decode_threads)
+    return figures
+
+
+def one_pass(work: Workload, side: Side, *, components: bool = True) -> tuple[dict[str, float], list[PhraseBoxes]]:
+    """One batch from JPEG to boxes: seconds of each part, and the boxes."""
     device = work.device
     pictures, decode = clocked(work.decode, device)
     images, preprocess = clocked(lambda: work.preprocess(pictures), device)
@@ -144,39 +127,11 @@ def one_pass(work: Workload, side: Side, *, components: bool = True) -> tuple[di
     found, post = clocked(lambda: work.post_process(side, output), device)
     whole = decode + preprocess + model + post
     seconds |= {"decode": decode, "preprocess": preprocess, "model": model, "post-processing": post}
-    return seconds | {"whole image": whole}, sum(len(boxes.scores_K) for boxes in found)
+    return seconds | {"whole image": whole}, found
 
 
 def _step(work: Workload, side: Side) -> Callable[[torch.Tensor], Any]:
     return lambda images: work.post_process(side, side(work.inputs(images, padded=side.padded)))
-
-
-def table(result: dict[str, Any]) -> str:
-    """Markdown: a row per component, a column per side, and the ratio of the first side to the last."""
-    sides = result["sides"]
-    names, last = list(sides), list(sides)[-1]
-    height, width = result["image"]
-    lines = [f"\n### {height} x {width}, batch {result['batch']}, caption of {result['tokens']} tokens\n"]
-    lines += ["| seconds an image | " + " | ".join(names) + " | ratio |", "| --- |" + " --- |" * (len(names) + 1)]
-    for row in ROWS:
-        cells = [sides[name]["seconds_per_image"].get(row) for name in names]
-        if any(cell is not None for cell in cells):
-            ratio = f"{cells[-1] / cells[0]:.2f}" if cells[0] and cells[-1] and len(cells) > 1 else ""
-            label = f"… of which {row}" if row == "deformable convolution" else row
-            lines.append(f"| {label} | " + " | ".join("" if c is None else f"{c:.3f}" for c in cells) + f" | {ratio} |")
-    for key, label, digits in (
-        ("peak_memory_mib_per_batch", "peak memory of the batch beside the weights, MiB", 0),
-        ("tflop_per_image", "TFLOP an image", 3),
-        ("tflop_per_s", "TFLOP/s of the model", 3),
-        ("share_of_peak", "share of the peak", 3),
-    ):
-        if key in sides[last]:
-            cells = [sides[name][key] for name in names]
-            lines.append(f"| {label} | " + " | ".join("?" if c is None else f"{c:.{digits}f}" for c in cells) + " | |")
-    for name in names:
-        if "stream" in sides[name]:
-            lines.append(f"\nStream, {name}: {json.dumps(sides[name]['stream'])}")
-    return "\n".join(lines)
 
 
 def machine() -> dict[str, Any]:
@@ -186,22 +141,24 @@ def machine() -> dict[str, Any]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", choices=SIZES, default="tiny")
-    parser.add_argument("--sides", nargs="+", choices=("ours", "eager", "reference"), default=["ours", "reference"])
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32", help="of ours; the other sides are fp32")
-    parser.add_argument("--compile", action="store_true", help="torch.compile ours; then it has no times per component")
-    parser.add_argument("--image", type=_size, default=(800, 1216), help="HxW, multiples of 32")
-    parser.add_argument("--batch", type=int, nargs="+", default=[1])
-    parser.add_argument("--tokens", type=int, nargs="+", default=[16, 256], help="tokens of the caption")
+    parser.add_argument("--size", choices=SIZES, default="tiny")
+    parser.add_argument("--sides", nargs="+", choices=NAMES)
+    parser.add_argument("--image", type=_size, help="HxW, multiples of 32")
+    parser.add_argument("--batch", type=int, nargs="+")
+    parser.add_argument("--tokens", type=int, nargs="+", help="tokens of the caption")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2, help="of PyTorch on the CPU")
-    parser.add_argument("--stream", type=int, default=0, help="batches to run end to end, decoded ahead on threads")
+    parser.add_argument("--stream", type=int, help="batches to run end to end, decoded ahead on threads")
     parser.add_argument("--decode-threads", type=int, default=2)
-    parser.add_argument("--peak-tflops", type=float, help="of the device in this dtype, for the share reached")
+    parser.add_argument("--peak-tflops", type=float, help="of the card in bf16, for the share that is reached")
     parser.add_argument("--json", type=Path, help="file for all figures")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name, value in (ON_GPU if options.device == "cuda" else ON_CPU).items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    return options
 
 
 def _size(text: str) -> tuple[int, int]:

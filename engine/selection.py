@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from engine.artifacts import canonical_json
 from engine.calibrated_scores import CalibratedScores, calibrated_scores
-from schemas.recipes import Recipe, SelectionChoice, explain
+from schemas.recipes import Recipe, SelectionChoice, TeacherRecipe, explain
 from schemas.records import Grounding, PseudoLabel, Reject
 from schemas.shards import SampleBox, SampleLabels
 
@@ -41,6 +41,9 @@ class Selection(Recipe):
     nothing, and what phrases that name the picture get."""
     max_boxes_per_phrase: int | None = Field(default=None, gt=0)
     """Of a phrase with more boxes that are in so far, the best few stay."""
+    min_agreement: float | None = Field(default=None, gt=0, le=1)
+    """Of an ensemble's labels: the boxes of its two teachers have at least this IoU. From 0.5 on two boxes count as
+    one, and what one teacher alone found has 0: any value up to 0.5 keeps what both found."""
     min_best_score: float | None = Field(default=None, ge=0, lt=1)
     """The image keeps its boxes only if its best one scores more than this."""
     calibrated: CalibratedScores | None = None
@@ -100,6 +103,13 @@ def score_below_calibrated(kept: Kept, selection: Selection) -> set[int]:
     boxes = {number: kept.labels.boxes[number] for number in kept.boxes}
     least = {number: selection.calibrated.min_score(kept.labels, box) for number, box in boxes.items()}
     return {number for number, score in least.items() if score is not None and boxes[number].score < score}
+
+
+def agreement_below_min(kept: Kept, selection: Selection) -> set[int]:
+    least = selection.min_agreement
+    if least is None:
+        return set()
+    return {number for number in kept.boxes if (kept.labels.boxes[number].agreement or 0.0) < least}
 
 
 def phrase_abstract(kept: Kept, selection: Selection) -> set[int]:
@@ -194,6 +204,7 @@ RULES: dict[str, Rule] = {
     "score_not_above_min": score_not_above_min,
     "precision_out_of_reach": precision_out_of_reach,
     "score_below_calibrated": score_below_calibrated,
+    "agreement_below_min": agreement_below_min,
     "box_share_below_min": box_share_below_min,
     "box_share_above_max": box_share_above_max,
     "box_whole_image": box_whole_image,
@@ -255,32 +266,49 @@ def check_teacher(selection: SelectionChoice, teacher_digest: str) -> None:
         )
 
 
+def check_agreement(selection: SelectionChoice, teacher: TeacherRecipe) -> None:
+    """ValueError where the selection asks one teacher for its agreement with another."""
+    if resolve_selection(selection).min_agreement is not None and teacher.grounder != "ensemble":
+        raise ValueError(
+            f"the selection has min_agreement, which is of an ensemble's two teachers; the grounder is "
+            f"{teacher.grounder!r}. Leave it out, or label with `teacher: {{grounder: ensemble, members: [...]}}`"
+        )
+
+
 def select(labels: SampleLabels, selection: SelectionChoice | Selection) -> SampleLabels:
     """The labels with the boxes that pass; possibly none. Phrases are untouched."""
     return select_with_reasons(labels, selection)[0]
 
 
 def select_with_reasons(
-    labels: SampleLabels, selection: SelectionChoice | Selection
+    labels: SampleLabels, selection: SelectionChoice | Selection, *, vouched: frozenset[int] = frozenset()
 ) -> tuple[SampleLabels, dict[str, int]]:
-    """As :func:`select`, with the number of boxes that each rule dropped; kept + dropped is what came in.
+    """As :func:`select`, with the number of boxes that each rule dropped; kept + dropped is what came in. Boxes of the
+    numbers ``vouched``, for which a reviewer stands, stay whatever the rules say (:mod:`engine.reviewed`).
 
-    ValueError where the selection is calibrated for another teacher than the one that labelled.
+    ValueError where the selection is calibrated for another teacher than the one that labelled, or asks for an
+    agreement and one teacher alone labelled.
     """
     rules = selection if isinstance(selection, Selection) else resolve_selection(selection)
-    _check_teacher(labels, rules)
+    _check_teacher(labels, rules, vouched)
     boxes = tuple(range(len(labels.boxes)))
     dropped: dict[str, int] = {}
     for reason, rule in RULES.items():
-        out = rule(Kept(labels, boxes), rules)
+        out = rule(Kept(labels, boxes), rules) - vouched
         boxes = tuple(number for number in boxes if number not in out)
         if out:
             dropped[reason] = len(out)
     return labels.model_copy(update={"boxes": [labels.boxes[number] for number in boxes]}), dropped
 
 
-def _check_teacher(labels: SampleLabels, rules: Selection) -> None:
-    """The score of one teacher means nothing of another's."""
+def _check_teacher(labels: SampleLabels, rules: Selection, vouched: frozenset[int]) -> None:
+    """The score of one teacher means nothing of another's, and one alone agrees with nobody."""
+    of_teachers = [box for number, box in enumerate(labels.boxes) if number not in vouched]
+    if rules.min_agreement is not None and any(box.agreement is None for box in of_teachers):
+        raise ValueError(
+            f"sample {labels.key} was labelled by one teacher, so its boxes have no agreement; leave min_agreement out "
+            "of the selection, or label with an ensemble"
+        )
     if rules.calibrated is not None and labels.teacher_digest != rules.calibrated.teacher:
         raise ValueError(
             f"sample {labels.key} was labelled by teacher {str(labels.teacher_digest)[:12]}, the calibration is of "

@@ -152,7 +152,10 @@ def _published_tokenizer(path: Path, given: Path | str | None) -> PromptTokenize
         return load_tokenizer(given)
     if any((path.parent / name).is_file() for name in (TOKENIZER_FILE, VOCABULARY.name)):
         return load_tokenizer(path.parent)
-    beside = f"put the vocab.txt of bert-base-uncased beside {path}, or pass its path (--tokenizer, tokenizer=)"
+    beside = (
+        f"put the vocab.txt of bert-base-uncased beside {path}, or pass its path (--tokenizer, tokenizer in a recipe, "
+        "or tokenizer=)"
+    )
     return load_tokenizer(fetch(VOCABULARY, otherwise=beside))
 
 

@@ -44,6 +44,7 @@ class GLIPConfig:
     text_positions: int = 512
     text_dropout: float = 0.1
     max_tokens: int = 256
+    text_offsets: bool = False  # a learned vector per vocabulary entry, added to what the text tower gives
 
     # Fusion and dynamic head
     head_layers: int = 6
@@ -137,7 +138,10 @@ class GLIPConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; `from_dict` reads them back."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        if not self.text_offsets:  # a later field: models without it keep the digest they have
+            del values["text_offsets"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -197,6 +201,6 @@ def _require(holds: bool, message: str) -> None:
 
 
 _FIELD_TYPES: dict[str, type] = {
-    field.name: next(kind for kind in (tuple, float, int, str) if str(field.type).startswith(kind.__name__))
+    field.name: next(kind for kind in (tuple, bool, float, int, str) if str(field.type).startswith(kind.__name__))
     for field in dataclasses.fields(GLIPConfig)
 }

@@ -50,6 +50,27 @@ def _sampled(offset_y, offset_x, position, point, width, stride, map_height, map
     return y0.to(tl.int32), x0.to(tl.int32), y - y0, x - x0, inside
 
 
+@triton.jit  # type: ignore[untyped-decorator]
+def _rows(first_row, end_row, positions, block_rows: tl.constexpr):  # type: ignore[no-untyped-def]
+    """The output positions of this program: their rows, whether there are so many, image and position in the image."""
+    row = first_row + tl.program_id(1) * block_rows + tl.arange(0, block_rows)
+    return row, row < end_row, row // positions, row % positions
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _corners(  # type: ignore[no-untyped-def]
+    offset_y, offset_x, modulation, position, point, row_mask, width, stride, map_height, map_width
+):
+    """The fractions of the samples, and of their four corners: whether they are read, their weights, their indices."""
+    y0, x0, dy, dx, inside = _sampled(offset_y, offset_x, position, point, width, stride, map_height, map_width)
+    inside = inside & row_mask
+    m00, w00, i00 = _corner(y0, x0, (1 - dy) * (1 - dx) * modulation, inside, map_height, map_width)
+    m01, w01, i01 = _corner(y0, x0 + 1, (1 - dy) * dx * modulation, inside, map_height, map_width)
+    m10, w10, i10 = _corner(y0 + 1, x0, dy * (1 - dx) * modulation, inside, map_height, map_width)
+    m11, w11, i11 = _corner(y0 + 1, x0 + 1, dy * dx * modulation, inside, map_height, map_width)
+    return dy, dx, m00, m01, m10, m11, w00, w01, w10, w11, i00, i01, i10, i11
+
+
 @triton.jit(do_not_specialize=_SIZES)  # type: ignore[untyped-decorator]
 def columns_kernel(  # type: ignore[no-untyped-def]
     map_pointer, buffer, columns, first_row, end_row, positions, width, stride, map_height, map_width, buffer_positions,
@@ -57,19 +78,13 @@ def columns_kernel(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Columns of `block_rows` output positions and one kernel point."""
     point = tl.program_id(0)
-    row = first_row + tl.program_id(1) * block_rows + tl.arange(0, block_rows)
-    row_mask = row < end_row
-    image = row // positions
-    position = row % positions
+    row, row_mask, image, position = _rows(first_row, end_row, positions, block_rows)
     offset_y, offset_x, modulation, _, _ = _read_point(
         buffer, image, point, position, positions, buffer_positions, row_mask
     )
-    y0, x0, dy, dx, inside = _sampled(offset_y, offset_x, position, point, width, stride, map_height, map_width)
-    inside = inside & row_mask
-    m00, w00, i00 = _corner(y0, x0, (1 - dy) * (1 - dx) * modulation, inside, map_height, map_width)
-    m01, w01, i01 = _corner(y0, x0 + 1, (1 - dy) * dx * modulation, inside, map_height, map_width)
-    m10, w10, i10 = _corner(y0 + 1, x0, dy * (1 - dx) * modulation, inside, map_height, map_width)
-    m11, w11, i11 = _corner(y0 + 1, x0 + 1, dy * dx * modulation, inside, map_height, map_width)
+    _, _, m00, m01, m10, m11, w00, w01, w10, w11, i00, i01, i10, i11 = _corners(
+        offset_y, offset_x, modulation, position, point, row_mask, width, stride, map_height, map_width
+    )
     image_start = (map_pointer + image.to(tl.int64) * map_height * map_width * channels)[:, None]
     column_start = columns + ((row - first_row).to(tl.int64) * 9 + point)[:, None] * channels
     for start in range(0, channels, block_channels):
@@ -102,19 +117,13 @@ def gradients_kernel(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """Gradients of the map (added), of the offsets and of the mask before the sigmoid (written) from the columns'."""
     point = tl.program_id(0)
-    row = first_row + tl.program_id(1) * block_rows + tl.arange(0, block_rows)
-    row_mask = row < end_row
-    image = row // positions
-    position = row % positions
+    row, row_mask, image, position = _rows(first_row, end_row, positions, block_rows)
     offset_y, offset_x, modulation, y_at, mask_at = _read_point(
         buffer, image, point, position, positions, buffer_positions, row_mask
     )
-    y0, x0, dy, dx, inside = _sampled(offset_y, offset_x, position, point, width, stride, map_height, map_width)
-    inside = inside & row_mask
-    m00, w00, i00 = _corner(y0, x0, (1 - dy) * (1 - dx) * modulation, inside, map_height, map_width)
-    m01, w01, i01 = _corner(y0, x0 + 1, (1 - dy) * dx * modulation, inside, map_height, map_width)
-    m10, w10, i10 = _corner(y0 + 1, x0, dy * (1 - dx) * modulation, inside, map_height, map_width)
-    m11, w11, i11 = _corner(y0 + 1, x0 + 1, dy * dx * modulation, inside, map_height, map_width)
+    dy, dx, m00, m01, m10, m11, w00, w01, w10, w11, i00, i01, i10, i11 = _corners(
+        offset_y, offset_x, modulation, position, point, row_mask, width, stride, map_height, map_width
+    )
     p00 = tl.zeros_like(dy)  # sum over channels of gradient times corner
     p01 = tl.zeros_like(dy)
     p10 = tl.zeros_like(dy)

@@ -29,7 +29,7 @@ from glip.deform_conv_kernels import columns_kernel, gradients_kernel
 
 _KERNEL_POINTS = 9
 _ROWS_AT_ONCE = 65_536  # 9 * 256 float32 columns of that many positions are 600 MB
-_BLOCK_ROWS = 8  # with 128 channels both kernels fit the registers of sm_80 and sm_90, by the compiler's count
+_BLOCK_ROWS = 8  # positions, by so many channels, that a program holds in registers at a time
 _BLOCK_CHANNELS = 128
 
 

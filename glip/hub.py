@@ -42,7 +42,7 @@ def fetch(file: HubFile, sha256: str | None = None, *, otherwise: str) -> Path:
         raise ValueError(
             f"{file.name} of {file.repository}: this project knows no SHA-256 of it, and uses no download unchecked. "
             f"Read it on https://huggingface.co/{file.repository}/blob/{file.revision or 'main'}/{file.name} and pass "
-            f"it (--sha256, teacher.checkpoint_sha256 in a recipe, or sha256=); or download the file and {otherwise}"
+            f"it (--sha256, checkpoint_sha256 or init_sha256 in a recipe, or sha256=); or download it and {otherwise}"
         )
     path = _download(file, otherwise)
     size = path.stat().st_size

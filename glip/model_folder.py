@@ -36,15 +36,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise FileNotFoundError(f"{folder}: no model folder, {missing} missing")
-    if path.stat().st_size > _MAX_CONFIG_BYTES:
-        raise ValueError(f"{path}: larger than {_MAX_CONFIG_BYTES >> 20} MiB, this is no model config")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); the file is damaged, copy the model again") from error
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        found = description.get("format") if isinstance(description, dict) else type(description).__name__
-        raise ValueError(f"{path}: wanted format {FORMAT!r}, found {found!r}")
+    description = read_json(path)
+    if description.get("format") != FORMAT:
+        raise ValueError(f"{path}: wanted format {FORMAT!r}, found {description.get('format')!r}")
     digests = description.get("sha256")
     if not isinstance(digests, dict) or set(digests) != {WEIGHTS_FILE, TOKENIZER_FILE}:
         raise ValueError(f"{path}: field sha256 must name {WEIGHTS_FILE} and {TOKENIZER_FILE}")
@@ -52,6 +46,19 @@ def read_description(folder: Path) -> dict[str, Any]:
         if not isinstance(description.get(field), dict):
             raise ValueError(f"{path}: field {field} must be an object")
     return description
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object that describes a model, of at most 1 MiB. ValueError where the file holds none."""
+    if path.stat().st_size > _MAX_CONFIG_BYTES:
+        raise ValueError(f"{path}: larger than {_MAX_CONFIG_BYTES >> 20} MiB, this is no model config")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}); the file is damaged, copy the model again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: wanted a JSON object, found a {type(content).__name__}")
+    return content
 
 
 def check_files(folder: Path, description: dict[str, Any]) -> None:

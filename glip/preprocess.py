@@ -89,14 +89,17 @@ def bucket_shape(height: int, width: int, config: GLIPConfig) -> tuple[int, int]
     return padded_height, padded_width
 
 
-def pad_batch(images: list[Tensor], shape: tuple[int, int]) -> Tensor:
+def pad_batch(images: list[Tensor], shape: tuple[int, int], *, pinned: bool = False) -> Tensor:
     """[B, 3, h, w]: zeros at the right and the bottom of each [3, H, W] image, after normalisation.
+
+    pinned: in memory that a GPU can copy from while the host goes on (`to(device, non_blocking=True)`); needs CUDA.
 
     Raises: ValueError for an empty list or an image larger than `shape`.
     """
     if not images:
         raise ValueError("pad_batch: no images")
-    batch = images[0].new_zeros(len(images), 3, *shape)
+    first = images[0]
+    batch = torch.zeros(len(images), 3, *shape, dtype=first.dtype, device=first.device, pin_memory=pinned)
     for slot, image in zip(batch, images, strict=True):
         height, width = image.shape[-2:]
         if height > shape[0] or width > shape[1]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from glip.preprocess import as_rgb
 
 # One colour a phrase, those of the report's gallery; white text is readable on each of them.
-COLOURS = ("#2f6fed", "#e5484d", "#1f9d55", "#c27100", "#8b5cf6", "#0b8796", "#d6409f", "#767b00")
+COLOURS = ("#2563eb", "#d6303a", "#177e42", "#b35a05", "#7c4df0", "#0b7a8c", "#bf2c8d", "#6b6f00")
 READABLE_SIDE = 1000  # a picture whose long side is shorter is enlarged by a whole number
 FONT_SHARE, MIN_FONT, MAX_FONT = 1 / 42, 13, 64  # of the long side; pixels
 MAX_LABEL_CHARS = 60

@@ -4,7 +4,7 @@
     found = ground_image("street.jpg", "a red car and two dogs")
     print(found); found.save("annotated.png")
 
-The same stages as the labelling job (`pipelines.label.grounding_stages`), on one sample, in this process.
+The same stages as the labelling job (`pipelines.label_stages.grounding_stages`), on one sample, in this process.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from PIL import Image
 
 from engine.stages import OpenedStages
 from pipelines.draw import LabelledBox, draw_boxes
-from pipelines.label import grounding_stages
+from pipelines.label_stages import grounding_stages
 from schemas.recipes import GroundRecipe
 from schemas.records import Candidate, CaptionedImage, Phrase, Unit, UnitRef
-from teacher.worker import IMAGE_FORMATS
+from teacher.picture_file import IMAGE_FORMATS
 
 MIN_SCORE = 0.5  # what GLIP calls high-confidence (section 3.3)
 MAX_IMAGE_BYTES = 50_000_000

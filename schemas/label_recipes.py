@@ -51,6 +51,9 @@ class TeacherRecipe(Recipe):
     be other weights tomorrow."""
     checkpoint_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
     """For ``glip``: SHA-256 that the file of the weights must have; ``glip-t`` and ``glip-l`` are not used without."""
+    tokenizer: str | None = None
+    """For a published file of ``glip``: the ``vocab.txt`` or ``tokenizer.json`` of bert-base-uncased; looked for beside
+    the file, then on the hub, where not given. A model folder has its own."""
     members: tuple[TeacherRecipe, ...] = ()
     """The two teachers of an ``ensemble``, with a grounder and a checkpoint each; what it runs on is its own."""
     device: str = "auto"
@@ -61,6 +64,9 @@ class TeacherRecipe(Recipe):
     """``auto`` is bf16 on a GPU and fp32 on a CPU; fp32 for the Grounding DINOs, whose boxes bf16 moves."""
     threads: int = Field(default=1, gt=0)
     """CPU threads of each worker's model. Part of the recipe since it can change the last digit of a score."""
+    compile: bool | Literal["reduce-overhead"] = False
+    """For ``glip``: ``true`` runs the model through ``torch.compile``, one graph for each shape of a batch;
+    ``reduce-overhead`` replays it as a CUDA graph too. See ``docs/performance.md``."""
     min_size: int | None = None
     """Short side in pixels the image is resized to; the checkpoint's own where not given."""
     max_size: int | None = None
@@ -78,11 +84,19 @@ class TeacherRecipe(Recipe):
             raise ValueError("a member of an ensemble is no ensemble itself")
         return self
 
+    @model_validator(mode="after")
+    def _options_of_glip_are_glips(self) -> TeacherRecipe:
+        given = [name for name in ("checkpoint_sha256", "tokenizer", "compile") if getattr(self, name)]
+        if self.grounder != "glip" and given:
+            raise ValueError(f"{', '.join(given)}: for the grounder glip, not for {self.grounder!r}")
+        return self
+
     @model_serializer(mode="wrap")
     def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Unused fields are left out, so that recipes from before they existed keep their digests."""
         fields: dict[str, Any] = serialize(self)
-        unused = [name for name in ("revision", "checkpoint_sha256", "members") if not getattr(self, name)]
+        newer = ("revision", "checkpoint_sha256", "tokenizer", "members", "compile")
+        unused = [name for name in newer if not getattr(self, name)]
         return {name: value for name, value in fields.items() if name not in unused}
 
 

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from teacher.hub_checkpoint import PREPROCESSOR, read_json
+from glip.model_folder import read_json
+from teacher.hub_checkpoint import PREPROCESSOR
 
 PADDING_STEP = 32  # few shapes, so that pictures share batches; the masked margin is smaller than one patch of level 3
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

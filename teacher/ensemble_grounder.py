@@ -25,6 +25,7 @@ class EnsembleGrounder:
     def __init__(self, first: Grounder, second: Grounder) -> None:
         self._members = (first, second)
         self.max_tokens = min(member.max_tokens for member in self._members)
+        self.full_batches = any(member.full_batches for member in self._members)
         self.digest = hashlib.sha256(f"ensemble {first.digest} {second.digest}".encode()).hexdigest()
 
     def count_tokens(self, text: str) -> int:

@@ -13,7 +13,9 @@ from PIL.Image import Image
 from torch import Tensor
 
 from glip.checkpoint import load_model
+from glip.compiled import CompiledModel, CompileMode
 from glip.language import TextFeatureCache
+from glip.model import GLIP
 from glip.postprocess import ground
 from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
 from glip.tokens import TokenizedPrompts
@@ -31,13 +33,20 @@ class GlipGrounder:
 
     def __init__(self, recipe: TeacherRecipe) -> None:
         self._device = choose_device(recipe.device)
-        loaded = load_model(recipe.checkpoint, self._device, sha256=recipe.checkpoint_sha256)
+        loaded = load_model(
+            recipe.checkpoint, self._device, tokenizer=recipe.tokenizer, sha256=recipe.checkpoint_sha256
+        )
         self._model, self._tokenizer, self._config = loaded.model.eval(), loaded.tokenizer, loaded.config
         rows = 8 if self._device.type == "cuda" else 1
         self._text_features = TextFeatureCache(self._model.language_backbone, rows=rows)
         self._min_size = recipe.min_size or self._config.test_min_size
         self._max_size = recipe.max_size or self._config.test_max_size
         self._bf16 = wants_bf16(recipe.precision, self._device)
+        self.full_batches = bool(recipe.compile)
+        self._forward: GLIP | CompiledModel = self._model
+        if recipe.compile:
+            mode: CompileMode = "reduce-overhead" if recipe.compile == "reduce-overhead" else "default"
+            self._forward = CompiledModel(self._model, mode)
         self.max_tokens = self._config.max_tokens
         self.digest = glip_digest(loaded.digest, self._config, recipe)
         if self._device.type == "cpu":
@@ -60,11 +69,13 @@ class GlipGrounder:
         prompts = [question.prompt.text for question in questions]
         text = self._tokenizer.encode(prompts, self.max_tokens, in_steps=True)
         bucket = self.bucket(questions[0].width, questions[0].height)
-        images_B3HW = pad_batch([question.pixels for question in questions], bucket).to(self._device)
+        on_gpu = self._device.type == "cuda"
+        images_B3HW = pad_batch([question.pixels for question in questions], bucket, pinned=on_gpu)
+        images_B3HW = images_B3HW.to(self._device, non_blocking=on_gpu)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             text_BTD = self._text_features(text.ids_BT, text.attention_mask_BT)
             ids_BT, mask_BT = (part.to(self._device) for part in (text.ids_BT, text.attention_mask_BT))
-            output = self._model(images_B3HW, ids_BT, mask_BT, text_BTD)
+            output = self._forward(images_B3HW, ids_BT, mask_BT, text_BTD)
         found = ground(
             output,
             [_token_positions(text, number, question) for number, question in enumerate(questions)],

@@ -35,6 +35,9 @@ class Grounder(Protocol):
     """Of everything that decides the answers: weights, sizes, vocabulary."""
     max_tokens: int
     """Longest prompt in tokens, special ones included."""
+    full_batches: bool
+    """Whether batches of one size alone are wanted, as of a compiled model, which has a graph for each size: the worker
+    then fills up one that has fewer pictures."""
 
     def count_tokens(self, text: str) -> int:
         """Tokens of the text as a prompt, special ones included."""
@@ -110,7 +113,7 @@ def teacher_digest(recipe: TeacherRecipe) -> str:
     ValueError or FileNotFoundError where there is no such checkpoint.
     """
     quick = QUICK_DIGESTS[recipe.grounder](recipe) if recipe.grounder in QUICK_DIGESTS else None
-    return quick or _open(recipe.model_copy(update={"device": "cpu"})).digest
+    return quick or _open(recipe.model_copy(update={"device": "cpu", "compile": False})).digest
 
 
 @lru_cache(maxsize=1)

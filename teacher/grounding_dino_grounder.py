@@ -43,6 +43,8 @@ CLOSED = (".", "?")
 class GroundingDinoGrounder:
     """One checkpoint of either model, opened for inference."""
 
+    full_batches = False
+
     def __init__(self, recipe: TeacherRecipe) -> None:
         import transformers
 

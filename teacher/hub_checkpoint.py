@@ -13,13 +13,15 @@ from typing import Any
 
 import torch
 
+from glip.hub import file_sha256
+from glip.model_folder import read_json
+
 CONFIG, PREPROCESSOR, WEIGHTS = "config.json", "preprocessor_config.json", "model.safetensors"
 SHARDED = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 # What is fetched, and what the digest is of: all that transformers reads to open a model, its tokenizer and its sizes.
 TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 PATTERNS = ("*.safetensors", SHARDED, CONFIG, PREPROCESSOR, *TOKENIZERS, *TOKENIZER_PARTS)
-MAX_JSON_BYTES = 64 * 2**20  # a CLIP tokenizer.json has 3.6 MB
 
 
 def checkpoint_folder(checkpoint: str, revision: str | None) -> Path:
@@ -67,19 +69,6 @@ def _fetched(checkpoint: str, revision: str | None) -> Path:
         ) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object of bounded size; ValueError names the file that is none."""
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"{path}: larger than {MAX_JSON_BYTES >> 20} MiB, this is no configuration")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}); the file is damaged, copy the checkpoint again") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: wanted a JSON object, found a {type(content).__name__}")
-    return content
-
-
 def load_weights(model_type: Any, folder: Path, wanted_type: str, device: torch.device) -> Any:
     """The model in evaluation mode, float32, from safetensors alone.
 
@@ -111,10 +100,5 @@ def load_weights(model_type: Any, folder: Path, wanted_type: str, device: torch.
 def folder_digest(folder: Path, sizes: dict[str, Any]) -> str:
     """sha256 over weights, configuration and vocabulary of the folder, and over ``sizes`` the recipe chose."""
     files = sorted({path for pattern in PATTERNS for path in folder.glob(pattern) if path.is_file()})
-    content = {"files": {path.name: _file_sha256(path) for path in files}, **sizes}
+    content = {"files": {path.name: file_sha256(path) for path in files}, **sizes}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

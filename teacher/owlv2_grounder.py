@@ -33,6 +33,8 @@ from teacher.torch_device import choose_device, wants_bf16
 class Owlv2Grounder:
     """One OWLv2 checkpoint, opened for inference."""
 
+    full_batches = False
+
     def __init__(self, recipe: TeacherRecipe) -> None:
         import transformers
 

@@ -18,7 +18,8 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from teacher.hub_checkpoint import PREPROCESSOR, read_json
+from glip.model_folder import read_json
+from teacher.hub_checkpoint import PREPROCESSOR
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 GAUSSIAN_REACH = 4.0  # standard deviations, scipy's default

@@ -1,7 +1,8 @@
 """The teacher at work on a unit: decode ahead on threads, batch by shape bucket, survive running out of memory.
 
 In: grounding requests with encoded pictures. Out, in the same order: groundings, or a Reject where a picture cannot be
-read. What a picture's boxes are depends on the picture and its prompts alone, never on its neighbours.
+read. What a picture's boxes are depends on the picture and its prompts alone, never on its neighbours; only the last
+digit of a number may be rounded otherwise in a batch of another size.
 
 Memory per batch grows with its pictures; where it does not suffice, on a GPU or on a CPU, the batch is halved, the size
 that fits is remembered for the bucket, and what was in the batch goes through in parts.
@@ -9,10 +10,8 @@ that fits is remembered for the bucket, and what was in the batch goes through i
 
 from __future__ import annotations
 
-import io
 import itertools
 import time
-import warnings
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,19 +19,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from glip.preprocess import as_rgb
 from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
 from teacher.grounder import Grounder, Question
 from teacher.memory import is_out_of_memory
 from teacher.merging import merge_prompts
+from teacher.picture_file import encoded_picture, open_picture, unreadable
 
-STAGE = "ground"
-# What a decoder may be asked to open: no format that starts another program (EPS) or can hold scripts.
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-MAX_ASPECT = 50  # a longer strip would be resized to a side of a few pixels
-MAX_SCANS = 200  # a progressive JPEG has about ten; each is a pass over the picture, and twenty bytes make one
 BATCHES_AHEAD = 2  # decoded while the model works on one
 SCORE_DECIMALS = 4
 PIXEL_DECIMALS = 1
@@ -116,27 +111,10 @@ class TeacherWorker:
 
     def _open(self, request: GroundingRequest) -> _Sample | Reject:
         """Read the header: its size decides whether the picture is decoded at all, and in which bucket it goes."""
-        source = request.source
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is the recipe's
-                image = Image.open(io.BytesIO(source.image), formats=IMAGE_FORMATS)
-        except Image.DecompressionBombError as error:
-            return Reject(source.key, STAGE, "image_too_many_pixels", str(error))
-        except Exception as error:  # hostile bytes make a decoder raise anything
-            return _unreadable(request, error)
-        width, height = image.size
-        if width * height > self._max_image_pixels:
-            message = f"{width} x {height} pixels, at most {self._max_image_pixels} (max_image_pixels)"
-            return Reject(source.key, STAGE, "image_too_many_pixels", message)
-        if max(width, height) > MAX_ASPECT * min(width, height):
-            message = f"{width} x {height} pixels, one side at most {MAX_ASPECT} times the other"
-            return Reject(source.key, STAGE, "image_too_elongated", message)
-        scans = source.image.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 0
-        if scans > MAX_SCANS:
-            message = f"{scans} scans, at most {MAX_SCANS}: decoding it would take hours"
-            return Reject(source.key, STAGE, "image_too_many_scans", message)
-        return _Sample(request, image, width, height, self._grounder.bucket(width, height))
+        image = open_picture(request.source, self._max_image_pixels)
+        if isinstance(image, Reject):
+            return image
+        return _Sample(request, image, *image.size, self._grounder.bucket(*image.size))
 
     def _decoded_batches(
         self, items: Sequence[_Item], threads: ThreadPoolExecutor
@@ -182,12 +160,12 @@ class TeacherWorker:
         image, sample.image = sample.image, None
         try:
             if image is None:  # the first attempt ran out of memory
-                image = Image.open(io.BytesIO(sample.request.source.image), formats=IMAGE_FORMATS)
+                image = encoded_picture(sample.request.source)
             return self._grounder.prepare(as_rgb(image))
         except Exception as error:  # hostile bytes make a decoder raise anything
             if is_out_of_memory(error):
                 raise
-            sample.reject = _unreadable(sample.request, error)
+            sample.reject = unreadable(sample.request.source, error)
             return None
 
     def _ground_batch(self, batch: Sequence[tuple[_Item, Question]]) -> None:
@@ -195,12 +173,16 @@ class TeacherWorker:
         rest = list(batch)
         while rest:
             bucket = rest[0][0].sample.bucket
-            part = rest[: self.largest_batch(bucket)]
-            answers = self._answers([question for _, question in part], bucket)
+            largest = self.largest_batch(bucket)
+            part = rest[:largest]
+            questions = [question for _, question in part]
+            if self._grounder.full_batches:
+                questions += questions[-1:] * (largest - len(part))
+            answers = self._answers(questions, bucket)
             if answers is None:
-                self._fitting[bucket] = len(part) // 2
+                self._fitting[bucket] = len(questions) // 2
                 continue
-            for (item, _), candidates in zip(part, answers, strict=True):
+            for (item, _), candidates in zip(part, answers, strict=False):  # the rest only filled the batch up
                 item.sample.answers.append(candidates)
             rest = rest[len(part) :]
 
@@ -238,12 +220,6 @@ def _items_by_bucket(samples: Sequence[_Sample]) -> list[_Item]:
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _unreadable(request: GroundingRequest, error: Exception) -> Reject:
-    why = "of no known format" if isinstance(error, UnidentifiedImageError) else f"{type(error).__name__}: {error}"
-    message = f"{len(request.source.image)} bytes that cannot be read as a picture: {why}"
-    return Reject(request.source.key, STAGE, "image_unreadable", message[:500])
 
 
 def _too_large(what: str, error: str) -> RuntimeError:

@@ -88,6 +88,14 @@ def test_padding_is_zero_at_the_right_and_the_bottom() -> None:
     assert batch[0, :, :20, :30].eq(1).all()
 
 
+@pytest.mark.gpu
+def test_a_batch_for_a_gpu_is_the_same_in_pinned_memory() -> None:
+    images = [torch.rand(3, 20, 30), torch.rand(3, 32, 10)]
+    batch = pad_batch(images, (32, 32), pinned=True)
+    assert batch.is_pinned()
+    assert torch.equal(batch, pad_batch(images, (32, 32)))
+
+
 def test_an_image_larger_than_its_bucket_is_refused() -> None:
     with pytest.raises(ValueError, match="40x30 does not fit into 32x32"):
         pad_batch([torch.ones(3, 40, 30)], (32, 32))

@@ -1,18 +1,25 @@
-"""Published files into model folders: equal weights, and nothing of the user's is written over."""
+"""Published files into model folders, with equal weights, and opened where they lie: by `ground`, a teacher, a run."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
+from engine.gold import import_gold
 from glip.checkpoint import LoadedModel, load_model
-from glip.hub import HubFile
+from glip.hub import HubFile, file_sha256
 from glip.published import PUBLISHED, PublishedModel
 from pipelines.cli import main
 from pipelines.convert import convert
+from pipelines.lineage_tree import lineage
+from pipelines.train import train
+from schemas.recipes import MixEntry, ScenesSource, TeacherRecipe, TrainRecipe
+from teacher.grounder import teacher_digest
 
 
 @pytest.fixture
@@ -101,3 +108,68 @@ def test_mistakes_are_one_line_and_status_2(
         assert expected in error
         assert error.count("\n") == 1
         assert not (tmp_path / "model").exists()
+
+
+@pytest.fixture
+def vocabulary(published: Path) -> Path:
+    """The published file's, taken away from beside it."""
+    elsewhere = published.parent.parent / "words" / "tokenizer.json"
+    elsewhere.parent.mkdir()
+    return (published.parent / "tokenizer.json").rename(elsewhere)
+
+
+def test_one_picture_is_grounded_by_a_published_file_with_its_digest_and_vocabulary(
+    web: Any, published: Path, vocabulary: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "photo.jpg").write_bytes(web.jpeg())
+    asked = [
+        "ground",
+        str(tmp_path / "photo.jpg"),
+        "a brown dog",
+        "--checkpoint",
+        str(published),
+        "--min-score",
+        "0.05",
+    ]
+    digest = ["--sha256", file_sha256(published)]
+    assert main([*asked, *digest, "--tokenizer", str(vocabulary), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["boxes"]
+    for options, expected in ((digest, "--tokenizer"), (["--sha256", "0" * 64], "sha256 is")):
+        assert main([*asked, *options]) == 2
+        assert expected in capsys.readouterr().err
+
+
+def test_a_teacher_is_the_same_wherever_its_vocabulary_lies(published: Path, small: LoadedModel) -> None:
+    beside = teacher_digest(TeacherRecipe(checkpoint=str(published)))
+    elsewhere = (published.parent / "tokenizer.json").rename(published.parent.parent / "tokenizer.json")
+    assert teacher_digest(TeacherRecipe(checkpoint=str(published), tokenizer=str(elsewhere))) == beside
+    assert "tokenizer" not in TeacherRecipe().model_dump(), "recipes from before keep their digests"
+    with pytest.raises(ValidationError, match="checkpoint_sha256, tokenizer: for the grounder glip, not for 'owlv2'"):
+        TeacherRecipe(grounder="owlv2", checkpoint_sha256="0" * 64, tokenizer="vocab.txt")
+
+
+def test_a_run_begins_with_a_published_file_and_names_it_in_its_lineage(
+    published: Path, vocabulary: Path, tmp_path: Path, small: LoadedModel
+) -> None:
+    torch.set_num_threads(1)
+    import_gold("scenes", ScenesSource(count=2, seed=1), tmp_path / "scenes")
+    recipe = TrainRecipe(
+        mix=(MixEntry(dataset=str(tmp_path / "scenes")),),
+        init=str(published),
+        init_sha256=file_sha256(published),
+        tokenizer=str(vocabulary),
+        steps=1,
+        batch_size=1,
+        min_sizes=(64,),
+        max_size=96,
+    )
+    trained = load_model(train(recipe, tmp_path / "out", progress=False).checkpoint)
+    assert trained.config == small.config
+    assert trained.tokenizer.to_json() == small.tokenizer.to_json()
+    assert trained.metadata["init_digest"] == small.digest
+    begun = lineage(str(tmp_path / "out" / "model")).nodes[0]
+    assert (begun.path, begun.digest) == (str(published), small.digest)
+    for init in (published, tmp_path / "out" / "model"):
+        other = recipe.model_copy(update={"init": str(init), "init_sha256": "0" * 64})
+        with pytest.raises(ValueError, match="sha256 is"):
+            train(other, tmp_path / "other", progress=False)

@@ -12,18 +12,46 @@ import torch
 WORDS = "a brown dog and two cats on the red sofa man with skateboard beside car flowers in field of green ##s ##er"
 
 
-def save_grounding_dino(folder: Path, kind: str = "grounding-dino", **fields: Any) -> Path:
-    """A Grounding DINO (or MM-Grounding-DINO) of a few thousand parameters, with [CLS], [SEP], "." and "?" at the ids
-    that the model's code expects."""
+def save_grounding_dino(folder: Path, kind: str = "grounding-dino") -> Path:
+    """A Grounding DINO (or MM-Grounding-DINO) of a few thousand parameters."""
     import transformers
 
     prefix = {"grounding-dino": "GroundingDino", "mm-grounding-dino": "MMGroundingDino"}[kind]
+    vocabulary = _bert_vocabulary()
+    model = _randomised(f"{prefix}ForObjectDetection", _grounding_dino_config(prefix, len(vocabulary)), 0.15)
+    if kind == "mm-grounding-dino":
+        for head in model.class_embed:
+            torch.nn.init.constant_(head.bias, 0.0)
+    model.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    ids = {word: number for number, word in enumerate(vocabulary)}
+    transformers.BertTokenizerFast(vocab=ids).save_pretrained(folder)
+    preprocessor = {
+        "image_processor_type": "GroundingDinoImageProcessor",
+        "size": {"shortest_edge": 64, "longest_edge": 96},
+        "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225],
+        "rescale_factor": 1 / 255,
+        "resample": 2,
+    }
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    return folder
+
+
+def _bert_vocabulary() -> list[str]:
+    """Words, and letters for all others, with [CLS], [SEP], "." and "?" at the ids that the model's code expects."""
     vocabulary = ["[PAD]", *(f"[unused{number}]" for number in range(1, 1100))]
     for number, word in {100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]", 1012: ".", 1029: "?"}.items():
         vocabulary[number] = word
     letters = [*"abcdefghijklmnopqrstuvwxyz,-'0123456789"]
     pieces = list(dict.fromkeys([*letters, *(f"##{letter}" for letter in letters), *WORDS.split()]))
     vocabulary[200 : 200 + len(pieces)] = pieces
+    return vocabulary
+
+
+def _grounding_dino_config(prefix: str, words: int) -> Any:
+    import transformers
+
     swin = transformers.SwinConfig(
         image_size=64,
         embed_dim=8,
@@ -34,14 +62,14 @@ def save_grounding_dino(folder: Path, kind: str = "grounding-dino", **fields: An
         out_features=["stage2", "stage3", "stage4"],
     )
     bert = transformers.BertConfig(
-        vocab_size=len(vocabulary),
+        vocab_size=words,
         hidden_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
         intermediate_size=16,
         max_position_embeddings=64,
     )
-    config = getattr(transformers, f"{prefix}Config")(
+    return getattr(transformers, f"{prefix}Config")(
         backbone_config=swin,
         text_config=bert,
         d_model=32,
@@ -53,31 +81,19 @@ def save_grounding_dino(folder: Path, kind: str = "grounding-dino", **fields: An
         decoder_ffn_dim=16,
         decoder_attention_heads=2,
         max_text_len=48,
-        **fields,
     )
+
+
+def _randomised(model_type: str, config: Any, std: float) -> Any:
+    """The model with weights large enough that pictures and words make a difference; the same ones every time."""
+    import transformers
+
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = getattr(transformers, f"{prefix}ForObjectDetection")(config)
-        for parameter in model.parameters():  # so that pictures and words make a difference
-            torch.nn.init.normal_(parameter, std=0.15) if parameter.dim() > 1 else None
-        if kind == "mm-grounding-dino":
-            for head in model.class_embed:
-                torch.nn.init.constant_(head.bias, 0.0)
-    model.save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    transformers.BertTokenizerFast(vocab={word: number for number, word in enumerate(vocabulary)}).save_pretrained(
-        folder
-    )
-    preprocessor = {
-        "image_processor_type": "GroundingDinoImageProcessor",
-        "size": {"shortest_edge": 64, "longest_edge": 96},
-        "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225],
-        "rescale_factor": 1 / 255,
-        "resample": 2,
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
-    return folder
+        model = getattr(transformers, model_type)(config)
+        for parameter in model.parameters():
+            torch.nn.init.normal_(parameter, std=std) if parameter.dim() > 1 else None
+    return model
 
 
 def save_owlv2(folder: Path) -> Path:
@@ -105,12 +121,7 @@ def save_owlv2(folder: Path) -> Path:
         hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=64, patch_size=16
     )
     config = transformers.Owlv2Config(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=16)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = transformers.Owlv2ForObjectDetection(config)
-        for parameter in model.parameters():
-            torch.nn.init.normal_(parameter, std=0.3) if parameter.dim() > 1 else None
-    model.save_pretrained(folder)
+    _randomised("Owlv2ForObjectDetection", config, 0.3).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     preprocessor = {
         "image_processor_type": "Owlv2ImageProcessor",

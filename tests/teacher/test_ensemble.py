@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from grounding_requests import PROMPT
 from PIL import Image
 from pydantic import ValidationError
 
@@ -19,11 +20,7 @@ from engine.statistics import dataset_report
 from pipelines.label import label
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource, load_recipe
-from schemas.records import Prompt, PromptSpan
 from teacher.grounder import Grounder, Question, open_grounder, teacher_digest
-
-CAPTION = "a brown dog and two cats"
-PROMPT = Prompt(CAPTION, (PromptSpan(0, 0, 11), PromptSpan(1, 16, 24)))
 
 
 @pytest.fixture
@@ -111,6 +108,9 @@ def test_the_agreement_is_kept_in_the_shard_and_in_the_table(
     table = pq.read_table(tmp_path / "both" / "annotations" / "000000.parquet")
     assert table["agreement"].to_pylist() == pytest.approx([box.agreement for box in boxes], abs=1e-4)
     assert dataset_report(tmp_path / "both").number("candidate_boxes")
+    agreed = sum(box.agreement >= 0.5 for box in boxes)  # type: ignore[operator]  # checked above
+    selected = dataset_report(tmp_path / "both", selection={"min_agreement": 0.5})
+    assert selected.number("boxes") == agreed
     with tarfile.open(tmp_path / "one" / "shards" / "000000.tar") as tar:
         texts = [tar.extractfile(member).read() for member in tar if member.name.endswith(".json")]  # type: ignore[union-attr]
     assert texts

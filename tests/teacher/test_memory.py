@@ -12,22 +12,16 @@ from typing import Any
 
 import pytest
 import torch
+from grounding_requests import request
 from PIL import Image
 
 from schemas.recipes import TeacherRecipe
-from schemas.records import CaptionedImage, Grounding, GroundingRequest, Phrase, Prompt, PromptSpan, Reject
+from schemas.records import Grounding, Reject
 from teacher.grounder import Grounder, open_grounder
 from teacher.memory import is_out_of_memory
 from teacher.worker import TeacherWorker
 
-CAPTION = "a brown dog and two cats"
-PHRASES = (Phrase("a brown dog", 0, 11, "dog"), Phrase("two cats", 16, 24, "cat"))
-PROMPT = Prompt(CAPTION, (PromptSpan(0, 0, 11), PromptSpan(1, 16, 24)))
 ROOT = Path(__file__).parents[2]
-
-
-def request(key: str, image: bytes) -> GroundingRequest:
-    return GroundingRequest(CaptionedImage(key, image, "jpg", CAPTION, "here"), PHRASES, (PROMPT,))
 
 
 @pytest.fixture(scope="module")
@@ -101,61 +95,54 @@ def test_the_worker_knows_how_much_of_its_time_the_model_computes(web: Any, grou
     assert first < worker.computing_seconds < worker.elapsed_seconds
 
 
-# In a process of its own: one picture at a time sets what is normal, then memory is limited to a little more.
+# In a process of its own, so that no other test's memory counts: when every picture has been grounded alone, memory is
+# limited to what the process holds then and ROOM more. The allocator gives back what is freed (MALLOC_MMAP_THRESHOLD_,
+# one arena), so that what a batch needs does not depend on what was freed before it.
 LIMITED = """
 import json, resource, sys
-import torch
+from grounding_requests import request
 from schemas.recipes import TeacherRecipe
-from schemas.records import CaptionedImage, GroundingRequest, Phrase, Prompt, PromptSpan
 from teacher.grounder import open_grounder
 from teacher.worker import TeacherWorker
 
-folder, pictures, room = sys.argv[1], sys.argv[2], int(sys.argv[3])
-caption, size = "a brown dog", 16
-prompt = Prompt(caption, (PromptSpan(0, 0, 11),))
-images = [open(f"{pictures}/{number}.jpg", "rb").read() for number in range(size)]
-requests = [
-    GroundingRequest(CaptionedImage(str(n), image, "jpg", caption, ""), (Phrase(caption, 0, 11, "dog"),), (prompt,))
-    for n, image in enumerate(images)
-]
-grounder = open_grounder(TeacherRecipe(checkpoint=folder, device="cpu", min_size=256, max_size=384))
+pictures, size, room = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+requests = [request(str(number), open(f"{pictures}/{number}.jpg", "rb").read()) for number in range(size)]
+grounder = open_grounder(TeacherRecipe(checkpoint="nano", device="cpu", min_size=256, max_size=384))
 
-def used():
-    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith("VmPeak"))
+def held(field):
+    return next(int(line.split()[1]) << 10 for line in open("/proc/self/status") if line.startswith(field + ":"))
 
-alone = TeacherWorker(grounder, batch_size=1, min_score=0.05, decode_threads=1).ground(requests)
-peak = used()
-resource.setrlimit(resource.RLIMIT_AS, (peak + room, peak + room))
-worker = TeacherWorker(grounder, batch_size=size, min_score=0.05, decode_threads=1)
-together = worker.ground(requests)
-bucket = grounder.bucket(384, 256)
-print(json.dumps({
-    "same": together == alone,
-    "boxes": sum(len(one.candidates) for one in together),
-    "fits": worker.largest_batch(bucket),
-}))
+def ground(batch_size):
+    worker = TeacherWorker(grounder, batch_size=batch_size, min_score=0.05, decode_threads=1)
+    return worker.ground(requests), worker.largest_batch(grounder.bucket(384, 256))
+
+def same(one, other):
+    return len(one) == len(other) and all(any(near(box, there) for there in other) for box in one)
+
+def near(box, other):  # in a batch of another size a last digit may be rounded otherwise
+    pairs = zip((*box.box_xyxy, 100 * box.score), (*other.box_xyxy, 100 * other.score))
+    return box.phrase == other.phrase and all(abs(a - b) < 0.15 for a, b in pairs)
+
+alone, _ = ground(1)
+limit = held("VmSize") + room
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+together, fits = ground(size)
+answers = [(one.candidates, other.candidates) for one, other in zip(alone, together, strict=True)]
+print(json.dumps({"same": all(same(*both) for both in answers), "boxes": len(answers[0][0]), "fits": fits}))
 """
+BATCH, ROOM = 24, 100 << 20  # one picture needs half of the room, all together three times as much
 
 
-def run_limited(checkpoint: Path, pictures: Path, room: int) -> dict[str, Any]:
-    environment = {**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, "-c", LIMITED, str(checkpoint), str(pictures), str(room)]
+@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
+def test_a_batch_that_exceeds_memory_ends_in_the_same_result(web: Any, tmp_path: Path) -> None:
+    for number in range(BATCH):
+        (tmp_path / f"{number}.jpg").write_bytes(web.jpeg(number, 384, 256))
+    allocator = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-c", LIMITED, str(tmp_path), str(BATCH), str(ROOM)]
+    environment = {**os.environ, **allocator, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'builders'}"}
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
-@pytest.mark.slow  # the room that holds a few pictures and not all has to be set anew
-@pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
-def test_a_batch_that_exceeds_memory_ends_in_the_same_result(web: Any, random_checkpoint: Path, tmp_path: Path) -> None:
-    for number in range(16):
-        (tmp_path / f"{number}.jpg").write_bytes(web.jpeg(number, 384, 256))
-    # Sixteen need some 700 MB more than one; how much of it the allocator has at hand already differs from run to run.
-    for room in (150, 75, 40):
-        limited = run_limited(random_checkpoint, tmp_path, room << 20)
-        if limited["fits"] < 16:
-            break
-    assert limited["fits"] < 16, "no limit was reached: this test shows nothing"
+    limited = json.loads(done.stdout.splitlines()[-1])
+    assert 1 <= limited["fits"] < BATCH, "no limit was reached: this test shows nothing"
     assert limited["same"]
     assert limited["boxes"] > 0

@@ -9,25 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from grounding_requests import request
 from PIL import Image
 
 from schemas.recipes import TeacherRecipe
 from schemas.records import (
     Candidate,
-    CaptionedImage,
     Grounding,
     GroundingRequest,
-    Phrase,
     Prompt,
     PromptSpan,
     Reject,
 )
 from teacher.grounder import Grounder, Question, open_grounder, teacher_digest
 from teacher.worker import TeacherWorker
-
-CAPTION = "a brown dog and two cats"
-PHRASES = (Phrase("a brown dog", 0, 11, "dog"), Phrase("two cats", 16, 24, "cat"))
-PROMPT = Prompt(CAPTION, (PromptSpan(0, 0, 11), PromptSpan(1, 16, 24)))
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +32,6 @@ def grounder(random_checkpoint: Path) -> Grounder:
 
 def worker_of(grounder: Any, batch_size: int = 4, **options: Any) -> TeacherWorker:
     return TeacherWorker(grounder, batch_size=batch_size, min_score=0.05, **options)
-
-
-def request(key: str, image: bytes, prompts: tuple[Prompt, ...] = (PROMPT,)) -> GroundingRequest:
-    return GroundingRequest(CaptionedImage(key, image, "jpg", CAPTION, "here"), PHRASES, prompts)
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -60,6 +51,7 @@ class Crowded:
     def __init__(self, grounder: Grounder, fits: int) -> None:
         self._grounder, self._fits = grounder, fits
         self.sizes: list[int] = []
+        self.full_batches = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._grounder, name)
@@ -105,6 +97,16 @@ def test_running_out_of_memory_halves_the_batch_remembers_it_and_changes_no_box(
     crowded.sizes.clear()
     worker.ground(requests)
     assert crowded.sizes == [2, 2, 2, 2]
+
+
+def test_a_grounder_of_one_batch_size_is_given_no_other_and_halves_it_too(web: Any, grounder: Grounder) -> None:
+    requests = [request(str(number), web.jpeg(number)) for number in range(11)]
+    wanted = worker_of(grounder, 8).ground(requests)
+    for fits, sizes in ((8, [8, 8]), (3, [8, 4, *[2] * 6])):
+        fixed = Crowded(grounder, fits=fits)
+        fixed.full_batches = True
+        assert worker_of(fixed, 8).ground(requests) == wanted
+        assert fixed.sizes == sizes
 
 
 def test_one_picture_too_large_for_the_device_says_what_to_do(web: Any, grounder: Grounder) -> None:

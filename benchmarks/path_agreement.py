@@ -1,0 +1,109 @@
+"""Whether the fast paths of a teacher find what its fp32 finds: COCO AP of their boxes with the fp32 ones as the truth.
+
+    python benchmarks/path_agreement.py --scenes 60 --paths bf16 compiled
+    python benchmarks/path_agreement.py --device cuda --scenes 300
+
+The shipped nano, or --checkpoint, is asked for every kind of the scenes world on drawn scenes that it was not trained
+on. Truth is what it finds in fp32, not compiled, with a score above --score; the other paths' boxes count from a score
+of 0.05 on, as a labelling job stores them. Prints AP (IoU 0.50:0.95) and AP50 of each path, and the time it took.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import time
+from collections.abc import Sequence
+
+import torch
+
+from engine.metrics import ImageResult
+from engine.metrics.detection import average_precision
+from engine.sources.scenes import KINDS, Scenes
+from pipelines.answers import class_prompts
+from schemas.recipes import ScenesSource, TeacherRecipe
+from schemas.records import CaptionedImage, Grounding, GroundingRequest, UnitRef
+from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from teacher.grounder import open_grounder
+from teacher.worker import TeacherWorker
+
+PATHS: dict[str, TeacherRecipe] = {
+    "fp32": TeacherRecipe(precision="fp32"),
+    "fp32 again": TeacherRecipe(precision="fp32"),
+    "compiled fp32": TeacherRecipe(precision="fp32", compile=True),
+    "bf16": TeacherRecipe(precision="bf16"),
+    "compiled": TeacherRecipe(precision="bf16", compile=True),
+    "graphs": TeacherRecipe(precision="bf16", compile="reduce-overhead"),
+}
+SEED = 20_000  # of a world that nothing is trained on
+MIN_SCORE, CHUNK = 0.05, 40
+CLASSES = tuple(KINDS)
+
+
+def main() -> None:
+    options = _options()
+    source = Scenes(ScenesSource(count=options.scenes, seed=SEED))
+    pictures = [one for one in source.read(UnitRef(0, "", 0, options.scenes)) if isinstance(one, CaptionedImage)]
+    common = {"checkpoint": options.checkpoint, "device": options.device, "threads": options.threads}
+    truth: list[SampleLabels] = []
+    print(f"{options.checkpoint}, {options.scenes} scenes, {options.device}, torch {torch.__version__}")
+    for name in ("fp32", *options.paths):
+        started = time.perf_counter()
+        found = answers(PATHS[name].model_copy(update={**common, "batch_size": options.batch}), pictures)
+        seconds = time.perf_counter() - started
+        truth = truth or [labels_of(one, options.score) for one in found]
+        pairs = zip(truth, found, strict=True)
+        figures = average_precision([ImageResult(labels, one.candidates) for labels, one in pairs], CLASSES)
+        values = {value.name: value.value for value in figures.values}
+        boxes = sum(len(labels.boxes) for labels in truth)
+        print(f"{name:<14} AP {values['AP']:.4f}  AP50 {values['AP50']:.4f}  of {boxes} boxes, {seconds:.1f} s")
+
+
+@torch.inference_mode()
+def answers(recipe: TeacherRecipe, pictures: Sequence[CaptionedImage]) -> list[Grounding]:
+    """What the teacher finds of every class in each picture."""
+    grounder = open_grounder(recipe)
+    prompts = class_prompts(CLASSES, grounder, CHUNK)
+    worker = TeacherWorker(grounder, batch_size=recipe.batch_size, min_score=MIN_SCORE)
+    outcomes = worker.ground([GroundingRequest(picture, (), prompts) for picture in pictures])
+    return [one for one in outcomes if isinstance(one, Grounding)]
+
+
+def labels_of(found: Grounding, min_score: float) -> SampleLabels:
+    """The answer as if it were a human's."""
+    starts = [sum(len(name) + 1 for name in CLASSES[:number]) for number in range(len(CLASSES))]
+    phrases = [
+        SamplePhrase(text=name, start=start, end=start + len(name), head_lemma=name)
+        for name, start in zip(CLASSES, starts, strict=True)
+    ]
+    return SampleLabels(
+        key=found.source.key,
+        caption=" ".join(CLASSES),
+        phrases=phrases,
+        boxes=[
+            SampleBox(phrase=one.phrase, box_xyxy=one.box_xyxy, score=1)
+            for one in found.candidates
+            if one.score > min_score
+        ],
+        width=found.width,
+        height=found.height,
+        image_sha256=hashlib.sha256(found.source.image).hexdigest(),
+        locator=found.source.locator,
+        recipe_digest="",
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--checkpoint", default="nano")
+    parser.add_argument("--scenes", type=int, default=60)
+    parser.add_argument("--paths", nargs="+", choices=PATHS, default=[name for name in PATHS if name != "fp32"])
+    parser.add_argument("--score", type=float, default=0.5, help="of the fp32 boxes that are to be found")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The model through `torch.compile`: one graph for each shape of a batch, and a bound on their number.
+
+In: a model in evaluation mode. Out: what is called as the model is, with answers equal within rounding. Shapes are
+static: images come padded to few sizes (`bucket_shape`), prompts to few lengths (`padded_length`), and the caller keeps
+the batch size; so there are as many graphs as sizes times lengths in use. What comes after `MAX_GRAPHS` shapes runs as
+it is written, instead of compiling on and on. The text tower is not compiled: `TextFeatureCache` calls it seldom.
+
+Shapes: B batch, H W padded image, T tokens, D text width.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from glip.model import GLIP, GLIPOutput
+
+MAX_GRAPHS = 64  # the sizes and lengths that a job meets first, which are those it meets again
+
+CompileMode = Literal["default", "reduce-overhead"]
+Backend = Callable[[torch.fx.GraphModule, list[Tensor]], Callable[..., Any]]
+
+
+class CompiledModel:
+    """A model whose forward pass is compiled at the first batch of each shape. Not for sharing between threads."""
+
+    def __init__(self, model: GLIP, mode: CompileMode = "default", *, backend: Backend | str = "inductor") -> None:
+        """mode: `reduce-overhead` has a GPU replay each graph as a CUDA graph; its output is valid until the next call.
+
+        Raises: ValueError where inductor finds no compiler for the model's device.
+        """
+        self._model, self._replayed = model, mode == "reduce-overhead"
+        if backend == "inductor":
+            check_compiler(next(model.parameters()).device)
+        self._compiled: Callable[..., Any] = torch.compile(
+            model, dynamic=False, fullgraph=True, backend=backend, mode=mode
+        )
+        self.shapes: set[tuple[torch.Size, torch.Size]] = set()
+
+    def __call__(
+        self, images_B3HW: Tensor, token_ids_BT: Tensor, attention_mask_BT: Tensor, text_BTD: Tensor | None = None
+    ) -> GLIPOutput:
+        """As `GLIP.forward`."""
+        if text_BTD is None:
+            text_BTD = self._model.language_backbone(token_ids_BT, attention_mask_BT)
+        shape = (images_B3HW.shape, token_ids_BT.shape)
+        if shape not in self.shapes and len(self.shapes) >= MAX_GRAPHS:
+            output: GLIPOutput = self._model(images_B3HW, token_ids_BT, attention_mask_BT, text_BTD)
+            return output
+        self.shapes.add(shape)
+        if self._replayed:
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        # Beyond the limit a graph would be looked for no more, and the shapes after it would run as they are written.
+        with torch._dynamo.config.patch(cache_size_limit=MAX_GRAPHS):
+            output = self._compiled(images_B3HW, token_ids_BT, attention_mask_BT, text_BTD)
+        return output
+
+
+def check_compiler(device: torch.device) -> None:
+    """ValueError where what inductor compiles with on the device is not installed: a C++ compiler, on a GPU Triton."""
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise ValueError(f"torch.compile needs a C++ compiler, and there is no {compiler!r}; install one, or set CXX")
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise ValueError("torch.compile needs triton on a GPU, and it is not installed; `pip install triton`")

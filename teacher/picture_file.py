@@ -1,0 +1,57 @@
+"""A picture from outside, before it is decoded: its header decides whether it may be.
+
+In: the encoded file as the source has it. Out: the Pillow image, not decoded yet, or a Reject of stage ``ground`` that
+says what is wrong with it. Nothing here takes memory or time that grows with the picture.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from PIL import Image, UnidentifiedImageError
+
+from schemas.records import CaptionedImage, Reject
+
+STAGE = "ground"
+# What a decoder may be asked to open: no format that starts another program (EPS) or can hold scripts.
+IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+MAX_ASPECT = 50  # a longer strip would be resized to a side of a few pixels
+MAX_SCANS = 200  # of a progressive JPEG: each is a pass over the whole picture, and twenty bytes make one
+
+
+def open_picture(source: CaptionedImage, max_pixels: int) -> Image.Image | Reject:
+    """Read the header. Reasons: ``image_unreadable``, ``image_too_many_pixels``, ``image_too_many_scans``,
+    ``image_too_elongated``."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is the recipe's
+            image = encoded_picture(source)
+    except Image.DecompressionBombError as error:
+        return Reject(source.key, STAGE, "image_too_many_pixels", str(error))
+    except Exception as error:  # hostile bytes make a decoder raise anything
+        return unreadable(source, error)
+    width, height = image.size
+    if width * height > max_pixels:
+        message = f"{width} x {height} pixels, at most {max_pixels} (max_image_pixels)"
+        return Reject(source.key, STAGE, "image_too_many_pixels", message)
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        message = f"{width} x {height} pixels, one side at most {MAX_ASPECT} times the other"
+        return Reject(source.key, STAGE, "image_too_elongated", message)
+    scans = source.image.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 0
+    if scans > MAX_SCANS:
+        message = f"{scans} scans, at most {MAX_SCANS}: decoding it would take hours"
+        return Reject(source.key, STAGE, "image_too_many_scans", message)
+    return image
+
+
+def encoded_picture(source: CaptionedImage) -> Image.Image:
+    """The picture, not decoded yet; whatever a decoder raises is raised."""
+    return Image.open(io.BytesIO(source.image), formats=IMAGE_FORMATS)
+
+
+def unreadable(source: CaptionedImage, error: Exception) -> Reject:
+    """The Reject of a picture that raised the error when it was opened or decoded."""
+    why = "of no known format" if isinstance(error, UnidentifiedImageError) else f"{type(error).__name__}: {error}"
+    message = f"{len(source.image)} bytes that cannot be read as a picture: {why}"
+    return Reject(source.key, STAGE, "image_unreadable", message[:500])
