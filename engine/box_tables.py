@@ -7,7 +7,6 @@ dataset itself or, where a selection is applied while reading, over temporary ta
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,53 +17,51 @@ import fsspec
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
-from engine.duplicates import Duplicates
-from engine.selection import Selection, select_with_reasons
+from engine.selection import Selection, select
 from engine.shards import ShardReader, annotation_table, annotations_name
-from schemas.shards import ANNOTATION_SCHEMA, SampleLabels
+from schemas.shards import ANNOTATION_SCHEMA
 
 MEMORY_LIMIT = "1GB"
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
+QueryError: TypeAlias = duckdb.Error
 
 
 @contextmanager
-def box_database() -> Iterator[tuple[Connection, Path]]:
-    """A database in memory that spills to disk, and the temporary folder that goes with it."""
-    with tempfile.TemporaryDirectory(prefix="glip-engine-") as folder, duckdb.connect() as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+def box_database(*, on_disk: bool = False, memory_limit: str = MEMORY_LIMIT) -> Iterator[tuple[Connection, Path]]:
+    """A database that spills to disk, and the temporary folder that goes with it: in memory, or in a file of that
+    folder, which compresses what is kept for long."""
+    with (
+        tempfile.TemporaryDirectory(prefix="glip-engine-") as folder,
+        duckdb.connect(f"{folder}/boxes.duckdb" if on_disk else ":memory:") as connection,
+    ):
+        connection.execute(f"SET memory_limit = '{memory_limit}'")
         connection.execute(f"SET temp_directory = '{folder}/spill'")
+        connection.execute(f"SET preserve_insertion_order = {str(not on_disk).lower()}")
         yield connection, Path(folder)
 
 
 def add_boxes(
-    connection: Connection,
-    folder: Path,
-    view: str,
-    store: Store,
-    units: Sequence[int],
-    selection: Selection | None,
-    duplicates: Duplicates | None = None,
-) -> Counter[str]:
-    """Make the boxes of ``units`` that the selection keeps (None: all of them) the view ``view``; returns how many each
-    of its rules dropped. No unit gives an empty view. Temporary tables lie in ``folder`` under the view's name.
-    With a selection go the boxes of ``duplicates`` too, as ``sample_duplicate``."""
-    dropped: Counter[str] = Counter()
+    connection: Connection, folder: Path, view: str, store: Store, units: Sequence[int], selection: Selection | None
+) -> None:
+    """Make the boxes of ``units`` that the selection keeps (None: all of them) the view ``view``. No unit gives an
+    empty view. Temporary tables lie in ``folder`` under the view's name.
+
+    They are the teacher's boxes, to compare teachers by: duplicates are in it, reviewers' verdicts are not."""
     if selection is None:
-        files = _stored_tables(connection, store, units)
+        files = stored_tables(connection, store, units)
     else:
         (folder / view).mkdir()
-        left_out = duplicates or Duplicates()
-        files = [_write_selected(store, unit, selection, left_out.of(unit), folder / view, dropped) for unit in units]
+        files = [_write_selected(store, unit, selection, folder / view) for unit in units]
     if not files:
         empty = folder / f"{view}-empty.parquet"
         pq.write_table(ANNOTATION_SCHEMA.empty_table(), empty)
         files = [str(empty)]
     connection.read_parquet(files).create_view(view)
-    return dropped
 
 
-def _stored_tables(connection: Connection, store: Store, units: Sequence[int]) -> list[str]:
+def stored_tables(connection: Connection, store: Store, units: Sequence[int]) -> list[str]:
+    """The annotation tables of ``units`` as DuckDB reads them, in order, from a folder or an object store."""
     if store.is_local:
         return [store.path(annotations_name(unit)) for unit in units]
     protocol = store.root.partition("://")[0]
@@ -73,21 +70,11 @@ def _stored_tables(connection: Connection, store: Store, units: Sequence[int]) -
     return [f"{store.root}/{annotations_name(unit)}" for unit in units]
 
 
-def _write_selected(
-    store: Store, unit: int, selection: Selection, left_out: frozenset[int], folder: Path, dropped: Counter[str]
-) -> str:
-    """The unit's boxes that the selection keeps, as a table of the dataset's own columns; none of rows ``left_out``."""
-    kept: list[SampleLabels] = []
+def _write_selected(store: Store, unit: int, selection: Selection, folder: Path) -> str:
+    """The unit's boxes that the selection keeps, as a table of the dataset's own columns."""
     reader = ShardReader(store, unit)
     try:
-        for row in range(len(reader)):
-            stored = reader.labels(row)
-            if row in left_out:
-                dropped["sample_duplicate"] += len(stored.boxes)
-                continue
-            labels, reasons = select_with_reasons(stored, selection)
-            kept.append(labels)
-            dropped.update(reasons)
+        kept = [select(reader.labels(row), selection) for row in range(len(reader))]
     finally:
         reader.close()
     path = folder / f"{unit:06d}.parquet"

@@ -47,7 +47,11 @@ class CalibratedScores(Recipe):
 def box_size(labels: SampleLabels, box: SampleBox) -> BoxSize:
     """The size group of a box, by the share of its picture that it covers."""
     x1, y1, x2, y2 = box.box_xyxy
-    share = (x2 - x1) * (y2 - y1) / (labels.width * labels.height)
+    return box_size_of_share((x2 - x1) * (y2 - y1) / (labels.width * labels.height))
+
+
+def box_size_of_share(share: float) -> BoxSize:
+    """The size group of a box that covers such a share of its picture."""
     return BOX_SIZES[(share >= MEDIUM_FROM) + (share >= LARGE_FROM)]
 
 

@@ -27,6 +27,7 @@ from engine.metrics.overlap import as_boxes, iou
 from schemas.calibration import (
     BOX_SIZES,
     FREQUENCIES,
+    BoxSize,
     CalibrationGroup,
     Frequency,
     PrecisionPoint,
@@ -96,12 +97,17 @@ def judge(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) 
         for candidate in result.candidates:
             box = SampleBox(phrase=candidate.phrase, box_xyxy=candidate.box_xyxy, score=candidate.score)
             frequency = frequencies.get(gold.phrases[box.phrase].head_lemma.lower(), "unseen")
-            group = FREQUENCIES.index(frequency) * len(BOX_SIZES) + BOX_SIZES.index(box_size(gold, box))
+            group = group_number(frequency, box_size(gold, box))
             right = bool((iou(as_boxes([box.box_xyxy]), human[box.phrase]) >= MIN_IOU).any())
             rows.append((box.score, right, group, picture))
     columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
     types = (np.float64, np.bool_, np.int64, np.int64)
     return Evidence(*(np.asarray(column, type) for column, type in zip(columns, types, strict=True)))
+
+
+def group_number(frequency: Frequency, size: BoxSize) -> int:
+    """The number of a group, as :class:`Evidence` has it."""
+    return FREQUENCIES.index(frequency) * len(BOX_SIZES) + BOX_SIZES.index(size)
 
 
 def _boxes_by_phrase(boxes: Sequence[SampleBox]) -> dict[int, Floats]:

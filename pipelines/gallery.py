@@ -1,199 +1,178 @@
-"""A bounded sample of labelled pictures for the report: thumbnails with their boxes and captions.
+"""A bounded sample of labelled pictures for the report, drawn by a seed and never by how good they look.
 
-In: a dataset and a selection. Out: at most ``limit`` pictures, taken at even spaces through the dataset (never by how
-good they look), each no larger than a thumbnail however large the stored image is.
+In: a dataset and a selection. Out: at most ``limit`` pictures of at most ``MAX_UNITS`` units: units at even spaces
+through the dataset with a start by the seed, then rows at even spaces through each, so that every sample is as probable
+as any other. Few units, since a unit costs the reading of a shard's index wherever it lies. Thumbnails stop at
+``max_bytes``, taken in an order by the seed, so that what a small page leaves out is no part of the dataset.
 """
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterator
-from dataclasses import dataclass
+import random
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
 from pathlib import Path
-
-from PIL import Image, UnidentifiedImageError
 
 from engine.artifacts import Store
 from engine.duplicates import Duplicates, read_duplicates
-from engine.selection import Selection, resolve_selection, select
-from engine.shards import LabelledImage, ShardReader, committed_units, read_card, read_manifest
+from engine.reviewed import select_reviewed
+from engine.selection import Selection, resolve_selection
+from engine.shards import ShardReader, committed_units, read_card, read_manifest
 from engine.statistics import chosen_selection
+from engine.verdicts import Verdicts, read_verdicts
+from pipelines.picture_cards import Picture, draw, thumbnail
+from schemas.dataset_vocabulary import PhraseCount
 from schemas.recipes import SelectionChoice
-from schemas.shards import SampleLabels
+from schemas.shards import ShardManifest
 
-MAX_SIDE = 560
-JPEG_QUALITY = 82
-MAX_PIXELS = 100_000_000
-MAX_BOXES = 60
-MAX_CAPTION_CHARS = 500
-COLOURS = 8
-# Rows looked at, from each of the even spaces on, for a picture that the selection keeps a box of.
+MAX_UNITS = 48
+MAX_IMAGE_BYTES = 64 << 20  # of the stored file; a larger one is passed over
+# Rows looked at, from each of the places on, for a picture that the selection keeps a box of.
 MAX_TRIES = 20
 
 
 @dataclass(frozen=True)
-class CaptionPart:
-    """A stretch of the caption: plain (``phrase`` None), or a phrase with its colour; ``found`` when it has a box."""
+class _Readers:
+    """What readers make of stored labels: the selection, duplicates, reviewers' verdicts."""
 
-    text: str
-    phrase: int | None = None
-    colour: int = 0
-    found: bool = False
-
-
-@dataclass(frozen=True)
-class DrawnBox:
-    """A box as shares of the image in percent, with the number and the colour of its phrase."""
-
-    phrase: int
-    colour: int
-    text: str
-    score: float
-    left: float
-    top: float
-    width: float
-    height: float
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One card of the gallery. ``jpeg`` is base64; ``width`` and ``height`` are of the stored image, in pixels."""
-
-    key: str
-    jpeg: str
-    width: int
-    height: int
-    caption: tuple[CaptionPart, ...]
-    boxes: tuple[DrawnBox, ...]
-    boxes_left_out: int
+    rules: Selection | None
+    duplicates: Duplicates
+    verdicts: Verdicts
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """The pictures, and how many the dataset has."""
+    """The sample in the dataset's order, of how many pictures and units it was drawn, by which seed; ``problems`` tells
+    of units that could not be read.
+
+    ``counts``: of the sample's phrases, as written, in the whole dataset; None where they were not looked up.
+    """
 
     pictures: tuple[Picture, ...]
     samples: int
+    units_read: int
+    units: int
+    seed: int
+    scored: bool = True
+    problems: tuple[str, ...] = ()
+    counts: Mapping[str, PhraseCount] | None = None
+
+    def phrases(self) -> set[str]:
+        """The texts of the phrases that have a box, as written."""
+        return {text for one in self.pictures for text in one.phrases.values()}
+
+    def with_counts(self, counts: Mapping[str, PhraseCount]) -> Gallery:
+        """The same with what the whole dataset says of its phrases."""
+        return replace(self, counts=counts)
 
 
-def gallery(dataset: str | Path, selection: SelectionChoice | None, *, limit: int) -> Gallery:
-    """At most ``limit`` pictures of a dataset, in its order, under a selection (its card's own where None)."""
+def gallery(
+    dataset: str | Path,
+    selection: SelectionChoice | None,
+    *,
+    limit: int,
+    seed: int = 0,
+    max_bytes: int = 20_000_000,
+) -> Gallery:
+    """At most ``limit`` pictures of a dataset under a selection (its card's where None), in ``max_bytes`` of base64.
+
+    A dataset with no committed unit gives none. ValueError where there is no dataset.
+    """
     store = Store(dataset)
-    chosen = chosen_selection(read_card(store), selection)
+    card = read_card(store)
+    chosen = chosen_selection(card, selection)
     rules = None if chosen is None else resolve_selection(chosen)
     manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit))]
-    sizes = {manifest.unit: manifest.samples for manifest in manifests}
     duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
-    total = sum(sizes.values())
-    starts = sorted({total * number // limit for number in range(limit)}) if total else []
-    pictures = []
-    for start, end in zip(starts, [*starts[1:], total], strict=True):
-        rows = range(start, min(end, start + MAX_TRIES))
-        picture = _first_picture(_samples(store, sizes, rows, duplicates), rules)
-        if picture is not None:
-            pictures.append(picture)
-    return Gallery(tuple(pictures), total)
-
-
-def _first_picture(samples: Iterator[LabelledImage], selection: Selection | None) -> Picture | None:
-    for sample in samples:
-        selected = select(sample.labels, selection) if selection is not None else sample.labels
-        if not selected.boxes:
-            continue
-        jpeg = thumbnail(sample.image, selected.width * selected.height)
-        if jpeg is not None:
-            return draw(selected, jpeg)
-    return None
-
-
-def _samples(store: Store, sizes: dict[int, int], rows: range, duplicates: Duplicates) -> Iterator[LabelledImage]:
-    """Samples by their number in the whole dataset, without its duplicates."""
-    first = 0
-    for unit, size in sizes.items():
-        wanted = range(max(rows.start, first), min(rows.stop, first + size))
-        if wanted:
-            reader = ShardReader(store, unit)
-            try:
-                for row in wanted:
-                    if row - first not in duplicates.of(unit):
-                        yield reader[row - first]
-            finally:
-                reader.close()
-        first += size
-
-
-def thumbnail(image: bytes, pixels: int) -> str | None:
-    """A small JPEG of an encoded image in base64, without its metadata; None where it cannot be decoded or is huge.
-
-    EXIF orientation is not applied, since boxes are in pixels of the image as stored.
-    """
-    if pixels > MAX_PIXELS:
-        return None
-    try:
-        with Image.open(io.BytesIO(image)) as stored:
-            if stored.width * stored.height > MAX_PIXELS:
-                return None
-            stored.draft("RGB", (MAX_SIDE, MAX_SIDE))
-            small = stored.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-    small.thumbnail((MAX_SIDE, MAX_SIDE))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def draw(labels: SampleLabels, jpeg: str) -> Picture:
-    """A card for a sample: colours go by phrase, in the order of the caption; the best boxes first, to a bound."""
-    best = sorted(labels.boxes, key=lambda box: -box.score)[:MAX_BOXES]
-    in_order = sorted({box.phrase for box in best}, key=lambda number: labels.phrases[number].start)
-    colours = {phrase: position % COLOURS for position, phrase in enumerate(in_order)}
-    boxes = []
-    for box in best:
-        x1, y1, x2, y2 = box.box_xyxy
-        boxes.append(
-            DrawnBox(
-                phrase=box.phrase,
-                colour=colours[box.phrase],
-                text=labels.phrases[box.phrase].text,
-                score=box.score,
-                left=round(100 * x1 / labels.width, 2),
-                top=round(100 * y1 / labels.height, 2),
-                width=round(100 * (x2 - x1) / labels.width, 2),
-                height=round(100 * (y2 - y1) / labels.height, 2),
-            )
-        )
-    boxes.sort(key=lambda box: -box.width * box.height)  # small ones are drawn last and stay on top
-    return Picture(
-        key=labels.key,
-        jpeg=jpeg,
-        width=labels.width,
-        height=labels.height,
-        caption=tuple(caption_parts(labels, colours)),
-        boxes=tuple(boxes),
-        boxes_left_out=len(labels.boxes) - len(best),
+    readers = _Readers(rules, duplicates, read_verdicts(store))
+    places = sample_places([one.samples for one in manifests], limit, seed)
+    found, problems = [], []
+    for index, rows in places.items():
+        try:
+            found += _of_unit(store, manifests[index], rows, readers)
+        except (ValueError, FileNotFoundError) as error:  # the other units have pictures too
+            problems.append(str(error))
+    return Gallery(
+        pictures=_within(found, max_bytes, seed),
+        samples=sum(one.samples for one in manifests),
+        units_read=len(places),
+        units=len(manifests),
+        seed=seed,
+        scored=card.origin == "pseudo",
+        problems=tuple(problems),
     )
 
 
-def caption_parts(labels: SampleLabels, colours: dict[int, int]) -> Iterator[CaptionPart]:
-    """The caption cut at its phrases; where phrases overlap, one that has a box wins, then the first.
+def sample_places(sizes: Sequence[int], limit: int, seed: int) -> dict[int, list[range]]:
+    """Which rows of which units to look at: by the unit's place in ``sizes``, one range of rows a picture, in order.
 
-    A long caption ends in an ellipsis after ``MAX_CAPTION_CHARS`` characters.
+    The first row of a range is drawn; the rest are tried where it has no picture to show.
     """
-    order = sorted(range(len(labels.phrases)), key=lambda n: (n not in colours, labels.phrases[n].start))
-    shown: list[int] = []
+    draws = random.Random(seed)
+    counts = _pictures_by_unit(sizes, min(limit, sum(sizes)), draws)
+    return {unit: _ranges(sizes[unit], min(sizes[unit], count), draws) for unit, count in sorted(counts.items())}
+
+
+def _pictures_by_unit(sizes: Sequence[int], wanted: int, draws: random.Random) -> Counter[int]:
+    """How many of the ``wanted`` pictures are looked for in which unit; a large unit is as much more probable."""
+    if not wanted:
+        return Counter()
+    ends = list(accumulate(sizes))
+    clusters = wanted if len(sizes) <= MAX_UNITS else min(MAX_UNITS, wanted)
+    units = [bisect_right(ends, position) for position in _even(ends[-1], clusters, draws)]
+    return Counter(units[number * clusters // wanted] for number in range(wanted))
+
+
+def _even(total: int, count: int, draws: random.Random) -> list[int]:
+    """``count`` (at most ``total``) different numbers below ``total`` at even spaces, from a drawn start."""
+    start = draws.random()
+    return [int((number + start) * total / count) for number in range(count)]
+
+
+def _ranges(rows: int, count: int, draws: random.Random) -> list[range]:
+    starts = _even(rows, count, draws)
+    ends = [*starts[1:], rows]
+    return [range(start, min(end, start + MAX_TRIES)) for start, end in zip(starts, ends, strict=True)]
+
+
+def _of_unit(store: Store, manifest: ShardManifest, rows: Sequence[range], readers: _Readers) -> list[Picture]:
+    """ValueError or FileNotFoundError where the shard is not whole."""
+    left_out = readers.duplicates.of(manifest.unit)
+    found: list[Picture] = []
+    reader = ShardReader(store, manifest.unit)
+    try:
+        for tries in rows:
+            shown = (_shown(reader, row, readers, manifest.source_uri) for row in tries if row not in left_out)
+            found += islice(filter(None, shown), 1)
+    finally:
+        reader.close()
+    return found
+
+
+def _shown(reader: ShardReader, row: int, readers: _Readers, source_uri: str) -> Picture | None:
+    """The picture of a row; None where the selection leaves it no box, or where it cannot be decoded."""
+    labels, _ = select_reviewed(reader.labels(row), readers.rules, readers.verdicts)
+    if not labels.boxes:
+        return None
+    try:
+        image = reader.image(row, MAX_IMAGE_BYTES)
+    except ValueError:  # too large to be read for a thumbnail
+        return None
+    jpeg = thumbnail(image, labels.width * labels.height)
+    return None if jpeg is None else draw(labels, jpeg, source_uri)
+
+
+def _within(found: Sequence[Picture], max_bytes: int, seed: int) -> tuple[Picture, ...]:
+    """As many as fit, taken in an order by the seed, in the dataset's order."""
+    order = list(range(len(found)))
+    random.Random(seed).shuffle(order)
+    kept, size = [], 0
     for number in order:
-        phrase = labels.phrases[number]
-        taken = (labels.phrases[other] for other in shown)
-        if phrase.end <= MAX_CAPTION_CHARS and all(phrase.end <= one.start or one.end <= phrase.start for one in taken):
-            shown.append(number)
-    at = 0
-    for number in sorted(shown, key=lambda n: labels.phrases[n].start):
-        phrase = labels.phrases[number]
-        if at < phrase.start:
-            yield CaptionPart(labels.caption[at : phrase.start])
-        yield CaptionPart(phrase.text, number, colours.get(number, 0), number in colours)
-        at = phrase.end
-    rest = labels.caption[at : max(at, MAX_CAPTION_CHARS)]
-    yield CaptionPart(rest + ("…" if len(labels.caption) > max(at, MAX_CAPTION_CHARS) else ""))
+        size += len(found[number].jpeg)
+        if size > max_bytes:
+            break
+        kept.append(number)
+    return tuple(found[number] for number in sorted(kept))

@@ -1,19 +1,29 @@
 """The figures of the report, as plain plotly figures: traces and axes; colours are the page's, set by its script.
 
 In: reports. Out: :class:`Plot`. The page draws them with the bundled library and repeats their numbers in a table.
+"meta" of a trace says what part it plays, which ``templates/plots.js`` gives a colour: main, other, mark, fit, even.
 """
 
 from __future__ import annotations
 
+import html
+import textwrap
 from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, log10
 from typing import Any
 
-from schemas.reports import DatasetReport, Histogram, PseudoLabelReport
+from schemas.dataset_report import HeatMap, Histogram
+
+MAX_TITLE_CHARS = 34
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure, what it says in one sentence (for those who do not see it), and its numbers as a table."""
+    """A figure, what it says in one sentence (for those who do not see it), and its numbers as a table.
+
+    ``definition`` and ``sql`` say what is counted, where the report knows.
+    """
 
     name: str
     title: str
@@ -21,128 +31,142 @@ class Plot:
     figure: dict[str, Any]
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    definition: str = ""
+    sql: str | None = None
 
 
-def dataset_plots(report: DatasetReport) -> list[Plot]:
-    """Histograms and the rank-frequency curve of a dataset; those that would be empty are left out."""
-    shown = [one for one in report.histograms if sum(one.counts) and not _is_constant(one)]
-    plots = [_histogram(one) for one in shown]
-    if len(report.rank_frequency) > 1:
-        plots.append(_ranks(report))
-    return plots
+def axis(title: str, **settings: Any) -> dict[str, Any]:
+    """An axis with its title, which is broken where it would be longer than a narrow figure."""
+    return {"title": {"text": "<br>".join(textwrap.wrap(title, MAX_TITLE_CHARS))}, **settings}
+
+
+def plain(text: str) -> str:
+    """Text of the data for a figure: the plotting library takes some tags for its own, and shows these as they are."""
+    return html.escape(text, quote=False)
+
+
+def log_axis(title: str, low: float, high: float) -> dict[str, Any]:
+    """A logarithmic axis with at most six ticks, each a power of ten."""
+    return axis(title, type="log", dtick=max(1, ceil(log10(max(high / low, 10)) / 5)), tickangle=0)
+
+
+def histogram_plots(histograms: list[Histogram]) -> list[Plot]:
+    """Those that count anything, in order; the score of human boxes is 1 by definition and is left out."""
+    return [histogram_plot(one) for one in histograms if sum(one.counts) and not _is_constant(one)]
 
 
 def _is_constant(histogram: Histogram) -> bool:
-    """Whether it is the score of human boxes, which is 1 by definition."""
     return histogram.name == "scores" and sum(histogram.counts[:-1]) == 0
 
 
-def _bin_names(histogram: Histogram) -> list[str]:
-    if all(edge == int(edge) for edge in histogram.edges):
-        names = [f"{edge:.0f}" for edge in histogram.edges[:-1]]
-        return [*names[:-1], f"{names[-1]}+"] if histogram.open_end else names
-    return [f"{low:.2f}–{high:.2f}" for low, high in zip(histogram.edges, histogram.edges[1:], strict=False)]
+def _counts_things(histogram: Histogram) -> bool:
+    """Whether every bin is one whole number: 1 box, 2 boxes, ..."""
+    edges = histogram.edges
+    return all(high - low == 1 and low == int(low) for low, high in pairwise(edges))
 
 
-def _histogram(histogram: Histogram) -> Plot:
-    names, total = _bin_names(histogram), sum(histogram.counts)
-    whole = all(edge == int(edge) for edge in histogram.edges)
-    centres = [edge if whole else (edge + histogram.edges[n + 1]) / 2 for n, edge in enumerate(histogram.edges[:-1])]
-    most = max(range(len(names)), key=lambda number: histogram.counts[number])
+def bin_names(histogram: Histogram) -> list[str]:
+    """What each bin is called: '3', '10–20', '0.25–0.30', '20+'."""
+    edges = histogram.edges
+    digits = 0 if all(edge == int(edge) for edge in edges) else 2
+    if _counts_things(histogram):
+        names = [f"{edge:.0f}" for edge in edges[:-1]]
+    else:
+        names = [f"{low:,.{digits}f}–{high:,.{digits}f}" for low, high in pairwise(edges)]
+    if histogram.open_start:
+        names[0] = f"< {edges[1]:,.{digits}f}"
+    if histogram.open_end:
+        names[-1] = f"{edges[-2]:,.{digits}f}+"
+    return names
+
+
+def histogram_plot(histogram: Histogram) -> Plot:
+    """Bars; on an axis of numbers where all bins are as wide, by the names of the bins where they are not."""
+    names, total = bin_names(histogram), sum(histogram.counts)
+    edges = histogram.edges
+    widths = [high - low for low, high in pairwise(edges)]
+    even = max(widths) - min(widths) < 1e-6 * max(widths)
+    counted = _counts_things(histogram)
+    centres: list[Any] = [low if counted else low + width / 2 for low, width in zip(edges, widths, strict=False)]
     trace = {
         "type": "bar",
-        "x": centres,
+        "meta": "main",
+        "x": centres if even else names,
         "y": histogram.counts,
-        "width": (histogram.edges[1] - histogram.edges[0]) * 0.86,
         "customdata": [[name, 100 * count / total] for name, count in zip(names, histogram.counts, strict=True)],
         "hovertemplate": "%{customdata[0]}<br><b>%{y:,}</b> (%{customdata[1]:.1f} %)<extra></extra>",
-    }
-    last = max(number for number, count in enumerate(histogram.counts) if count)
-    axis: dict[str, Any] = {"title": {"text": histogram.unit}, "range": [histogram.edges[0], histogram.edges[-1]]}
-    if whole:
-        step = 1 if last < 12 else 2
-        ticks = [*range(0, len(names) - step, step), len(names) - 1]  # the last one says that its bin is open
-        axis = {
-            "title": {"text": histogram.unit},
-            "range": [0.4, max(5.6, last + 1.6)],
-            "tickvals": [histogram.edges[number] for number in ticks],
-            "ticktext": [names[number] for number in ticks],
-        }
+    } | ({"width": widths[0] * 0.86} if even else {})
+    x = _counted_axis(histogram, names) if counted else axis(histogram.unit, range=_shown_range(histogram))
+    if not even:
+        x = axis(histogram.unit, type="category")
+    most = max(range(len(names)), key=lambda number: histogram.counts[number])
     return Plot(
         name=histogram.name,
         title=histogram.title,
         summary=f"{histogram.title}: {total:,} values, most of them at {names[most]} ({histogram.counts[most]:,}).",
-        figure={"data": [trace], "layout": {"xaxis": axis, "yaxis": {"rangemode": "tozero"}}},
+        figure={"data": [trace], "layout": {"xaxis": x, "yaxis": {"rangemode": "tozero"}}},
         columns=(histogram.unit, "count"),
         rows=[(name, f"{count:,}") for name, count in zip(names, histogram.counts, strict=True)],
+        definition=histogram.definition,
+        sql=histogram.sql,
     )
 
 
-def _ranks(report: DatasetReport) -> Plot:
-    ranks, counts = zip(*report.rank_frequency, strict=True)
+def _shown_range(histogram: Histogram) -> list[float]:
+    """From edge to edge; where the end is open, only as far as there is anything."""
+    last = max(number for number, count in enumerate(histogram.counts) if count)
+    end = min(max(last + 2, len(histogram.counts) // 4), len(histogram.counts)) if histogram.open_end else -1
+    return [histogram.edges[0], histogram.edges[end]]
+
+
+def _counted_axis(histogram: Histogram, names: list[str]) -> dict[str, Any]:
+    """Ticks at whole numbers; the last one says that its bin is open."""
+    first = histogram.edges[0]
+    last = max(number for number, count in enumerate(histogram.counts) if count)
+    step = 1 if last < 12 else 2 if last < 24 else 5
+    ticks = [*range(0, len(names) - step, step), len(names) - 1]
+    return axis(
+        histogram.unit,
+        range=[first - 0.6, first + max(4.6, last + 0.6)],
+        tickvals=[histogram.edges[number] for number in ticks],
+        ticktext=[names[number] for number in ticks],
+    )
+
+
+def heat_map_plot(heat_map: HeatMap) -> Plot:
+    """Where things lie in the image; as a table by thirds of the image."""
+    counts, total = heat_map.counts, sum(map(sum, heat_map.counts))
     trace = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": ranks,
-        "y": counts,
-        "hovertemplate": "rank %{x:,}<br><b>%{y:,}</b> occurrences<extra></extra>",
+        "type": "heatmap",
+        "z": [[100 * count / max(total, 1) for count in row] for row in counts],
+        "hovertemplate": "<b>%{z:.2f} %</b> of the boxes<extra></extra>",
+        "xgap": 1,
+        "ygap": 1,
     }
-    axes = {"xaxis": {"type": "log", "title": {"text": "rank of the phrase"}, "dtick": 1}}
-    axes["yaxis"] = {"type": "log", "title": {"text": "occurrences"}, "dtick": 1}
+    hidden = {"visible": False}
+    sides = {"xaxis": hidden | {"constrain": "domain"}, "yaxis": hidden | {"autorange": "reversed", "scaleanchor": "x"}}
+    thirds = _thirds(counts)
+    most = max(((thirds[y][x], y, x) for y in range(3) for x in range(3)), default=(0, 1, 1))
+    where = f"{('top', 'middle', 'bottom')[most[1]]} {('left', 'centre', 'right')[most[2]]}"
     return Plot(
-        name="rank_frequency",
-        title="Phrases by rank",
-        summary=f"Occurrences of phrases by rank, both logarithmic: from {counts[0]:,} at rank 1 to {counts[-1]:,}.",
-        figure={"data": [trace], "layout": axes},
-        columns=("rank", "occurrences"),
-        rows=[(f"{rank:,}", f"{count:,}") for rank, count in report.rank_frequency],
-    )
-
-
-def quality_plot(quality: PseudoLabelReport) -> Plot:
-    """Precision against phrase recall as the lowest kept score rises, with the presets as points."""
-    curve = [one for one in quality.curve if one.precision is not None and one.phrase_recall is not None]
-    presets = [one for one in quality.presets if one.precision is not None and one.phrase_recall is not None]
-    template = "%{customdata}<br>precision <b>%{y:.1f} %</b><br>phrase recall <b>%{x:.1f} %</b><extra></extra>"
-    line = {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": [100 * (one.phrase_recall or 0) for one in curve],
-        "y": [100 * (one.precision or 0) for one in curve],
-        "customdata": [f"score ≥ {one.selection}" for one in curve],
-        "hovertemplate": template,
-        "name": "by lowest score",
-    }
-    points = {
-        "type": "scatter",
-        "mode": "markers+text",
-        "x": [100 * (one.phrase_recall or 0) for one in presets],
-        "y": [100 * (one.precision or 0) for one in presets],
-        "text": [one.selection for one in presets],
-        "textposition": "bottom left",
-        "cliponaxis": False,
-        "customdata": [one.selection for one in presets],
-        "hovertemplate": template,
-        "name": "presets",
-        "meta": "accent",
-    }
-    axes = {
-        "xaxis": {"title": {"text": "phrase recall, %"}, "range": [0, 105]},
-        "yaxis": {"title": {"text": "precision, %"}, "range": [0, 105]},
-    }
-    return Plot(
-        name="quality",
-        title="Precision and recall by lowest score",
-        summary="Precision of the boxes against recall of the phrases as the lowest kept score rises.",
-        figure={"data": [line, points], "layout": axes},
-        columns=("lowest score", "boxes", "precision, %", "phrase recall, %"),
+        name=heat_map.name,
+        title=heat_map.title,
+        summary=f"{heat_map.title}: {total:,} boxes; of the nine parts of the image most lie in the {where}.",
+        figure={"data": [trace], "layout": sides},
+        columns=("third of the image", "left", "centre", "right"),
         rows=[
-            (
-                one.selection,
-                f"{one.boxes:,}",
-                f"{100 * (one.precision or 0):.1f}",
-                f"{100 * (one.phrase_recall or 0):.1f}",
-            )
-            for one in curve
+            (name, *(f"{count:,}" for count in row))
+            for name, row in zip(("top", "middle", "bottom"), thirds, strict=True)
         ],
+        definition=heat_map.definition,
+        sql=heat_map.sql,
     )
+
+
+def _thirds(counts: list[list[int]]) -> list[list[int]]:
+    """The counts of a grid summed to 3 x 3."""
+    sums = [[0, 0, 0] for _ in range(3)]
+    for y, row in enumerate(counts):
+        for x, count in enumerate(row):
+            sums[3 * y // len(counts)][3 * x // len(row)] += count
+    return sums

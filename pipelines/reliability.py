@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jinja2
-
+from pipelines.page_templates import environment
 from schemas.calibration import Calibration, Reliability
 
 SIDE, MARGIN = 300, 64  # of a panel, and around it, in pixels
@@ -44,15 +43,10 @@ def reliability_svg(calibration: Calibration) -> str:
         Panel(title, MARGIN + number * (SIDE + MARGIN), _dots(found), found.error)
         for number, (title, found) in enumerate(pairs)
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("reliability.svg.j2").render(
-        panels=panels, side=SIDE, margin=MARGIN, pictures=check.pictures_held_out, boxes=check.boxes_held_out
+    return (
+        environment()
+        .get_template("reliability.svg.j2")
+        .render(panels=panels, side=SIDE, margin=MARGIN, pictures=check.pictures_held_out, boxes=check.boxes_held_out)
     )
 
 

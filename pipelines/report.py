@@ -1,46 +1,32 @@
-"""The report: one HTML page that opens from disk, and the same numbers as JSON.
+"""The report: one HTML page that opens from disk, and the same numbers as JSON, as Markdown and as Parquet tables.
 
 In: datasets, and what is known about the model: evaluations, the gate's decision, the quality of the pseudo-labels.
-Out: ``index.html`` (self-contained: no network, its scripts allowed by their digest alone) and ``report.json``. All
-text that comes from the data is escaped; equal input gives equal bytes.
+Out: ``index.html`` (self-contained: no network, its scripts allowed by digest alone), ``report.json`` (its schema is
+``docs/report.schema.json``), ``report.md`` and ``tables/``. All text that comes from the data is escaped; equal input
+gives equal bytes.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
-from typing import Any
-
-import jinja2
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from engine.artifacts import Store
-from engine.statistics import dataset_report
+from engine.shard_files import read_card
+from engine.statistics import DatasetStatistics, statistics_of
+from engine.statistics_comparison import compare
+from pipelines.bookkeeping import difference_of
 from pipelines.gallery import Gallery, gallery
-from pipelines.plots import dataset_plots, quality_plot
+from pipelines.report_markdown import markdown
+from pipelines.report_page import gallery_bytes, render
+from pipelines.report_tables import write_tables
+from schemas.dataset_comparison import DatasetComparison
 from schemas.recipes import SelectionChoice
-from schemas.reports import DatasetReport, Document, EvaluationReport, PromotionDecision, PseudoLabelReport
+from schemas.report_document import Report
+from schemas.reports import EvaluationReport, PromotionDecision, PseudoLabelReport
 
 PAGE = "index.html"
-GALLERY_PICTURES = 24
-TILES = {
-    "pseudo": ("source_pairs", "images", "boxes", "unique_phrases", "boxes_per_image", "median_score"),
-    "human": ("distinct_images", "boxes", "phrases", "unique_phrases", "boxes_per_image", "boxes_per_phrase"),
-}
-MAIN_METRICS = ("phrase_recall@1", "phrase_recall@5", "phrase_recall@10", "AP", "AP50", "AP75", "AP50/person")
-
-
-class Report(Document):
-    """``report.json``: everything that the page shows, but for the pictures."""
-
-    datasets: list[DatasetReport]
-    evaluations: dict[str, list[EvaluationReport]] = {}
-    decision: PromotionDecision | None = None
-    quality: PseudoLabelReport | None = None
+GALLERY_PICTURES = 240
 
 
 def report(
@@ -51,26 +37,73 @@ def report(
     decision: PromotionDecision | None = None,
     quality: PseudoLabelReport | None = None,
     selection: SelectionChoice | None = None,
+    human: Sequence[str | Path] = (),
+    compared: tuple[str | Path, str | Path] | None = None,
+    price_per_hour: float | None = None,
     title: str | None = None,
     pictures: int = GALLERY_PICTURES,
+    seed: int = 0,
+    progress: bool = False,
 ) -> Path | str:
     """Write the page over ``datasets`` into the folder ``out``; returns the path of the page.
 
     ``evaluations`` are by the model's name as a reader knows it ("teacher", "student"), the one compared with first.
-    ``selection`` is a preset or numbers; each dataset's own where None. ``title`` heads the page; the datasets' names
-    where None. ValueError where a dataset is none.
+    ``selection`` is a preset or numbers; each dataset's own where None. ``human`` datasets are the vocabulary that
+    phrases are new to; the human ones among ``datasets`` where none is given. ``compared`` are two datasets to stand
+    side by side, which join ``datasets``. ``price_per_hour`` of a worker, for the cost. ``title`` heads the page; the
+    datasets' names where None. Each gallery is a sample of at most ``pictures`` drawn by ``seed``, in as many bytes as
+    keep the page below 25 MB. ``progress``: what is not whole is told on the terminal too. ValueError where a dataset
+    is none, or where there is none.
     """
+    shown = list(dict.fromkeys([*map(str, datasets), *map(str, compared or ())]))
+    if not shown:
+        raise ValueError("a report is of at least one dataset: give DATASET, or --compare A B")
+    store = Store(out)
+    with statistics_of(shown, selection, human=human, price_per_hour=price_per_hour) as found:
+        comparison = None if compared is None else _compare(shown, found, compared)
+        room = gallery_bytes(len(shown))
+        galleries, reports = [], []
+        for number, (dataset, statistics) in enumerate(zip(shown, found, strict=True)):
+            sample, problem = _gallery(dataset, selection, pictures, seed, room)
+            galleries.append(sample.with_counts(statistics.phrase_counts(sample.phrases())))
+            reports.append(statistics.report.with_message(problem))
+            write_tables(store, number, statistics)
     whole = Report(
-        datasets=[dataset_report(dataset, selection) for dataset in datasets],
-        evaluations={name: [_without_images(one) for one in reports] for name, reports in (evaluations or {}).items()},
+        datasets=reports,
+        comparison=comparison,
+        evaluations={name: [_without_images(one) for one in listed] for name, listed in (evaluations or {}).items()},
         decision=decision,
         quality=quality,
     )
-    galleries = [gallery(dataset, selection, limit=pictures) for dataset in datasets]
-    store = Store(out)
+    for one in reports if progress else ():
+        for message in one.whole.messages:
+            print(f"{one.dataset}: {message}")
+    name = title or _title(whole)
     store.write("report.json", (whole.model_dump_json(indent=1) + "\n").encode())
-    store.write(PAGE, render(whole, galleries, title or _title(whole)).encode())
+    store.write("report.md", markdown(whole, name).encode(errors="replace"))
+    store.write(PAGE, render(whole, galleries, name).encode(errors="replace"))
     return Path(store.path(PAGE)) if store.is_local else f"{store.root}/{PAGE}"
+
+
+def _compare(
+    shown: Sequence[str], found: Sequence[DatasetStatistics], compared: tuple[str | Path, str | Path]
+) -> DatasetComparison:
+    before, after = (found[shown.index(str(one))] for one in compared)
+    cards = [read_card(Store(one)) for one in compared]
+    return compare(before, after, difference_of(cards[0], cards[1]))
+
+
+def _gallery(
+    dataset: str, selection: SelectionChoice | None, pictures: int, seed: int, room: int
+) -> tuple[Gallery, str | None]:
+    """The sample of pictures; none, and why, where shards are missing or broken: the numbers need none."""
+    try:
+        return gallery(dataset, selection, limit=pictures, seed=seed, max_bytes=room), None
+    except FileNotFoundError as error:
+        problem = f"{error.filename or error} is missing"
+    except ValueError as error:
+        problem = str(error)
+    return Gallery((), samples=0, units_read=0, units=0, seed=seed), f"There are no pictures to show: {problem}"
 
 
 def _without_images(evaluation: EvaluationReport) -> EvaluationReport:
@@ -78,119 +111,6 @@ def _without_images(evaluation: EvaluationReport) -> EvaluationReport:
     return evaluation.model_copy(update={"per_image": {}, "per_image_count": {}, "detections": None})
 
 
-def render(whole: Report, galleries: Sequence[Gallery], title: str) -> str:
-    """The page as text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipelines", "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(whole=_whole, figure=_figure, percent=_percent, signed=_signed)
-    scripts = [get_plotlyjs(), _asset("page.js")]
-    of_datasets = [dataset_plots(one) for one in whole.datasets]
-    figures = {f"{number}-{plot.name}": plot.figure for number, plots in enumerate(of_datasets) for plot in plots}
-    of_quality = quality_plot(whole.quality) if whole.quality is not None else None
-    if of_quality is not None:
-        figures["quality"] = of_quality.figure
-    return environment.get_template("page.html.j2").render(
-        report=whole,
-        title=title,
-        galleries=galleries,
-        dataset_plots=of_datasets,
-        quality_plot=of_quality,
-        plots=figures,
-        tables=evaluation_tables(whole.evaluations),
-        tiles=TILES,
-        style=Markup(_asset("style.css")),
-        scripts=[Markup(script) for script in scripts],
-        script_sources=" ".join(_script_source(script) for script in scripts),
-    )
-
-
-def _asset(name: str) -> str:
-    return resources.files("pipelines").joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _script_source(script: str) -> str:
-    """What the content security policy allows a script by: its digest, so that no other script runs on the page."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
 def _title(whole: Report) -> str:
     names = [one.dataset for one in whole.datasets]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-# ------------------------------------------------------------------------------------------------ evaluation tables
-
-
-class EvaluationRow(Document):
-    """One metric of one dataset: the value of each model, in order, and how many things it was taken over."""
-
-    metric: str
-    count: int
-    baseline: float | None
-    values: list[float | None]
-
-
-class EvaluationTable(Document):
-    """The models side by side on one dataset."""
-
-    dataset: str
-    images: int
-    models: list[str]
-    rows: list[EvaluationRow]
-
-
-def evaluation_tables(evaluations: Mapping[str, Sequence[EvaluationReport]]) -> list[EvaluationTable]:
-    """One table a dataset; a model that was not evaluated on it has empty cells."""
-    names = list(dict.fromkeys(one.dataset for reports in evaluations.values() for one in reports))
-    return [_table(name, evaluations) for name in names]
-
-
-def _table(dataset: str, evaluations: Mapping[str, Sequence[EvaluationReport]]) -> EvaluationTable:
-    by_model = {
-        model: next((one for one in reports if one.dataset == dataset), None) for model, reports in evaluations.items()
-    }
-    present = [one for one in by_model.values() if one is not None]
-    rows = []
-    for metric in MAIN_METRICS:
-        found = {model: _metric(one, metric) for model, one in by_model.items()}
-        counts = [one.count for one in found.values() if one is not None]
-        if counts and max(counts) > 0:
-            values = [one.value if one is not None else None for one in found.values()]
-            baseline = next((one.baseline for one in found.values() if one is not None), None)
-            rows.append(EvaluationRow(metric=metric, count=max(counts), baseline=baseline, values=values))
-    return EvaluationTable(dataset=dataset, images=max(one.images for one in present), models=list(by_model), rows=rows)
-
-
-def _metric(evaluation: EvaluationReport | None, name: str) -> Any:
-    return next((one for one in evaluation.metrics if one.name == name), None) if evaluation is not None else None
-
-
-# ---------------------------------------------------------------------------------------------------------- numbers
-
-
-def _whole(value: float) -> str:
-    """12,345"""
-    return f"{value:,.0f}"
-
-
-def _figure(value: float | None) -> str:
-    """A number with as many digits as help a reader; a dash for none."""
-    if value is None:
-        return "–"
-    if value == int(value) and abs(value) >= 2:
-        return f"{value:,.0f}"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _signed(value: float | None) -> str:
-    """A difference in points, with its sign."""
-    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")

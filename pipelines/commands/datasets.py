@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_selection, chosen_selection
+from pipelines.commands.arguments import add_command, add_selection, chosen_selection, count, positive
 from schemas.recipes import EXPORT_FORMATS, GOLD_FILES
 
 
@@ -19,15 +19,38 @@ def add(commands: Any) -> None:
 
 def _add_report(commands: Any) -> None:
     parser = add_command(commands, "report", _report, "one page of statistics and pictures over datasets")
-    parser.add_argument("datasets", nargs="+", metavar="DATASET", help="folder of a dataset")
-    parser.add_argument("--out", required=True, help="folder for index.html and report.json")
+    parser.add_argument("datasets", nargs="*", metavar="DATASET", help="folder of a dataset")
+    parser.add_argument("--out", required=True, help="folder for index.html, report.json, report.md and tables/")
+    parser.add_argument(
+        "--human",
+        action="append",
+        default=[],
+        metavar="DATASET",
+        help="a human dataset, whose phrases are no new concepts; the human ones among DATASET by default",
+    )
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="two datasets side by side: numbers, drift, phrases that changed"
+    )
+    parser.add_argument("--price-per-hour", type=positive, help="of one worker (a GPU), for the cost of the units")
+    parser.add_argument("--pictures", type=count, help="the most pictures in a gallery (default 240)")
+    parser.add_argument("--seed", type=int, default=0, help="draws the sample of pictures (default 0)")
     add_selection(parser)
 
 
 def _report(options: argparse.Namespace) -> tuple[int, Any]:
-    from pipelines.report import report
+    from pipelines.report import GALLERY_PICTURES, report
 
-    page = report(options.datasets, options.out, selection=chosen_selection(options))
+    page = report(
+        options.datasets,
+        options.out,
+        selection=chosen_selection(options),
+        human=options.human,
+        compared=None if options.compare is None else tuple(options.compare),
+        price_per_hour=options.price_per_hour,
+        pictures=options.pictures or GALLERY_PICTURES,
+        seed=options.seed,
+        progress=not options.json,
+    )
     if not options.json:
         print(f"report: {page}")
     return 0, {"page": str(page)}

@@ -1,181 +1,144 @@
-"""Statistics of a dataset, against a count in plain Python."""
+"""Which boxes a report is of: the dataset's own selection or another, duplicates, reviewers' verdicts, human boxes."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-import fsspec
+import pyarrow as pa
 import pytest
+from counted_datasets import CARD, Counted, counted_dataset
+from verdict_samples import said
 
 from engine.artifacts import Store
-from engine.selection import select
-from engine.shards import LabelledImage, write_card, write_shard
-from engine.sources.scenes import render_scene, scene_jpeg, scene_key
+from engine.duplicates import DUPLICATES, EXACT, NEAR, read_duplicates, write_duplicates
+from engine.reviewed import select_reviewed
+from engine.selection import resolve_selection, select_with_reasons
+from engine.shards import write_card
 from engine.statistics import dataset_report
-from schemas.recipes import ScenesSource
-from schemas.records import Reject, UnitRef
-from schemas.reports import StageCounts
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
-
-CARD = DatasetCard(
-    origin="pseudo", task="grounding", source_fingerprint="s", recipe_digest="r", teacher_digest="t", complete=True
-)
-
-
-def labelled_scene(index: int) -> LabelledImage:
-    """A scene whose boxes have scores spread over the whole range."""
-    scene = render_scene(index, ScenesSource(seed=9))
-    boxes = [
-        SampleBox(phrase=phrase, box_xyxy=box, score=((index * 7 + number * 5) % 19 + 1) / 20)
-        for number, (phrase, box) in enumerate(scene.boxes)
-    ]
-    labels = SampleLabels(
-        key=scene_key(index),
-        caption=scene.caption,
-        phrases=[SamplePhrase(text=p.text, start=p.start, end=p.end, head_lemma=p.head_lemma) for p in scene.phrases],
-        boxes=boxes,
-        width=scene.image.width,
-        height=scene.image.height,
-        image_sha256=f"{index // 2:064x}",
-        locator="scenes",
-        recipe_digest="r",
-    )
-    return LabelledImage(labels, scene_jpeg(scene.image), "jpg")
-
-
-def write_unit(store: Store, unit: int, samples: list[LabelledImage]) -> None:
-    rejects = [Reject(f"r{unit}", "parse", "no_phrase", f"caption of {unit}")]
-    rows = len(samples) + len(rejects)
-    stages = [
-        StageCounts(stage="read", came_in=rows, went_on=rows),
-        StageCounts(stage="parse", came_in=rows, went_on=len(samples), dropped={"no_phrase": 1}),
-    ]
-    ref = UnitRef(unit, "scenes", unit * rows, rows)
-    write_shard(store, ref, samples, rejects, work_digest="w", stages=stages, seconds=2.0)
+from engine.verdicts import append_verdicts, read_verdicts
+from schemas.shards import DUPLICATE_SCHEMA, SampleLabels
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> tuple[Path, list[LabelledImage]]:
-    store = Store(tmp_path / "scenes")
-    samples = [labelled_scene(index) for index in range(20)]
-    write_unit(store, 0, samples[:12])
-    write_unit(store, 1, samples[12:])
-    write_card(store, CARD)
-    return tmp_path / "scenes", samples
+def counted(tmp_path: Path) -> Counted:
+    return counted_dataset(tmp_path / "web")
 
 
-@pytest.mark.parametrize("preset", ["all", "glip", "grit", "owl-st"])
-def test_every_number_equals_a_plain_count(dataset: tuple[Path, list[LabelledImage]], preset: str) -> None:
-    folder, samples = dataset
-    report = dataset_report(folder, preset)
-    kept = [select(sample.labels, preset) for sample in samples]
-    grounded = [(s.key, b.phrase, s.phrases[b.phrase]) for s in kept for b in s.boxes]
-    occurrences = {(key, number): phrase for key, number, phrase in grounded}
-    texts = Counter(phrase.text.lower() for phrase in occurrences.values())
-    images = {key for key, _, _ in grounded}
-    boxes = [(s, b) for s in kept for b in s.boxes]
-    expected = {
-        "source_pairs": 22,
-        "samples": 20,
-        "parsed_phrases": sum(len(s.labels.phrases) for s in samples),
-        "candidate_boxes": sum(len(s.labels.boxes) for s in samples),
-        "pairs_per_second": 22 / 4,
-        "images": len(images),
-        "distinct_images": len({s.image_sha256 for s in kept if s.key in images}),
-        "captions": len({s.caption for s in kept if s.key in images}),
-        "boxes": len(boxes),
-        "phrases": len(occurrences),
-        "unique_phrases": len(texts),
-        "unique_phrases_as_written": len({phrase.text for phrase in occurrences.values()}),
-        "unique_head_lemmas": len({phrase.head_lemma for phrase in occurrences.values()}),
-        "boxes_per_image": len(boxes) / len(images),
-        "boxes_per_phrase": len(boxes) / len(occurrences),
-        "unique_phrases_per_box": len(texts) / len(boxes),
-        "seen_once_share": sum(count == 1 for count in texts.values()) / len(texts),
-    }
-    assert {name: report.number(name) for name in expected} == pytest.approx(expected)
-    scores = sorted(box.score for _, box in boxes)
-    assert scores[0] <= (report.number("median_score") or 0) <= scores[-1]
-    assert report.head_phrases[0].occurrences == max(texts.values())
-    assert report.tail_phrases[0].occurrences == min(texts.values())
-    assert report.rank_frequency[0] == (1, max(texts.values()))
+def boxes_of(samples: list[SampleLabels]) -> int:
+    return sum(len(labels.boxes) for labels in samples)
 
 
-def test_histograms_hold_everything_once(dataset: tuple[Path, list[LabelledImage]]) -> None:
-    folder, samples = dataset
-    report = dataset_report(folder, "all")
-    counts = {histogram.name: histogram.counts for histogram in report.histograms}
-    boxes = [box for sample in samples for box in sample.labels.boxes]
-    by_bin = Counter(min(int(box.score * 20 + 1e-6), 19) for box in boxes)
-    assert counts["scores"] == [by_bin[number] for number in range(20)]
-    by_image = Counter(len(sample.labels.boxes) for sample in samples)
-    assert counts["boxes_per_image"][:6] == [by_image[number] for number in range(1, 7)]
-    assert sum(counts["box_sizes"]) == len(boxes)
-
-
-def test_the_funnel_adds_up_over_units_and_ends_in_the_selection(dataset: tuple[Path, list[LabelledImage]]) -> None:
-    report = dataset_report(dataset[0], "glip")
-    assert [(s.stage, s.came_in, s.went_on) for s in report.stages[:2]] == [("read", 22, 22), ("parse", 22, 20)]
-    assert report.stages[2].stage == "selection"
-    assert report.stages[2].came_in == 20
-    assert report.box_selection is not None
-    assert report.box_selection.dropped == {
-        "score_not_above_min": report.box_selection.came_in - report.number("boxes")
-    }
-    [reject] = report.rejects
-    assert (reject.stage, reject.reason, reject.count, reject.example) == ("parse", "no_phrase", 2, "caption of 0")
-
-
-def test_the_dataset_s_own_selection_is_taken_where_none_is_asked_for(
-    dataset: tuple[Path, list[LabelledImage]],
-) -> None:
-    folder, _ = dataset
+def test_the_dataset_s_own_selection_is_taken_where_none_is_asked_for(counted: Counted) -> None:
+    folder = counted.folder
     write_card(Store(folder), CARD.model_copy(update={"selection": "grit"}))
     assert dataset_report(folder) == dataset_report(folder, "grit")
     write_card(Store(folder), CARD.model_copy(update={"selection": {"min_score": 0.5}}))
     assert dataset_report(folder).numbers == dataset_report(folder, "glip").numbers
 
 
-def test_human_boxes_are_not_selected(dataset: tuple[Path, list[LabelledImage]]) -> None:
-    folder, samples = dataset
-    write_card(Store(folder), CARD.model_copy(update={"origin": "human", "teacher_digest": None}))
-    report = dataset_report(folder, "glip")
-    assert report.selection is None
-    assert report.number("boxes") == sum(len(sample.labels.boxes) for sample in samples)
-    assert [stage.stage for stage in report.stages] == ["read", "parse"]
+def test_human_boxes_are_not_selected(counted: Counted) -> None:
+    write_card(Store(counted.folder), CARD.model_copy(update={"origin": "human", "teacher_digest": None}))
+    report = dataset_report(counted.folder, "glip")
+    assert (report.selection, report.box_selection) == (None, None)
+    assert report.number("boxes") == boxes_of(counted.labels())
+    assert [stage.stage for stage in report.stages] == ["read", "phrases", "ground"]
 
 
-def test_a_unit_without_a_manifest_is_not_counted(dataset: tuple[Path, list[LabelledImage]]) -> None:
-    folder, samples = dataset
-    (folder / "manifests" / "000001.json").unlink()
-    report = dataset_report(folder, "all")
-    assert report.number("samples") == 12
-    assert report.number("boxes") == sum(len(sample.labels.boxes) for sample in samples[:12])
-
-
-def test_an_empty_dataset_gives_zeros(tmp_path: Path) -> None:
-    write_card(Store(tmp_path), CARD)
-    report = dataset_report(tmp_path)
-    assert report.number("boxes") == 0
-    assert report.number("boxes_per_image") is None
-    assert report.head_phrases == []
-    assert report.stages == [StageCounts(stage="selection", came_in=0, went_on=0)]
-
-
-def test_what_is_no_dataset_and_no_preset_is_said(tmp_path: Path) -> None:
+def test_what_is_no_dataset_and_no_preset_is_said(counted: Counted, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no dataset"):
         dataset_report(tmp_path)
-    write_card(Store(tmp_path), CARD)
     with pytest.raises(ValueError, match="no selection 'best'"):
-        dataset_report(tmp_path, "best")
+        dataset_report(counted.folder, "best")
 
 
-def test_an_object_store_gives_the_same_numbers(dataset: tuple[Path, list[LabelledImage]]) -> None:
-    folder, _ = dataset
-    write_card(Store(folder), CARD.model_copy(update={"origin": "human"}))
-    memory = fsspec.filesystem("memory")
-    for path in folder.rglob("*.*"):
-        memory.pipe_file(f"/statistics/{path.relative_to(folder)}", path.read_bytes())
-    remote = dataset_report("memory://statistics")
-    assert remote.numbers == dataset_report(folder).numbers
+def test_hosts_are_told_of_lists_of_urls_alone(counted: Counted) -> None:
+    assert dataset_report(counted.folder).link_rot
+    write_card(Store(counted.folder), CARD.model_copy(update={"recipe": {"source": {"kind": "webdataset"}}}))
+    assert dataset_report(counted.folder).link_rot == []
+
+
+def test_an_agreement_is_not_asked_of_one_teacher(counted: Counted) -> None:
+    with pytest.raises(ValueError, match="labelled by one teacher"):
+        dataset_report(counted.folder, {"min_agreement": 0.5})
+
+
+def test_a_calibrated_selection_tells_what_it_keeps_of_each_group(
+    counted: Counted, tmp_path: Path, write_calibration: object
+) -> None:
+    assert callable(write_calibration)
+    path = tmp_path / "calibration.json"
+    write_calibration(path, "t", {"unseen/large": [(0.6, 0.4)], "unseen/medium": [(0.6, 0.7)]})
+    chosen = {"preset": "calibrated", "calibration": str(path), "precision": 0.5}
+    report = dataset_report(counted.folder, chosen)
+    kept = [select_with_reasons(labels, chosen)[0] for labels in counted.labels()]
+    assert report.number("boxes") == boxes_of(kept)
+    assert report.calibration is not None
+    groups = {one.group: one for one in report.calibration.groups}
+    assert sum(one.candidate_boxes for one in groups.values()) == boxes_of(counted.labels())
+    assert groups["unseen/large"].boxes + groups["unseen/medium"].boxes == boxes_of(kept) > 0
+    assert (groups["unseen/large"].min_score, groups["unseen/small"].min_score) == (0.4, None)
+    assert report.calibration.precision == 0.5
+
+
+def leave_out(counted: Counted, unit: int, rows: list[int]) -> None:
+    """A view of duplicates as `dedupe` writes it."""
+    columns = [
+        {
+            "unit": unit,
+            "row": row,
+            "key": counted.samples[unit][row].labels.key,
+            "reason": reason,
+            "of_key": "k",
+            "distance": 1,
+        }
+        for row, reason in zip(rows, (EXACT, NEAR, NEAR), strict=False)
+    ]
+    table = pa.Table.from_pylist(columns, DUPLICATE_SCHEMA)
+    write_duplicates(Store(counted.folder), table, counted.manifests, by="image", max_distance=6)
+
+
+@pytest.mark.parametrize("sample_without_box", [False, True])
+def test_duplicates_are_left_out_by_their_row(tmp_path: Path, sample_without_box: bool) -> None:
+    """Rows are of the shard: a sample that has no box there has no row in the table."""
+    counted = counted_dataset(tmp_path / "web", bare=(1, 2) if sample_without_box else None)
+    leave_out(counted, 1, [0, 5, 9])
+    rest = [
+        one.labels
+        for unit, found in enumerate(counted.samples)
+        for row, one in enumerate(found)
+        if (unit, row) not in {(1, 0), (1, 5), (1, 9)}
+    ]
+    kept = [select_with_reasons(labels, "glip")[0] for labels in rest]
+    report = dataset_report(counted.folder, "glip")
+    assert report.number("boxes") == boxes_of(kept)
+    assert (report.number(EXACT), report.number(NEAR)) == (1, 2)
+    assert report.box_selection is not None
+    assert report.box_selection.dropped["sample_duplicate"] == boxes_of(counted.labels()) - boxes_of(rest)
+    assert [stage.stage for stage in report.stages[-2:]] == ["dedupe", "selection"]
+    assert read_duplicates(Store(counted.folder), counted.manifests).digest is not None
+    (counted.folder / DUPLICATES).unlink()
+
+
+@pytest.mark.parametrize("preset", ["all", "grit"])
+def test_reviewers_verdicts_come_before_the_selection(counted: Counted, preset: str) -> None:
+    store, labels = Store(counted.folder), counted.labels()
+    verdicts = []
+    for number, one in enumerate(labels[::7]):
+        box = one.boxes[0]
+        word = ("accepted", "rejected")[number % 2]
+        verdicts.append(said(one, box.phrase, word, box.box_xyxy))  # type: ignore[arg-type]
+    drawn = (1.0, 1.0, 9.0, 9.0)
+    verdicts.append(said(labels[5], 0, "added", drawn, drawn))
+    append_verdicts(store, verdicts)
+    judged, rules = read_verdicts(store), resolve_selection(preset)
+    selected = [select_reviewed(one, rules, judged) for one in labels]
+    report = dataset_report(counted.folder, preset)
+    assert report.number("boxes") == boxes_of([kept for kept, _ in selected])
+    assert report.number("images") == sum(bool(kept.boxes) for kept, _ in selected)
+    dropped = Counter[str]()
+    for _, reasons in selected:
+        dropped.update(reasons)
+    assert report.box_selection is not None
+    assert report.box_selection.dropped == dropped
+    assert dropped["rejected_by_reviewer"] > 0

@@ -1,4 +1,4 @@
-"""Labelling jobs in a process of their own, with bounded memory and time: what hostile input is given to."""
+"""Labelling jobs in a process of their own with bounded memory and time, for hostile input; a headless browser."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,3 +78,19 @@ def read_labelled(out: Path, peak_bytes: int) -> Labelled:
 def labelled_apart() -> Any:
     """:func:`label_apart`."""
     return label_apart
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium, headless (a ``playwright`` Browser). Of one module only: while it is there, its event loop
+    counts as running, and no test beside it can run another."""
+    from browser_pages import chromium_path
+    from playwright.sync_api import sync_playwright
+
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no Chromium or Chrome installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -1,0 +1,114 @@
+"""Which units of a dataset are whole, and what is wrong with the others: from listings and manifests alone.
+
+In: a store. Out: the manifests of the units that can be counted, and a :class:`~schemas.dataset_report.Wholeness` that
+tells of the rest, so that a damaged or half-written dataset gives a report of what is whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from engine.artifacts import Store
+from engine.shard_files import FOLDERS, annotations_name, manifest_name, rejects_name, shard_name
+from schemas.dataset_report import UnitProblem, Wholeness
+from schemas.shards import DatasetCard, ShardManifest
+
+MAX_PROBLEMS = 100
+_UNIT = re.compile(r"(\d{6,})\.(tar|parquet|json)")
+
+
+@dataclass
+class Examination:
+    """What was found so far; problems may be added while tables are read."""
+
+    manifests: dict[int, ShardManifest] = field(default_factory=dict)
+    units_found: int = 0
+    problems: list[UnitProblem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    columns_missing: Counter[str] = field(default_factory=Counter)
+
+    def leave_out(self, unit: int, file: str, problem: str) -> None:
+        """A unit that is not counted after all."""
+        self.manifests.pop(unit, None)
+        self.problems.append(UnitProblem(unit=unit, file=file, problem=problem))
+
+    def whole(self, card: DatasetCard) -> Wholeness:
+        """All of it for the report."""
+        left_out = len({one.unit for one in self.problems} - self.manifests.keys())
+        return Wholeness(
+            units_planned=card.planned_units,
+            units_found=self.units_found,
+            units_counted=len(self.manifests),
+            problem_count=len(self.problems),
+            problems=sorted(self.problems, key=lambda one: (one.unit, one.file))[:MAX_PROBLEMS],
+            columns_missing=dict(sorted(self.columns_missing.items())),
+            messages=[*self._messages(card, left_out), *self.notes],
+        )
+
+    def _messages(self, card: DatasetCard, left_out: int) -> Iterator[str]:
+        if not self.units_found:
+            yield "The dataset is empty: no unit was ever written."
+        if left_out:
+            of = f"{left_out} of {self.units_found} units"
+            yield f"{of} are not whole and not counted; `glip-engine verify` tells more."
+        if not card.complete:
+            planned = "" if card.planned_units is None else f" of {card.planned_units} planned"
+            yield f"The dataset is not complete: {len(self.manifests)}{planned} units are counted."
+        if self.columns_missing:
+            names = ", ".join(f"{name} ({units} units)" for name, units in sorted(self.columns_missing.items()))
+            yield f"Tables of an older format lack columns, whose numbers are of the other units alone: {names}."
+
+
+def examine(store: Store) -> Examination:
+    """Read every manifest, and compare the sizes of the tables with what it says. A missing shard is told of and no
+    reason to leave the unit out: numbers are of the tables."""
+    sizes = {f"{folder}/{name}": size for folder in FOLDERS for name, size in store.sizes(folder).items()}
+    units = sorted({int(match[1]) for name in sizes if (match := _UNIT.fullmatch(name.partition("/")[2]))})
+    found = Examination(units_found=len(units))
+    committed = [unit for unit in units if manifest_name(unit) in sizes]
+    for unit in sorted(set(units) - set(committed)):
+        found.leave_out(unit, manifest_name(unit), "there is no manifest: the unit was not committed")
+    no_shard = 0
+    contents = store.read_many([manifest_name(unit) for unit in committed])
+    for unit, content in zip(committed, contents, strict=True):
+        manifest = _manifest(unit, content, found)
+        if manifest is not None:
+            found.manifests[unit] = manifest
+            wrong = list(_wrong_sizes(manifest, sizes))
+            no_shard += any(file == shard_name(unit) for file, _ in wrong)
+            for file, problem in wrong:
+                if file == annotations_name(unit):
+                    found.leave_out(unit, file, problem)
+                elif file == rejects_name(unit):
+                    found.problems.append(UnitProblem(unit=unit, file=file, problem=problem))
+    if no_shard:
+        found.notes.append(f"The shards of {no_shard} units are missing or not of their size: pictures cannot be read.")
+    return found
+
+
+def _manifest(unit: int, content: bytes, found: Examination) -> ShardManifest | None:
+    try:
+        manifest = ShardManifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        found.leave_out(unit, manifest_name(unit), f"it is no manifest of this format: {where}: {first['msg']}")
+        return None
+    if manifest.unit != unit:
+        found.leave_out(unit, manifest_name(unit), f"it is the manifest of unit {manifest.unit}")
+        return None
+    return manifest
+
+
+def _wrong_sizes(manifest: ShardManifest, sizes: dict[str, int]) -> Iterable[tuple[str, str]]:
+    for file in manifest.files:
+        size = sizes.get(file.path)
+        if size is None:
+            yield file.path, "it is missing"
+        elif size != file.size:
+            yield file.path, f"it has {size} bytes, its manifest says {file.size}"

@@ -1,0 +1,62 @@
+"""Numbers as a reader of a page sees them; a dash where there is none."""
+
+from __future__ import annotations
+
+NONE = "–"
+
+
+def whole(value: float | None) -> str:
+    """12,345"""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def figure(value: float | None) -> str:
+    """A number with as many digits as help a reader: 12,345; 37.1; 3.25; 0.75."""
+    if value is None:
+        return NONE
+    if value == int(value) and (abs(value) >= 2 or value == 0):
+        return f"{value:,.0f}"
+    size = abs(value)
+    return f"{value:,.0f}" if size >= 1000 else f"{value:.1f}" if size >= 10 else f"{value:.{2 if size >= 0.1 else 3}f}"
+
+
+def measured(value: float | None, unit: str = "") -> str:
+    """A number with its unit: a share in percent, seconds, or what it counts as it is."""
+    if unit == "share":
+        return NONE if value is None else f"{100 * value:.1f} %"
+    return f"{figure(value)} {unit}" if unit in ("s", "px", "ms") and value is not None else figure(value)
+
+
+def changed(value: float | None, unit: str = "") -> str:
+    """A difference with its sign, as :func:`measured` has the number."""
+    if value is None:
+        return NONE
+    shown = measured(abs(value), unit)
+    if not set(shown) & set("123456789"):  # nothing, or less than is shown
+        return measured(0, unit)
+    return ("+" if value > 0 else "−") + shown
+
+
+def compact(value: float | None) -> str:
+    """A large number in words that fit a table: 58.4M, 12.3k."""
+    if value is None:
+        return NONE
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if abs(value) >= size:
+            return f"{value / (1e3 if letter == 'k' else size):.1f}{letter}"
+    return figure(value)
+
+
+def percent(value: float | None) -> str:
+    """A share in percent, without the sign."""
+    return NONE if value is None else f"{100 * value:.1f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference in points, with its sign."""
+    return NONE if value is None else f"{100 * value:+.1f}".replace("-", "−")
+
+
+def number_filters() -> dict[str, object]:
+    """The formats by the names that templates know them by."""
+    return {one.__name__: one for one in (whole, figure, measured, changed, compact, percent, signed)}

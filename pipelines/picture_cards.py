@@ -1,0 +1,216 @@
+"""One labelled picture as a page shows it: a thumbnail, the caption cut at its phrases, boxes as shares of the image.
+
+In: a sample's labels, its encoded picture. Out: a :class:`Picture`, and as a record for ``templates/card.js``, which
+makes a card of it. Nothing here is trusted: pictures are decoded within
+bounds, and text stays text.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from PIL import Image, UnidentifiedImageError
+
+from glip.preprocess import as_rgb
+from schemas.dataset_vocabulary import PhraseCount
+from schemas.shards import SampleBox, SampleLabels
+
+MAX_SIDE = 448
+JPEG_QUALITY = 78
+MAX_PIXELS = 100_000_000
+MAX_BOXES = 60
+MAX_CAPTION_CHARS = 500
+MAX_PHRASE_CHARS = 200
+MAX_NAME_CHARS = 160
+# COCO's: the area of the box in pixels of the stored image, below 32 x 32 and below 96 x 96.
+SMALL_AREA, MEDIUM_AREA = 32 * 32, 96 * 96
+SizeName = Literal["small", "medium", "large"]
+
+
+@dataclass(frozen=True)
+class CaptionPart:
+    """A stretch of the caption: plain (``phrase`` None), or a phrase by its number in the labels; ``found`` when it
+    has a box."""
+
+    text: str
+    phrase: int | None = None
+    found: bool = False
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """A box as shares of the image in percent; ``number`` is its place in the labels."""
+
+    number: int
+    phrase: int
+    score: float
+    left: float
+    top: float
+    width: float
+    height: float
+    size: SizeName
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A card. ``jpeg`` is a thumbnail in base64, the rest is of the stored image. ``phrases``: texts by their number in
+    the labels, of those that have a box, in the caption's order."""
+
+    key: str
+    source: str
+    width: int
+    height: int
+    caption: tuple[CaptionPart, ...]
+    phrases: dict[int, str]
+    boxes: tuple[DrawnBox, ...]
+    boxes_left_out: int
+    jpeg: str
+
+
+def thumbnail(image: bytes, pixels: int) -> str | None:
+    """As :func:`small_jpeg`, in base64."""
+    jpeg = small_jpeg(image, pixels)
+    return None if jpeg is None else base64.b64encode(jpeg).decode()
+
+
+def small_jpeg(image: bytes, pixels: int, max_side: int = MAX_SIDE) -> bytes | None:
+    """A small JPEG of an encoded image without its metadata; None where it cannot be decoded or is huge.
+
+    EXIF orientation is not applied, since boxes are in pixels of the image as stored.
+    """
+    if pixels > MAX_PIXELS:
+        return None
+    try:
+        with Image.open(io.BytesIO(image)) as stored:
+            if stored.width * stored.height > MAX_PIXELS:
+                return None
+            stored.draft("RGB", (max_side, max_side))
+            small = as_rgb(stored)
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+    small.thumbnail((max_side, max_side))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return file.getvalue()
+
+
+def draw(labels: SampleLabels, jpeg: str, source_uri: str = "") -> Picture:
+    """The card of a sample: the best boxes to a bound, phrases in the order of the caption.
+
+    ``source_uri``: of the unit, which names the source where the sample's own locator does not.
+    """
+    best = sorted(enumerate(labels.boxes), key=lambda numbered: -numbered[1].score)[:MAX_BOXES]
+    in_order = sorted({box.phrase for _, box in best}, key=lambda number: (labels.phrases[number].start, number))
+    boxes = [_drawn(number, box, labels) for number, box in best]
+    boxes.sort(key=lambda box: -box.width * box.height)  # small ones are drawn last and stay on top
+    return Picture(
+        key=labels.key,
+        source=source_of(labels.locator, source_uri)[:MAX_NAME_CHARS],
+        width=labels.width,
+        height=labels.height,
+        caption=tuple(caption_parts(labels, set(in_order))),
+        phrases={number: labels.phrases[number].text for number in in_order},
+        boxes=tuple(boxes),
+        boxes_left_out=len(labels.boxes) - len(best),
+        jpeg=jpeg,
+    )
+
+
+def _drawn(number: int, box: SampleBox, labels: SampleLabels) -> DrawnBox:
+    x1, y1, x2, y2 = box.box_xyxy
+    area = (x2 - x1) * (y2 - y1)
+    return DrawnBox(
+        number=number,
+        phrase=box.phrase,
+        score=box.score,
+        left=round(100 * x1 / labels.width, 2),
+        top=round(100 * y1 / labels.height, 2),
+        width=round(100 * (x2 - x1) / labels.width, 2),
+        height=round(100 * (y2 - y1) / labels.height, 2),
+        size="small" if area < SMALL_AREA else "medium" if area < MEDIUM_AREA else "large",
+    )
+
+
+def source_of(locator: str, source_uri: str) -> str:
+    """Where a sample is from, as a reader would sort by it: the host of a url, else the file or list it stood in."""
+    if locator.startswith(("http://", "https://")):
+        try:
+            return urlsplit(locator).hostname or "unknown host"
+        except ValueError:
+            return "unknown host"
+    return locator.partition("#")[0] if "#" in locator else source_uri or "unknown"
+
+
+def caption_parts(labels: SampleLabels, found: set[int]) -> Iterator[CaptionPart]:
+    """The caption cut at its phrases; where phrases overlap, one that has a box (``found``) wins, then the first.
+
+    A long caption ends in an ellipsis after ``MAX_CAPTION_CHARS`` characters.
+    """
+    order = sorted(range(len(labels.phrases)), key=lambda n: (n not in found, labels.phrases[n].start))
+    shown: list[int] = []
+    for number in order:
+        phrase = labels.phrases[number]
+        taken = (labels.phrases[other] for other in shown)
+        if phrase.end <= MAX_CAPTION_CHARS and all(phrase.end <= one.start or one.end <= phrase.start for one in taken):
+            shown.append(number)
+    at = 0
+    for number in sorted(shown, key=lambda n: labels.phrases[n].start):
+        phrase = labels.phrases[number]
+        if at < phrase.start:
+            yield CaptionPart(labels.caption[at : phrase.start])
+        yield CaptionPart(phrase.text, number, number in found)
+        at = phrase.end
+    rest = labels.caption[at : max(at, MAX_CAPTION_CHARS)]
+    yield CaptionPart(rest + ("…" if len(labels.caption) > max(at, MAX_CAPTION_CHARS) else ""))
+
+
+def card_record(picture: Picture, counts: Mapping[str, PhraseCount] | None = None, *, scored: bool) -> dict[str, Any]:
+    """What ``templates/card.js`` makes a card of, as JSON.
+
+    ``caption`` has ``[text]``, ``[text, place]`` of a phrase with a box, ``[text, -1]`` of one without; ``place`` is
+    that in ``phrases``. ``scored``: whether scores are shown, which human boxes do not have.
+    """
+    places = {number: place for place, number in enumerate(picture.phrases)}
+    return {
+        "key": picture.key,
+        "source": picture.source,
+        "width": picture.width,
+        "height": picture.height,
+        "scored": scored,
+        "caption": [_part_record(part, places) for part in picture.caption if part.text],
+        "phrases": [_phrase_record(text, counts) for text in picture.phrases.values()],
+        "boxes": [_box_record(box, places) for box in picture.boxes],
+        "more": picture.boxes_left_out,
+    }
+
+
+def _part_record(part: CaptionPart, places: Mapping[int, int]) -> list[Any]:
+    if part.phrase is None:
+        return [part.text]
+    return [part.text, places[part.phrase] if part.found else -1]
+
+
+def _phrase_record(text: str, counts: Mapping[str, PhraseCount] | None) -> dict[str, Any]:
+    """A phrase; how often it occurs with a box in the whole dataset and whether humans name it, where that is known."""
+    record: dict[str, Any] = {"text": text[:MAX_PHRASE_CHARS]}
+    known = (counts or {}).get(text)
+    if known is not None:
+        record["occurrences"] = known.occurrences
+        if known.new is not None:
+            record["new"] = known.new
+    return record
+
+
+def _box_record(box: DrawnBox, places: Mapping[int, int]) -> dict[str, Any]:
+    return {
+        "number": box.number,
+        "phrase": places[box.phrase],
+        "score": round(box.score, 4),
+        "at": [box.left, box.top, box.width, box.height],
+        "size": box.size,
+    }

@@ -1,0 +1,75 @@
+"""Small datasets with pictures, as labelling would leave them: for tests of the report and of its page."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+from PIL import Image
+
+from engine.artifacts import Store
+from engine.shards import LabelledImage, write_card, write_shard
+from schemas.records import BoxXYXY, Reject, UnitRef
+from schemas.reports import StageCounts
+from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
+
+HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
+CARD = DatasetCard(
+    origin="pseudo", task="grounding", source_fingerprint="s" * 64, recipe_digest="r" * 64, complete=True
+)
+
+
+def encoded(size: tuple[int, int] = (160, 120), colour: str = "teal") -> bytes:
+    """A JPEG of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", size, colour).save(file, "JPEG")
+    return file.getvalue()
+
+
+def sample(
+    key: str,
+    caption: str,
+    spans: list[tuple[int, int]],
+    boxes: list[tuple[int, BoxXYXY, float]],
+    image: bytes | None = None,
+    *,
+    locator: str = "test",
+    size: tuple[int, int] = (160, 120),
+) -> LabelledImage:
+    """A labelled picture; ``boxes`` are (number of the phrase, box, score)."""
+    labels = SampleLabels(
+        key=key,
+        caption=caption,
+        phrases=[
+            SamplePhrase(text=caption[a:b], start=a, end=b, head_lemma=caption[a:b].split()[-1]) for a, b in spans
+        ],
+        boxes=[SampleBox(phrase=phrase, box_xyxy=box, score=score) for phrase, box, score in boxes],
+        width=size[0],
+        height=size[1],
+        image_sha256=hashlib.sha256(key.encode()).hexdigest(),
+        locator=locator,
+        recipe_digest="r",
+    )
+    return LabelledImage(labels, image or encoded(size), "jpg")
+
+
+def dog(number: int) -> LabelledImage:
+    """A dog at 0.9, a tree at 0.6."""
+    return sample(
+        f"{number:03d}", "a dog by a tree", [(0, 5), (9, 15)], [(0, (10, 10, 60, 80), 0.9), (1, (80, 5, 150, 110), 0.6)]
+    )
+
+
+def write_dataset(folder: Path, samples: list[LabelledImage], card: DatasetCard = CARD, *, units: int = 1) -> Path:
+    """The samples in so many units of equal size, each with one unreadable picture among its rejects."""
+    store, each = Store(folder), -(-len(samples) // units)
+    for unit in range(units):
+        rejects = [Reject(f"bad{unit}", "read", "image_unreadable", HOSTILE)]
+        own = samples[unit * each : (unit + 1) * each]
+        rows = len(own) + 1
+        stages = [StageCounts(stage="read", came_in=rows, went_on=rows - 1, dropped={"image_unreadable": 1})]
+        ref = UnitRef(unit, "test", unit * each, rows)
+        write_shard(store, ref, own, rejects, work_digest="w", stages=stages)
+    write_card(store, card)
+    return folder
