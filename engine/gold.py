@@ -11,6 +11,8 @@ manifests, ``dataset.json``. What is wrong in the source is a counted reject wit
     mdetr         task grounding: a JSON of captions, boxes with the characters they are meant by
     flickr30k     task grounding: sentences with marked phrases, boxes in XML
     refcoco       task grounding: an expression and its one box
+    grit          task grounding: Kosmos-2's web captions, boxes with scores; origin pseudo
+    glip-tsv      task grounding: GLIP's own web captions, boxes with scores; origin pseudo
     scenes        task grounding: drawn scenes with exact boxes
 
 Equal sources give equal bytes, whole dataset: no time is written anywhere. A unit that is done is not done again.
@@ -26,6 +28,8 @@ from pathlib import Path
 from engine.artifacts import Store, digest_of
 from engine.gold_detection import CocoDetection
 from engine.gold_flickr import FlickrEntities
+from engine.gold_glip_tsv import GlipTsvCaptions
+from engine.gold_grit import GritCaptions
 from engine.gold_lvis import lvis_detection
 from engine.gold_mdetr import MdetrCaptions
 from engine.gold_odvg import open_odvg
@@ -50,7 +54,10 @@ READERS: dict[str, Callable[[GoldPlace], GoldReader]] = {
     "mdetr": MdetrCaptions,
     "flickr30k": FlickrEntities,
     "refcoco": ReferringExpressions,
+    "grit": GritCaptions,
+    "glip-tsv": GlipTsvCaptions,
 }
+MACHINE_MADE = frozenset({"grit", "glip-tsv"})  # boxes with scores, of a teacher that nobody here knows
 FORMATS = (*READERS, "scenes")
 UNIT_SIZE = 500
 
@@ -79,7 +86,8 @@ def import_gold(
     if isinstance(source, ScenesSource):
         recipe["scenes"] = source.model_dump(mode="json")
     card = DatasetCard(
-        origin="human",
+        origin="pseudo" if format in MACHINE_MADE else "human",
+        selection="all" if format in MACHINE_MADE else "glip",
         task=reader.task,
         source_fingerprint=reader.fingerprint(),
         recipe_digest=digest_of(recipe),

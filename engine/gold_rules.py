@@ -9,7 +9,7 @@ import hashlib
 import io
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,6 +93,11 @@ def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) 
     if size_wh is not None and size != size_wh:
         return "image_size_mismatch"
     return Picture(content, extension, *size, hashlib.sha256(content).hexdigest())
+
+
+def file_sizes(paths: Iterable[Path]) -> list[int]:
+    """Sizes in bytes in order, -1 for a file that is not there: what a fingerprint knows of unread pictures."""
+    return [path.stat().st_size if path.is_file() else -1 for path in paths]
 
 
 def decoded_size(content: bytes) -> tuple[int, int] | str:

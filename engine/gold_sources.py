@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -109,16 +110,20 @@ def labelled_image(
     *,
     locator: str,
     recipe_digest: str,
+    scores: Sequence[float] | None = None,
     absent: Sequence[str] | None = None,
     incomplete: Sequence[str] | None = None,
 ) -> LabelledImage:
-    """A gold sample: human boxes have score 1 and no teacher. ``absent`` and ``incomplete`` are classes of a federated
-    dataset (:class:`schemas.shards.SampleLabels`)."""
+    """A gold sample: human boxes have score 1, those of another machine its ``scores``; no teacher of ours.
+    ``absent`` and ``incomplete`` are classes of a federated dataset (:class:`schemas.shards.SampleLabels`)."""
     labels = SampleLabels(
         key=key,
         caption=caption,
         phrases=[SamplePhrase(text=p.text, start=p.start, end=p.end, head_lemma=p.head_lemma) for p in phrases],
-        boxes=[SampleBox(phrase=phrase, box_xyxy=box, score=1.0) for phrase, box in boxes],
+        boxes=[
+            SampleBox(phrase=phrase, box_xyxy=box, score=score)
+            for (phrase, box), score in zip(boxes, scores or repeat(1.0), strict=False)
+        ],
         width=picture.width,
         height=picture.height,
         image_sha256=picture.sha256,

@@ -14,19 +14,22 @@ from engine.gold_rules import Picture, box_from_xyxy, head_lemma
 from engine.gold_sources import GoldRow, labelled_image
 from schemas.records import BoxXYXY, Phrase, Reject
 
-NumberedBoxes = list[tuple[int, BoxXYXY]]
+NumberedBoxes = list[tuple[int, BoxXYXY, float]]
+"""The number of a box's phrase, the box, its score."""
 Corners = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SpanBoxes:
-    """A phrase of a caption: half-open characters, its boxes as the source has them, and its text where the source
-    states it too."""
+    """A phrase of a caption: half-open characters, its boxes as the source has them, and its text and scores where the
+    source states them too."""
 
     start: int
     end: int
     boxes_xyxy: Sequence[Corners]
     text: str | None = None
+    scores: Sequence[float] | None = None
+    """One a box, of what a machine annotated; human boxes have none, and score 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,14 @@ def grounding_row(
     if isinstance(found, str):
         return rejected_row(caption.key, found, f"image of {caption.locator}", homeless)
     sample = labelled_image(
-        caption.key, caption.text, phrases, boxes, found, locator=caption.locator, recipe_digest=recipe_digest
+        caption.key,
+        caption.text,
+        phrases,
+        [(number, box) for number, box, _ in boxes],
+        found,
+        scores=[score for *_, score in boxes],
+        locator=caption.locator,
+        recipe_digest=recipe_digest,
     )
     return GoldRow(sample, (*homeless, *rejects), len(homeless) + len(rejects) + len(boxes))
 
@@ -68,24 +78,25 @@ def grounding_row(
 def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], NumberedBoxes, list[Reject]]:
     """The phrases that hold, by their start, and their boxes; one reject for each box that does not."""
     rejects = [dropped(caption.key, "annotation_malformed", message) for message in caption.malformed]
-    found: dict[tuple[int, int], list[BoxXYXY]] = {}
+    found: dict[tuple[int, int], list[tuple[BoxXYXY, float]]] = {}
     for span in caption.spans:
         fault = _span_fault(span, caption.text)
         if fault:
             message = f"{span.text!r} at [{span.start}:{span.end}]"
             rejects.extend(dropped(caption.key, fault, message) for _ in range(max(1, len(span.boxes_xyxy))))
             continue
-        for corners in span.boxes_xyxy:
-            box = box_from_xyxy(corners, caption.width, caption.height)
+        scores = [1.0] * len(span.boxes_xyxy) if span.scores is None else span.scores
+        for corners, score in zip(span.boxes_xyxy, scores, strict=True):
+            box = box_from_xyxy(corners, caption.width, caption.height) if 0 <= score <= 1 else "score_out_of_range"
             if isinstance(box, str):
                 text = caption.text[span.start : span.end]
                 rejects.append(dropped(caption.key, box, f"{text!r}, xyxy {tuple(corners)}"))
             else:
-                found.setdefault((span.start, span.end), []).append(box)
+                found.setdefault((span.start, span.end), []).append((box, score))
     spans = sorted(found)
     texts = [caption.text[start:end] for start, end in spans]
     phrases = tuple(Phrase(text, *span, head_lemma(text)) for text, span in zip(texts, spans, strict=True))
-    return phrases, [(number, box) for number, span in enumerate(spans) for box in found[span]], rejects
+    return phrases, [(number, *box) for number, span in enumerate(spans) for box in found[span]], rejects
 
 
 def _span_fault(span: SpanBoxes, caption: str) -> str | None:

@@ -2,13 +2,13 @@
 
 In: a :class:`~schemas.recipes.CalibrateRecipe`. Out: ``calibration.json``, which the selection ``calibrated`` reads,
 and beside it the reliability plot (``.svg``). The teacher is asked for the human captions' phrases as it is when it
-labels.
+labels; of labels that people reviewed, the verdicts are the truth.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -19,15 +19,18 @@ from rich.table import Table
 
 from engine.artifacts import Store
 from engine.calibrated_scores import file_in_store, read_calibration
-from engine.calibration import MIN_IOU, Evidence, fit_groups, frequency_groups, head_counts, judge
+from engine.calibration import MIN_IOU, Evidence, fit_groups, judge
 from engine.calibration_check import check_on_held_out
 from engine.metrics import ImageResult
-from engine.shards import LabelledImage, ShardReader, committed_units, read_card, read_shard
+from engine.shards import LabelledImage, committed_units, read_card, read_shard
+from engine.verdict_evidence import together
 from pipelines.answers import answer_all
 from pipelines.checkpoints import local_teacher, pinned_teacher
 from pipelines.lineage_nodes import dataset_digest
+from pipelines.phrase_frequency import head_frequencies
 from pipelines.reliability import reliability_svg
-from schemas.calibration import Calibration, Frequency, HeldOut
+from pipelines.reviewed_datasets import ReviewedDataset, one_teacher, open_reviewed
+from schemas.calibration import Calibration, HeldOut
 from schemas.recipes import CalibrateRecipe
 from schemas.shards import DatasetCard
 from teacher.grounder import open_grounder, teacher_digest
@@ -38,15 +41,20 @@ def calibrate(recipe: CalibrateRecipe, out: str | Path, *, progress: bool = True
     """Fit the teacher's scores on the recipe's human datasets and write the document ``out`` with its plot.
 
     Where ``out`` holds the calibration of the same teacher on the same data, only its target is renewed. ValueError
-    where a dataset is not a whole human grounding one, or ``out`` does not end in ``.json``.
+    where a dataset is not a whole human grounding one, a reviewed one has no verdict or is of another teacher, or
+    ``out`` does not end in ``.json``.
     """
-    recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
+    if recipe.datasets:
+        recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
     store, name = _open_out(out)
     exams = [_open_human(dataset) for dataset in recipe.datasets]
+    reviewed = [open_reviewed(dataset) for dataset in recipe.verdicts]
+    teacher = one_teacher(reviewed, teacher_digest(local_teacher(recipe.teacher)) if exams else None)
     made_from = {dataset: dataset_digest(dataset) for dataset in (*recipe.datasets, *recipe.frequencies)}
-    document = _read_done(f"{store.root}/{name}", recipe, made_from)
+    made_from |= {f"verdicts:{one.store.root}": one.digest() for one in reviewed}
+    document = _read_done(f"{store.root}/{name}", recipe, made_from, teacher)
     if document is None:
-        document = _fit(recipe, exams, made_from, progress)
+        document = _fit(recipe, exams, reviewed, made_from, teacher, progress)
     store.write(name, (document.model_dump_json(indent=1) + "\n").encode())
     store.write(f"{name[:-5]}.svg", reliability_svg(document).encode())
     if progress:
@@ -72,7 +80,7 @@ def _open_human(dataset: str) -> tuple[Store, DatasetCard]:
     return store, card
 
 
-def _read_done(path: str, recipe: CalibrateRecipe, made_from: dict[str, str]) -> Calibration | None:
+def _read_done(path: str, recipe: CalibrateRecipe, made_from: dict[str, str], teacher: str) -> Calibration | None:
     """The document of the same work, with the target of now; None where there is none."""
     try:
         found = read_calibration(path)[0]
@@ -80,7 +88,7 @@ def _read_done(path: str, recipe: CalibrateRecipe, made_from: dict[str, str]) ->
         return None
     fields = recipe.model_dump(mode="json")
     same = {**found.recipe, "precision": recipe.precision} == fields and found.made_from == made_from
-    if not same or found.teacher_digest != teacher_digest(local_teacher(recipe.teacher)):
+    if not same or found.teacher_digest != teacher:
         return None
     if recipe.precision not in {check.target for check in found.held_out.targets}:
         return None
@@ -88,14 +96,21 @@ def _read_done(path: str, recipe: CalibrateRecipe, made_from: dict[str, str]) ->
 
 
 def _fit(
-    recipe: CalibrateRecipe, exams: Sequence[tuple[Store, DatasetCard]], made_from: dict[str, str], progress: bool
+    recipe: CalibrateRecipe,
+    exams: Sequence[tuple[Store, DatasetCard]],
+    reviewed: Sequence[ReviewedDataset],
+    made_from: dict[str, str],
+    teacher: str,
+    progress: bool,
 ) -> Calibration:
-    grounder = open_grounder(local_teacher(recipe.teacher))
-    frequencies = _count_heads(recipe, exams)
-    evidence = judge(_answers(recipe, exams, progress), frequencies)
+    frequencies = head_frequencies(recipe.frequencies or recipe.datasets or recipe.verdicts)
+    parts = [one.evidence(frequencies) for one in reviewed]
+    if exams:
+        parts.append(judge(_answers(recipe, exams, progress), frequencies))
+    evidence = together(parts)
     groups = fit_groups(evidence, min_score=recipe.min_score, shrinkage=recipe.shrinkage, confidence=recipe.confidence)
     return Calibration(
-        teacher_digest=grounder.digest,
+        teacher_digest=teacher,
         precision=recipe.precision,
         recipe=recipe.model_dump(mode="json"),
         made_from=made_from,
@@ -115,20 +130,6 @@ def _check(recipe: CalibrateRecipe, evidence: Evidence) -> HeldOut:
         confidence=recipe.confidence,
         target=recipe.precision,
     )
-
-
-def _count_heads(recipe: CalibrateRecipe, exams: Iterable[tuple[Store, DatasetCard]]) -> dict[str, Frequency]:
-    counts: Counter[str] = Counter()
-    for store in [Store(dataset) for dataset in recipe.frequencies] or [store for store, _ in exams]:
-        read_card(store)
-        for unit in committed_units(store):
-            reader = ShardReader(store, unit)
-            try:
-                for row in range(len(reader)):
-                    counts += head_counts(phrase.head_lemma for phrase in reader.labels(row).phrases)
-            finally:
-                reader.close()
-    return frequency_groups(counts)
 
 
 def _answers(

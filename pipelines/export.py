@@ -18,8 +18,10 @@ from rich.progress import track
 from engine.artifacts import Store, digest_of
 from engine.duplicates import Duplicates, read_duplicates
 from engine.exporters import EXPORTERS, image_name
-from engine.selection import Selection, resolve_selection, select
+from engine.reviewed import REJECTED, select_reviewed
+from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, committed_units, read_card, read_manifest
+from engine.verdicts import read_verdicts
 from schemas.recipes import SelectionChoice
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleBox, SampleLabels, ShardManifest
@@ -37,8 +39,8 @@ class ExportReceipt(Document):
     samples: int
     boxes: int
     left_out: dict[str, int] = Field(
-        description="boxes without area, which no other format allows; samples of which the selection leaves no box; "
-        "samples that are duplicates"
+        description="boxes without area, which no other format allows; boxes that a reviewer rejected; samples of "
+        "which the selection leaves no box; samples that are duplicates"
     )
 
 
@@ -108,6 +110,7 @@ class _Samples:
     ) -> None:
         self._store, self._manifests, self._rules, self._counts = store, manifests, rules, counts
         self._duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
+        self._verdicts = read_verdicts(store)
         self._progress = progress
 
     def __iter__(self) -> Iterator[tuple[ShardReader, int, SampleLabels]]:
@@ -126,8 +129,8 @@ class _Samples:
 
     def _kept(self, labels: SampleLabels) -> SampleLabels | None:
         """The labels with the boxes that are written, None where the sample is left out."""
-        if self._rules is not None:
-            labels = select(labels, self._rules)
+        labels, dropped = select_reviewed(labels, self._rules, self._verdicts)
+        self._counts["box_rejected_by_reviewer"] += dropped.get(REJECTED, 0)
         boxes = [box for box in labels.boxes if _has_area(box)]
         self._counts["box_without_area"] += len(labels.boxes) - len(boxes)
         if self._rules is not None and not boxes:
@@ -148,7 +151,11 @@ def _write(
     with exporter.open(target, card) as add:
         for reader, row, labels in samples:
             name = image_name(labels.key, reader.extension(row))
-            add(labels, name)
-            if images:
-                target.write(f"{exporter.image_folder}/{name}", reader[row].image)
+            image = reader[row].image if images else None
+            if exporter.image_folder is None:
+                add(labels, name, image)
+            else:
+                add(labels, name)
+                if image is not None:
+                    target.write(f"{exporter.image_folder}/{name}", image)
             counts.update(samples=1, boxes=len(labels.boxes))

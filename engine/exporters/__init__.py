@@ -9,6 +9,12 @@ no dataset is held in memory. What each writes, :mod:`engine.gold` reads back.
     mdetr         JSON of MDETR and GoldG
     yolo          a text file a picture, and data.yaml
     voc           an XML a picture, Pascal VOC
+    grit          Parquet of Kosmos-2's grounded captions
+    glip-tsv      GLIP's own captions with scored boxes, pictures inside
+    gligen        captions with boxes for grounded generation, pictures inside
+    xvlm          JSON Lines of captions and their regions
+    label-studio  tasks for people to go on with
+    fiftyone      detections to look at
 """
 
 from __future__ import annotations
@@ -22,24 +28,33 @@ from typing import NamedTuple
 from engine.artifacts import Store
 from engine.exporters.coco import coco
 from engine.exporters.coco_phrases import coco_phrases
+from engine.exporters.fiftyone import fiftyone
+from engine.exporters.gligen import gligen
+from engine.exporters.glip_tsv import glip_tsv
+from engine.exporters.grit import grit
+from engine.exporters.label_studio import label_studio
 from engine.exporters.mdetr import mdetr
 from engine.exporters.odvg import odvg
 from engine.exporters.voc import voc
+from engine.exporters.xvlm import xvlm
 from engine.exporters.yolo import yolo
-from schemas.shards import DatasetCard, SampleLabels
+from schemas.shards import DatasetCard
 
-Add = Callable[[SampleLabels, str], None]
+Add = Callable[..., None]
+"""``add(labels, file_name)``; of a format that holds pictures itself ``add(labels, file_name, image)``, where ``image``
+is the file's bytes, or None where no pictures are wanted."""
 _NAME = re.compile(r'[^./\\\x00-\x1f\x7f:*?"<>|\ud800-\udfff-][^./\\\x00-\x1f\x7f:*?"<>|\ud800-\udfff]*')
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 MAX_NAME_BYTES = 200
 
 
 class Exporter(NamedTuple):
-    """``open(store, card)`` gives, for a ``with``, the function that takes the labels of a sample and the name of its
-    picture; files are there when the block ends without an error. ``image_folder`` is where the format has pictures."""
+    """``open(store, card)`` gives, for a ``with``, the function that takes one sample after another; files are there
+    when the block ends without an error. ``image_folder`` is where the format has pictures, None where they stand in
+    its own files."""
 
     open: Callable[[Store, DatasetCard], AbstractContextManager[Add]]
-    image_folder: str
+    image_folder: str | None
 
 
 EXPORTERS: dict[str, Exporter] = {
@@ -49,6 +64,12 @@ EXPORTERS: dict[str, Exporter] = {
     "mdetr": Exporter(mdetr, "images"),
     "yolo": Exporter(yolo, "images"),
     "voc": Exporter(voc, "JPEGImages"),
+    "grit": Exporter(grit, "images"),
+    "glip-tsv": Exporter(glip_tsv, None),
+    "gligen": Exporter(gligen, None),
+    "xvlm": Exporter(xvlm, "images"),
+    "label-studio": Exporter(label_studio, "images"),
+    "fiftyone": Exporter(fiftyone, "data"),
 }
 
 

@@ -1,0 +1,57 @@
+"""Writer of GLIP's caption TSV, what its pre-training reads web captions from: ``dataset.yaml`` and the files it names.
+
+In: samples, with their pictures where they are wanted. Out: ``label.tsv`` (key, JSON of caption, boxes in xyxy pixels,
+scores, and for each box the characters it is meant by), ``hw.tsv`` (sizes) and ``img.tsv`` (pictures in base64), each
+with its ``.lineidx``. Keys are the names of pictures without their extension. Source: ``CaptionTSV`` (format v1) in
+maskrcnn_benchmark/data/datasets/caption.py and tsv.py of microsoft/GLIP, which no package index has: the check is
+:mod:`engine.gold_glip_tsv`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import PurePosixPath
+
+import yaml
+
+from engine.artifacts import Store
+from engine.exporters.tsv_files import ascii_json, tsv_file
+from schemas.shards import DatasetCard, SampleLabels
+
+DOCUMENT = "dataset.yaml"
+
+
+@contextmanager
+def glip_tsv(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str, bytes | None], None]]:
+    """Write the files; ``img.tsv`` only where pictures come."""
+    with ExitStack() as stack:
+        label = stack.enter_context(tsv_file(store, "label"))
+        hw = stack.enter_context(tsv_file(store, "hw"))
+        pictures: list[Callable[[str, str], None]] = []
+
+        def add(labels: SampleLabels, file_name: str, image: bytes | None) -> None:
+            key = PurePosixPath(file_name).stem
+            label(key, ascii_json(_label(labels)))
+            hw(key, ascii_json([{"height": labels.height, "width": labels.width}]))
+            if image is not None:
+                if not pictures:
+                    pictures.append(stack.enter_context(tsv_file(store, "img")))
+                pictures[0](key, base64.b64encode(image).decode())
+
+        yield add
+        names = {"label": "label.tsv", "hw": "hw.tsv"} | ({"img": "img.tsv"} if pictures else {})
+        store.write(DOCUMENT, yaml.safe_dump(names).encode())
+
+
+def _label(labels: SampleLabels) -> dict[str, object]:
+    spans = [(labels.phrases[box.phrase].start, labels.phrases[box.phrase].end) for box in labels.boxes]
+    return {
+        "img_h": labels.height,
+        "img_w": labels.width,
+        "caption": labels.caption,
+        "tokens_positive": [[list(span)] for span in spans],
+        "bboxes": [list(box.box_xyxy) for box in labels.boxes],
+        "scores": [box.score for box in labels.boxes],
+    }

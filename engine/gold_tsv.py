@@ -1,0 +1,80 @@
+"""Tab-separated lines at the boundary: a key, a tab, a value that may be a whole picture; read line by line.
+
+In: a ``.tsv`` file. Out: keys and values by number of the line. Memory holds the keys, and one value at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MAX_KEY_BYTES = 1000
+MAX_JSON_BYTES = 20_000_000
+READ_BYTES = 1 << 20
+
+
+class TsvLines:
+    """Random access to the lines that are not empty. ValueError where there is no such file."""
+
+    def __init__(self, file: Path) -> None:
+        if not file.is_file():
+            raise ValueError(f"{file} does not exist; give the folder that holds the .tsv files")
+        self._file = file
+        self._starts, self._values, self._ends = array("q"), array("q"), array("q")
+        with file.open("rb") as opened:
+            self.sha256 = self._index(opened)
+
+    def _index(self, opened: BinaryIO) -> str:
+        """Where each line begins, and ends; in pieces, since a line may be as long as a picture."""
+        digest, at, start = hashlib.sha256(), 0, 0
+        while piece := opened.read(READ_BYTES):
+            digest.update(piece)
+            place = piece.find(b"\n")
+            while place >= 0:
+                self._add(start, at + place)
+                start = at + place + 1
+                place = piece.find(b"\n", place + 1)
+            at += len(piece)
+        self._add(start, at)
+        return digest.hexdigest()
+
+    def _add(self, start: int, end: int) -> None:
+        if end > start:
+            self._starts.append(start)
+            self._ends.append(end)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def keys(self) -> list[str]:
+        """The first column of every line, as far as it is text; "row-3" where a line has no tab."""
+        self._values = array("q")
+        keys = []
+        with self._file.open("rb") as opened:
+            for row, start in enumerate(self._starts):
+                opened.seek(start)
+                head = opened.read(min(MAX_KEY_BYTES, self._ends[row] - start))
+                key, tab, _ = head.partition(b"\t")
+                self._values.append(start + len(key) + 1 if tab else self._ends[row])
+                keys.append(key.decode(errors="backslashreplace").strip() if tab else f"row-{row}")
+        return keys
+
+    def value(self, row: int, max_bytes: int) -> bytes | None:
+        """What stands after the key in line ``row``, None where it is longer. :meth:`keys` was asked before."""
+        start, end = self._values[row], self._ends[row]
+        if end - start > max_bytes:
+            return None
+        with self._file.open("rb") as opened:
+            opened.seek(start)
+            return opened.read(end - start)
+
+    def json(self, row: int) -> Any:
+        """The value of line ``row`` as JSON, None where it is none or has more than 20 MB."""
+        content = self.value(row, MAX_JSON_BYTES)
+        try:
+            return None if content is None else json.loads(content)
+        except (ValueError, RecursionError):
+            return None

@@ -1,0 +1,120 @@
+// What the review page shows: glip.page has a function for each part of it. All text of the data is set as text, never
+// as markup; pictures come from this server, encoded anew.
+(() => {
+  "use strict";
+  const glip = (globalThis.glip ??= {});
+  const byId = (id) => document.getElementById(id);
+  const WORDS = { accepted: "✓ accepted", rejected: "✗ rejected", corrected: "✎ corrected", added: "+ added" };
+
+  function make(tag, properties = {}, ...children) {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  }
+
+  const pictureOf = (key, size) => `/api/picture?key=${encodeURIComponent(key)}&size=${size}`;
+  const number = (value) => value.toLocaleString("en");
+  const plural = (count, thing) => `${number(count)} ${thing}${count === 1 ? "" : thing === "box" ? "es" : "s"}`;
+
+  const page = {
+    about(about) {
+      document.title = `${about.dataset} · glip-engine review`;
+      byId("dataset").textContent = about.dataset;
+      const chosen = about.selection ? `, selected by ${about.selection}` : "";
+      byId("reviewer").textContent = `${plural(about.samples, "picture")}, ${plural(about.boxes, "box")}${chosen} · reviewing as ${about.reviewer}`;
+      byId("notes").textContent = about.notes.join(" ");
+    },
+
+    totals(totals) {
+      byId("totals").textContent = totals && `${totals.exact ? "" : "about "}${plural(totals.samples, "picture")}, ${plural(totals.boxes, "box")}`;
+    },
+
+    samples(samples, open) {
+      byId("samples").replaceChildren(...samples.map((sample, index) => {
+        const name = `picture ${sample.key}, ${plural(sample.boxes, "box")}, best score ${sample.best_score.toFixed(2)}`;
+        const image = make("img", { src: pictureOf(sample.key, "small"), alt: "", loading: "lazy", decoding: "async" });
+        const line = make("span", { className: "n" }, `${plural(sample.boxes, "box")} · ${sample.best_score.toFixed(2)}`);
+        const button = make("button", { type: "button", onclick: () => open(index) }, image, line);
+        button.setAttribute("aria-label", name);
+        return make("li", {}, button);
+      }));
+    },
+
+    current(index) {
+      const buttons = [...byId("samples").querySelectorAll("button")];
+      buttons.forEach((button, place) => {
+        if (place === index) button.setAttribute("aria-current", "true");
+        else button.removeAttribute("aria-current");
+      });
+      buttons[index]?.scrollIntoView({ block: "nearest", inline: "nearest" });
+    },
+
+    picture(sample) {
+      const image = byId("picture");
+      byId("frame").style.aspectRatio = `${sample.width} / ${sample.height}`;
+      byId("frame").style.setProperty("--ratio", sample.width / sample.height);
+      byId("no-picture").hidden = true;
+      image.onerror = () => { image.hidden = true; byId("no-picture").hidden = false; };
+      image.hidden = false;
+      image.alt = sample.caption.map(([text]) => text).join("");
+      image.src = pictureOf(sample.key, "large");
+      byId("meta").replaceChildren(make("span", {}, sample.key), make("span", {}, `${number(sample.width)} × ${number(sample.height)}`));
+      const options = sample.phrases.map((text, value) => make("option", { value }, text));
+      byId("draw-phrase").replaceChildren(...options);
+    },
+
+    caption(sample, shown, chosen, pick) {
+      const found = new Set(shown.map((box) => box.phrase));
+      byId("caption").replaceChildren(...sample.caption.map(([text, phrase]) => {
+        if (phrase === null) return text;
+        if (!found.has(phrase)) return make("span", { className: "unfound", title: "no box shown" }, text);
+        const mark = make("mark", { className: `c${phrase % 8}`, onclick: () => pick(phrase) }, text);
+        mark.classList.toggle("on", chosen?.phrase === phrase);
+        return mark;
+      }));
+    },
+
+    boxes(sample, shown, chosen, told) {
+      byId("boxes").replaceChildren(...shown.map((box, index) => {
+        const name = sample.phrases[box.phrase];
+        const score = box.score === null ? "" : box.score.toFixed(2);
+        const state = box.verdict ? `${WORDS[box.verdict]} by ${box.by}` : box.selected ? "" : "not selected";
+        const pick = make("button", { type: "button", className: "pick", onclick: () => told.choose(index) },
+          make("span", { className: "swatch" }), make("span", { className: "name", dir: "auto" }, name),
+          make("span", { className: "n" }, score), make("span", { className: `state ${box.verdict ?? ""}` }, state));
+        pick.setAttribute("aria-pressed", String(index === chosen));
+        const row = make("li", { className: `c${box.phrase % 8} ${box.verdict ?? ""}` }, pick);
+        for (const [verb, sign] of [["accept", "✓"], ["reject", "✗"]]) {
+          const button = make("button", { type: "button", className: verb, onclick: () => told[verb](index) }, sign);
+          button.setAttribute("aria-label", `${verb} ${name} ${score}`);
+          row.append(button);
+        }
+        row.classList.toggle("held", index === chosen);
+        return row;
+      }));
+      if (!shown.length) byId("boxes").append(make("li", { className: "dim" }, "No box is selected here: C shows all candidates."));
+    },
+
+    history(history) {
+      byId("history-part").hidden = !history.length;
+      byId("history").replaceChildren(...history.map((one) => make("li", {},
+        `${one.at.slice(0, 19).replace("T", " ")} · ${one.reviewer} · ${one.verdict} · `, make("bdi", {}, one.phrase_text))));
+    },
+
+    say(text, wrong = false) {
+      byId("status").textContent = text;
+      byId("status").classList.toggle("wrong", wrong);
+    },
+
+    empty(text) {
+      byId("empty").textContent = text;
+      byId("empty").hidden = !text;
+      byId("viewer").hidden = Boolean(text);
+    },
+
+    pressed(verb, on) {
+      document.querySelector(`[data-do="${verb}"]`).setAttribute("aria-pressed", String(on));
+    },
+  };
+  glip.page = page;
+})();

@@ -1,0 +1,127 @@
+"""GRIT and GLIP's caption TSV as other people wrote them, whole and broken."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from gold_files import Imported, boxes_of, import_all, picture
+
+CAPTION = "a man on a motor bike"
+GOOD = {"bboxes": [[5, 5, 50, 60]], "scores": [0.75], "tokens_positive": [[[9, 10], [11, 16], [17, 21]]]}
+
+
+def import_grit(folder: Path, chunks: list[Any], **other: Any) -> Imported:
+    """A row as the dataset card shows them: no name of a file, and columns that we do not read."""
+    row = {"key": "one", "caption": CAPTION, "width": 100, "height": 80, "noun_chunks": chunks, "ref_exps": [], **other}
+    (folder / "grit").mkdir()
+    pq.write_table(pa.Table.from_pylist([row]), folder / "grit" / "part.parquet")
+    picture(folder / "grit" / "images" / "one.jpg")
+    return import_all("grit", folder / "grit")
+
+
+def import_tsv(folder: Path, *labels: Any, yaml: str | None = None, **sizes: int) -> Imported:
+    source = folder / "tsv"
+    picture(folder / "one.jpg")
+    source.mkdir()
+    base = {"img_w": 100, "img_h": 80, "caption": CAPTION, **sizes}
+    texts = [one if isinstance(one, str) else json.dumps(base | one) for one in labels]
+    (source / "label.tsv").write_text("".join(f"k{n}\t{text}\n" for n, text in enumerate(texts)))
+    content = base64.b64encode((folder / "one.jpg").read_bytes()).decode()
+    (source / "img.tsv").write_text("".join(f"k{n}\t{content}\n" for n in range(len(texts))))
+    if yaml is not None:
+        (source / "all.yaml").write_text(yaml)
+    return import_all("glip-tsv", source)
+
+
+def test_a_noun_chunk_is_a_span_a_box_in_shares_and_a_score(tmp_path: Path) -> None:
+    card, [sample] = import_grit(tmp_path, [[0, 5, 0.1, 0.25, 0.5, 1.0, 0.66], [9, 21, 0, 0, 1, 1, 0.9]])
+    assert boxes_of(sample) == [("a man", (10, 20, 50, 80)), ("a motor bike", (0, 0, 100, 80))]
+    assert [box.score for box in sample.boxes] == [0.66, 0.9]
+    assert (card.origin, sample.teacher_digest) == ("pseudo", None)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "reason"),
+    [
+        ([0, 5, 0.1, 0.1, 0.5, 0.5], "annotation_malformed"),
+        ([0.5, 5, 0.1, 0.1, 0.5, 0.5, 0.9], "annotation_malformed"),
+        ([0, 500, 0.1, 0.1, 0.5, 0.5, 0.9], "annotation_malformed"),
+        ([float("nan"), 5, 0.1, 0.1, 0.5, 0.5, 0.9], "annotation_malformed"),
+        ([0, 5, 0.1, float("nan"), 0.5, 0.5, 0.9], "box_not_finite"),
+        ([0, 5, 0.5, 0.1, 0.5, 0.5, 0.9], "box_without_area"),
+        ([0, 5, 0.1, 0.1, 0.5, 0.5, 1.5], "score_out_of_range"),
+        ([0, 5, 0.1, 0.1, 0.5, 0.5, float("nan")], "score_out_of_range"),
+    ],
+)
+def test_a_noun_chunk_that_is_none_is_a_counted_reject(tmp_path: Path, chunk: list[float], reason: str) -> None:
+    card, [sample] = import_grit(tmp_path, [chunk, [0, 5, 0.1, 0.1, 0.5, 0.5, 0.9]])
+    assert len(sample.boxes) == 1
+    assert card.stages[1].dropped == {reason: 1}
+
+
+def test_a_name_of_a_picture_leads_nowhere_else(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="image_outside_folder"):
+        import_grit(tmp_path, [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.9]], file_name="../../../etc/passwd.jpg")
+
+
+def test_a_table_of_something_else_is_no_grit(tmp_path: Path) -> None:
+    (tmp_path / "grit").mkdir()
+    pq.write_table(pa.table({"key": ["a"]}), tmp_path / "grit" / "x.parquet")
+    with pytest.raises(ValueError, match="no column caption, height, noun_chunks, width"):
+        import_all("grit", tmp_path / "grit")
+    (tmp_path / "grit" / "x.parquet").write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match="no Parquet file"):
+        import_all("grit", tmp_path / "grit", out="again")
+
+
+def test_word_pieces_of_glips_tsv_are_one_phrase(tmp_path: Path) -> None:
+    _, [sample] = import_tsv(tmp_path, GOOD)
+    assert boxes_of(sample) == [("a motor bike", (5, 5, 50, 60))]
+    assert sample.boxes[0].score == 0.75
+
+
+def test_lists_of_boxes_of_a_phrase_are_the_second_version(tmp_path: Path) -> None:
+    second = {
+        "bboxes": [[[5, 5, 50, 60], [1, 1, 9, 9]], [[2, 2, 8, 8]]],
+        "scores": [[0.75, 0.5], [0.25]],
+        "tokens_positive": [[[9, 21]], [[0, 5]]],
+    }
+    _, [sample] = import_tsv(tmp_path, second)
+    assert [(text, box) for text, box in boxes_of(sample)] == [
+        ("a man", (2, 2, 8, 8)),
+        ("a motor bike", (5, 5, 50, 60)),
+        ("a motor bike", (1, 1, 9, 9)),
+    ]
+    assert [box.score for box in sample.boxes] == [0.25, 0.75, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("broken", "stage", "reason"),
+    [
+        ("no json", 0, "line_malformed"),
+        (GOOD | {"scores": []}, 0, "no_phrase"),
+        (GOOD | {"scores": [[0.5, 0.5]]}, 0, "no_phrase"),
+        (GOOD | {"img_w": 90}, 0, "image_size_mismatch"),
+        (GOOD | {"tokens_positive": [[[0, 900]]]}, 0, "no_phrase"),
+    ],
+)
+def test_a_line_of_glips_tsv_that_is_none_is_a_counted_reject(
+    tmp_path: Path, broken: Any, stage: int, reason: str
+) -> None:
+    card, samples = import_tsv(tmp_path, GOOD, broken)
+    assert [sample.key for sample in samples] == ["k0"]
+    assert card.stages[stage].dropped == {reason: 1}
+
+
+def test_a_yaml_names_files_beside_it_alone(tmp_path: Path) -> None:
+    _, samples = import_tsv(tmp_path, GOOD, yaml="label: label.tsv\nimg: img.tsv\n")
+    assert len(samples) == 1
+    (tmp_path / "tsv" / "all.yaml").write_text("label: ../../secret.tsv\n")
+    with pytest.raises(ValueError, match="not beside it"):
+        import_all("glip-tsv", tmp_path / "tsv", out="again")
