@@ -37,6 +37,9 @@ def decide(
         candidate_digest=candidate[0].model_digest,
         incumbent_digest=incumbent[0].model_digest,
         comparisons=comparisons,
+        confidence=gate.confidence,
+        resamples=gate.resamples,
+        seed=gate.seed,
     )
 
 
@@ -96,7 +99,7 @@ def _compare(
         return _not_judged(rule, f"{rule.metric} of {candidate.dataset} has nothing to find", candidate.dataset)
     draws = _draws(len(keys), gate)
     differences = resampled(candidate, rule.metric, keys, draws) - resampled(incumbent, rule.metric, keys, draws)
-    tail = (1 - gate.confidence) / 2
+    tail = (1 - (rule.confidence or gate.confidence)) / 2
     low, high = (float(value) for value in np.nanquantile(differences, (tail, 1 - tail)))
     passed = _passes(rule, new, low)
     return MetricComparison(

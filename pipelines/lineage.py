@@ -51,7 +51,8 @@ def trace(
     ]
     judged = [node.digest for node in evaluations]
     decision = _file(folder, "decision", "decision.json", judged, "generation", {"gate": recipe.gate.seed})
-    report = _file(folder, "report", "report/report.json", [datasets["pseudo"], decision.digest], "report")
+    shown = [datasets["pseudo"], decision.digest]  # the page tells times too, so it goes by what it shows
+    report = make_node("report", "report/report.json", digest_of(["report", *shown]), shown, "report")
     made = [dataset_node(folder / name, name, digest) for name, digest in datasets.items()]
     lineage = Lineage(nodes=once([*sources, *made, *calibrations, *checkpoints, *evaluations, decision, report]))
     Store(folder).write(LINEAGE, (lineage.model_dump_json(indent=1) + "\n").encode())

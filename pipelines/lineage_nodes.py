@@ -18,6 +18,7 @@ from engine.mix import Mix
 from engine.registry import Registry
 from engine.shards import committed_units, read_card, read_manifest
 from glip.model_folder import CONFIG_FILE, check_files, description_digest, path_of, read_description
+from glip.published import PUBLISHED
 from pipelines.checkpoints import current_version, registry_name
 from schemas.recipes import MixEntry, TeacherRecipe, TrainRecipe
 from schemas.registry import ModelVersion
@@ -200,6 +201,8 @@ def _start_nodes(recipe: TrainRecipe, digest: object, walk: Walk) -> list[Lineag
     """The checkpoint that a training began from, last; none of random weights, which are those of the run's seed."""
     if recipe.init.startswith("random:") or not isinstance(digest, str):
         return []
+    if recipe.init in PUBLISHED or path_of(recipe.init).is_file():  # the digest is that of the folder it was made
+        return [make_node("checkpoint", recipe.init, digest, [])]
     try:
         nodes = named_checkpoint_nodes(recipe.init, walk) if model_digest(recipe.init) == digest else []
     except (ValueError, FileNotFoundError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from schemas.label_recipes import TeacherRecipe
 from schemas.recipe_files import Recipe
@@ -32,6 +32,9 @@ class EvaluateRecipe(Recipe):
     """Boxes an image that COCO AP takes, the best first."""
     chunk_classes: int = Field(default=40, gt=0)
     """Class names in one prompt of a detection dataset."""
+    frequencies: tuple[str, ...] = ()
+    """Human datasets that heads of phrases and classes are counted in: figures are then also told by how frequent these
+    are, as ``phrase_recall@1:tail`` and ``AP50:unseen`` (``head``, ``mid``, ``tail``, ``unseen``)."""
     limit: int | None = Field(default=None, gt=0)
     """Only the first so many samples of each dataset."""
     baseline: tuple[str, ...] = ()
@@ -40,11 +43,14 @@ class EvaluateRecipe(Recipe):
 
 
 class CalibrateRecipe(Recipe):
-    """How a teacher's scores are fitted to the precision they reach on human annotations."""
+    """How a teacher's scores are fitted to the precision they reach on human annotations, or by reviewers' verdicts."""
 
-    datasets: tuple[str, ...] = Field(min_length=1)
+    datasets: tuple[str, ...] = ()
     """Folders of human grounding datasets, best ones that the teacher was not trained on. Never what pseudo-labels are
-    scored by."""
+    scored by. May be empty where there are ``verdicts``."""
+    verdicts: tuple[str, ...] = ()
+    """Folders of datasets of this teacher's labels that people have reviewed (`glip-engine serve`): accepted boxes are
+    right, rejected ones are not. Without ``datasets`` the teacher is not asked, and is the one that labelled them."""
     teacher: TeacherRecipe = TeacherRecipe()
     min_score: float = Field(default=0.05, gt=0, lt=1)
     """The floor of the labels that the calibration is for."""
@@ -59,8 +65,14 @@ class CalibrateRecipe(Recipe):
     few pictures lean on the others, and what was never judged is not vouched for."""
     frequencies: tuple[str, ...] = ()
     """Datasets, such as the labels themselves, in which the phrases' heads are counted; the human ones where not
-    given."""
+    given, else the reviewed ones."""
     limit: int | None = Field(default=None, gt=0)
-    """Only the first so many samples of each dataset."""
+    """Only the first so many samples of each human dataset."""
     seed: int = 0
     """Of the halving of the pictures for the check."""
+
+    @model_validator(mode="after")
+    def _something_is_judged(self) -> CalibrateRecipe:
+        if not self.datasets and not self.verdicts:
+            raise ValueError("give `datasets` (--on), human ones, or `verdicts` (--verdicts), reviewed ones")
+        return self

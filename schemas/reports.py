@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -71,9 +73,11 @@ class ClassMatches(Document):
 
     ``image`` numbers the image; bit ``t`` of ``right`` is set where the detection matched a human box at IoU
     0.5 + 0.05 t, of ``ignored`` where it is neither right nor wrong (crowds). ``gold`` has the image of each human box.
+    ``groups`` are those that the class belongs to, such as ``tail`` and ``other`` (than a person).
     """
 
     name: str
+    groups: list[str] = []
     gold: list[int]
     image: list[int]
     right: list[int]
@@ -87,12 +91,22 @@ class DetectionMatches(Document):
     classes: list[ClassMatches]
 
 
+class PrecisionRecall(Document):
+    """A curve over ``phrases`` or the mean one over ``classes``, at IoU 0.5. Lists run in parallel, recall rising;
+    ``score`` is the least one of what is counted, empty in the mean over classes."""
+
+    over: Literal["phrases", "classes"]
+    recall: list[float]
+    precision: list[float]
+    score: list[float]
+
+
 class EvaluationReport(Document):
     """The figures of one model on one set of human-annotated data.
 
     ``per_image`` holds for each metric that is a mean the value of each image (paired over models by image key), and
     ``per_image_count`` the things it was taken over; the metric is their weighted mean. ``detections`` is the same for
-    average precision, which is no mean. The gate's bootstrap resamples both.
+    average precision, which is no mean, and ``federated`` for LVIS' fixed AP. The gate's bootstrap resamples all.
     """
 
     model_digest: str
@@ -102,6 +116,9 @@ class EvaluationReport(Document):
     per_image: dict[str, dict[str, float]] = {}
     per_image_count: dict[str, dict[str, int]] = {}
     detections: DetectionMatches | None = None
+    federated: DetectionMatches | None = None
+    curve: PrecisionRecall | None = None
+    verdicts: dict[str, int] = Field(default={}, description="boxes by what became of them (`engine.metrics.judged`)")
     images: int = 0
     seconds: float = 0.0
 
@@ -118,81 +135,6 @@ class Evaluation(Document):
 
     recipe: dict[str, object]
     reports: list[EvaluationReport]
-
-
-class RejectCount(Document):
-    """Samples that a stage dropped for one reason, with the message of one of them."""
-
-    stage: str
-    reason: str
-    count: int
-    example: str
-
-
-class Statistic(Document):
-    """One number of a dataset with what it means and, where it was asked of the table of boxes, the SQL."""
-
-    name: str
-    title: str
-    value: float | None
-    definition: str
-    sql: str | None = None
-
-
-class Histogram(Document):
-    """Counts by bin: ``counts[i]`` things lie in ``[edges[i], edges[i + 1])``, the last bin with its upper edge; where
-    ``open_end``, also all beyond it."""
-
-    name: str
-    title: str
-    unit: str
-    edges: list[float]
-    counts: list[int]
-    open_end: bool = False
-
-    @model_validator(mode="after")
-    def _edges_enclose_counts(self) -> Histogram:
-        if len(self.edges) != len(self.counts) + 1:
-            raise ValueError(f"histogram {self.name!r}: {len(self.counts)} counts need {len(self.counts) + 1} edges")
-        return self
-
-
-class PhraseCount(Document):
-    """A noun phrase (lower-case) with how often it occurs with a box: occurrences, images, boxes."""
-
-    text: str
-    occurrences: int
-    images: int
-    boxes: int
-
-
-class DatasetReport(Document):
-    """Statistics of one dataset under one selection."""
-
-    dataset: str
-    origin: str
-    task: str
-    selection: str | None = Field(description="preset applied to the boxes; none for human boxes")
-    complete: bool
-    units: int
-    source_fingerprint: str
-    recipe_digest: str
-    teacher_digest: str | None
-    stages: list[StageCounts] = Field(description="the funnel, in samples; its last stage is the selection")
-    box_selection: StageCounts | None = Field(description="candidate boxes through the selection's rules")
-    rejects: list[RejectCount]
-    numbers: list[Statistic]
-    histograms: list[Histogram]
-    head_phrases: list[PhraseCount]
-    tail_phrases: list[PhraseCount]
-    rank_frequency: list[tuple[int, int]] = Field(description="(rank, occurrences) of phrases, at spaced ranks")
-
-    def number(self, name: str) -> float | None:
-        """The value of the statistic ``name``; KeyError names the statistics there are."""
-        values = {one.name: one.value for one in self.numbers}
-        if name not in values:
-            raise KeyError(f"no statistic {name!r} in this report; there are: {', '.join(values)}")
-        return values[name]
 
 
 class PseudoLabelFigures(Document):
@@ -252,6 +194,9 @@ class PromotionDecision(Document):
     candidate_digest: str
     incumbent_digest: str
     comparisons: list[MetricComparison]
+    confidence: float | None = Field(default=None, description="of the intervals, where a rule has none of its own")
+    resamples: int | None = None
+    seed: int | None = None
 
 
 class LineageNode(Document):

@@ -39,6 +39,7 @@ class Figures:
     per_image: dict[str, dict[str, float]] = field(default_factory=dict)
     per_image_count: dict[str, dict[str, int]] = field(default_factory=dict)
     detections: DetectionMatches | None = None
+    federated: DetectionMatches | None = None
 
 
 def image_identity(labels: SampleLabels) -> str:
@@ -63,10 +64,11 @@ def share_of_hits(name: str, hits: Mapping[str, Sequence[bool]]) -> Figures:
 def combined(figures: Iterable[Figures]) -> Figures:
     """Several figures of the same results as one, in their order; of detections those that come first are kept."""
     together = Figures([])
-    detections = None
+    detections = federated = None
     for one in figures:
         together.values.extend(one.values)
         together.per_image.update(one.per_image)
         together.per_image_count.update(one.per_image_count)
         detections = detections or one.detections
-    return Figures(together.values, together.per_image, together.per_image_count, detections)
+        federated = federated or one.federated
+    return Figures(together.values, together.per_image, together.per_image_count, detections, federated)

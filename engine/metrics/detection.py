@@ -2,7 +2,8 @@
 
 In: samples with human boxes of classes, and a grounder's candidates for the same list of classes. Out: ``AP`` (mean
 over IoU 0.50:0.95 and over classes that have a human box), ``AP50``, ``AP75``, ``APs``/``APm``/``APl`` by area (small
-< 32^2 <= medium < 96^2 <= large, in pixels of the stored image), and ``AP/class``, ``AP50/class``.
+< 32^2 <= medium < 96^2 <= large, in pixels of the stored image), ``AP/class``, ``AP50/class``, and ``AP:group``,
+``AP50:group`` over the classes of a group: by how frequent they are, and all but ``person`` as ``other``.
 
 The evaluation data carry no masks, so the area of a box is width times height.
 """
@@ -26,10 +27,18 @@ from schemas.shards import SampleLabels
 
 ALL_AREAS, SMALL, MEDIUM, LARGE = range(4)
 IOU_50, IOU_75 = 0, 5
+PERSON = "person"
 
 
-def average_precision(results: Sequence[ImageResult], classes: Sequence[str], *, max_boxes: int = 100) -> Figures:
-    """COCO's figures for ``results``, whose candidates number the ``classes``.
+def average_precision(
+    results: Sequence[ImageResult],
+    classes: Sequence[str],
+    *,
+    max_boxes: int = 100,
+    frequencies: Mapping[str, str] | None = None,
+) -> Figures:
+    """COCO's figures for ``results``, whose candidates number the ``classes``; by frequency where that of classes is
+    given (one that is not in it is unseen).
 
     The best ``max_boxes`` candidates of an image count, over all classes together. A figure is None where no human box
     falls under it. ValueError where a sample has a phrase with boxes that is no class.
@@ -38,14 +47,34 @@ def average_precision(results: Sequence[ImageResult], classes: Sequence[str], *,
     precision = evaluation.eval["precision"][..., -1]  # [iou, recall, class, area]
     boxes = gold_counts(results, classes)
     values = _summary(precision, sum(boxes.values()))
+    groups = {name: class_groups(name, classes, frequencies) for name in classes}
+    values += _by_group(precision, boxes, groups)
     for number, name in enumerate(classes):
         if boxes[name]:
             of_class = precision[:, :, number, ALL_AREAS]
             values.append(MetricValue(name=f"AP/{name}", value=mean_precision(of_class), count=boxes[name]))
             values.append(MetricValue(name=f"AP50/{name}", value=mean_precision(of_class[IOU_50]), count=boxes[name]))
-    return Figures(
-        values, detections=_matches(evaluation, [image_identity(result.gold) for result in results], classes)
-    )
+    keys = [image_identity(result.gold) for result in results]
+    return Figures(values, detections=_matches(evaluation, keys, classes, groups))
+
+
+def class_groups(name: str, classes: Sequence[str], frequencies: Mapping[str, str] | None) -> list[str]:
+    """The groups of a class: ``other`` where there are persons and it is none, and how frequent it is."""
+    other = ["other"] if PERSON in classes and name != PERSON else []
+    return other + ([] if frequencies is None else [frequencies.get(name.lower(), "unseen")])
+
+
+def _by_group(
+    precision: NDArray[np.float64], boxes: Mapping[str, int], groups: Mapping[str, list[str]]
+) -> list[MetricValue]:
+    values = []
+    for group in sorted({group for of_class in groups.values() for group in of_class}):
+        inside = [number for number, name in enumerate(groups) if group in groups[name] and boxes[name]]
+        of_group = precision[:, :, inside, ALL_AREAS]
+        count = sum(boxes[name] for name in groups if group in groups[name])
+        values.append(MetricValue(name=f"AP:{group}", value=mean_precision(of_group), count=count))
+        values.append(MetricValue(name=f"AP50:{group}", value=mean_precision(of_group[IOU_50]), count=count))
+    return values
 
 
 def _summary(precision: NDArray[np.float64], count: int) -> list[MetricValue]:
@@ -149,7 +178,9 @@ def _geometry(box_xyxy: BoxXYXY) -> dict[str, Any]:
     return {"bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
 
 
-def _matches(evaluation: Any, keys: list[str], classes: Sequence[str]) -> DetectionMatches:
+def _matches(
+    evaluation: Any, keys: list[str], classes: Sequence[str], groups: Mapping[str, list[str]]
+) -> DetectionMatches:
     """The matching that pycocotools made for all areas, in the order in which it accumulates it."""
     areas = len(evaluation.params.areaRng)
     found = []
@@ -158,19 +189,19 @@ def _matches(evaluation: Any, keys: list[str], classes: Sequence[str]) -> Detect
         images = [item for item in evaluation.evalImgs[start : start + len(keys)] if item is not None]
         gold = [item["image_id"] for item in images for ignored in item["gtIgnore"] if not ignored]
         if gold:
-            found.append(_class_matches(name, gold, images))
+            found.append(class_matches(name, gold, images, groups[name]))
     return DetectionMatches(images=keys, classes=found)
 
 
-def _class_matches(name: str, gold: list[int], images: list[Any]) -> ClassMatches:
+def class_matches(name: str, gold: list[int], images: list[Any], groups: Sequence[str]) -> ClassMatches:
+    """What pycocotools matched of one class, from its entries for the pictures that were looked at."""
     scores = np.concatenate([np.asarray(item["dtScores"], dtype=np.float64) for item in images])
     order = np.argsort(-scores, kind="mergesort")
     image = np.concatenate([np.full(len(item["dtScores"]), item["image_id"]) for item in images])[order]
     right = np.concatenate([_bits(np.asarray(item["dtMatches"]) > 0) for item in images])[order]
     ignored = np.concatenate([_bits(np.asarray(item["dtIgnore"]) > 0) for item in images])[order]
-    return ClassMatches(
-        name=name, gold=gold, image=image.astype(int).tolist(), right=right.tolist(), ignored=ignored.tolist()
-    )
+    columns = {"image": image.astype(int).tolist(), "right": right.tolist(), "ignored": ignored.tolist()}
+    return ClassMatches(name=name, groups=list(groups), gold=gold, **columns)
 
 
 def _bits(flags: NDArray[np.bool_]) -> NDArray[np.int64]:

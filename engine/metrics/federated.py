@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from engine.gold_json import items, load_json
 from engine.gold_rules import class_name
-from engine.metrics import Figures, ImageResult
+from engine.metrics import Figures, ImageResult, image_identity
 from engine.metrics.detection import (
     ALL_AREAS,
     IOU_50,
@@ -33,13 +33,14 @@ from engine.metrics.detection import (
     LARGE,
     MEDIUM,
     SMALL,
+    class_matches,
     coco_evaluation,
     detection_row,
     gold_counts,
     gold_rows,
     mean_precision,
 )
-from schemas.reports import MetricValue
+from schemas.reports import ClassMatches, DetectionMatches, MetricValue
 
 MAX_BOXES_PER_CLASS = 10_000
 Frequency = Literal["r", "c", "f"]
@@ -61,7 +62,7 @@ def fixed_average_precision(
     The best ``max_boxes_per_class`` are taken before any is left out as not verified. ``lvis_APr/APc/APf`` are there
     where ``frequencies`` are. ValueError where a sample has boxes of no class, or a class has no frequency.
     """
-    precision = _precision(results, classes, max_boxes_per_class)
+    precision, matches = _precision(results, classes, max_boxes_per_class, frequencies or {})
     counts = gold_counts(results, classes)
     values = _summary(precision, sum(counts.values()))
     if frequencies is not None:
@@ -70,7 +71,8 @@ def fixed_average_precision(
         if counts[name]:
             value = mean_precision(of_class[..., ALL_AREAS])
             values.append(MetricValue(name=f"lvis_AP/{name}", value=value, count=counts[name]))
-    return Figures(values)
+    keys = [image_identity(result.gold) for result in results]
+    return Figures(values, federated=DetectionMatches(images=keys, classes=matches))
 
 
 def read_frequencies(file: str | Path) -> dict[str, Frequency]:
@@ -122,19 +124,26 @@ def _summary(precision: NDArray[np.float64], count: int) -> list[MetricValue]:
     return [MetricValue(name=name, value=mean_precision(part), count=count) for name, part in parts.items()]
 
 
-def _precision(results: Sequence[ImageResult], classes: Sequence[str], max_boxes: int) -> NDArray[np.float64]:
-    """Precision [class, iou, recall, area]. Each class by itself, on the pictures where it was verified: the table of
-    all classes in all pictures, nearly empty, would not fit into memory."""
+def _precision(
+    results: Sequence[ImageResult], classes: Sequence[str], max_boxes: int, frequencies: Mapping[str, Frequency]
+) -> tuple[NDArray[np.float64], list[ClassMatches]]:
+    """Precision [class, iou, recall, area], and the matches that it comes from. Each class by itself, on the pictures
+    where it was verified: the table of all classes in all pictures, nearly empty, would not fit into memory."""
     gold = _gold_by_class(results, classes)
     found = _best_by_class(results, max_boxes)
     verified, loose = _pictures_by_class(results, classes)
-    precision = np.repeat(UNDEFINED[None], len(classes), axis=0)
+    precision, matches = np.repeat(UNDEFINED[None], len(classes), axis=0), []
     for number, rows in gold.items():
         name = classes[number]
         detections = [row for row in found[number] if row["image_id"] in verified[name] and row["area"] > 0]
         evaluation = coco_evaluation(verified[name], [number], rows, detections, max_boxes, forgiven=loose[name])
         precision[number] = evaluation.eval["precision"][:, :, 0, :, 0]
-    return precision
+        pictures = [item for item in evaluation.evalImgs[: len(verified[name])] if item is not None]  # of all areas
+        human = [item["image_id"] for item in pictures for ignored in item["gtIgnore"] if not ignored]
+        if human:
+            groups = [frequencies[name]] if name in frequencies else []
+            matches.append(class_matches(name, human, pictures, groups))
+    return precision, matches
 
 
 def _gold_by_class(results: Sequence[ImageResult], classes: Sequence[str]) -> dict[int, Rows]:

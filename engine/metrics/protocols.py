@@ -13,7 +13,7 @@ from typing import Literal
 from engine.metrics import Figures, ImageResult, combined
 from engine.metrics.detection import average_precision
 from engine.metrics.federated import Frequency, fixed_average_precision
-from engine.metrics.grounding import merged_phrase_recall, phrase_recall
+from engine.metrics.grounding import merged_phrase_recall, phrase_recall, phrase_recall_by_group
 from engine.metrics.pointing import pointing_at_classes, pointing_at_phrases
 from engine.metrics.referring import referring_accuracy
 from engine.metrics.voc import voc_average_precision
@@ -24,19 +24,32 @@ Task = Literal["grounding", "detection"]
 @dataclass(frozen=True, slots=True)
 class Beside:
     """What metrics need beside the results: the dataset's classes, how many boxes of an image COCO AP takes, and how
-    often LVIS' training pictures show each class, where that is known."""
+    often LVIS' training pictures show each class, where that is known; ``groups``: how frequent a phrase's head, or a
+    class, is in given data (see ``EvaluateRecipe.frequencies``)."""
 
     classes: Sequence[str] = ()
     max_boxes: int = 100
     frequencies: Mapping[str, Frequency] | None = None
+    groups: Mapping[str, str] | None = None
 
 
 Metric = Callable[[Sequence[ImageResult], Beside], Figures]
 
 
+def _phrase_recall(results: Sequence[ImageResult], beside: Beside) -> Figures:
+    """Over all phrases and, where it is known how frequent their heads are, by that."""
+    over_all, groups = phrase_recall(results), beside.groups
+    if groups is None:
+        return over_all
+    by_group = phrase_recall_by_group(results, lambda phrase: groups.get(phrase.head_lemma.lower(), "unseen"), at=(1,))
+    return combined([over_all, by_group])
+
+
 PROTOCOLS: dict[Task, dict[str, Metric]] = {
     "detection": {
-        "coco": lambda results, beside: average_precision(results, beside.classes, max_boxes=beside.max_boxes),
+        "coco": lambda results, beside: average_precision(
+            results, beside.classes, max_boxes=beside.max_boxes, frequencies=beside.groups
+        ),
         "lvis": lambda results, beside: fixed_average_precision(
             results, beside.classes, frequencies=beside.frequencies
         ),
@@ -45,7 +58,7 @@ PROTOCOLS: dict[Task, dict[str, Metric]] = {
         "pointing": lambda results, beside: pointing_at_classes(results, beside.classes),
     },
     "grounding": {
-        "any-box": lambda results, beside: phrase_recall(results),
+        "any-box": _phrase_recall,
         "merged-box": lambda results, beside: merged_phrase_recall(results),
         "referring": lambda results, beside: referring_accuracy(results),
         "pointing": lambda results, beside: pointing_at_phrases(results),

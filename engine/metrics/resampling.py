@@ -7,6 +7,7 @@ accumulating the matches again with the drawn images counted as often as they we
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import numpy as np
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 
 from schemas.reports import ClassMatches, DetectionMatches, EvaluationReport
 
-IOU_THRESHOLDS = 10
+THRESHOLDS: dict[str, Iterable[int]] = {"AP": range(10), "AP50": (0,), "AP75": (5,)}  # numbers of IoU thresholds
+LVIS = "lvis_"
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 # Draws [R, N] of floats for R resamples and N detections are held at once; this bounds them to about 100 MB.
 MAX_CELLS = 4_000_000
@@ -26,9 +28,8 @@ def image_keys(report: EvaluationReport, metric: str) -> set[str]:
     """The images that the metric can be resampled over; none where the report does not hold what that takes."""
     if metric in report.per_image:
         return set(report.per_image[metric])
-    if report.detections is not None and _classes(report.detections, metric):
-        return set(report.detections.images)
-    return set()
+    matches = _matches(report, metric)
+    return set(matches.images) if matches is not None and _classes(matches, metric) else set()
 
 
 def resampled(report: EvaluationReport, metric: str, keys: list[str], draws_RI: Draws) -> NDArray[np.float64]:
@@ -41,27 +42,40 @@ def resampled(report: EvaluationReport, metric: str, keys: list[str], draws_RI: 
         values = np.array([report.per_image[metric][key] for key in keys])
         counts = np.array([report.per_image_count.get(metric, {}).get(key, 1) for key in keys], dtype=np.float64)
         return _ratio(draws_RI @ (values * counts), draws_RI @ counts)
-    if report.detections is None:
+    matches = _matches(report, metric)
+    if matches is None:
         raise ValueError(f"{metric!r} of {report.dataset} cannot be resampled: the report holds no values of images")
-    return _resampled_precision(report.detections, metric, keys, draws_RI)
+    return _resampled_precision(matches, metric, keys, draws_RI)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.divide(part, whole, out=np.full_like(part, np.nan), where=whole > 0)
 
 
+def _matches(report: EvaluationReport, metric: str) -> DetectionMatches | None:
+    return report.federated if metric.startswith(LVIS) else report.detections
+
+
+def _parts(metric: str) -> re.Match[str] | None:
+    """``AP50``; ``AP50/person`` of a class; ``AP50:tail`` and ``lvis_APr`` of a group of classes."""
+    return re.fullmatch(r"(lvis_)?(?P<kind>AP|AP50|AP75)((?P<r>[rcf])|:(?P<group>[^/]+)|/(?P<name>.+))?", metric)
+
+
 def _classes(matches: DetectionMatches, metric: str) -> list[ClassMatches]:
-    """The classes a metric's name speaks of: all for ``AP``, ``AP50``, ``AP75``; one for ``AP/person``."""
-    kind, _, name = metric.partition("/")
-    if kind not in ("AP", "AP50", "AP75"):
+    """The classes a metric's name speaks of; none where it is no average precision of some."""
+    parts = _parts(metric)
+    if parts is None:
         return []
-    return [one for one in matches.classes if not name or one.name == name]
+    name, group = parts["name"], parts["group"] or parts["r"]
+    return [one for one in matches.classes if name in (None, one.name) and (group is None or group in one.groups)]
 
 
 def _resampled_precision(
     matches: DetectionMatches, metric: str, keys: list[str], draws_RI: Draws
 ) -> NDArray[np.float64]:
-    thresholds = {"AP": range(IOU_THRESHOLDS), "AP50": (0,), "AP75": (5,)}[metric.partition("/")[0]]
+    parts = _parts(metric)
+    assert parts is not None, "the caller has looked for the metric's images"
+    thresholds = THRESHOLDS[parts["kind"]]
     positions = {key: position for position, key in enumerate(keys)}
     columns = np.array([positions.get(key, -1) for key in matches.images])
     draws = np.concatenate([draws_RI, np.zeros((len(draws_RI), 1))], axis=1)[:, columns]  # column -1: not drawn

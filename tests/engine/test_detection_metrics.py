@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
+from typing import Literal
 
 import numpy as np
 import pytest
+from samples import Gold, detection_sample
 
 from engine.metrics import Figures, ImageResult, image_identity
 from engine.metrics.detection import average_precision
+from engine.metrics.federated import fixed_average_precision
 from engine.metrics.resampling import image_keys, resampled
-from schemas.records import BoxXYXY, Candidate
+from schemas.records import Candidate
 from schemas.reports import EvaluationReport
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 
 CLASSES = ["person", "dog", "kite"]
-Gold = list[tuple[str, BoxXYXY]]
-
-
-def detection_sample(key: str, gold: Gold) -> SampleLabels:
-    """A sample of a detection dataset: the caption is the class names that occur."""
-    names = sorted({name for name, _ in gold})
-    caption, phrases = "", []
-    for name in names:
-        phrases.append(SamplePhrase(text=name, start=len(caption), end=len(caption) + len(name), head_lemma=name))
-        caption += f"{name}. "
-    boxes = [SampleBox(phrase=names.index(name), box_xyxy=box, score=1.0) for name, box in gold]
-    return SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=phrases,
-        boxes=boxes,
-        width=200,
-        height=200,
-        image_sha256=hashlib.sha256(key.encode()).hexdigest(),
-        locator="test",
-        recipe_digest="test",
-    )
 
 
 def figures_by_name(figures: Figures) -> dict[str, float | None]:
@@ -70,6 +49,7 @@ def as_report(figures: Figures, dataset: str = "photos") -> EvaluationReport:
         per_image=figures.per_image,
         per_image_count=figures.per_image_count,
         detections=figures.detections,
+        federated=figures.federated,
     )
 
 
@@ -111,14 +91,32 @@ def test_pycocotools_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("metric", ["AP", "AP50", "AP75", "AP/person", "AP50/dog"])
+@pytest.mark.parametrize(
+    "metric", ["AP", "AP50", "AP75", "AP/person", "AP50/dog", "AP50:other", "AP:tail", "AP:unseen"]
+)
 def test_drawing_every_image_once_gives_the_figure_of_pycocotools(metric: str) -> None:
-    report = as_report(average_precision(noisy_results(1), CLASSES))
+    report = as_report(average_precision(noisy_results(1), CLASSES, frequencies={"person": "head", "dog": "tail"}))
     keys = sorted(image_keys(report, metric))
     assert resampled(report, metric, keys, np.ones((1, len(keys))))[0] == pytest.approx(report.value(metric), abs=1e-12)
 
 
-@pytest.mark.parametrize("metric", ["AP", "AP50/person"])
+@pytest.mark.parametrize("metric", ["lvis_AP", "lvis_AP50", "lvis_APr", "lvis_APf", "lvis_AP/dog"])
+def test_fixed_ap_of_every_image_drawn_once_is_that_of_the_report(metric: str) -> None:
+    frequencies: dict[str, Literal["r", "c", "f"]] = {"person": "f", "dog": "r", "kite": "r"}
+    report = as_report(fixed_average_precision(noisy_results(6), CLASSES, frequencies=frequencies))
+    keys = sorted(image_keys(report, metric))
+    assert resampled(report, metric, keys, np.ones((1, len(keys))))[0] == pytest.approx(report.value(metric), abs=1e-12)
+
+
+def test_a_group_is_the_mean_of_its_classes() -> None:
+    figures = average_precision(noisy_results(5), CLASSES, frequencies={"dog": "tail", "kite": "tail"})
+    values = figures_by_name(figures)
+    assert values["AP50:tail"] == values["AP50:other"] == pytest.approx((values["AP50/dog"] + values["AP50/kite"]) / 2)  # type: ignore[operator]
+    assert values["AP:unseen"] == values["AP/person"]
+    assert "AP:other" not in figures_by_name(average_precision([], ["dog"])), "there is no person to be other than"
+
+
+@pytest.mark.parametrize("metric", ["AP", "AP50/person", "AP50:other"])
 def test_a_resample_equals_pycocotools_on_a_dataset_with_the_drawn_images(metric: str) -> None:
     results = noisy_results(2, images=12)
     report = as_report(average_precision(results, CLASSES))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.baselines import fit_class_boxes, fit_phrase_boxes
 from engine.metrics import ImageResult, image_identity
-from engine.metrics.grounding import first_hits, phrase_recall
+from engine.metrics.grounding import first_hits, phrase_recall, phrase_recall_by_group
 from engine.metrics.overlap import as_boxes, intersections, iou
 from schemas.records import BoxXYXY, Candidate
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
@@ -80,6 +80,20 @@ def test_captions_of_one_picture_are_one_image_to_the_bootstrap() -> None:
     other = sample("b", {"a cat": [RIGHT]}).model_copy(update={"image_sha256": one.image_sha256})
     figures = phrase_recall([ImageResult(one, (Candidate(0, LEFT, 0.9),)), ImageResult(other, ())])
     assert figures.per_image["phrase_recall@1"] == {image_identity(one): 0.5}
+
+
+def test_groups_of_phrases_are_counted_apart_and_add_up() -> None:
+    results = [
+        ImageResult(sample("a", {"a dog": [LEFT], "a dax": [RIGHT]}), (Candidate(0, LEFT, 0.9),)),
+        ImageResult(sample("b", {"the dax": [LEFT], "a walk": []}), (Candidate(0, LEFT, 0.8),)),
+    ]
+    figures = phrase_recall_by_group(results, lambda phrase: "new" if phrase.head_lemma == "dax" else "old", at=(1,))
+    assert {one.name: (one.value, one.count) for one in figures.values} == {
+        "phrase_recall@1:new": (0.5, 2),
+        "phrase_recall@1:old": (1.0, 1),
+    }
+    assert sum(one.count for one in figures.values) == phrase_recall(results).values[0].count
+    assert set(figures.per_image["phrase_recall@1:old"]) == {image_identity(results[0].gold)}
 
 
 def test_nothing_to_find_gives_no_value() -> None:

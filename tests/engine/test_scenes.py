@@ -246,3 +246,30 @@ def test_a_world_of_one_kind_is_drawn() -> None:
 def _only(record: object) -> CaptionedImage:
     assert isinstance(record, CaptionedImage)
     return record
+
+
+def test_other_words_change_captions_alone() -> None:
+    names = {"dog": "dax", "turquoise": "chromium", "striped": "zibbed"}
+    usual, renamed = ScenesSource(seed=5, zipf_exponent=1.5), ScenesSource(seed=5, zipf_exponent=1.5, names=names)
+    said = Counter[str]()
+    for index in range(60):
+        one, other = render_scene(index, usual), render_scene(index, renamed)
+        assert scene_jpeg(one.image) == scene_jpeg(other.image)
+        assert one.boxes == other.boxes
+        assert all(other.caption[phrase.start : phrase.end] == phrase.text for phrase in other.phrases)
+        words = {word for phrase in other.phrases for word in phrase.text.lower().split()}
+        assert not words & {"dog", "dogs", "puppy", "puppies", "turquoise", "teal", "striped", "stripy"}
+        said.update(words & {"dax", "daxs", "chromium", "zibbed"})
+        assert {phrase.head_lemma for phrase in other.phrases if "dax" in phrase.text} <= {"dax"}
+    assert set(said) == {"dax", "daxs", "chromium", "zibbed"}
+    assert usual.model_dump_json() == ScenesSource(seed=5, zipf_exponent=1.5, names={}).model_dump_json()
+    assert "names" not in usual.model_dump_json(), "recipes from before keep their digests"
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [({"unicorn": "dax"}, "unicorn"), ({"dog": "cat"}, "word of its own"), ({"dog": "dax", "cat": "dax"}, "'cat'")],
+)
+def test_words_that_would_be_ambiguous_are_refused(names: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        render_scene(0, ScenesSource(names=names))

@@ -63,6 +63,12 @@ def test_a_generation_ends_in_a_page_a_decision_and_a_lineage_without_gaps(
     parents = {node.path for node in lineage.nodes if node.digest in student.parents}
     assert {"pseudo", "gold/human"} <= parents, "a student is made of human data, pseudo-labels and its teacher"
     assert "gold/held-out" not in parents, "what decides is never trained on"
+    names = {metric["name"] for metric in _metrics(tmp_path / "evaluation" / "student" / "evaluation.json")}
+    assert any(name.startswith("phrase_recall@1:") for name in names), "the gate may ask for what is rare"
+
+
+def _metrics(evaluation: Path) -> list[dict[str, Any]]:
+    return [metric for report in json.loads(evaluation.read_text())["reports"] for metric in report["metrics"]]
 
 
 def test_a_calibrated_selection_is_applied_judged_and_in_the_lineage(

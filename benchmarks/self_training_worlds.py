@@ -1,0 +1,132 @@
+"""The worlds of ``self_training.py``: what is human, what is web, what examines, and which phrases are rare or novel.
+
+In: a scale. Out: a :class:`World`. Scenes: the human data never draw eight of the kinds, a colour, a texture and a few
+combinations; captions of the web and of the exam call them by invented words. Photos: rules in the data's DATA.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.sources.scenes.palette import WORDS
+from schemas.recipes import GoldSource, ScenesSource, SelectionChoice, Source, WebDatasetSource
+from schemas.shards import SamplePhrase
+
+DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+NOVEL_KINDS = {
+    **{"rabbit": "dax", "guitar": "blicket", "umbrella": "toma", "cake": "wug"},
+    **{"rocket": "fep", "teapot": "gazzer", "turtle": "koba", "castle": "tulver"},
+}
+NOVEL_ATTRIBUTES = {"turquoise": "chromium", "dotted": "zibbed"}
+NOVEL_COMBINATIONS = (
+    *("red dog", "blue cat", "green car", "pink boat", "purple chair", "black apple"),
+    *("orange house", "yellow bus", "white flower", "brown ball"),
+)
+KNOWN_KINDS = (
+    *("dog", "car", "man", "tree", "cat", "house", "woman", "ball", "chair", "bird", "table", "flower", "cup", "boat"),
+    *("apple", "star", "bicycle", "cloud", "fish", "hat", "horse", "book", "bottle", "bus", "clock", "truck"),
+)
+SELECTIONS: dict[str, SelectionChoice] = {
+    "glip": "glip",  # score above 0.5, as in the paper
+    "0.3": {"min_score": 0.3},
+    "0.7": {"min_score": 0.7},
+    "best-box": {"min_score": 0.2, "max_overlap": 0.5, "max_boxes_per_phrase": 1},  # chosen on another seed
+}
+GroupOf = Callable[[SamplePhrase], str]
+
+
+@dataclass(frozen=True)
+class World:
+    """``human``, ``web`` and ``truth`` make a seed's data; ``truth`` is None where nothing hidden may be learned from,
+    ``judge`` scores pseudo-labels. ``group_of``: the group of a phrase, given the head lemmas that human data have."""
+
+    name: str
+    human: Callable[[int], list[GoldSource]]
+    web: Callable[[int], Source]
+    truth: Callable[[int], GoldSource] | None
+    judge: str | None
+    exams: list[GoldSource]
+    group_of: Callable[[Mapping[str, str]], GroupOf]
+    train: dict[str, Any]
+    image_size: int | None
+
+
+def scenes_world(scale: float) -> World:
+    """Human data without what is novel; web and exam with it."""
+    everything = {
+        "kinds": (*KNOWN_KINDS, *NOVEL_KINDS),
+        "names": {**NOVEL_KINDS, **NOVEL_ATTRIBUTES},
+        "zipf_exponent": 0.0,  # what is rare is so in the human data
+    }
+    lacking = {
+        "kinds": KNOWN_KINDS,
+        "exclude_attributes": tuple(NOVEL_ATTRIBUTES),
+        "exclude_combinations": NOVEL_COMBINATIONS,
+    }
+
+    def web(seed: int) -> ScenesSource:
+        return ScenesSource(count=max(40, round(2500 * scale)), seed=720_000 + seed, **everything)
+
+    def human(seed: int) -> list[GoldSource]:
+        drawn = ScenesSource(count=max(40, round(1500 * scale)), seed=710_000 + seed, **lacking)
+        return [GoldSource(name="human", format="scenes", scenes=drawn)]
+
+    exam = ScenesSource(count=max(40, round(1600 * scale)), seed=730_000, **everything)
+    return World(
+        name="scenes",
+        human=human,
+        web=web,
+        truth=lambda seed: GoldSource(name="truth", format="scenes", scenes=web(seed)),
+        judge=None,
+        exams=[GoldSource(name="exam", format="scenes", scenes=exam)],
+        group_of=scenes_groups,
+        train={"min_sizes": (128,), "max_size": 224},
+        image_size=128,
+    )
+
+
+def scenes_groups(heads: Mapping[str, str]) -> GroupOf:
+    """What is new of a phrase: its kind, an attribute, their combination; or nothing, and then how rare its head is."""
+    combinations = {(word, kind) for pair in NOVEL_COMBINATIONS for word, _, kind in [pair.partition(" ")]}
+    spoken = {(said, kind) for word, kind in combinations for said in WORDS.get(word, (word,))}
+
+    def group(phrase: SamplePhrase) -> str:
+        words = set(phrase.text.lower().split())
+        if phrase.head_lemma in NOVEL_KINDS.values():
+            return "novel kind"
+        if words & set(NOVEL_ATTRIBUTES.values()):
+            return "novel attribute"
+        if any(word in words and phrase.head_lemma == kind for word, kind in spoken):
+            return "novel combination"
+        return "rare" if heads.get(phrase.head_lemma, "unseen") in ("tail", "unseen") else "rest"
+
+    return group
+
+
+def photos_world(scale: float) -> World:
+    """400 human-annotated photos, 714 captions, 250 to examine; the hidden boxes score and are never learned from."""
+    photos = DATA / "photos"
+    if not photos.is_dir():
+        raise ValueError(f"no photos at {photos}; set GLIP_ENGINE_DATA to the data folder")
+    human = [
+        GoldSource(name="human-phrases", format="coco-phrases", path=str(photos / "human")),
+        GoldSource(name="human-detection", format="coco", path=str(photos / "human")),
+    ]
+    return World(
+        name="photos",
+        human=lambda seed: human,
+        web=lambda seed: WebDatasetSource(uri=str(photos / "web")),
+        truth=None,
+        judge=str(photos / "web_truth.json"),
+        exams=[GoldSource(name="val-phrases", format="coco-phrases", path=str(photos / "val"))],
+        group_of=lambda heads: lambda phrase: heads.get(phrase.head_lemma.lower(), "unseen"),
+        train={"max_negatives": 12, "scale_jitter": (0.7, 1.5), "color_jitter": 0.3},
+        image_size=None,
+    )
+
+
+WORLDS: dict[str, Callable[[float], World]] = {"scenes": scenes_world, "photos": photos_world}

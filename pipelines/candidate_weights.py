@@ -1,0 +1,59 @@
+"""Which weights of a training run go to the gate: the moving average, the last ones, or their mean with the teacher's.
+
+In: a finished run and the kind. Out: a model folder beside the run's own. ``ema`` is what training saves; ``raw`` are
+the weights of the last step; ``averaged`` are halfway between the moving average and the checkpoint that the run began
+from (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022), which forgets less. The recipe names one kind:
+to choose the best of several on the data that decides would promote by chance.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from glip.checkpoint import load_model, save_model
+from glip.model_folder import read_description
+from pipelines.checkpoints import local_checkpoint
+from schemas.recipes import CandidateWeights
+from student.checkpoint import raw_weights
+from student.tuning import plain_weights
+
+
+def candidate_model(run: Path, model: str, kind: CandidateWeights, init: str) -> str:
+    """The folder of the candidate of the run in ``run``, made where it is not there; ``model`` is the run's own.
+
+    ValueError where the run left no raw weights, or began from a model of another shape or from random weights.
+    """
+    if kind == "ema":
+        return model
+    folder = run / kind
+    made_from = str(read_description(Path(model))["sha256"])
+    if _is_made_from(folder, made_from):
+        return str(folder)
+    loaded = load_model(model)
+    weights = plain_weights(raw_weights(run)) if kind == "raw" else _halfway(loaded.model.state_dict(), init)
+    loaded.model.load_state_dict(weights)
+    save_model(folder, loaded.model, loaded.tokenizer, loaded.metadata | {"weights": kind, "made_from": made_from})
+    return str(folder)
+
+
+def _is_made_from(folder: Path, made_from: str) -> bool:
+    try:
+        metadata: dict[str, Any] = read_description(folder)["metadata"]
+    except (FileNotFoundError, ValueError):
+        return False
+    return metadata.get("made_from") == made_from
+
+
+def _halfway(weights: dict[str, Tensor], init: str) -> dict[str, Tensor]:
+    if init.startswith("random:"):
+        raise ValueError(f"candidate `averaged` is a mean with the checkpoint that training began from, not {init!r}")
+    before = load_model(local_checkpoint(init)).model.state_dict()
+    shapes = [{name: value.shape for name, value in state.items()} for state in (weights, before)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"candidate `averaged`: {init} is a model of another shape than the student")
+    return {
+        name: value.lerp(before[name], 0.5) if value.is_floating_point() else value for name, value in weights.items()
+    }

@@ -1,0 +1,68 @@
+"""Commands that retrain when it is due, once or on a schedule."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from pipelines.commands.arguments import add_command, add_inline, add_recipe, add_workers, chosen_backend
+from pipelines.exit_status import BUSY, DONE, REFUSED
+from schemas.recipes import load_recipe
+from schemas.retrain_recipes import RetrainRecipe
+
+
+def add(commands: Any) -> None:
+    """Add the commands of this group to the parser."""
+    _add_retrain(commands)
+    _add_schedule(commands)
+
+
+def _add_retrain(commands: Any) -> None:
+    parser = add_command(
+        commands, "retrain", _retrain, "a generation into the registry; exit status 3: refused, 75: another is at it"
+    )
+    parser.add_argument("--if-due", action="store_true", help="only where the recipe's policy says so; prints why")
+    add_recipe(parser, required=True)
+    add_workers(parser)
+    add_inline(parser)
+
+
+def _retrain(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.retrain import retrain
+
+    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))
+    result = retrain(
+        recipe,
+        if_due=options.if_due,
+        workers=options.workers,
+        backend=chosen_backend(options),
+        progress=not options.json,
+    )
+    return {"refused": REFUSED, "busy": BUSY}.get(result.outcome, DONE), result
+
+
+def _add_schedule(commands: Any) -> None:
+    parser = add_command(
+        commands, "schedule", _schedule, "retrain if it is due at the recipe's times, until SIGTERM; or `status`"
+    )
+    parser.add_argument("action", nargs="?", choices=["run", "status"], default="run", help="run (default), or status")
+    add_recipe(parser, required=True)
+    add_workers(parser)
+    add_inline(parser)
+
+
+def _schedule(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.schedule import schedule, schedule_status
+
+    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))
+    if options.action == "status":
+        return 0, schedule_status(recipe, progress=not options.json)
+    runs = schedule(recipe, _arguments(options), progress=not options.json)
+    return 0, {"runs": runs}
+
+
+def _arguments(options: argparse.Namespace) -> list[str]:
+    """Those of the ``retrain`` that is run."""
+    given = ["--recipe", options.recipe, *(f"--set={override}" for override in options.set)]
+    given += ["--workers", str(options.workers)] if options.workers else []
+    return given + (["--inline"] if options.inline else [])

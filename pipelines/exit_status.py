@@ -1,0 +1,9 @@
+"""What the exit status of a command says."""
+
+from __future__ import annotations
+
+DONE = 0
+FAILED = 1
+INVALID = 2  # bad usage or input
+REFUSED = 3  # `retrain`: the gate refused the student
+BUSY = 75  # `retrain`: another process retrains into the registry; EX_TEMPFAIL, as sysexits.h has it

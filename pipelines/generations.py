@@ -1,0 +1,67 @@
+"""Several generations in a row: the promoted student teaches the next.
+
+In: a recipe and how many. Out: a folder each, ``generation-1``, ``generation-2``, …, inside one. A generation whose
+student the gate refuses is the last: its teacher would teach the same again. A series that was stopped goes on where it
+stopped, since each of its generations does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.runner import Backend
+from pipelines.generation import GenerationSummary, generation
+from schemas.recipes import GenerationRecipe
+from schemas.reports import Document
+
+
+class GenerationsSummary(Document):
+    """What a series came to. ``stopped`` says why it ended before as many as were asked for, where it did."""
+
+    asked: int
+    generations: list[GenerationSummary]
+    stopped: str | None = None
+
+
+def generations(
+    recipe: GenerationRecipe,
+    out: str | Path,
+    count: int,
+    *,
+    workers: int | None = None,
+    backend: Backend = "ray",
+    progress: bool = True,
+) -> GenerationsSummary:
+    """Run up to ``count`` generations into folders inside ``out``. ValueError as of a single one, and where the
+    recipe's teacher is no single ``glip`` checkpoint, whose place a student could take."""
+    if recipe.label.teacher.grounder != "glip":
+        raise ValueError(
+            f"--generations: the student takes the teacher's place, so the teacher is one glip checkpoint, not "
+            f"{recipe.label.teacher.grounder!r}"
+        )
+    done: list[GenerationSummary] = []
+    for number in range(1, count + 1):
+        own = _taught_by(done[-1], recipe, number) if done else recipe
+        folder = Path(out) / f"generation-{number}"
+        done.append(generation(own, folder, workers=workers, backend=backend, progress=progress))
+        if not done[-1].decision.promote and number < count:
+            stopped = f"the student of generation {number} was not promoted, so the next would repeat it"
+            if progress:
+                print(f"== stop: {stopped}", flush=True)
+            return GenerationsSummary(asked=count, generations=done, stopped=stopped)
+    return GenerationsSummary(asked=count, generations=done)
+
+
+def _taught_by(before: GenerationSummary, recipe: GenerationRecipe, number: int) -> GenerationRecipe:
+    """The recipe with the student that was promoted in the teacher's place, and a seed of its own for training."""
+    teacher = recipe.label.teacher.model_copy(
+        update={"checkpoint": before.promoted or before.student, "checkpoint_sha256": None}
+    )
+    train = recipe.train | {"seed": int(recipe.train.get("seed", 0)) + number - 1}
+    return recipe.model_copy(
+        update={
+            "name": f"{recipe.name}-{number}",
+            "label": recipe.label.model_copy(update={"teacher": teacher}),
+            "train": train,
+        }
+    )

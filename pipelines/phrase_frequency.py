@@ -1,0 +1,52 @@
+"""How frequent a phrase, or a class, is in given data: ``head``, ``mid``, ``tail`` or ``unseen``.
+
+In: dataset folders. Out: the group of every head lemma of a phrase, or name of a class, that occurs there with a box or
+without (``engine.calibration.frequency_groups``), in lower case; one that does not occur is unseen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from engine.artifacts import Store
+from engine.calibration import frequency_groups, head_counts
+from engine.metrics.protocols import Task
+from engine.shards import read_card
+from pipelines.pseudo_quality import read_labels
+from schemas.calibration import Frequency
+from schemas.shards import SampleLabels
+
+
+def head_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
+    """The group of each head lemma of the phrases of ``datasets``, counted together. ValueError where one is none."""
+    counts: Counter[str] = Counter()
+    for dataset in datasets:
+        for labels in _labels(dataset):
+            counts += head_counts(phrase.head_lemma for phrase in labels.phrases)
+    return frequency_groups(counts)
+
+
+def frequency_groups_of(datasets: Iterable[str]) -> dict[Task, dict[str, Frequency]]:
+    """For each task that one of ``datasets`` is for: the groups of the heads of phrases, or of classes, by boxes."""
+    by_task: dict[Task, list[str]] = {}
+    for dataset in datasets:
+        by_task.setdefault(read_card(Store(dataset)).task, []).append(dataset)
+    found: dict[Task, dict[str, Frequency]] = {}
+    for task, of_task in by_task.items():
+        found[task] = head_frequencies(of_task) if task == "grounding" else _class_frequencies(of_task)
+    return found
+
+
+def _class_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
+    counts: Counter[str] = Counter()
+    for dataset in datasets:
+        for labels in _labels(dataset):
+            counts += head_counts(labels.phrases[box.phrase].text for box in labels.boxes)
+    return frequency_groups(counts)
+
+
+def _labels(dataset: str) -> Iterable[SampleLabels]:
+    store = Store(dataset)
+    read_card(store)
+    return read_labels(store)

@@ -1,0 +1,180 @@
+"""``glip-engine schedule``: retrain at the times of the recipe, in a process of its own each, until told to stop.
+
+In: a recipe's file. Out: runs, one at a time, whose history lies in the registry under ``schedule/``. Each run is the
+command ``retrain --if-due`` as a child process: what it does to memory, or to itself, leaves the scheduler alone.
+SIGTERM and Ctrl-C stop the scheduler: the run under way is told to stop too, waited for, and gone on with by the next
+scheduler.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Protocol
+
+from engine.artifacts import Store
+from engine.cron import Cron
+from engine.schedule import BUSY as BUSY_PAUSE
+from engine.schedule import Claim, Schedule, Wait
+from pipelines.exit_status import BUSY, DONE, INVALID, REFUSED
+from schemas.retrain import ScheduledRun, ScheduleOutcome, ScheduleStatus
+from schemas.retrain_recipes import RetrainRecipe
+
+LOOK_S = 30.0  # a clock that is moved while the scheduler waits is noticed so soon
+OUTCOMES: dict[int, ScheduleOutcome] = {DONE: "done", REFUSED: "refused", BUSY: "busy", INVALID: "invalid"}
+
+
+class Clock(Protocol):
+    """What time it is, and waiting."""
+
+    def now(self) -> datetime:
+        """With a time zone."""
+        ...
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        """Until then, or until it is to stop."""
+        ...
+
+
+class SystemClock:
+    """That of the machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        stop.wait(min(seconds, LOOK_S))
+
+
+Run = Callable[[Claim, threading.Event], tuple[ScheduleOutcome, str]]
+
+
+def open_schedule(recipe: RetrainRecipe) -> Schedule:
+    """The schedule of the recipe's registry. ValueError where an expression or the time zone is none."""
+    plan = recipe.schedule
+    return Schedule(
+        [Cron(expression, plan.timezone) for expression in plan.cron],
+        Store(f"{str(recipe.generation.registry).rstrip('/')}/schedule"),
+        max_attempts=plan.max_attempts,
+        retry=timedelta(minutes=plan.retry_minutes),
+    )
+
+
+def serve(schedule: Schedule, run: Run, stop: threading.Event, clock: Clock, *, progress: bool = True) -> int:
+    """Serve due times until ``stop`` is set; returns how many runs there were."""
+    say = partial(print, flush=True) if progress else lambda _: None
+    served, told = 0, None
+    while not stop.is_set():
+        try:
+            found = schedule.poll(clock.now())
+            if isinstance(found, Claim):
+                say(f"due {_minute(found.due)}, attempt {found.attempt}")
+                outcome, message = run(found, stop)
+                served += 1
+                found.finish(clock.now(), outcome, message)
+                say(f"{outcome}: {message}")
+                continue
+        except RuntimeError as error:  # the store does not answer, or its lock was lost: what is due stays due
+            say(f"{error}; it is tried again")
+            found = Wait(clock.now() + BUSY_PAUSE, busy=True)
+        if not found.busy and found.until != told:
+            told = found.until
+            say(f"next: {_minute(found.until)}")
+        clock.wait(max(1.0, (found.until - clock.now()).total_seconds()), stop)
+    return served
+
+
+def schedule(recipe: RetrainRecipe, arguments: Sequence[str], *, progress: bool = True) -> int:
+    """Run ``glip-engine retrain ARGUMENTS`` whenever it is due, until SIGTERM or Ctrl-C."""
+    plan = open_schedule(recipe)
+    command = [sys.executable, "-m", "pipelines.cli", "retrain", "--if-due", *arguments]
+
+    def run(claim: Claim, stop: threading.Event) -> tuple[ScheduleOutcome, str]:
+        return run_child(command, stop, recipe.schedule.stop_seconds)
+
+    with stop_by_signal() as stop:
+        return serve(plan, run, stop, SystemClock(), progress=progress)
+
+
+def run_child(command: Sequence[str], stop: threading.Event, stop_s: float) -> tuple[ScheduleOutcome, str]:
+    """Run a command to its end; told to stop, pass that on, and kill it after ``stop_s`` seconds."""
+    child = subprocess.Popen(command, start_new_session=True)  # Ctrl-C is for the scheduler, which passes it on
+    try:
+        while not stop.is_set():
+            try:
+                status = child.wait(timeout=0.5)
+                return OUTCOMES.get(status, "failed"), f"exit status {status}"
+            except subprocess.TimeoutExpired:
+                continue
+        child.terminate()
+        try:
+            child.wait(timeout=stop_s)
+            return "interrupted", "stopped; the next scheduler goes on"
+        except subprocess.TimeoutExpired:
+            return "interrupted", f"killed, since it had not stopped after {stop_s:g} s; the next scheduler goes on"
+    finally:
+        child.kill()
+        child.wait()
+
+
+@contextmanager
+def stop_by_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, inside the block."""
+    stop = threading.Event()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def schedule_status(recipe: RetrainRecipe, *, progress: bool = True, now: datetime | None = None) -> ScheduleStatus:
+    """When the next run is due, what is overdue, and what became of the latest."""
+    plan, at = open_schedule(recipe), now or datetime.now(UTC)
+    state = plan.state()
+    status = ScheduleStatus(
+        next_due=plan.next(at),
+        overdue=None if state is None else plan.due(state, at),
+        under_way=_is_locked(plan.store),
+        state=state,
+    )
+    if progress:
+        _print_status(status)
+    return status
+
+
+def _is_locked(store: Store) -> bool:
+    if not store.exists("state.json"):
+        return False
+    try:
+        with store.locked():
+            return False
+    except ValueError:
+        return True
+
+
+def _print_status(status: ScheduleStatus) -> None:
+    if status.state is None:
+        print("no scheduler has run yet; `glip-engine schedule --recipe FILE` begins")
+    for run in status.state.history[-10:] if status.state else []:
+        print(_line(run))
+    print("under way" if status.under_way else "nothing is under way")
+    if status.overdue is not None:
+        print(f"overdue since {_minute(status.overdue)}")
+    print(f"next: {_minute(status.next_due) if status.next_due else 'never'}")
+
+
+def _line(run: ScheduledRun) -> str:
+    took = (run.finished - run.started).total_seconds()
+    return f"due {_minute(run.due)}  attempt {run.attempt}  {run.outcome:11}  {took:.0f} s  {run.message}"
+
+
+def _minute(instant: datetime) -> str:
+    return instant.isoformat(timespec="minutes")

@@ -1,0 +1,66 @@
+"""A webhook: JSON by POST to an address of the user's, tried three times, never followed elsewhere.
+
+In: where to and what. Out: whether it arrived. The address is a secret: it is never printed, its host alone is. A
+webhook that does not answer is told of and fails nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlsplit
+
+from schemas.retrain_recipes import NotifyRecipe
+
+PAUSES_S = (1.0, 4.0, None)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """An address that sends us elsewhere is not the one that the user gave."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+def webhook_address(notify: NotifyRecipe) -> str:
+    """The address, from the recipe or the environment. ValueError, which does not tell it, where it is none."""
+    address = os.environ.get(notify.url_from or "", "") if notify.url is None else notify.url.get_secret_value()
+    parts = urlsplit(address)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        where = f"the environment variable {notify.url_from}" if notify.url_from else "notify.url"
+        raise ValueError(f"{where} holds no http(s) address to notify; give one, or take `notify` out of the recipe")
+    return address
+
+
+def send(notify: NotifyRecipe, event: dict[str, Any]) -> bool:
+    """Post the event; False, with a line in print, where it did not arrive."""
+    address = webhook_address(notify)
+    host = urlsplit(address).hostname
+    request = urllib.request.Request(
+        address,
+        data=json.dumps(event).encode(),
+        headers={"Content-Type": "application/json", "User-Agent": "glip-engine"},
+        method="POST",
+    )
+    opener = urllib.request.build_opener(_NoRedirects)
+    fault = ""
+    for pause_s in PAUSES_S:
+        try:
+            with opener.open(request, timeout=notify.timeout_s):
+                return True
+        except urllib.error.HTTPError as error:
+            fault = f"it answered {error.code}"
+            error.close()
+            if error.code < 500 and error.code != 429:
+                break
+        except (OSError, HTTPException) as error:
+            fault = type(error).__name__
+        if pause_s is not None:
+            time.sleep(pause_s)
+    print(f"the webhook on {host} was not told: {fault}", flush=True)
+    return False

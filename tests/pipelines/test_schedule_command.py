@@ -1,0 +1,175 @@
+"""The embedded scheduler: serves due times, passes a stop on to the run under way, tells its history."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from engine.artifacts import Store
+from engine.cron import Cron
+from engine.schedule import Schedule
+from pipelines.cli import main
+from pipelines.schedule import run_child, serve
+from schemas.retrain import ScheduleState
+
+START = datetime(2026, 11, 21, 12, tzinfo=UTC)
+SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
+DEAF = [
+    sys.executable,
+    "-c",
+    "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
+]
+
+
+class FakeClock:
+    """Time passes by being waited for."""
+
+    def __init__(self, end: datetime, stop: threading.Event) -> None:
+        self.at, self.end, self.stop = START, end, stop
+
+    def now(self) -> datetime:
+        return self.at
+
+    def wait(self, seconds: float, stop: threading.Event) -> None:
+        self.at += timedelta(seconds=seconds)
+        if self.at > self.end:
+            self.stop.set()
+
+
+def make_schedule(folder: Path) -> Schedule:
+    return Schedule([Cron("0 */6 * * *")], Store(folder), retry=timedelta(minutes=10))
+
+
+def test_due_times_are_served_in_turn_until_it_is_told_to_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop, due = threading.Event(), []
+    clock = FakeClock(START + timedelta(days=1), stop)
+
+    def run(claim: Any, _: threading.Event) -> Any:
+        due.append(claim.due)
+        clock.at += timedelta(hours=7 if len(due) == 1 else 1)  # the first one takes longer than the period
+        return "done", "exit status 0"
+
+    assert serve(make_schedule(tmp_path), run, stop, clock) == 4
+    assert [one.hour for one in due] == [18, 0, 6, 12]
+    said = capsys.readouterr().out
+    assert said.startswith("next: 2026-11-21T18:00+00:00\ndue 2026-11-21T18:00+00:00, attempt 1\ndone: exit status 0\n")
+
+
+def test_a_store_that_does_not_answer_for_a_while_loses_nothing(tmp_path: Path) -> None:
+    stop, runs = threading.Event(), []
+    schedule = make_schedule(tmp_path)
+    poll, fails = schedule.poll, iter([True, False, True, True, False, False, False, False])
+
+    def sometimes(now: datetime) -> Any:
+        if next(fails, False):
+            raise RuntimeError("the store does not answer")
+        return poll(now)
+
+    schedule.poll = sometimes  # type: ignore[method-assign]
+    serve(
+        schedule,
+        lambda claim, _: (runs.append(claim.due), ("done", ""))[1],
+        stop,
+        FakeClock(START + timedelta(hours=7), stop),
+        progress=False,
+    )
+    assert len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(0, "done"), (1, "failed"), (2, "invalid"), (3, "refused"), (75, "busy")]
+)
+def test_the_outcome_is_what_the_exit_status_says(status: int, outcome: str) -> None:
+    command = [sys.executable, "-c", f"raise SystemExit({status})"]
+    assert run_child(command, threading.Event(), 1) == (outcome, f"exit status {status}")
+
+
+def test_a_run_that_is_killed_has_failed() -> None:
+    command = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    assert run_child(command, threading.Event(), 1) == ("failed", "exit status -9")
+
+
+@pytest.mark.parametrize(("command", "said"), [(SLEEPS, "stopped"), (DEAF, "killed")])
+def test_a_stop_is_passed_on_and_enforced(command: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
+    stop = threading.Event()
+    timer = threading.Timer(0.7, stop.set)
+    timer.start()
+    started = time.monotonic()
+    outcome, message = run_child(command, stop, 0.5)
+    timer.join()
+    assert (outcome, message.split()[0].rstrip(",;")) == ("interrupted", said)
+    assert time.monotonic() - started < 30
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    def scenes(seed: int) -> dict[str, object]:
+        return {"kind": "scenes", "seed": seed, "count": 2}
+
+    registry = str(tmp_path / "models")
+    generation = {
+        "name": "tiny",
+        "label": {"source": scenes(1), "teacher": {"checkpoint": f"registry:{registry}"}},
+        "gold": [{"name": "human", "format": "scenes", "scenes": scenes(2)}],
+        "evaluation": [{"name": "held-out", "format": "scenes", "scenes": scenes(3)}],
+        "registry": registry,
+    }
+    schedule = {"cron": ["30 2 * * *"], "timezone": "Europe/Berlin"}
+    file = tmp_path / "retrain.yaml"
+    file.write_text(yaml.safe_dump({"generation": generation, "runs": str(tmp_path / "runs"), "schedule": schedule}))
+    return file
+
+
+def test_status_tells_the_last_the_next_and_the_outcome(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["schedule", "status", "--recipe", str(recipe_file)]
+    assert main(command) == 0
+    assert "no scheduler has run yet" in capsys.readouterr().out
+    schedule = Schedule([Cron("30 2 * * *", "Europe/Berlin")], Store(tmp_path / "models" / "schedule"))
+    schedule.poll(datetime(2026, 11, 1, tzinfo=UTC))
+    claim = schedule.poll(datetime(2026, 11, 2, 3, tzinfo=UTC))
+    claim.finish(datetime(2026, 11, 2, 4, tzinfo=UTC), "refused", "exit status 3")  # type: ignore[union-attr]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "due 2026-11-02T01:30+00:00  attempt 1  refused      3600 s  exit status 3" in said
+    assert "overdue since" in said
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["state"]["served"] == "2026-11-02T01:30:00Z"
+
+
+def test_an_expression_that_is_none_is_refused_before_anything_runs(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["schedule", "--recipe", str(recipe_file), "--set", "schedule.cron=['0 3 * *']"]) == 2
+    assert "5 fields" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_scheduler_runs_what_is_overdue_and_ends_at_sigterm(recipe_file: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "models" / "schedule")
+    since = datetime.now(UTC) - timedelta(days=3)
+    store.write("state.json", ScheduleState(since=since).model_dump_json().encode())
+    command = [sys.executable, "-m", "pipelines.cli", "schedule", "--recipe", str(recipe_file), "--inline"]
+    root = str(Path(__file__).parents[2])
+    scheduler = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while b"invalid" not in store.read("state.json") and time.monotonic() < deadline:
+        time.sleep(0.5)  # the registry is empty, so the child ends with status 2
+    scheduler.send_signal(signal.SIGTERM)
+    out, _ = scheduler.communicate(timeout=60)
+    assert scheduler.returncode == 0
+    assert "invalid: exit status 2" in out

@@ -1,0 +1,160 @@
+"""The files of ``deploy/`` are what Kubernetes, KubeRay, systemd and this project's own command line take.
+
+Kubernetes' schemas come with the package ``kubernetes-validate``. KubeRay publishes its schemas as custom resource
+definitions (``ray-operator/config/crd/bases`` of its repository): ``GLIP_ENGINE_KUBERAY_CRDS`` names a folder of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from pipelines.cli import _parser
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+KUBERNETES = "1.37"
+
+
+def manifest(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text())
+
+
+def pod_specs(node: Any) -> list[dict[str, Any]]:
+    """Every pod specification in a manifest."""
+    if isinstance(node, list):
+        return [one for item in node for one in pod_specs(item)]
+    if not isinstance(node, dict):
+        return []
+    return [node] if "containers" in node else [one for item in node.values() for one in pod_specs(item)]
+
+
+def validate_by_kubernetes(document: dict[str, Any]) -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    kubernetes_validate.validate(document, KUBERNETES, strict=True)
+
+
+def strict(schema: Any) -> Any:
+    """A published schema in which a field that it does not know is an error, as with ``kubectl --validate=strict``."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: strict(value) for name, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        found.setdefault("additionalProperties", False)
+    return found
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_pods_are_what_kubernetes_takes_and_have_no_rights_they_do_not_need(path: Path) -> None:
+    found = pod_specs(manifest(path))
+    assert found
+    for spec in found:
+        template = {"metadata": {}, "spec": spec}
+        validate_by_kubernetes(
+            {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "x"}, "template": template}
+        )
+        assert spec["securityContext"]["runAsNonRoot"]
+        for container in spec["containers"]:
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert not container["image"].endswith(":latest")
+            assert "memory" in container["resources"]["limits"]
+            for one in container.get("env", []):
+                assert "value" not in one or "TOKEN" not in one["name"], "a secret is no text of a manifest"
+
+
+def test_the_cron_job_is_what_kubernetes_takes_and_forbids_overlap() -> None:
+    document = manifest(DEPLOY / "kubernetes" / "retrain-cronjob.yaml")
+    validate_by_kubernetes(document)
+    assert document["spec"]["concurrencyPolicy"] == "Forbid"
+    container = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"][:3] == ["ray", "job", "submit"]
+    assert "--no-wait" not in container["command"], "a job that does not wait is done while its run goes on"
+    cluster = manifest(DEPLOY / "kubernetes" / "raycluster.yaml")["metadata"]["name"]
+    assert f"http://{cluster}-head-svc:8265" in container["command"]
+
+
+@pytest.mark.parametrize("path", [one for one in MANIFESTS if "ray.io" in one.read_text()], ids=lambda path: path.name)
+def test_ray_manifests_are_what_kuberay_takes(path: Path) -> None:
+    folder = os.environ.get("GLIP_ENGINE_KUBERAY_CRDS")
+    if not folder:
+        pytest.skip("set GLIP_ENGINE_KUBERAY_CRDS to KubeRay's ray-operator/config/crd/bases")
+    document = manifest(path)
+    definition = manifest(Path(folder) / f"ray.io_{document['kind'].lower()}s.yaml")["spec"]
+    version = next(one for one in definition["versions"] if f"ray.io/{one['name']}" == document["apiVersion"])
+    schema = strict(version["schema"]["openAPIV3Schema"])
+    schema["properties"]["metadata"] = {"type": "object"}  # the definition leaves it to Kubernetes
+    jsonschema.validate(document, schema)
+    wrong = {**document, "spec": {**document["spec"], "noSuchField": 1}}
+    with pytest.raises(jsonschema.ValidationError, match="noSuchField"):
+        jsonschema.validate(wrong, schema)
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_units_are_what_systemd_takes(path: Path, tmp_path: Path) -> None:
+    verifier = shutil.which("systemd-analyze")
+    if verifier is None:
+        pytest.skip("no systemd-analyze")
+    for unit in UNITS:  # a timer is verified with its service; the program is not installed here
+        text = unit.read_text().replace("/opt/glip-engine/bin/glip-engine", "/bin/true")
+        (tmp_path / unit.name).write_text(text.replace("User=glip-engine", "User=root"))
+    command = [verifier, "verify", "--man=no", str(tmp_path / path.name)]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"})
+    told = [line for line in done.stderr.splitlines() if path.stem in line]
+    assert (done.returncode, told) == (0, [])
+
+
+def commands() -> list[tuple[str, str]]:
+    """Every call of the command line in ``deploy/``, with the file it stands in."""
+    found = []
+    for path in (*UNITS, *MANIFESTS):
+        text = re.sub(r"\s+", " ", path.read_text())
+        found += [
+            (path.name, call)
+            for call in re.findall(r"glip-engine ((?:retrain|schedule|label) [^;&|\"]*?-- ?\S+[^;&|\"#\[]*)", text)
+        ]
+    return found
+
+
+def test_every_call_of_the_command_line_is_one() -> None:
+    calls = commands()
+    assert len(calls) >= 4
+    for name, call in calls:
+        words = call.split()
+        end = next(
+            (place for place, word in enumerate(words) if word.endswith(("Mode", ":")) or "=" in word), len(words)
+        )
+        options = _parser().parse_args(words[:end])
+        assert options.recipe.startswith("/etc/glip-engine/"), name
+
+
+def test_the_image_is_slim_pinned_and_not_run_as_root() -> None:
+    lines = [line.strip() for line in (DEPLOY / "Dockerfile").read_text().splitlines()]
+    bases = [line.split()[1] for line in lines if line.startswith("FROM ")]
+    assert all(re.fullmatch(r"python:3\.11-slim-[a-z]+", base) for base in bases)
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users[-1].isdigit()
+    assert int(users[-1]) > 0
+    assert not any(line.startswith("ADD ") for line in lines)
+    copied = {line.split()[1] for line in lines if line.startswith("COPY ") and len(line.split()) == 3}
+    packages = {
+        name.split(".")[0]
+        for name in re.findall(r"packages = \[(.*)\]", (ROOT / "pyproject.toml").read_text())[0]
+        .replace('"', "")
+        .split(", ")
+    }
+    assert packages - {""} <= copied, "every package is in the image"
+    ignored = (ROOT / ".dockerignore").read_text().split()
+    assert {f"!{name}" for name in packages if name} <= set(ignored)
