@@ -1,61 +1,41 @@
 """Evaluation: a grounder on human-annotated datasets of the project's format.
 
-In: an :class:`~schemas.recipes.EvaluateRecipe`. Out: one report a dataset, and ``evaluation.json``. A grounding dataset
-asks for the phrases of its captions, a detection dataset for all its classes, in prompts of so many class names joined
-by ". " (LVIS' way in GLIP, section 5.1); the answers are scored by the recipe's protocols. A picture that the grounder
-refuses has no answer, which counts against it.
+In: an :class:`~schemas.recipes.EvaluateRecipe`. Out: one report a dataset, and ``evaluation.json``, with a page and a
+table of all boxes beside it. A grounding dataset asks for the phrases of its captions, a detection dataset for all its
+classes, in prompts of so many class names joined by ". " (LVIS' way in GLIP, section 5.1); the answers are scored by
+the recipe's protocols. A picture that the grounder refuses has no answer, which counts against it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from engine.artifacts import Store, digest_of
+from engine.artifacts import Store
 from engine.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
 from engine.metrics import Figures, ImageResult
-from engine.metrics.federated import Frequency, read_frequencies
+from engine.metrics.curves import class_curve, phrase_curve
+from engine.metrics.detection import gold_counts
+from engine.metrics.federated import read_frequencies
+from engine.metrics.judged import judge
 from engine.metrics.protocols import Beside, protocols_for, score_by
-from engine.shards import LabelledImage, committed_units, read_card, read_shard
 from pipelines.answers import answer_all
 from pipelines.checkpoints import local_teacher, pinned_teacher
-from schemas.recipes import DEFAULT_PROTOCOLS, EvaluateRecipe
+from pipelines.evaluation_files import EVALUATION, Sitting, write_evaluation
+from pipelines.evaluation_tables import print_reports
+from pipelines.exams import Exam, open_exam
+from pipelines.phrase_frequency import frequency_groups_of
+from schemas.recipes import EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport, MetricValue
 from schemas.shards import DatasetCard, SampleLabels
 from teacher.grounder import Grounder, open_grounder
 from teacher.worker import TeacherWorker
-
-EVALUATION = "evaluation.json"
-PRINTED_CLASSES = ("person",)
-
-
-@dataclass(frozen=True)
-class _Exam:
-    """A dataset to be evaluated on."""
-
-    store: Store
-    card: DatasetCard
-    name: str
-    limit: int | None
-
-    @property
-    def fingerprint(self) -> str:
-        return digest_of([self.card.source_fingerprint, self.card.recipe_digest, self.limit])
-
-    def __len__(self) -> int:
-        return min(self.card.samples, self.limit or self.card.samples)
-
-    def samples(self) -> Iterator[LabelledImage]:
-        everything = (sample for unit in committed_units(self.store) for sample in read_shard(self.store, unit))
-        return islice(everything, self.limit)
 
 
 def evaluate(recipe: EvaluateRecipe, out: str | Path | None = None, *, progress: bool = True) -> list[EvaluationReport]:
@@ -65,7 +45,7 @@ def evaluate(recipe: EvaluateRecipe, out: str | Path | None = None, *, progress:
     nothing is done. ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human
     one, where no protocol scores it, or where two have the same folder name.
     """
-    exams = [_open_exam(dataset, recipe.limit) for dataset in recipe.datasets]
+    exams = [open_exam(dataset, recipe.limit) for dataset in recipe.datasets]
     if len({exam.name for exam in exams}) < len(exams):
         raise ValueError(
             "two datasets to evaluate on have the same folder name; reports are told apart by it: rename one"
@@ -73,32 +53,25 @@ def evaluate(recipe: EvaluateRecipe, out: str | Path | None = None, *, progress:
     for exam in exams:
         protocols_for(exam.card.task, recipe.protocols)
     frequencies = read_frequencies(recipe.lvis_annotations) if recipe.lvis_annotations else None
+    groups = frequency_groups_of(recipe.frequencies)
     recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
     grounder = open_grounder(local_teacher(recipe.teacher))
     done = _read_done(recipe, out, exams, grounder.digest)
     if done is None:
-        done = [_evaluate_on(exam, grounder, recipe, frequencies, progress) for exam in exams]
+        asides = [Beside(one.card.classes, recipe.max_boxes, frequencies, groups.get(one.card.task)) for one in exams]
+        sittings = [
+            _evaluate_on(exam, grounder, recipe, beside, progress) for exam, beside in zip(exams, asides, strict=True)
+        ]
+        done = [one.report for one in sittings]
         if out is not None:
-            document = Evaluation(recipe=recipe.model_dump(mode="json"), reports=done)
-            Store(out).write(EVALUATION, (document.model_dump_json() + "\n").encode())
+            write_evaluation(Store(out), recipe, sittings)
     if progress:
         print_reports(done)
     return done
 
 
-def _open_exam(dataset: str, limit: int | None) -> _Exam:
-    store = Store(dataset)
-    card = read_card(store)
-    if card.origin != "human" or not card.complete:
-        raise ValueError(
-            f"{dataset} is {'not complete' if card.origin == 'human' else 'pseudo-labelled'}; "
-            "a model is evaluated on a whole dataset of human annotations, as `import` makes it"
-        )
-    return _Exam(store, card, Path(store.root).name, limit)
-
-
 def _read_done(
-    recipe: EvaluateRecipe, out: str | Path | None, exams: Sequence[_Exam], model_digest: str
+    recipe: EvaluateRecipe, out: str | Path | None, exams: Sequence[Exam], model_digest: str
 ) -> list[EvaluationReport] | None:
     if out is None or not Store(out).exists(EVALUATION):
         return None
@@ -112,12 +85,12 @@ def _read_done(
 
 
 def _evaluate_on(
-    exam: _Exam,
+    exam: Exam,
     grounder: Grounder,
     recipe: EvaluateRecipe,
-    frequencies: Mapping[str, Frequency] | None,
+    beside: Beside,
     progress: bool,
-) -> EvaluationReport:
+) -> Sitting:
     started = time.monotonic()
     worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=max(recipe.min_score, 1e-6))
     columns = (
@@ -136,15 +109,11 @@ def _evaluate_on(
             bar.update(task, rate=f"{rate:.1f} samples/s")
 
         results = list(answer_all(exam.samples(), exam.card, grounder, worker, recipe.chunk_classes, advance))
-    scored = partial(
-        score,
-        card=exam.card,
-        max_boxes=recipe.max_boxes,
-        protocols=recipe.protocols,
-        frequencies=frequencies,
-    )
+    scored = partial(score_by, recipe.protocols, exam.card.task, beside=beside)
     figures = scored(results)
-    return EvaluationReport(
+    classes = exam.card.classes if exam.card.task == "detection" else ()
+    judged = judge(results, classes, recipe.max_boxes)
+    report = EvaluationReport(
         model_digest=grounder.digest,
         dataset=exam.name,
         dataset_fingerprint=exam.fingerprint,
@@ -152,23 +121,16 @@ def _evaluate_on(
         per_image=figures.per_image,
         per_image_count=figures.per_image_count,
         detections=figures.detections,
+        federated=figures.federated,
+        curve=class_curve(judged, gold_counts(results, classes)) if classes else phrase_curve(judged),
+        verdicts=dict(Counter(one.verdict for one in judged)),
         images=len({result.gold.image_sha256 for result in results}),
         seconds=time.monotonic() - started,
     )
+    return Sitting(exam, report, judged)
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
-
-
-def score(
-    results: Sequence[ImageResult],
-    card: DatasetCard,
-    max_boxes: int,
-    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
-    frequencies: Mapping[str, Frequency] | None = None,
-) -> Figures:
-    """The figures of those of the protocols that are for the dataset's task (see ``engine.metrics.protocols``)."""
-    return score_by(protocols, card.task, results, Beside(card.classes, max_boxes, frequencies))
 
 
 def _with_baseline(
@@ -197,7 +159,7 @@ def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | 
     """
     training: list[SampleLabels] = []
     for dataset in datasets:
-        exam = _open_exam(dataset, None)
+        exam = open_exam(dataset, None)
         if exam.card.source_fingerprint == card.source_fingerprint:
             raise ValueError(f"the baseline would be fitted on {dataset}, which is evaluated on; give training data")
         if exam.card.task == card.task:
@@ -205,33 +167,3 @@ def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | 
     if not training:
         return None
     return fit_class_boxes(training) if card.task == "detection" else fit_phrase_boxes(training)
-
-
-def print_reports(reports: Sequence[EvaluationReport]) -> None:
-    """The figures as a table on the terminal, in per cent."""
-    table = Table(title="Evaluation")
-    for column in ("dataset", "metric", "%", "baseline", "over"):
-        table.add_column(column, justify="left" if column in ("dataset", "metric") else "right")
-    for report in reports:
-        shown = [one for one in report.metrics if _is_main(one.name)]
-        for number, metric in enumerate(shown):
-            last = number == len(shown) - 1
-            name = report.dataset if number == 0 else ""
-            table.add_row(
-                name,
-                metric.name,
-                _percent(metric.value),
-                _percent(metric.baseline),
-                f"{metric.count:,}",
-                end_section=last,
-            )
-    Console().print(table)
-
-
-def _is_main(metric: str) -> bool:
-    _, _, name = metric.partition("/")
-    return not name or name in PRINTED_CLASSES
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -14,6 +14,7 @@ from PIL import Image
 
 from engine.artifacts import Store
 from engine.gold import import_gold
+from engine.metrics.detection import average_precision
 from engine.metrics.grounding import phrase_recall
 from engine.shards import LabelledImage, read_card, read_shard, write_card, write_shard
 from glip.checkpoint import save_model
@@ -21,7 +22,7 @@ from glip.config import GLIPConfig
 from glip.model import GLIP
 from glip.tokens import train_tokenizer
 from pipelines.answers import answer_all, class_prompts
-from pipelines.evaluate import evaluate, score
+from pipelines.evaluate import evaluate
 from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
 from schemas.records import BoxXYXY, Candidate, UnitRef
 from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
@@ -34,7 +35,7 @@ SIZE = (120, 80)
 class Oracle:
     """A grounder that knows one box for each text, and finds it wherever it is asked for it."""
 
-    digest = "oracle"
+    digest, full_batches = "oracle", False
 
     def __init__(self, boxes: dict[str, BoxXYXY], max_tokens: int = 12) -> None:
         self.boxes, self.max_tokens = boxes, max_tokens
@@ -154,7 +155,7 @@ def test_all_classes_are_asked_of_every_image_in_chunks(tmp_path: Path) -> None:
     assert [prompt.text for prompt in prompts] == ["person. hot dog", "traffic light. dog", "cat"]
     assert [span.phrase for prompt in prompts for span in prompt.spans] == [0, 1, 2, 3, 4]
     results = list(answer_all(read_shard(Store(tmp_path / "boxes"), 0), card, oracle, worker(oracle), 2))
-    figures = {metric.name: metric.value for metric in score(results, card, 100).values}
+    figures = {metric.name: metric.value for metric in average_precision(results, card.classes).values}
     assert figures["AP50/dog"] == pytest.approx(0.5), "made up in the first image, right in the second"
 
 

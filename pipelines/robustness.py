@@ -1,0 +1,102 @@
+"""Does a grounder answer what it was not asked? Boxes under a picture's own caption, another one's, and a blank one.
+
+In: a grounder and a human grounding dataset. Out: how many boxes a phrase has above a score under each caption. A
+grounder that reads gives few for the caption of another picture, whose things are not there, and none for a blank one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain, islice
+
+from engine.artifacts import Store
+from engine.shards import LabelledImage, committed_units, read_card, read_shard
+from pipelines.answers import answer_all
+from pipelines.checkpoints import local_teacher, pinned_teacher
+from schemas.recipes import TeacherRecipe
+from schemas.reports import Document
+from schemas.shards import SampleLabels, SamplePhrase
+from teacher.grounder import open_grounder
+from teacher.worker import TeacherWorker
+
+BLANK = "."  # the least that a model reads as a text: what stands between class names
+
+
+class Robustness(Document):
+    """Boxes a phrase that reach ``min_score`` under each kind of caption; shares are of those under its own."""
+
+    dataset: str
+    pictures: int
+    min_score: float
+    own: float
+    wrong: float
+    blank: float
+
+    def share(self, boxes: float) -> float | None:
+        """How many of the boxes survive; None where there are none under the own caption."""
+        return boxes / self.own if self.own else None
+
+
+def robustness(teacher: TeacherRecipe, dataset: str, *, min_score: float = 0.5, limit: int | None = None) -> Robustness:
+    """Ask the grounder for the captions of ``dataset``, for captions of other pictures, and for a blank one.
+
+    Samples without another whose heads they have none of are left out. ValueError where the dataset is no human
+    grounding dataset, or has no two pictures with different things.
+    """
+    store = Store(dataset)
+    card = read_card(store)
+    if (card.origin, card.task) != ("human", "grounding"):
+        raise ValueError(
+            f"{dataset} is {card.origin}, of task {card.task}; captions are taken from human grounding data"
+        )
+    samples = list(islice((one for unit in committed_units(store) for one in read_shard(store, unit)), limit))
+    found = [(one, _of_other_things(samples, number)) for number, one in enumerate(samples)]
+    pairs = [(one, other) for one, other in found if other is not None]
+    if not pairs:
+        raise ValueError(f"{dataset} has no two pictures of different things among {len(samples)}")
+    grounder = open_grounder(local_teacher(pinned_teacher(teacher)))
+    worker = TeacherWorker(grounder, batch_size=teacher.batch_size, min_score=min_score)
+
+    def boxes(changed: Callable[[LabelledImage, SampleLabels], LabelledImage]) -> float:
+        asked = (changed(one, other) for one, other in pairs)
+        answers = list(answer_all(asked, card, grounder, worker, chunk_classes=1))
+        return sum(len(one.candidates) for one in answers) / sum(len(one.gold.phrases) for one in answers)
+
+    return Robustness(
+        dataset=store.root.rsplit("/", 1)[-1],
+        pictures=len(pairs),
+        min_score=min_score,
+        own=boxes(lambda one, other: one),
+        wrong=boxes(lambda one, other: _captioned(one, other.caption, other.phrases)),
+        blank=boxes(lambda one, other: _captioned(one, BLANK, [_whole(BLANK)])),
+    )
+
+
+def robustness_line(found: Robustness) -> str:
+    """The figures as one line."""
+    parts = [f"{found.dataset}: boxes a phrase at score {found.min_score:g}: own caption {found.own:.2f}"]
+    for name, boxes in (("another picture's", found.wrong), ("blank", found.blank)):
+        share = found.share(boxes)
+        parts.append(f"{name} {boxes:.2f}" + ("" if share is None else f" ({share:.0%})"))
+    return ", ".join(parts) + f"; {found.pictures} pictures"
+
+
+def _of_other_things(samples: Sequence[LabelledImage], number: int) -> SampleLabels | None:
+    """The labels of the first sample after that number, in a circle, that has no head noun of it."""
+    heads = _heads(samples[number].labels)
+    circle = chain(islice(samples, number + 1, None), islice(samples, number))
+    return next((one.labels for one in circle if one.labels.phrases and not heads & _heads(one.labels)), None)
+
+
+def _heads(labels: SampleLabels) -> set[str]:
+    return {phrase.head_lemma.lower() for phrase in labels.phrases}
+
+
+def _captioned(sample: LabelledImage, caption: str, phrases: Sequence[SamplePhrase]) -> LabelledImage:
+    fields = {"caption": caption, "phrases": list(phrases), "boxes": []}
+    return replace(sample, labels=sample.labels.model_copy(update=fields))
+
+
+def _whole(text: str) -> SamplePhrase:
+    return SamplePhrase(text=text, start=0, end=len(text), head_lemma=text)

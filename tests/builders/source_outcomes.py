@@ -1,0 +1,41 @@
+"""What a source gives, read unit by unit as a job does, and what became of each row."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+from engine.sources import Source, open_source
+from schemas.records import CaptionedImage, Reject
+
+Outcomes = list[CaptionedImage | Reject]
+
+
+def read_units(source: Source, unit_size: int) -> Outcomes:
+    """All rows; each unit has as many outcomes as it says."""
+    found: Outcomes = []
+    for ref in source.units(unit_size):
+        unit = source.read(ref)
+        assert len(unit) == ref.rows
+        found += unit
+    return found
+
+
+def reasons(found: Outcomes) -> list[str]:
+    """``ok``, or the reason of the reject."""
+    return [one.reason if isinstance(one, Reject) else "ok" for one in found]
+
+
+def told(found: Outcomes) -> list[tuple[str, str]]:
+    """Keys and :func:`reasons`."""
+    return [(one.key, reason) for one, reason in zip(found, reasons(found), strict=True)]
+
+
+def assert_reads_alike(local: Any, remote: Any, unit_size: int) -> None:
+    """Two recipes give the same units and rows, the second one also as a worker has it."""
+    here, there = open_source(local), open_source(remote)
+    refs = here.units(unit_size)
+    assert there.units(unit_size) == refs
+    assert there.fingerprint() == here.fingerprint()
+    copy = pickle.loads(pickle.dumps(there))
+    assert [copy.read(ref) for ref in refs] == [here.read(ref) for ref in refs]

@@ -1,0 +1,19 @@
+"""A student trained in this process, on a mix that is opened and closed for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.mix import Mix
+from schemas.recipes import TrainRecipe
+from student.trainer import RunResult, run
+
+
+def train_alone(recipe: TrainRecipe, out: Path, *, identity: str = "me", **options: Any) -> RunResult:
+    """The result of a run; ``options`` are those of ``student.trainer.run``."""
+    mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
+    try:
+        return run(recipe, mix, out, identity=identity, **{"metadata": {"made_by": "test"}, **options})
+    finally:
+        mix.close()

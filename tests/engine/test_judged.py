@@ -1,0 +1,119 @@
+"""What became of each box: hand-worked verdicts, and curves whose means are the figures of the metrics themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from samples import Gold, detection_sample, grounding_sample
+
+from engine.metrics import ImageResult
+from engine.metrics.curves import class_curve, phrase_curve
+from engine.metrics.detection import average_precision, gold_counts
+from engine.metrics.grounding import phrase_recall
+from engine.metrics.judged import JudgedBox, judge_detection, judge_grounding
+from schemas.records import BoxXYXY, Candidate
+
+CLASSES = ["cat", "dog"]
+LEFT: BoxXYXY = (0, 0, 40, 40)
+RIGHT: BoxXYXY = (100, 100, 140, 140)
+NOWHERE: BoxXYXY = (150, 0, 199, 30)
+SHIFTED: BoxXYXY = (20, 0, 60, 40)  # IoU 1/3 with LEFT
+
+
+def verdicts(judged: list[JudgedBox]) -> list[tuple[str, int, str]]:
+    return [(one.name, one.rank, one.verdict) for one in judged]
+
+
+def test_a_detection_is_right_once_and_each_mistake_has_its_kind() -> None:
+    gold = detection_sample("a", [("dog", LEFT), ("dog", RIGHT), ("cat", (0, 100, 40, 140))], classes=CLASSES)
+    boxes = (LEFT, LEFT, SHIFTED, (0, 100, 40, 140), NOWHERE)
+    answer = tuple(Candidate(1, box, 0.9 - 0.1 * place) for place, box in enumerate(boxes))
+    assert verdicts(judge_detection(ImageResult(gold, answer), CLASSES)) == [
+        ("cat", 0, "missed"),
+        ("dog", 1, "right"),
+        ("dog", 2, "duplicate"),
+        ("dog", 3, "localisation"),
+        ("dog", 4, "other_name"),
+        ("dog", 5, "background"),
+        ("dog", 0, "missed"),
+    ]
+
+
+def test_a_missed_box_tells_how_near_the_answers_came() -> None:
+    gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
+    *_, missed = judge_detection(ImageResult(gold, (Candidate(1, SHIFTED, 0.5),)), CLASSES)
+    assert (missed.box_xyxy, missed.overlap) == (LEFT, pytest.approx(1 / 3, abs=1e-4))
+
+
+def test_a_phrase_is_found_on_any_of_its_boxes_and_missed_once() -> None:
+    gold = grounding_sample("a", {"two dogs": [LEFT, RIGHT], "a cat": [NOWHERE], "a walk": []})
+    answer = (Candidate(0, RIGHT, 0.4), Candidate(1, LEFT, 0.9), Candidate(2, LEFT, 0.9))
+    assert verdicts(judge_grounding(ImageResult(gold, answer))) == [
+        ("two dogs", 1, "right"),
+        ("a cat", 1, "other_name"),
+        ("a cat", 0, "missed"),
+    ]
+
+
+def random_results(seed: int, *, detection: bool) -> list[ImageResult]:
+    rng = np.random.default_rng(seed)
+    results = []
+    for image in range(12):
+        gold: Gold = [(CLASSES[rng.integers(2)], _box(rng)) for _ in range(rng.integers(0, 4))]
+        near = [_nudged(rng, box) for _, box in gold]
+        boxes = [*near, *(_box(rng) for _ in range(rng.integers(0, 4)))]
+        answer = tuple(Candidate(int(rng.integers(2)), box, float(rng.integers(1, 30)) / 30) for box in boxes)
+        if detection:
+            results.append(ImageResult(detection_sample(str(image), gold, classes=CLASSES), answer))
+        else:
+            phrases = {name: [box for own, box in gold if own == name] for name in CLASSES}
+            results.append(ImageResult(grounding_sample(str(image), phrases), answer))
+    return results
+
+
+def _box(rng: np.random.Generator) -> BoxXYXY:
+    x, y, w, h = (int(value) for value in rng.integers((0, 0, 8, 8), (100, 100, 90, 90)))
+    return (x, y, x + w, y + h)
+
+
+def _nudged(rng: np.random.Generator, box: BoxXYXY) -> BoxXYXY:
+    x1, y1, x2, y2 = (int(value + rng.integers(-3, 4)) for value in box)
+    return (x1, y1, x2, y2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_mean_of_the_class_curve_is_ap50(seed: int) -> None:
+    results = random_results(seed, detection=True)
+    judged = [one for result in results for one in judge_detection(result, CLASSES)]
+    curve = class_curve(judged, gold_counts(results, CLASSES))
+    figures = {one.name: one.value for one in average_precision(results, CLASSES).values}
+    assert curve is not None
+    assert np.mean(curve.precision) == pytest.approx(figures["AP50"], abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_phrase_curve_ends_at_recall_at_one(seed: int) -> None:
+    results = random_results(seed, detection=False)
+    judged = [one for result in results for one in judge_grounding(result)]
+    figures = {one.name: one for one in phrase_recall(results).values}
+    curve = phrase_curve(judged)
+    assert curve is not None
+    assert curve.recall[-1] == pytest.approx(figures["phrase_recall@1"].value)
+    assert curve.recall == sorted(curve.recall)
+    assert curve.score == sorted(curve.score, reverse=True)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_every_candidate_of_what_is_asked_for_is_judged_and_missed_and_right_make_all_human_boxes(seed: int) -> None:
+    results = random_results(seed, detection=True)
+    judged = [one for result in results for one in judge_detection(result, CLASSES)]
+    assert sum(one.rank > 0 for one in judged) == sum(len(result.candidates) for result in results)
+    human = sum(gold_counts(results, CLASSES).values())
+    assert sum(one.verdict in ("right", "missed") for one in judged) == human
+
+
+def test_where_nothing_is_asked_for_there_is_no_curve() -> None:
+    assert phrase_curve([]) is None
+    assert class_curve([], {"dog": 0}) is None
+    assert judge_grounding(ImageResult(grounding_sample("a", {"a walk": []}), ())) == []
+    assert judge_detection(ImageResult(detection_sample("a", [], classes=CLASSES), ()), CLASSES) == []
