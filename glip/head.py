@@ -8,7 +8,7 @@ Shapes: B batch, C channels, H W map, N positions of all levels, T tokens, D tex
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -24,17 +24,30 @@ _CLAMP = 50_000.0
 
 
 @dataclass(frozen=True)
+class TowerFeatures:
+    """What further objectives of a training run look at.
+
+    maps: [B, C, H, W] of each level before the fusion. text_BTD: before the fusion. fused_text_BTD: after the last one.
+    """
+
+    maps: list[Tensor]
+    text_BTD: Tensor
+    fused_text_BTD: Tensor
+
+
+@dataclass(frozen=True)
 class GLIPOutput:
     """Raw answers, one entry a level, finest first; positions in row-major order.
 
     logits: [B, H*W, T] word-region scores before the sigmoid. box_regression: [B, H*W, 4] (see boxes.decode).
-    centerness: [B, H*W] before the sigmoid. level_shapes: (H, W).
+    centerness: [B, H*W] before the sigmoid. level_shapes: (H, W). features: only where they were asked for.
     """
 
     logits: list[Tensor]
     box_regression: list[Tensor]
     centerness: list[Tensor]
     level_shapes: list[tuple[int, int]]
+    features: TowerFeatures | None = None
 
 
 class ConvNorm(nn.Module):
@@ -124,14 +137,18 @@ class Head(nn.Module):
             nn.init.normal_(conv.weight, std=0.01)
             nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
 
-    def forward(self, maps: list[Tensor], text_BTD: Tensor, valid_BT: Tensor) -> GLIPOutput:
+    def forward(
+        self, maps: list[Tensor], text_BTD: Tensor, valid_BT: Tensor, keep_features: bool = False
+    ) -> GLIPOutput:
         shapes = [(m.shape[2], m.shape[3]) for m in maps]
+        towers = (maps, text_BTD)
         for i in range(0, len(self.dyhead_tower), 3):
             fuse, text_layer, dyconv = self.dyhead_tower[i : i + 3]
             image_BNC, text_BTD = fuse(_flatten(maps), text_BTD, valid_BT)
             text_BTD = text_layer(text_BTD, valid_BT)
             maps = dyconv(_unflatten(image_BNC, shapes))
-        return self._predict(_flatten(maps), text_BTD, shapes)
+        output = self._predict(_flatten(maps), text_BTD, shapes)
+        return replace(output, features=TowerFeatures(*towers, text_BTD)) if keep_features else output
 
     def _predict(self, image_BNC: Tensor, text_BTD: Tensor, shapes: list[tuple[int, int]]) -> GLIPOutput:
         lengths = [height * width for height, width in shapes]

@@ -40,11 +40,27 @@ class LanguageBackbone(nn.Module):
             attn_implementation="sdpa",
         )
         self.body = nn.ModuleDict({"model": BertModel(bert_config, add_pooling_layer=False)})
+        self.offsets: nn.Embedding | None = None
+        if config.text_offsets:
+            self.add_offsets(config)
+
+    def add_offsets(self, config: GLIPConfig) -> None:
+        """Give every vocabulary entry an offset of 0, on the device of the tower, which is yet to be learned."""
+        device = next(self.parameters()).device
+        self.offsets = nn.Embedding(config.vocabulary_size, config.text_width, device=device)
+        nn.init.zeros_(self.offsets.weight)
+
+    @property
+    def word_embeddings(self) -> Tensor:
+        """[V, D], the learned vectors of the vocabulary."""
+        return self.get_parameter("body.model.embeddings.word_embeddings.weight")
 
     def forward(self, token_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
-        """[B, T, D] last hidden states, not masked."""
+        """[B, T, D] last hidden states, not masked; each with the offset of its token where the model has offsets."""
         output = self.body["model"](input_ids=token_ids_BT, attention_mask=attention_mask_BT.long())
         hidden_BTD: Tensor = output.last_hidden_state
+        if self.offsets is not None:
+            hidden_BTD = hidden_BTD + self.offsets(token_ids_BT)
         return hidden_BTD
 
 

@@ -31,16 +31,19 @@ class GroundingTarget:
     token_map_NT: bool, the tokens of the prompt that name each box; T as in the batch's token ids.
     score_weight_N: factor on every loss of the anchors of a box (a pseudo-label's score); None is 1.
     regress_N: false takes a box out of the box and centerness losses (a box not trusted that far); None is true.
+    uncertain_T: bool, tokens of what may be in the picture without a box (classes annotated in part, say): where no box
+    has them they count for nothing, instead of as not there. None is none.
     """
 
     boxes_xyxy_N4: Tensor
     token_map_NT: Tensor
     score_weight_N: Tensor | None = None
     regress_N: Tensor | None = None
+    uncertain_T: Tensor | None = None
 
 
 @dataclass(frozen=True)
-class _Positives:
+class Positives:
     """The positive anchors of a batch; `image` and `anchor` index [B, N], the rest are their targets."""
 
     image_P: Tensor
@@ -58,8 +61,11 @@ def grounding_losses(
     config: GLIPConfig,
     *,
     mean_over_processes: Callable[[Tensor], Tensor] | None = None,
+    positives: Positives | None = None,
 ) -> dict[str, Tensor]:
     """`loss_token`, `loss_box`, `loss_centerness`, float32 scalars, weighted: add them up.
+
+    positives: what :func:`find_positives` gives for these arguments, where it is known already.
 
     mean_over_processes: averages a small tensor over the processes of a distributed run (all-reduce, divided by the
     world size), so that normalisers are those of the global batch. None for one process.
@@ -68,7 +74,7 @@ def grounding_losses(
     """
     _check_targets(output, targets)
     anchors_N4 = anchor_grid(output.level_shapes, config, output.logits[0].device)
-    positives = _find_positives(anchors_N4, output, targets, config)
+    positives = positives or find_positives(output, targets, config)
     anchors_P4 = anchors_N4[positives.anchor_P]
     centerness_P = box_math.centerness(positives.boxes_P4, anchors_P4) * positives.regress_P
     normalisers = torch.stack((centerness_P.new_tensor(float(len(centerness_P))), centerness_P.sum()))
@@ -81,7 +87,7 @@ def grounding_losses(
     box_losses_P = (1 - giou_P) * centerness_P * positives.weight_P
     centerness_losses_P = F.binary_cross_entropy_with_logits(predicted_P, centerness_P, reduction="none")
     return {
-        "loss_token": _token_loss(output, positives, attention_mask_BT, config) / count,
+        "loss_token": _token_loss(output, targets, positives, attention_mask_BT, config) / count,
         "loss_box": config.box_loss_weight * box_losses_P.sum() / normalisers[1].clamp(min=1e-6),
         "loss_centerness": (centerness_losses_P * positives.weight_P * positives.regress_P).sum() / count,
     }
@@ -94,7 +100,13 @@ def focal_losses(logits: Tensor, targets: Tensor, *, alpha: float, gamma: float)
     return -F.logsigmoid(-wrong) * wrong.sigmoid().pow(gamma) * balance
 
 
-def _token_loss(output: GLIPOutput, positives: _Positives, attention_mask_BT: Tensor, config: GLIPConfig) -> Tensor:
+def _token_loss(
+    output: GLIPOutput,
+    targets: list[GroundingTarget],
+    positives: Positives,
+    attention_mask_BT: Tensor,
+    config: GLIPConfig,
+) -> Tensor:
     logits_BNT = torch.cat(output.logits, dim=1).float()
     targets_BNT = torch.zeros_like(logits_BNT, dtype=torch.bool)
     if logits_BNT.shape[-1] == config.max_tokens:
@@ -104,6 +116,10 @@ def _token_loss(output: GLIPOutput, positives: _Positives, attention_mask_BT: Te
     weight_BN1 = logits_BNT.new_ones(logits_BNT.shape[:2])
     weight_BN1[positives.image_P, positives.anchor_P] = positives.weight_P
     losses_BNT = focal_losses(logits_BNT, targets_BNT, alpha=config.focal_alpha, gamma=config.focal_gamma)
+    for image, target in enumerate(targets):
+        if target.uncertain_T is not None:
+            uncertain_NT = target.uncertain_T.to(losses_BNT.device) & ~targets_BNT[image]
+            losses_BNT[image] = losses_BNT[image].masked_fill(uncertain_NT, 0.0)
     return torch.einsum("bnt,bn,bt->", losses_BNT, weight_BN1, attention_mask_BT.to(losses_BNT.dtype))
 
 
@@ -113,9 +129,9 @@ def _round_trip_giou(codes_P4: Tensor, boxes_P4: Tensor, anchors_P4: Tensor) -> 
     return box_math.generalized_iou(box_math.decode(codes_P4, anchors_P4), targets_P4)
 
 
-def _find_positives(
-    anchors_N4: Tensor, output: GLIPOutput, targets: list[GroundingTarget], config: GLIPConfig
-) -> _Positives:
+def find_positives(output: GLIPOutput, targets: list[GroundingTarget], config: GLIPConfig) -> Positives:
+    """The anchors that answer for a box (glip.assignment), image by image."""
+    anchors_N4 = anchor_grid(output.level_shapes, config, output.logits[0].device)
     lengths = [height * width for height, width in output.level_shapes]
     device = anchors_N4.device
     parts = []
@@ -133,7 +149,7 @@ def _find_positives(
         parts.append(
             (torch.full_like(anchor, image), anchor, boxes_M4[box], token_map_MT[box], weight_M[box], regress_M[box])
         )
-    return _Positives(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    return Positives(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
 def _check_targets(output: GLIPOutput, targets: list[GroundingTarget]) -> None:
@@ -143,7 +159,8 @@ def _check_targets(output: GLIPOutput, targets: list[GroundingTarget]) -> None:
     for image, target in enumerate(targets):
         count = len(target.boxes_xyxy_N4)
         wanted: dict[str, tuple[int, ...]] = {"boxes_xyxy_N4": (count, 4), "token_map_NT": (count, tokens)}
-        wanted |= {name: (count,) for name in ("score_weight_N", "regress_N") if getattr(target, name) is not None}
+        shapes = {"score_weight_N": (count,), "regress_N": (count,), "uncertain_T": (tokens,)}
+        wanted |= {name: shape for name, shape in shapes.items() if getattr(target, name) is not None}
         for name, shape in wanted.items():
             if tuple(getattr(target, name).shape) != shape:
                 raise ValueError(

@@ -34,12 +34,15 @@ class GLIP(nn.Module):
         token_ids_BT: Tensor,
         attention_mask_BT: Tensor,
         text_BTD: Tensor | None = None,
+        *,
+        keep_features: bool = False,
     ) -> GLIPOutput:
         """Score every position of every level against every token.
 
         images_B3HW: normalised BGR, zero-padded to multiples of 32 (glip.preprocess). attention_mask_BT: true on
         tokens, false on padding; T may be anything up to config.max_tokens. Each prompt needs one valid token.
         text_BTD: what the text tower gives for these tokens, where it is known (glip.language.TextFeatureCache).
+        keep_features: the output then holds what went into the fusion and the text that came out of it.
 
         Raises: ValueError for sides that are no multiples of 32, or more tokens than the model has positions for.
         """
@@ -54,5 +57,5 @@ class GLIP(nn.Module):
         if text_BTD is None:
             text_BTD = self.language_backbone(token_ids_BT, attention_mask_BT)
         maps = self.backbone(images_B3HW)
-        output: GLIPOutput = self.rpn["head"](maps, text_BTD, attention_mask_BT.bool())
+        output: GLIPOutput = self.rpn["head"](maps, text_BTD, attention_mask_BT.bool(), keep_features)
         return output

@@ -64,13 +64,14 @@ def padded_length(tokens: int) -> int:
 class PromptTokenizer:
     """BERT's lower-casing WordPiece with [CLS] and [SEP] around every prompt; made by load_ and train_tokenizer.
 
-    vocabulary_size: the largest id plus one, the rows that an embedding needs.
+    vocabulary_size: the largest id plus one, the rows that an embedding needs. special_ids: of SPECIAL_TOKENS.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         vocabulary = tokenizer.get_vocab()
         self._tokenizer = tokenizer
-        self.pad_id: int = vocabulary["[PAD]"]
+        self.special_ids: dict[str, int] = {token: vocabulary[token] for token in SPECIAL_TOKENS}
+        self.pad_id = self.special_ids["[PAD]"]
         self.vocabulary_size: int = max(vocabulary.values()) + 1
 
     def encode(self, prompts: list[str], max_tokens: int, *, in_steps: bool = False) -> TokenizedPrompts:

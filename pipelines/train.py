@@ -5,18 +5,20 @@ One process, or several through Ray Train; either can go on from a run of the ot
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
 from engine.artifacts import Store, digest_of
 from engine.mix import Mix
+from glip.hub import parse_sha256
+from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
+from glip.published import PUBLISHED
 from pipelines.checkpoints import local_checkpoint, pinned, registry_name
+from pipelines.convert import convert
 from pipelines.lineage_nodes import model_digest
+from pipelines.train_bar import TrainingBar
+from pipelines.train_evaluation import EvaluateAlong, Standing, best_of, check_apart, standings
 from schemas.recipes import TrainRecipe
 from schemas.reports import Document
 from student.trainer import RunResult, run
@@ -24,11 +26,13 @@ from student.trainer import RunResult, run
 RECIPE, RESULT = "recipe.json", "result.json"
 # Fields that may change when a run is resumed: they decide how long and how it runs, not what a step does; the mix
 # has its own fingerprint, which does not depend on where its datasets lie.
-RUN_FIELDS = {"steps", "checkpoint_every", "log_every", "loader_threads", "mix"}
+RUN_FIELDS = {"steps", "checkpoint_every", "log_every", "loader_threads", "mix", "evaluation", "gradient_checkpointing"}
+RUN_FIELDS |= {"strategy", "min_workers", "max_restarts"}
 
 
 class TrainResult(Document):
-    """What a training run came to. ``checkpoint`` is a folder that any grounder loads."""
+    """What a training run came to. ``checkpoint`` is a folder that any grounder loads: the last model; ``best`` says
+    which one the folder ``best/`` holds, where the run was evaluated along."""
 
     checkpoint: str
     mix_fingerprint: str
@@ -36,6 +40,7 @@ class TrainResult(Document):
     losses: dict[str, float]
     images_per_second: float
     skipped_steps: int
+    best: Standing | None = None
 
 
 def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, progress: bool = True) -> TrainResult:
@@ -46,10 +51,12 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     """
     folder = Path(out)
     recipe = _pinned(recipe, Store(folder))
-    mix = Mix.open(recipe.mix, recipe.seed)
+    mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
     try:
         if progress:
             print(mix.table(), flush=True)
+        if recipe.evaluation is not None:
+            check_apart(recipe.evaluation, mix)
         result = _run(recipe, mix, folder, workers or 1, progress)
     finally:
         mix.close()
@@ -60,6 +67,7 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
         losses=result.losses,
         images_per_second=result.images_per_second,
         skipped_steps=result.skipped_steps,
+        best=best_of(found) if (found := standings(folder)) else None,
     )
     Store(folder).write(RECIPE, (recipe.model_dump_json(indent=1) + "\n").encode())
     Store(folder).write(RESULT, (summary.model_dump_json(indent=1) + "\n").encode())
@@ -80,64 +88,40 @@ def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
 
 def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bool) -> RunResult:
     identity = digest_of([recipe.model_dump(mode="json", exclude=RUN_FIELDS, exclude_defaults=True), mix.fingerprint])
-    metadata = _lineage(recipe, mix)
-    # The workers of other machines see the folder of the run, not the cache of this one.
-    init = local_checkpoint(recipe.init, folder / "init" if workers > 1 else None)
+    init = _local_init(recipe, folder, workers)
+    metadata = _lineage(recipe, init, mix)
     recipe = recipe.model_copy(update={"init": init})
+    along = EvaluateAlong(recipe.evaluation, folder) if recipe.evaluation is not None else None
+    named: dict[str, Any] = {"identity": identity, "metadata": metadata, "on_checkpoint": along}
     if workers > 1:
         from student.distributed import run_distributed  # ray is imported only where it is used
 
-        return run_distributed(recipe, folder, workers=workers, identity=identity, metadata=metadata)
-    with _Bar(recipe, enabled=progress) as bar:
-        return run(recipe, mix, folder, identity=identity, metadata=metadata, report=bar.report)
+        return run_distributed(recipe, folder, workers=workers, **named)
+    with TrainingBar(recipe, enabled=progress) as bar:
+        return run(recipe, mix, folder, report=bar.report, **named)
 
 
-def _lineage(recipe: TrainRecipe, mix: Mix) -> dict[str, Any]:
+def _local_init(recipe: TrainRecipe, folder: Path, workers: int) -> str:
+    """What the workers open: a random start as it is, or a model folder, checked where the recipe has its digest.
+    A published file is converted into a folder of the run's own first."""
+    # The workers of other machines see the folder of the run, not the cache of this one.
+    init = local_checkpoint(recipe.init, folder / "init" if workers > 1 else None)
+    if init.startswith("random:"):
+        return init
+    path = path_of(init)
+    if init in PUBLISHED or path.is_file():
+        return convert(init, folder / "init" / "model", tokenizer=recipe.tokenizer, sha256=recipe.init_sha256).folder
+    if recipe.init_sha256 is not None and path.is_dir():
+        check_sha256(path / WEIGHTS_FILE, parse_sha256(recipe.init_sha256), "init_sha256")
+    return init
+
+
+def _lineage(recipe: TrainRecipe, init: str, mix: Mix) -> dict[str, Any]:
     """What the checkpoint says about its making."""
     return {
         "made_by": f"glip-engine {version('glip-engine')} train",
-        "init_digest": None if recipe.init.startswith("random:") else model_digest(recipe.init),
+        "init_digest": None if init.startswith("random:") else model_digest(init),
         "parents": [dataset.fingerprint for dataset in mix.datasets],
         "mix_fingerprint": mix.fingerprint,
         "recipe": recipe.model_dump(mode="json"),
     }
-
-
-class _Bar:
-    """Progress on the terminal: steps, loss, images/s, time left. In a log file: a line a minute."""
-
-    LOG_EVERY_SECONDS = 60.0
-
-    def __init__(self, recipe: TrainRecipe, *, enabled: bool) -> None:
-        console = Console(stderr=True)
-        self._prints_lines = enabled and not console.is_terminal
-        columns = (TextColumn("training"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[figures]}"))
-        self._progress = Progress(
-            *columns,
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not (enabled and console.is_terminal),
-        )
-        self._task = self._progress.add_task("training", total=recipe.steps, figures="")
-        self._steps, self._printed_at = recipe.steps, 0.0
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def report(self, steps: int, figures: dict[str, float]) -> None:
-        text = _figures(figures)
-        self._progress.update(self._task, completed=steps, figures=text)
-        now = time.monotonic()
-        if self._prints_lines and (now - self._printed_at > self.LOG_EVERY_SECONDS or steps == self._steps):
-            self._printed_at = now
-            print(f"step {steps}/{self._steps}  {text}", flush=True)
-
-
-def _figures(figures: dict[str, float]) -> str:
-    losses = sum(value for name, value in figures.items() if name.startswith("loss"))
-    return f"loss {losses:.3f}  {figures.get('images_per_second', 0.0):.1f} images/s" if figures else ""

@@ -109,5 +109,6 @@ def explain(error: ValidationError) -> str:
         elif item["type"] == "missing":
             parts.append(f"field {field!r} is missing")
         else:
-            parts.append(f"field {field!r}: {item['msg']} (came: {str(item['input'])[:80]!r})")
+            came = ", ".join(map(str, item["input"])) if isinstance(item["input"], dict) else str(item["input"])
+            parts.append(f"field {field!r}: {item['msg']} (came: {came[:80]!r})")  # of a mapping the names alone
     return "; ".join(parts)

@@ -36,7 +36,7 @@ from schemas.source_recipes import (
     UrlsSource,
     WebDatasetSource,
 )
-from schemas.train_recipes import MixEntry, OptimizerRecipe, TrainRecipe
+from schemas.train_recipes import MixEntry, MixSampling, OptimizerRecipe, RunEvaluation, Synonyms, TrainRecipe
 
 __all__ = [
     "DEFAULT_DISTANCE",
@@ -44,6 +44,7 @@ __all__ = [
     "EXPORT_FORMATS",
     "GOLD_FILES",
     "CalibrateRecipe",
+    "CandidateWeights",
     "CocoSource",
     "EvaluateRecipe",
     "EvaluationProtocol",
@@ -55,14 +56,17 @@ __all__ = [
     "GroundRecipe",
     "LabelRecipe",
     "MixEntry",
+    "MixSampling",
     "OptimizerRecipe",
     "ParquetSource",
     "PhrasesRecipe",
     "PromotionRule",
     "Recipe",
+    "RunEvaluation",
     "ScenesSource",
     "SelectionChoice",
     "Source",
+    "Synonyms",
     "TeacherRecipe",
     "TrainRecipe",
     "TruthRecipe",
@@ -78,13 +82,16 @@ class PromotionRule(Recipe):
     """What the gate asks of one metric."""
 
     metric: str
-    """A name as the evaluation prints it: ``phrase_recall@1``, ``AP``, ``AP50``, ``AP50/person``."""
+    """A name as the evaluation prints it: ``phrase_recall@1``, ``AP``, ``AP50/person``, ``AP50:other``; by how frequent
+    heads and classes are in human data ``phrase_recall@1:tail``, ``AP50:unseen``; ``lvis_APr``."""
     dataset: str | None = None
     """Name of the evaluation dataset that the rule looks at; every one that has the metric where not given."""
     must: Literal["improve", "not_worsen", "exceed"] = "not_worsen"
     """``improve``: the interval of the difference lies above zero; ``not_worsen``: above ``-margin``;
     ``exceed``: the candidate's value is at least ``margin``."""
     margin: float = Field(default=0.0, ge=0)
+    confidence: float | None = Field(default=None, gt=0.5, lt=1)
+    """Of this rule's interval; the gate's where not given."""
 
 
 class GateRecipe(Recipe):
@@ -95,14 +102,32 @@ class GateRecipe(Recipe):
         PromotionRule(metric="AP50", must="not_worsen", margin=0.01),
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Of the bootstrap's interval."""
+    """Of the bootstrap's interval, which has two sides: at 0.95, a candidate that is no better passes ``improve`` once
+    in 40 times."""
     resamples: int = Field(default=2000, ge=100)
     seed: int = 0
 
 
-GoldFormat = Literal["coco", "coco-phrases", "lvis", "voc", "yolo", "odvg", "mdetr", "flickr30k", "refcoco", "scenes"]
+CandidateWeights = Literal["ema", "raw", "averaged"]
+GoldFormat = Literal[
+    "coco",
+    "coco-phrases",
+    "lvis",
+    "voc",
+    "yolo",
+    "odvg",
+    "mdetr",
+    "flickr30k",
+    "refcoco",
+    "grit",
+    "glip-tsv",
+    "scenes",
+]
 GOLD_FILES = tuple(format for format in get_args(GoldFormat) if format != "scenes")
-EXPORT_FORMATS = ("coco", "coco-phrases", "odvg", "mdetr", "yolo", "voc")
+EXPORT_FORMATS = (
+    *("coco", "coco-phrases", "odvg", "mdetr", "yolo", "voc"),
+    *("grit", "glip-tsv", "gligen", "xvlm", "label-studio", "fiftyone"),
+)
 
 
 class GoldSource(Recipe):
@@ -156,6 +181,9 @@ class GenerationRecipe(Recipe):
     """Fields of ``TrainRecipe`` that differ from its defaults; the mix is made here."""
     evaluate: dict[str, Any] = {}
     """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
+    candidate: CandidateWeights = "ema"
+    """Which weights of the training are the student: their moving average, those of the last step (``raw``), or the
+    mean of the moving average and what it began from (``averaged``, which forgets less)."""
     gate: GateRecipe = GateRecipe()
     registry: str | None = None
     """A registry, folder or ``s3://`` prefix, that the student is promoted into if the gate lets it pass. Its current

@@ -9,6 +9,8 @@ from pydantic import Field
 from schemas.label_recipes import SelectionChoice
 from schemas.recipe_files import Recipe
 
+Synonyms = Literal["rules", "wordnet"]
+
 
 class MixEntry(Recipe):
     """One dataset of the mix."""
@@ -17,8 +19,26 @@ class MixEntry(Recipe):
     """Folder of a dataset of this project's format, human or pseudo."""
     weight: float = Field(default=1.0, gt=0)
     """Share of the samples drawn, relative to the other entries."""
+    copies: float | None = Field(default=None, gt=0)
+    """Instead of ``weight``, and then of every entry: how often a sample of it is seen in an epoch of the mix."""
+    samples: int | None = Field(default=None, gt=0)
+    """How many samples the dataset is known to have: what ``train --plan`` counts on where the dataset is not there.
+    Training counts for itself."""
     selection: SelectionChoice | None = None
     """Selection for a pseudo dataset; its card's own where not given. Human boxes are never selected."""
+
+
+class MixSampling(Recipe):
+    """How often the samples of a mix are seen, beyond the weights of its entries."""
+
+    temperature: float | None = Field(default=None, gt=0)
+    """Shares go with ``weight * samples ** (1 / temperature)``: 1 is by size, large ones are by weight alone. Where not
+    given, shares are the weights whatever the sizes."""
+    repeat_threshold: float | None = Field(default=None, gt=0, le=1)
+    """Repeat factors (LVIS, Gupta et al. 2019, appendix B.1): a sample whose rarest phrase stands in a share f of the
+    mix's pictures is seen sqrt(repeat_threshold / f) times as often as others, in steps of a quarter, never less."""
+    repeat_by: Literal["head", "phrase"] = "head"
+    """Whether phrases are counted by their head lemma or by their text."""
 
 
 class OptimizerRecipe(Recipe):
@@ -42,20 +62,61 @@ class OptimizerRecipe(Recipe):
     """Decay of the exponential moving average of the weights, which is what is saved as the model; 0 turns it off."""
 
 
+class RunEvaluation(Recipe):
+    """An evaluation along a run, of the model at each checkpoint. The best is kept in ``best/``."""
+
+    datasets: tuple[str, ...] = Field(min_length=1)
+    """Folders of human datasets that are not trained on."""
+    metric: str = "AP50"
+    """The figure that decides which model is the best, as the evaluation prints it; its mean where several datasets
+    have it."""
+    limit: int | None = Field(default=None, gt=0)
+    """Only the first so many samples of each dataset."""
+    min_size: int | None = Field(default=None, gt=0)
+    """Short side of the pictures; the model's own where not given."""
+
+
 class TrainRecipe(Recipe):
     """A training run of a student."""
 
     mix: tuple[MixEntry, ...] = Field(min_length=1)
+    sampling: MixSampling = MixSampling()
     init: str = "nano"
-    """A checkpoint to start from (``nano``, a path, ``registry:URI`` or ``registry:URI@3``), or random weights:
-    ``random:nano``, ``random:tiny``, ``random:large``."""
+    """A checkpoint to start from (``nano``, ``glip-t``, ``glip-l``, a path, ``registry:URI`` or ``registry:URI@3``), or
+    random weights: ``random:nano``, ``random:tiny``, ``random:large``."""
+    init_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
+    """SHA-256 that the file of the checkpoint's weights must have; ``glip-t`` and ``glip-l`` are not used without."""
     tokenizer: str | None = None
-    """WordPiece vocabulary (``tokenizer.json`` or ``vocab.txt``) for a random start; otherwise the checkpoint's own."""
+    """WordPiece vocabulary (``tokenizer.json`` or ``vocab.txt``) for a random start or a published file; a model folder
+    has its own."""
+    image_tower: str | None = None
+    """For a random start: file of a published Swin (``.pth`` or ``.safetensors``) that the image tower begins with."""
+    text_tower: str | None = None
+    """For a random start: file of a published BERT that the text tower begins with."""
     steps: int = Field(default=1000, gt=0)
     """Optimiser steps."""
     batch_size: int = Field(default=16, gt=0)
     """Images a step, over all workers."""
+    tune: Literal["full", "linear-probe", "prompt", "lora"] = "full"
+    """What is trained: everything; the linear layers that give scores and boxes; a vector per word of the prompts; or
+    low-rank updates of the linear layers. Every mode gives a checkpoint that opens like any other."""
+    lora_rank: int = Field(default=8, gt=0)
+    """Rank of the updates in mode ``lora``."""
     optimizer: OptimizerRecipe = OptimizerRecipe()
+    accumulation: int = Field(default=1, gt=0)
+    """Parts that a worker's share of a step goes through the model in, one after the other, for less memory; the losses
+    are normalised in each part by itself."""
+    gradient_checkpointing: bool = False
+    """Compute blocks again in the backward pass instead of keeping what they computed: less memory, more time."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """On several workers: each holds the whole model (``ddp``), or a share of weights, gradients and moments
+    (``fsdp``). Either goes on where the other stopped."""
+    min_workers: int | None = Field(default=None, gt=0)
+    """On several workers: after one has died, go on with as few as these where there is no room for all."""
+    max_restarts: int = Field(default=3, ge=0)
+    """On several workers: how often they are started again, from the last checkpoint, after one has died."""
+    evaluation: RunEvaluation | None = None
+    """How the model is evaluated at each checkpoint, to keep the best one beside the last."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """``auto`` is bf16 on a GPU and fp32 on a CPU."""
     min_sizes: tuple[int, ...] | None = None
@@ -73,10 +134,28 @@ class TrainRecipe(Recipe):
     caption_negatives: int = Field(default=0, ge=0)
     """Up to so many captions of other pictures of the dataset are put around a picture's own: things that are not
     there (GLIP's caption packing). Captions with a head noun of the picture's own are not taken."""
+    synonyms: Synonyms = "rules"
+    """Where synonyms and kinds come from that are not taken as negatives: a small table of this project's, or WordNet,
+    whose data must be installed (``python -m nltk.downloader wordnet``)."""
     pseudo_regression: bool = True
     """Whether pseudo boxes take part in the box loss, or in the alignment loss alone."""
     score_weighted: bool = False
     """Weigh the loss of a pseudo box by its score."""
+    ignore_ungrounded: bool = False
+    """Words of a phrase that a pseudo-labelled picture has no box for count for nothing, instead of as not there: the
+    selection may have dropped what is there."""
+    region_word_contrast: float = Field(default=0.0, ge=0)
+    """Weight of GLIPv2's contrast of regions with the words of all pictures of a batch; 0 turns it off. Each worker
+    contrasts its own share of the batch."""
+    masked_language: float = Field(default=0.0, ge=0)
+    """Weight of masked language modelling on captions; 0 turns it off."""
+    masked_share: float = Field(default=0.15, gt=0, lt=1)
+    """Share of a caption's tokens that are to be told, where masked language modelling is on."""
+    granular_alignment: float = Field(default=0.0, ge=0)
+    """Weight of X-VLM's losses (objects, regions and whole pictures against texts of their own: contrast, matching, box
+    from text); 0 turns them off. Each worker contrasts its own share of the batch."""
+    granular_concepts: int = Field(default=6, ge=1)
+    """Boxes of a picture that these losses take at most, beside the whole picture."""
     seed: int = 0
     checkpoint_every: int = Field(default=500, gt=0)
     """Steps between checkpoints to resume from."""

@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from student.tuning import plain_weights
+
 STATE = "state.pt"
 
 
@@ -31,6 +33,15 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def raw_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of the last step, before they are averaged. ValueError where there is no state, or it is damaged."""
+    state = _read(folder / STATE) if (folder / STATE).exists() else None
+    weights = state.get("model") if state is not None else None
+    if not isinstance(weights, dict):
+        raise ValueError(f"{folder / STATE} holds no weights of a run; train again to have its raw weights")
+    return plain_weights(weights)
+
+
 def load_state(folder: Path, identity: str) -> dict[str, Any] | None:
     """The state to resume from, or None where the folder holds none. Tensors are on the CPU.
 
@@ -39,13 +50,19 @@ def load_state(folder: Path, identity: str) -> dict[str, Any] | None:
     path = folder / STATE
     if not path.exists():
         return None
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path} cannot be read ({reason}); delete it to train from the start") from None
-    if not isinstance(state, dict) or state.get("identity") != identity:
+    state = _read(path)
+    if state is None or state.get("identity") != identity:
         raise ValueError(
             f"{path} belongs to a run with another recipe, mix or model; train into another folder, or delete it"
         )
     return state
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    """What the file holds, None where that is no state."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path} cannot be read ({reason}); delete it to train from the start") from None
+    return state if isinstance(state, dict) else None

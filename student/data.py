@@ -10,23 +10,18 @@ import io
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import Tensor
 
-from engine.mix import Mix, MixSample, SampleRef
+from engine.mix import Mix, MixSample, NameRelations, SampleRef
 from glip.config import GLIPConfig
-from glip.losses import GroundingTarget
-from glip.preprocess import as_rgb, bucket_shape, image_tensor, pad_batch
-from glip.tokens import PromptTokenizer, TokenizedPrompts
+from glip.preprocess import as_rgb, image_tensor
+from glip.tokens import PromptTokenizer
 from schemas.recipes import TrainRecipe
 from schemas.shards import SampleLabels
 from student.augment import (
     Augmentation,
-    FloatArray,
     StepShape,
     draw_step_shape,
     draw_view,
@@ -34,35 +29,14 @@ from student.augment import (
     render,
     view_boxes,
 )
-from student.prompts import TrainingPrompt, class_prompt, packed_caption
+from student.collate import Batch, Collator, Example, padded_images, split_batch
+from student.prompts import Budget, TrainingPrompt, class_prompt, packed_caption
+
+__all__ = ["Batch", "TrainingData", "padded_images", "split_batch"]
 
 # Streams of random numbers that never meet: one for what a step shares, one for each sample.
 STEP_STREAM, SAMPLE_STREAM = 0, 1
 SPECIAL_TOKENS = 2  # [CLS] and [SEP], which stand around every prompt
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One sample as it is learned from. Boxes ``[N, 4]`` in the picture's pixels, each with its phrase's number."""
-
-    image: Tensor
-    prompt: TrainingPrompt
-    boxes_xyxy: FloatArray
-    phrases: tuple[int, ...]
-    scores: tuple[float, ...]
-    is_pseudo: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What one worker learns from in one step; ``images`` are padded to ``shape_hw``, which all workers share."""
-
-    images: list[Tensor]
-    shape_hw: tuple[int, int]
-    token_ids_bt: Tensor
-    attention_mask_bt: Tensor
-    targets: list[GroundingTarget]
-    image_shapes_hw: list[tuple[int, int]]
 
 
 class TrainingData:
@@ -75,6 +49,9 @@ class TrainingData:
             raise ValueError(f"batch_size {recipe.batch_size} cannot be shared by {size} workers; choose a multiple")
         self.mix, self.recipe, self.config, self.tokenizer = mix, recipe, config, tokenizer
         self.rank, self.size = rank, size
+        self.relations = NameRelations(recipe.synonyms)
+        self.budget = Budget(config.max_tokens - SPECIAL_TOKENS, tokenizer.count)
+        self.collate = Collator(recipe, config, tokenizer)
         self.augmentation = Augmentation(
             min_sizes=recipe.min_sizes or config.train_min_sizes,
             max_size=recipe.max_size or config.train_max_size,
@@ -106,7 +83,7 @@ class TrainingData:
         shape = draw_step_shape(self.augmentation, np.random.default_rng([self.recipe.seed, STEP_STREAM, step]))
         first = step * self.recipe.batch_size
         positions = range(first + self.rank, first + self.recipe.batch_size, self.size)
-        return self._collate([self.example(position, shape) for position in positions], shape)
+        return self.collate([self.example(position, shape) for position in positions], shape)
 
     def example(self, position: int, shape: StepShape) -> Example:
         """The sample at ``position`` of the mix, augmented."""
@@ -119,66 +96,32 @@ class TrainingData:
         boxes = np.array([box.box_xyxy for box in labels.boxes], dtype=np.float32).reshape(-1, 4)
         boxes, kept = view_boxes(boxes, view)
         return Example(
+            position=position,
             image=image_tensor(seen, view.size_hw),
             prompt=self._prompt(ref, sample, random),
             boxes_xyxy=boxes,
             phrases=tuple(labels.boxes[i].phrase for i in kept),
             scores=tuple(labels.boxes[i].score for i in kept),
-            is_pseudo=sample.card.origin == "pseudo",
+            labels=labels,
+            card=sample.card,
         )
 
     def _prompt(self, ref: SampleRef, sample: MixSample, random: np.random.Generator) -> TrainingPrompt:
+        known = self.mix.known_names(sample.labels)
         if sample.card.task == "grounding":
             everyone = self.mix.datasets[ref.dataset].refs
             count = int(random.integers(self.recipe.caption_negatives + 1))
-            others = [self.mix.labels(everyone[random.integers(len(everyone))]) for _ in range(count)]
-            return packed_caption(sample.labels, others, random)
+            others = [self.mix.labels(everyone[int(random.integers(len(everyone)))]) for _ in range(count)]
+            return packed_caption(sample.labels, others, self.relations, self.budget, random, known)
         return class_prompt(
             sample.labels,
             sample.card.classes,
+            self.relations,
+            self.budget,
+            random,
             max_negatives=self.recipe.max_negatives,
-            max_tokens=self.config.max_tokens - SPECIAL_TOKENS,
-            count_tokens=self.tokenizer.count,
-            random=random,
+            known=known,
         )
-
-    def _collate(self, examples: list[Example], shape: StepShape) -> Batch:
-        prompts = self.tokenizer.encode([example.prompt.text for example in examples], self.config.max_tokens)
-        sizes = [(example.image.shape[-2], example.image.shape[-1]) for example in examples]
-        buckets = [bucket_shape(*(shape.canvas_hw or size), self.config) for size in sizes]
-        targets = [self._target(example, prompts, number) for number, example in enumerate(examples)]
-        return Batch(
-            images=[example.image for example in examples],
-            shape_hw=(max(height for height, _ in buckets), max(width for _, width in buckets)),
-            token_ids_bt=prompts.ids_BT,
-            attention_mask_bt=prompts.attention_mask_BT,
-            targets=targets,
-            image_shapes_hw=sizes,
-        )
-
-    def _target(self, example: Example, prompts: TokenizedPrompts, number: int) -> GroundingTarget:
-        """Boxes with the tokens that name them. A box that several phrases name is one box with all their tokens."""
-        named: dict[tuple[float, ...], tuple[list[tuple[int, int]], float]] = {}
-        for box, phrase, score in zip(example.boxes_xyxy.tolist(), example.phrases, example.scores, strict=True):
-            span = example.prompt.spans[phrase]
-            if span is not None and prompts.token_positions(number, *span):
-                spans, best = named.get(tuple(box), ([], 0.0))
-                named[tuple(box)] = ([*spans, span], max(best, score))
-        maps = [prompts.token_map(number, spans) for spans, _ in named.values()]
-        scores = torch.tensor([score for _, score in named.values()])
-        weigh = example.is_pseudo and self.recipe.score_weighted
-        without_boxes = example.is_pseudo and not self.recipe.pseudo_regression
-        return GroundingTarget(
-            boxes_xyxy_N4=torch.tensor(list(named), dtype=torch.float32).reshape(-1, 4),
-            token_map_NT=torch.stack(maps) if maps else torch.zeros(0, prompts.ids_BT.shape[1], dtype=torch.bool),
-            score_weight_N=scores if weigh else None,
-            regress_N=torch.zeros(len(named), dtype=torch.bool) if without_boxes else None,
-        )
-
-
-def padded_images(batch: Batch, shape_hw: tuple[int, int]) -> Tensor:
-    """The pictures ``[B, 3, H, W]`` of a batch, padded to ``shape_hw``."""
-    return pad_batch(batch.images, shape_hw)
 
 
 def _submit_next(

@@ -1,8 +1,8 @@
 """The training loop on several processes, by Ray Train: the only file of the student that knows of Ray.
 
-Each worker runs the same loop on its share of every batch. Gradients are averaged by DistributedDataParallel, the
-normalisers of the losses (SPEC section 10) by all-reduce; so N workers take the steps that one process takes on the
-same batches, to rounding. gloo on CPUs, nccl on GPUs.
+Each worker runs the same loop on its share of every batch (``student/process_group.py``), so N workers take the steps
+that one process takes on the same batches, to rounding. gloo on CPUs, nccl on GPUs. Where a worker dies, all start
+again from the last checkpoint: as many as before, or, where ``min_workers`` allows it, as many as there is room for.
 """
 
 from __future__ import annotations
@@ -19,64 +19,51 @@ from typing import Any
 
 import ray
 import torch
-import torch.distributed as dist
-from ray.train import RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from engine.mix import Mix
 from schemas.recipes import TrainRecipe
-from student.trainer import MODEL, RunResult, run
-from student.workers import Workers
+from student.process_group import DistributedWorkers, ShardedWorkers
+from student.trainer import MODEL, OnCheckpoint, RunResult, run
 
 RESULT = ".result-of-workers.json"
 OBJECT_STORE_BYTES = 100 << 20  # workers read their samples themselves: next to nothing travels
 
 
-class DistributedWorkers(Workers):
-    """One of the processes of a Ray Train run; needs an initialised ``torch.distributed`` process group."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device
-
-    def wrap(self, model: nn.Module) -> nn.Module:
-        return DistributedDataParallel(model, device_ids=[self.device] if self.device.type == "cuda" else None)
-
-    def mean(self, value: Tensor) -> Tensor:
-        total = value.detach().clone()
-        dist.all_reduce(total)
-        return total / self.size
-
-    def largest(self, sides: tuple[int, int]) -> tuple[int, int]:
-        both = torch.tensor(sides, device=self.device)
-        dist.all_reduce(both, op=dist.ReduceOp.MAX)
-        height, width = both.tolist()
-        return height, width
-
-
 def run_distributed(
-    recipe: TrainRecipe, out: Path, *, workers: int, identity: str, metadata: dict[str, Any]
+    recipe: TrainRecipe,
+    out: Path,
+    *,
+    workers: int,
+    identity: str,
+    metadata: dict[str, Any],
+    on_checkpoint: OnCheckpoint | None = None,
 ) -> RunResult:
     """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where there are enough, else CPUs.
 
-    ``out`` and the datasets must be reachable under the same paths by every worker.
+    ``out`` and the datasets must be reachable under the same paths by every worker. ``on_checkpoint`` is called by the
+    first of them and must be picklable.
     """
     on_gpu = torch.cuda.device_count() >= workers
+    asked: int | tuple[int, int] = workers
+    if recipe.min_workers is not None and recipe.min_workers < workers:
+        asked = (recipe.min_workers, workers)
     plain = {
         "recipe": recipe.model_dump(mode="json"),
         "folder": os.getcwd(),
         "out": str(out),
         "identity": identity,
         "metadata": metadata,
+        "on_checkpoint": on_checkpoint,
         "threads": max(1, (os.cpu_count() or 1) // workers),
     }
     with _ray_session(workers), TemporaryDirectory(prefix="glip-train-") as storage:
         TorchTrainer(
             _worker,
             train_loop_config=plain,
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=on_gpu),
-            run_config=RunConfig(storage_path=storage),
+            scaling_config=ScalingConfig(num_workers=asked, use_gpu=on_gpu),
+            run_config=RunConfig(storage_path=storage, failure_config=FailureConfig(max_failures=recipe.max_restarts)),
             torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
         ).fit()
     figures = json.loads((out / RESULT).read_text())
@@ -91,11 +78,17 @@ def _worker(plain: dict[str, Any]) -> None:
     if device.type == "cpu":
         torch.set_num_threads(plain["threads"])
     recipe = TrainRecipe.model_validate(plain["recipe"])
-    workers = DistributedWorkers(device)
-    mix = Mix.open(recipe.mix, recipe.seed)
+    workers = ShardedWorkers(device) if recipe.strategy == "fsdp" else DistributedWorkers(device)
+    mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
     try:
         result = run(
-            recipe, mix, Path(plain["out"]), identity=plain["identity"], metadata=plain["metadata"], workers=workers
+            recipe,
+            mix,
+            Path(plain["out"]),
+            identity=plain["identity"],
+            metadata=plain["metadata"],
+            workers=workers,
+            on_checkpoint=plain["on_checkpoint"],
         )
     finally:
         mix.close()

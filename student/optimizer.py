@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from schemas.recipes import OptimizerRecipe
 
-TEXT_ENCODER = "language_backbone"
+TEXT_ENCODER = "language_backbone.body"
 BIAS_LR_FACTOR = 2.0
 WARMUP_START = 0.001
 FINAL_SHARE = 0.01

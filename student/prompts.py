@@ -1,98 +1,141 @@
 """From the labels of a sample to the text a student reads and the spans its boxes belong to.
 
-Grounding samples keep their caption, among captions of other pictures where a recipe says so. Detection samples are
-asked for by class names joined with ". ": the names in the picture and others that are not, in random order (GLIP
-paper, section 3.1 and appendix; SPEC section 9).
+Grounding samples keep their caption, among captions of other pictures where a recipe says so (caption packing: GLIP
+paper, appendix). Detection samples are asked for by class names joined with ". ": the names in the picture and others
+that are not, in random order (GLIP paper, section 3.1; SPEC section 9).
+
+Nothing becomes a negative that may be in the picture: what one of its labels may also be called
+(``engine.mix.NameRelations``), in whatever dataset of the mix it is labelled; of federated labels, what nobody looked
+for, or what is annotated only in part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from engine.mix import NameRelations
 from schemas.shards import SampleLabels
 
 SEPARATOR = ". "
+CountTokens = Callable[[str], int]
+Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPrompt:
-    """A text and, for each phrase of the sample, its half-open character span in it (None: it is not in the text)."""
+    """A text and, for each phrase of the sample, its half-open character span in it (None: it is not in the text).
+
+    ``others`` are the names in the text that are not in the picture, each with its span.
+    """
 
     text: str
-    spans: tuple[tuple[int, int] | None, ...]
+    spans: tuple[Span | None, ...]
+    others: tuple[tuple[str, Span], ...] = ()
 
 
-def packed_caption(labels: SampleLabels, others: Sequence[SampleLabels], random: np.random.Generator) -> TrainingPrompt:
-    """The caption of a sample among the captions of ``others``, whose head nouns it has not, in random order."""
-    heads = {phrase.head_lemma.lower() for phrase in labels.phrases}
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most ``max_tokens`` tokens, as ``count`` counts them in a text."""
+
+    max_tokens: int
+    count: CountTokens
+
+    def holds(self, text: str) -> bool:
+        return self.count(text) <= self.max_tokens
+
+
+def shown(labels: SampleLabels, known: Iterable[str] = ()) -> list[str]:
+    """All that is said to be in a picture: its phrases, those annotated in part, and what other datasets ``known``."""
+    names = [name for phrase in labels.phrases for name in (phrase.text, phrase.head_lemma)]
+    return [*names, *(labels.incomplete_classes or ()), *known]
+
+
+def packed_caption(
+    labels: SampleLabels,
+    others: Sequence[SampleLabels],
+    relations: NameRelations,
+    budget: Budget,
+    random: np.random.Generator,
+    known: Iterable[str] = (),
+) -> TrainingPrompt:
+    """The caption of a sample among those of ``others`` that name nothing which may be in its picture, in random order.
+
+    As many of them, in their order, as the token budget holds; a caption without a phrase says nothing and is left out.
+    """
+    present = shown(labels, known)
+    names = [[phrase.head_lemma for phrase in other.phrases] for other in others]
     absent = [
-        other.caption for other in others if not any(phrase.head_lemma.lower() in heads for phrase in other.phrases)
+        other
+        for other, heads in zip(others, names, strict=True)
+        if heads and relations.unrelated(heads, present) == heads
     ]
+    while absent and not budget.holds(SEPARATOR.join([labels.caption, *(other.caption for other in absent)])):
+        absent.pop()
     place = int(random.integers(len(absent) + 1))
-    before = "".join(caption + SEPARATOR for caption in absent[:place])
-    after = "".join(SEPARATOR + caption for caption in absent[place:])
-    spans = tuple((len(before) + phrase.start, len(before) + phrase.end) for phrase in labels.phrases)
-    return TrainingPrompt(before + labels.caption + after, spans)
+    spans: tuple[Span, ...] = ()
+    foreign: list[tuple[str, Span]] = []
+    start = 0
+    for sample in (*absent[:place], labels, *absent[place:]):
+        placed = [(phrase.head_lemma, (start + phrase.start, start + phrase.end)) for phrase in sample.phrases]
+        if sample is labels:
+            spans = tuple(span for _, span in placed)
+        else:
+            foreign += placed
+        start += len(sample.caption) + len(SEPARATOR)
+    captions = [other.caption for other in absent]
+    text = SEPARATOR.join([*captions[:place], labels.caption, *captions[place:]])
+    return TrainingPrompt(text, spans, tuple(foreign))
 
 
 def class_prompt(
     labels: SampleLabels,
     classes: list[str],
+    relations: NameRelations,
+    budget: Budget,
+    random: np.random.Generator,
     *,
     max_negatives: int,
-    max_tokens: int,
-    count_tokens: Callable[[str], int],
-    random: np.random.Generator,
+    known: Iterable[str] = (),
 ) -> TrainingPrompt:
-    """The names of the classes that are there and of some that are not, in random order.
-
-    ``count_tokens`` gives the length of a text as the model reads it.
-    """
+    """The names of the classes that are there and of up to ``max_negatives`` that are not, in random order."""
     present = list(dict.fromkeys(phrase.text for phrase in labels.phrases))
-    absent = absent_classes(labels, classes)
+    absent = absent_classes(labels, classes, relations, known)
     count = min(max_negatives, len(absent))
     drawn = [absent[i] for i in random.choice(len(absent), size=count, replace=False)] if count else []
-    names = fit_names(present, drawn, max_tokens, count_tokens)
+    names = fit_names(present, drawn, budget)
     names = [names[i] for i in random.permutation(len(names))]
     text, spans = join_names(names)
-    return TrainingPrompt(text, tuple(spans.get(phrase.text) for phrase in labels.phrases))
+    here = set(present)
+    others = tuple((name, span) for name, span in spans.items() if name not in here)
+    return TrainingPrompt(text, tuple(spans.get(phrase.text) for phrase in labels.phrases), others)
 
 
-def absent_classes(labels: SampleLabels, classes: list[str]) -> list[str]:
-    """The classes that may be given as not in the picture: another name than any phrase's, and another head noun. Where
-    the dataset is federated, those alone that somebody looked for in vain."""
+def absent_classes(
+    labels: SampleLabels, classes: list[str], relations: NameRelations, known: Iterable[str] = ()
+) -> list[str]:
+    """The classes that may be given as not in the picture. Where the dataset is federated, those alone that somebody
+    looked for in vain."""
     if labels.absent_classes is not None:
-        classes = [name for name in classes if name in labels.absent_classes]
-    names = {phrase.text.lower() for phrase in labels.phrases}
-    heads = {_singular(phrase.head_lemma.lower()) for phrase in labels.phrases}
-    return [name for name in classes if name.lower() not in names and _singular(_head(name)) not in heads]
+        looked_for = set(labels.absent_classes)
+        classes = [name for name in classes if name in looked_for]
+    return relations.unrelated(classes, shown(labels, known))
 
 
-def fit_names(present: list[str], absent: list[str], max_tokens: int, count_tokens: Callable[[str], int]) -> list[str]:
+def fit_names(present: list[str], absent: list[str], budget: Budget) -> list[str]:
     """As many names as the token budget holds; absent ones are left out first."""
     names = present + absent
-    while len(names) > 1 and count_tokens(SEPARATOR.join(names)) > max_tokens:
+    while len(names) > 1 and not budget.holds(SEPARATOR.join(names)):
         names = names[: max(1, min(len(names) - 1, int(len(names) * 0.9)))]
     return names
 
 
-def join_names(names: list[str]) -> tuple[str, dict[str, tuple[int, int]]]:
+def join_names(names: list[str]) -> tuple[str, dict[str, Span]]:
     """The names as one text, and where each stands in it."""
     spans, start = {}, 0
     for name in names:
         spans[name] = (start, start + len(name))
         start += len(name) + len(SEPARATOR)
     return SEPARATOR.join(names), spans
-
-
-def _head(name: str) -> str:
-    words = name.lower().split()
-    return words[-1] if words else ""
-
-
-def _singular(word: str) -> str:
-    """A crude singular, good enough to tell that "cars" must not be a negative beside "car"."""
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

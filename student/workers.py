@@ -15,7 +15,8 @@ class Workers:
     size = 1
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as it is called in training; its gradients are the means over all workers."""
+        """The model as it is called in training; its gradients are the means over all workers. The parameters of
+        ``model`` may be others afterwards."""
         return model
 
     def mean(self, value: Tensor) -> Tensor:
@@ -25,3 +26,11 @@ class Workers:
     def largest(self, sides: tuple[int, int]) -> tuple[int, int]:
         """The largest of each of two numbers over all workers."""
         return sides
+
+    def whole(self, value: Tensor) -> Tensor:
+        """A tensor of the model or the optimiser as one process has it. All workers ask together."""
+        return value
+
+    def part_of(self, value: Tensor, like: Tensor) -> Tensor:
+        """A whole tensor as this worker holds it: distributed as ``like`` is."""
+        return value

@@ -162,8 +162,9 @@ def test_the_fingerprint_changes_with_data_weights_seed_and_selection_and_with_n
 
 def test_the_table_shows_each_dataset_with_its_share(two_entries: list[MixEntry]) -> None:
     lines = Mix.open(two_entries, seed=0).table().splitlines()
-    assert lines[1].split() == ["human", "7", "7", "7", "0", "75.0%"]
-    assert lines[2].split() == ["pseudo", "3", "3", "3", "1", "25.0%"]
+    assert lines[1].split() == ["human", "7", "7", "7", "0", "75.0%", "1.00"]
+    assert lines[2].split() == ["pseudo", "3", "3", "3", "1", "25.0%", "1.00"]
+    assert Mix.open(two_entries, seed=0).fingerprint[:16] in lines[3]
 
 
 def test_few_shards_stay_open_and_samples_are_still_read(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from glip.config import GLIPConfig
-from glip.losses import GroundingTarget, grounding_losses
+from glip.losses import GroundingTarget, find_positives, grounding_losses
 from glip.model import GLIPOutput
 
 SHAPES = [(8, 8), (4, 4), (2, 2), (1, 1)]
@@ -127,3 +127,25 @@ def test_the_last_slot_of_a_full_prompt_means_no_object() -> None:
 def test_targets_that_do_not_fit_are_refused(targets: list[GroundingTarget], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         grounding_losses(output(1, 6), targets, MASK, CONFIG)
+
+
+def test_words_of_what_may_be_there_without_a_box_teach_by_their_boxes_alone() -> None:
+    """The word of the first box is uncertain: anchors without that box are not held against it, its own still learn."""
+    uncertain = torch.zeros(6, dtype=torch.bool)
+    uncertain[1] = True
+    raw = output(1, 6)
+    losses = grounding_losses(raw, [target(BOXES, 6, uncertain_T=uncertain)], MASK, CONFIG)
+    losses["loss_token"].backward()
+    gradients = torch.cat([logits.grad for logits in raw.logits if logits.grad is not None], dim=1)[0]
+    positives = find_positives(raw, [target(BOXES, 6)], CONFIG)
+    own = positives.anchor_P[positives.token_map_PT[:, 1]]
+    others = torch.ones(len(gradients), dtype=torch.bool)
+    others[own] = False
+    assert len(own) > 0
+    assert (gradients[own, 1] < 0).all()
+    assert (gradients[others, 1] == 0).all()
+    plain = grounding_losses(raw, [target(BOXES, 6)], MASK, CONFIG)
+    assert torch.equal(losses["loss_box"], plain["loss_box"])
+    columns = torch.tensor([True, False, True, True, True, True])
+    without = grounding_losses(raw, [target(BOXES, 6)], MASK & columns, CONFIG)["loss_token"]
+    assert without < losses["loss_token"] < plain["loss_token"]

@@ -129,3 +129,50 @@ def test_a_picture_of_another_size_than_its_labels_say_is_named(
     monkeypatch.setattr(mix, "load", lambda ref: type(sample)(labels, sample.image, sample.card))
     with pytest.raises(ValueError, match=f"{labels.key}.*pixels"):
         _data(mix, small_recipe, loaded).batch(0)
+
+
+def _changed(mix: Mix, monkeypatch: pytest.MonkeyPatch, labels: dict[str, object], card: dict[str, object]) -> None:
+    """A mix that gives one sample over and over, with some fields changed."""
+    sample = mix.load(mix.datasets[0].refs[0])
+    changed = sample.labels.model_copy(update=labels)
+    cards = sample.card.model_copy(update=card)
+    monkeypatch.setattr(mix, "load", lambda ref: type(sample)(changed, sample.image, cards))
+
+
+def test_words_of_a_class_annotated_in_part_are_uncertain(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = mix.load(mix.datasets[0].refs[0]).labels.phrases[0]
+    _changed(mix, monkeypatch, {"incomplete_classes": [first.text]}, {"task": "detection", "classes": [first.text]})
+    batch = _data(mix, small_recipe, loaded).batch(0)
+    for number, target in enumerate(batch.targets):
+        assert target.uncertain_T is not None
+        said = loaded.tokenizer.encode([first.text], 20).ids_BT[0, 1:-1].tolist()
+        assert batch.token_ids_bt[number][target.uncertain_T].tolist() == said
+
+
+def test_phrases_that_a_selection_left_no_box_are_uncertain_only_where_the_recipe_says_so(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = mix.load(mix.datasets[0].refs[0]).labels
+    kept = [box for box in sample.boxes if box.phrase == sample.boxes[0].phrase]
+    _changed(mix, monkeypatch, {"boxes": kept}, {"origin": "pseudo"})
+    recipe = small_recipe.model_copy(update={"ignore_ungrounded": True})
+    plain, forgiving = (_data(mix, r, loaded).batch(0).targets[0] for r in (small_recipe, recipe))
+    assert plain.uncertain_T is None
+    prompts = loaded.tokenizer.encode([sample.caption], loaded.config.max_tokens)
+    boxless = [p for number, p in enumerate(sample.phrases) if number != kept[0].phrase]
+    assert boxless
+    assert forgiving.uncertain_T is not None
+    expected = {at for p in boxless for at in prompts.token_positions(0, p.start, p.end)}
+    assert set(forgiving.uncertain_T.nonzero().flatten().tolist()) == expected
+
+
+def test_what_another_dataset_knows_of_a_picture_keeps_its_classes_from_the_negatives(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _changed(mix, monkeypatch, {}, {"task": "detection", "classes": ["zebra", "kettle"]})
+    plain = _data(mix, small_recipe, loaded).batch(0)
+    monkeypatch.setattr(mix, "known_names", lambda labels: frozenset({"a zebra"}))
+    knowing = _data(mix, small_recipe, loaded).batch(0)
+    assert (plain.token_ids_bt != 0).sum() > (knowing.token_ids_bt != 0).sum()

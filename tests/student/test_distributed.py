@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import ray
+import torch
+from killed_training import Killer, WritePid
+from student_runs import train_alone
 
-from engine.mix import Mix
+from glip.checkpoint import load_model
 from schemas.recipes import MixEntry, TrainRecipe
 from student.distributed import run_distributed
-from student.trainer import run
 
 # Ray's own modules warn while they are imported and started; ours must not.
 pytestmark = pytest.mark.filterwarnings(
@@ -32,26 +36,88 @@ def _stop_after_four(done: int, figures: dict[str, float]) -> None:
         raise _StoppedError
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    options = {"address": "local", "num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 << 20}
+    # Workers find the builders of tests where pytest does.
+    builders = [str(Path(__file__).parents[1] / "builders"), os.environ.get("PYTHONPATH", "")]
+    found = {"env_vars": {"PYTHONPATH": os.pathsep.join(builders).rstrip(os.pathsep)}}
+    with ray.init(**options, runtime_env=found, log_to_driver=False, logging_level="ERROR"):
+        yield
+
+
+def _assert_same_losses(out: Path, alone: Path) -> None:
+    for mine, theirs in zip(_lines(out), _lines(alone), strict=True):
+        for name in ("step", "loss_token", "loss_box", "loss_centerness"):
+            assert mine[name] == pytest.approx(theirs[name], abs=1e-3)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_workers_equal_one_process_from_the_start_and_from_its_checkpoint(
-    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
 ) -> None:
     """Pictures differ in shape and number of boxes from worker to worker, so that equal losses need the normalisers and
     the padding of the whole batch; paths are relative, and Ray moves its workers."""
     monkeypatch.chdir(tmp_path)
     Path("data").symlink_to(small_recipe.mix[0].dataset)
     recipe = small_recipe.model_copy(update={"mix": (MixEntry(dataset="data"),)})
-    mix = Mix.open(recipe.mix, recipe.seed)
-    run(recipe, mix, Path("one"), identity="me", metadata={})
+    train_alone(recipe, Path("one"))
     with pytest.raises(_StoppedError):
-        run(recipe, mix, Path("resumed"), identity="me", metadata={}, report=_stop_after_four)
-    mix.close()
-    cluster = {"address": "local", "num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 << 20}
-    with ray.init(**cluster, log_to_driver=False, logging_level="ERROR"):
-        two = run_distributed(recipe, Path("two"), workers=2, identity="me", metadata={})
-        resumed = run_distributed(recipe, Path("resumed"), workers=2, identity="me", metadata={})
+        train_alone(recipe, Path("resumed"), report=_stop_after_four)
+    recipe = recipe.model_copy(update={"strategy": strategy})
+    two = run_distributed(recipe, Path("two"), workers=2, identity="me", metadata={})
+    resumed = run_distributed(recipe, Path("resumed"), workers=2, identity="me", metadata={})
     assert (two.first_step, resumed.first_step) == (0, 3)
     for out in ("two", "resumed"):
-        for alone, together in zip(_lines(Path("one")), _lines(Path(out)), strict=True):
-            for name in ("step", "loss_token", "loss_box", "loss_centerness"):
-                assert together[name] == pytest.approx(alone[name], abs=1e-3)
-    assert (two.model_folder / "model.safetensors").exists()
+        _assert_same_losses(Path(out), Path("one"))
+        _assert_same_model(Path(out), Path("one"))
+
+
+def _assert_same_model(out: Path, alone: Path) -> None:
+    mine, theirs = (load_model(folder / "model").model.state_dict() for folder in (out, alone))
+    for name, value in theirs.items():
+        torch.testing.assert_close(mine[name], value, atol=2e-3, rtol=1e-3)
+
+
+@pytest.mark.usefixtures("cluster")
+def test_shards_of_one_process_are_the_whole_and_one_process_goes_on_from_shards(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    constant = small_recipe.optimizer.model_copy(update={"schedule": "step", "milestones": ()})
+    recipe = small_recipe.model_copy(update={"optimizer": constant})  # the rates of 3 steps are those of the first of 6
+    train_alone(recipe, tmp_path / "alone")
+    sharded = recipe.model_copy(update={"strategy": "fsdp", "steps": 3})
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        run_distributed(sharded, out, workers=workers, identity="me", metadata={})
+        train_alone(recipe, out)
+        _assert_same_losses(out, tmp_path / "alone")
+        _assert_same_model(out, tmp_path / "alone")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_after_a_worker_was_killed_all_go_on_from_the_last_checkpoint(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    recipe = small_recipe.model_copy(update={"steps": 9})
+    train_alone(recipe, tmp_path / "alone")
+    out = tmp_path / "killed"
+    killer = Killer(out, after_step=4)
+    killer.start()
+    result = run_distributed(recipe, out, workers=2, identity="me", metadata={}, on_checkpoint=WritePid(out))
+    killer.join(timeout=10)
+    assert killer.killed
+    assert result.first_step in (3, 6)
+    _assert_same_losses(out, tmp_path / "alone")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_a_run_that_may_be_smaller_begins_with_the_workers_there_is_room_for(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    train_alone(small_recipe, tmp_path / "alone")
+    recipe = small_recipe.model_copy(update={"min_workers": 1})
+    run_distributed(recipe, tmp_path / "four", workers=4, identity="me", metadata={})
+    _assert_same_losses(tmp_path / "four", tmp_path / "alone")

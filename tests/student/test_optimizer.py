@@ -13,7 +13,7 @@ from student.optimizer import WeightAverage, build_optimizer, rate_factor, set_r
 class _Model(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.language_backbone = nn.Linear(2, 2)
+        self.language_backbone = nn.ModuleDict({"body": nn.Linear(2, 2)})
         self.head = nn.Linear(2, 2)
         self.frozen = nn.Parameter(torch.zeros(1), requires_grad=False)
 
@@ -28,8 +28,8 @@ def test_text_learns_at_its_share_biases_twice_as_fast_and_without_decay() -> No
         if any(parameter is member for member in group["params"])
     }
     assert found == {
-        "language_backbone.weight": (pytest.approx(1e-3), 0.3),
-        "language_backbone.bias": (pytest.approx(2e-3), 0.0),
+        "language_backbone.body.weight": (pytest.approx(1e-3), 0.3),
+        "language_backbone.body.bias": (pytest.approx(2e-3), 0.0),
         "head.weight": (pytest.approx(1e-2), 0.3),
         "head.bias": (pytest.approx(2e-2), 0.0),
     }

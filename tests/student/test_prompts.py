@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 
+from engine.mix import NameRelations
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
-from student.prompts import TrainingPrompt, absent_classes, class_prompt, fit_names, packed_caption
+from student.prompts import Budget, TrainingPrompt, absent_classes, class_prompt, fit_names, packed_caption
 
+RELATIONS = NameRelations()
 CLASSES = ["dog", "dogs", "hot dog", "cat", "traffic light", "car", "cars", "bus"]
 
 
@@ -34,11 +39,20 @@ def _prompt(names: list[str], seed: int = 0, max_negatives: int = 85, max_tokens
     return class_prompt(
         _labels(names),
         CLASSES,
+        RELATIONS,
+        _budget(max_tokens),
+        np.random.default_rng(seed),
         max_negatives=max_negatives,
-        max_tokens=max_tokens,
-        count_tokens=lambda text: len(text.replace(".", " .").split()),
-        random=np.random.default_rng(seed),
     )
+
+
+def _budget(max_tokens: int = 256) -> Budget:
+    return Budget(max_tokens, lambda text: len(text.replace(".", " .").split()))
+
+
+def _packed(labels: SampleLabels, others: list[SampleLabels], seed: int = 0, **options: Any) -> TrainingPrompt:
+    budget = options.pop("budget", _budget())
+    return packed_caption(labels, others, RELATIONS, budget, np.random.default_rng(seed), **options)
 
 
 def test_every_phrase_stands_where_its_span_says() -> None:
@@ -53,7 +67,7 @@ def test_names_change_places_so_that_position_tells_nothing() -> None:
 
 
 def test_negatives_are_as_many_as_asked_for_and_never_a_class_with_the_head_noun_of_one_that_is_there() -> None:
-    assert absent_classes(_labels(["dog", "car"]), CLASSES) == ["cat", "traffic light", "bus"]
+    assert absent_classes(_labels(["dog", "car"]), CLASSES, RELATIONS) == ["cat", "traffic light", "bus"]
     names = _prompt(["dog"], max_negatives=2).text.split(". ")
     assert len(names) == 3
     assert not {"dogs", "hot dog"} & set(names)
@@ -61,11 +75,9 @@ def test_negatives_are_as_many_as_asked_for_and_never_a_class_with_the_head_noun
 
 def test_of_a_federated_dataset_only_what_was_looked_for_in_vain_is_a_negative() -> None:
     labels = _labels(["dog"])
-    assert absent_classes(labels.model_copy(update={"absent_classes": ["bus", "cars", "dogs"]}), CLASSES) == [
-        "cars",
-        "bus",
-    ]
-    assert absent_classes(labels.model_copy(update={"absent_classes": []}), CLASSES) == []
+    known = labels.model_copy(update={"absent_classes": ["bus", "cars", "dogs"]})
+    assert absent_classes(known, CLASSES, RELATIONS) == ["cars", "bus"]
+    assert absent_classes(labels.model_copy(update={"absent_classes": []}), CLASSES, RELATIONS) == []
 
 
 def test_beyond_the_token_budget_negatives_go_first() -> None:
@@ -80,7 +92,7 @@ def test_a_picture_with_more_classes_than_fit_keeps_those_that_fit_and_tells_whi
 
 
 def test_one_name_is_left_even_where_it_is_too_long() -> None:
-    assert fit_names(["a", "b"], [], 0, len) == ["a"]
+    assert fit_names(["a", "b"], [], Budget(0, len)) == ["a"]
 
 
 def test_a_picture_without_any_box_is_asked_for_what_is_not_there() -> None:
@@ -90,16 +102,14 @@ def test_a_picture_without_any_box_is_asked_for_what_is_not_there() -> None:
 
 
 def test_a_caption_alone_is_kept_as_it_is() -> None:
-    assert packed_caption(_labels(["dog", "car"]), [], np.random.default_rng(0)) == TrainingPrompt(
-        "dog. car", ((0, 3), (5, 8))
-    )
+    assert _packed(_labels(["dog", "car"]), []) == TrainingPrompt("dog. car", ((0, 3), (5, 8)))
 
 
 def test_a_caption_among_others_is_found_where_its_spans_say_and_takes_every_place() -> None:
     places = set()
     for seed in range(30):
         others = [_labels(["cat"]), _labels(["traffic light"])]
-        prompt = packed_caption(_labels(["dog", "car"]), others, np.random.default_rng(seed))
+        prompt = _packed(_labels(["dog", "car"]), others, seed)
         assert [prompt.text[span[0] : span[1]] for span in prompt.spans if span] == ["dog", "car"]
         assert sorted(prompt.text.split(". ")) == ["car", "cat", "dog", "traffic light"]
         places.add(prompt.text.index("dog"))
@@ -107,6 +117,43 @@ def test_a_caption_among_others_is_found_where_its_spans_say_and_takes_every_pla
 
 
 def test_another_caption_that_names_what_is_there_is_not_packed() -> None:
-    prompt = packed_caption(_labels(["dog"]), [_labels(["cat", "hot dog"]), _labels(["bus"])], np.random.default_rng(0))
+    prompt = _packed(_labels(["dog"]), [_labels(["cat", "hot dog"]), _labels(["bus"])])
     assert "cat" not in prompt.text
     assert "bus" in prompt.text
+
+
+def test_other_captions_say_where_their_names_stand() -> None:
+    prompt = _packed(_labels(["dog"]), [_labels(["cat", "bus"])], 3)
+    assert {prompt.text[start:end] for _, (start, end) in prompt.others} == {"cat", "bus"}
+    assert [name for name, _ in prompt.others] == ["cat", "bus"]
+
+
+def test_captions_are_packed_as_far_as_the_token_budget_holds_and_the_own_one_stays_whole() -> None:
+    others = [_labels(["cat"]), _labels(["bus"]), _labels(["tree"])]
+    prompt = _packed(_labels(["dog", "car"]), others, budget=_budget(5))
+    assert sorted(prompt.text.split(". ")) == ["car", "cat", "dog"]
+    assert _packed(_labels(["dog", "car"]), others, budget=_budget(1)).text == "dog. car"
+
+
+def test_a_caption_without_phrases_is_no_negative_since_nobody_knows_what_it_names() -> None:
+    wordless = _labels(["cat"]).model_copy(update={"phrases": [], "boxes": []})
+    assert _packed(_labels(["dog"]), [wordless]).text == "dog"
+
+
+@pytest.mark.parametrize(
+    ("here", "other"),
+    [("man", "person"), ("person", "man"), ("sofa", "couch"), ("dogs", "dog"), ("hot dog", "dog"), ("dog", "hot dog")],
+)
+def test_what_may_be_the_same_thing_under_another_name_is_never_a_negative(here: str, other: str) -> None:
+    assert absent_classes(_labels([here]), [other, "tree"], RELATIONS) == ["tree"]
+    assert other not in _packed(_labels([here]), [_labels([other])]).text.split(". ")[1:]
+
+
+def test_what_another_dataset_of_the_mix_labels_in_the_picture_is_no_negative() -> None:
+    assert absent_classes(_labels(["dog"]), ["cat", "bus"], RELATIONS, known=["a kitten"]) == ["bus"]
+    assert _packed(_labels(["dog"]), [_labels(["cat"])], known=["cats"]).text == "dog"
+
+
+def test_a_class_annotated_in_part_is_no_negative() -> None:
+    labels = _labels(["dog"]).model_copy(update={"incomplete_classes": ["cat"]})
+    assert absent_classes(labels, ["cat", "bus"], RELATIONS) == ["bus"]

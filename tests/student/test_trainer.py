@@ -9,22 +9,15 @@ from typing import Any
 
 import pytest
 import torch
+from student_runs import train_alone
 
 from engine.mix import Mix
 from glip.checkpoint import load_model
 from schemas.recipes import OptimizerRecipe, TrainRecipe
 from student.checkpoint import STATE, load_state, save_state
-from student.trainer import RunResult, build, run, train_step
+from student.trainer import build, train_step
 from student.training_log import LOSSES
 from student.workers import Workers
-
-
-def _train(recipe: TrainRecipe, out: Path, **options: Any) -> RunResult:
-    mix = Mix.open(recipe.mix, recipe.seed)
-    try:
-        return run(recipe, mix, out, identity=options.pop("identity", "me"), metadata={"made_by": "test"}, **options)
-    finally:
-        mix.close()
 
 
 def _losses(out: Path) -> list[tuple[int, float, float]]:
@@ -45,26 +38,26 @@ def _stop_after(steps: int) -> Any:
 
 
 def test_a_run_that_was_killed_and_resumed_is_the_run_that_was_not(small_recipe: TrainRecipe, tmp_path: Path) -> None:
-    _train(small_recipe, tmp_path / "whole")
+    train_alone(small_recipe, tmp_path / "whole")
     with pytest.raises(_StoppedError):
-        _train(small_recipe, tmp_path / "parts", report=_stop_after(5))
+        train_alone(small_recipe, tmp_path / "parts", report=_stop_after(5))
     assert len(_losses(tmp_path / "parts")) == 5
-    result = _train(small_recipe, tmp_path / "parts")
+    result = train_alone(small_recipe, tmp_path / "parts")
     assert result.first_step == 3
     assert _losses(tmp_path / "parts") == _losses(tmp_path / "whole")
     assert load_model(tmp_path / "parts" / "model").digest == load_model(tmp_path / "whole" / "model").digest
 
 
 def test_threads_of_the_loader_change_no_loss(small_recipe: TrainRecipe, tmp_path: Path) -> None:
-    _train(small_recipe, tmp_path / "none")
-    _train(small_recipe.model_copy(update={"loader_threads": 2}), tmp_path / "two")
+    train_alone(small_recipe, tmp_path / "none")
+    train_alone(small_recipe.model_copy(update={"loader_threads": 2}), tmp_path / "two")
     assert _losses(tmp_path / "none") == _losses(tmp_path / "two")
 
 
 def test_a_finished_run_is_not_trained_again(small_recipe: TrainRecipe, tmp_path: Path) -> None:
-    _train(small_recipe, tmp_path)
+    train_alone(small_recipe, tmp_path)
     before = load_model(tmp_path / "model").digest
-    result = _train(small_recipe, tmp_path)
+    result = train_alone(small_recipe, tmp_path)
     assert (result.first_step, result.images_per_second) == (small_recipe.steps, 0.0)
     assert load_model(tmp_path / "model").digest == before
 
@@ -72,7 +65,7 @@ def test_a_finished_run_is_not_trained_again(small_recipe: TrainRecipe, tmp_path
 def test_the_saved_model_is_the_average_and_says_what_it_was_made_from(
     small_recipe: TrainRecipe, tmp_path: Path
 ) -> None:
-    result = _train(small_recipe, tmp_path)
+    result = train_alone(small_recipe, tmp_path)
     loaded = load_model(result.model_folder)
     state = load_state(tmp_path, "me")
     assert state is not None
@@ -85,7 +78,7 @@ def test_the_saved_model_is_the_average_and_says_what_it_was_made_from(
 def test_the_log_holds_losses_rate_speed_and_the_share_of_waiting_for_data(
     small_recipe: TrainRecipe, tmp_path: Path
 ) -> None:
-    result = _train(small_recipe, tmp_path)
+    result = train_alone(small_recipe, tmp_path)
     line = json.loads((tmp_path / LOSSES).read_text().splitlines()[-1])
     assert line == {"step": 6} | result.losses
     assert all(math.isfinite(value) for value in line.values())
@@ -95,9 +88,9 @@ def test_the_log_holds_losses_rate_speed_and_the_share_of_waiting_for_data(
 
 
 def test_a_checkpoint_of_another_run_is_refused(small_recipe: TrainRecipe, tmp_path: Path) -> None:
-    _train(small_recipe, tmp_path)
+    train_alone(small_recipe, tmp_path)
     with pytest.raises(ValueError, match="another recipe, mix or model"):
-        _train(small_recipe, tmp_path, identity="someone else")
+        train_alone(small_recipe, tmp_path, identity="someone else")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 cut off"])
@@ -138,14 +131,14 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing(small_recipe: Train
 
 def test_a_random_start_needs_a_size_and_a_vocabulary(small_recipe: TrainRecipe, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="random:nano"):
-        _train(small_recipe.model_copy(update={"init": "random:huge"}), tmp_path)
+        train_alone(small_recipe.model_copy(update={"init": "random:huge"}), tmp_path)
     with pytest.raises(ValueError, match="vocabulary"):
-        _train(small_recipe.model_copy(update={"init": "random:nano"}), tmp_path)
+        train_alone(small_recipe.model_copy(update={"init": "random:nano"}), tmp_path)
 
 
 def test_bf16_learns_what_fp32_learns(small_recipe: TrainRecipe, tmp_path: Path) -> None:
-    exact = _train(small_recipe, tmp_path / "fp32").losses
-    rounded = _train(small_recipe.model_copy(update={"precision": "bf16"}), tmp_path / "bf16").losses
+    exact = train_alone(small_recipe, tmp_path / "fp32").losses
+    rounded = train_alone(small_recipe.model_copy(update={"precision": "bf16"}), tmp_path / "bf16").losses
     assert rounded["loss_token"] == pytest.approx(exact["loss_token"], rel=0.05)
     assert rounded["loss_token"] != exact["loss_token"]
 
@@ -157,7 +150,7 @@ def test_a_small_model_overfits_four_scenes(small_recipe: TrainRecipe, tmp_path:
         update={"steps": 400, "log_every": 20, "checkpoint_every": 400, "min_sizes": (96,), "max_size": 160}
         | {"flip": False, "color_jitter": 0.0, "optimizer": optimizer, "batch_size": 12}
     )
-    _train(recipe, tmp_path)
+    train_alone(recipe, tmp_path)
     losses = _losses(tmp_path)
     assert losses[-1][1] < 0.15 * losses[0][1]
     assert losses[-1][2] < 0.3 * losses[0][2]

@@ -1,0 +1,89 @@
+"""A few pictures of each class of a detection dataset, as a dataset of its own.
+
+In: a human detection dataset, a number of shots and a seed. Out: a dataset of the same format with so many pictures of
+each class, drawn as the GLIP paper draws for ODinW (section 5.2): pictures in random order, each taken while one of
+its classes still lacks some. What has been written is not written again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from engine.artifacts import Store, digest_of
+from engine.shards import CARD, LabelledImage, committed_units, read_card, read_shard, write_card, write_shard
+from schemas.records import UnitRef
+from schemas.reports import StageCounts
+from schemas.shards import DatasetCard, SampleLabels
+
+
+def draw_shots(labels: Sequence[SampleLabels], shots: int, seed: int) -> list[int]:
+    """Which of the pictures are taken, in their order: at least ``shots`` of each class, all where there are fewer.
+
+    Pictures without a box are never taken.
+    """
+    seen: Counter[str] = Counter()
+    taken = []
+    for number in np.random.default_rng(seed).permutation(len(labels)):
+        classes = {labels[number].phrases[box.phrase].text for box in labels[number].boxes}
+        if any(seen[name] < shots for name in classes):
+            taken.append(int(number))
+            seen.update(classes)
+    return sorted(taken)
+
+
+def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> DatasetCard:
+    """Draw from the dataset ``source`` and write it as the dataset ``out``; returns its card.
+
+    ValueError where the source is no whole human detection dataset or has no box at all, or ``out`` holds another
+    dataset.
+    """
+    store, parent = Store(source), read_card(Store(source))
+    if (parent.origin, parent.task, parent.complete) != ("human", "detection", True):
+        raise ValueError(
+            f"{source} is {parent.origin}, of task {parent.task}; shots are drawn from human detection data"
+        )
+    recipe: dict[str, object] = {"shots": shots, "seed": seed}
+    fingerprint = digest_of([parent.source_fingerprint, parent.recipe_digest, recipe])
+    out_store = Store(out)
+    with out_store.locked():
+        if out_store.exists(CARD):
+            found = read_card(out_store)
+            if found.source_fingerprint != fingerprint:
+                raise ValueError(f"{out} holds another dataset; give another folder, or delete this one")
+            if found.complete:
+                return found
+        samples = [sample for unit in committed_units(store) for sample in read_shard(store, unit)]
+        numbers = draw_shots([sample.labels for sample in samples], shots, seed)
+        if not numbers:
+            raise ValueError(f"{source} has no box to learn from in {len(samples)} pictures")
+        card = DatasetCard(
+            origin="human",
+            task="detection",
+            source_fingerprint=fingerprint,
+            recipe_digest=digest_of(recipe),
+            recipe=recipe,
+            parents=[parent.source_fingerprint],
+            classes=parent.classes,
+            made_by=f"glip-engine {version('glip-engine')} few-shot",
+        )
+        return _write(out_store, card, [samples[number] for number in numbers])
+
+
+def _write(store: Store, card: DatasetCard, samples: Sequence[LabelledImage]) -> DatasetCard:
+    boxes = sum(len(sample.labels.boxes) for sample in samples)
+    stages = [
+        StageCounts(stage=name, came_in=count, went_on=count)
+        for name, count in (("read", len(samples)), ("annotation", boxes))
+    ]
+    ref = UnitRef(0, "shots", 0, len(samples))
+    write_card(store, card)
+    manifest = write_shard(store, ref, samples, [], work_digest=card.source_fingerprint, stages=stages)
+    counts = {"units": 1, "samples": manifest.samples, "phrases": manifest.phrases, "boxes": manifest.boxes}
+    card = card.model_copy(update={"complete": True, "stages": stages, **counts})
+    write_card(store, card)
+    return card

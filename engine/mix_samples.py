@@ -1,0 +1,63 @@
+"""The samples that can be drawn from a dataset, in a few bytes each: tens of millions of them stay in memory.
+
+In: for each shard the rows that stay. Out: sample number -> unit and row. Where a shard stays whole its samples cost
+nothing, where a selection left some out, four bytes each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRef:
+    """Where a sample stands: row ``row`` of shard ``unit`` of dataset number ``dataset`` of the mix."""
+
+    dataset: int
+    unit: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRows:
+    """What stays of a shard: the first ``count`` rows, or those in ``rows`` where given."""
+
+    unit: int
+    count: int
+    rows: Rows | None = None
+
+
+class SampleRefs:
+    """The samples of dataset number ``dataset``, in the order of its shards; read like a sequence."""
+
+    def __init__(self, dataset: int, units: Sequence[UnitRows]) -> None:
+        self._dataset = dataset
+        self._units = np.array([one.unit for one in units], dtype=np.int64)
+        self._ends = np.cumsum([one.count for one in units], dtype=np.int64)
+        self._rows = [one.rows for one in units]
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, number: int) -> SampleRef:
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"sample {number} of {len(self)}")
+        number = int(number) % len(self)
+        place = int(np.searchsorted(self._ends, number, side="right"))
+        row = number - (int(self._ends[place - 1]) if place else 0)
+        rows = self._rows[place]
+        return SampleRef(self._dataset, int(self._units[place]), row if rows is None else int(rows[row]))
+
+    def __iter__(self) -> Iterator[SampleRef]:
+        return (self[number] for number in range(len(self)))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self._units.nbytes + self._ends.nbytes + sum(rows.nbytes for rows in self._rows if rows is not None)

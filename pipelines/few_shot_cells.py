@@ -1,0 +1,103 @@
+"""The cells of a few-shot harness: each a dataset, a mode, a number of shots and a seed; made once.
+
+In: a recipe and a cell. Out: the evaluation of its model, kept in ``cell.json`` with a digest of what it was made by.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.artifacts import Store, digest_of
+from engine.few_shot import write_shots
+from engine.shards import read_card
+from pipelines.evaluate import evaluate
+from pipelines.lineage_nodes import model_digest
+from pipelines.train import train
+from schemas.few_shot_recipes import FewShotRecipe, Shots, TransferDataset, TuneMode
+from schemas.recipes import EvaluateRecipe, MixEntry, TrainRecipe
+from schemas.reports import Document, EvaluationReport
+
+CELL = "cell.json"
+ZERO_SHOT: TuneMode = "full"  # nothing is tuned: the mode does not matter
+
+
+class CellReport(Document):
+    """What the model of one cell answered, and the digest of all that decides it."""
+
+    identity: str
+    report: EvaluationReport
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One model, tuned on so many shots drawn by a seed; with zero shots the model as it is."""
+
+    dataset: TransferDataset
+    mode: TuneMode
+    shots: Shots
+    seed: int
+
+    @property
+    def name(self) -> str:
+        if self.shots == 0:
+            return f"{self.dataset.name}/zero-shot"
+        return f"{self.dataset.name}/{self.mode}/{self.shots}-shot-seed-{self.seed}"
+
+
+def cells_of(recipe: FewShotRecipe) -> Iterator[Cell]:
+    """All cells: for each dataset zero-shot first, then by shots, mode and seed."""
+    for dataset in recipe.datasets:
+        yield Cell(dataset, ZERO_SHOT, 0, 0)
+        for shots in recipe.shots:
+            for mode in recipe.modes:
+                yield from (Cell(dataset, mode, shots, seed) for seed in range(recipe.seeds))
+
+
+def make_cell(recipe: FewShotRecipe, cell: Cell, out: Path) -> EvaluationReport:
+    """The report of a cell: read where it has been made, else its model is trained, or goes on, and answers."""
+    store, learned = Store(out / cell.name), train_recipe(recipe, cell, out)
+    exam = EvaluateRecipe(datasets=(cell.dataset.test,), **recipe.evaluate)
+    identity = digest_of([_plain(learned), _plain(exam), model_digest(learned.init), *_fingerprints(cell.dataset)])
+    done = _read(store)
+    if done is not None and done.identity == identity:
+        return done.report
+    checkpoint = learned.init
+    if cell.shots != 0:
+        if cell.shots != "full":
+            write_shots(cell.dataset.train, cell.shots, cell.seed, learned.mix[0].dataset)
+        checkpoint = train(learned, out / cell.name / "run", progress=False).checkpoint
+    teacher = exam.teacher.model_copy(update={"checkpoint": checkpoint})
+    report = evaluate(exam.model_copy(update={"teacher": teacher}), progress=False)[0]
+    store.write(CELL, (CellReport(identity=identity, report=report).model_dump_json() + "\n").encode())
+    if not recipe.keep_models:
+        shutil.rmtree(out / cell.name / "run", ignore_errors=True)
+    return report
+
+
+def train_recipe(recipe: FewShotRecipe, cell: Cell, out: Path) -> TrainRecipe:
+    """How the model of a cell is trained; its ``init`` is the zero-shot model."""
+    shots = str(out / cell.dataset.name / "shots" / f"{cell.shots}-seed-{cell.seed}")
+    data = cell.dataset.train if cell.shots in (0, "full") else shots
+    fields: dict[str, Any] = {**recipe.train, **recipe.train_by_mode.get(cell.mode, {})}
+    return TrainRecipe(mix=(MixEntry(dataset=data),), tune=cell.mode, seed=cell.seed, **fields)
+
+
+def _fingerprints(dataset: TransferDataset) -> list[str]:
+    cards = [read_card(Store(folder)) for folder in (dataset.train, dataset.test)]
+    return [digest_of([card.source_fingerprint, card.recipe_digest]) for card in cards]
+
+
+def _plain(recipe: TrainRecipe | EvaluateRecipe) -> dict[str, Any]:
+    """What decides the result, and not where the folders lie."""
+    return recipe.model_dump(mode="json", exclude={"mix", "datasets"}, exclude_defaults=True)
+
+
+def _read(store: Store) -> CellReport | None:
+    try:
+        return CellReport.model_validate_json(store.read(CELL)) if store.exists(CELL) else None
+    except ValueError:  # of an older format, or damaged: the cell is made again
+        return None

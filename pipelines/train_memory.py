@@ -1,0 +1,89 @@
+"""How much memory a training step takes on one GPU, counted without one and without weights.
+
+In: a model's sizes, the size of the pictures and how they are run. Out: bytes. What the backward pass needs is counted
+by a forward pass over tensors that have shapes and no contents (PyTorch's fake tensors); the text tower, which is small
+beside the rest, workspaces and the allocator's losses are not in it.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from glip.config import GLIPConfig
+from glip.model import GLIP
+from student.memory import blocks_of
+
+# Each in 4 bytes: weight, gradient, the two moments of AdamW, and the averaged weight.
+BYTES_PER_PARAMETER = 4 * 5
+
+
+@dataclass
+class _Saved:
+    """The storages kept for the backward pass, by the block that kept them (None: outside of all)."""
+
+    by_block: dict[nn.Module | None, dict[int, int]] = field(default_factory=dict)
+    inputs: dict[int, int] = field(default_factory=dict)
+    alive: list[Tensor] = field(default_factory=list)
+    current: nn.Module | None = None
+
+    def keep(self, tensor: Tensor) -> Tensor:
+        self._note(self.by_block.setdefault(self.current, {}), tensor)
+        return tensor
+
+    def enter(self, block: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self.current = block
+        for value in inputs:
+            for tensor in value if isinstance(value, list) else [value]:
+                if isinstance(tensor, Tensor):
+                    self._note(self.inputs, tensor)
+
+    def leave(self, block: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        self.current = None
+
+    def _note(self, place: dict[int, int], tensor: Tensor) -> None:
+        self.alive.append(tensor)  # so that no other storage takes its number
+        place[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+
+
+def parameter_count(config: GLIPConfig) -> int:
+    """The numbers that a model of these sizes learns."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in GLIP(config).parameters())
+
+
+def activation_bytes(config: GLIPConfig, size_hw: tuple[int, int], *, bf16: bool, recompute: bool) -> int:
+    """What one picture of ``size_hw`` pixels (multiples of 32) with a full prompt keeps until its backward pass.
+
+    ``recompute``: blocks keep their inputs alone, and the largest one all of its own while it is computed again.
+    """
+    saved, parameters = _forward(config, size_hw, bf16)
+    every = {key: size for one in saved.by_block.values() for key, size in one.items()}
+    if recompute:
+        largest = max(sum(one.values()) for block, one in saved.by_block.items() if block is not None)
+        kept = saved.by_block.get(None, {}) | saved.inputs
+        return largest + sum(size for key, size in kept.items() if key not in parameters)
+    return sum(size for key, size in every.items() if key not in parameters)
+
+
+def _forward(config: GLIPConfig, size_hw: tuple[int, int], bf16: bool) -> tuple[_Saved, set[int]]:
+    saved = _Saved()
+    with torch.device("meta"):
+        model = GLIP(config).train()
+    with ExitStack() as stack:
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        model.to_empty(device="cpu")
+        for block in blocks_of(model):
+            block.register_forward_pre_hook(saved.enter)
+            block.register_forward_hook(saved.leave)
+        stack.enter_context(torch.autocast("cpu", torch.bfloat16, enabled=bf16))
+        stack.enter_context(torch.autograd.graph.saved_tensors_hooks(saved.keep, lambda tensor: tensor))
+        tokens = torch.zeros(1, config.max_tokens, dtype=torch.long)
+        text_BTD = torch.zeros(1, config.max_tokens, config.text_width, requires_grad=True)
+        model(torch.zeros(1, 3, *size_hw), tokens, tokens == 0, text_BTD)
+    return saved, {parameter.untyped_storage()._cdata for parameter in model.parameters()}

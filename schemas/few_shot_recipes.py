@@ -1,0 +1,56 @@
+"""How a model is carried over to new detection data with few examples: what is tuned, on how much, how often."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from schemas.recipe_files import Recipe
+
+TuneMode = Literal["full", "linear-probe", "prompt", "lora"]
+Shots = Literal["full"] | int
+
+
+class TransferDataset(Recipe):
+    """One dataset of the harness, in two parts of this project's format."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    train: str
+    """Folder of the human detection dataset that examples are drawn from."""
+    test: str
+    """Folder of the one that is evaluated on; never trained on."""
+
+
+class FewShotRecipe(Recipe):
+    """Zero-shot, few-shot and full-data transfer as on ODinW (GLIP, section 5.2): every mode, shots and seed a cell."""
+
+    datasets: tuple[TransferDataset, ...] = Field(min_length=1)
+    shots: tuple[Shots, ...] = (1, 3, 5, 10, "full")
+    """Pictures of each class that are learned from; ``full`` takes all. Zero shots are always evaluated."""
+    modes: tuple[TuneMode, ...] = ("full", "linear-probe", "prompt")
+    """What is tuned: see ``tune`` of a training recipe."""
+    seeds: int = Field(default=3, gt=0)
+    """Each draws other pictures and another order."""
+    metrics: tuple[str, ...] = Field(default=("AP", "AP50"), min_length=1)
+    """Figures of the tables, as the evaluation prints them."""
+    train: dict[str, Any] = {}
+    """Fields of ``TrainRecipe`` that differ from its defaults; mix, mode and seed are filled in here."""
+    train_by_mode: dict[TuneMode, dict[str, Any]] = {}
+    """Fields that differ in one mode, such as its learning rate."""
+    evaluate: dict[str, Any] = {}
+    """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
+    keep_models: bool = False
+    """Keep the models of the cells; otherwise what they answered is all that stays."""
+
+    @model_validator(mode="after")
+    def _names_and_shots_make_sense(self) -> FewShotRecipe:
+        names = [dataset.name for dataset in self.datasets]
+        if len(set(names)) < len(names):
+            raise ValueError(f"datasets need names of their own; these came: {', '.join(names)}")
+        if any(shots != "full" and shots < 1 for shots in self.shots):
+            raise ValueError(f"shots are numbers from 1 up or 'full', not {list(self.shots)}; zero is always there")
+        filled = {"mix", "tune", "seed"} & {name for one in (self.train, *self.train_by_mode.values()) for name in one}
+        if filled:
+            raise ValueError(f"train names {sorted(filled)}, which the harness fills in")
+        return self

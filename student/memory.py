@@ -1,0 +1,42 @@
+"""Memory for time: what a block computed forward is forgotten, and computed again when its gradient is due.
+
+In: a model. Out: the same model, whose blocks keep only what went into them (Chen et al. 2016, arXiv 1604.06174); its
+results, its weights and their names do not change.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+from transformers.models.bert.modeling_bert import BertLayer
+
+from glip.fusion import Fusion
+from glip.head import DyConv
+from glip.language import TextLayer
+from glip.vision import SwinBlock
+
+BLOCKS = (SwinBlock, BertLayer, Fusion, TextLayer, DyConv)
+
+
+def recompute_blocks(model: nn.Module) -> None:
+    """Have the blocks of ``model`` computed twice, and keep nothing of what happens inside them."""
+    for block in blocks_of(model):
+        block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
+
+
+def blocks_of(model: nn.Module) -> list[nn.Module]:
+    """The blocks that towers and head are made of, in the order of the model."""
+    return [module for module in model.modules() if isinstance(module, BLOCKS)]
+
+
+def peak_memory_gb(device: torch.device) -> float:
+    """The most memory that was held so far, 2**30 bytes: of the device where that is a GPU, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -1,0 +1,170 @@
+"""What the further objectives of a run know of a picture: which words of its text stand for what, and its boxes' texts.
+
+In: a prompt and the labels it was made from. Out: :class:`PictureWords`, which travels with the batch; and, of the
+pictures of a batch, the tensors that ``glip/contrast.py`` and ``glip/granular.py`` ask for.
+
+Shapes: T tokens of the prompt, K boxes with a text, S tokens of a text, L labels of the batch.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from engine.mix import NameRelations
+from glip.contrast import NO_CONCEPT, WordConcepts
+from glip.granular import VisualConcepts
+from glip.masked_language import mask_tokens
+from glip.tokens import PromptTokenizer, TokenizedPrompts
+from schemas.recipes import TrainRecipe
+from student.prompts import TrainingPrompt
+
+MASKED_STREAM = 2  # of random numbers; those of student/data.py are 0 and 1
+
+
+def has_objectives(recipe: TrainRecipe) -> bool:
+    """Whether a recipe adds an objective with a head of its own."""
+    return bool(recipe.region_word_contrast or recipe.masked_language or recipe.granular_alignment)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureWords:
+    """Of one picture.
+
+    labels: what its words stand for: lemmas of phrases, names of classes. token_label_T: long, indices of ``labels``,
+    NO_CONCEPT for a token of no phrase. told_T: long, what stood at masked tokens, glip.masked_language.NOT_MASKED at
+    others. boxes_xyxy_K4: pixels of the picture as it is seen. label_K: long, indices of ``labels``, NO_CONCEPT for the
+    whole picture. texts: the text of each box. locate_K: bool, whether its box is to be found from its text.
+    """
+
+    labels: tuple[str, ...]
+    token_label_T: Tensor
+    told_T: Tensor
+    boxes_xyxy_K4: Tensor
+    label_K: Tensor
+    texts: tuple[str, ...]
+    locate_K: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class BoxTexts:
+    """The boxes of one picture that may be taken as concepts: for each, its label and its text; ``caption`` is that of
+    the whole picture, None where it has none; ``trusted`` boxes may be located."""
+
+    boxes_xyxy: Sequence[Sequence[float]]
+    labels: Sequence[str]
+    texts: Sequence[str]
+    caption: str | None
+    size_hw: tuple[int, int]
+    trusted: bool
+
+
+def picture_words(
+    prompt: TrainingPrompt,
+    names: Sequence[str],
+    boxes: BoxTexts,
+    told_T: Tensor,
+    tokens: TokenizedPrompts,
+    number: int,
+    *,
+    max_boxes: int,
+    random: np.random.Generator,
+) -> PictureWords:
+    """``names``: the label of each phrase of the sample. ``number``: of the prompt among ``tokens``. Of more than
+    ``max_boxes`` boxes so many are drawn."""
+    placed = [(name, span) for name, span in zip(names, prompt.spans, strict=True) if span is not None]
+    placed += prompt.others
+    chosen = sorted(random.permutation(len(boxes.labels))[:max_boxes].tolist())
+    labels = tuple(dict.fromkeys([*(name for name, _ in placed), *(boxes.labels[i] for i in chosen)]))
+    index = {label: place for place, label in enumerate(labels)}
+    token_label_T = torch.full((tokens.ids_BT.shape[1],), NO_CONCEPT)
+    for name, span in placed:
+        token_label_T[tokens.token_positions(number, *span)] = index[name]
+    often = Counter(boxes.texts)
+    height, width = boxes.size_hw
+    whole = [] if boxes.caption is None else [[0.0, 0.0, float(width), float(height)]]
+    return PictureWords(
+        labels=labels,
+        token_label_T=token_label_T,
+        told_T=told_T,
+        boxes_xyxy_K4=torch.tensor([*(boxes.boxes_xyxy[i] for i in chosen), *whole]).reshape(-1, 4),
+        label_K=torch.tensor([index[boxes.labels[i]] for i in chosen] + [NO_CONCEPT] * len(whole), dtype=torch.long),
+        texts=(*(boxes.texts[i] for i in chosen), *([] if boxes.caption is None else [boxes.caption])),
+        locate_K=torch.tensor(
+            [boxes.trusted and often[boxes.texts[i]] == 1 for i in chosen] + [False] * len(whole), dtype=torch.bool
+        ),
+    )
+
+
+def masked_prompt(
+    ids_T: Tensor, attention_mask_T: Tensor, tokenizer: PromptTokenizer, share: float, random: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """A prompt with tokens masked, and what stood there; [CLS], [SEP] and padding are left alone."""
+    return mask_tokens(
+        ids_T,
+        attention_mask_T & (ids_T != tokenizer.special_ids["[CLS]"]) & (ids_T != tokenizer.special_ids["[SEP]"]),
+        share=share,
+        mask_id=tokenizer.special_ids["[MASK]"],
+        vocabulary=tokenizer.vocabulary_size,
+        random=random,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWords:
+    """The labels of a batch: for each picture the places of its own labels among all, and which of all are related."""
+
+    places: tuple[Tensor, ...]
+    related_LL: Tensor
+
+
+def batch_words(pictures: Sequence[PictureWords], relations: NameRelations) -> BatchWords:
+    """Number the labels of a batch and tell which of them may mean the same thing."""
+    labels = list(dict.fromkeys(label for picture in pictures for label in picture.labels))
+    index = {label: place for place, label in enumerate(labels)}
+    places = tuple(torch.tensor([index[label] for label in p.labels], dtype=torch.long) for p in pictures)
+    return BatchWords(places, torch.from_numpy(relations.matrix(labels)))
+
+
+def word_concepts(pictures: Sequence[PictureWords], words: BatchWords, device: torch.device) -> WordConcepts:
+    """What ``glip.contrast`` asks for."""
+    concepts = [_placed(p.token_label_T, places) for p, places in zip(pictures, words.places, strict=True)]
+    return WordConcepts(torch.stack(concepts).to(device), words.related_LL.to(device))
+
+
+def visual_concepts(
+    pictures: Sequence[PictureWords], words: BatchWords, tokenizer: PromptTokenizer, max_tokens: int
+) -> VisualConcepts | None:
+    """What ``glip.granular`` asks for; None where no picture has a box or a caption."""
+    texts = [text for picture in pictures for text in picture.texts]
+    if not texts:
+        return None
+    tokens = tokenizer.encode(texts, max_tokens)
+    label_K = torch.cat([_placed(p.label_K, places) for p, places in zip(pictures, words.places, strict=True)])
+    named_KK = (label_K[:, None] != NO_CONCEPT) & (label_K != NO_CONCEPT)
+    alike_KK = (label_K[:, None] == label_K) & named_KK
+    related_KK = (
+        words.related_LL[label_K[:, None].clamp(min=0), label_K.clamp(min=0)] if words.related_LL.numel() else alike_KK
+    )
+    return VisualConcepts(
+        image_K=torch.cat([torch.full((len(p.texts),), number) for number, p in enumerate(pictures)]),
+        boxes_xyxy_K4=torch.cat([p.boxes_xyxy_K4 for p in pictures]),
+        ids_KT=tokens.ids_BT,
+        mask_KT=tokens.attention_mask_BT,
+        whole_K=label_K == NO_CONCEPT,
+        same_KK=alike_KK | torch.eye(len(label_K), dtype=torch.bool),
+        related_KK=related_KK & named_KK,
+        locate_K=torch.cat([p.locate_K for p in pictures]),
+    )
+
+
+def _placed(label: Tensor, places: Tensor) -> Tensor:
+    """Indices of a picture's labels as indices of the batch's."""
+    if len(places) == 0:
+        return label
+    return torch.where(label == NO_CONCEPT, NO_CONCEPT, places[label.clamp(min=0)])

@@ -1,0 +1,107 @@
+"""How much of a model is trained: all of it, its linear outputs, the words of its prompts, or low-rank updates.
+
+In: a model with trained weights. Out: the same model with the parameters that a mode trains, all others frozen; and
+back, the weights as a plain model has them, so that every checkpoint opens everywhere.
+
+    full           everything
+    linear-probe   the layers that give scores, boxes and centerness, each linear (GLIP, section 5.3)
+    prompt         a vector for each vocabulary entry, added to the text tower's answer before the fusion; nothing else
+                   (GLIP, section 5.3; by entry instead of by place, so that classes may come in any order)
+    lora           low-rank updates of the linear layers (Hu et al. 2021, arXiv 2106.09685, section 4)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from glip.config import GLIPConfig
+from glip.model import GLIP
+from schemas.recipes import TrainRecipe
+from student.objectives import OBJECTIVES
+
+OUTPUT_LAYERS = ("bbox_pred", "centerness", "scales", "dot_product_projection_text", "log_scale", "bias_lang", "bias0")
+OFFSETS = "language_backbone.offsets.weight"
+LORA_ALPHA = 2.0  # the update counts so often; fixed, as the learning rate does the same
+_ORIGINAL, _UPDATE = ".parametrizations.weight.original", ".parametrizations.weight.0."
+
+
+class LowRank(nn.Module):
+    """Gives a frozen weight ``[O, I]`` plus ``up [O, R] @ down [R, I]``; starts at the weight itself."""
+
+    def __init__(self, weight: Tensor, rank: int) -> None:
+        super().__init__()
+        self.down = nn.Parameter(torch.empty(rank, weight.shape[1], device=weight.device))
+        self.up = nn.Parameter(torch.zeros(weight.shape[0], rank, device=weight.device))
+        nn.init.kaiming_uniform_(self.down, a=math.sqrt(5))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight + low_rank_update(self.down, self.up)
+
+
+def low_rank_update(down: Tensor, up: Tensor) -> Tensor:
+    """What is added to a weight: ``up @ down``, scaled by its rank."""
+    return up @ down * (LORA_ALPHA / down.shape[0])
+
+
+def prepare(model: GLIP, recipe: TrainRecipe) -> None:
+    """Make the model one that the recipe's mode trains: what is trained requires a gradient, nothing else does.
+
+    Adds what the mode learns and the model has not: offsets (then its config says so too), or low-rank updates, drawn
+    by the seed.
+    """
+    if recipe.tune == "full":
+        return
+    if recipe.tune == "prompt":
+        _add_offsets(model)
+    model.requires_grad_(False)
+    if recipe.tune == "lora":
+        torch.manual_seed(recipe.seed)
+        _add_low_rank(model, recipe.lora_rank)
+    for name, parameter in model.named_parameters():
+        if recipe.tune == "prompt" and name == OFFSETS:
+            parameter.requires_grad_(True)
+        if recipe.tune == "linear-probe" and _is_output(name):
+            parameter.requires_grad_(True)
+
+
+def plain_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with its low-rank updates added to the weights they are for, and without the heads of objectives;
+    any other as it is."""
+    plain = {}
+    for name, value in weights.items():
+        if name.endswith(_ORIGINAL):
+            update = name.removesuffix(_ORIGINAL) + _UPDATE
+            value = value + low_rank_update(weights[update + "down"], weights[update + "up"])
+            plain[name.removesuffix(_ORIGINAL) + ".weight"] = value
+        elif _UPDATE not in name and not name.startswith(f"{OBJECTIVES}."):
+            plain[name] = value
+    return plain
+
+
+def plain_model(config: GLIPConfig, weights: dict[str, Tensor]) -> GLIP:
+    """A model that holds these weights and is good for saving; its memory is theirs."""
+    with torch.device("meta"):
+        model = GLIP(config)
+    model.load_state_dict(plain_weights(weights), assign=True)
+    return model
+
+
+def _add_offsets(model: GLIP) -> None:
+    if not model.config.text_offsets:
+        model.config = dataclasses.replace(model.config, text_offsets=True)
+        model.language_backbone.add_offsets(model.config)
+
+
+def _is_output(name: str) -> bool:
+    room, _, rest = name.partition("rpn.head.")
+    return not room and rest.split(".")[0] in OUTPUT_LAYERS
+
+
+def _add_low_rank(model: nn.Module, rank: int) -> None:
+    for layer in [module for module in model.modules() if isinstance(module, nn.Linear)]:
+        parametrize.register_parametrization(layer, "weight", LowRank(layer.weight, min(rank, *layer.weight.shape)))

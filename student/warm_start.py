@@ -1,0 +1,60 @@
+"""Towers that were trained elsewhere, for a model that otherwise begins with random weights.
+
+In: a Swin (ImageNet) for the image tower, a BERT for the text tower, each a ``.pth`` or ``.safetensors`` file with its
+publisher's names. Out: the model with these towers; fusion, pyramid and head stay random, as GLIP's training began.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from glip.weight_files import read_weights
+
+IMAGE_TOWER, TEXT_TOWER = "backbone.body.", "language_backbone.body.model."
+FRESH_NORMS = ("norm1.", "norm2.", "norm3.")  # of the maps that a classifier does not give
+LISTED = 5
+
+
+def load_image_tower(model: nn.Module, path: str | Path) -> None:
+    """Put a published Swin in the place of the image tower. ValueError where it is another size, or none."""
+    _load(model, IMAGE_TOWER, Path(path), _swin_name)
+
+
+def load_text_tower(model: nn.Module, path: str | Path) -> None:
+    """Put a published BERT in the place of the text tower. ValueError where it is another size, or none."""
+    _load(model, TEXT_TOWER, Path(path), _bert_name)
+
+
+def _swin_name(name: str) -> str:
+    return name.removeprefix("backbone.")
+
+
+def _bert_name(name: str) -> str:
+    """Files of the first release call the weights of a norm gamma and beta."""
+    name = name.removeprefix("bert.")
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+
+
+@torch.no_grad()
+def _load(model: nn.Module, tower: str, path: Path, own_name: Callable[[str], str]) -> None:
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; give the file of the published tower")
+    found = {own_name(name): value for name, value in read_weights(path).tensors.items()}
+    wanted = {name.removeprefix(tower): value for name, value in model.state_dict().items() if name.startswith(tower)}
+    _check(found, wanted, path)
+    for name, value in wanted.items():
+        if name in found:
+            value.copy_(found[name])
+
+
+def _check(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
+    missing = [name for name in wanted if name not in found and not name.startswith(FRESH_NORMS)]
+    other = [name for name, value in wanted.items() if name in found and found[name].shape != value.shape]
+    damaged = [name for name in wanted if name in found and not bool(found[name].isfinite().all())]
+    for names, fault in ((missing, "missing"), (other, "of another size"), (damaged, "not finite")):
+        if names:
+            raise ValueError(f"{path} is no tower for this model: {len(names)} entries {fault}: {names[:LISTED]}")

@@ -1,0 +1,140 @@
+"""Copies, temperature and repeat factors of a mix that stands on disk, and what its datasets know of a picture."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from engine.artifacts import Store
+from engine.mix import Mix
+from engine.shards import LabelledImage, write_card, write_shard
+from schemas.recipes import MixEntry, MixSampling
+from schemas.records import UnitRef
+from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
+
+
+def _sample(key: str, phrases: list[str], picture: int, boxed: bool = True) -> LabelledImage:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 6), (picture, 0, 0)).save(file, "PNG")
+    caption = " and ".join(phrases)
+    found = [
+        SamplePhrase(text=one, start=(at := caption.index(one)), end=at + len(one), head_lemma=one.split()[-1])
+        for one in phrases
+    ]
+    boxes = [SampleBox(phrase=i, box_xyxy=(1.0, 1.0, 4.0, 5.0), score=1.0) for i in range(len(phrases)) if boxed]
+    digest = hashlib.sha256(file.getvalue()).hexdigest()
+    labels = SampleLabels(
+        key=key,
+        caption=caption,
+        phrases=found,
+        boxes=boxes,
+        width=8,
+        height=6,
+        image_sha256=digest,
+        locator=key,
+        recipe_digest="r",
+    )
+    return LabelledImage(labels, file.getvalue(), "png")
+
+
+def _dataset(folder: Path, samples: list[LabelledImage]) -> str:
+    store = Store(folder)
+    write_card(store, DatasetCard(origin="human", task="grounding", source_fingerprint="s", recipe_digest="r"))
+    for unit in range(0, len(samples), 4):
+        part = samples[unit : unit + 4]
+        write_shard(store, UnitRef(unit // 4, "u", unit, len(part)), part, [], work_digest="w", stages=[])
+    return str(folder)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> list[str]:
+    """Sixteen pictures of dogs of which one has an axolotl beside; and four others."""
+    dogs = [_sample(f"d{n}", ["a dog", "an axolotl"] if n == 5 else ["a dog"], n) for n in range(16)]
+    others = [_sample(f"o{n}", ["a black cat"], 100 + n) for n in range(4)]
+    return [_dataset(tmp_path / "dogs", dogs), _dataset(tmp_path / "others", others)]
+
+
+def _seen(mix: Mix, positions: int) -> Counter[str]:
+    return Counter(mix.load(mix.sample_ref(position)).labels.key for position in range(positions))
+
+
+@pytest.mark.parametrize(("copies", "epochs"), [((1, 1), 1), ((2, 3), 1), ((1, 0.5), 2), ((1.25, 2), 4)])
+def test_an_epoch_sees_every_sample_as_many_times_as_it_has_copies(
+    folders: list[str], copies: tuple[float, float], epochs: int
+) -> None:
+    mix = Mix.open([MixEntry(dataset=f, copies=c) for f, c in zip(folders, copies, strict=True)], seed=2)
+    assert mix.epoch == copies[0] * 16 + copies[1] * 4
+    seen = _seen(mix, epochs * mix.epoch)
+    assert {seen[f"o{n}"] for n in range(4)} == {copies[1] * epochs}
+    wanted = copies[0] * epochs
+    assert all(abs(seen[f"d{n}"] - wanted) < 1 for n in range(16))
+    assert sum(seen[f"d{n}"] for n in range(16)) == 16 * wanted
+
+
+def test_copies_and_weights_cannot_be_mixed(folders: list[str]) -> None:
+    entries = [MixEntry(dataset=folders[0], copies=2), MixEntry(dataset=folders[1])]
+    with pytest.raises(ValueError, match="every entry has `copies`"):
+        Mix.open(entries, seed=0)
+    with pytest.raises(ValueError, match="no temperature"):
+        Mix.open([entries[0]], seed=0, sampling=MixSampling(temperature=2))
+
+
+@pytest.mark.parametrize(("temperature", "share"), [(1, 16 / 20), (2, 4 / 6), (1e6, 0.5)])
+def test_a_temperature_takes_shares_from_sizes_to_weights(folders: list[str], temperature: float, share: float) -> None:
+    mix = Mix.open([MixEntry(dataset=f) for f in folders], 0, MixSampling(temperature=temperature))
+    assert mix.share(0) == pytest.approx(share, abs=1e-4)
+
+
+def test_a_sample_with_a_rare_phrase_comes_as_often_as_its_repeat_factor_says(folders: list[str]) -> None:
+    """Of 20 pictures one has an axolotl: sqrt(0.8 / 0.05) = 4; four have a cat: 2; dogs are in four fifths: 1."""
+    mix = Mix.open([MixEntry(dataset=f, copies=1) for f in folders], 0, MixSampling(repeat_threshold=0.8))
+    assert mix.epoch == 15 + 4 + 4 * 2
+    seen = _seen(mix, 2 * mix.epoch)
+    assert seen["d5"] == 2 * 4
+    assert {seen[f"o{n}"] for n in range(4)} == {2 * 2}
+    assert {seen[f"d{n}"] for n in range(16) if n != 5} == {2}
+    assert "2.00" in mix.table().splitlines()[2]
+
+
+def test_repeats_may_go_by_the_whole_phrase(tmp_path: Path) -> None:
+    samples = [_sample(f"k{n}", ["a red dog" if n == 0 else "a dog"], n) for n in range(16)]
+    entry = MixEntry(dataset=_dataset(tmp_path / "d", samples), copies=1)
+    by_head = Mix.open([entry], 0, MixSampling(repeat_threshold=1.0))
+    by_phrase = Mix.open([entry], 0, MixSampling(repeat_threshold=1.0, repeat_by="phrase"))
+    assert (by_head.epoch, by_phrase.epoch) == (16, 15 + 4)
+    assert _seen(by_phrase, 19)["k0"] == 4
+
+
+def test_the_fingerprint_tells_repeats_and_copies(folders: list[str]) -> None:
+    entries = [MixEntry(dataset=folder) for folder in folders]
+    copied = [entry.model_copy(update={"copies": 1.0}) for entry in entries]
+    openings = [
+        Mix.open(entries, 0),
+        Mix.open(entries, 0, MixSampling(repeat_threshold=0.8)),
+        Mix.open(entries, 0, MixSampling(repeat_threshold=0.4)),
+        Mix.open(copied, 0),
+    ]
+    assert len({mix.fingerprint for mix in openings}) == 4
+
+
+def test_workers_of_any_number_share_a_mix_with_copies_and_repeats(folders: list[str]) -> None:
+    entries = [MixEntry(dataset=folder, copies=1) for folder in folders]
+    sampling = MixSampling(repeat_threshold=0.8)
+    alone = [Mix.open(entries, 7, sampling).sample_ref(position) for position in range(60)]
+    for workers in (2, 3):
+        mixes = [Mix.open(entries, 7, sampling) for _ in range(workers)]
+        assert [mixes[position % workers].sample_ref(position) for position in range(60)] == alone
+
+
+def test_a_picture_in_two_datasets_is_known_by_the_names_of_both(tmp_path: Path) -> None:
+    first = _dataset(tmp_path / "one", [_sample("a", ["a dog"], 1), _sample("b", ["a cat"], 2)])
+    second = _dataset(tmp_path / "two", [_sample("c", ["a kitten", "a ball"], 1), _sample("d", ["a car"], 3)])
+    mix = Mix.open([MixEntry(dataset=first), MixEntry(dataset=second)], 0)
+    of = {sample.labels.key: mix.known_names(sample.labels) for sample in map(mix.load, mix.datasets[0].refs)}
+    assert of["a"] == {"a dog", "dog", "a kitten", "kitten", "a ball", "ball"}
+    assert of["b"] == frozenset()

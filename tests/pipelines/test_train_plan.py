@@ -1,0 +1,102 @@
+"""A training plan: arithmetic on the recipe, counted memory, and the published recipes in full."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from engine.gold import import_gold
+from glip.config import GLIPConfig
+from pipelines.cli import main
+from pipelines.train import train
+from pipelines.train_memory import activation_bytes, parameter_count
+from pipelines.train_plan import TrainPlan, train_plan
+from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+LARGE, TINY = RECIPES / "glip_l_27m.yaml", RECIPES / "glip_t.yaml"
+SCALE = 10_000
+
+
+def _recipe(path: Path) -> TrainRecipe:
+    return TrainRecipe.model_validate(yaml.safe_load(path.read_text()))
+
+
+def test_the_plan_of_the_large_recipe_follows_from_its_figures() -> None:
+    plan = train_plan(_recipe(LARGE), gpus=64)
+    assert plan.images == 64_000_000
+    seen = {one.dataset.removeprefix("data/"): one.times_seen for one in plan.datasets}
+    epoch = 2 * 1.4 + 2 + 3 * 0.4 + 2 * 0.67 + 8 * 0.15 + 4 * 0.6 + 24  # millions, as the released configuration says
+    assert seen["flickr30k"] == pytest.approx(8 * 64 / epoch)
+    assert seen["captions-24m"] == pytest.approx(64 / epoch)
+    assert plan.epochs == pytest.approx(64 / epoch)
+    assert sum(one.share for one in plan.datasets) == pytest.approx(1)
+    assert plan.gpu_hours == pytest.approx(64e6 / 0.88 / 3600)
+    assert plan.days == pytest.approx(64e6 / 0.88 / 86_400 / 64)
+    assert plan.states_gib == pytest.approx(plan.parameters * 20 / 2**30)
+    assert round(plan.parameters / 1e6, 1) == 430.4
+
+
+@pytest.mark.parametrize("path", [LARGE, TINY])
+def test_a_published_recipe_is_planned_without_data_in_one_command(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--recipe", str(path), "--plan", "--gpus", "32"]) == 0
+    printed = capsys.readouterr().out
+    assert "days" in printed
+    assert "rests on:" in printed
+    assert main(["train", "--recipe", str(path), "--plan", "--gpus", "32", "--rate", "10", "--json"]) == 0
+    plan = TrainPlan.model_validate(json.loads(capsys.readouterr().out))
+    assert plan.gpu_hours == pytest.approx(plan.images / 10 / 3600)
+    assert plan.rests_on["images_per_second"] == "given"
+
+
+def test_memory_is_less_where_blocks_are_computed_again_where_numbers_are_short_and_where_states_are_shared() -> None:
+    nano, size = GLIPConfig.nano(), (160, 256)
+    whole = activation_bytes(nano, size, bf16=False, recompute=False)
+    assert activation_bytes(nano, size, bf16=False, recompute=True) < whole / 2
+    assert activation_bytes(nano, size, bf16=True, recompute=False) < whole
+    assert activation_bytes(nano, (320, 512), bf16=False, recompute=False) == pytest.approx(4 * whole, rel=0.2)
+    recipe = _recipe(TINY)
+    shared = train_plan(recipe.model_copy(update={"strategy": "fsdp"}), gpus=8)
+    assert shared.states_gib == pytest.approx(train_plan(recipe, gpus=8).states_gib / 8)
+    assert parameter_count(GLIPConfig.tiny()) == 231_759_662  # SPEC section 2
+
+
+def test_a_step_that_gpus_cannot_share_and_sizes_that_nobody_knows_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be shared by 7 GPUs"):
+        train_plan(_recipe(LARGE), gpus=7)
+    with pytest.raises(ValueError, match="has no `samples`"):
+        train_plan(TrainRecipe(mix=(MixEntry(dataset=str(tmp_path / "none"), copies=2),)))
+    plan = train_plan(TrainRecipe(mix=(MixEntry(dataset=str(tmp_path / "none")),)))
+    assert (plan.gpu_hours, plan.days, plan.epochs) == (None, None, None)
+    assert "--rate" in plan.rests_on["images_per_second"]
+
+
+def test_training_without_a_folder_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--recipe", str(LARGE)]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_ten_thousandth_of_the_large_recipe_goes_through_on_a_cpu(random_checkpoint: Path, tmp_path: Path) -> None:
+    """All but the sizes of model, pictures and datasets are the recipe's own: mix, copies, schedule, packing, batch."""
+    torch.set_num_threads(1)
+    recipe = _recipe(LARGE)
+    entries = []
+    for number, entry in enumerate(recipe.mix):
+        folder = tmp_path / Path(entry.dataset).name
+        import_gold("scenes", ScenesSource(count=(entry.samples or 0) // SCALE, seed=number), folder)
+        entries.append(entry.model_copy(update={"dataset": str(folder)}))
+    small = {"init": str(random_checkpoint), "min_sizes": (64,), "max_size": 96, "loader_threads": 1}
+    small |= {"image_tower": None, "text_tower": None}
+    scaled = recipe.model_copy(update={**small, "mix": tuple(entries), "steps": recipe.steps // SCALE, "log_every": 10})
+    result = train(scaled, tmp_path / "run", progress=False)
+    assert (result.steps, result.skipped_steps) == (100, 0)
+    assert sum(value for name, value in result.losses.items() if name.startswith("loss")) < float("inf")
+    lines = (tmp_path / "run" / "losses.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["loss_token"] < json.loads(lines[0])["loss_token"]

@@ -1,0 +1,55 @@
+"""Figures of a run reach TensorBoard, and MLflow where a server is named; a run that goes on goes on there too."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from student.boards import MLFLOW_RUN, MLFLOW_URI, open_boards
+
+HAS_MLFLOW = importlib.util.find_spec("mlflow") is not None
+
+
+@pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed: pip install 'glip-engine[mlflow]'")
+@pytest.mark.filterwarnings("ignore")  # MLflow's own, while it is imported
+def test_mlflow_holds_parameters_and_every_figure_of_a_run_that_was_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MLFLOW_URI, (tmp_path / "store").as_uri())
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    out = tmp_path / "student"
+    out.mkdir()
+    for first in (0, 2):
+        boards = open_boards(out, first, {"steps": 4, "mix": "x" * 1000})
+        for step in (first + 1, first + 2):
+            for board in boards:
+                board.show({"loss": 1.0 / step}, step)
+        for board in boards:
+            board.close()
+    from mlflow import MlflowClient
+
+    run = (out / MLFLOW_RUN).read_text().strip()
+    found = MlflowClient().get_metric_history(run, "loss")
+    assert sorted((one.step, one.value) for one in found) == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
+    data = MlflowClient().get_run(run).data
+    assert (data.params["steps"], len(data.params["mix"])) == ("4", 500)
+
+
+@pytest.mark.skipif(HAS_MLFLOW, reason="MLflow is installed")
+def test_a_server_that_nothing_can_reach_for_want_of_mlflow_is_told_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MLFLOW_URI, "http://127.0.0.1:1")
+    with pytest.raises(ValueError, match=r"glip-engine\[mlflow\]"):
+        open_boards(tmp_path, 0, {})
+
+
+def test_without_a_server_the_figures_are_in_the_event_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MLFLOW_URI, raising=False)
+    (board,) = open_boards(tmp_path, 0, {})
+    board.show({"loss": 0.5}, 1)
+    board.close()
+    assert (tmp_path / "tensorboard").is_dir()
+    assert not (tmp_path / MLFLOW_RUN).exists()

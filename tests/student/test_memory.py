@@ -1,0 +1,77 @@
+"""Less memory for more time, and never another result: blocks computed again, batches in parts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from student_runs import train_alone
+from torch import nn
+
+from engine.mix import Mix
+from glip.checkpoint import load_model
+from schemas.recipes import TrainRecipe
+from student.collate import split_batch
+from student.memory import blocks_of, peak_memory_gb
+from student.session import Session, build
+from student.trainer import forward_losses, train_step
+from student.workers import Workers
+
+
+def _session(recipe: TrainRecipe) -> Session:
+    return build(recipe, Mix.open(recipe.mix, recipe.seed, recipe.sampling), Workers())
+
+
+def _trained(recipe: TrainRecipe, out: Path) -> dict[str, torch.Tensor]:
+    return load_model(train_alone(recipe, out).model_folder).model.state_dict()
+
+
+def test_blocks_that_are_computed_again_change_no_weight(small_recipe: TrainRecipe, tmp_path: Path) -> None:
+    plain = _trained(small_recipe, tmp_path / "plain")
+    again = _trained(small_recipe.model_copy(update={"gradient_checkpointing": True}), tmp_path / "again")
+    assert plain.keys() == again.keys()
+    for name, value in plain.items():
+        torch.testing.assert_close(again[name], value, atol=1e-6, rtol=1e-5)
+
+
+def test_less_is_kept_for_the_backward_pass(small_recipe: TrainRecipe) -> None:
+    kept = {}
+    for again in (False, True):
+        session = _session(small_recipe.model_copy(update={"gradient_checkpointing": again}))
+        assert len(blocks_of(session.raw)) == 4 + 1 + 3  # Swin, BERT, and fusion, BERT layer and DyConv of the head
+        sizes: list[int] = []
+        batch = session.data.batch(0)
+        with torch.autograd.graph.saved_tensors_hooks(lambda one, s=sizes: (s.append(one.nbytes), one)[1], lambda x: x):
+            forward_losses(session, batch)
+        kept[again] = sum(sizes)
+    assert kept[True] < 0.7 * kept[False]
+
+
+def test_a_batch_in_parts_has_the_mean_of_the_gradients_of_its_parts(small_recipe: TrainRecipe) -> None:
+    session = _session(small_recipe.model_copy(update={"accumulation": 2}))
+    batch = session.data.batch(0)
+    expected: dict[str, torch.Tensor] = {}
+    for part in split_batch(batch, 2):
+        session.raw.zero_grad()
+        torch.autograd.backward(torch.stack(list(forward_losses(session, part).values())).sum())
+        for name, parameter in session.raw.named_parameters():
+            if parameter.grad is not None:
+                expected[name] = expected.get(name, torch.zeros(())) + parameter.grad / 2
+    norm = nn.utils.get_total_norm(list(expected.values()))
+    values = train_step(session, batch, 0)
+    assert float(values["gradient_norm"]) == pytest.approx(float(norm), rel=1e-4)
+
+
+def test_parts_are_the_batch_in_order_and_padded_as_the_whole(small_recipe: TrainRecipe) -> None:
+    batch = _session(small_recipe).data.batch(0)
+    parts = split_batch(batch, 4)
+    assert [len(part.images) for part in parts] == [1] * 4
+    assert all(part.shape_hw == batch.shape_hw for part in parts)
+    assert all(part.images[0] is image for part, image in zip(parts, batch.images, strict=True))
+    with pytest.raises(ValueError, match="4 pictures of a worker cannot go in 3 parts"):
+        split_batch(batch, 3)
+
+
+def test_the_peak_of_memory_is_of_this_process() -> None:
+    assert 0.05 < peak_memory_gb(torch.device("cpu")) < 100

@@ -1,0 +1,145 @@
+"""Added objectives inside a run: they learn, resume, split, leave saved models as they are, and are off by default."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from engine.mix import Mix
+from glip.checkpoint import load_model
+from glip.losses import grounding_losses
+from glip.masked_language import NOT_MASKED
+from schemas.recipes import TrainRecipe
+from student.data import padded_images, split_batch
+from student.objectives import OBJECTIVES
+from student.process_group import DistributedWorkers, ShardedWorkers
+from student.session import Session, build
+from student.trainer import forward_losses, run, train_step
+from student.training_log import LOSSES
+from student.workers import Workers
+
+ALL: dict[str, Any] = {"region_word_contrast": 1.0, "masked_language": 0.5, "granular_alignment": 1.0}
+NAMES = {
+    *("loss_region_word", "loss_masked_language"),
+    *("loss_granular_contrast", "loss_granular_match", "loss_granular_box"),
+}
+
+
+def _session(recipe: TrainRecipe) -> tuple[Session, Mix]:
+    mix = Mix.open(recipe.mix, recipe.seed)
+    return build(recipe, mix, Workers()), mix
+
+
+def _train(recipe: TrainRecipe, out: Path, **options: Any) -> list[dict[str, float]]:
+    mix = Mix.open(recipe.mix, recipe.seed)
+    try:
+        run(recipe, mix, out, identity="me", metadata={}, **options)
+    finally:
+        mix.close()
+    return [json.loads(line) for line in (out / LOSSES).read_text().splitlines()]
+
+
+def test_without_options_the_losses_are_those_of_glip_alone(small_recipe: TrainRecipe) -> None:
+    session, mix = _session(small_recipe)
+    batch = session.data.batch(0)
+    assert batch.words is None
+    torch.manual_seed(0)
+    losses = forward_losses(session, batch)
+    torch.manual_seed(0)
+    output = session.raw(padded_images(batch, batch.shape_hw), batch.token_ids_bt, batch.attention_mask_bt)
+    plain = grounding_losses(output, batch.targets, batch.attention_mask_bt, session.config)
+    assert losses.keys() == plain.keys()
+    assert all(torch.equal(losses[name], plain[name]) for name in plain)
+    assert not hasattr(session.raw, OBJECTIVES)
+    mix.close()
+
+
+def test_every_objective_gives_a_loss_and_a_gradient_to_each_of_its_weights(small_recipe: TrainRecipe) -> None:
+    session, mix = _session(small_recipe.model_copy(update=ALL | {"masked_share": 0.4, "caption_negatives": 2}))
+    losses = forward_losses(session, session.data.batch(0))
+    assert losses.keys() == NAMES | {"loss_token", "loss_box", "loss_centerness"}
+    assert all(loss.isfinite() and loss.item() > 0 for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    without = [name for name, weight in session.raw.named_parameters() if weight.grad is None]
+    assert without == []
+    mix.close()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_objective_alone_adds_its_own_losses_and_no_other(name: str, small_recipe: TrainRecipe) -> None:
+    session, mix = _session(small_recipe.model_copy(update={name: ALL[name]}))
+    added = forward_losses(session, session.data.batch(0)).keys() - {"loss_token", "loss_box", "loss_centerness"}
+    assert added == {loss for loss in NAMES if loss.split("_")[1] == name.split("_")[0]}
+    mix.close()
+
+
+def test_words_of_a_batch_travel_with_its_parts(small_recipe: TrainRecipe) -> None:
+    session, mix = _session(small_recipe.model_copy(update=ALL))
+    batch = session.data.batch(0)
+    assert batch.words is not None
+    parts = split_batch(batch, 2)
+    assert [len(part.words or []) for part in parts] == [2, 2]
+    assert all(bool(loss.isfinite()) for part in parts for loss in forward_losses(session, part).values())
+    mix.close()
+
+
+def test_captions_are_masked_in_what_is_read_and_told_where_they_were(small_recipe: TrainRecipe) -> None:
+    plain, mix = _session(small_recipe)
+    masked, other = _session(small_recipe.model_copy(update={"masked_language": 1.0, "masked_share": 0.5}))
+    before, after = plain.data.batch(1), masked.data.batch(1)
+    assert after.words is not None
+    told = torch.stack([picture.told_T for picture in after.words])
+    chosen = told != NOT_MASKED
+    assert torch.equal(told[chosen], before.token_ids_bt[chosen])
+    assert torch.equal(after.token_ids_bt[~chosen], before.token_ids_bt[~chosen])
+    assert 0.3 < chosen.sum() / before.attention_mask_bt.sum() < 0.7
+    assert not chosen[:, 0].any()
+    mix.close()
+    other.close()
+
+
+def test_a_run_with_all_objectives_resumes_to_the_same_losses_and_saves_a_plain_model(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    recipe = small_recipe.model_copy(update=ALL)
+    whole = _train(recipe, tmp_path / "whole")
+    _train(recipe.model_copy(update={"steps": 3}), tmp_path / "short")
+
+    def stop(done: int, figures: dict[str, float]) -> None:
+        if done == 5:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        _train(recipe, tmp_path / "parts", report=stop)
+    parts = _train(recipe, tmp_path / "parts")
+    for one, other in zip(whole, parts, strict=True):
+        assert {name: one[name] for name in NAMES} == {name: other[name] for name in NAMES}
+    loaded = load_model(tmp_path / "parts" / "model")
+    assert not any(name.startswith(OBJECTIVES) for name in loaded.model.state_dict())
+
+
+@pytest.mark.filterwarnings("ignore:FSDP2-wrapped module")  # the output of the model is cut from one tensor
+@pytest.mark.parametrize("workers", [DistributedWorkers, ShardedWorkers])
+def test_steps_of_a_process_group_are_those_of_one_process(
+    workers: type[DistributedWorkers], small_recipe: TrainRecipe
+) -> None:
+    """The heads work outside of the wrapped forward. DDP refuses a second step where a parameter had no gradient."""
+    recipe = small_recipe.model_copy(update=ALL)
+    mix = Mix.open(recipe.mix, recipe.seed)
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        session = build(recipe, mix, workers(torch.device("cpu")))
+        losses = [train_step(session, session.data.batch(step), step) for step in range(3)]
+    finally:
+        dist.destroy_process_group()
+        mix.close()
+    plain, mix = _session(recipe)
+    alone = [train_step(plain, plain.data.batch(step), step) for step in range(3)]
+    for one, other in zip(losses, alone, strict=True):
+        torch.testing.assert_close(one, other)
+    mix.close()
