@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipelines.commands import datasets, installation, labelling, models, training
+from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
 from pipelines.commands.arguments import Command
 from schemas.recipes import explain
 
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A self-training data engine for grounding: captions in, boxes and students out.",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (labelling, training, datasets, models, installation):
+    for group in (labelling, training, retraining, datasets, reviewing, models, installation):
         group.add(commands)
     return parser
 

@@ -142,14 +142,8 @@ def web() -> type[WebMaker]:
 def bad_server(tmp_path: Path) -> Iterator[Any]:
     """A web server on loopback that misbehaves as asked (``benchmarks/misbehaving_server.py``); its ``root`` is a
     folder to put files into."""
-    import importlib.util
+    import misbehaving_server as module
 
-    path = Path(__file__).parents[1] / "benchmarks" / "misbehaving_server.py"
-    spec = importlib.util.spec_from_file_location("misbehaving_server", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     (tmp_path / "served").mkdir()
     with module.MisbehavingServer(tmp_path / "served").in_a_thread() as server:
         server.picture = module.PICTURE

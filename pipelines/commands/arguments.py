@@ -26,6 +26,12 @@ def add_recipe(parser: argparse.ArgumentParser, *, required: bool) -> None:
     add_overrides(parser)
 
 
+def add_published(parser: argparse.ArgumentParser) -> None:
+    """What a published checkpoint comes without: the digest that is trusted, and the vocabulary."""
+    parser.add_argument("--sha256", help="digest that the checkpoint's weights must have")
+    parser.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased; beside the file, or fetched, by default")
+
+
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field of the recipe"

@@ -11,6 +11,7 @@ from pipelines.commands.arguments import (
     add_command,
     add_inline,
     add_overrides,
+    add_published,
     add_recipe,
     add_workers,
     chosen_backend,
@@ -146,7 +147,7 @@ def _add_ground(commands: Any) -> None:
     parser.add_argument("text", help="what to find, as in 'a red car and two dogs'")
     parser.add_argument("--out", help="the picture with its boxes: a name ending in .png, .jpg or .webp")
     parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a checkpoint folder or file")
-    parser.add_argument("--sha256", help="digest that the checkpoint's weights must have")
+    add_published(parser)
     parser.add_argument("--min-score", type=float, help="boxes below are left out (default 0.5)")
     add_overrides(parser)
 
@@ -157,6 +158,7 @@ def _ground(options: argparse.Namespace) -> tuple[int, Any]:
     overrides = {
         "teacher.checkpoint": options.checkpoint,
         "teacher.checkpoint_sha256": options.sha256,
+        "teacher.tokenizer": options.tokenizer,
         "min_score": options.min_score,
     }
     given = [f"{name}={json.dumps(value)}" for name, value in overrides.items() if value is not None]

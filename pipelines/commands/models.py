@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_registry, count
+from pipelines.commands.arguments import add_command, add_published, add_registry, count
 
 
 def add(commands: Any) -> None:
@@ -24,8 +24,7 @@ def _add_convert(commands: Any) -> None:
     )
     parser.add_argument("source", help="'glip-t', 'glip-l', a published .pth or .safetensors file, or a model folder")
     parser.add_argument("--out", required=True, help="folder of the model")
-    parser.add_argument("--sha256", help="digest that the source's weights must have")
-    parser.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased; beside the file, or fetched, by default")
+    add_published(parser)
 
 
 def _convert(options: argparse.Namespace) -> tuple[int, Any]:

@@ -12,11 +12,14 @@ from pipelines.commands.arguments import (
     add_recipe,
     add_workers,
     chosen_backend,
+    count,
+    positive,
 )
 from schemas.recipes import (
     CalibrateRecipe,
     EvaluateRecipe,
     GenerationRecipe,
+    TeacherRecipe,
     TrainRecipe,
     load_recipe,
     read_yaml,
@@ -27,43 +30,81 @@ def add(commands: Any) -> None:
     """Add the commands of this group to the parser."""
     _add_generation(commands)
     _add_train(commands)
+    _add_few_shot(commands)
     _add_evaluate(commands)
+    _add_robustness(commands)
     _add_calibrate(commands)
 
 
 def _add_generation(commands: Any) -> None:
     parser = add_command(commands, "generation", _generation, "label, mix, train, evaluate, decide, report")
     parser.add_argument("--out", required=True, help="folder of the generation; a started one is gone on with")
+    parser.add_argument(
+        "--generations", type=count, metavar="N", help="so many in a row, the promoted student teaching the next"
+    )
     add_recipe(parser, required=True)
     add_workers(parser)
     add_inline(parser)
 
 
 def _generation(options: argparse.Namespace) -> tuple[int, Any]:
+    recipe = load_recipe(GenerationRecipe, options.recipe, tuple(options.set))
+    how = {"workers": options.workers, "backend": chosen_backend(options), "progress": not options.json}
+    if options.generations is not None:
+        from pipelines.generations import generations
+
+        return 0, generations(recipe, options.out, options.generations, **how)
     from pipelines.generation import generation
 
-    recipe = load_recipe(GenerationRecipe, options.recipe, tuple(options.set))
-    result = generation(
-        recipe, options.out, workers=options.workers, backend=chosen_backend(options), progress=not options.json
-    )
-    return 0, result
+    return 0, generation(recipe, options.out, **how)
 
 
 def _add_train(commands: Any) -> None:
     parser = add_command(commands, "train", _train, "train a student on a mix of human and pseudo-labelled datasets")
-    parser.add_argument("--out", required=True, help="folder of the run; a started one is gone on with")
+    parser.add_argument("--out", help="folder of the run; a started one is gone on with; not needed with --plan")
+    parser.add_argument("--plan", action="store_true", help="say what the run will take, and train nothing")
+    parser.add_argument("--gpus", type=count, default=1, metavar="N", help="GPUs of the plan (1)")
+    parser.add_argument("--rate", type=positive, help="images a second of one GPU, for the plan; else published ones")
     add_recipe(parser, required=True)
     add_workers(parser)
 
 
 def _train(options: argparse.Namespace) -> tuple[int, Any]:
+    recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
+    if options.plan:
+        return 0, _planned(recipe, options)
+    if options.out is None:
+        raise ValueError("train needs --out FOLDER, or --plan to see what the run will take")
     from pipelines.train import train
 
-    recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
     result = train(recipe, options.out, workers=options.workers, progress=not options.json)
     if not options.json:
         print(f"student: {result.checkpoint}; next: glip-engine evaluate {result.checkpoint} --on DATASET")
     return 0, result
+
+
+def _planned(recipe: TrainRecipe, options: argparse.Namespace) -> Any:
+    from pipelines.train_plan import train_plan
+    from pipelines.train_plan_table import plan_text
+
+    plan = train_plan(recipe, gpus=options.gpus, images_per_second=options.rate)
+    if not options.json:
+        print(plan_text(plan))
+    return plan
+
+
+def _add_few_shot(commands: Any) -> None:
+    parser = add_command(commands, "few-shot", _few_shot, "zero-shot, few-shot and full transfer to new data, as ODinW")
+    parser.add_argument("--out", required=True, help="folder of the cells; a started one is gone on with")
+    add_recipe(parser, required=True)
+
+
+def _few_shot(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.few_shot import few_shot
+    from schemas.few_shot_recipes import FewShotRecipe
+
+    recipe = load_recipe(FewShotRecipe, options.recipe, tuple(options.set))
+    return 0, few_shot(recipe, options.out, progress=not options.json)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -71,7 +112,7 @@ def _add_evaluate(commands: Any) -> None:
         commands, "evaluate", _evaluate, "AP, phrase recall and more of a checkpoint on human datasets"
     )
     _add_model_and_datasets(parser)
-    parser.add_argument("--out", help="folder for evaluation.json")
+    parser.add_argument("--out", help="folder for figures, a table of every box and a page of the worst mistakes")
 
 
 def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
@@ -79,7 +120,28 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
 
     fields = _model_and_datasets(options)
     recipe = load_recipe(EvaluateRecipe, None, tuple(options.set), fields)
-    return 0, evaluate(recipe, options.out, progress=not options.json)
+    reports = evaluate(recipe, options.out, progress=not options.json)
+    if options.out is not None and not options.json:
+        print(f"page: {Path(options.out) / 'index.html'}")
+    return 0, reports
+
+
+def _add_robustness(commands: Any) -> None:
+    parser = add_command(commands, "robustness", _robustness, "boxes under wrong and blank captions: how many survive")
+    parser.add_argument("checkpoint", help="'nano', a checkpoint folder or file")
+    parser.add_argument("--on", required=True, metavar="DATASET", help="a human grounding dataset")
+    parser.add_argument("--min-score", type=float, default=0.5, help="boxes below do not count (0.5)")
+    parser.add_argument("--limit", type=count, help="only the first so many samples")
+
+
+def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.robustness import robustness, robustness_line
+
+    teacher = TeacherRecipe(checkpoint=options.checkpoint)
+    found = robustness(teacher, options.on, min_score=options.min_score, limit=options.limit)
+    if not options.json:
+        print(robustness_line(found))
+    return 0, found
 
 
 def _add_calibrate(commands: Any) -> None:
@@ -89,12 +151,21 @@ def _add_calibrate(commands: Any) -> None:
     _add_model_and_datasets(parser)
     parser.add_argument("--out", required=True, help="the file, such as calibration.json; a plot .svg beside it")
     parser.add_argument("--precision", type=float, help="target that readers have by default (0.7)")
+    parser.add_argument(
+        "--verdicts",
+        action="append",
+        default=[],
+        metavar="DATASET",
+        help="labels that people reviewed with `serve`, in the place of human data or beside it; may be repeated",
+    )
 
 
 def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.calibrate import calibrate
 
     fields = _model_and_datasets(options)
+    if options.verdicts:
+        fields["verdicts"] = options.verdicts
     if options.precision is not None:
         fields["precision"] = options.precision
     recipe = load_recipe(CalibrateRecipe, None, tuple(options.set), fields)
