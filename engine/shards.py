@@ -172,11 +172,12 @@ def _check_samples(samples: Sequence[LabelledImage]) -> None:
 def _write_tar(store: Store, name: str, samples: Iterable[LabelledImage]) -> FileDigest:
     with store.writing(name, lasting=False) as file:
         digested = _Digested(file)
-        with tarfile.open(fileobj=digested, mode="w", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
-            for sample in samples:
-                key = sample.labels.key
-                _add_member(tar, f"{key}.{sample.extension}", sample.image)
-                _add_member(tar, f"{key}.json", sample_json(sample.labels))
+        for sample in samples:
+            key = sample.labels.key
+            _add_member(digested, f"{key}.{sample.extension}", sample.image)
+            _add_member(digested, f"{key}.json", sample_json(sample.labels))
+        digested.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar, which is of whole records
+        digested.write(bytes(-digested.size % tarfile.RECORDSIZE))
     return FileDigest(path=name, sha256=digested.sha256.hexdigest(), size=digested.size)
 
 
@@ -192,17 +193,16 @@ class _Digested:
         self.size += len(content)
         return self._file.write(content)
 
-    def tell(self) -> int:
-        return self.size
 
-
-def _add_member(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+def _add_member(tar: _Digested, name: str, content: bytes) -> None:
+    """As ``tarfile`` adds it, with the content written as it is instead of copied piece by piece."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     member.mode = 0o644
     plain = name.isascii() and len(name) <= MAX_USTAR_NAME
-    tar.format = tarfile.USTAR_FORMAT if plain else tarfile.PAX_FORMAT  # the same header for a plain name, and quicker
-    tar.addfile(member, io.BytesIO(content))
+    tar.write(member.tobuf(tarfile.USTAR_FORMAT if plain else tarfile.PAX_FORMAT))
+    tar.write(content)
+    tar.write(bytes(-member.size % tarfile.BLOCKSIZE))
 
 
 def sample_json(labels: SampleLabels) -> bytes:
