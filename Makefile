@@ -37,10 +37,10 @@ format: $(READY)  ## write the format that `check` asks for
 	$(BIN)/ruff check --fix .
 
 parser: $(READY)  ## train the shipped caption parser (engine/parser) on the treebank
-	$(BIN)/python -m pipelines.parser --treebank $(DATA)/treebank --out engine/parser
+	$(BIN)/python -m pipelines.shipped.parser --treebank $(DATA)/treebank --out engine/parser
 
 nano: $(READY)  ## train the shipped model (glip/pretrained/nano)
-	$(BIN)/python -m pipelines.nano --data $(DATA) --out $(RUNS)/nano
+	$(BIN)/python -m pipelines.shipped.nano --data $(DATA) --out $(RUNS)/nano
 
 clean:  ## remove what tools left; runs and the environment stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

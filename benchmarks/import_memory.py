@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from engine.gold_detection import CocoDetection
-from engine.gold_sources import GoldPlace
+from engine.gold.detection import CocoDetection
+from engine.gold.sources import GoldPlace
 
 BOXES = 15
 ROWS_READ = 1_000

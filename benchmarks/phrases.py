@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.phrases import PhraseParser, open_pipeline
-from pipelines.parser import DEFAULT_DATA, parser_scores, phrase_scores
-from pipelines.treebank import read_conllu
+from pipelines.shipped.parser import DEFAULT_DATA, parser_scores, phrase_scores
+from pipelines.shipped.treebank import read_conllu
 from schemas.recipes import PhrasesRecipe
 
 WANTED = {"recall_val": 0.97, "phrases_per_caption_val": 3.6, "captions_per_s": 850.0, "share_of_bare_pipe": 0.90}

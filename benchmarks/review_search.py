@@ -18,9 +18,9 @@ from generated_boxes import write_generated
 
 from engine.artifacts import Store
 from engine.box_tables import box_database
-from engine.review_queries import ReviewIndex, ReviewQuery, open_index
+from engine.review.queries import ReviewIndex, ReviewQuery, open_index
+from engine.review.verdicts import Verdicts
 from engine.shards import committed_units
-from engine.verdicts import Verdicts
 
 
 def questions(index: ReviewIndex) -> dict[str, Callable[[], object]]:

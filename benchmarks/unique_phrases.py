@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.box_tables import MEMORY_LIMIT, box_database
-from engine.statistics_tables import StatisticsTables
+from engine.statistics.tables import StatisticsTables
 
 ROWS = """
 INSERT INTO occurrences

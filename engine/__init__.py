@@ -18,10 +18,11 @@
     PseudoLabel
         │  shards.py           tar + tables, the manifest last (artifacts.py: whole or absent)
         ▼
-    dataset ◄── gold.py        human annotations, the same format
-        ├── mix.py             human + pseudo as one weighted, seeded stream  ──►  (student/)
-        ├── statistics.py      counts, long tail, scores                      ──►  report
-        └── metrics/           AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
+    dataset ◄── gold/          human annotations, the same format
+        ├── mix/              human + pseudo as one weighted, seeded stream  ──►  (student/)
+        ├── statistics/       counts, long tail, scores                      ──►  report
+        ├── review/           what people said of its boxes                   ──►  every reader
+        └── metrics/          AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
 
 ``stages.py`` says what a stage is; ``runner.py`` runs them, on Ray actors or inline, and is the only file here that
 imports Ray (``unit_flow.py``: which actor gets which unit; ``unit_worker.py``: what runs in its worker processes;

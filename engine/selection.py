@@ -284,7 +284,7 @@ def select_with_reasons(
     labels: SampleLabels, selection: SelectionChoice | Selection, *, vouched: frozenset[int] = frozenset()
 ) -> tuple[SampleLabels, dict[str, int]]:
     """As :func:`select`, with the number of boxes that each rule dropped; kept + dropped is what came in. Boxes of the
-    numbers ``vouched``, for which a reviewer stands, stay whatever the rules say (:mod:`engine.reviewed`).
+    numbers ``vouched``, for which a reviewer stands, stay whatever the rules say (:mod:`engine.review.selecting`).
 
     ValueError where the selection is calibrated for another teacher than the one that labelled, or asks for an
     agreement and one teacher alone labelled.

@@ -22,14 +22,14 @@ from engine.calibrated_scores import file_in_store, read_calibration
 from engine.calibration import MIN_IOU, Evidence, fit_groups, judge
 from engine.calibration_check import check_on_held_out
 from engine.metrics import ImageResult
+from engine.review.evidence import together
 from engine.shards import LabelledImage, committed_units, read_card, read_shard
-from engine.verdict_evidence import together
 from pipelines.answers import answer_all
 from pipelines.checkpoints import local_teacher, pinned_teacher
 from pipelines.lineage_nodes import dataset_digest
+from pipelines.pages.reliability import reliability_svg
 from pipelines.phrase_frequency import head_frequencies
-from pipelines.reliability import reliability_svg
-from pipelines.reviewed_datasets import ReviewedDataset, one_teacher, open_reviewed
+from pipelines.review.datasets import ReviewedDataset, one_teacher, open_reviewed
 from schemas.calibration import Calibration, HeldOut
 from schemas.recipes import CalibrateRecipe
 from schemas.shards import DatasetCard

@@ -28,8 +28,8 @@ from engine.metrics.protocols import Beside, protocols_for, score_by
 from pipelines.answers import answer_all
 from pipelines.checkpoints import local_teacher, pinned_teacher
 from pipelines.evaluation_files import EVALUATION, Sitting, write_evaluation
-from pipelines.evaluation_tables import print_reports
 from pipelines.exams import Exam, open_exam
+from pipelines.pages.evaluation_tables import print_reports
 from pipelines.phrase_frequency import frequency_groups_of
 from schemas.recipes import EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport, MetricValue

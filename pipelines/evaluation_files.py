@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from engine.artifacts import Store
 from engine.metrics.judged import JudgedBox
 from pipelines.answer_table import write_answers
-from pipelines.evaluation_page import render
 from pipelines.exams import Exam
-from pipelines.mistakes import drawn, worst
+from pipelines.pages.evaluation_page import render
+from pipelines.pages.mistakes import drawn, worst
 from schemas.recipes import EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport
 

@@ -18,10 +18,10 @@ from rich.progress import track
 from engine.artifacts import Store, digest_of
 from engine.duplicates import Duplicates, read_duplicates
 from engine.exporters import EXPORTERS, image_name
-from engine.reviewed import REJECTED, select_reviewed
+from engine.review.selecting import REJECTED, select_reviewed
+from engine.review.verdicts import read_verdicts
 from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, committed_units, read_card, read_manifest
-from engine.verdicts import read_verdicts
 from schemas.recipes import SelectionChoice
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleBox, SampleLabels, ShardManifest

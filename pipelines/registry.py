@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.registry import Registry
-from engine.registry_rollback import roll_back
-from engine.registry_state import State
+from engine.registry.rollback import roll_back
+from engine.registry.state import State
 from pipelines.candidates import Candidate, digests_of_version, model_files, read_candidate
 from pipelines.lineage_tree import lineage_of_checkpoint
 from pipelines.version_card import CARD, version_card

@@ -14,12 +14,12 @@ from pathlib import Path
 from engine.artifacts import Store
 from engine.shard_files import read_card
 from engine.statistics import DatasetStatistics, statistics_of
-from engine.statistics_comparison import compare
+from engine.statistics.comparison import compare
 from pipelines.bookkeeping import difference_of
-from pipelines.gallery import Gallery, gallery
-from pipelines.report_markdown import markdown
-from pipelines.report_page import gallery_bytes, render
-from pipelines.report_tables import write_tables
+from pipelines.pages.gallery import Gallery, gallery
+from pipelines.pages.report_markdown import markdown
+from pipelines.pages.report_page import gallery_bytes, render
+from pipelines.pages.report_tables import write_tables
 from schemas.dataset_comparison import DatasetComparison
 from schemas.recipes import SelectionChoice
 from schemas.report_document import Report

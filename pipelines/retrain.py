@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.artifacts import Store, digest_of
-from engine.retrain_policy import Verdict, judge
-from engine.retrain_records import BusyError, RetrainRecords
+from engine.retraining.policy import Verdict, judge
+from engine.retraining.records import BusyError, RetrainRecords
 from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
 from pipelines.retrain_facts import current_teacher, observe, phrase_growth, watched_figure

@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.artifacts import Store
 from engine.phrases import PhraseParser
 from engine.registry import Registry
-from engine.retrain_policy import Growth, new_rows
+from engine.retraining.policy import Growth, new_rows
 from engine.shards import CARD
 from engine.sources import open_source
 from pipelines.checkpoints import current_version

@@ -19,9 +19,9 @@ from functools import partial
 from typing import Protocol
 
 from engine.artifacts import Store
-from engine.cron import Cron
-from engine.schedule import BUSY as BUSY_PAUSE
-from engine.schedule import Claim, Schedule, Wait
+from engine.retraining.cron import Cron
+from engine.retraining.schedule import BUSY as BUSY_PAUSE
+from engine.retraining.schedule import Claim, Schedule, Wait
 from pipelines.exit_status import BUSY, DONE, INVALID, REFUSED
 from schemas.retrain import ScheduledRun, ScheduleOutcome, ScheduleStatus
 from schemas.retrain_recipes import RetrainRecipe

@@ -1,7 +1,7 @@
 """``glip-engine serve``: a page on this machine to look closer at a dataset, and to say which boxes are right.
 
 In: a dataset, a reviewer's name. Out: a server on the loopback until it is stopped, whose address has a token that is
-made anew each time. Verdicts go into the dataset's own table (:mod:`engine.verdicts`).
+made anew each time. Verdicts go into the dataset's own table (:mod:`engine.review.verdicts`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 
 from aiohttp import web
 
-from pipelines.review_guard import Guard
-from pipelines.review_server import application
-from pipelines.review_session import ReviewSession
+from pipelines.review.guard import Guard
+from pipelines.review.server import application
+from pipelines.review.session import ReviewSession
 from schemas.recipes import SelectionChoice
 
 LOOPBACK = "127.0.0.1"

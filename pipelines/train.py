@@ -17,8 +17,8 @@ from glip.published import PUBLISHED
 from pipelines.checkpoints import local_checkpoint, pinned, registry_name
 from pipelines.convert import convert
 from pipelines.lineage_nodes import model_digest
-from pipelines.train_bar import TrainingBar
-from pipelines.train_evaluation import EvaluateAlong, Standing, best_of, check_apart, standings
+from pipelines.training.bar import TrainingBar
+from pipelines.training.evaluation import EvaluateAlong, Standing, best_of, check_apart, standings
 from schemas.recipes import TrainRecipe
 from schemas.reports import Document
 from student.trainer import RunResult, run

@@ -20,6 +20,7 @@ from rich.progress import track
 
 from engine.artifacts import Store
 from engine.duplicates import DUPLICATES, read_duplicates
+from engine.review.verdicts import verdict_problems
 from engine.shards import (
     LabelledImage,
     annotation_table,
@@ -31,7 +32,6 @@ from engine.shards import (
     rejects_name,
     shard_name,
 )
-from engine.verdicts import verdict_problems
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleLabels, ShardManifest
 

@@ -1,7 +1,7 @@
 """Writer of captions with phrase boxes: ``captions.json`` (COCO captions) and ``phrases.json`` beside it.
 
 In: samples. Out: an image and a caption each sample; each phrase that has boxes with its half-open characters and its
-boxes (xywh pixels). Source: cocodataset.org/#format-data for captions; the reader is :mod:`engine.gold_phrases`.
+boxes (xywh pixels). Source: cocodataset.org/#format-data for captions; the reader is :mod:`engine.gold.phrases`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In: samples, with their pictures where they are wanted. Out: ``label.tsv`` (key,
 scores, and for each box the characters it is meant by), ``hw.tsv`` (sizes) and ``img.tsv`` (pictures in base64), each
 with its ``.lineidx``. Keys are the names of pictures without their extension. Source: ``CaptionTSV`` (format v1) in
 maskrcnn_benchmark/data/datasets/caption.py and tsv.py of microsoft/GLIP, which no package index has: the check is
-:mod:`engine.gold_glip_tsv`.
+:mod:`engine.gold.glip_tsv`.
 """
 
 from __future__ import annotations

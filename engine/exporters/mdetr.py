@@ -1,7 +1,7 @@
 """Writer of MDETR's JSON, the format of GoldG: ``mdetr.json``.
 
 In: samples. Out: an entry of ``images`` with its caption each sample, an entry of ``annotations`` each box with the
-characters it is meant by. Source: as of the reader, :mod:`engine.gold_mdetr`.
+characters it is meant by. Source: as of the reader, :mod:`engine.gold.mdetr`.
 """
 
 from __future__ import annotations

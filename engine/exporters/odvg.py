@@ -1,7 +1,7 @@
 """Writer of ODVG JSON Lines, the format of MM-Grounding-DINO: ``odvg.jsonl``.
 
 In: samples. Out: a line each: of a detection dataset its boxes by class, with ``label_map.json`` at the end; of a
-grounding dataset the caption and its regions. Source: as of the reader, :mod:`engine.gold_odvg`.
+grounding dataset the caption and its regions. Source: as of the reader, :mod:`engine.gold.odvg`.
 """
 
 from __future__ import annotations

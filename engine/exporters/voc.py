@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from engine.artifacts import Store
 from engine.exporters.categories import Categories
-from engine.gold_xml import SIDES
+from engine.gold.xml_files import SIDES
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

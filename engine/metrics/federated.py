@@ -23,8 +23,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.gold_json import items, load_json
-from engine.gold_rules import class_name
+from engine.gold.coco_json import items, load_json
+from engine.gold.rules import class_name
 from engine.metrics import Figures, ImageResult, image_identity
 from engine.metrics.detection import (
     ALL_AREAS,

@@ -84,8 +84,8 @@ def _train(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _planned(recipe: TrainRecipe, options: argparse.Namespace) -> Any:
-    from pipelines.train_plan import train_plan
-    from pipelines.train_plan_table import plan_text
+    from pipelines.training.plan import train_plan
+    from pipelines.training.plan_table import plan_text
 
     plan = train_plan(recipe, gpus=options.gpus, images_per_second=options.rate)
     if not options.json:

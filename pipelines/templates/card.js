@@ -1,4 +1,4 @@
-// glip.card(record, src): the card of a picture, out of a record of pipelines.picture_cards.card_record.
+// glip.card(record, src): the card of a picture, out of a record of pipelines.pages.picture_cards.card_record.
 //
 // All text is set as text, never as markup. src is set as it is given: a data: address in the report.
 // glip.element(name, attributes, ...children) is how pages make elements.

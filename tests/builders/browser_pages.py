@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 DESKTOP, PHONE = (1280, 900), (390, 844)
 GRAVE = ("serious", "critical")
@@ -40,12 +40,17 @@ def open_page(
     watched = WatchedPage(pages.new_page())
     page = watched.page
     page.set_default_timeout(15_000)
-    page.on("console", lambda line: watched.troubles.append(line.text) if line.type in ("error", "warning") else None)
+    page.on("console", lambda line: watched.troubles.append(told(line)) if line.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: watched.troubles.append(str(error)))
     page.on("requestfailed", lambda request: watched.troubles.append(f"failed: {request.url[:200]}"))
     page.on("request", lambda request: watched.requests.append(request.url))
     page.goto(address)
     return watched
+
+
+def told(line: ConsoleMessage) -> str:
+    """A line of the console, and what address it is about."""
+    return f"{line.text} {line.location.get('url', '')}".strip()
 
 
 def wait_until(page: Page, condition: str, seconds: float = 15.0) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from pipelines.review_guard import Guard
-from pipelines.review_server import application
-from pipelines.review_session import ReviewSession
+from pipelines.review.guard import Guard
+from pipelines.review.server import application
+from pipelines.review.session import ReviewSession
 
 TOKEN = "the-token"
 

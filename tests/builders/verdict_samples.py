@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from engine.verdicts import caption_sha256
+from engine.review.verdicts import caption_sha256
 from schemas.records import BoxXYXY
 from schemas.shards import SampleLabels
 from schemas.verdicts import Verdict, VerdictWord

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.cron import Cron
+from engine.retraining.cron import Cron
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine.artifacts import Store
 from engine.gold import import_gold
-from engine.gold_rules import box_from_xywh, class_name, head_lemma
+from engine.gold.rules import box_from_xywh, class_name, head_lemma
 from engine.shards import LabelledImage, committed_units, read_card, read_manifest, read_shard
 from engine.sources.scenes import render_scene
 from schemas.recipes import ScenesSource

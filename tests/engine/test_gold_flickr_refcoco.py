@@ -17,7 +17,7 @@ from gold_files import (
 )
 
 from engine.gold import import_gold
-from engine.gold_flickr import parse_sentence
+from engine.gold.flickr import parse_sentence
 
 
 def test_flickr_sentences_lose_their_marks_and_keep_their_phrases(tmp_path: Path) -> None:

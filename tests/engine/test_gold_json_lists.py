@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine import gold_json_lists
-from engine.gold_json_lists import JsonLists, RowsByKey
+from engine.gold import json_lists as gold_json_lists
+from engine.gold.json_lists import JsonLists, RowsByKey
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

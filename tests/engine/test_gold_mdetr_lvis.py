@@ -20,7 +20,7 @@ from gold_files import (
 )
 
 from engine.gold import import_gold
-from engine.gold_spans import unit_spans
+from engine.gold.spans import unit_spans
 
 
 def test_mdetr_boxes_are_meant_by_their_characters(tmp_path: Path) -> None:

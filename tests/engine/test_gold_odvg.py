@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from gold_files import boxes_of, import_odvg, odvg_detection, odvg_grounding
 
-from engine.gold_jsonl import JsonLines
+from engine.gold.json_lines import JsonLines
 
 
 def test_odvg_grounding_keeps_captions_spans_and_boxes(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import mix_wordnet
-from engine.mix_names import NameRelations, head_lemma
+from engine.mix import wordnet as mix_wordnet
+from engine.mix.names import NameRelations, head_lemma
 
 RELATED = [
     ("dog", "dogs"),
@@ -92,7 +92,7 @@ def test_wordnet_tells_synonyms_and_kinds_up_to_the_top(tmp_path: Path) -> None:
     """In a process of its own: NLTK keeps the corpus that it has opened."""
     _wordnet_files(tmp_path / "corpora" / "wordnet")
     asked = (
-        "import json; from engine import mix_wordnet as w; from engine.mix_names import NameRelations;"
+        "import json; from engine.mix import wordnet as w; from engine.mix.names import NameRelations;"
         "r = NameRelations('wordnet');"
         "print(json.dumps([sorted(w.synonyms_of('dog')), sorted(w.kinds_of('dog')), sorted(w.kinds_of('unheard of')),"
         "r.related('two dogs', 'a canine'), r.related('domestic dog', 'dog'), r.related('dog', 'chair'),"

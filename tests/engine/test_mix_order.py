@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.mix_order import Interleave, Passes
-from engine.mix_samples import SampleRef, SampleRefs, UnitRows
+from engine.mix.order import Interleave, Passes
+from engine.mix.samples import SampleRef, SampleRefs, UnitRows
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6))

@@ -18,8 +18,8 @@ import pytest
 from engine.artifacts import Store
 from engine.compare_and_swap import create, read_found, swap
 from engine.registry import Registry
-from engine.registry_rollback import roll_back
-from engine.registry_state import CURRENT, entry_name
+from engine.registry.rollback import roll_back
+from engine.registry.state import CURRENT, entry_name
 from schemas.registry import Entry, ModelVersion
 
 ROOT = Path(__file__).parents[2]

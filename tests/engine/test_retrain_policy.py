@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.retrain_policy import Growth, Verdict, judge, new_rows
+from engine.retraining.policy import Growth, Verdict, judge, new_rows
 from schemas.retrain import RetrainFacts, RetrainRecord, SourcePart
 from schemas.retrain_recipes import MetricDrop, RetrainPolicy
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from engine.artifacts import Store
-from engine.cron import Cron
-from engine.retrain_records import BusyError, RetrainRecords
-from engine.schedule import Claim, Schedule, Wait
+from engine.retraining.cron import Cron
+from engine.retraining.records import BusyError, RetrainRecords
+from engine.retraining.schedule import Claim, Schedule, Wait
 from schemas.retrain import RetrainFacts, RetrainRecord
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

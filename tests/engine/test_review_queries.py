@@ -14,9 +14,9 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.box_tables import box_database
-from engine.review_queries import PAGE_SAMPLES, ReviewIndex, ReviewQuery, open_index
+from engine.review.queries import PAGE_SAMPLES, ReviewIndex, ReviewQuery, open_index
+from engine.review.verdicts import Verdicts
 from engine.shards import LabelledImage, committed_units
-from engine.verdicts import Verdicts
 
 WORDS = ("a red dog", "two Dogs", "the cat", "a tree", 'it\'s 100% a "car"')
 

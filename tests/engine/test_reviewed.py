@@ -8,9 +8,9 @@ import pytest
 from report_datasets import sample
 from verdict_samples import said
 
-from engine.reviewed import REJECTED, apply_verdicts, match_verdicts, placed_boxes, select_reviewed
+from engine.review.selecting import REJECTED, apply_verdicts, match_verdicts, placed_boxes, select_reviewed
+from engine.review.verdicts import Verdicts
 from engine.selection import PRESETS, Selection, iou, resolve_selection
-from engine.verdicts import Verdicts
 from schemas.records import BoxXYXY
 from schemas.shards import SampleLabels
 from schemas.verdicts import Verdict

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from engine.artifacts import Store
-from engine.cron import Cron
-from engine.schedule import Claim, Schedule, Wait
+from engine.retraining.cron import Cron
+from engine.retraining.schedule import Claim, Schedule, Wait
 
 START = datetime(2026, 3, 10, 12, tzinfo=UTC)  # summer time begins in the middle of the month that follows
 MONTH = timedelta(days=30)

@@ -12,11 +12,11 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.duplicates import DUPLICATES, EXACT, NEAR, read_duplicates, write_duplicates
-from engine.reviewed import select_reviewed
+from engine.review.selecting import select_reviewed
+from engine.review.verdicts import append_verdicts, read_verdicts
 from engine.selection import resolve_selection, select_with_reasons
 from engine.shards import write_card
 from engine.statistics import dataset_report
-from engine.verdicts import append_verdicts, read_verdicts
 from schemas.shards import DUPLICATE_SCHEMA, SampleLabels
 
 

@@ -10,7 +10,7 @@ import pytest
 from counted_datasets import Counted, counted_dataset
 
 from engine.statistics import statistics_of
-from engine.statistics_comparison import compare, jensen_shannon, stability_index
+from engine.statistics.comparison import compare, jensen_shannon, stability_index
 from schemas.dataset_comparison import DatasetComparison
 
 

@@ -17,7 +17,7 @@ from engine.artifacts import Store
 from engine.box_tables import Connection, box_database
 from engine.shards import write_card, write_shard
 from engine.statistics import dataset_report
-from engine.statistics_tables import StatisticsTables
+from engine.statistics.tables import StatisticsTables
 from schemas.records import UnitRef
 
 _ADDING_UP = "source_pairs samples parsed_phrases candidate_boxes rejected_pairs work_seconds images boxes phrases"

@@ -12,8 +12,8 @@ from counted_datasets import CARD, Counted, counted_dataset
 from engine.artifacts import Store
 from engine.shards import write_card
 from engine.statistics import dataset_report, statistics_of
-from engine.statistics_tables import is_form_of
-from engine.vocabulary_laws import PAPER_PAIRS, paper_figures, zipf_fit
+from engine.statistics.tables import is_form_of
+from engine.statistics.vocabulary_laws import PAPER_PAIRS, paper_figures, zipf_fit
 from schemas.dataset_vocabulary import VocabularyGrowth
 from schemas.shards import SampleLabels
 

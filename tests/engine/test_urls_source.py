@@ -19,7 +19,7 @@ from source_outcomes import Outcomes, read_units, reasons
 
 from engine.sources import open_source
 from engine.sources.urls import Urls
-from engine.statistics_rejects import host_of
+from engine.statistics.rejects import host_of
 from schemas.recipes import UrlsSource
 from schemas.records import Reject
 

@@ -12,9 +12,9 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.calibration import group_number
+from engine.review.evidence import together, verdict_evidence
+from engine.review.verdicts import Verdicts, append_verdicts, read_verdicts
 from engine.shards import LabelledImage, committed_units
-from engine.verdict_evidence import together, verdict_evidence
-from engine.verdicts import Verdicts, append_verdicts, read_verdicts
 from pipelines.calibrate import calibrate
 from pipelines.cli import main
 from schemas.recipes import CalibrateRecipe

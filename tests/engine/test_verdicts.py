@@ -13,7 +13,7 @@ from report_datasets import dog
 from verdict_samples import said
 
 from engine.artifacts import Store
-from engine.verdicts import VERDICTS, VerdictLog, Verdicts, append_verdicts, read_verdicts, verdict_problems
+from engine.review.verdicts import VERDICTS, VerdictLog, Verdicts, append_verdicts, read_verdicts, verdict_problems
 from schemas.verdicts import Verdict
 
 LABELS = dog(1).labels

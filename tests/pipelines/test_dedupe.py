@@ -16,7 +16,7 @@ from engine.mix import Mix
 from engine.statistics import dataset_report
 from pipelines.cli import main
 from pipelines.dedupe import dedupe
-from pipelines.gallery import gallery
+from pipelines.pages.gallery import gallery
 from pipelines.report import report
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, MixEntry, ScenesSource

@@ -13,8 +13,8 @@ from report_datasets import HOSTILE, sample, write_dataset
 from engine.artifacts import Store
 from engine.metrics.judged import JudgedBox
 from pipelines.answer_table import answers_name, write_answers
-from pipelines.evaluation_page import render
-from pipelines.mistakes import drawn, worst
+from pipelines.pages.evaluation_page import render
+from pipelines.pages.mistakes import drawn, worst
 from schemas.reports import EvaluationReport, MetricValue, PrecisionRecall
 
 BOX, ELSEWHERE = (10.0, 10.0, 60.0, 80.0), (70.0, 5.0, 90.0, 30.0)

@@ -12,7 +12,7 @@ from coco_folders import coco_dataset
 
 from pipelines.cli import main
 from pipelines.few_shot import RESULT, FewShotResult
-from pipelines.few_shot_tables import markdown
+from pipelines.few_shot.tables import markdown
 from schemas.few_shot_recipes import FewShotRecipe
 
 TRAIN = [["cat"], ["dog"], ["cat", "dog"], ["cat"], ["dog"]]

@@ -14,8 +14,16 @@ from PIL import Image
 from report_datasets import dog, encoded, sample, write_dataset
 
 from engine.shards import LabelledImage
-from pipelines.gallery import MAX_UNITS, gallery, sample_places
-from pipelines.picture_cards import MAX_CAPTION_CHARS, MAX_SIDE, caption_parts, card_record, draw, source_of, thumbnail
+from pipelines.pages.gallery import MAX_UNITS, gallery, sample_places
+from pipelines.pages.picture_cards import (
+    MAX_CAPTION_CHARS,
+    MAX_SIDE,
+    caption_parts,
+    card_record,
+    draw,
+    source_of,
+    thumbnail,
+)
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.records import BoxXYXY
 

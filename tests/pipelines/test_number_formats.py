@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.number_formats import changed, compact, figure, measured
+from pipelines.pages.number_formats import changed, compact, figure, measured
 
 
 @pytest.mark.parametrize(

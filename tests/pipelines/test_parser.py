@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from pipelines.parser import parser_scores, phrase_scores, train_parser
-from pipelines.parser_card import write_card
-from pipelines.treebank import Sentence
+from pipelines.shipped.parser import parser_scores, phrase_scores, train_parser
+from pipelines.shipped.parser_card import write_card
+from pipelines.shipped.treebank import Sentence
 
 RIDER = Sentence(
     words=("The", "man", "is", "riding", "big", "waves", "."),

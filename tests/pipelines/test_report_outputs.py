@@ -12,8 +12,8 @@ import pytest
 from counted_datasets import CARD, PHRASES, Counted, counted_dataset
 
 from pipelines.cli import main
+from pipelines.pages.report_markdown import figure, text
 from pipelines.report import report
-from pipelines.report_markdown import figure, text
 from schemas.report_document import Report, report_schema
 
 HUMAN = CARD.model_copy(update={"origin": "human", "teacher_digest": None})

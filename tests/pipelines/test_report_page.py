@@ -13,8 +13,8 @@ from report_documents import full_report
 
 from engine.shards import LabelledImage
 from engine.statistics import dataset_report
-from pipelines.gallery import gallery
-from pipelines.report_page import render
+from pipelines.pages.gallery import gallery
+from pipelines.pages.report_page import render
 from schemas.dataset_vocabulary import PhraseCount
 
 RIGHT_TO_LEFT = "كلب أسود و قطة"

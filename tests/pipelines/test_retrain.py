@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from engine.retrain_records import RetrainRecords
+from engine.retraining.records import RetrainRecords
 from pipelines import retrain as retrain_module
 from pipelines.cli import main
 from pipelines.registry import promote

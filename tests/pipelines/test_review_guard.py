@@ -10,8 +10,8 @@ import pytest
 from report_datasets import dog, write_dataset
 from review_clients import TOKEN, Client, talk
 
-from engine.verdicts import VERDICTS
-from pipelines.review_server import MAX_REQUEST_BYTES
+from engine.review.verdicts import VERDICTS
+from pipelines.review.server import MAX_REQUEST_BYTES
 
 ACCEPT = {"phrase": 0, "target": [10.0, 10.0, 60.0, 80.0], "verdict": "accepted"}
 PATHS = ("/", "/review.js", "/api/dataset", "/api/samples", "/api/picture?key=000", "/nothing")

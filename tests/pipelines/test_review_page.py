@@ -12,7 +12,7 @@ from report_datasets import HOSTILE, dog, sample, write_dataset
 from review_servers import review_server
 
 from engine.artifacts import Store
-from engine.verdicts import read_verdicts
+from engine.review.verdicts import read_verdicts
 from schemas.shards import SampleLabels
 
 DOG, TREE = (10.0, 10.0, 60.0, 80.0), (80.0, 5.0, 150.0, 110.0)

@@ -13,9 +13,9 @@ from report_datasets import HOSTILE, dog, encoded, sample, write_dataset
 from review_clients import Client, talk
 
 from engine.artifacts import Store
-from engine.verdicts import VERDICTS, read_verdicts
+from engine.review.verdicts import VERDICTS, read_verdicts
 from pipelines.cli import main
-from pipelines.review_session import ReviewSession
+from pipelines.review.session import ReviewSession
 
 DOG, TREE = [10.0, 10.0, 60.0, 80.0], [80.0, 5.0, 150.0, 110.0]
 ACCEPT = {"phrase": 0, "target": DOG, "verdict": "accepted"}

@@ -12,12 +12,12 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.mix import Mix
+from engine.review.verdicts import VERDICTS, append_verdicts
 from engine.statistics import dataset_report
 from engine.uncommit import delete_units_beyond, uncommit
-from engine.verdicts import VERDICTS, append_verdicts
 from pipelines.dedupe import dedupe
 from pipelines.export import export
-from pipelines.gallery import gallery
+from pipelines.pages.gallery import gallery
 from pipelines.verify import verify
 from schemas.recipes import MixEntry
 

@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from engine.artifacts import Store
-from engine.cron import Cron
-from engine.schedule import Schedule
+from engine.retraining.cron import Cron
+from engine.retraining.schedule import Schedule
 from pipelines.cli import main
 from pipelines.schedule import run_child, serve
 from schemas.retrain import ScheduleState

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from glip.preprocess import as_rgb
-from pipelines.picture_cards import small_jpeg
+from pipelines.pages.picture_cards import small_jpeg
 
 
 @pytest.mark.parametrize("bits", [16, 32])

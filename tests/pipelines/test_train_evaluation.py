@@ -11,7 +11,7 @@ from coco_folders import coco_dataset
 
 from glip.checkpoint import load_model
 from pipelines.train import train
-from pipelines.train_evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, standings
+from pipelines.training.evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, standings
 from schemas.recipes import MixEntry, RunEvaluation, TrainRecipe
 
 

@@ -13,8 +13,8 @@ from engine.gold import import_gold
 from glip.config import GLIPConfig
 from pipelines.cli import main
 from pipelines.train import train
-from pipelines.train_memory import activation_bytes, parameter_count
-from pipelines.train_plan import TrainPlan, train_plan
+from pipelines.training.memory import activation_bytes, parameter_count
+from pipelines.training.plan import TrainPlan, train_plan
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"

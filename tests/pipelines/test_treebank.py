@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from pipelines.treebank import Sentence, caption_fragments, caption_like, read_conllu
+from pipelines.shipped.treebank import Sentence, caption_fragments, caption_like, read_conllu
 
 CONLLU = """# text = I think the man isn't riding big waves in the sea.
 1\tI\tI\tPRON\tPRP\t_\t2\tnsubj\t_\t_

@@ -1,0 +1,196 @@
+"""Human annotations (and drawn truth) become a dataset of the same format as pseudo-labels, with every score 1.
+
+In: annotations in one of the formats of ``READERS``, or the scenes world. Out: a dataset folder: shards, tables,
+manifests, ``dataset.json``. What is wrong in the source is a counted reject with a reason; the rest is imported.
+
+    coco          task detection: the caption is the image's class names, "cat. dog", each a phrase with its boxes
+    lvis          as coco, with the classes that were looked for in vain, picture by picture
+    voc, yolo     task detection: a file for each picture
+    coco-phrases  task grounding: one sample a caption, its annotated phrases with exact spans
+    odvg          either, as each line says
+    mdetr         task grounding: a JSON of captions, boxes with the characters they are meant by
+    flickr30k     task grounding: sentences with marked phrases, boxes in XML
+    refcoco       task grounding: an expression and its one box
+    grit          task grounding: Kosmos-2's web captions, boxes with scores; origin pseudo
+    glip-tsv      task grounding: GLIP's own web captions, boxes with scores; origin pseudo
+    scenes        task grounding: drawn scenes with exact boxes
+
+Equal sources give equal bytes, whole dataset: no time is written anywhere. A unit that is done is not done again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+from engine.artifacts import Store, digest_of
+from engine.gold.detection import CocoDetection
+from engine.gold.flickr import FlickrEntities
+from engine.gold.glip_tsv import GlipTsvCaptions
+from engine.gold.grit import GritCaptions
+from engine.gold.lvis import lvis_detection
+from engine.gold.mdetr import MdetrCaptions
+from engine.gold.odvg import open_odvg
+from engine.gold.phrases import CocoPhrases
+from engine.gold.refcoco import ReferringExpressions
+from engine.gold.sources import DrawnScenes, GoldPlace, GoldReader, GoldRow
+from engine.gold.voc import VocDetection
+from engine.gold.yolo import YoloDetection
+from engine.shards import CARD, read_card, read_manifest, write_card, write_shard
+from schemas.recipes import ScenesSource
+from schemas.records import UnitRef
+from schemas.reports import StageCounts
+from schemas.shards import DatasetCard, ShardManifest
+
+READERS: dict[str, Callable[[GoldPlace], GoldReader]] = {
+    "coco": CocoDetection,
+    "coco-phrases": CocoPhrases,
+    "lvis": lvis_detection,
+    "voc": VocDetection,
+    "yolo": YoloDetection,
+    "odvg": open_odvg,
+    "mdetr": MdetrCaptions,
+    "flickr30k": FlickrEntities,
+    "refcoco": ReferringExpressions,
+    "grit": GritCaptions,
+    "glip-tsv": GlipTsvCaptions,
+}
+MACHINE_MADE = frozenset({"grit", "glip-tsv"})  # boxes with scores, of a teacher that nobody here knows
+FORMATS = (*READERS, "scenes")
+UNIT_SIZE = 500
+
+
+def import_gold(
+    format: str,
+    source: str | Path | ScenesSource,
+    out: str | Path,
+    *,
+    images: str | Path | None = None,
+    split: str | None = None,
+    unit_size: int = UNIT_SIZE,
+    on_unit: Callable[[ShardManifest], None] | None = None,
+) -> DatasetCard:
+    """Import ``source`` into the dataset folder ``out``; returns its card.
+
+    ``source`` is the folder of the annotations or their file, or the recipe of the scenes; ``images`` the folder of the
+    images where they are not beside them; ``split`` one of the source's splits, all of it where not given. ``on_unit``
+    hears of each unit. ValueError, in one line, where the source cannot be read, gives no sample at all, or where
+    ``out`` holds another dataset.
+    """
+    reader = _open_reader(format, source, images, split)
+    recipe: dict[str, object] = {"format": format, "unit_size": unit_size}
+    if split is not None:
+        recipe["split"] = split
+    if isinstance(source, ScenesSource):
+        recipe["scenes"] = source.model_dump(mode="json")
+    card = DatasetCard(
+        origin="pseudo" if format in MACHINE_MADE else "human",
+        selection="all" if format in MACHINE_MADE else "glip",
+        task=reader.task,
+        source_fingerprint=reader.fingerprint(),
+        recipe_digest=digest_of(recipe),
+        recipe=recipe,
+        classes=list(reader.classes),
+        made_by=f"glip-engine {version('glip-engine')} import",
+    )
+    store = Store(out)
+    with store.locked():
+        _claim(store, card)
+        manifests = []
+        for ref in _units(reader, unit_size):
+            manifests.append(_import_unit(store, reader, ref, card))
+            if on_unit is not None:
+                on_unit(manifests[-1])
+        card = _completed(card, manifests)
+        if card.samples == 0:
+            raise ValueError(f"{reader.uri}: none of {len(reader)} samples could be imported: {_first_reason(card)}")
+        write_card(store, card)
+    return card
+
+
+def _open_reader(
+    format: str, source: str | Path | ScenesSource, images: str | Path | None, split: str | None
+) -> GoldReader:
+    if format not in FORMATS:
+        raise ValueError(f"no gold format {format!r}; there are: {', '.join(FORMATS)}")
+    if isinstance(source, ScenesSource) != (format == "scenes"):
+        raise ValueError(
+            "the format scenes takes the recipe of the scenes, every other one the folder of its annotations"
+        )
+    if isinstance(source, ScenesSource):
+        return DrawnScenes(source)
+    if not Path(source).exists():
+        raise ValueError(f"{source} does not exist; give the folder or the file of the annotations")
+    return READERS[format](GoldPlace(Path(source), Path(images) if images is not None else None, split))
+
+
+def _claim(store: Store, card: DatasetCard) -> None:
+    """Take the folder for this dataset; ValueError where it holds another one."""
+    if store.exists(CARD):
+        found = read_card(store)
+        if (found.source_fingerprint, found.recipe_digest) != (card.source_fingerprint, card.recipe_digest):
+            raise ValueError(
+                f"{store.root} holds another dataset (origin {found.origin}, other source or recipe); "
+                "give another folder, or delete this one"
+            )
+        if found.complete:
+            return
+    write_card(store, card)
+
+
+def _units(reader: GoldReader, unit_size: int) -> list[UnitRef]:
+    starts = range(0, len(reader), unit_size)
+    return [UnitRef(n, reader.uri, row, min(unit_size, len(reader) - row)) for n, row in enumerate(starts)]
+
+
+def _import_unit(store: Store, reader: GoldReader, ref: UnitRef, card: DatasetCard) -> ShardManifest:
+    work_digest = digest_of([card.source_fingerprint, card.recipe_digest, ref.first_row, ref.rows])
+    done = read_manifest(store, ref.index)
+    if done is not None and done.work_digest == work_digest:
+        return done
+    rows = [reader.read(row, card.recipe_digest) for row in range(ref.first_row, ref.first_row + ref.rows)]
+    samples = [row.sample for row in rows if row.sample is not None]
+    rejects = [reject for row in rows for reject in row.rejects]
+    return write_shard(store, ref, samples, rejects, work_digest=work_digest, stages=_count(rows))
+
+
+def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
+    """What became of the samples (stage ``read``) and, counted by themselves, of the boxes (stage ``annotation``)."""
+    came_in, went_on = Counter[str](), Counter[str]()
+    dropped: dict[str, Counter[str]] = {"read": Counter(), "annotation": Counter()}
+    for row in rows:
+        came_in.update({"read": 1, "annotation": row.annotations})
+        for reject in row.rejects:
+            dropped[reject.stage][reject.reason] += 1
+    for stage in dropped:
+        went_on[stage] = came_in[stage] - dropped[stage].total()
+    return [
+        StageCounts(
+            stage=name, came_in=came_in[name], went_on=went_on[name], dropped=dict(sorted(dropped[name].items()))
+        )
+        for name in dropped
+    ]
+
+
+def _completed(card: DatasetCard, manifests: list[ShardManifest]) -> DatasetCard:
+    totals = [StageCounts(stage=stage, came_in=0, went_on=0) for stage in ("read", "annotation")]
+    for manifest in manifests:
+        totals = [total + counts for total, counts in zip(totals, manifest.stages, strict=True)]
+    return card.model_copy(
+        update={
+            "complete": True,
+            "units": len(manifests),
+            "samples": sum(manifest.samples for manifest in manifests),
+            "phrases": sum(manifest.phrases for manifest in manifests),
+            "boxes": sum(manifest.boxes for manifest in manifests),
+            "rejects": sum(manifest.rejects for manifest in manifests),
+            "stages": totals,
+        }
+    )
+
+
+def _first_reason(card: DatasetCard) -> str:
+    reasons = Counter(card.stages[0].dropped).most_common(3)
+    return ", ".join(f"{reason} ({count})" for reason, count in reasons) or "the source is empty"

@@ -1,0 +1,200 @@
+"""COCO-style JSON at the boundary: each item checked by itself, images found in their folder.
+
+In: paths. Out: items that hold, or a word on what is wrong with them. A file that is not of the format at all is a
+ValueError; a single bad item never stops an import.
+Source: COCO's data format (cocodataset.org/#format-data).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, TypeVar, overload
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from engine.artifacts import canonical_json
+from engine.gold.json_lists import Items, JsonLists
+from engine.gold.rules import Picture, read_picture
+from engine.gold.sources import GoldPlace, GoldRow
+from engine.shards import valid_key
+from schemas.records import Reject
+
+MAX_JSON_BYTES = 2_000_000_000
+
+
+def _whole(text: str) -> str:
+    text.encode()  # half a surrogate pair, which JSON can say, has no UTF-8: UnicodeEncodeError, a ValueError
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
+Id = int | Text
+Item = TypeVar("Item", bound=BaseModel)
+XYWH = tuple[float, float, float, float]
+
+
+class CocoItem(BaseModel):
+    """An object of the JSON; fields that we do not use are ignored."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class CocoImage(CocoItem):
+    """An image as the JSON declares it; sizes in pixels. The lists of categories are LVIS's."""
+
+    id: Id
+    file_name: Text = Field(pattern=r"^[^\x00]{1,250}$")
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    neg_category_ids: tuple[Id, ...] | None = None
+    not_exhaustive_category_ids: tuple[Id, ...] | None = None
+
+    @property
+    def stem(self) -> str:
+        """The file's name without folders and extension."""
+        return PurePosixPath(self.file_name).stem
+
+
+def load_json(file: Path) -> tuple[Any, str]:
+    """The document and the SHA-256 of its bytes. ValueError where there is no such file, or no JSON in it."""
+    if not file.is_file():
+        raise ValueError(f"{file} does not exist; give the folder that holds the annotations")
+    if file.stat().st_size > MAX_JSON_BYTES:
+        raise ValueError(f"{file} is larger than {MAX_JSON_BYTES} bytes; split it into several datasets")
+    content = file.read_bytes()
+    try:
+        return json.loads(content), hashlib.sha256(content).hexdigest()
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is not JSON: {error}") from None
+
+
+def listed(document: JsonLists, name: str, file: Path) -> Items:
+    """The list ``name`` of the document; ValueError where there is none."""
+    found = document.lists.get(name)
+    if found is None:
+        raise ValueError(f"{file} has no list {name!r}, so it is not of COCO's format")
+    return found
+
+
+def items(document: Any, name: str, file: Path) -> list[Any]:
+    """The list ``name`` of the document; ValueError where there is none."""
+    found = document.get(name) if isinstance(document, dict) else None
+    if not isinstance(found, list):
+        raise ValueError(f"{file} has no list {name!r}, so it is not of COCO's format")
+    return found
+
+
+def checked(kind: type[Item], item: Any) -> Item | str:
+    """The item as ``kind``, or in one line what is wrong with it."""
+    try:
+        return kind.model_validate(item)
+    except ValidationError as error:
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc'])) or 'item'}: {first['msg']}"
+
+
+class Images(Sequence[CocoImage | str]):
+    """The declared images, in order, each checked when it is asked for, and the folder they lie in.
+
+    ``row_of`` says which row an id belongs to: the first that has it.
+    """
+
+    def __init__(
+        self, declared: Sequence[Any], folder: Path, read_image: Callable[[Any], Any] = lambda item: item
+    ) -> None:
+        """``read_image`` gives a declared image COCO's fields, where it has others."""
+        self._declared, self._read_image, self.folder = declared, read_image, folder
+        self.row_of: dict[Id, int] = {}
+        self.stems: list[str] = []
+        """The names of the images' files without folders and extension; empty where an image is none."""
+        for row, item in enumerate(declared):
+            image = checked(CocoImage, read_image(item))
+            self.stems.append(image.stem if isinstance(image, CocoImage) else "")
+            if isinstance(image, CocoImage):
+                self.row_of.setdefault(image.id, row)
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    @overload
+    def __getitem__(self, row: int) -> CocoImage | str: ...
+    @overload
+    def __getitem__(self, row: slice) -> list[CocoImage | str]: ...
+    def __getitem__(self, row: int | slice) -> CocoImage | str | list[CocoImage | str]:
+        if isinstance(row, slice):
+            return [checked(CocoImage, self._read_image(item)) for item in self._declared[row]]
+        return checked(CocoImage, self._read_image(self._declared[row]))
+
+    def of(self, image_id: Id) -> CocoImage | None:
+        """The image of an id, None where none is declared."""
+        row = self.row_of.get(image_id)
+        image = None if row is None else self[row]
+        return image if isinstance(image, CocoImage) else None
+
+    def picture(self, image: CocoImage) -> Picture | str:
+        """The image's file, or the reason against it."""
+        return read_picture(self.folder, image.file_name, (image.width, image.height))
+
+    def digest(self) -> str:
+        """Digest of the names and sizes of the image files, in order; a missing file counts as size -1."""
+        digest = hashlib.sha256(b"[")
+        firsts = frozenset(self.row_of.values())
+        comma = ""
+        for row, item in enumerate(self._declared):
+            image = checked(CocoImage, self._read_image(item)) if row in firsts else ""
+            if isinstance(image, CocoImage):
+                path = self.folder / image.file_name
+                size = path.stat().st_size if path.is_file() else -1
+                digest.update(f"{comma}{canonical_json([image.file_name, size])}".encode())
+                comma = ","
+        digest.update(b"]")
+        return digest.hexdigest()
+
+
+def own_keys(stems: Iterable[str]) -> list[str]:
+    """Keys of captions by the names of their images: the first caption of an image takes its name, the others add the
+    number of their row, as several captions of one photo are several samples."""
+    seen: set[str] = set()
+    keys = []
+    for row, stem in enumerate(stems):
+        keys.append(f"{stem}-{row}" if stem in seen else stem)
+        seen.add(stem)
+    return keys
+
+
+class Keys:
+    """Which row a key belongs to: the first that has it."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._first: dict[str, int] = {}
+        for row, key in enumerate(keys):
+            self._first.setdefault(key, row)
+
+    def fault(self, key: str, row: int) -> str | None:
+        """``key_invalid``, ``duplicate_key``, or None where the row may have the key."""
+        if not valid_key(key):
+            return "key_invalid"
+        return None if self._first[key] == row else "duplicate_key"
+
+
+def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...]) -> GoldRow:
+    """A row without a sample. Its own annotations go with it; ``homeless`` ones are counted here."""
+    return GoldRow(None, (*homeless, Reject(_sayable(key), "read", reason, _sayable(message))), len(homeless))
+
+
+def dropped(key: str, reason: str, message: str) -> Reject:
+    """A dropped annotation of the sample ``key`` (empty where it belongs to none)."""
+    return Reject(_sayable(key), "annotation", reason, _sayable(message)[:500])
+
+
+def _sayable(text: str) -> str:
+    """The text with what has no UTF-8 escaped: a reject tells of names that are no text, too."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def image_folder(place: GoldPlace, file: Path) -> Path:
+    """As given, or beside ``instances_384.json``: ``images_384``, ``images``, or the JSON's own."""
+    return place.image_folder(f"images{file.stem.removeprefix('instances')}", "images")

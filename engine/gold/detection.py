@@ -1,0 +1,192 @@
+"""Reader of COCO detection JSON: class boxes as grounding, the way GLIP sees detection (section 3.1).
+
+In: a JSON file, or the folder that holds one ``instances*.json``, with the images beside it. Out: a row an image. The
+caption is the names of the classes in it, "cat. dog", in the order of the categories; each name is a phrase with boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.artifacts import digest_of
+from engine.gold.annotations import AnnotationsByImage
+from engine.gold.coco_json import (
+    XYWH,
+    CocoImage,
+    CocoItem,
+    Id,
+    Images,
+    Keys,
+    Text,
+    checked,
+    dropped,
+    image_folder,
+    listed,
+    rejected_row,
+)
+from engine.gold.rules import Picture, box_from_xywh, class_name, head_lemma
+from engine.gold.sources import GoldPlace, GoldRow, labelled_image
+from schemas.records import BoxXYXY, Phrase, Reject
+
+SEPARATOR = ". "
+ClassBox = tuple[str, BoxXYXY]
+
+
+class CocoCategory(CocoItem):
+    """A class."""
+
+    id: Id
+    name: Text
+
+
+class CocoBox(CocoItem):
+    """A detection annotation; ``bbox`` is xywh pixels."""
+
+    category_id: Id
+    bbox: XYWH
+    iscrowd: bool = False
+
+
+class CocoDetection:
+    """An image without boxes is a sample without phrases: there a detector must find nothing. Crowds are dropped and
+    counted: a box around many things teaches no box of one."""
+
+    task: Literal["grounding", "detection"] = "detection"
+
+    def __init__(
+        self, place: GoldPlace, *, files: str = "instances*.json", read_image: Callable[[Any], Any] = lambda item: item
+    ) -> None:
+        """``files`` is what the JSON is called in a folder; ``read_image`` gives a declared image COCO's fields."""
+        file = place.without_split("coco").file(files)
+        self._annotations = AnnotationsByImage(file)
+        document = self._annotations.document
+        self.uri = file.name
+        self._images = Images(listed(document, "images", file), image_folder(place, file), read_image)
+        categories = [checked(CocoCategory, item) for item in listed(document, "categories", file)]
+        self._names = {item.id: class_name(item.name) for item in categories if isinstance(item, CocoCategory)}
+        self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
+        if not self.classes:
+            raise ValueError(f"{file} declares no category; a detection JSON lists its classes under 'categories'")
+        self._keys = Keys(self._images.stems)
+        self._homeless = self._annotations.homeless(self._images.row_of)
+        self._fingerprint = digest_of([document.sha256, self._images.digest()])
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        homeless = self._homeless if row == 0 else ()  # annotations of no image are counted with the first one
+        image = self._images[row]
+        if isinstance(image, str):
+            return rejected_row(f"row-{row}", "image_malformed", image, homeless)
+        fault = self._keys.fault(image.stem, row)
+        if fault is None and self._images.row_of[image.id] != row:
+            fault = "duplicate_id"  # whose boxes are whose cannot be told, and none is not the same as unknown
+        picture = fault or self._images.picture(image)
+        if isinstance(picture, str):
+            return rejected_row(image.stem, picture, f"image {image.file_name!r}", homeless)
+        boxes, rejects = self._valid_boxes(self.annotations_of(row), image)
+        found = ClassBoxes(
+            key=image.stem,
+            boxes=boxes,
+            rejects=(*homeless, *rejects),
+            locator=f"{self.uri}#{image.id}",
+            absent=self._names_of(image.neg_category_ids),
+            incomplete=self._names_of(image.not_exhaustive_category_ids),
+        )
+        return detection_row(found, picture, self.classes, recipe_digest)
+
+    def _names_of(self, categories: Sequence[Id] | None) -> list[str] | None:
+        """The names of declared categories; None stays None."""
+        if categories is None:
+            return None
+        return [name for number in categories if (name := self._names.get(number))]
+
+    def annotations_of(self, row: int) -> list[Any]:
+        """The annotations of an image as the file has them; none of an image that is malformed."""
+        image = self._images[row]
+        return [] if isinstance(image, str) else list(self._annotations.of(image.id))
+
+    def _valid_boxes(self, annotations: list[Any], image: CocoImage) -> tuple[list[ClassBox], list[Reject]]:
+        boxes: list[ClassBox] = []
+        rejects, seen = [], set()
+        for item in annotations:
+            found = self._valid_box(item, image)
+            where = f"annotation {item.get('id')!r}, bbox {item.get('bbox')!r}"
+            known = (repr(item.get("id")), found) if "id" in item else None
+            if isinstance(found, str):
+                rejects.append(dropped(image.stem, found, where))
+            elif known in seen:
+                rejects.append(dropped(image.stem, "duplicate_id", where))
+            else:
+                boxes.append(found)
+                seen.update([known] if known else [])
+        return boxes, rejects
+
+    def _valid_box(self, item: Any, image: CocoImage) -> ClassBox | str:
+        annotation = checked(CocoBox, item)
+        if isinstance(annotation, str):
+            return "annotation_malformed"
+        if annotation.iscrowd:
+            return "crowd"
+        name = self._names.get(annotation.category_id)
+        if not name:
+            return "category_undeclared"
+        box = box_from_xywh(annotation.bbox, image.width, image.height)
+        return box if isinstance(box, str) else (name, box)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassBoxes:
+    """What one picture of a detection source has: boxes that hold, and the rejects of those that do not."""
+
+    key: str
+    boxes: Sequence[ClassBox]
+    rejects: Sequence[Reject]
+    locator: str
+    absent: Sequence[str] | None = None
+    incomplete: Sequence[str] | None = None
+
+
+def detection_row(found: ClassBoxes, picture: Picture, classes: Sequence[str], recipe_digest: str) -> GoldRow:
+    """The sample of one picture, whose caption is the names of the classes in it."""
+    caption, phrases, numbered = class_prompt(found.boxes, classes)
+    sample = labelled_image(
+        found.key,
+        caption,
+        phrases,
+        numbered,
+        picture,
+        locator=found.locator,
+        recipe_digest=recipe_digest,
+        absent=found.absent,
+        incomplete=found.incomplete,
+    )
+    return GoldRow(sample, tuple(found.rejects), len(found.rejects) + len(found.boxes))
+
+
+def class_prompt(
+    boxes: Sequence[ClassBox], classes: Sequence[str]
+) -> tuple[str, tuple[Phrase, ...], list[tuple[int, BoxXYXY]]]:
+    """The caption, its phrases, and the boxes with their phrase's number; no box gives an empty caption.
+
+    >>> class_prompt([("dog", (0, 0, 4, 4)), ("cat", (1, 1, 2, 2))], ["cat", "dog"])[0]
+    'cat. dog'
+    """
+    present = {name for name, _ in boxes}
+    names = [name for name in classes if name in present]
+    phrases, start = [], 0
+    for name in names:
+        phrases.append(Phrase(name, start, start + len(name), head_lemma(name)))
+        start += len(name) + len(SEPARATOR)
+    number = {name: place for place, name in enumerate(names)}
+    return (
+        SEPARATOR.join(names),
+        tuple(phrases),
+        sorted(((number[name], box) for name, box in boxes), key=lambda b: b[0]),
+    )

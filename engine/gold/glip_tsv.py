@@ -1,0 +1,165 @@
+"""Reader of GLIP's caption TSV: what GLIP was pre-trained on, web captions with boxes that a teacher scored.
+
+In: a folder with ``label.tsv`` (key, JSON) and ``img.tsv`` (key, picture in base64), or a YAML that names them as
+``label`` and ``img``; without an ``img`` pictures are files ``KEY.jpg``, ``KEY.png`` and so on. Out: a row a caption.
+The JSON has ``caption``, ``img_w``, ``img_h``, ``bboxes`` in xyxy pixels, ``scores`` and ``tokens_positive``: for each
+box the characters it is meant by (format v1), or for each phrase, with lists of boxes and scores (v2). Spans that only
+white space parts are one phrase; others are phrases of their own, each with the box.
+Source: maskrcnn_benchmark/data/datasets/caption.py and tsv.py of microsoft/GLIP.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import Field
+
+from engine.artifacts import digest_of
+from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
+from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, decoded_size, file_sizes, read_picture
+from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
+from engine.gold.tsv_files import TsvLines
+from engine.shards import valid_key
+
+XYXY = tuple[float, float, float, float]
+MAX_YAML_BYTES = 1_000_000
+SIGNATURES = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"RIFF": "webp", b"BM": "bmp", b"GIF8": "gif"}
+
+
+class GlipLabel(CocoItem):
+    """The JSON of a caption; sizes in pixels."""
+
+    img_w: int = Field(gt=0)
+    img_h: int = Field(gt=0)
+    caption: Text
+    bboxes: list[XYXY | list[XYXY]]
+    scores: list[float | list[float]]
+    tokens_positive: list[list[tuple[int, int]]]
+
+
+class GlipTsvCaptions:
+    """A line a caption. Pictures of ``img.tsv`` are found by their line where keys agree, else by their key."""
+
+    task: Literal["grounding", "detection"] = "grounding"
+    classes: Sequence[str] = ()
+
+    def __init__(self, place: GoldPlace) -> None:
+        place = place.without_split("glip-tsv")
+        label, img = _files(place.annotations)
+        self._labels = TsvLines(label)
+        self._pictures = TsvLines(img) if img is not None else None
+        self._folder = place.image_folder("images")
+        self.uri = label.name
+        self._names = self._labels.keys()
+        self._keys = Keys(self._names)
+        shown = self._pictures.keys() if self._pictures is not None else []
+        self._line_of = {key: line for line, key in reversed(list(enumerate(shown)))}
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def fingerprint(self) -> str:
+        if self._pictures is not None:
+            return digest_of([self._labels.sha256, self._pictures.sha256])
+        return digest_of([self._labels.sha256, file_sizes(self._folder / self._file_name(key) for key in self._names)])
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        key = self._names[row]
+        label = checked(GlipLabel, self._labels.json(row))
+        if isinstance(label, str):
+            return rejected_row(key, "line_malformed", f"line {row}: {label}", ())
+        spans, malformed = _spans(label)
+        caption = Caption(
+            key=key,
+            text=label.caption,
+            width=label.img_w,
+            height=label.img_h,
+            locator=f"{self.uri}#{row}",
+            spans=spans,
+            malformed=malformed,
+        )
+        size = (label.img_w, label.img_h)
+        return grounding_row(row, caption, self._keys, lambda: self._picture(key, size), recipe_digest)
+
+    def _picture(self, key: str, size: tuple[int, int]) -> Picture | str:
+        if self._pictures is None:
+            return read_picture(self._folder, self._file_name(key), size)
+        line = self._line_of.get(key)
+        return "image_missing" if line is None else _decoded(self._pictures.value(line, MAX_IMAGE_BYTES * 4 // 3), size)
+
+    def _file_name(self, key: str) -> str:
+        if not valid_key(key):
+            return f"{digest_of(key)}.jpg"  # is not there; the row is refused for its key
+        names = (f"{key}.{extension}" for extension in EXTENSIONS)
+        return next((name for name in names if (self._folder / name).is_file()), f"{key}.jpg")
+
+
+def _decoded(text: bytes | None, size: tuple[int, int]) -> Picture | str:
+    if text is None:
+        return "image_too_large"
+    try:
+        content = base64.b64decode(text.strip(), validate=True)
+    except binascii.Error:
+        return "image_unreadable"
+    found = decoded_size(content)
+    if isinstance(found, str):
+        return found
+    extension = next((name for start, name in SIGNATURES.items() if content.startswith(start)), None)
+    if extension is None:
+        return "image_format_unknown"
+    return (
+        Picture(content, extension, *size, hashlib.sha256(content).hexdigest())
+        if found == size
+        else ("image_size_mismatch")
+    )
+
+
+def _spans(label: GlipLabel) -> tuple[list[SpanBoxes], list[str]]:
+    """The phrases of a caption, and what is wrong with those that are none."""
+    if not len(label.bboxes) == len(label.scores) == len(label.tokens_positive):
+        counts = (len(label.bboxes), len(label.scores), len(label.tokens_positive))
+        return [], ["{} bboxes, {} scores and {} tokens_positive do not belong together".format(*counts)]
+    spans, malformed = [], []
+    for bbox, score, tokens in zip(label.bboxes, label.scores, label.tokens_positive, strict=True):
+        boxes = bbox if isinstance(bbox, list) else [bbox]
+        scores = score if isinstance(score, list) else [score]
+        if len(boxes) != len(scores):
+            malformed.append(f"{len(boxes)} boxes of one phrase with {len(scores)} scores")
+            continue
+        units = unit_spans(label.caption, tokens) or [(0, 0)]  # of no span: a mismatch, counted
+        spans += [SpanBoxes(start, end, boxes, scores=scores) for start, end in units]
+    return spans, malformed
+
+
+def _files(place: Path) -> tuple[Path, Path | None]:
+    """The files of labels and of pictures. ValueError where there are no labels, or where one is named elsewhere."""
+    folder = place if place.is_dir() else place.parent
+    documents = sorted(folder.glob("*.yaml")) if place.is_dir() else [place] if place.suffix == ".yaml" else []
+    if len(documents) == 1:
+        named = _named(documents[0])
+        return folder / named["label"], folder / named["img"] if "img" in named else None
+    label = place if place.is_file() else folder / "label.tsv"
+    if not label.is_file():
+        raise ValueError(f"{place} holds no label.tsv and no one YAML that names it; give that file")
+    img = folder / "img.tsv"
+    return label, img if img.is_file() and label.name == "label.tsv" else None
+
+
+def _named(document: Path) -> dict[str, str]:
+    if document.stat().st_size > MAX_YAML_BYTES:
+        raise ValueError(f"{document} is larger than {MAX_YAML_BYTES} bytes, which no list of four files is")
+    try:
+        found = yaml.safe_load(document.read_bytes())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{document} is no YAML: {' '.join(str(error).split())}") from None
+    names = {name: found[name] for name in ("label", "img") if name in found} if isinstance(found, dict) else {}
+    if "label" not in names or not all(isinstance(name, str) and Path(name).name == name for name in names.values()):
+        raise ValueError(f"{document} names no `label` file, or one that is not beside it")
+    return names

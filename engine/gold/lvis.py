@@ -1,0 +1,37 @@
+"""Reader of LVIS JSON, v0.5 and v1: COCO's layout, federated.
+
+In: a JSON file, or the folder that holds one ``lvis*.json``, with the images beside it, in COCO's folders or flat. Out:
+a row an image. LVIS is not annotated in full: only the classes of ``neg_category_ids`` were looked for and are not
+there, and those of ``not_exhaustive_category_ids`` have more things than boxes.
+Source: LVIS (Gupta et al. 2019), section 3; lvisdataset.org/dataset. v1 names an image by its ``coco_url`` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from engine.gold.detection import CocoDetection
+from engine.gold.sources import GoldPlace
+
+
+def lvis_detection(place: GoldPlace) -> CocoDetection:
+    """The reader of LVIS; errors as those of COCO's."""
+    return CocoDetection(place, files="lvis*.json", read_image=_with_file_name(place))
+
+
+def _with_file_name(place: GoldPlace) -> Callable[[Any], Any]:
+    folder = place.image_folder("images")
+
+    def read_image(item: Any) -> Any:
+        """The image with a file name: its own, or ``val2017/000000000139.jpg`` of its url, flat where it lies so."""
+        url = item.get("coco_url") if isinstance(item, dict) else None
+        if not isinstance(url, str) or "file_name" in item:
+            return item
+        path = PurePosixPath(urlsplit(url).path)
+        nested = f"{path.parent.name}/{path.name}"
+        return {**item, "file_name": nested if (folder / path.parent.name).is_dir() else path.name}
+
+    return read_image

@@ -1,0 +1,93 @@
+"""Reader of MDETR's JSON, the format of GoldG and of MDETR's Flickr30k, GQA and RefCOCO files.
+
+In: a JSON (of a folder ``mdetr*.json``, or its only one) in COCO's layout in which an image carries its ``caption`` and
+an annotation the characters it is meant by (``tokens_positive``, half-open spans of that caption). Out: a row a
+caption: an entry of ``images``.
+
+Spans that only white space parts are one phrase; others are phrases of their own, each with the box.
+Source: MDETR (Kamath et al. 2021), its repository: .github/pretrain.md and scripts/pre-training/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from engine.artifacts import digest_of
+from engine.gold.annotations import AnnotationsByImage
+from engine.gold.coco_json import (
+    XYWH,
+    CocoImage,
+    CocoItem,
+    Images,
+    Keys,
+    Text,
+    checked,
+    listed,
+    own_keys,
+    rejected_row,
+)
+from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans, xyxy_of
+
+
+class MdetrImage(CocoImage):
+    """A caption of an image; one image may be there several times, each time with an id of its own."""
+
+    caption: Text
+
+
+class MdetrBox(CocoItem):
+    """A box, xywh pixels, and the characters of the caption that mean it."""
+
+    bbox: XYWH
+    tokens_positive: list[tuple[int, int]]
+
+
+class MdetrCaptions:
+    """A second caption of an id that is taken is the reject ``duplicate_id``: boxes would belong to either."""
+
+    task: Literal["grounding", "detection"] = "grounding"
+    classes: Sequence[str] = ()
+
+    def __init__(self, place: GoldPlace) -> None:
+        file = place.without_split("mdetr").file("mdetr*.json", "*.json")
+        self._boxes = AnnotationsByImage(file)
+        document = self._boxes.document
+        self.uri = file.name
+        self._images = Images(listed(document, "images", file), place.image_folder("images"))
+        self._captions = listed(document, "images", file)
+        self._own = own_keys(stem or f"row-{row}" for row, stem in enumerate(self._images.stems))
+        self._keys = Keys(self._own)
+        self._homeless = self._boxes.homeless(self._images.row_of)
+        self._fingerprint = digest_of([document.sha256, self._images.digest()])
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        homeless = self._homeless if row == 0 else ()  # annotations of no caption are counted with the first one
+        image, key = checked(MdetrImage, self._captions[row]), self._own[row]
+        if isinstance(image, str):
+            return rejected_row(key, "image_malformed", image, homeless)
+        if self._images.row_of[image.id] != row:
+            return rejected_row(key, "duplicate_id", f"image id {image.id!r} is taken", homeless)
+        boxes = [checked(MdetrBox, item) for item in self._boxes.of(image.id)]
+        caption = Caption(
+            key=key,
+            text=image.caption,
+            width=image.width,
+            height=image.height,
+            locator=f"{self.uri}#{image.id}",
+            spans=[span for box in boxes if isinstance(box, MdetrBox) for span in _spans(box, image.caption)],
+            malformed=[box for box in boxes if isinstance(box, str)],
+        )
+        return grounding_row(row, caption, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
+
+
+def _spans(box: MdetrBox, caption: str) -> list[SpanBoxes]:
+    spans = unit_spans(caption, box.tokens_positive) or [(0, 0)]  # of no span: a mismatch, counted
+    return [SpanBoxes(start, end, [xyxy_of(box.bbox)]) for start, end in spans]

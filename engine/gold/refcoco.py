@@ -1,0 +1,144 @@
+"""Reader of RefCOCO, RefCOCO+ and RefCOCOg: an expression, and the one thing it means.
+
+In: a folder with COCO's ``instances.json`` and ``refs*.json``, the list of references in JSON, and the images; a split
+such as train, val, testA. Out: a row a sentence: the whole expression is the phrase, its box that of the annotation.
+
+The references are published as a Python pickle, which may run code when it is opened and is not read here. Whoever
+trusts theirs makes the JSON once:
+``python -c "import json, pickle; json.dump(pickle.load(open('refs(unc).p', 'rb')), open('refs(unc).json', 'w'))"``
+Source: Yu et al. 2016; the README of github.com/lichengunc/refer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from engine.artifacts import digest_of
+from engine.gold.coco_json import (
+    XYWH,
+    CocoImage,
+    CocoItem,
+    Id,
+    Images,
+    Keys,
+    Text,
+    checked,
+    items,
+    load_json,
+    rejected_row,
+)
+from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.spans import Caption, SpanBoxes, grounding_row, xyxy_of
+
+
+class ReferredBox(CocoItem):
+    """A box of ``instances.json``, xywh pixels."""
+
+    id: Id
+    image_id: Id
+    bbox: XYWH
+
+
+class Sentence(CocoItem):
+    """One way to say it; ``sent`` is cleaned, in lower case."""
+
+    sent_id: Id
+    sent: Text
+
+
+class Reference(CocoItem):
+    """A thing that people referred to."""
+
+    ann_id: Id
+    image_id: Id
+    split: str
+    sentences: list[Any] = Field(min_length=1)
+
+
+class Expression(NamedTuple):
+    """A row: a sentence of a reference, or what is wrong with it."""
+
+    reference: Reference | None
+    sentence: Sentence | str
+
+
+class ReferringExpressions:
+    """References of other splits are left out and not counted."""
+
+    task: Literal["grounding", "detection"] = "grounding"
+    classes: Sequence[str] = ()
+
+    def __init__(self, place: GoldPlace) -> None:
+        if place.annotations.suffix == ".p" or (not list(place.folder.glob("refs*.json")) and _pickles(place)):
+            raise ValueError(
+                "references in a pickle (.p) are not opened, as it may run code; convert yours once, if you trust it: "
+                'python -c "import json, pickle; '
+                "json.dump(pickle.load(open('refs(unc).p', 'rb')), open('refs(unc).json', 'w'))\""
+            )
+        file, boxes_file = place.file("refs*.json"), place.folder / "instances.json"
+        references, digest = load_json(file)
+        document, boxes_digest = load_json(boxes_file)
+        if not isinstance(references, list):
+            raise ValueError(f"{file} is no list of references")
+        self.uri = file.name
+        self._images = Images(items(document, "images", boxes_file), place.image_folder("images"))
+        boxes = [checked(ReferredBox, item) for item in items(document, "annotations", boxes_file)]
+        self._boxes = {box.id: box for box in boxes if isinstance(box, ReferredBox)}
+        self._rows = [row for item in references for row in _expressions(item, place.split)]
+        if not self._rows:
+            raise ValueError(f"{file} has no reference of split {place.split!r}")
+        self._own = [self._key(row, one) for row, one in enumerate(self._rows)]
+        self._keys = Keys(self._own)
+        self._fingerprint = digest_of([digest, boxes_digest, self._images.digest()])
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        reference, sentence = self._rows[row]
+        key = self._own[row]
+        if reference is None or isinstance(sentence, str):
+            return rejected_row(key, "caption_malformed", str(sentence), ())
+        image, box = self._images.of(reference.image_id), self._boxes.get(reference.ann_id)
+        if image is None:
+            return rejected_row(key, "image_undeclared", f"image {reference.image_id!r}", ())
+        if box is None or box.image_id != reference.image_id:
+            return rejected_row(key, "box_undeclared", f"annotation {reference.ann_id!r} of that image", ())
+        return grounding_row(
+            row,
+            self._caption(key, sentence, image, box),
+            self._keys,
+            lambda: self._images.picture(image),
+            recipe_digest,
+        )
+
+    def _caption(self, key: str, sentence: Sentence, image: CocoImage, box: ReferredBox) -> Caption:
+        text = sentence.sent.strip()
+        span = SpanBoxes(0, len(text), [xyxy_of(box.bbox)])
+        return Caption(key, text, image.width, image.height, f"{self.uri}#{sentence.sent_id}", [span])
+
+    def _key(self, row: int, one: Expression) -> str:
+        if one.reference is None or isinstance(one.sentence, str):
+            return f"row-{row}"
+        image = self._images.of(one.reference.image_id)
+        return f"{image.stem if image else one.reference.image_id}-{one.sentence.sent_id}"
+
+
+def _pickles(place: GoldPlace) -> bool:
+    return any(place.folder.glob("refs*.p"))
+
+
+def _expressions(item: Any, split: str | None) -> list[Expression]:
+    """The sentences of a reference; none where it is of another split, one malformed where it is no reference."""
+    reference = checked(Reference, item)
+    if isinstance(reference, str):
+        return [Expression(None, reference)]
+    if split is not None and reference.split != split:
+        return []
+    return [Expression(reference, checked(Sentence, sentence)) for sentence in reference.sentences]

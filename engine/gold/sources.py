@@ -1,0 +1,170 @@
+"""What every reader of human annotations gives, and the reader of drawn scenes, whose annotations are the drawing.
+
+In: the recipe of the scenes. Out: one :class:`GoldRow` at a time: a labelled image, or the reasons why there is none.
+The readers of files are in ``engine.gold_*``, one a format; the table of all is in ``engine.gold``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import Literal, Protocol
+
+from engine.gold.rules import Picture
+from engine.image_hash import phash_text
+from engine.shards import LabelledImage
+from engine.sources.scenes import Scenes, render_scene, scene_jpeg, scene_key
+from schemas.recipes import ScenesSource
+from schemas.records import BoxXYXY, Phrase, Reject
+from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+
+
+@dataclass(frozen=True, slots=True)
+class GoldRow:
+    """One row of the source: a sample, or the reject of stage ``read`` that says why there is none; and the rejects of
+    stage ``annotation``, one for each of the row's ``annotations`` boxes or phrases that was dropped."""
+
+    sample: LabelledImage | None
+    rejects: tuple[Reject, ...] = ()
+    annotations: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GoldPlace:
+    """Where human annotations lie: their folder or file; the images, where not beside them; the split, where the
+    format knows splits and one is wanted."""
+
+    annotations: Path
+    images: Path | None = None
+    split: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.split is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", self.split):
+            raise ValueError(f"a split is a name such as train or testA, not {self.split!r}")
+        if self.images is not None and not self.images.is_dir():
+            raise ValueError(f"{self.images} is no folder; give the folder that holds the images")
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the annotations."""
+        return self.annotations if self.annotations.is_dir() else self.annotations.parent
+
+    def image_folder(self, *names: str) -> Path:
+        """The folder of the images: as given, else the first of ``names`` beside the annotations, else theirs."""
+        if self.images is not None:
+            return self.images
+        beside = (self.folder / name for name in names)
+        return next((folder for folder in beside if folder.is_dir()), self.folder)
+
+    def file(self, *patterns: str) -> Path:
+        """The file of the annotations: as given, or the one of the folder that matches the first of ``patterns`` that
+        any matches; ValueError where it is not one."""
+        if self.annotations.is_file():
+            return self.annotations
+        matches = [sorted(self.annotations.glob(pattern)) for pattern in patterns]
+        found = next((files for files in matches if files), [])
+        if len(found) != 1:
+            wanted = " or ".join(patterns)
+            raise ValueError(
+                f"{self.annotations} holds {len(found)} files {wanted}, wanted one; give the path of the file itself"
+            )
+        return found[0]
+
+    def without_split(self, format: str) -> GoldPlace:
+        """Itself; ValueError where a split is named, for formats that know none."""
+        if self.split is not None:
+            raise ValueError(f"the format {format} has a file for each split; give that file, and no split")
+        return self
+
+
+class GoldReader(Protocol):
+    """An ordered, finite source of human annotations; rows are counted from 0."""
+
+    uri: str
+    task: Literal["grounding", "detection"]
+    classes: Sequence[str]
+
+    def __len__(self) -> int:
+        """Number of rows: images of a detection source, captions of a grounding source."""
+        ...
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        """Row ``row``, with its picture."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Digest (hex) of the ordered contents; independent of where they lie and of file times."""
+        ...
+
+
+def labelled_image(
+    key: str,
+    caption: str,
+    phrases: Sequence[Phrase],
+    boxes: Iterable[tuple[int, BoxXYXY]],
+    picture: Picture,
+    *,
+    locator: str,
+    recipe_digest: str,
+    scores: Sequence[float] | None = None,
+    absent: Sequence[str] | None = None,
+    incomplete: Sequence[str] | None = None,
+) -> LabelledImage:
+    """A gold sample: human boxes have score 1, those of another machine its ``scores``; no teacher of ours.
+    ``absent`` and ``incomplete`` are classes of a federated dataset (:class:`schemas.shards.SampleLabels`)."""
+    labels = SampleLabels(
+        key=key,
+        caption=caption,
+        phrases=[SamplePhrase(text=p.text, start=p.start, end=p.end, head_lemma=p.head_lemma) for p in phrases],
+        boxes=[
+            SampleBox(phrase=phrase, box_xyxy=box, score=score)
+            for (phrase, box), score in zip(boxes, scores or repeat(1.0), strict=False)
+        ],
+        width=picture.width,
+        height=picture.height,
+        image_sha256=picture.sha256,
+        image_phash=phash_text(picture.content),
+        absent_classes=None if absent is None else list(absent),
+        incomplete_classes=None if incomplete is None else list(incomplete),
+        locator=locator,
+        recipe_digest=recipe_digest,
+    )
+    return LabelledImage(labels, picture.content, picture.extension)
+
+
+class DrawnScenes:
+    """Scenes with their exact boxes; no row is ever a reject."""
+
+    task: Literal["grounding", "detection"] = "grounding"
+    classes: Sequence[str] = ()
+
+    def __init__(self, recipe: ScenesSource) -> None:
+        self._recipe = recipe
+        self._fingerprint = Scenes(recipe).fingerprint()
+        self.uri = f"scenes:seed={recipe.seed}"
+
+    def __len__(self) -> int:
+        return self._recipe.count
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        index = self._recipe.first_index + row
+        scene = render_scene(index, self._recipe)
+        content = scene_jpeg(scene.image)
+        picture = Picture(content, "jpg", *scene.image.size, hashlib.sha256(content).hexdigest())
+        sample = labelled_image(
+            scene_key(index),
+            scene.caption,
+            scene.phrases,
+            scene.boxes,
+            picture,
+            locator=f"{self.uri}#{index}",
+            recipe_digest=recipe_digest,
+        )
+        return GoldRow(sample, (), len(scene.boxes))
+
+    def fingerprint(self) -> str:
+        return self._fingerprint

@@ -1,0 +1,130 @@
+"""From a caption with annotated spans, as any format states them, to a gold sample: the rules that all formats share.
+
+In: a caption, its phrases with boxes in xyxy pixels, and how to read its picture. Out: a row; what does not hold is a
+reject with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.gold.coco_json import Keys, dropped, rejected_row
+from engine.gold.rules import Picture, box_from_xyxy, head_lemma
+from engine.gold.sources import GoldRow, labelled_image
+from schemas.records import BoxXYXY, Phrase, Reject
+
+NumberedBoxes = list[tuple[int, BoxXYXY, float]]
+"""The number of a box's phrase, the box, its score."""
+Corners = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpanBoxes:
+    """A phrase of a caption: half-open characters, its boxes as the source has them, and its text and scores where the
+    source states them too."""
+
+    start: int
+    end: int
+    boxes_xyxy: Sequence[Corners]
+    text: str | None = None
+    scores: Sequence[float] | None = None
+    """One a box, of what a machine annotated; human boxes have none, and score 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A caption of a picture of ``width`` x ``height`` pixels; ``malformed`` tells of annotations that are none."""
+
+    key: str
+    text: str
+    width: int
+    height: int
+    locator: str
+    spans: Sequence[SpanBoxes]
+    malformed: Sequence[str] = ()
+
+
+def grounding_row(
+    row: int,
+    caption: Caption,
+    keys: Keys,
+    picture: Callable[[], Picture | str],
+    recipe_digest: str,
+    homeless: tuple[Reject, ...] = (),
+) -> GoldRow:
+    """The sample of one caption. Without a phrase that holds it is the reject ``no_phrase``: there is nothing to learn
+    from it. ``homeless`` are rejects of annotations that belong to no row."""
+    phrases, boxes, rejects = valid_spans(caption)
+    if not phrases:
+        reasons = ", ".join(sorted({reject.reason for reject in rejects})) or "none is annotated"
+        return rejected_row(caption.key, "no_phrase", reasons, homeless)
+    found = keys.fault(caption.key, row) or picture()
+    if isinstance(found, str):
+        return rejected_row(caption.key, found, f"image of {caption.locator}", homeless)
+    sample = labelled_image(
+        caption.key,
+        caption.text,
+        phrases,
+        [(number, box) for number, box, _ in boxes],
+        found,
+        scores=[score for *_, score in boxes],
+        locator=caption.locator,
+        recipe_digest=recipe_digest,
+    )
+    return GoldRow(sample, (*homeless, *rejects), len(homeless) + len(rejects) + len(boxes))
+
+
+def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], NumberedBoxes, list[Reject]]:
+    """The phrases that hold, by their start, and their boxes; one reject for each box that does not."""
+    rejects = [dropped(caption.key, "annotation_malformed", message) for message in caption.malformed]
+    found: dict[tuple[int, int], list[tuple[BoxXYXY, float]]] = {}
+    for span in caption.spans:
+        fault = _span_fault(span, caption.text)
+        if fault:
+            message = f"{span.text!r} at [{span.start}:{span.end}]"
+            rejects.extend(dropped(caption.key, fault, message) for _ in range(max(1, len(span.boxes_xyxy))))
+            continue
+        scores = [1.0] * len(span.boxes_xyxy) if span.scores is None else span.scores
+        for corners, score in zip(span.boxes_xyxy, scores, strict=True):
+            box = box_from_xyxy(corners, caption.width, caption.height) if 0 <= score <= 1 else "score_out_of_range"
+            if isinstance(box, str):
+                text = caption.text[span.start : span.end]
+                rejects.append(dropped(caption.key, box, f"{text!r}, xyxy {tuple(corners)}"))
+            else:
+                found.setdefault((span.start, span.end), []).append((box, score))
+    spans = sorted(found)
+    texts = [caption.text[start:end] for start, end in spans]
+    phrases = tuple(Phrase(text, *span, head_lemma(text)) for text, span in zip(texts, spans, strict=True))
+    return phrases, [(number, *box) for number, span in enumerate(spans) for box in found[span]], rejects
+
+
+def _span_fault(span: SpanBoxes, caption: str) -> str | None:
+    if not 0 <= span.start < span.end <= len(caption) or not caption[span.start : span.end].strip():
+        return "span_mismatch"
+    if span.text is not None and caption[span.start : span.end] != span.text:
+        return "span_mismatch"
+    return None if span.boxes_xyxy else "phrase_without_box"
+
+
+def xyxy_of(box_xywh: Sequence[float]) -> Corners:
+    """Corners of a box given by its corner and size; what has not four numbers stays what it is."""
+    if len(box_xywh) != 4:
+        return tuple(box_xywh)
+    x, y, w, h = box_xywh
+    return (x, y, x + w, y + h)
+
+
+def unit_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans by their start, those that only white space parts joined: formats that mark words say one phrase so.
+
+    >>> unit_spans("a red car", [(2, 5), (6, 9)])
+    [(2, 9)]
+    """
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and not text[joined[-1][1] : start].strip():
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined

@@ -1,0 +1,152 @@
+"""Reader of Pascal VOC: one XML a picture.
+
+In: a folder with ``Annotations/*.xml`` and ``JPEGImages/`` (or ``images/``, or all in one folder), and a split, a list
+of names in ``ImageSets/Main/``. Out: a row a picture. The classes are those of ``labelmap.txt`` where there is one, as
+CVAT and Datumaro write it, else the names that occur, by the alphabet.
+
+A box counts pixels from 1 and its last pixel belongs to it: ``xmin`` 1 and ``xmax`` W are the whole width. Objects that
+are ``difficult`` are dropped and counted, as VOC leaves them out of training and scores.
+Source: The PASCAL VOC Challenge 2012 Development Kit, section 4 (annotations).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from engine.artifacts import digest_of
+from engine.gold.coco_json import Keys, dropped, rejected_row
+from engine.gold.detection import ClassBox, ClassBoxes, detection_row
+from engine.gold.rules import EXTENSIONS, Picture, box_from_voc, class_name, read_picture
+from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.xml_files import corners_of, parse_xml, size_of, text_of, xml_files
+from schemas.records import Reject
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+MAX_LIST_BYTES = 100_000_000
+
+
+class VocDetection:
+    """Every file is read twice: for its classes, and for its boxes; none is held in memory."""
+
+    task: Literal["grounding", "detection"] = "detection"
+
+    def __init__(self, place: GoldPlace) -> None:
+        self._files = _annotation_files(place)
+        self._folder = place.image_folder("JPEGImages", "images")
+        self.uri = "Annotations"
+        declared = _declared_classes(place.folder / "labelmap.txt")
+        names: set[str] = set()
+        digests: list[object] = [declared]
+        for file in self._files:
+            content = file.read_bytes() if file.is_file() else b""
+            root = parse_xml(content)
+            if not isinstance(root, str):
+                names.update(class_name(text_of(item, "name")) for item in root.iter("object"))
+            image = self._folder / self._image_name(file, root)
+            size = image.stat().st_size if image.is_file() else -1
+            digests.append([file.name, hashlib.sha256(content).hexdigest(), size])
+        self.classes: Sequence[str] = declared or tuple(sorted(names - {""}))
+        self._names = frozenset(self.classes)
+        if not self.classes:
+            raise ValueError(f"{place.annotations}: none of {len(self._files)} XML files has an object with a name")
+        self._keys = Keys([file.stem for file in self._files])
+        self._fingerprint = digest_of(digests)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        file = self._files[row]
+        if fault := self._keys.fault(file.stem, row):
+            return rejected_row(file.stem, fault, f"annotation {file.name!r}", ())
+        if not file.is_file():
+            return rejected_row(file.stem, "annotation_missing", f"{file.name} is in the list of the split", ())
+        root = parse_xml(file.read_bytes())
+        if isinstance(root, str):
+            return rejected_row(file.stem, "annotation_malformed", f"{file.name}: {root}", ())
+        name = self._image_name(file, root)
+        picture = read_picture(self._folder, name, size_of(root))
+        if isinstance(picture, str):
+            return rejected_row(file.stem, picture, f"image {name!r}", ())
+        boxes, rejects = self._valid_boxes(file.stem, root, picture)
+        found = ClassBoxes(file.stem, boxes, rejects, f"{self.uri}#{file.stem}")
+        return detection_row(found, picture, self.classes, recipe_digest)
+
+    def _valid_boxes(self, key: str, root: Element, picture: Picture) -> tuple[list[ClassBox], list[Reject]]:
+        boxes: list[ClassBox] = []
+        rejects = []
+        for number, item in enumerate(root.iter("object")):
+            found = _valid_box(item, picture, self._names)
+            if isinstance(found, str):
+                rejects.append(dropped(key, found, f"object {number}, {text_of(item, 'name')!r}"))
+            else:
+                boxes.append(found)
+        return boxes, rejects
+
+    def _image_name(self, file: Path, root: Element | str) -> str:
+        """As the annotation says; the picture of the annotation's own name where it says nothing that is there."""
+        stated = "" if isinstance(root, str) else text_of(root, "filename")
+        if 0 < len(stated) <= 250 and (self._folder / stated).is_file():
+            return stated
+        own = (f"{file.stem}.{extension}" for extension in EXTENSIONS)
+        return next((name for name in own if (self._folder / name).is_file()), stated[:250] or f"{file.stem}.jpg")
+
+
+def _valid_box(item: Element, picture: Picture, names: frozenset[str]) -> ClassBox | str:
+    name, bndbox = class_name(text_of(item, "name")), item.find("bndbox")
+    corners = None if bndbox is None else corners_of(bndbox)
+    if not name or corners is None:
+        return "annotation_malformed"
+    if name not in names:
+        return "category_undeclared"
+    if text_of(item, "difficult") == "1":
+        return "difficult"
+    box = box_from_voc(corners, picture.width, picture.height)
+    return box if isinstance(box, str) else (name, box)
+
+
+def _annotation_files(place: GoldPlace) -> list[Path]:
+    """The XML files in order: of the split's list, or all of the folder."""
+    beside = place.folder / "Annotations"
+    folder = beside if beside.is_dir() else place.folder
+    if place.annotations.is_file():
+        return [place.annotations]
+    if place.split is None:
+        found = xml_files(folder)
+        if not found:
+            raise ValueError(f"{folder} holds no XML file; give the folder that holds Annotations and JPEGImages")
+        return found
+    return [folder / f"{name}.xml" for name in names_of_split(place.folder / "ImageSets" / "Main", place.split)]
+
+
+def names_of_split(folder: Path, split: str) -> list[str]:
+    """The first word of each line of the split's list; ValueError where there is none, or a name is no file's name."""
+    file = folder / f"{split}.txt"
+    if not file.is_file() or file.stat().st_size > MAX_LIST_BYTES:
+        raise ValueError(f"there is no split {split!r}: {file} is missing, or is no list of names")
+    names = [
+        line.split()[0] for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
+    ]
+    strange = next((name for name in names if Path(name).name != name), None)
+    if strange is not None:
+        raise ValueError(f"{file} names {strange!r}, which is no name of a file in a folder")
+    return names
+
+
+def _declared_classes(file: Path) -> tuple[str, ...]:
+    """The names of a label map, ``name:colour:parts:actions`` a line, without the background; none without a file."""
+    if not file.is_file() or file.stat().st_size > MAX_LIST_BYTES:
+        return ()
+    lines = [
+        line for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if not line.startswith("#")
+    ]
+    names = [class_name(line.split(":")[0]) for line in lines]
+    return tuple(dict.fromkeys(name for name in names if name and name != "background"))

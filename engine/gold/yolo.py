@@ -1,0 +1,129 @@
+"""Reader of YOLO's text files: a line a box, a file a picture.
+
+In: a folder with ``data.yaml`` (``names``: a list, or names by number) or ``classes.txt`` (a name a line), ``images/``
+and ``labels/``; a split is a folder inside both. Out: a row a picture; one without a file of labels has no box.
+
+    class x_centre y_centre width height        shares of the picture's width and height, 0 to 1
+
+Source: Ultralytics, docs: datasets/detect. A line of five numbers is a box; of more, a polygon, which is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from engine.artifacts import digest_of
+from engine.gold.coco_json import Keys, dropped, rejected_row
+from engine.gold.detection import ClassBox, ClassBoxes, detection_row
+from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, read_picture
+from engine.gold.sources import GoldPlace, GoldRow
+from schemas.records import Reject
+
+MAX_LABEL_BYTES = 20_000_000
+MAX_NAMES_BYTES = 5_000_000
+
+
+class YoloDetection:
+    """Labels are read when their picture is; in memory are the names of the files alone."""
+
+    task: Literal["grounding", "detection"] = "detection"
+
+    def __init__(self, place: GoldPlace) -> None:
+        folder, inside = place.folder, place.split or ""
+        self._images, self._labels = place.image_folder("images") / inside, folder / "labels" / inside
+        if not self._images.is_dir() or not self._labels.is_dir():
+            raise ValueError(f"{folder} has no folder images/{inside} beside labels/{inside}; give the folder of both")
+        self._names = _names(folder)
+        self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
+        self._files = sorted(file for file in self._images.iterdir() if file.suffix.lower().lstrip(".") in EXTENSIONS)
+        self.uri = "labels"
+        self._keys = Keys([file.stem for file in self._files])
+        rows = [[file.name, file.stat().st_size, self._digest(file)] for file in self._files]
+        self._fingerprint = digest_of([rows, self._names])
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def read(self, row: int, recipe_digest: str) -> GoldRow:
+        file = self._files[row]
+        picture = self._keys.fault(file.stem, row) or read_picture(self._images, file.name, None)
+        if isinstance(picture, str):
+            return rejected_row(file.stem, picture, f"image {file.name!r}", ())
+        boxes: list[ClassBox] = []
+        rejects: list[Reject] = []
+        for number, line in enumerate(self._lines(file)):
+            found = self._valid_box(line, picture)
+            if isinstance(found, str):
+                rejects.append(dropped(file.stem, found, f"line {number}: {line[:100]!r}"))
+            else:
+                boxes.append(found)
+        found_boxes = ClassBoxes(file.stem, boxes, rejects, f"{self.uri}#{file.stem}")
+        return detection_row(found_boxes, picture, self.classes, recipe_digest)
+
+    def _valid_box(self, line: str, picture: Picture) -> ClassBox | str:
+        fields = line.split()
+        try:
+            x, y, w, h = (float(field) for field in fields[1:])
+        except ValueError:
+            return "annotation_malformed"
+        name = self._names.get(fields[0])
+        if not name:
+            return "category_undeclared"
+        if not w > 0 or not h > 0:
+            return "box_not_finite" if w != w or h != h else "box_without_area"
+        width, height = picture.width, picture.height
+        corners = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
+        box = box_from_xyxy(corners, width, height)
+        return box if isinstance(box, str) else (name, box)
+
+    def _lines(self, image: Path) -> list[str]:
+        content = self._content(image)
+        return [line for line in content.decode(errors="replace").splitlines() if line.strip()]
+
+    def _content(self, image: Path) -> bytes:
+        """The labels of a picture, empty where it has no file of them."""
+        file = self._labels / f"{image.stem}.txt"
+        return file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_LABEL_BYTES else b""
+
+    def _digest(self, image: Path) -> str:
+        return hashlib.sha256(self._content(image)).hexdigest()
+
+
+def _names(folder: Path) -> dict[str, str]:
+    """Class names by number, as text. ValueError where there are none."""
+    names = _names_of_yaml(folder / "data.yaml") or _names_of_list(folder / "classes.txt")
+    if not names:
+        raise ValueError(f"{folder} names no class: wanted data.yaml with `names`, or classes.txt with a name a line")
+    texts = {str(number): str(name).encode(errors="replace").decode() for number, name in names.items()}
+    return {number: class_name(name) for number, name in texts.items()}
+
+
+def _names_of_list(file: Path) -> dict[Any, Any]:
+    if not file.is_file() or file.stat().st_size > MAX_NAMES_BYTES:
+        return {}
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    return dict(enumerate(line.strip() for line in lines if line.strip()))
+
+
+def _names_of_yaml(file: Path) -> dict[Any, Any]:
+    if not file.is_file() or file.stat().st_size > MAX_NAMES_BYTES:
+        return {}
+    try:
+        text = file.read_text(encoding="utf-8")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError(f"{file} uses a YAML alias (*name), which may grow without end; write the value out")
+        document = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())[:300]}") from None
+    names = document.get("names") if isinstance(document, dict) else None
+    if isinstance(names, list):
+        return dict(enumerate(names))
+    return names if isinstance(names, dict) else {}

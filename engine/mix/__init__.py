@@ -1,0 +1,145 @@
+"""Human and pseudo shards as one weighted, seeded, fingerprinted stream of samples.
+
+In: dataset folders with weights or copies. Out: for each position 0, 1, 2, … of an endless stream one sample. Which one
+is a pure function of the datasets, the weights, the seed and the position (``engine/mix/order.py``), so that any number
+of workers may each take their positions, and a resumed run goes on at the exact sample.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from typing import Any
+
+from engine.artifacts import digest_of
+from engine.mix.datasets import MixedDataset, epoch_of, interleave_of, open_datasets
+from engine.mix.labels import names_by_picture
+from engine.mix.names import NameRelations
+from engine.mix.order import Interleave, Passes
+from engine.mix.samples import SampleRef, SampleRefs
+from engine.shards import ShardReader
+from schemas.recipes import MixEntry, MixSampling
+from schemas.shards import DatasetCard, SampleLabels
+
+__all__ = ["Interleave", "Mix", "MixSample", "MixedDataset", "NameRelations", "SampleRef", "SampleRefs"]
+
+MAX_OPEN_SHARDS = 512
+EVERYTHING_ONCE = MixSampling()
+
+
+@dataclass(frozen=True, slots=True)
+class MixSample:
+    """A sample as it is learned from: pseudo-labels already selected, the card says how to read it."""
+
+    labels: SampleLabels
+    image: bytes
+    card: DatasetCard
+
+
+class Mix:
+    """An endless stream of samples with random access; safe to read from several threads.
+
+    ``epoch``: samples in which each dataset has had its copies; None where shares are by weight.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[MixedDataset],
+        passes: Sequence[Passes],
+        interleave: Interleave,
+        seed: int,
+        *,
+        epoch: int | None = None,
+    ) -> None:
+        self.datasets, self.interleave, self.seed, self.epoch = tuple(datasets), interleave, seed, epoch
+        self.fingerprint = _fingerprint(datasets, passes, interleave, seed)
+        self._passes = tuple(passes)
+        self._readers: dict[tuple[int, int], ShardReader] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, entries: Sequence[MixEntry], seed: int, sampling: MixSampling = EVERYTHING_ONCE) -> Mix:
+        """Open the datasets of ``entries``, and select from the pseudo ones.
+
+        ValueError where a folder is no dataset, has no committed shard, or nothing of it is left after selection; or
+        where weights, copies and temperature contradict each other.
+        """
+        if not entries:
+            raise ValueError("a mix needs at least one dataset; give `mix` a list of entries")
+        datasets, passes = open_datasets(entries, sampling, seed)
+        interleave = interleave_of(entries, passes, sampling)
+        return cls(datasets, passes, interleave, seed, epoch=epoch_of(entries, passes))
+
+    def sample_ref(self, position: int) -> SampleRef:
+        """Which sample stands at ``position`` (0 or more) of the stream."""
+        number, turn = self.interleave.turn(position)
+        return self.datasets[number].refs[self._passes[number].sample(turn)]
+
+    def load(self, ref: SampleRef) -> MixSample:
+        """Read a sample from its shard, and select from it where it is a pseudo one."""
+        dataset = self.datasets[ref.dataset]
+        with self._lock:
+            sample = self._reader(ref)[ref.row]
+        return MixSample(dataset.learned(sample.labels), sample.image, dataset.card)
+
+    def labels(self, ref: SampleRef) -> SampleLabels:
+        """The labels of a sample as stored, without reading its picture."""
+        with self._lock:
+            return self._reader(ref).labels(ref.row)
+
+    def known_names(self, labels: SampleLabels) -> frozenset[str]:
+        """What the datasets of the mix say is in a sample's picture, where more than one has it."""
+        return self._names.get(labels.image_sha256, frozenset())
+
+    @cached_property
+    def _names(self) -> Mapping[str, frozenset[str]]:
+        return names_by_picture([dataset.store for dataset in self.datasets]) if len(self.datasets) > 1 else {}
+
+    def share(self, number: int) -> float:
+        """Share of the stream that dataset ``number`` has."""
+        return self.interleave.turns[number] / self.interleave.period
+
+    def table(self) -> str:
+        """The mix as text: a line for each dataset with its samples, phrases, boxes, share, and how often a sample of
+        it comes a pass; then its epoch and its fingerprint."""
+        lines = [
+            f"{'dataset':<24} {'samples':>11} {'phrases':>12} {'boxes':>12} {'skipped':>9} {'share':>7} {'repeats':>8}"
+        ]
+        for number, dataset in enumerate(self.datasets):
+            repeats = float(self._passes[number].length) / len(dataset.refs)
+            lines.append(
+                f"{dataset.name:<24} {len(dataset.refs):>11,} {dataset.phrases:>12,} {dataset.boxes:>12,} "
+                f"{dataset.skipped:>9,} {self.share(number):>7.1%} {repeats:>8.2f}"
+            )
+        epoch = "" if self.epoch is None else f"; an epoch is {self.epoch:,} samples"
+        return "\n".join([*lines, f"mix {self.fingerprint[:16]}, seed {self.seed}{epoch}"])
+
+    def close(self) -> None:
+        """Close the shards that are open."""
+        with self._lock:
+            for reader in self._readers.values():
+                reader.close()
+            self._readers.clear()
+
+    def _reader(self, ref: SampleRef) -> ShardReader:
+        key = (ref.dataset, ref.unit)
+        reader = self._readers.pop(key, None) or ShardReader(self.datasets[ref.dataset].store, ref.unit)
+        self._readers[key] = reader  # put last: the first is the one unused for longest
+        if len(self._readers) > MAX_OPEN_SHARDS:
+            self._readers.pop(next(iter(self._readers))).close()
+        return reader
+
+
+def _fingerprint(datasets: Sequence[MixedDataset], passes: Sequence[Passes], interleave: Interleave, seed: int) -> str:
+    """Of what decides which sample comes when. Repeats are there only where there are any, so that mixes from before
+    them keep theirs."""
+    content: dict[str, Any] = {
+        "datasets": [dataset.fingerprint for dataset in datasets],
+        "turns": interleave.turns,
+        "seed": seed,
+    }
+    repeats = [sha256(one.repeats.tobytes()).hexdigest() for one in passes if one.repeats is not None]
+    return digest_of(content | ({"repeats": repeats} if repeats else {}))

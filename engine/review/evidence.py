@@ -1,0 +1,95 @@
+"""Reviewers' verdicts as evidence of what scores are worth: a stored box that somebody looked at is right or wrong.
+
+In: the verdicts of a dataset, and its annotation tables. Out: :class:`~engine.calibration.Evidence` with a row for each
+box as it is stored now that a verdict is about (:func:`engine.review.selecting.match_verdicts`): rejected is wrong;
+accepted, corrected or drawn is right where its IoU with the reviewer's box is 0.5 or more. A dataset that was labelled
+again is judged by what was said of the labels before. Boxes that nobody proposed are no evidence of a score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from engine.artifacts import Store
+from engine.calibrated_scores import box_size_of_share
+from engine.calibration import MIN_IOU, Evidence, group_number
+from engine.review.selecting import PlacedBox, match_verdicts
+from engine.review.verdicts import CaptionKey, Verdicts
+from engine.selection import iou
+from engine.shards import annotations_name
+from schemas.calibration import Frequency
+from schemas.verdicts import CORNERS, Verdict
+
+COLUMNS = ["key", "image_sha256", "caption_sha256", "start", "end", *CORNERS, "score", "head_lemma", "width", "height"]
+Row = dict[str, Any]
+
+
+def verdict_evidence(
+    store: Store, units: Sequence[int], verdicts: Verdicts, frequencies: Mapping[str, Frequency]
+) -> Evidence:
+    """The judged boxes of ``units``; none gives empty columns. A caption that is stored twice counts once."""
+    found: list[tuple[float, bool, int, int]] = []
+    pictures: dict[str, int] = {}
+    done: set[CaptionKey] = set()
+    for caption, rows in _captions(store, units, verdicts):
+        if caption in done:
+            continue
+        done.add(caption)
+        picture = pictures.setdefault(caption[0], len(pictures))
+        about = verdicts.by_caption[caption]
+        for verdict, place in zip(about, match_verdicts(about, [_placed(row) for row in rows]), strict=True):
+            if place is not None:
+                row = rows[place]
+                found.append((row["score"], _is_right(verdict, row), _group(row, frequencies), picture))
+    scores, right, groups, numbers = zip(*found, strict=True) if found else ((), (), (), ())
+    return Evidence(
+        np.asarray(scores, np.float64),
+        np.asarray(right, np.bool_),
+        np.asarray(groups, np.int64),
+        np.asarray(numbers, np.int64),
+    )
+
+
+def together(parts: Sequence[Evidence]) -> Evidence:
+    """Evidence of several sources as one; pictures of different sources count as different ones."""
+    offsets = np.cumsum([0, *(int(part.pictures.max(initial=-1)) + 1 for part in parts)])
+    return Evidence(
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.right for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+        np.concatenate([part.pictures + offset for part, offset in zip(parts, offsets, strict=False)]),
+    )
+
+
+def _captions(store: Store, units: Sequence[int], verdicts: Verdicts) -> Iterator[tuple[CaptionKey, list[Row]]]:
+    """The stored boxes of each reviewed caption, sample by sample."""
+    images = pa.array(sorted({image for image, _ in verdicts.by_caption}), pa.string())
+    for unit in units if len(images) else ():
+        with store.open(annotations_name(unit)) as file:
+            table = pq.read_table(file, columns=COLUMNS)
+        rows = table.filter(pc.is_in(table["image_sha256"], images)).to_pylist()
+        for _, of_sample in groupby(rows, key=lambda row: row["key"]):
+            boxes = list(of_sample)
+            caption = (boxes[0]["image_sha256"], boxes[0]["caption_sha256"])
+            if caption in verdicts.by_caption:
+                yield caption, boxes
+
+
+def _placed(row: Row) -> PlacedBox:
+    return (row["start"], row["end"]), (row["x1"], row["y1"], row["x2"], row["y2"])
+
+
+def _is_right(verdict: Verdict, row: Row) -> bool:
+    return verdict.verdict != "rejected" and iou(_placed(row)[1], verdict.true_xyxy) >= MIN_IOU
+
+
+def _group(row: Row, frequencies: Mapping[str, Frequency]) -> int:
+    share = (row["x2"] - row["x1"]) * (row["y2"] - row["y1"]) / (row["width"] * row["height"])
+    return group_number(frequencies.get(row["head_lemma"].lower(), "unseen"), box_size_of_share(share))

@@ -1,0 +1,219 @@
+"""The questions that a reviewer's page asks of a whole dataset: which pictures have such boxes, a page at a time.
+
+In: what the reviewer looks for. Out: keys of samples with what was found in them. The tables of the dataset itself are
+asked, by DuckDB, out of core; values that came from a request are bound as parameters and never become SQL. In the
+order of the dataset a page is found in a few tables, however many there are; other orders read them all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.artifacts import Store
+from engine.box_tables import Connection, QueryError, stored_tables
+from engine.calibrated_scores import LARGE_FROM, MEDIUM_FROM
+from engine.review.verdicts import Verdicts
+
+PAGE_SAMPLES = 24
+FIRST_TABLES = 4
+MAX_OFFSET = 100_000  # boxes; who wants more narrows the search
+EXACT_COUNT_BOXES = 5_000_000  # above, pictures are counted to a few per cent
+MAX_REMEMBERED_KEYS = 100_000
+
+# Those that every version of the format has; others may be missing in some files.
+COLUMNS = "key, phrase_text, x1, y1, x2, y2, score, width, height, image_sha256, caption_sha256"
+_SHARE = "(x2 - x1) * (y2 - y1) / (CAST(width AS DOUBLE) * height)"
+_SIZES = {
+    "small": f"{_SHARE} < {MEDIUM_FROM!r}",
+    "medium": f"{_SHARE} >= {MEDIUM_FROM!r} AND {_SHARE} < {LARGE_FROM!r}",
+    "large": f"{_SHARE} >= {LARGE_FROM!r}",
+}
+_JUDGED = "(image_sha256, caption_sha256) IN (SELECT (image_sha256, caption_sha256) FROM judged"
+_ORDERS = {"lowest": "score, unit, row", "highest": "score DESC, unit, row", "random": "hash(key), unit, row"}
+
+
+class ReviewQuery(BaseModel):
+    """What is looked for: samples with a box for which all of this holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phrase: str = Field(default="", max_length=200)
+    """Part of the phrase's text, in any case."""
+    min_score: float = Field(default=0.0, ge=0, le=1)
+    max_score: float = Field(default=1.0, ge=0, le=1)
+    size: Literal["any", "small", "medium", "large"] = "any"
+    """As a calibration groups boxes: by the share of the picture, at COCO's bounds in 640 x 480."""
+    state: Literal["any", "unreviewed", "reviewed", "accepted", "rejected", "corrected", "added"] = "any"
+    """Of the sample: whether any verdict holds in it, or one of this word."""
+    order: Literal["dataset", "random", "lowest", "highest"] = "dataset"
+
+
+class FoundSample(NamedTuple):
+    """A sample, how many of its boxes match, and the best score of them."""
+
+    key: str
+    boxes: int
+    best_score: float
+
+
+class FoundPage(NamedTuple):
+    """Samples in order, and where the next page begins; None where nothing follows."""
+
+    samples: list[FoundSample]
+    next: str | None
+
+
+class Totals(NamedTuple):
+    """What matches in all; ``exact`` is about the samples, boxes are always counted."""
+
+    samples: int
+    boxes: int
+    exact: bool
+
+
+class ReviewIndex:
+    """The boxes of the committed units of one dataset. Safe to ask from several threads."""
+
+    def __init__(self, connection: Connection, store: Store, units: Sequence[int]) -> None:
+        self._connection, self._units = connection, sorted(units)
+        self._files = dict(zip(self._units, stored_tables(connection, store, self._units), strict=True))
+        self._unit_of: dict[str, int] = {}
+        self._lock = threading.Lock()
+        connection.execute("CREATE TABLE judged (image_sha256 VARCHAR, caption_sha256 VARCHAR, verdict VARCHAR)")
+
+    def set_verdicts(self, verdicts: Verdicts) -> None:
+        """What holds now, for the filter by state."""
+        rows = [[*caption, one.verdict] for caption, found in verdicts.by_caption.items() for one in found]
+        with self._lock, self._connection.cursor() as cursor:
+            cursor.execute("BEGIN")
+            cursor.execute("DELETE FROM judged")
+            if rows:
+                cursor.executemany("INSERT INTO judged VALUES (?, ?, ?)", rows)
+            cursor.execute("COMMIT")
+
+    def find(self, query: ReviewQuery, after: str | None = None) -> FoundPage:
+        """One page; ``after`` is the ``next`` of the page before. ValueError where it is none."""
+        return self._in_order(query, after) if query.order == "dataset" else self._sorted(query, after)
+
+    def unit_of(self, key: str) -> int | None:
+        """The unit that holds the sample ``key``, None where no box is of such a sample."""
+        known = self._unit_of.get(key)
+        if known is None:
+            rows = self._ask(self._units, "SELECT unit FROM boxes WHERE key = ? LIMIT 1", [key])
+            self._remember((key, unit) for (unit,) in rows)
+        return self._unit_of.get(key)
+
+    def totals(self, query: ReviewQuery) -> Totals:
+        """How many samples and boxes match."""
+        where, values = _condition(query)
+        if not self._units:
+            return Totals(0, 0, True)
+        [[boxes, about]] = self._ask(
+            self._units, f"SELECT count(*), approx_count_distinct(key) FROM boxes WHERE {where}", values
+        )
+        if boxes > EXACT_COUNT_BOXES:
+            return Totals(about, boxes, False)
+        [[samples]] = self._ask(self._units, f"SELECT count(DISTINCT key) FROM boxes WHERE {where}", values)
+        return Totals(samples, boxes, True)
+
+    def _in_order(self, query: ReviewQuery, after: str | None) -> FoundPage:
+        """By unit and row: only as many tables are read as give a page."""
+        start, row = _place(after)
+        where, values = _condition(query)
+        sql = (
+            f"SELECT unit, min(row) AS first, key, count(*), max(score) FROM boxes WHERE {where} "
+            f"AND (unit > ? OR row >= ?) GROUP BY unit, key ORDER BY unit, first LIMIT {PAGE_SAMPLES + 1}"
+        )
+        rows: list[Any] = []
+        units = iter([unit for unit in self._units if unit >= start])
+        tables = FIRST_TABLES
+        while len(rows) <= PAGE_SAMPLES and (some := list(islice(units, tables))):
+            rows += self._ask(some, sql, [*values, start, row])
+            tables *= 2  # what is rare is looked for in all of them without a question for each few
+        shown, rest = rows[:PAGE_SAMPLES], rows[PAGE_SAMPLES:]
+        self._remember((key, unit) for unit, _, key, _, _ in shown)
+        samples = [FoundSample(key, boxes, round(best, 4)) for _, _, key, boxes, best in shown]
+        return FoundPage(samples, f"{rest[0][0]}:{rest[0][1]}" if rest else None)
+
+    def _sorted(self, query: ReviewQuery, after: str | None) -> FoundPage:
+        """By score or at random: boxes in order, each sample at the first of its boxes on the page."""
+        offset, _ = _place(after)
+        where, values = _condition(query)
+        most = PAGE_SAMPLES * 20
+        sql = (
+            f"SELECT unit, key, score FROM boxes WHERE {where} ORDER BY {_ORDERS[query.order]} "
+            f"LIMIT {most + 1} OFFSET {min(offset, MAX_OFFSET)}"
+        )
+        rows = self._ask(self._units, sql, values)
+        found: dict[str, list[float]] = {}
+        used = 0
+        for _, key, score in rows[:most]:
+            if key not in found and len(found) == PAGE_SAMPLES:
+                break
+            found.setdefault(key, []).append(score)
+            used += 1
+        self._remember((key, unit) for unit, key, _ in rows[:used])
+        samples = [FoundSample(key, len(scores), round(max(scores), 4)) for key, scores in found.items()]
+        more = len(rows) > used and offset + used < MAX_OFFSET
+        return FoundPage(samples, f"{offset + used}:0" if more else None)
+
+    def _remember(self, places: Iterable[tuple[str, int]]) -> None:
+        with self._lock:
+            if len(self._unit_of) > MAX_REMEMBERED_KEYS:
+                self._unit_of.clear()
+            self._unit_of.update(places)
+
+    def _ask(self, units: Sequence[int], sql: str, values: Sequence[object]) -> list[Any]:
+        """The rows of a question to the ``boxes`` of some units; none of no unit. RuntimeError for a damaged table."""
+        if not units:
+            return []
+        files = [self._files[unit] for unit in units]
+        boxes = (
+            f"WITH boxes AS (SELECT {COLUMNS}, CAST(parse_filename(filename, true) AS BIGINT) AS unit, "
+            "file_row_number AS row FROM read_parquet(?, filename = true, file_row_number = true)) "
+        )
+        try:
+            with self._connection.cursor() as cursor:
+                return list(cursor.execute(boxes + sql, [files, *values]).fetchall())
+        except QueryError as error:
+            what = " ".join(str(error).split())[:300]
+            raise RuntimeError(f"a table of the dataset cannot be asked ({what}); run `glip-engine verify`") from None
+
+
+def open_index(connection: Connection, store: Store, units: Sequence[int], verdicts: Verdicts) -> ReviewIndex:
+    """The index of a dataset with what was said of it so far."""
+    index = ReviewIndex(connection, store, units)
+    index.set_verdicts(verdicts)
+    return index
+
+
+def _condition(query: ReviewQuery) -> tuple[str, list[object]]:
+    """SQL that is made of our own words alone, and the values for its question marks."""
+    parts = ["round(CAST(score AS DOUBLE), 6) BETWEEN ? AND ?"]  # stored as float32 of a short decimal
+    bound: list[object] = [query.min_score, query.max_score]
+    if query.phrase.strip():
+        parts.append("contains(lower(phrase_text), lower(?))")
+        bound.append(query.phrase.strip())
+    if query.size != "any":
+        parts.append(_SIZES[query.size])
+    if query.state == "unreviewed":
+        parts.append(f"NOT {_JUDGED})")
+    elif query.state == "reviewed":
+        parts.append(f"{_JUDGED})")
+    elif query.state != "any":
+        parts.append(f"{_JUDGED} WHERE verdict = ?)")
+        bound.append(query.state)
+    return " AND ".join(parts), bound
+
+
+def _place(after: str | None) -> tuple[int, int]:
+    """The two numbers of a page's beginning."""
+    first, colon, second = (after or "0:0").partition(":")
+    if not (colon and first.isdecimal() and second.isdecimal() and len(first) + len(second) < 24):
+        raise ValueError(f"{after!r} is no beginning of a page; take `next` of the page before")
+    return int(first), int(second)

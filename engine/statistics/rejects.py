@@ -1,0 +1,127 @@
+"""What was not labelled, by reason, by unit and by host of its url, from the tables of rejects: out of core.
+
+In: a store and its whole units. Out: a table ``rejects`` of counts, and what the report says of it. A table that is
+missing or broken costs its unit the examples and the hosts; the manifests still have its counts by reason.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.annotation_tables import StoredTable, TableFault, read_unit_tables
+from engine.artifacts import Store
+from engine.dataset_wholeness import Examination
+from engine.shard_files import rejects_name
+from engine.statistics.tables import StatisticsTables
+from schemas.dataset_report import HostFailures, RejectCount, UnitProblem, UnitRejects
+from schemas.shards import REJECT_SCHEMA
+
+MAX_EXAMPLE_CHARS = 300
+HOSTS, UNITS = 50, 100
+COLUMNS = "unit INTEGER, place BIGINT, stage VARCHAR, reason VARCHAR, host VARCHAR, count BIGINT, example VARCHAR"
+_ORIGIN = r"^(?P<origin>https?://[^/?#\s]*)"
+_SCHEMA = pa.schema([(name, REJECT_SCHEMA.field(name).type) for name in ("stage", "reason", "message")])
+
+
+def fill_rejects(tables: StatisticsTables, store: Store, found: Examination) -> None:
+    """Fill ``rejects``: a row for each stage, reason and host of each unit; ``place`` rises in their order."""
+    tables.use()
+    tables.connection.execute(f"CREATE TABLE rejects ({COLUMNS})")
+    names = [(unit, rejects_name(unit)) for unit, manifest in sorted(found.manifests.items()) if manifest.rejects]
+    waiting: list[pa.Table] = []
+    for unit, stored in read_unit_tables(store, names, _SCHEMA, frozenset()):
+        wanted = found.manifests[unit].rejects
+        problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, wanted)
+        if problem is not None:
+            if all(one.file != rejects_name(unit) for one in found.problems):
+                found.problems.append(UnitProblem(unit=unit, file=rejects_name(unit), problem=problem))
+        elif isinstance(stored, StoredTable):
+            waiting.append(_counts(stored))
+        if len(waiting) >= 200:
+            tables.insert("rejects", pa.concat_tables(waiting))
+            waiting = []
+    if waiting:
+        tables.insert("rejects", pa.concat_tables(waiting))
+
+
+def _problem(stored: StoredTable, wanted: int) -> str | None:
+    rows = len(stored.table)
+    return None if rows == wanted else f"it has {rows} rows, its manifest says {wanted}"
+
+
+def _counts(stored: StoredTable) -> pa.Table:
+    table = stored.table.combine_chunks()
+    origin = pc.struct_field(pc.extract_regex(table["message"], pattern=_ORIGIN), "origin")
+    grouped = (
+        table.append_column("origin", origin)
+        .group_by(["stage", "reason", "origin"], use_threads=False)
+        .aggregate([("message", "count", pc.CountOptions(mode="all")), ("message", "first")])
+    )
+    return pa.table(
+        {
+            "unit": pa.array([stored.unit] * len(grouped), pa.int32()),
+            "place": pa.array(range(stored.unit << 32, (stored.unit << 32) + len(grouped)), pa.int64()),
+            "stage": grouped["stage"],
+            "reason": grouped["reason"],
+            "host": pa.array([_host(one) for one in grouped["origin"].to_pylist()], pa.string()),
+            "count": grouped["message_count"],
+            "example": pc.utf8_slice_codeunits(grouped["message_first"], 0, MAX_EXAMPLE_CHARS),
+        }
+    )
+
+
+@lru_cache(maxsize=65536)
+def _host(origin: str | None) -> str | None:
+    return None if origin is None else host_of(origin)
+
+
+def host_of(message: str) -> str | None:
+    """The host of the url that a reject's message begins with; None where it begins with none."""
+    if not message.startswith(("http://", "https://")):
+        return None
+    try:
+        return urlsplit(message.partition(": ")[0]).hostname
+    except ValueError:
+        return None
+
+
+def reject_counts(tables: StatisticsTables) -> list[RejectCount]:
+    """Rejects by stage and reason, most frequent first, with the message of the first one."""
+    rows = tables.rows(
+        "SELECT stage, reason, sum(count)::BIGINT AS count, arg_min(example, place) FROM rejects "
+        "GROUP BY stage, reason ORDER BY count DESC, stage, reason"
+    )
+    return [
+        RejectCount(stage=stage, reason=reason, count=count, example=example or "")
+        for stage, reason, count, example in rows
+    ]
+
+
+def unit_rejects(tables: StatisticsTables) -> list[UnitRejects]:
+    """The units with most rejects of a stage and reason."""
+    rows = tables.rows(
+        "SELECT unit, stage, reason, sum(count)::BIGINT AS count FROM rejects GROUP BY unit, stage, reason "
+        f"ORDER BY count DESC, unit, stage, reason LIMIT {UNITS}"
+    )
+    return [UnitRejects(unit=unit, stage=stage, reason=reason, count=count) for unit, stage, reason, count in rows]
+
+
+def worst_hosts(tables: StatisticsTables) -> list[HostFailures]:
+    """The hosts with most rows that the reading of a list of urls rejected."""
+    hosts = (
+        "SELECT host, sum(count)::BIGINT AS rows FROM rejects WHERE host IS NOT NULL AND stage = 'read' GROUP BY host "
+        f"ORDER BY rows DESC, host LIMIT {HOSTS}"
+    )
+    found = []
+    for host, rows in tables.rows(hosts):
+        reasons = tables.rows(
+            "SELECT reason, sum(count)::BIGINT AS rows FROM rejects WHERE host = ? AND stage = 'read' GROUP BY reason "
+            "ORDER BY rows DESC, reason",
+            [host],
+        )
+        found.append(HostFailures(host=host, rows=rows, reasons=dict(reasons)))
+    return found

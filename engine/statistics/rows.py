@@ -1,0 +1,202 @@
+"""From a dataset's annotation tables to the rows of a report's tables: what readers of the dataset would see.
+
+In: a store, its units, and what readers make of them: the selection, duplicates, reviewers' verdicts. Out: filled
+:class:`~engine.statistics.tables.StatisticsTables`. A unit whose table is broken is told of and left out. Reviewed
+samples are few, and are read from their shard; all others from columns alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from engine.annotation_tables import StoredTable, TableFault, as_type, read_unit_tables
+from engine.artifacts import Store
+from engine.box_batches import BOX_SCHEMA, OPTIONAL, SIDES, Batch, batch_of, codes, joined, numbered, texts
+from engine.dataset_wholeness import Examination
+from engine.duplicates import Duplicates
+from engine.review.selecting import select_reviewed
+from engine.review.verdicts import Verdicts
+from engine.selection import Selection
+from engine.selection_columns import Integers
+from engine.shard_files import annotations_name
+from engine.shards import ShardReader, annotation_table
+from engine.statistics.tables import StatisticsTables
+from schemas.shards import SampleLabels
+
+REQUIRED = tuple(name for name in BOX_SCHEMA.names if name not in OPTIONAL)
+_NEEDED_BY = {"drop_contained": ("start", "end"), "drop_abstract": ("head_lemma",), "calibrated": ("head_lemma",)}
+
+
+@dataclass(frozen=True)
+class Readers:
+    """What readers make of stored candidates; no selection keeps all."""
+
+    selection: Selection | None = None
+    duplicates: Duplicates = field(default_factory=Duplicates)
+    verdicts: Verdicts = field(default_factory=Verdicts)
+
+
+@dataclass
+class Filled:
+    """How many rows there are, what was dropped by reason, and by group of the calibration what came and was kept."""
+
+    images: int = 0
+    occurrences: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    came_by_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    kept_by_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def fill(tables: StatisticsTables, store: Store, found: Examination, readers: Readers) -> Filled:
+    """Fill ``images``, ``occurrences`` and ``boxes`` from the units that were found whole. RuntimeError where the store
+    does not answer; ValueError where the selection asks for columns that the tables lack."""
+    filled = Filled()
+    for stored in joined(whole_tables(store, found, readers.selection)):
+        table, image = numbered(stored)
+        table, image = _without_duplicates(table, image, store, found, readers, filled)
+        reviewed = _reviewed_rows(table, readers.verdicts)
+        if reviewed.any():
+            _insert(tables, _from_shards(table.filter(pa.array(reviewed)), store, readers, filled), None, filled)
+            table, image = table.filter(pa.array(~reviewed)), image[~reviewed]
+        _insert(tables, (table, image), readers.selection, filled)
+    return filled
+
+
+def whole_tables(store: Store, found: Examination, selection: Selection | None) -> Iterator[StoredTable]:
+    """The annotation tables of the units that were found whole, but for those that are not, which ``found`` learns."""
+    names = [(unit, annotations_name(unit)) for unit in sorted(found.manifests)]
+    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA, OPTIONAL):
+        problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, found.manifests[unit].boxes)
+        if problem is not None:
+            found.leave_out(unit, annotations_name(unit), problem)
+        elif isinstance(stored, StoredTable):
+            _check_columns(stored, selection, store)
+            found.columns_missing.update(stored.missing)
+            yield stored
+
+
+def _problem(stored: StoredTable, boxes: int) -> str | None:
+    """What makes the rows of a table no boxes; None where they are."""
+    table = stored.table
+    if len(table) != boxes:
+        return f"it has {len(table)} rows, its manifest says {boxes}"
+    empty = [name for name in REQUIRED if table[name].null_count]
+    if empty:
+        return f"its column {empty[0]} has rows without a value"
+    x1, y1, x2, y2, score, width, height = (table[name].to_numpy() for name in (*SIDES, "score", "width", "height"))
+    inside = (x1 >= 0) & (x1 <= x2) & (x2 <= width) & (y1 >= 0) & (y1 <= y2) & (y2 <= height)
+    wrong = ~(inside & (width > 0) & (height > 0) & (score >= 0) & (score <= 1))
+    if wrong.any():
+        return f"{int(wrong.sum())} of its boxes are not inside their image, or have a score that is not from 0 to 1"
+    return None
+
+
+def _check_columns(stored: StoredTable, selection: Selection | None, store: Store) -> None:
+    for rule, columns in _NEEDED_BY.items() if selection is not None else ():
+        lacking = [column for column in columns if column in stored.missing and getattr(selection, rule)]
+        if lacking:
+            raise ValueError(
+                f"{store.root}/{annotations_name(stored.unit)} is of an older format without {', '.join(lacking)}, "
+                f"which the selection's {rule} looks at; take a selection without it, or label again"
+            )
+    if selection is not None and selection.min_agreement is not None and stored.table["agreement"].null_count:
+        raise ValueError(
+            f"{store.root}/{annotations_name(stored.unit)} was labelled by one teacher, so its boxes have no agreement "
+            "with another's; leave min_agreement out of the selection, or label with an ensemble"
+        )
+
+
+def _insert(
+    tables: StatisticsTables, rows: tuple[pa.Table, Integers], selection: Selection | None, filled: Filled
+) -> None:
+    batch: Batch = batch_of(*rows, selection, filled.images, filled.occurrences)
+    tables.insert("images", batch.images)
+    tables.insert("occurrences", batch.occurrences)
+    tables.insert("boxes", batch.boxes)
+    filled.images += len(batch.images)
+    filled.occurrences += len(batch.occurrences)
+    filled.dropped += batch.dropped
+    if len(batch.came_by_group):
+        first = not len(filled.came_by_group)
+        filled.came_by_group = batch.came_by_group if first else filled.came_by_group + batch.came_by_group
+        filled.kept_by_group = batch.kept_by_group if first else filled.kept_by_group + batch.kept_by_group
+
+
+# ------------------------------------------------------------------------------------------- duplicates and verdicts
+
+
+def _without_duplicates(
+    table: pa.Table, image: Integers, store: Store, found: Examination, readers: Readers, filled: Filled
+) -> tuple[pa.Table, Integers]:
+    if not len(readers.duplicates) or not len(table):
+        return table, image
+    out = np.zeros(len(table), dtype=bool)
+    units = table["unit"].to_numpy()
+    for unit in np.unique(units).tolist():
+        left_out = readers.duplicates.of(unit)
+        if left_out:
+            of_unit = np.flatnonzero(units == unit)
+            rows = _shard_rows(table, image, of_unit, store, found.manifests[unit].samples)
+            out[of_unit] = np.isin(rows, sorted(left_out))
+    filled.dropped["sample_duplicate"] += int(out.sum())
+    return table.filter(pa.array(~out)), image[~out]
+
+
+def _shard_rows(table: pa.Table, image: Integers, of_unit: Integers, store: Store, samples: int) -> Integers:
+    """Of each row of one unit the row of its sample in the shard: samples stand in its order in both, and a sample
+    without a box has no row here, so that the shard is asked where there are such."""
+    number: Integers = image[of_unit] - image[of_unit[0]]
+    if number[-1] + 1 == samples:
+        return number
+    reader = ShardReader(store, int(table["unit"][int(of_unit[0])].as_py()))
+    try:
+        rows = {key: reader.row_of(key) for key in table["key"].take(pa.array(of_unit)).unique().to_pylist()}
+    finally:
+        reader.close()
+    keys = table["key"].take(pa.array(of_unit)).to_pylist()
+    return np.array([-1 if (row := rows[key]) is None else row for key in keys], dtype=np.int64)
+
+
+def _reviewed_rows(table: pa.Table, verdicts: Verdicts) -> NDArray[np.bool_]:
+    """Which rows are of a caption that somebody has judged."""
+    if not len(verdicts) or not len(table):
+        return np.zeros(len(table), dtype=bool)
+    image, caption = codes(table, "image_sha256"), codes(table, "caption_sha256")
+    images = {text: number for number, text in enumerate(texts(table, "image_sha256").to_pylist())}
+    captions = {text: number for number, text in enumerate(texts(table, "caption_sha256").to_pylist())}
+    judged = [
+        images[one] * len(captions) + captions[other]
+        for one, other in verdicts.by_caption
+        if one in images and other in captions
+    ]
+    found: NDArray[np.bool_] = np.isin(image * len(captions) + caption, judged)
+    return found
+
+
+def _from_shards(table: pa.Table, store: Store, readers: Readers, filled: Filled) -> tuple[pa.Table, Integers]:
+    """The rows of reviewed samples as readers see them, of their labels in the shards."""
+    wanted: defaultdict[int, set[str]] = defaultdict(set)
+    for unit, key in zip(table["unit"].to_pylist(), table["key"].to_pylist(), strict=True):
+        wanted[unit].add(key)
+    found = []
+    for unit, keys in sorted(wanted.items()):
+        kept: list[SampleLabels] = []
+        reader = ShardReader(store, unit)
+        try:
+            for row in sorted(row for key in keys if (row := reader.row_of(key)) is not None):
+                selected, dropped = select_reviewed(reader.labels(row), readers.selection, readers.verdicts)
+                kept.append(selected)
+                filled.dropped.update(dropped)
+        finally:
+            reader.close()
+        rows = annotation_table(kept)
+        columns = [as_type(rows[field.name], field.type) for field in BOX_SCHEMA]
+        found.append(StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA), ()))
+    [joined_rows] = joined(found, rows=1 << 40)
+    return numbered(joined_rows)

@@ -1,0 +1,229 @@
+"""Units and stages of a labelling job: what went through, how long it took, what it cost, which units were slowest.
+
+In: the manifests of whole units, as rows of ``units``, ``stages`` and ``drops``. Out: the funnel and its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from engine.statistics.histograms import Distribution, histogram
+from engine.statistics.numbers import DIGITS
+from engine.statistics.tables import StatisticsTables
+from schemas.dataset_report import Histogram, Section, StageTime, Statistic, UnitTime
+from schemas.reports import StageCounts
+from schemas.shards import ShardManifest
+
+SLOWEST = 20
+SECONDS_BINS = 20
+_UNITS = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("source_uri", pa.string()),
+        *((name, pa.int64()) for name in ("rows", "samples", "phrases", "boxes", "rejects")),
+        ("seconds", pa.float64()),
+        ("worker", pa.string()),
+    ]
+)
+_STAGES = pa.schema(
+    [
+        ("unit", pa.int32()),
+        ("place", pa.int32()),
+        ("stage", pa.string()),
+        *((name, pa.int64()) for name in ("came_in", "went_on", "phrases_left_out")),
+        *((name, pa.float64()) for name in ("seconds", "computing_seconds", "elapsed_seconds")),
+    ]
+)
+_DROPS = pa.schema([("unit", pa.int32()), ("stage", pa.string()), ("reason", pa.string()), ("count", pa.int64())])
+
+# name, title, section, unit, SQL, definition
+NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
+    (
+        "source_pairs",
+        "Source pairs",
+        "funnel",
+        "pairs",
+        "SELECT coalesce(sum(rows), 0) FROM units",
+        "Rows of the source's units done.",
+    ),
+    (
+        "samples",
+        "Stored samples",
+        "funnel",
+        "samples",
+        "SELECT coalesce(sum(samples), 0) FROM units",
+        "Samples in the shards: at least one candidate box above the recipe's floor.",
+    ),
+    (
+        "parsed_phrases",
+        "Parsed phrases",
+        "funnel",
+        "phrases",
+        "SELECT coalesce(sum(phrases), 0) FROM units",
+        "Noun phrases of the stored samples, with or without a box.",
+    ),
+    (
+        "candidate_boxes",
+        "Candidate boxes",
+        "funnel",
+        "boxes",
+        "SELECT coalesce(sum(boxes), 0) FROM units",
+        "Stored candidates, before the selection.",
+    ),
+    (
+        "rejected_pairs",
+        "Rejected pairs",
+        "funnel",
+        "pairs",
+        "SELECT coalesce(sum(rejects), 0) FROM units",
+        "Rows of the tables of rejects: source pairs that a stage dropped, and boxes that an import dropped.",
+    ),
+    (
+        "pairs_per_second",
+        "Pairs per second",
+        "cost",
+        "pairs / s",
+        "SELECT sum(rows) / nullif(sum(seconds), 0) FROM units",
+        "Source pairs divided by the seconds that their units took, added up over workers.",
+    ),
+    (
+        "work_seconds",
+        "Seconds of work",
+        "cost",
+        "s",
+        "SELECT coalesce(sum(seconds), 0) FROM units",
+        "Wall-clock seconds that the units took, added up over workers.",
+    ),
+    (
+        "seconds_per_unit",
+        "Seconds per unit",
+        "cost",
+        "s",
+        "SELECT avg(seconds) FROM units",
+        "Mean of the wall-clock seconds that a unit took.",
+    ),
+    (
+        "median_seconds_per_unit",
+        "Median seconds per unit",
+        "cost",
+        "s",
+        "SELECT median(seconds) FROM units",
+        "Median of the wall-clock seconds that a unit took.",
+    ),
+)
+_COST = "Seconds of work, as hours, times the price of a worker's hour that was given: {price}."
+
+
+def fill_units(tables: StatisticsTables, manifests: Iterable[ShardManifest]) -> None:
+    """Fill ``units``, ``stages`` and ``drops``."""
+    tables.use()
+    units, stages, drops = [], [], []
+    for one in manifests:
+        units.append({name: getattr(one, name) for name in _UNITS.names})
+        for place, stage in enumerate(one.stages):
+            counts = {name: getattr(stage, name) for name in _STAGES.names[2:]}
+            stages.append({"unit": one.unit, "place": place, **counts})
+            for reason, count in stage.dropped.items():
+                drops.append({"unit": one.unit, "stage": stage.stage, "reason": reason, "count": count})
+    for name, rows, schema in (("units", units, _UNITS), ("stages", stages, _STAGES), ("drops", drops, _DROPS)):
+        tables.connection.register("arriving", pa.Table.from_pylist(rows, schema))
+        tables.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
+        tables.connection.unregister("arriving")
+
+
+def funnel(tables: StatisticsTables) -> list[StageCounts]:
+    """Counts of the stages over all units, in flow order."""
+    dropped: dict[str, dict[str, int]] = {}
+    sums = "SELECT stage, reason, sum(count)::BIGINT FROM drops GROUP BY stage, reason ORDER BY stage, reason"
+    for stage, reason, count in tables.rows(sums):
+        dropped.setdefault(stage, {})[reason] = count
+    names = _STAGES.names[3:]
+    rows = tables.rows(
+        f"SELECT stage, {', '.join(f'sum({name})' for name in names)} FROM stages GROUP BY stage "
+        "ORDER BY min(unit), arg_min(place, unit)"
+    )
+    return [
+        StageCounts(
+            stage=stage,
+            dropped=dropped.get(stage, {}),
+            **{name: round(value, DIGITS) for name, value in zip(names, values, strict=True)},
+        )
+        for stage, *values in rows
+    ]
+
+
+def unit_numbers(tables: StatisticsTables, price_per_hour: float | None) -> list[Statistic]:
+    """What the manifests say, before any selection; the cost where a price is given."""
+    asked = list(NUMBERS)
+    if price_per_hour is not None:
+        price = repr(float(price_per_hour))
+        total = f"SELECT sum(seconds) / 3600 * {price}"
+        definition = _COST.format(price=price)
+        asked.append(("cost", "Cost", "cost", "price", f"{total} FROM units", definition))
+        per_unit = f"{total} / nullif(count(*), 0) FROM units"
+        asked.append(("cost_per_unit", "Cost per unit", "cost", "price", per_unit, f"{definition} Per unit."))
+        million = f"{total} / nullif(sum(rows), 0) * 1000000 FROM units"
+        asked.append(
+            ("cost_per_million_pairs", "Cost per million pairs", "cost", "price", million, f"{definition} Per pair.")
+        )
+    return [
+        Statistic(
+            name=name,
+            title=title,
+            value=None if (value := tables.one(sql)[0]) is None else round(float(value), DIGITS),
+            definition=definition,
+            sql=sql,
+            section=section,
+            unit=unit,
+        )
+        for name, title, section, unit, sql, definition in asked
+    ]
+
+
+def unit_seconds(tables: StatisticsTables) -> Histogram | None:
+    """Units by their seconds; None where none took any."""
+    [longest] = tables.one("SELECT max(seconds) FROM units")
+    if not longest:
+        return None
+    width = 10.0 ** math.floor(math.log10(longest / SECONDS_BINS))
+    width *= next(step for step in (1, 2, 5, 10) if width * step * SECONDS_BINS >= longest)
+    return histogram(
+        tables,
+        Distribution(
+            "unit_seconds",
+            "Seconds per unit",
+            "cost",
+            "s",
+            "SELECT seconds AS v FROM units",
+            0.0,
+            round(width, DIGITS),
+            SECONDS_BINS,
+            "Units by the wall-clock seconds that they took.",
+            open_end=True,
+        ),
+    )
+
+
+def slowest_units(tables: StatisticsTables) -> list[UnitTime]:
+    """The units that took longest."""
+    rows = tables.rows(
+        "SELECT unit, source_uri, rows, boxes, seconds, seconds / nullif(rows, 0), worker FROM units "
+        f"WHERE seconds > 0 ORDER BY seconds DESC, unit LIMIT {SLOWEST}"
+    )
+    return [UnitTime(**dict(zip(UnitTime.model_fields, row, strict=True))) for row in rows]
+
+
+def stage_times(stages: Sequence[StageCounts]) -> list[StageTime]:
+    """Seconds of work by stage."""
+    return [
+        StageTime(
+            stage=one.stage,
+            seconds=one.seconds,
+            seconds_per_sample=round(one.seconds / one.came_in, DIGITS) if one.came_in else None,
+        )
+        for one in stages
+        if one.seconds > 0
+    ]

@@ -1,0 +1,54 @@
+"""Transfer to new data with few examples, as on ODinW: zero-shot, few-shot and full, by mode and seed.
+
+In: a :class:`~schemas.few_shot_recipes.FewShotRecipe`. Out: a folder with a report for each cell, ``few_shot.json`` and
+a table for each dataset and metric. A cell that is done is not done again; one that was stopped goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.artifacts import Store
+from pipelines.few_shot.cells import Cell, cells_of, make_cell, train_recipe
+from pipelines.few_shot.tables import FewShotTable, markdown, resampled_keys, table_of
+from schemas.few_shot_recipes import FewShotRecipe
+from schemas.reports import Document, EvaluationReport
+
+RESULT = "few_shot.json"
+
+
+class FewShotResult(Document):
+    """``few_shot.json``: a table for each dataset and metric, and the recipe."""
+
+    recipe: dict[str, Any]
+    tables: list[FewShotTable]
+
+
+def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -> FewShotResult:
+    """Make every cell of the recipe under ``out``, and the tables of them.
+
+    ValueError where a part of a dataset is no human detection dataset, a training recipe is wrong, or the evaluation
+    has no such metric.
+    """
+    folder, cells = Path(out), list(cells_of(recipe))
+    for cell in cells:
+        train_recipe(recipe, cell, folder)  # a mistake is told before any work starts
+    reports: dict[Cell, EvaluationReport] = {}
+    for number, cell in enumerate(cells):
+        reports[cell] = make_cell(recipe, cell, folder)
+        for name in recipe.metrics:
+            resampled_keys(reports[cell], name)  # a name that does not exist is told after the first cell
+        figures = [f"{name} {100 * (reports[cell].value(name) or 0):.1f}" for name in recipe.metrics]
+        if progress:
+            print(f"{number + 1}/{len(cells)}  {cell.name}: {'  '.join(figures)}", flush=True)
+    by_dataset = {
+        dataset.name: {cell: report for cell, report in reports.items() if cell.dataset == dataset}
+        for dataset in recipe.datasets
+    }
+    tables = [table_of(metric, mine) for mine in by_dataset.values() for metric in recipe.metrics]
+    result = FewShotResult(recipe=recipe.model_dump(mode="json"), tables=tables)
+    Store(folder).write(RESULT, (result.model_dump_json(indent=1) + "\n").encode())
+    if progress:
+        print("\n" + "\n\n".join(map(markdown, tables)))
+    return result

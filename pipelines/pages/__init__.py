@@ -1,0 +1,1 @@
+"""What pages are made of: the report, an evaluation, their figures, cards and templates."""

@@ -1,0 +1,178 @@
+"""A bounded sample of labelled pictures for the report, drawn by a seed and never by how good they look.
+
+In: a dataset and a selection. Out: at most ``limit`` pictures of at most ``MAX_UNITS`` units: units at even spaces
+through the dataset with a start by the seed, then rows at even spaces through each, so that every sample is as probable
+as any other. Few units, since a unit costs the reading of a shard's index wherever it lies. Thumbnails stop at
+``max_bytes``, taken in an order by the seed, so that what a small page leaves out is no part of the dataset.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, islice
+from pathlib import Path
+
+from engine.artifacts import Store
+from engine.duplicates import Duplicates, read_duplicates
+from engine.review.selecting import select_reviewed
+from engine.review.verdicts import Verdicts, read_verdicts
+from engine.selection import Selection, resolve_selection
+from engine.shards import ShardReader, committed_units, read_card, read_manifest
+from engine.statistics import chosen_selection
+from pipelines.pages.picture_cards import Picture, draw, thumbnail
+from schemas.dataset_vocabulary import PhraseCount
+from schemas.recipes import SelectionChoice
+from schemas.shards import ShardManifest
+
+MAX_UNITS = 48
+MAX_IMAGE_BYTES = 64 << 20  # of the stored file; a larger one is passed over
+# Rows looked at, from each of the places on, for a picture that the selection keeps a box of.
+MAX_TRIES = 20
+
+
+@dataclass(frozen=True)
+class _Readers:
+    """What readers make of stored labels: the selection, duplicates, reviewers' verdicts."""
+
+    rules: Selection | None
+    duplicates: Duplicates
+    verdicts: Verdicts
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The sample in the dataset's order, of how many pictures and units it was drawn, by which seed; ``problems`` tells
+    of units that could not be read.
+
+    ``counts``: of the sample's phrases, as written, in the whole dataset; None where they were not looked up.
+    """
+
+    pictures: tuple[Picture, ...]
+    samples: int
+    units_read: int
+    units: int
+    seed: int
+    scored: bool = True
+    problems: tuple[str, ...] = ()
+    counts: Mapping[str, PhraseCount] | None = None
+
+    def phrases(self) -> set[str]:
+        """The texts of the phrases that have a box, as written."""
+        return {text for one in self.pictures for text in one.phrases.values()}
+
+    def with_counts(self, counts: Mapping[str, PhraseCount]) -> Gallery:
+        """The same with what the whole dataset says of its phrases."""
+        return replace(self, counts=counts)
+
+
+def gallery(
+    dataset: str | Path,
+    selection: SelectionChoice | None,
+    *,
+    limit: int,
+    seed: int = 0,
+    max_bytes: int = 20_000_000,
+) -> Gallery:
+    """At most ``limit`` pictures of a dataset under a selection (its card's where None), in ``max_bytes`` of base64.
+
+    A dataset with no committed unit gives none. ValueError where there is no dataset.
+    """
+    store = Store(dataset)
+    card = read_card(store)
+    chosen = chosen_selection(card, selection)
+    rules = None if chosen is None else resolve_selection(chosen)
+    manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit))]
+    duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
+    readers = _Readers(rules, duplicates, read_verdicts(store))
+    places = sample_places([one.samples for one in manifests], limit, seed)
+    found, problems = [], []
+    for index, rows in places.items():
+        try:
+            found += _of_unit(store, manifests[index], rows, readers)
+        except (ValueError, FileNotFoundError) as error:  # the other units have pictures too
+            problems.append(str(error))
+    return Gallery(
+        pictures=_within(found, max_bytes, seed),
+        samples=sum(one.samples for one in manifests),
+        units_read=len(places),
+        units=len(manifests),
+        seed=seed,
+        scored=card.origin == "pseudo",
+        problems=tuple(problems),
+    )
+
+
+def sample_places(sizes: Sequence[int], limit: int, seed: int) -> dict[int, list[range]]:
+    """Which rows of which units to look at: by the unit's place in ``sizes``, one range of rows a picture, in order.
+
+    The first row of a range is drawn; the rest are tried where it has no picture to show.
+    """
+    draws = random.Random(seed)
+    counts = _pictures_by_unit(sizes, min(limit, sum(sizes)), draws)
+    return {unit: _ranges(sizes[unit], min(sizes[unit], count), draws) for unit, count in sorted(counts.items())}
+
+
+def _pictures_by_unit(sizes: Sequence[int], wanted: int, draws: random.Random) -> Counter[int]:
+    """How many of the ``wanted`` pictures are looked for in which unit; a large unit is as much more probable."""
+    if not wanted:
+        return Counter()
+    ends = list(accumulate(sizes))
+    clusters = wanted if len(sizes) <= MAX_UNITS else min(MAX_UNITS, wanted)
+    units = [bisect_right(ends, position) for position in _even(ends[-1], clusters, draws)]
+    return Counter(units[number * clusters // wanted] for number in range(wanted))
+
+
+def _even(total: int, count: int, draws: random.Random) -> list[int]:
+    """``count`` (at most ``total``) different numbers below ``total`` at even spaces, from a drawn start."""
+    start = draws.random()
+    return [int((number + start) * total / count) for number in range(count)]
+
+
+def _ranges(rows: int, count: int, draws: random.Random) -> list[range]:
+    starts = _even(rows, count, draws)
+    ends = [*starts[1:], rows]
+    return [range(start, min(end, start + MAX_TRIES)) for start, end in zip(starts, ends, strict=True)]
+
+
+def _of_unit(store: Store, manifest: ShardManifest, rows: Sequence[range], readers: _Readers) -> list[Picture]:
+    """ValueError or FileNotFoundError where the shard is not whole."""
+    left_out = readers.duplicates.of(manifest.unit)
+    found: list[Picture] = []
+    reader = ShardReader(store, manifest.unit)
+    try:
+        for tries in rows:
+            shown = (_shown(reader, row, readers, manifest.source_uri) for row in tries if row not in left_out)
+            found += islice(filter(None, shown), 1)
+    finally:
+        reader.close()
+    return found
+
+
+def _shown(reader: ShardReader, row: int, readers: _Readers, source_uri: str) -> Picture | None:
+    """The picture of a row; None where the selection leaves it no box, or where it cannot be decoded."""
+    labels, _ = select_reviewed(reader.labels(row), readers.rules, readers.verdicts)
+    if not labels.boxes:
+        return None
+    try:
+        image = reader.image(row, MAX_IMAGE_BYTES)
+    except ValueError:  # too large to be read for a thumbnail
+        return None
+    jpeg = thumbnail(image, labels.width * labels.height)
+    return None if jpeg is None else draw(labels, jpeg, source_uri)
+
+
+def _within(found: Sequence[Picture], max_bytes: int, seed: int) -> tuple[Picture, ...]:
+    """As many as fit, taken in an order by the seed, in the dataset's order."""
+    order = list(range(len(found)))
+    random.Random(seed).shuffle(order)
+    kept, size = [], 0
+    for number in order:
+        size += len(found[number].jpeg)
+        if size > max_bytes:
+            break
+        kept.append(number)
+    return tuple(found[number] for number in sorted(kept))

@@ -1,0 +1,1 @@
+"""The review server: who may ask, what is shown, what is kept."""

@@ -1,0 +1,202 @@
+"""What a reviewer sees and says, without the web: a dataset opened for review, its samples as JSON, verdicts saved.
+
+In: queries, keys and judgements as a page sends them. Out: plain values. Nothing of a judgement is believed but the
+word, the phrase's number and the drawn box: what a verdict is bound to is read from the stored sample.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from pathlib import PurePosixPath
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.artifacts import Store
+from engine.box_tables import box_database
+from engine.dataset_wholeness import examine
+from engine.review.queries import ReviewIndex, ReviewQuery, open_index
+from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, caption_sha256, now, target_of
+from engine.sample_lookup import SampleLookup
+from engine.selection import Selection, resolve_selection
+from engine.shards import read_card
+from engine.statistics import chosen_selection
+from pipelines.pages.picture_cards import small_jpeg
+from pipelines.review.samples import shown_sample
+from schemas.recipes import SelectionChoice
+from schemas.shards import SampleLabels
+from schemas.verdicts import MAX_REVIEWER_CHARS, Box, Verdict, VerdictWord
+
+SIDES = {"small": 320, "large": 1600}  # pixels of the long side of a picture as it is shown
+MAX_JUDGEMENTS = 500
+MIN_DRAWN_SIDE = 1.0  # pixels of the stored picture
+
+
+class Judgement(BaseModel):
+    """One verdict as the page sends it: ``target`` and ``drawn`` are xyxy pixels of the stored picture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    phrase: int = Field(ge=0)
+    target: Box
+    verdict: VerdictWord
+    drawn: Box | None = None
+
+
+class Judgements(BaseModel):
+    """The verdicts on one sample that are saved together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str = Field(max_length=1000)
+    judgements: list[Judgement] = Field(min_length=1, max_length=MAX_JUDGEMENTS)
+
+
+class ReviewSession:
+    """A dataset open for one reviewer; for a ``with``. Safe to ask from several threads."""
+
+    def __init__(self, dataset: str, reviewer: str, selection: SelectionChoice | None = None) -> None:
+        """ValueError where there is no dataset, nothing of it committed, no such selection, or no name."""
+        if not 0 < len(reviewer.strip()) <= MAX_REVIEWER_CHARS:
+            raise ValueError(f"a reviewer's name has 1 to {MAX_REVIEWER_CHARS} characters; give --reviewer")
+        self.reviewer = reviewer.strip()
+        self._store = Store(dataset)
+        self._card = read_card(self._store)
+        self.selection = chosen_selection(self._card, selection)
+        self._rules: Selection | None = None if self.selection is None else resolve_selection(self.selection)
+        found = examine(self._store)
+        if not found.manifests:
+            raise ValueError(f"{self._store.root} has no committed shard yet; run `label` or `import` first")
+        self._units = list(found.manifests)
+        self._notes = found.whole(self._card).messages
+        whole = found.manifests.values()
+        self._counts = {name: sum(getattr(one, name) for one in whole) for name in ("samples", "boxes")}
+        self._log = VerdictLog(self._store)
+        self._saving = threading.Lock()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._log.refresh()
+        self._verdicts: Verdicts = self._log.verdicts()
+        connection, _ = self._stack.enter_context(box_database())
+        self._index: ReviewIndex = open_index(connection, self._store, self._units, self._verdicts)
+        self._samples = SampleLookup(self._store, self._index.unit_of)
+        self._stack.callback(self._samples.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        del self._index, self._samples  # DuckDB wants its connection gone before the process ends
+        self._stack.close()
+
+    # ------------------------------------------------------------------------------------------------------ looking
+
+    def about(self) -> dict[str, Any]:
+        """What the page says of the dataset."""
+        return {
+            "dataset": PurePosixPath(self._store.root).name,
+            "origin": self._card.origin,
+            "notes": self._notes,
+            "selection": self.selection if isinstance(self.selection, str) else "own numbers" if self.selection else "",
+            "min_score": (self._rules.min_score if self._rules is not None else None) or 0.0,
+            "reviewer": self.reviewer,
+            "verdicts": len(self._verdicts),
+            **self._counts,
+        }
+
+    def find(self, query: ReviewQuery, after: str | None) -> dict[str, Any]:
+        """A page of samples. ValueError where ``after`` is not of the page before."""
+        self._refresh()
+        page = self._index.find(query, after)
+        return {"samples": [sample._asdict() for sample in page.samples], "next": page.next}
+
+    def totals(self, query: ReviewQuery) -> dict[str, Any]:
+        """How much matches in all."""
+        return self._index.totals(query)._asdict()
+
+    def picture(self, key: str, size: str) -> bytes | None:
+        """The sample's picture as a JPEG of at most ``SIDES[size]`` pixels, None where it cannot be shown.
+
+        It is decoded here and encoded anew: no stored byte reaches the browser. UnknownKeyError as :meth:`sample`.
+        """
+        labels = self._samples.labels(key)
+        return small_jpeg(self._samples.image(key), labels.width * labels.height, SIDES[size])
+
+    def sample(self, key: str) -> dict[str, Any]:
+        """A sample with its boxes as they stand now. UnknownKeyError where no sample with a box has the key."""
+        self._refresh()
+        labels = self._samples.labels(key)
+        caption = (labels.image_sha256, caption_sha256(labels.caption))
+        history = [one for one in self._log.rows() if (one.image_sha256, one.caption_sha256) == caption]
+        return shown_sample(labels, self._verdicts.of(labels), self._rules, history)
+
+    def _refresh(self) -> None:
+        """Take in what other reviewers saved since."""
+        with self._saving:
+            if self._log.refresh():
+                self._verdicts = self._log.verdicts()
+                self._index.set_verdicts(self._verdicts)
+
+    # ------------------------------------------------------------------------------------------------------- saying
+
+    def judge(self, request: Judgements) -> dict[str, Any]:
+        """Save the verdicts as one new file of the table, and give the sample as it stands then.
+
+        UnknownKeyError as :meth:`sample`; ValueError where a judgement is about no box that is there, or brings a box
+        that is none: then nothing is saved.
+        """
+        labels = self._samples.labels(request.key)
+        append_verdicts(self._store, [self._verdict(labels, one) for one in request.judgements])
+        return self.sample(request.key)
+
+    def _verdict(self, labels: SampleLabels, judgement: Judgement) -> Verdict:
+        if judgement.phrase >= len(labels.phrases):
+            raise ValueError(f"phrase {judgement.phrase} of {len(labels.phrases)} does not exist in {labels.key!r}")
+        _check_box(judgement.target, labels, least_side=0)
+        if judgement.drawn is not None:
+            _check_box(judgement.drawn, labels, least_side=MIN_DRAWN_SIDE)
+        phrase = labels.phrases[judgement.phrase]
+        verdict = Verdict(
+            at=now(),
+            reviewer=self.reviewer,
+            verdict=judgement.verdict,
+            image_sha256=labels.image_sha256,
+            caption_sha256=caption_sha256(labels.caption),
+            key=labels.key,
+            phrase_text=phrase.text,
+            start=phrase.start,
+            end=phrase.end,
+            box_xyxy=_rounded(judgement.target),
+            drawn_xyxy=None if judgement.drawn is None else _rounded(judgement.drawn),
+            score=_score(labels, judgement),
+            teacher_digest=labels.teacher_digest,
+        )
+        if verdict.score is None and judgement.verdict != "added" and not self._is_known(verdict):
+            raise ValueError(f"{labels.key!r} has no box {judgement.target} of phrase {judgement.phrase}")
+        return verdict
+
+    def _is_known(self, verdict: Verdict) -> bool:
+        """Whether its target was judged before: a box that a reviewer added, or one of labels that are gone."""
+        target = target_of(verdict)
+        return any(target_of(one) == target for one in self._log.rows())
+
+
+def _score(labels: SampleLabels, judgement: Judgement) -> float | None:
+    """The score of the stored box that a judgement is about, None where it is about none."""
+    target = _rounded(judgement.target)
+    boxes = [box for box in labels.boxes if box.phrase == judgement.phrase and _rounded(box.box_xyxy) == target]
+    return boxes[0].score if boxes else None
+
+
+def _rounded(box: Box) -> Box:
+    x1, y1, x2, y2 = (round(value, 2) for value in box)
+    return (x1, y1, x2, y2)
+
+
+def _check_box(box: Box, labels: SampleLabels, least_side: float) -> None:
+    x1, y1, x2, y2 = box
+    if not (x1 + least_side <= x2 <= labels.width and y1 + least_side <= y2 <= labels.height):
+        raise ValueError(
+            f"xyxy {box} is no box of at least {least_side} pixels a side inside the picture of {labels.width} x "
+            f"{labels.height}"
+        )

@@ -1,0 +1,1 @@
+"""How what ships with the project was made: the caption parser and the model nano."""

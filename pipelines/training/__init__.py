@@ -1,0 +1,1 @@
+"""What surrounds a training run: its plan, its memory, its bar, its evaluation along the way."""

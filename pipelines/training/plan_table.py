@@ -1,0 +1,37 @@
+"""A training plan as a person reads it.
+
+In: a :class:`~pipelines.training.plan.TrainPlan`. Out: lines of text, each figure with what it rests on.
+"""
+
+from __future__ import annotations
+
+from pipelines.training.plan import TrainPlan
+
+
+def plan_text(plan: TrainPlan) -> str:
+    """The plan as text: a table of the mix, then a figure a line."""
+    lines = [f"{'dataset':<28} {'samples':>12} {'share':>7} {'times seen':>11}"]
+    lines += [
+        f"{one.dataset:<28} {_count(one.samples):>12} {one.share:>7.1%} {_number(one.times_seen, '.2f'):>11}"
+        for one in plan.datasets
+    ]
+    figures = {
+        "model": f"{plan.model}, {plan.parameters / 1e6:.1f} M parameters",
+        "steps": f"{plan.steps:,} of {plan.images // plan.steps} images: {plan.images:,} images",
+        "epochs": f"{_number(plan.epochs, '.2f')} of the mix",
+        "memory": f"{plan.states_gib:.1f} GiB states + {plan.activations_gib:.1f} GiB for {plan.images_per_gpu} images "
+        "at once, a GPU",
+        "rate": f"{_number(plan.images_per_second, '.2f')} images/s a GPU",
+        "GPU-hours": _number(plan.gpu_hours, ",.0f"),
+        "days": f"{_number(plan.days, '.1f')} on {plan.gpus} GPUs",
+    }
+    lines += ["", *(f"{name:<10} {text}" for name, text in figures.items()), "", "rests on:"]
+    return "\n".join([*lines, *(f"  {name}: {text}" for name, text in plan.rests_on.items())])
+
+
+def _count(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _number(value: float | None, shape: str) -> str:
+    return "unknown" if value is None else f"{value:{shape}}"
