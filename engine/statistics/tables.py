@@ -21,6 +21,8 @@ from engine.phrase_lemmas import noun_lemma
 from schemas.dataset_report import TableDefinition
 
 PAIRS_AT_ONCE = 100_000
+# Occurrences whose unique texts are grouped at once, so that they fit DuckDB's memory limit as it is by default.
+ROWS_A_PART = 10_000_000
 # What a phrase begins with that does not tell what it names.
 _DETERMINERS = "a an the this that these those some any each every another other its his her their my your our"
 DETERMINERS = tuple(_DETERMINERS.split())
@@ -138,7 +140,7 @@ class StatisticsTables:
     def count(self, human: bool = False) -> None:
         """Fill what is counted from the other tables, once they are filled. ``human``: whether there is a vocabulary to
         be new to."""
-        self.connection.execute(f"CREATE TABLE phrases AS {PHRASES}")
+        self._count_phrases()
         self.connection.execute(f"CREATE TABLE heads AS {HEADS}")
         for pairs in _batches(self._last_words()):
             rows = [(word, lemma) for word, lemma in pairs if is_form_of(word, lemma)]
@@ -149,6 +151,14 @@ class StatisticsTables:
             self.connection.execute(f"CREATE VIEW {name} AS {sql}")
         if human:
             self.connection.execute(f"CREATE TABLE new_phrases AS {NEW_PHRASES}")
+
+    def _count_phrases(self) -> None:
+        """By parts of all texts, each part whole in itself: what a grouping holds of a text does not go to the disk."""
+        parts = 1 + self.one("SELECT count(*) FROM occurrences")[0] // ROWS_A_PART
+        self.connection.execute(f"CREATE TABLE phrases AS {PHRASES} LIMIT 0")
+        for part in range(parts):
+            own = PHRASES.replace("GROUP BY", f"WHERE hash(lower(text)) % {parts} = {part} GROUP BY")
+            self.connection.execute(f"INSERT INTO phrases {own}")
 
     def _last_words(self) -> Iterator[tuple[str, str]]:
         """Last words that are not their head's lemma already, with that lemma; as many as there are, a few at once."""
