@@ -154,23 +154,28 @@ class StatisticsTables:
 
     def _count_phrases(self) -> None:
         """By parts of all texts, each part whole in itself: what a grouping holds of a text does not go to the disk."""
-        parts = 1 + self.one("SELECT count(*) FROM occurrences")[0] // ROWS_A_PART
+        parts = self._parts()
         self.connection.execute(f"CREATE TABLE phrases AS {PHRASES} LIMIT 0")
         for part in range(parts):
             own = PHRASES.replace("GROUP BY", f"WHERE hash(lower(text)) % {parts} = {part} GROUP BY")
             self.connection.execute(f"INSERT INTO phrases {own}")
+
+    def _parts(self) -> int:
+        return 1 + int(self.one("SELECT count(*) FROM occurrences")[0]) // ROWS_A_PART
 
     def _last_words(self) -> Iterator[tuple[str, str]]:
         """Last words that are not their head's lemma already, with that lemma; as many as there are, a few at once."""
         both = "SELECT phrase, head_lemma FROM phrases UNION ALL SELECT phrase, head_lemma FROM human_phrases"
         asked = self.connection.cursor()
         asked.execute(f"USE {self.schema}")
-        asked.execute(
-            f"SELECT DISTINCT split_part(phrase, ' ', -1) AS word, head_lemma FROM ({both}) "
-            "WHERE head_lemma IS NOT NULL AND word <> head_lemma"
-        )
-        while rows := asked.fetchmany(PAIRS_AT_ONCE):
-            yield from rows
+        parts = self._parts()
+        for part in range(parts):
+            asked.execute(
+                f"SELECT DISTINCT split_part(phrase, ' ', -1) AS word, head_lemma FROM ({both}) "
+                f"WHERE head_lemma IS NOT NULL AND word <> head_lemma AND hash(word) % {parts} = {part}"
+            )
+            while rows := asked.fetchmany(PAIRS_AT_ONCE):
+                yield from rows
 
     def definitions(self) -> list[TableDefinition]:
         """What the tables are, with the SQL that makes them."""
