@@ -19,6 +19,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## one generation of self-training on drawn scenes, ending in a page to look at
 	$(BIN)/glip-engine generation --recipe recipes/demo.yaml --out $(RUNS)/demo
+	@echo "open $(RUNS)/demo/report/index.html in a browser; next: $(BIN)/glip-engine label path/to/tars --out my-dataset"
 
 test: $(READY)  ## the tests that take minutes
 	$(BIN)/python -m pytest

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
 from pipelines.commands.arguments import Command
+from pipelines.exit_status import FAILED, INVALID
 from schemas.recipes import explain
 
 
@@ -29,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with redirect_stdout(sys.stderr) if options.json else nullcontext():  # Ray prints of workers that died
             status, result = command(options)
     except KeyboardInterrupt:
-        return _fail(options, "interrupted; run the same command again to go on where it stopped", 1)
+        return _fail(options, "interrupted; run the same command again to go on where it stopped", FAILED)
     except ValidationError as error:
-        return _fail(options, explain(error), 2)
+        return _fail(options, explain(error), INVALID)
     except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        return _fail(options, str(error), 2)
+        return _fail(options, str(error), INVALID)
     except Exception as error:
-        return _fail(options, f"{type(error).__name__}: {error}", 1)
+        return _fail(options, f"{type(error).__name__}: {error}", FAILED)
     if options.json:
         print(json.dumps(_plain(result), indent=1, ensure_ascii=False))
     return status

@@ -70,12 +70,6 @@ class WeightAverage:
         torch._foreach_lerp_(list(self.weights.values()), current, 1 - decay)
 
     @torch.no_grad()
-    def copy_to(self, model: nn.Module) -> None:
-        """Put the average into ``model``."""
-        for name, value in model.named_parameters():
-            value.copy_(self.weights[name])
-
-    @torch.no_grad()
     def load(self, weights: dict[str, Tensor]) -> None:
         """Take up the average of a checkpoint."""
         for name, value in self.weights.items():

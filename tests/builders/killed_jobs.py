@@ -41,6 +41,13 @@ def label_and_die(
 def _label_and_die(
     recipe: LabelRecipe, out: str, moment: int, calls: Sequence[str], after: bool, job: dict[str, Any]
 ) -> None:
+    die_at(moment, calls, after=after)
+    label_inline(recipe, out, **job)
+
+
+def die_at(moment: int, calls: Sequence[str], *, after: bool) -> Callable[[], int]:
+    """SIGKILL for this process at the ``moment``-th call of one of these functions of ``os``; ``after`` counts the
+    moment after each call too. Gives what tells how many moments have passed."""
     passed = 0
 
     def count() -> None:
@@ -60,4 +67,4 @@ def _label_and_die(
 
     for name in calls:
         setattr(os, name, counted(getattr(os, name)))
-    label_inline(recipe, out, **job)
+    return lambda: passed

@@ -12,12 +12,18 @@ from engine.artifacts import Store
 from engine.shards import committed_units, read_shard
 from pipelines.bookkeeping import LabelResult
 from pipelines.label import label
-from schemas.recipes import LabelRecipe
+from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 
 
 def label_inline(recipe: LabelRecipe, out: Path | str, **options: Any) -> LabelResult:
     """The job in this process, without a word."""
     return label(recipe, out, **{"backend": "inline", "progress": False, **options})
+
+
+def tars_recipe(folder: Path, checkpoint: Path, unit_size: int) -> LabelRecipe:
+    """Tars in a folder, labelled on the CPU, two pictures at once."""
+    teacher = TeacherRecipe(checkpoint=str(checkpoint), device="cpu", batch_size=2)
+    return LabelRecipe(source=WebDatasetSource(uri=str(folder)), teacher=teacher, unit_size=unit_size)
 
 
 def checksums(out: Path | str) -> dict[str, str]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import pickle
+from pathlib import Path
 from typing import Any
 
 from engine.sources import Source, open_source
+from engine.sources.urls import Urls
+from schemas.recipes import UrlsSource
 from schemas.records import CaptionedImage, Reject
 
+FAST = {"allow_private": True, "timeout_s": 5.0, "retries": 0}
 Outcomes = list[CaptionedImage | Reject]
 
 
@@ -39,3 +44,14 @@ def assert_reads_alike(local: Any, remote: Any, unit_size: int) -> None:
     assert there.fingerprint() == here.fingerprint()
     copy = pickle.loads(pickle.dumps(there))
     assert [copy.read(ref) for ref in refs] == [here.read(ref) for ref in refs]
+
+
+def list_of(path: Path, urls: list[str]) -> Path:
+    """A list of urls at ``path``, each with a caption."""
+    path.write_text("".join(json.dumps({"url": url, "caption": f"dog {n}"}) + "\n" for n, url in enumerate(urls)))
+    return path
+
+
+def outcomes(path: Path, unit_size: int = 1000, **fields: Any) -> Outcomes:
+    """What became of the rows of a list, by default without waiting and with addresses of this machine allowed."""
+    return read_units(Urls(UrlsSource(uri=str(path), **{**FAST, **fields})), unit_size)

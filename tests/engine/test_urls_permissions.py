@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
-from source_outcomes import Outcomes, read_units, reasons
+from source_outcomes import list_of, outcomes, reasons
 
 from engine.sources.addresses import is_public
 from engine.sources.opt_out import forbidding_directive
-from engine.sources.urls import Urls
-from schemas.recipes import UrlsSource
-
-FAST = {"allow_private": True, "timeout_s": 5.0, "retries": 0}
-
-
-def list_of(path: Path, urls: list[str]) -> Path:
-    path.write_text("".join(json.dumps({"url": url, "caption": f"dog {n}"}) + "\n" for n, url in enumerate(urls)))
-    return path
-
-
-def outcomes(path: Path, unit_size: int = 1000, **fields: Any) -> Outcomes:
-    return read_units(Urls(UrlsSource(uri=str(path), **{**FAST, **fields})), unit_size)
 
 
 def test_private_addresses_are_refused_by_default_and_nothing_is_asked(bad_server: Any, tmp_path: Path) -> None:

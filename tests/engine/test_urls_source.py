@@ -15,25 +15,13 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_outcomes import Outcomes, read_units, reasons
+from source_outcomes import FAST, list_of, outcomes, reasons
 
 from engine.sources import open_source
 from engine.sources.urls import Urls
 from engine.statistics.rejects import host_of
 from schemas.recipes import UrlsSource
 from schemas.records import Reject
-
-FAST = {"allow_private": True, "timeout_s": 5.0, "retries": 0}
-
-
-def list_of(path: Path, urls: list[str]) -> Path:
-    path.write_text("".join(json.dumps({"url": url, "caption": f"dog {n}"}) + "\n" for n, url in enumerate(urls)))
-    return path
-
-
-def outcomes(path: Path, unit_size: int = 1000, **fields: Any) -> Outcomes:
-    return read_units(Urls(UrlsSource(uri=str(path), **{**FAST, **fields})), unit_size)
-
 
 # ------------------------------------------------------------------------------------------------------------- lists
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_generations import tiny_generation
 
 from pipelines.generation import GenerationSummary, generation
 from pipelines.lineage import LINEAGE
@@ -20,26 +21,8 @@ from teacher.grounder import teacher_digest
 
 @pytest.fixture
 def recipe(random_checkpoint: Path) -> GenerationRecipe:
-    def scenes(seed: int, count: int) -> dict[str, object]:
-        return {"kind": "scenes", "seed": seed, "count": count}
-
-    return GenerationRecipe.model_validate(
-        {
-            "name": "tiny",
-            "label": {
-                "source": scenes(1, 6),
-                "teacher": {"checkpoint": str(random_checkpoint)},
-                "min_score": 0.001,
-                "unit_size": 3,
-            },
-            "gold": [{"name": "human", "format": "scenes", "scenes": scenes(2, 4)}],
-            "evaluation": [{"name": "held-out", "format": "scenes", "scenes": scenes(3, 4)}],
-            "truth": {"format": "scenes"},
-            "selection": "all",
-            "train": {"steps": 2, "batch_size": 2, "loader_threads": 0, "min_sizes": [64], "max_size": 96},
-            "gate": {"rules": [{"metric": "phrase_recall@1", "must": "exceed", "margin": 0.99}]},
-        }
-    )
+    gate = {"rules": [{"metric": "phrase_recall@1", "must": "exceed", "margin": 0.99}]}
+    return tiny_generation(random_checkpoint, scenes=(6, 4, 4), unit_size=3, train={"steps": 2}, gate=gate)
 
 
 def run(recipe: GenerationRecipe, out: Path) -> GenerationSummary:

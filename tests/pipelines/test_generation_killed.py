@@ -19,6 +19,8 @@ from typing import Any
 
 import pytest
 import torch
+from killed_jobs import die_at
+from tiny_generations import tiny_generation
 
 from pipelines.generation import generation
 from pipelines.registry import history
@@ -31,28 +33,16 @@ NOT_COMPARED = ("manifests", "evaluation", "losses.jsonl", "tensorboard", "resul
 
 @pytest.fixture(scope="module")
 def recipe(random_checkpoint: Path) -> GenerationRecipe:
-    def scenes(seed: int, count: int) -> dict[str, object]:
-        return {"kind": "scenes", "seed": seed, "count": count}
-
-    sizes = {"min_sizes": [64], "max_size": 96}
-    return GenerationRecipe.model_validate(
-        {
-            "name": "killed",
-            "label": {
-                "source": scenes(1, 4),
-                "teacher": {"checkpoint": str(random_checkpoint)},
-                "min_score": 0.001,
-                "unit_size": 2,
-            },
-            "gold": [{"name": "human", "format": "scenes", "scenes": scenes(2, 3)}],
-            "evaluation": [{"name": "held-out", "format": "scenes", "scenes": scenes(3, 3)}],
-            "truth": {"format": "scenes"},
-            "selection": "all",
-            "candidate": "averaged",
-            "train": {"steps": 4, "checkpoint_every": 2, "batch_size": 2, "loader_threads": 0, **sizes},
-            "gate": {"rules": [{"metric": "phrase_recall@1", "must": "not_worsen", "margin": 0.9}], "resamples": 100},
-            "registry": "models",
-        }
+    train = {"steps": 4, "checkpoint_every": 2}
+    gate = {"rules": [{"metric": "phrase_recall@1", "must": "not_worsen", "margin": 0.9}], "resamples": 100}
+    return tiny_generation(
+        random_checkpoint,
+        scenes=(4, 3, 3),
+        unit_size=2,
+        train=train,
+        candidate="averaged",
+        gate=gate,
+        registry="models",
     )
 
 
@@ -69,26 +59,9 @@ def job(recipe: GenerationRecipe, folder: str, moment: int = 0) -> None:
     """The generation in ``folder``, which dies at the ``moment``-th of the moments at which a name is taken."""
     os.chdir(folder)
     torch.set_num_threads(1)
-    passed = 0
-
-    def count() -> None:
-        nonlocal passed
-        passed += 1
-        if passed == moment:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def counted(take_name: Any) -> Any:
-        def take(*names: Any, **options: Any) -> Any:
-            count()
-            result = take_name(*names, **options)
-            count()
-            return result
-
-        return take
-
-    os.replace, os.rename = counted(os.replace), counted(os.rename)
+    passed = die_at(moment, ("replace", "rename"), after=True)
     generation(recipe, OUT, backend="inline", progress=False)
-    Path("moments").write_text(str(passed))
+    Path("moments").write_text(str(passed()))
 
 
 def run(context: Any, recipe: GenerationRecipe, folder: Path, moment: int = 0, after_s: float | None = None) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from labelled_datasets import checksums, label_inline
+from labelled_datasets import checksums, label_inline, tars_recipe
 
 from engine.artifacts import Store
 from engine.shards import read_card, read_manifest, read_shard
@@ -36,8 +36,7 @@ def source(web: Any, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipe(source: Path, random_checkpoint: Path) -> LabelRecipe:
-    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
-    return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=4)
+    return tars_recipe(source, random_checkpoint, unit_size=4)
 
 
 def test_every_sample_is_labelled_or_a_reject_with_its_reason(recipe: LabelRecipe, tmp_path: Path) -> None:

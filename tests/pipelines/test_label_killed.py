@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from job_processes import descendants, wait_until_gone
 from killed_jobs import clean_processes, label_and_die
-from labelled_datasets import assert_nothing_is_half, checksums, label_inline
+from labelled_datasets import assert_nothing_is_half, checksums, label_inline, tars_recipe
 
 from pipelines.label import label
 from pipelines.verify import verify
-from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
+from schemas.recipes import LabelRecipe
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,7 @@ def recipe(web: Any, tmp_path_factory: pytest.TempPathFactory, random_checkpoint
     source = tmp_path_factory.mktemp("web")
     web.tar_of(source / "0.tar", [*web.samples(3), ("x.jpg", b"noise"), ("x.txt", b"a dog")])
     web.tar_of(source / "1.tar", web.samples(2, first=3))
-    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
-    return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=2)
+    return tars_recipe(source, random_checkpoint, unit_size=2)
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 from job_processes import wait_for
-from labelled_datasets import checksums, label_inline
+from labelled_datasets import checksums, label_inline, tars_recipe
 
 from pipelines.job_log import JobLog
 from pipelines.verify import verify
-from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
+from schemas.recipes import LabelRecipe
 
 UNITS = 150
 
@@ -28,8 +28,7 @@ UNITS = 150
 def recipe(web: Any, tmp_path_factory: pytest.TempPathFactory, random_checkpoint: Path) -> LabelRecipe:
     source = tmp_path_factory.mktemp("web")
     web.tar_of(source / "0.tar", web.samples(2 * UNITS))
-    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
-    return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=2)
+    return tars_recipe(source, random_checkpoint, unit_size=2)
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from labelled_datasets import tars_recipe
 
 from pipelines.cli import main
 from pipelines.estimates import Estimate, bootstrap, spread_slices
 from pipelines.label import label
 from pipelines.plan import plan, print_plan
-from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
+from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef
 
 IMAGES = 240
@@ -23,8 +24,7 @@ def recipe(web: Any, tmp_path_factory: pytest.TempPathFactory, random_checkpoint
     source = tmp_path_factory.mktemp("web")
     for number in range(4):
         web.tar_of(source / f"{number}.tar", web.samples(IMAGES // 4, first=number * IMAGES // 4))
-    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
-    return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=20)
+    return tars_recipe(source, random_checkpoint, unit_size=20)
 
 
 REFS = [UnitRef(number, f"{number // 4}.tar", 10 * (number % 4), 10) for number in range(40)]

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from killed_jobs import label_and_die
-from labelled_datasets import checksums, label_inline
+from labelled_datasets import checksums, label_inline, tars_recipe
 
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.shards import committed_units, read_card, read_shard
 from pipelines.verify import verify
-from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
+from schemas.recipes import LabelRecipe, ScenesSource
 
 
 @pytest.fixture
@@ -26,8 +26,7 @@ def source(web: Any, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recipe(source: Path, random_checkpoint: Path) -> LabelRecipe:
-    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
-    return LabelRecipe(source=WebDatasetSource(uri=str(source)), teacher=teacher, unit_size=2)
+    return tars_recipe(source, random_checkpoint, unit_size=2)
 
 
 def assert_is_as_new(recipe: LabelRecipe, out: Path, fresh: Path) -> None:

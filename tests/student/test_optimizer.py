@@ -74,10 +74,8 @@ def test_the_average_follows_the_weights_and_settles_on_constant_ones() -> None:
     first = average.weights["head.weight"].clone()
     for step in range(1, 100):
         average.update(model, step)
-    copy = _Model()
-    average.copy_to(copy)
     assert bool((first < 3.0).all())
-    torch.testing.assert_close(copy.head.weight, torch.full((2, 2), 3.0))
+    torch.testing.assert_close(average.weights["head.weight"], torch.full((2, 2), 3.0))
 
 
 def test_without_decay_the_average_is_the_latest_weights() -> None:
