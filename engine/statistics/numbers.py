@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from engine.statistics.tables import StatisticsTables
+from engine.statistics.tables import StatisticsTables, distinct_sql
 from schemas.dataset_report import Section, Statistic
 
 
 class Question(NamedTuple):
-    """A number and how it is asked; ``needs`` is a column of the annotation tables that older ones may lack."""
+    """A number and how it is asked; ``needs`` is a column of the annotation tables that older ones may lack. A count of
+    distinct texts names their column and table in ``distinct``, to be asked by parts."""
 
     name: str
     title: str
@@ -23,6 +24,7 @@ class Question(NamedTuple):
     sql: str
     definition: str
     needs: str | None = None
+    distinct: tuple[str, str] | None = None
 
 
 _DISTINCT_CAPTIONS = (
@@ -102,18 +104,20 @@ NUMBERS = (
         "Unique phrases, as written",
         "phrases",
         "phrases",
-        "SELECT count(*) FROM (SELECT DISTINCT text FROM occurrences)",
+        distinct_sql("text", "occurrences"),
         "Distinct texts of grounded phrases, character by character.",
+        distinct=("text", "occurrences"),
     ),
     Question(
         "unique_phrase_lemmas",
         "Unique phrases, lemmas",
         "phrases",
         "phrases",
-        "SELECT count(*) FROM (SELECT DISTINCT lemma FROM phrase_lemmas)",
+        distinct_sql("lemma", "phrase_lemmas"),
         "Distinct lemma forms of grounded phrases: lower case, without a determiner at the beginning, and the last "
         "word as its lemma where it is the head: 'The brown dogs' and 'a brown dog' are one.",
         "head_lemma",
+        ("lemma", "phrase_lemmas"),
     ),
     Question(
         "unique_head_lemmas",
@@ -219,7 +223,7 @@ def numbers(tables: StatisticsTables, unknown: Collection[str]) -> list[Statisti
 
 
 def _asked(tables: StatisticsTables, one: Question, unknown: bool) -> Statistic:
-    value = None if unknown else tables.one(one.sql)[0]
+    value = None if unknown else tables.distinct(*one.distinct) if one.distinct else tables.one(one.sql)[0]
     return Statistic(
         name=one.name,
         title=one.title,

@@ -177,6 +177,12 @@ class StatisticsTables:
             while rows := asked.fetchmany(PAIRS_AT_ONCE):
                 yield from rows
 
+    def distinct(self, column: str, table: str) -> int:
+        """What :func:`distinct_sql` counts, by parts as the phrases are."""
+        parts = self._parts()
+        conditions = (f"WHERE hash({column}) % {parts} = {part}" for part in range(parts))
+        return sum(int(self.one(distinct_sql(column, table, condition))[0]) for condition in conditions)
+
     def definitions(self) -> list[TableDefinition]:
         """What the tables are, with the SQL that makes them."""
         self.use()
@@ -205,6 +211,11 @@ class StatisticsTables:
         """The one row of an answer."""
         [row] = self.rows(sql, parameters)
         return tuple(row)
+
+
+def distinct_sql(column: str, table: str, condition: str = "") -> str:
+    """How many different values a column has."""
+    return f"SELECT count(*) FROM (SELECT DISTINCT {column} FROM {table}{condition and f' {condition}'})"
 
 
 def is_form_of(word: str, lemma: str) -> bool:

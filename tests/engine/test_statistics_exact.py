@@ -56,6 +56,15 @@ def test_batches_of_any_size_give_the_same_report(tmp_path: Path, monkeypatch: p
     assert dataset_report(counted.folder, "grit") == whole
 
 
+def test_texts_that_are_told_apart_by_parts_give_the_same_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = counted_dataset(tmp_path / "web")
+    whole = dataset_report(counted.folder, "all")
+    monkeypatch.setattr("engine.statistics.tables.ROWS_A_PART", 3)
+    assert dataset_report(counted.folder, "all") == whole
+
+
 def made_up_phrases(count: int, rows: int) -> Iterator[pa.Table]:
     """``rows`` occurrences of ``count`` phrases, the same ones again and again."""
     for first in range(0, rows, 100_000):
