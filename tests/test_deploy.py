@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,14 @@ import jsonschema
 import pytest
 import yaml
 
-from pipelines.cli import _parser
+from pipelines.cli import command_line
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 UNITS = sorted((DEPLOY / "systemd").iterdir())
 KUBERNETES = "1.37"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
 def manifest(path: Path) -> dict[str, Any]:
@@ -136,7 +139,7 @@ def test_every_call_of_the_command_line_is_one() -> None:
         end = next(
             (place for place, word in enumerate(words) if word.endswith(("Mode", ":")) or "=" in word), len(words)
         )
-        options = _parser().parse_args(words[:end])
+        options = command_line().parse_args(words[:end])
         assert options.recipe.startswith("/etc/glip-engine/"), name
 
 
@@ -148,13 +151,48 @@ def test_the_image_is_slim_pinned_and_not_run_as_root() -> None:
     assert users[-1].isdigit()
     assert int(users[-1]) > 0
     assert not any(line.startswith("ADD ") for line in lines)
-    copied = {line.split()[1] for line in lines if line.startswith("COPY ") and len(line.split()) == 3}
-    packages = {
-        name.split(".")[0]
-        for name in re.findall(r"packages = \[(.*)\]", (ROOT / "pyproject.toml").read_text())[0]
-        .replace('"', "")
-        .split(", ")
-    }
-    assert packages - {""} <= copied, "every package is in the image"
+
+
+def copied() -> list[str]:
+    """What the image's build takes from the repository."""
+    lines = [line.split() for line in (DEPLOY / "Dockerfile").read_text().splitlines()]
+    return [name for words in lines if words[:1] == ["COPY"] and "--from=" not in words[1] for name in words[1:-1]]
+
+
+def test_every_path_that_the_image_copies_is_there_and_reaches_the_builder() -> None:
     ignored = (ROOT / ".dockerignore").read_text().split()
-    assert {f"!{name}" for name in packages if name} <= set(ignored)
+    assert ignored[0] == "*"
+    for name in copied():
+        assert (ROOT / name).exists(), name
+        assert f"!{name}" in ignored, name
+
+
+def test_every_package_is_in_the_image_and_every_folder_of_code_in_a_package() -> None:
+    packages = set(PROJECT["tool"]["setuptools"]["packages"])
+    rooms = {name.partition(".")[0] for name in packages}
+    assert rooms <= set(copied())
+    folders = {file.parent.relative_to(ROOT) for room in rooms for file in (ROOT / room).rglob("*.py")}
+    assert {".".join(folder.parts) for folder in folders} == packages
+    assert {name for name in PROJECT["project"]["license-files"] if name not in copied()} == set()
+    assert PROJECT["project"]["readme"] in copied()
+
+
+def test_what_the_build_reads_from_the_project_is_all_that_it_needs_beside_the_code() -> None:
+    text = (DEPLOY / "Dockerfile").read_text().replace("\\\n", "")
+    (command,) = re.findall(r"^RUN (python -c .*) > requirements\.txt", text, re.MULTILINE)
+    command = command.replace("python -c", f"{sys.executable} -c", 1)
+    (extras,) = re.findall(r"^ARG EXTRAS=(\S+)", text, re.MULTILINE)
+    environment = {**os.environ, "EXTRAS": extras}
+    done = subprocess.run(["sh", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    optional = PROJECT["project"]["optional-dependencies"]
+    wanted = [*PROJECT["project"]["dependencies"], *(one for name in extras.split(",") for one in optional[name])]
+    assert done.stdout.splitlines() == wanted
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_manifests_name_this_version_of_the_image_and_the_ray_that_it_holds(path: Path) -> None:
+    pins = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().split() if "==" in line)
+    assert {spec["image"] for pod in pod_specs(manifest(path)) for spec in pod["containers"]} == {
+        f"glip-engine:{PROJECT['project']['version']}"
+    }
+    assert set(re.findall(r'rayVersion: "(.*)"', path.read_text())) <= {pins["ray"]}
