@@ -16,57 +16,11 @@ from engine.registry.rollback import roll_back
 from engine.registry.state import State
 from pipelines.candidates import Candidate, digests_of_version, model_files, read_candidate
 from pipelines.lineage_tree import lineage_of_checkpoint
+from pipelines.mirror import follow
 from pipelines.version_card import CARD, version_card
 from schemas.recipes import TeacherRecipe
 from schemas.registry import Entry, ModelVersion
-from schemas.reports import Document
-
-
-class Promotion(Document):
-    """What a promotion came to. ``done_before``: the model had been promoted by an earlier call, and nothing moved."""
-
-    registry: str
-    version: int
-    name: str
-    current: int
-    entry: Entry
-    done_before: bool = False
-
-
-class Rollback(Document):
-    """What a rollback came to; ``passed_over`` says why damaged versions were."""
-
-    registry: str
-    version: int
-    entry: Entry
-    passed_over: list[str]
-
-
-class History(Document):
-    """All moves of the pointer, the oldest first, and what is wrong with the record."""
-
-    registry: str
-    entries: list[Entry]
-    problems: list[str]
-
-
-class VersionState(Document):
-    """A version as it was found. ``problem`` is None where every file is as it was written."""
-
-    version: int
-    current: bool
-    was_current: bool
-    problem: str | None
-    model: ModelVersion | None
-
-
-class RegistryState(Document):
-    """``show``: the versions, each read whole, and what is wrong with the pointer and the history."""
-
-    registry: str
-    current: int | None
-    versions: list[VersionState]
-    problems: list[str]
+from schemas.registry_results import History, Promotion, RegistryState, Rollback, VersionState
 
 
 def promote(
@@ -80,8 +34,9 @@ def promote(
     """Make a model the current version of the registry: of a generation the student, by its decision.
 
     A model that has been promoted before is left where it is, whatever is current now. ``force`` is why the gate is
-    passed by; it is recorded. ValueError where the decision says no, is about another model or another current version,
-    or is missing (but for the first version); where the registry is damaged; where another promotion was faster.
+    passed by; it is recorded. A mirror of the registry follows; if it cannot, that is told, and fails nothing.
+    ValueError where the decision says no, is about another model or another current version, or is missing (but for the
+    first version); where the registry is damaged; where another promotion was faster.
     """
     place, candidate = Registry(registry), read_candidate(source, decision)
     state = place.state()
@@ -102,7 +57,7 @@ def promote(
     )
     if progress:
         print(_promoted(result))
-    return result
+    return result.model_copy(update={"mirror": follow(place, progress)})
 
 
 def check_gate(place: Registry, state: State, candidate: Candidate, force: str | None) -> None:
@@ -158,7 +113,8 @@ def rollback(registry: str | Path, *, to: int | None = None, reason: str = "", p
         for line in passed_over:
             print(line)
         print(f"{place.uri}: version {entry.version} is current again")
-    return Rollback(registry=place.uri, version=entry.version, entry=entry, passed_over=passed_over)
+    mirror = follow(place, progress)
+    return Rollback(registry=place.uri, version=entry.version, entry=entry, passed_over=passed_over, mirror=mirror)
 
 
 def history(registry: str | Path, *, progress: bool = True) -> History:
@@ -225,7 +181,8 @@ def _entry_line(entry: Entry) -> str:
 
 def _existing(registry: str | Path) -> Registry:
     place = Registry(registry)
-    if not place.store.names("") and not place.numbers():
+    state = place.state()
+    if not (place.numbers() or state.entries or state.problems):
         raise ValueError(f"{place.uri} is no registry; `glip-engine promote MODEL --registry {place.uri}` begins one")
     return place
 

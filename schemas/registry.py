@@ -6,6 +6,7 @@ versions/000001/claim.json      first: the number is taken
 versions/000001/manifest.json   ModelVersion: last; a folder without one is no version
 current.json                    SealedEntry: the latest entry, which names the current version; all that changes
 history/000001.json             SealedEntry: one file an entry, never changed
+mirror.json                     MirrorSetting: where there is a mirror of the registry
 """
 
 from __future__ import annotations
@@ -66,3 +67,10 @@ class SealedEntry(Document):
     format: Literal["glip-engine-registry/1"] = "glip-engine-registry/1"
     entry: Entry
     sha256: str = Field(pattern=_HEX)
+
+
+class MirrorSetting(Document):
+    """The registered model of MLflow that shows the registry's versions; where MLflow is, the environment says."""
+
+    format: Literal["glip-engine-mirror/1"] = "glip-engine-mirror/1"
+    mlflow_model: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]{0,199}$")

@@ -1,6 +1,7 @@
 """Where the figures of a run are shown beside its own log: TensorBoard, and MLflow where a server is named.
 
-In: names and numbers at a step. Out: event files, and metrics of an MLflow run. A run depends on neither.
+In: names and numbers at a step. Out: event files, and metrics of an MLflow run. A run depends on neither: an MLflow
+that does not answer is told of, and not asked again before the run is resumed.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-MLFLOW_URI = "MLFLOW_TRACKING_URI"
-EXPERIMENT = "glip-engine"
+from student.mlflow_client import MLFLOW_URI, check_installed, experiment_of_ours, fault_in_words, in_a_hurry
+
 MLFLOW_RUN = "mlflow_run.txt"
 MAX_VALUE_CHARS = 500  # of an MLflow parameter; older servers take no more
 
@@ -38,8 +39,7 @@ def open_boards(out: Path, first_step: int, parameters: Mapping[str, object]) ->
     if importlib.util.find_spec("tensorboard") is not None:
         boards.append(_TensorBoard(out / "tensorboard", first_step))
     if os.environ.get(MLFLOW_URI):
-        if importlib.util.find_spec("mlflow") is None:
-            raise ValueError(f"{MLFLOW_URI} is set, but MLflow is not installed: pip install 'glip-engine[mlflow]'")
+        check_installed()
         boards.append(_MlflowBoard(out, parameters))
     return boards
 
@@ -64,22 +64,35 @@ class _MlflowBoard:
     def __init__(self, out: Path, parameters: Mapping[str, object]) -> None:
         from mlflow import MlflowClient
 
-        self._client, kept = MlflowClient(), out / MLFLOW_RUN
-        if kept.exists():
-            self._run = kept.read_text().strip()
-            return
-        known = self._client.get_experiment_by_name(EXPERIMENT)
-        experiment = known.experiment_id if known is not None else self._client.create_experiment(EXPERIMENT)
-        self._run = self._client.create_run(experiment, run_name=out.name).info.run_id
-        for name, value in parameters.items():
-            self._client.log_param(self._run, name, str(value)[:MAX_VALUE_CHARS])
-        kept.write_text(self._run + "\n")
+        self._client, self._run, self._lost = MlflowClient(), "", False
+        self._ask(lambda: self._open(out, parameters))
 
     def show(self, figures: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        self._client.log_batch(self._run, metrics=[Metric(name, value, now, step) for name, value in figures.items()])
+        metrics = [Metric(name, value, now, step) for name, value in figures.items()]
+        self._ask(lambda: self._client.log_batch(self._run, metrics=metrics))
 
     def close(self) -> None:
-        self._client.set_terminated(self._run)
+        self._ask(lambda: self._client.set_terminated(self._run))
+
+    def _open(self, out: Path, parameters: Mapping[str, object]) -> None:
+        kept = out / MLFLOW_RUN
+        if kept.exists():
+            self._run = kept.read_text().strip()
+            return
+        self._run = self._client.create_run(experiment_of_ours(self._client), run_name=out.name).info.run_id
+        for name, value in parameters.items():
+            self._client.log_param(self._run, name, str(value)[:MAX_VALUE_CHARS])
+        kept.write_text(self._run + "\n")
+
+    def _ask(self, request: Callable[[], None]) -> None:
+        if self._lost:
+            return
+        try:
+            with in_a_hurry():
+                request()
+        except Exception as error:  # MLflow has errors of many kinds, and none of them ends a training
+            self._lost = True
+            print(f"MLflow hears no more of this run, whose log has all: {fault_in_words(error)}", flush=True)

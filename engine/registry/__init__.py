@@ -46,6 +46,14 @@ class Registry:
 
     # ----------------------------------------------------------------------------------------------------- versions
 
+    def address(self, name: str = "") -> str:
+        """Where the registry is, or a file of it: a whole path, or a URL, wherever one asks from."""
+        return (self.store.path(name) if self.store.is_local else f"{self.uri}/{name}").rstrip("/")
+
+    def folder(self, number: int) -> str:
+        """Where the files of a version are; as :meth:`address`."""
+        return self.address(_name(number, ""))
+
     def numbers(self) -> list[int]:
         """Numbers of the versions, ascending; also of those that are half-written."""
         files, root = fsspec.core.url_to_fs(f"{self.uri}/{VERSIONS}", use_listings_cache=False)

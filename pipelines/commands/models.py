@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from pipelines.commands.arguments import add_command, add_published, add_registry, count
+from pipelines.exit_status import FAILED
 
 
 def add(commands: Any) -> None:
@@ -15,6 +16,7 @@ def add(commands: Any) -> None:
     _add_rollback(commands)
     _add_history(commands)
     _add_show(commands)
+    _add_mirror(commands)
     _add_lineage(commands)
 
 
@@ -94,6 +96,20 @@ def _show(options: argparse.Namespace) -> tuple[int, Any]:
 
     result = show(options.registry, version=options.version, progress=not options.json)
     return (1 if result.problems or any(one.problem for one in result.versions if one.was_current) else 0), result
+
+
+def _add_mirror(commands: Any) -> None:
+    what = "show a registry in MLflow's model registry, and bring what is shown there up to date"
+    parser = add_command(commands, "mirror", _mirror, what)
+    parser.add_argument("registry", help="folder or s3:// prefix of the registry")
+    parser.add_argument("--model", metavar="NAME", help="MLflow's registered model, kept up to date from now on")
+
+
+def _mirror(options: argparse.Namespace) -> tuple[int, Any]:
+    from pipelines.mirror import mirror
+
+    result = mirror(options.registry, model=options.model, progress=not options.json)
+    return (0 if result.problem is None else FAILED), result
 
 
 def _add_lineage(commands: Any) -> None:

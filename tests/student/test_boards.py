@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
 
-from student.boards import MLFLOW_RUN, MLFLOW_URI, open_boards
+from student.boards import MLFLOW_RUN, open_boards
+from student.mlflow_client import MLFLOW_URI
 
 HAS_MLFLOW = importlib.util.find_spec("mlflow") is not None
 
@@ -35,6 +37,29 @@ def test_mlflow_holds_parameters_and_every_figure_of_a_run_that_was_stopped(
     assert sorted((one.step, one.value) for one in found) == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
     data = MlflowClient().get_run(run).data
     assert (data.params["steps"], len(data.params["mix"])) == ("4", 500)
+
+
+@pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed: pip install 'glip-engine[mlflow]'")
+@pytest.mark.filterwarnings("ignore")
+def test_an_mlflow_that_does_not_answer_is_told_of_once_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = (tmp_path / "store").as_uri()
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for address, told in (("http://me:secret@127.0.0.1:1", 1), (store, 0), ("http://me:secret@127.0.0.1:1", 1)):
+        monkeypatch.setenv(MLFLOW_URI, address)
+        boards = open_boards(tmp_path, 0, {"steps": 2})
+        for step in (1, 2):
+            for board in boards:
+                board.show({"loss": 1.0 / step}, step)
+        for board in boards:
+            board.close()
+        said = capsys.readouterr().out
+        assert said.count("MLflow hears no more of this run") == told
+        assert "secret" not in said
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
+    assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ, "what is ours for a moment is not left behind"
 
 
 @pytest.mark.skipif(HAS_MLFLOW, reason="MLflow is installed")

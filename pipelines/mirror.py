@@ -1,0 +1,87 @@
+"""A registry's mirror: its versions and its pointer, shown in MLflow's model registry.
+
+In: a registry whose ``mirror.json`` names a registered model. Out: that model, brought up to date after every move of
+the pointer, and by ``glip-engine mirror``. The registry alone is the truth and never reads its mirror: where MLflow
+does not answer, the move stands, the failure is told, and the next move or the command makes up for it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from engine.registry import Registry
+from pipelines.mlflow_versions import catch_up
+from schemas.registry import MirrorSetting
+from schemas.registry_results import Mirroring
+from student.mlflow_client import MLFLOW_REGISTRY_URI, MLFLOW_URI, check_installed, fault_in_words
+
+MIRROR = "mirror.json"
+
+
+def mirror(registry: str | Path, *, model: str | None = None, progress: bool = True) -> Mirroring:
+    """Bring the registry's mirror up to date; with ``model``, the registered model of MLflow that is its mirror from
+    now on, if that succeeds. ValueError where neither names one, or the registry is empty or damaged."""
+    place = Registry(registry)
+    if place.state().current() is None:
+        raise ValueError(f"{place.uri} has no version to show; `glip-engine promote` makes one")
+    setting = MirrorSetting(mlflow_model=model) if model is not None else _setting(place)
+    if setting is None:
+        raise ValueError(f"{place.uri} has no mirror; --model NAME names the model that MLflow is to show it as")
+    result = _follow(place, setting, progress)
+    if model is not None and result.problem is None:
+        place.store.write(MIRROR, (setting.model_dump_json(indent=1) + "\n").encode())
+    return result
+
+
+def follow(place: Registry, progress: bool) -> Mirroring | None:
+    """After a move of the pointer: the mirror, where there is one, follows. Whatever fails is told, and not raised."""
+    try:
+        setting = _setting(place)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"{place.uri}: its mirror is not looked at: {fault_in_words(error)}", flush=True)
+        return None
+    return None if setting is None else _follow(place, setting, progress)
+
+
+def _setting(place: Registry) -> MirrorSetting | None:
+    try:
+        return MirrorSetting.model_validate_json(place.store.read(MIRROR, 10_000))
+    except FileNotFoundError:
+        return None
+    except ValidationError:
+        raise ValueError(
+            f"{place.uri}/{MIRROR} is damaged; `glip-engine mirror {place.uri} --model NAME` writes it anew"
+        ) from None
+
+
+def _follow(place: Registry, setting: MirrorSetting, progress: bool) -> Mirroring:
+    name = setting.mlflow_model
+    try:
+        _check_reachable(place)
+        result = catch_up(place, name)
+    except Exception as error:  # MLflow's are of many kinds, and the move of the pointer stands whatever it is
+        result = Mirroring(model=name, problem=fault_in_words(error))
+    if result.problem is not None:
+        print(
+            f"MLflow's model {name!r} lags behind {place.uri}: {result.problem}. The registry is as it should be; the "
+            f"next promotion makes up for it, or `glip-engine mirror {place.uri}`",
+            flush=True,
+        )
+    elif progress:
+        print(_caught_up(result))
+    return result
+
+
+def _check_reachable(place: Registry) -> None:
+    if not (os.environ.get(MLFLOW_REGISTRY_URI) or os.environ.get(MLFLOW_URI)):
+        raise ValueError(f"{MLFLOW_URI} (or {MLFLOW_REGISTRY_URI}) is not set here, so where MLflow is is not known")
+    check_installed("the registry has a mirror")
+
+
+def _caught_up(result: Mirroring) -> str:
+    added = f"versions added: {', '.join(map(str, result.added))}; " if result.added else ""
+    lines = [f"MLflow's model {result.model!r}: {added}champion is version {result.champion}", *result.passed_over]
+    return "\n".join(lines)
