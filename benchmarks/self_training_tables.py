@@ -1,7 +1,8 @@
-"""The tables of ``self_training.py``: Recall@1 by group of phrases, and differences with their intervals.
+"""The tables of ``self_training.py``: Recall@1 by group of phrases, differences with their intervals, worth of labels.
 
-In: the cells of all seeds. Out: plain values for ``results.json``, and the same in print. Intervals are of a paired
-bootstrap over seeds and pictures: both are drawn with replacement, the two models are scored on the same draws.
+In: what all seeds came to. Out: plain values for ``results.json``, which ``self_training_print.py`` prints. Intervals
+are of a paired bootstrap over seeds and pictures: both are drawn with replacement, and two models are scored on the
+same draws.
 """
 
 from __future__ import annotations
@@ -10,31 +11,56 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from self_training_cells import Cell, Experiment, GroupResult
+from self_training_cells import Cell, Experiment, GroupResult, LabelFigures
+from self_training_seed import SeedResult
+from self_training_variants import PLAIN, student
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
 
 
-def summarise(cells: Sequence[Cell], experiment: Experiment) -> dict[str, Any]:
-    """Recall by model and group, differences to teacher and control, and the worth of the labels."""
+def summarise(found: Sequence[SeedResult], experiment: Experiment) -> dict[str, Any]:
+    """Recall by model and group, differences to teacher, control and plain student, and the worth of the labels."""
+    cells = [cell for seed in found for cell in seed.cells]
     models = list(dict.fromkeys(cell.model for cell in cells))
     groups = sorted({group for cell in cells for group in cell.groups})
-    students = [model for model in models if model.startswith("student")]
-    compared = [(student, other) for student in students for other in ("teacher", "control")]
-    compared += [("control", "teacher")] + [("oracle", "teacher")] * ("oracle" in models)
     return {
         "world": experiment.world.name,
-        "seeds": len({cell.seed for cell in cells}),
+        "seeds": len(found),
         "steps": {"teacher": experiment.teacher_steps, "others": experiment.steps},
+        "set": dict(experiment.train),
         "recall": {group: {model: _recall(_of(cells, model, group)) for model in models} for group in groups},
         "phrases": {group: sum(_of(cells, models[0], group)[0].counts.values()) for group in groups},
         "differences": {
             f"{first} - {second}": {group: difference(cells, first, second, group) for group in groups}
-            for first, second in compared
+            for first, second in compared(models)
         },
-        "labels": _labels(cells),
+        "words": _words(cells),
+        "labels": _together_by_group([cell.labels for cell in cells if cell.model == "teacher"]),
+        "learned": {
+            name: _together_by_group([one.groups for seed in found for one in seed.learned if one.variant == name])
+            for name in dict.fromkeys(one.variant for seed in found for one in seed.learned)
+        },
     }
+
+
+def _words(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
+    """Recall@1 over all seeds by novel word and model."""
+    found: dict[str, dict[str, float]] = {}
+    for word in sorted({word for cell in cells for word in cell.words}):
+        for model in dict.fromkeys(cell.model for cell in cells if word in cell.words):
+            results = [cell.words[word] for cell in cells if cell.model == model and word in cell.words]
+            hits = sum(one.hits[key] * count for one in results for key, count in one.counts.items())
+            found.setdefault(word, {})[model] = hits / sum(sum(one.counts.values()) for one in results)
+    return found
+
+
+def compared(models: Sequence[str]) -> list[tuple[str, str]]:
+    """Pairs of models, the first as the candidate."""
+    students = [model for model in models if model.startswith(student(""))]
+    plain = [(one, student(PLAIN)) for one in students if one != student(PLAIN)]
+    pairs = [(one, other) for one in students for other in ("teacher", "control")] + plain
+    return [*pairs, ("control", "teacher"), *[("oracle", "teacher")] * ("oracle" in models)]
 
 
 def _of(cells: Iterable[Cell], model: str, group: str) -> list[GroupResult]:
@@ -66,12 +92,11 @@ def difference(cells: Sequence[Cell], first: str, second: str, group: str) -> di
     return {"mean": float(gains_SI.sum() / counts_SI.sum()), "interval": [float(low), float(high)]}
 
 
-def _labels(cells: Iterable[Cell]) -> dict[str, list[dict[str, Any]]]:
-    """Of all seeds together: by group and lowest score, how many boxes, which share is right, which phrases found."""
-    teachers = [cell.labels for cell in cells if cell.model == "teacher"]
+def _together_by_group(seeds: Sequence[LabelFigures]) -> dict[str, list[dict[str, Any]]]:
+    """Of all seeds together: by group and selection, how many boxes, which share is right, which phrases found."""
     found: dict[str, list[dict[str, Any]]] = {}
-    for group in sorted({group for labels in teachers for group in labels}):
-        curves = [labels[group] for labels in teachers if group in labels]
+    for group in sorted({group for labels in seeds for group in labels}):
+        curves = [labels[group] for labels in seeds if group in labels]
         found[group] = [_together(points) for points in zip(*curves, strict=True)]
     return found
 
@@ -80,36 +105,8 @@ def _together(points: Sequence[Any]) -> dict[str, Any]:
     right, wrong = sum(point.right for point in points), sum(point.wrong for point in points)
     phrases, hit = sum(point.phrases for point in points), sum(point.phrases_found for point in points)
     return {
-        "min_score": points[0].selection,
+        "selection": points[0].selection,
         "boxes": sum(point.boxes for point in points),
         "precision": right / (right + wrong) if right + wrong else None,
         "phrase_recall": hit / phrases if phrases else None,
     }
-
-
-def print_tables(result: dict[str, Any]) -> None:
-    """Markdown, in per cent and points."""
-    models = list(next(iter(result["recall"].values())))
-    print(f"\n{result['world']}: {result['seeds']} seeds, steps {result['steps']}\n")
-    print("| phrases | over | " + " | ".join(models) + " |\n|" + " --- |" * (2 + len(models)))
-    for group, recall in result["recall"].items():
-        values = " | ".join(f"{100 * np.mean(recall[model]):.1f}" for model in models)
-        print(f"| {group} | {result['phrases'][group]} | {values} |")
-    names = list(result["differences"])
-    print("\n| phrases | " + " | ".join(names) + " |\n|" + " --- |" * (1 + len(names)))
-    for group in result["recall"]:
-        print(f"| {group} | " + " | ".join(_points(result["differences"][name][group]) for name in names) + " |")
-    for group, points in result["labels"].items():
-        print(f"\nlabels of {group}:\n| lowest score | boxes | precision | phrases found |\n| --- | --- | --- | --- |")
-        for point in points:
-            shares = (_percent(point["precision"]), _percent(point["phrase_recall"]))
-            print(f"| {point['min_score']} | {point['boxes']} | {shares[0]} | {shares[1]} |")
-
-
-def _points(one: dict[str, Any]) -> str:
-    low, high = one["interval"]
-    return f"{100 * one['mean']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f} %"

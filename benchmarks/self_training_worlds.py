@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.sources.scenes.palette import WORDS
-from schemas.recipes import GoldSource, ScenesSource, SelectionChoice, Source, WebDatasetSource
+from schemas.recipes import GoldSource, ScenesSource, Source, WebDatasetSource
 from schemas.shards import SamplePhrase
 
 DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -30,27 +30,25 @@ KNOWN_KINDS = (
     *("dog", "car", "man", "tree", "cat", "house", "woman", "ball", "chair", "bird", "table", "flower", "cup", "boat"),
     *("apple", "star", "bicycle", "cloud", "fish", "hat", "horse", "book", "bottle", "bus", "clock", "truck"),
 )
-SELECTIONS: dict[str, SelectionChoice] = {
-    "glip": "glip",  # score above 0.5, as in the paper
-    "0.3": {"min_score": 0.3},
-    "0.7": {"min_score": 0.7},
-    "best-box": {"min_score": 0.2, "max_overlap": 0.5, "max_boxes_per_phrase": 1},  # chosen on another seed
-}
 GroupOf = Callable[[SamplePhrase], str]
 
 
 @dataclass(frozen=True)
 class World:
     """``human``, ``web`` and ``truth`` make a seed's data; ``truth`` is None where nothing hidden may be learned from,
-    ``judge`` scores pseudo-labels. ``group_of``: the group of a phrase, given the head lemmas that human data have."""
+    ``judge`` scores pseudo-labels. ``calibration`` is human data that no model learns from; None where there are none.
+    ``group_of``: the group of a phrase, given the head lemmas that human data have. ``word_of``: the novel word that a
+    phrase has, empty where it has none."""
 
     name: str
     human: Callable[[int], list[GoldSource]]
     web: Callable[[int], Source]
     truth: Callable[[int], GoldSource] | None
     judge: str | None
+    calibration: Callable[[int], GoldSource] | None
     exams: list[GoldSource]
     group_of: Callable[[Mapping[str, str]], GroupOf]
+    word_of: GroupOf
     train: dict[str, Any]
     image_size: int | None
 
@@ -69,24 +67,35 @@ def scenes_world(scale: float) -> World:
     }
 
     def web(seed: int) -> ScenesSource:
-        return ScenesSource(count=max(40, round(2500 * scale)), seed=720_000 + seed, **everything)
+        return ScenesSource(count=_count(2500, scale), seed=720_000 + seed, **everything)
 
     def human(seed: int) -> list[GoldSource]:
-        drawn = ScenesSource(count=max(40, round(1500 * scale)), seed=710_000 + seed, **lacking)
+        drawn = ScenesSource(count=_count(1500, scale), seed=710_000 + seed, **lacking)
         return [GoldSource(name="human", format="scenes", scenes=drawn)]
 
-    exam = ScenesSource(count=max(40, round(1600 * scale)), seed=730_000, **everything)
+    def calibration(seed: int) -> GoldSource:
+        drawn = ScenesSource(count=_count(800, scale), seed=715_000 + seed, **lacking)
+        return GoldSource(name="calibration", format="scenes", scenes=drawn)
+
+    exam = ScenesSource(count=_count(1600, scale), seed=730_000, **everything)
     return World(
         name="scenes",
         human=human,
         web=web,
         truth=lambda seed: GoldSource(name="truth", format="scenes", scenes=web(seed)),
         judge=None,
+        calibration=calibration,
         exams=[GoldSource(name="exam", format="scenes", scenes=exam)],
         group_of=scenes_groups,
+        word_of=novel_word,
         train={"min_sizes": (128,), "max_size": 224},
         image_size=128,
     )
+
+
+def _count(pictures: int, scale: float) -> int:
+    """At least so many that there is something to learn from."""
+    return max(8, round(pictures * scale))
 
 
 def scenes_groups(heads: Mapping[str, str]) -> GroupOf:
@@ -107,6 +116,13 @@ def scenes_groups(heads: Mapping[str, str]) -> GroupOf:
     return group
 
 
+def novel_word(phrase: SamplePhrase) -> str:
+    """The invented word of a phrase, its kind's before an attribute's."""
+    words = phrase.text.lower().split()
+    attributes = [word for word in words if word in NOVEL_ATTRIBUTES.values()]
+    return phrase.head_lemma if phrase.head_lemma in NOVEL_KINDS.values() else "".join(attributes[:1])
+
+
 def photos_world(scale: float) -> World:
     """400 human-annotated photos, 714 captions, 250 to examine; the hidden boxes score and are never learned from."""
     photos = DATA / "photos"
@@ -122,8 +138,10 @@ def photos_world(scale: float) -> World:
         web=lambda seed: WebDatasetSource(uri=str(photos / "web")),
         truth=None,
         judge=str(photos / "web_truth.json"),
+        calibration=None,
         exams=[GoldSource(name="val-phrases", format="coco-phrases", path=str(photos / "val"))],
         group_of=lambda heads: lambda phrase: heads.get(phrase.head_lemma.lower(), "unseen"),
+        word_of=lambda phrase: "",
         train={"max_negatives": 12, "scale_jitter": (0.7, 1.5), "color_jitter": 0.3},
         image_size=None,
     )

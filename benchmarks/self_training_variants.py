@@ -1,0 +1,80 @@
+"""The students that ``self_training.py`` can train: who labels the web, what is learned of it, how training differs.
+
+All of a seed begin from its teacher and train as long as its control does. ``PLAIN`` is the student that the others are
+compared with; unless a variant says otherwise it differs from that one in a single thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.recipes import SelectionChoice
+
+TEACHER, ENSEMBLE, NOBODY = "teacher", "ensemble", "nobody"
+PLAIN = "best-box"
+BEST_BOX = {"max_overlap": 0.5, "max_boxes_per_phrase": 1}  # of boxes on one thing the best, of a phrase the best
+PLAIN_SELECTION: SelectionChoice = {"min_score": 0.2, **BEST_BOX}  # chosen on another seed
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A student."""
+
+    selection: SelectionChoice = field(default_factory=lambda: PLAIN_SELECTION)
+    """What is learned of the stored labels; the preset ``calibrated`` gets the file of the seed's teacher."""
+    labelled_by: str = TEACHER
+    """``teacher``; ``ensemble``, the teacher and one more of the same human data and another training seed; the name of
+    a variant, whose student labels the web anew; or ``nobody``: a control that trains in the variant's way."""
+    share: float = 0.5
+    """Of the pictures seen, how many are pseudo-labelled; in (0, 1)."""
+    train: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of the training recipe that differ from the control's; also ``lr`` and ``text_lr_factor``."""
+
+
+_WORDS_ALONE = {"tune": "prompt", "lr": 2e-2, "text_lr_factor": 1.0}  # a vector for each word is all that is trained
+_THREE_BOXES: SelectionChoice = {"min_score": 0.2, "max_overlap": 0.5, "max_boxes_per_phrase": 3}
+_ALONE = {"caption_negatives": 0}  # only a caption's own picture speaks about a word
+_CAUTIOUS = {"pseudo_regression": False, "ignore_ungrounded": True}  # little that is wrong is believed
+
+VARIANTS: dict[str, Variant] = {
+    PLAIN: Variant(),
+    "glip": Variant("glip"),  # score above 0.5 and nothing else, as in the paper
+    "threshold-0.3": Variant({"min_score": 0.3}),
+    "threshold-0.7": Variant({"min_score": 0.7}),
+    "best-box-0.1": Variant({"min_score": 0.1, **BEST_BOX}),
+    "best-box-0.4": Variant({"min_score": 0.4, **BEST_BOX}),
+    "calibrated": Variant({"preset": "calibrated", "precision": 0.5, **BEST_BOX}),
+    "score-weighted": Variant(train={"score_weighted": True}),
+    "no-box-regression": Variant(train={"pseudo_regression": False}),
+    "ignore-ungrounded": Variant(train={"ignore_ungrounded": True}),
+    "alone-captions": Variant(train=_ALONE),
+    "alone-captions-control": Variant(labelled_by=NOBODY, train=_ALONE),
+    "eight-captions": Variant(train={"caption_negatives": 8}),
+    "cautious": Variant(train=_CAUTIOUS),
+    "cautious-second-round": Variant(labelled_by="cautious", train=_CAUTIOUS),
+    "cautious-third-round": Variant(labelled_by="cautious-second-round", train=_CAUTIOUS),
+    "three-boxes": Variant(_THREE_BOXES),
+    "three-boxes-second-round": Variant(_THREE_BOXES, labelled_by="three-boxes"),
+    "rare-repeated": Variant(train={"sampling": {"repeat_threshold": 0.1}}),
+    "share-0.25": Variant(share=0.25),
+    "share-0.75": Variant(share=0.75),
+    "ensemble": Variant(labelled_by=ENSEMBLE),
+    "ensemble-agreed": Variant({**PLAIN_SELECTION, "min_agreement": 0.5}, labelled_by=ENSEMBLE),
+    "second-round": Variant(labelled_by=PLAIN),
+    "third-round": Variant(labelled_by="second-round"),
+    "words-alone": Variant(train=_WORDS_ALONE),
+    "words-alone-control": Variant(labelled_by=NOBODY, train=_WORDS_ALONE),
+    "words-alone-second-round": Variant(labelled_by="words-alone", train=_WORDS_ALONE),
+}
+
+
+def student(variant: str) -> str:
+    """What the cell of a variant is called."""
+    return f"student {variant}"
+
+
+def is_calibrated(variant: Variant) -> bool:
+    """Whether its selection needs the file of a calibration."""
+    return isinstance(variant.selection, dict) and variant.selection.get("preset") == "calibrated"
