@@ -1,7 +1,8 @@
 """Writer of Pascal VOC: ``Annotations/NAME.xml`` a picture, ``labelmap.txt``.
 
 In: samples. Out: corners in pixels counted from 1, the last one inside, with decimals where a box has some. The label
-map keeps the order of the classes. Source: The PASCAL VOC Challenge 2012 Development Kit, section 4.
+map keeps the order of the classes; boxes that are difficult stay so. Source: The PASCAL VOC Challenge 2012 Development
+Kit, section 4.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def voc(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str
 
 def _put_object(root: Element, name: str, box: SampleBox) -> None:
     item = SubElement(root, "object")
-    for field, value in (("name", name), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):
+    difficult = "1" if box.difficult else "0"
+    for field, value in (("name", name), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", difficult)):
         _put(item, field, value)
     bndbox = SubElement(item, "bndbox")
     x1, y1, x2, y2 = box.box_xyxy

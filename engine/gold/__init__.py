@@ -38,6 +38,7 @@ from engine.gold.refcoco import ReferringExpressions
 from engine.gold.sources import DrawnScenes, GoldPlace, GoldReader, GoldRow
 from engine.gold.voc import VocDetection
 from engine.gold.yolo import YoloDetection
+from engine.shard_files import annotations_name, manifest_name, rejects_name, shard_name
 from engine.shards import CARD, read_card, read_manifest, write_card, write_shard
 from schemas.recipes import ScenesSource
 from schemas.records import UnitRef
@@ -105,6 +106,7 @@ def import_gold(
                 on_unit(manifests[-1])
         card = _completed(card, manifests)
         if card.samples == 0:
+            _withdraw(store, manifests)
             raise ValueError(f"{reader.uri}: none of {len(reader)} samples could be imported: {_first_reason(card)}")
         write_card(store, card)
     return card
@@ -191,6 +193,18 @@ def _completed(card: DatasetCard, manifests: list[ShardManifest]) -> DatasetCard
     )
 
 
+def _withdraw(store: Store, manifests: Iterable[ShardManifest]) -> None:
+    """Leave the folder free for another try: units without a sample are no dataset. Manifests go first, as a unit is
+    done by its manifest."""
+    units = [manifest.unit for manifest in manifests]
+    for name in (manifest_name, shard_name, annotations_name, rejects_name):
+        for unit in units:
+            store.delete(name(unit))
+    store.delete(CARD)
+
+
 def _first_reason(card: DatasetCard) -> str:
     reasons = Counter(card.stages[0].dropped).most_common(3)
-    return ", ".join(f"{reason} ({count})" for reason, count in reasons) or "the source is empty"
+    told = ", ".join(f"{reason} ({count})" for reason, count in reasons) or "the source is empty"
+    missing = "image_missing" in card.stages[0].dropped
+    return f"{told}; give the folder of the pictures with --images FOLDER" if missing else told

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, TypeVar, overload
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from engine.artifacts import canonical_json
 from engine.gold.json_lists import Items, JsonLists
 from engine.gold.rules import Picture, read_picture
+from engine.gold.scratch import Row, RowsByKey, stored
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.shards import valid_key
 from schemas.records import Reject
@@ -79,14 +80,6 @@ def listed(document: JsonLists, name: str, file: Path) -> Items:
     return found
 
 
-def items(document: Any, name: str, file: Path) -> list[Any]:
-    """The list ``name`` of the document; ValueError where there is none."""
-    found = document.get(name) if isinstance(document, dict) else None
-    if not isinstance(found, list):
-        raise ValueError(f"{file} has no list {name!r}, so it is not of COCO's format")
-    return found
-
-
 def checked(kind: type[Item], item: Any) -> Item | str:
     """The item as ``kind``, or in one line what is wrong with it."""
     try:
@@ -96,43 +89,57 @@ def checked(kind: type[Item], item: Any) -> Item | str:
         return f"{'.'.join(map(str, first['loc'])) or 'item'}: {first['msg']}"
 
 
-class Images(Sequence[CocoImage | str]):
+class Images:
     """The declared images, in order, each checked when it is asked for, and the folder they lie in.
 
-    ``row_of`` says which row an id belongs to: the first that has it.
+    Of several with the same id the first that holds has it.
     """
 
-    def __init__(
-        self, declared: Sequence[Any], folder: Path, read_image: Callable[[Any], Any] = lambda item: item
-    ) -> None:
+    def __init__(self, declared: Items, folder: Path, read_image: Callable[[Any], Any] = lambda item: item) -> None:
         """``read_image`` gives a declared image COCO's fields, where it has others."""
         self._declared, self._read_image, self.folder = declared, read_image, folder
-        self.row_of: dict[Id, int] = {}
-        self.stems: list[str] = []
-        """The names of the images' files without folders and extension; empty where an image is none."""
-        for row, item in enumerate(declared):
-            image = checked(CocoImage, read_image(item))
-            self.stems.append(image.stem if isinstance(image, CocoImage) else "")
-            if isinstance(image, CocoImage):
-                self.row_of.setdefault(image.id, row)
+        self._database = declared.database
+        self._database.fill("images", "row INTEGER PRIMARY KEY, id, file_name", self._rows())
+        self._database.index("images", "id")
+
+    def _rows(self) -> Iterator[Row]:
+        for row, item in enumerate(self._declared):
+            image = checked(CocoImage, self._read_image(item))
+            yield (row, stored(image.id), image.file_name) if isinstance(image, CocoImage) else (row, None, None)
 
     def __len__(self) -> int:
-        return len(self.stems)
+        return len(self._declared)
 
-    @overload
-    def __getitem__(self, row: int) -> CocoImage | str: ...
-    @overload
-    def __getitem__(self, row: slice) -> list[CocoImage | str]: ...
-    def __getitem__(self, row: int | slice) -> CocoImage | str | list[CocoImage | str]:
-        if isinstance(row, slice):
-            return [checked(CocoImage, self._read_image(item)) for item in self._declared[row]]
+    def __getitem__(self, row: int) -> CocoImage | str:
         return checked(CocoImage, self._read_image(self._declared[row]))
+
+    def stems(self, first: int = 0) -> Iterator[str]:
+        """The names of the images' files without folders and extension; empty where an image is none."""
+        for (name,) in self._database.select("SELECT file_name FROM images WHERE row >= ? ORDER BY row", first):
+            yield PurePosixPath(name).stem if name else ""
+
+    def row_of(self, image_id: Id) -> int | None:
+        """The row that an id belongs to, None where none is declared."""
+        found = next(self._database.select("SELECT min(row) FROM images WHERE id = ?", stored(image_id)))
+        return None if found[0] is None else int(found[0])
 
     def of(self, image_id: Id) -> CocoImage | None:
         """The image of an id, None where none is declared."""
-        row = self.row_of.get(image_id)
+        row = self.row_of(image_id)
         image = None if row is None else self[row]
         return image if isinstance(image, CocoImage) else None
+
+    def stem_of(self, image_id: Id) -> str:
+        """The name of its file without folders and extension; the id itself where none is declared."""
+        row = self.row_of(image_id)
+        return str(image_id) if row is None else next(self.stems(row))
+
+    def homeless(self, annotations: Items) -> tuple[Reject, ...]:
+        """A reject ``image_undeclared`` for each annotation whose ``image_id`` is no image's; they are the items of the
+        same document, found by that key."""
+        found = annotations.without("images", "id")
+        ids = (item.get("image_id") if isinstance(item, dict) else None for item in found)
+        return tuple(dropped("", "image_undeclared", f"annotation of image {image_id!r}") for image_id in ids)
 
     def picture(self, image: CocoImage) -> Picture | str:
         """The image's file, or the reason against it."""
@@ -140,44 +147,41 @@ class Images(Sequence[CocoImage | str]):
 
     def digest(self) -> str:
         """Digest of the names and sizes of the image files, in order; a missing file counts as size -1."""
-        digest = hashlib.sha256(b"[")
-        firsts = frozenset(self.row_of.values())
-        comma = ""
-        for row, item in enumerate(self._declared):
-            image = checked(CocoImage, self._read_image(item)) if row in firsts else ""
-            if isinstance(image, CocoImage):
-                path = self.folder / image.file_name
-                size = path.stat().st_size if path.is_file() else -1
-                digest.update(f"{comma}{canonical_json([image.file_name, size])}".encode())
-                comma = ","
+        firsts = "row = (SELECT min(row) FROM images WHERE id = one.id)"
+        digest, comma = hashlib.sha256(b"["), ""
+        for (name,) in self._database.select(f"SELECT file_name FROM images AS one WHERE {firsts} ORDER BY row"):
+            path = self.folder / name
+            size = path.stat().st_size if path.is_file() else -1
+            digest.update(f"{comma}{canonical_json([name, size])}".encode())
+            comma = ","
         digest.update(b"]")
         return digest.hexdigest()
 
 
-def own_keys(stems: Iterable[str]) -> list[str]:
-    """Keys of captions by the names of their images: the first caption of an image takes its name, the others add the
-    number of their row, as several captions of one photo are several samples."""
-    seen: set[str] = set()
-    keys = []
-    for row, stem in enumerate(stems):
-        keys.append(f"{stem}-{row}" if stem in seen else stem)
-        seen.add(stem)
-    return keys
-
-
 class Keys:
-    """Which row a key belongs to: the first that has it."""
+    """The keys of the rows, and which row one belongs to: the first that has it. They are on disk."""
 
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._first: dict[str, int] = {}
-        for row, key in enumerate(keys):
-            self._first.setdefault(key, row)
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._rows = RowsByKey(keys)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> str:
+        return self._rows.text(row)
 
     def fault(self, key: str, row: int) -> str | None:
         """``key_invalid``, ``duplicate_key``, or None where the row may have the key."""
         if not valid_key(key):
             return "key_invalid"
-        return None if self._first[key] == row else "duplicate_key"
+        return None if self._rows.first(key) == row else "duplicate_key"
+
+
+def own_keys(stems: Iterable[str]) -> Keys:
+    """Keys of captions by the names of their images: the first caption of an image takes its name, the others add the
+    number of their row, as several captions of one photo are several samples."""
+    rows = RowsByKey(stems)
+    return Keys(stem if rows.first(stem) == row else f"{stem}-{row}" for row, stem in enumerate(rows.texts()))
 
 
 def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...]) -> GoldRow:
@@ -196,5 +200,9 @@ def _sayable(text: str) -> str:
 
 
 def image_folder(place: GoldPlace, file: Path) -> Path:
-    """As given, or beside ``instances_384.json``: ``images_384``, ``images``, or the JSON's own."""
+    """As given; or beside ``instances_384.json``: ``images_384``, ``images``; or as COCO itself has it, ``val2017``
+    beside the folder of ``annotations/instances_val2017.json``; or the JSON's own."""
+    split = file.parent.parent / file.stem.partition("_")[2]
+    if place.images is None and file.parent.name == "annotations" and split != file.parent.parent and split.is_dir():
+        return split
     return place.image_folder(f"images{file.stem.removeprefix('instances')}", "images")

@@ -1,6 +1,6 @@
 """Reader of COCO detection JSON: class boxes as grounding, the way GLIP sees detection (section 3.1).
 
-In: a JSON file, or the folder that holds one ``instances*.json``, with the images beside it. Out: a row an image. The
+In: a JSON file, or the folder that holds one ``instances*.json`` or ``annotations/`` with one. Out: a row an image. The
 caption is the names of the classes in it, "cat. dog", in the order of the categories; each name is a phrase with boxes.
 """
 
@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from engine.artifacts import digest_of
-from engine.gold.annotations import AnnotationsByImage
 from engine.gold.coco_json import (
     XYWH,
     CocoImage,
@@ -26,12 +25,20 @@ from engine.gold.coco_json import (
     listed,
     rejected_row,
 )
+from engine.gold.json_lists import JsonLists
 from engine.gold.rules import Picture, box_from_xywh, class_name, head_lemma
 from engine.gold.sources import GoldPlace, GoldRow, labelled_image
 from schemas.records import BoxXYXY, Phrase, Reject
 
 SEPARATOR = ". "
-ClassBox = tuple[str, BoxXYXY]
+
+
+class ClassBox(NamedTuple):
+    """A box of a class; ``difficult`` as in :class:`schemas.shards.SampleBox`."""
+
+    name: str
+    box_xyxy: BoxXYXY
+    difficult: bool = False
 
 
 class CocoCategory(CocoItem):
@@ -59,18 +66,17 @@ class CocoDetection:
         self, place: GoldPlace, *, files: str = "instances*.json", read_image: Callable[[Any], Any] = lambda item: item
     ) -> None:
         """``files`` is what the JSON is called in a folder; ``read_image`` gives a declared image COCO's fields."""
-        file = place.without_split("coco").file(files)
-        self._annotations = AnnotationsByImage(file)
-        document = self._annotations.document
+        file = place.without_split("coco").file(files, f"annotations/{files}")
+        document = JsonLists(file, {"annotations": "image_id"})
         self.uri = file.name
         self._images = Images(listed(document, "images", file), image_folder(place, file), read_image)
+        self._annotations = listed(document, "annotations", file)
         categories = [checked(CocoCategory, item) for item in listed(document, "categories", file)]
         self._names = {item.id: class_name(item.name) for item in categories if isinstance(item, CocoCategory)}
         self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} declares no category; a detection JSON lists its classes under 'categories'")
-        self._keys = Keys(self._images.stems)
-        self._homeless = self._annotations.homeless(self._images.row_of)
+        self._keys = Keys(self._images.stems())
         self._fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
@@ -80,12 +86,13 @@ class CocoDetection:
         return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        homeless = self._homeless if row == 0 else ()  # annotations of no image are counted with the first one
+        # Annotations of no image are counted with the first one.
+        homeless = self._images.homeless(self._annotations) if row == 0 else ()
         image = self._images[row]
         if isinstance(image, str):
             return rejected_row(f"row-{row}", "image_malformed", image, homeless)
         fault = self._keys.fault(image.stem, row)
-        if fault is None and self._images.row_of[image.id] != row:
+        if fault is None and self._images.row_of(image.id) != row:
             fault = "duplicate_id"  # whose boxes are whose cannot be told, and none is not the same as unknown
         picture = fault or self._images.picture(image)
         if isinstance(picture, str):
@@ -138,7 +145,7 @@ class CocoDetection:
         if not name:
             return "category_undeclared"
         box = box_from_xywh(annotation.bbox, image.width, image.height)
-        return box if isinstance(box, str) else (name, box)
+        return box if isinstance(box, str) else ClassBox(name, box)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,10 +167,11 @@ def detection_row(found: ClassBoxes, picture: Picture, classes: Sequence[str], r
         found.key,
         caption,
         phrases,
-        numbered,
+        [(number, box.box_xyxy) for number, box in numbered],
         picture,
         locator=found.locator,
         recipe_digest=recipe_digest,
+        difficult=[box.difficult for _, box in numbered],
         absent=found.absent,
         incomplete=found.incomplete,
     )
@@ -172,13 +180,13 @@ def detection_row(found: ClassBoxes, picture: Picture, classes: Sequence[str], r
 
 def class_prompt(
     boxes: Sequence[ClassBox], classes: Sequence[str]
-) -> tuple[str, tuple[Phrase, ...], list[tuple[int, BoxXYXY]]]:
+) -> tuple[str, tuple[Phrase, ...], list[tuple[int, ClassBox]]]:
     """The caption, its phrases, and the boxes with their phrase's number; no box gives an empty caption.
 
-    >>> class_prompt([("dog", (0, 0, 4, 4)), ("cat", (1, 1, 2, 2))], ["cat", "dog"])[0]
+    >>> class_prompt([ClassBox("dog", (0, 0, 4, 4)), ClassBox("cat", (1, 1, 2, 2))], ["cat", "dog"])[0]
     'cat. dog'
     """
-    present = {name for name, _ in boxes}
+    present = {box.name for box in boxes}
     names = [name for name in classes if name in present]
     phrases, start = [], 0
     for name in names:
@@ -188,5 +196,5 @@ def class_prompt(
     return (
         SEPARATOR.join(names),
         tuple(phrases),
-        sorted(((number[name], box) for name, box in boxes), key=lambda b: b[0]),
+        sorted(((number[box.name], box) for box in boxes), key=lambda numbered: numbered[0]),
     )

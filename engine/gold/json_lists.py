@@ -1,7 +1,8 @@
-"""The long lists of a JSON object, read item by item: what is larger than memory is read once to find the items.
+"""The long lists of a JSON document, read item by item: what is larger than memory is read once to find the items.
 
-In: a file whose top level is an object with lists, as COCO's. Out: the lists by name; an item is parsed when it is
-asked for. Memory holds where each item begins and ends, 16 bytes an item, and one item.
+In: a file whose top level is an object with lists, as COCO's, or a list. Out: the lists by name; an item is parsed when
+it is asked for, by its number or by a key such as the ``image_id`` of annotations. Where each item stands is kept on
+disk (``engine.gold.scratch``); memory holds one item and a few megabytes of text.
 
 The standard decoder reads each item; only the commas between them are looked for here. (``ijson`` would do as much, but
 not with the NaN that Python writes, which must be a rejected box and not the end of the import.)
@@ -12,132 +13,113 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from array import array
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, overload
+from typing import Any, BinaryIO
 
-import numpy as np
-import numpy.typing as npt
+from engine.gold.scratch import Row, Scratch, Stored, stored
 
 CHUNK_BYTES = 1 << 22
 MAX_ITEM_BYTES = 100_000_000
 BOM = b"\xef\xbb\xbf".decode("latin-1")
 _SPACE = re.compile(r"[ \t\r\n]*")
 _NUMBER_TO_THE_END = re.compile(r"[0-9.eE+-]*\Z")
-OnItem = Callable[[str, int, Any], None]
 
 
-class Items(Sequence[Any]):
-    """The items of one list, each read from the file when it is asked for."""
+class Items:
+    """The items of one list, each read from the file when it is asked for.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._bounds = array("q")
+    They are the rows from ``first`` to before ``end`` of the table ``items`` in ``database``.
+    """
 
-    def add(self, start: int, end: int) -> None:
-        """Note where the next item stands: bytes of the file, half-open."""
-        self._bounds.extend((start, end))
+    def __init__(self, file: Path, database: Scratch, first: int) -> None:
+        self._file, self.database = file, database
+        self.first = self.end = first
 
     def __len__(self) -> int:
-        return len(self._bounds) // 2
+        return self.end - self.first
 
-    @overload
-    def __getitem__(self, row: int) -> Any: ...
-    @overload
-    def __getitem__(self, row: slice) -> Sequence[Any]: ...
-    def __getitem__(self, row: int | slice) -> Any:
-        if isinstance(row, slice):
-            return list(self.read(range(*row.indices(len(self)))))
-        if not -len(self) <= row < len(self):
+    def __getitem__(self, row: int) -> Any:
+        if not 0 <= row < len(self):
             raise IndexError(f"item {row} of {len(self)}")
-        return next(self.read([row % len(self)]))
+        return next(self._read("row = ?", self.first + row))
 
     def __iter__(self) -> Iterator[Any]:
-        return self.read(range(len(self)))
+        return self._read("TRUE")
 
-    def read(self, rows: Iterable[int]) -> Iterator[Any]:
-        """The items ``rows``, in that order."""
+    def of(self, key: int | str) -> Iterator[Any]:
+        """The items that have the key, in the order of the file; none where the list has no keys."""
+        return self._read("key = ?", stored(key))
+
+    def without(self, table: str, column: str) -> Iterator[Any]:
+        """The items whose key is none of a table's column, in the order of the file; those without a key, too."""
+        known = f"SELECT 1 FROM {table} WHERE {column} = key"
+        strange = f"SELECT key FROM (SELECT DISTINCT key FROM items) WHERE NOT EXISTS ({known})"
+        return self._read(f"(key IS NULL OR key IN ({strange}))")
+
+    def _read(self, condition: str, *values: Stored) -> Iterator[Any]:
+        places = self.database.select(
+            f"SELECT start, length FROM items WHERE {condition} AND row BETWEEN ? AND ? ORDER BY row",
+            *values,
+            self.first,
+            self.end - 1,
+        )
         with self._file.open("rb") as opened:
-            for row in rows:
-                start, end = self._bounds[2 * row], self._bounds[2 * row + 1]
+            for start, length in places:
                 opened.seek(start)
-                yield json.loads(opened.read(end - start))
+                yield json.loads(opened.read(length))
 
 
 class JsonLists:
-    """The lists of the object in ``file``, and the SHA-256 of the file.
+    """The lists of the object in ``file``, or under the name None the list that the file is, and its SHA-256.
 
-    ``on_item`` is told of each item with its list's name and its number, in the order of the file. ValueError, in one
-    line, where there is no file, or no JSON in it.
+    ``keys`` names, by list, the field that items are found by. ValueError, in one line, where there is no file, or no
+    JSON in it; RuntimeError where the disk of temporary files is full.
     """
 
-    def __init__(self, file: Path, on_item: OnItem = lambda name, row, item: None) -> None:
+    def __init__(self, file: Path, keys: Mapping[str | None, str] | None = None) -> None:
         if not file.is_file():
             raise ValueError(f"{file} does not exist; give the folder that holds the annotations")
-        self._file = file
-        self.lists: dict[str, Items] = {}
+        self._file, self._keys = file, keys or {}
+        self.lists: dict[str | None, Items] = {}
+        self._database = Scratch()
         with file.open("rb") as opened:
             scanner = _Scanner(opened)
             try:
-                self._scan(scanner, on_item)
+                self._database.fill("items", "row INTEGER PRIMARY KEY, start, length, key", self._scan(scanner))
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"{file} is not JSON: {error}") from None
+        if self._keys:
+            self._database.index("items", "key")
         self.sha256 = scanner.digest.hexdigest()
 
-    def _scan(self, scanner: _Scanner, on_item: OnItem) -> None:
-        if scanner.peek() != "{":
-            scanner.value()  # whatever it is, it has no lists by name
-        else:
+    def _scan(self, scanner: _Scanner) -> Iterator[Row]:
+        """The rows of the table, list after list."""
+        first = scanner.peek()
+        if first == "[":
+            yield from self._scan_list(None, scanner, 0)
+        elif first == "{":
+            rows = 0
             for name in scanner.names():
                 if scanner.peek() == "[":
-                    self._scan_list(name, scanner, on_item)
+                    yield from self._scan_list(name, scanner, rows)
+                    rows = self.lists[name].end
                 else:
                     scanner.value()
+        else:
+            scanner.value()  # whatever it is, it has no lists
         if scanner.peek():
             raise ValueError(f"more after its end, at byte {scanner.position()}")
 
-    def _scan_list(self, name: str, scanner: _Scanner, on_item: OnItem) -> None:
+    def _scan_list(self, name: str | None, scanner: _Scanner, row: int) -> Iterator[Row]:
         if name in self.lists:
             raise ValueError(f"it has two lists {name!r}")
-        items = self.lists[name] = Items(self._file)
+        items = self.lists[name] = Items(self._file, self._database, row)
+        field = self._keys.get(name)
         for item, start, end in scanner.items():
-            items.add(start, end)
-            on_item(name, len(items) - 1, item)
-
-
-class RowsByKey:
-    """Which rows of a list have a key, such as the ``image_id`` of annotations: 12 bytes a row, and the keys."""
-
-    def __init__(self, field: str) -> None:
-        self._field = field
-        self._numbers: dict[int | str, int] = {}
-        self._number_of_row = array("i")
-        self._order: npt.NDArray[np.int64] | None = None
-
-    def add(self, item: Any) -> None:
-        """Note the key of the next row as :class:`JsonLists` tells of it; a row without one has the key None."""
-        key = item.get(self._field) if isinstance(item, dict) else None
-        if isinstance(key, str):
-            key = _text_of(key)
-        number = self._numbers.setdefault(key, len(self._numbers)) if isinstance(key, int | str) else -1
-        self._number_of_row.append(number)
-
-    def rows(self, key: int | str | None) -> list[int]:
-        """The rows of a key, ascending; none where no row has it."""
-        number = -1 if key is None else self._numbers.get(key)
-        if number is None:
-            return []
-        numbers = np.array(self._number_of_row, dtype=np.int32, copy=False)
-        if self._order is None:
-            self._order = np.argsort(numbers, kind="stable")
-        first, last = np.searchsorted(numbers, [number, number + 1], sorter=self._order)
-        return [int(row) for row in self._order[first:last]]
-
-    def others(self, keys: Container[int | str]) -> list[int]:
-        """The rows whose key is not one of ``keys``, ascending."""
-        strange = [key for key in self._numbers if key not in keys]
-        return sorted(row for key in (None, *strange) for row in self.rows(key))
+            key = item.get(field) if isinstance(item, dict) else None
+            yield items.end, start, end - start, stored(_text_of(key) if isinstance(key, str) else key)
+            items.end += 1
 
 
 def _text_of(latin_1: str) -> str:

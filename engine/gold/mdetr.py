@@ -14,19 +14,18 @@ from collections.abc import Sequence
 from typing import Literal
 
 from engine.artifacts import digest_of
-from engine.gold.annotations import AnnotationsByImage
 from engine.gold.coco_json import (
     XYWH,
     CocoImage,
     CocoItem,
     Images,
-    Keys,
     Text,
     checked,
     listed,
     own_keys,
     rejected_row,
 )
+from engine.gold.json_lists import JsonLists
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans, xyxy_of
 
@@ -52,14 +51,12 @@ class MdetrCaptions:
 
     def __init__(self, place: GoldPlace) -> None:
         file = place.without_split("mdetr").file("mdetr*.json", "*.json")
-        self._boxes = AnnotationsByImage(file)
-        document = self._boxes.document
+        document = JsonLists(file, {"annotations": "image_id"})
         self.uri = file.name
-        self._images = Images(listed(document, "images", file), place.image_folder("images"))
         self._captions = listed(document, "images", file)
-        self._own = own_keys(stem or f"row-{row}" for row, stem in enumerate(self._images.stems))
-        self._keys = Keys(self._own)
-        self._homeless = self._boxes.homeless(self._images.row_of)
+        self._boxes = listed(document, "annotations", file)
+        self._images = Images(self._captions, place.image_folder("images"))
+        self._keys = own_keys(stem or f"row-{row}" for row, stem in enumerate(self._images.stems()))
         self._fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
@@ -69,11 +66,12 @@ class MdetrCaptions:
         return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        homeless = self._homeless if row == 0 else ()  # annotations of no caption are counted with the first one
-        image, key = checked(MdetrImage, self._captions[row]), self._own[row]
+        # Annotations of no caption are counted with the first one.
+        homeless = self._images.homeless(self._boxes) if row == 0 else ()
+        image, key = checked(MdetrImage, self._captions[row]), self._keys[row]
         if isinstance(image, str):
             return rejected_row(key, "image_malformed", image, homeless)
-        if self._images.row_of[image.id] != row:
+        if self._images.row_of(image.id) != row:
             return rejected_row(key, "duplicate_id", f"image id {image.id!r} is taken", homeless)
         boxes = [checked(MdetrBox, item) for item in self._boxes.of(image.id)]
         caption = Caption(

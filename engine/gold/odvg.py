@@ -162,7 +162,7 @@ class OdvgDetection:
         if instance.category is not None and class_name(instance.category) != name:
             return "category_mismatch"
         box = box_from_xyxy(instance.bbox, line.width, line.height)
-        return box if isinstance(box, str) else (name, box)
+        return box if isinstance(box, str) else ClassBox(name, box)
 
 
 class OdvgGrounding:
@@ -174,8 +174,7 @@ class OdvgGrounding:
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self._lines = _Lines(lines, file, folder)
         self.uri = self._lines.uri
-        self._own = own_keys(self._lines.stems)
-        self._keys = Keys(self._own)
+        self._keys = own_keys(self._lines.stems)
 
     def __len__(self) -> int:
         return len(self._lines.lines)
@@ -184,7 +183,7 @@ class OdvgGrounding:
         return self._lines.digest
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        line, key = checked(OdvgGroundingLine, self._lines.lines[row]), self._own[row]
+        line, key = checked(OdvgGroundingLine, self._lines.lines[row]), self._keys[row]
         if isinstance(line, str):
             return rejected_row(key, "line_malformed", f"line {row}: {line}", ())
         text = line.grounding.caption

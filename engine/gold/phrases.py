@@ -6,7 +6,7 @@ with half-open character span and boxes) and the images. Out: a row a caption of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from engine.artifacts import digest_of
@@ -20,10 +20,11 @@ from engine.gold.coco_json import (
     checked,
     dropped,
     image_folder,
-    items,
-    load_json,
+    listed,
     rejected_row,
 )
+from engine.gold.json_lists import JsonLists
+from engine.gold.scratch import RowsByKey
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, xyxy_of
 from schemas.records import Reject
@@ -65,16 +66,17 @@ class CocoPhrases:
     def __init__(self, place: GoldPlace) -> None:
         source = place.without_split("coco-phrases").annotations
         file = source / "captions.json"
-        document, digest = load_json(file)
-        annotated, phrases_digest = load_json(source / "phrases.json")
-        if not isinstance(annotated, list):
+        document, annotated = JsonLists(file), JsonLists(source / "phrases.json", {None: "caption_id"})
+        if None not in annotated.lists:
             raise ValueError(f"{source / 'phrases.json'} is no list of captions with their phrases")
         self.uri = "phrases.json"
-        self._images = Images(items(document, "images", file), image_folder(place, file))
-        self._captions = [checked(CocoCaption, item) for item in items(document, "annotations", file)]
-        self._keys = Keys([self._key(row) for row in range(len(self._captions))])
-        self._phrases, self._homeless = self._by_caption(annotated)
-        self._fingerprint = digest_of([digest, phrases_digest, self._images.digest()])
+        self._images = Images(listed(document, "images", file), image_folder(place, file))
+        self._captions, self._entries = listed(document, "annotations", file), annotated.lists[None]
+        self._keys = Keys(self._key(row, caption) for row, caption in enumerate(self._checked_captions()))
+        self._fingerprint = digest_of([document.sha256, annotated.sha256, self._images.digest()])
+
+    def _checked_captions(self) -> Iterator[CocoCaption | str]:
+        return (checked(CocoCaption, item) for item in self._captions)
 
     def __len__(self) -> int:
         return len(self._captions)
@@ -83,14 +85,14 @@ class CocoPhrases:
         return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        homeless = self._homeless if row == 0 else ()  # phrases of no caption are counted with the first one
-        caption, key = self._captions[row], self._key(row)
+        homeless = self._homeless() if row == 0 else ()  # phrases of no caption are counted with the first one
+        caption, key = checked(CocoCaption, self._captions[row]), self._keys[row]
         if isinstance(caption, str):
             return rejected_row(key, "caption_malformed", caption, homeless)
         image = self._images.of(caption.image_id)
         if image is None:
             return rejected_row(key, "image_undeclared", f"image {caption.image_id!r}", homeless)
-        phrases = [checked(PhraseBoxes, item) for item in self._phrases.get(caption.id, [])]
+        phrases = [checked(PhraseBoxes, item) for item in self._phrases(caption.id)]
         captioned = Caption(
             key=key,
             text=caption.caption,
@@ -102,24 +104,24 @@ class CocoPhrases:
         )
         return grounding_row(row, captioned, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
 
-    def _key(self, row: int) -> str:
+    def _key(self, row: int, caption: CocoCaption | str) -> str:
         """Image and caption: several captions of one photo are several samples."""
-        caption = self._captions[row]
         if isinstance(caption, str):
             return f"row-{row}"
-        image = self._images.of(caption.image_id)
-        return f"{image.stem if image else caption.image_id}-{caption.id}"
+        return f"{self._images.stem_of(caption.image_id)}-{caption.id}"
 
-    def _by_caption(self, annotated: list[Any]) -> tuple[dict[Id, list[Any]], tuple[Reject, ...]]:
-        declared = {item.id for item in self._captions if isinstance(item, CocoCaption)}
-        found: dict[Id, list[Any]] = {}
-        homeless = []
-        for number, item in enumerate(annotated):
+    def _phrases(self, caption_id: Id) -> Iterator[Any]:
+        entries = (checked(CaptionPhrases, item) for item in self._entries.of(caption_id))
+        return (phrase for entry in entries if isinstance(entry, CaptionPhrases) for phrase in entry.phrases)
+
+    def _homeless(self) -> tuple[Reject, ...]:
+        """A reject for each entry that is none, or of a caption that is not declared."""
+        declared = RowsByKey(one.id if isinstance(one, CocoCaption) else None for one in self._checked_captions())
+        rejects = []
+        for number, item in enumerate(self._entries):
             entry = checked(CaptionPhrases, item)
             if isinstance(entry, str):
-                homeless.append(dropped("", "annotation_malformed", f"entry {number}: {entry}"))
-            elif entry.caption_id not in declared:
-                homeless.append(dropped("", "caption_undeclared", f"entry {number}: caption {entry.caption_id!r}"))
-            else:
-                found.setdefault(entry.caption_id, []).extend(entry.phrases)
-        return found, tuple(homeless)
+                rejects.append(dropped("", "annotation_malformed", f"entry {number}: {entry}"))
+            elif declared.first(entry.caption_id) is None:
+                rejects.append(dropped("", "caption_undeclared", f"entry {number}: caption {entry.caption_id!r}"))
+        return tuple(rejects)

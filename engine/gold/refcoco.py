@@ -11,7 +11,7 @@ Source: Yu et al. 2016; the README of github.com/lichengunc/refer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
@@ -26,10 +26,11 @@ from engine.gold.coco_json import (
     Keys,
     Text,
     checked,
-    items,
-    load_json,
+    listed,
     rejected_row,
 )
+from engine.gold.json_lists import JsonLists
+from engine.gold.scratch import Scratch
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, xyxy_of
 
@@ -79,33 +80,40 @@ class ReferringExpressions:
                 "json.dump(pickle.load(open('refs(unc).p', 'rb')), open('refs(unc).json', 'w'))\""
             )
         file, boxes_file = place.file("refs*.json"), place.folder / "instances.json"
-        references, digest = load_json(file)
-        document, boxes_digest = load_json(boxes_file)
-        if not isinstance(references, list):
+        references, document = JsonLists(file), JsonLists(boxes_file, {"annotations": "id"})
+        if None not in references.lists:
             raise ValueError(f"{file} is no list of references")
         self.uri = file.name
-        self._images = Images(items(document, "images", boxes_file), place.image_folder("images"))
-        boxes = [checked(ReferredBox, item) for item in items(document, "annotations", boxes_file)]
-        self._boxes = {box.id: box for box in boxes if isinstance(box, ReferredBox)}
-        self._rows = [row for item in references for row in _expressions(item, place.split)]
-        if not self._rows:
+        self._references = references.lists[None]
+        self._images = Images(listed(document, "images", boxes_file), place.image_folder("images"))
+        self._boxes = listed(document, "annotations", boxes_file)
+        self._rows = Scratch()
+        places = ((row, *at) for row, (at, _) in enumerate(self._numbered(place.split)))
+        self._rows.fill("rows", "row INTEGER PRIMARY KEY, reference, sentence", places)
+        self._keys = Keys(self._key(row, one) for row, (_, one) in enumerate(self._numbered(place.split)))
+        if not len(self):
             raise ValueError(f"{file} has no reference of split {place.split!r}")
-        self._own = [self._key(row, one) for row, one in enumerate(self._rows)]
-        self._keys = Keys(self._own)
-        self._fingerprint = digest_of([digest, boxes_digest, self._images.digest()])
+        self._fingerprint = digest_of([references.sha256, document.sha256, self._images.digest()])
+
+    def _numbered(self, split: str | None) -> Iterator[tuple[tuple[int, int], Expression]]:
+        """The rows in order, each with the numbers of its reference and of the sentence in it."""
+        for reference, item in enumerate(self._references):
+            for sentence, one in enumerate(_expressions(item, split)):
+                yield (reference, sentence), one
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._keys)
 
     def fingerprint(self) -> str:
         return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        reference, sentence = self._rows[row]
-        key = self._own[row]
+        at, number = next(self._rows.select("SELECT reference, sentence FROM rows WHERE row = ?", row))
+        reference, sentence = _expressions(self._references[at], None)[number]
+        key = self._keys[row]
         if reference is None or isinstance(sentence, str):
             return rejected_row(key, "caption_malformed", str(sentence), ())
-        image, box = self._images.of(reference.image_id), self._boxes.get(reference.ann_id)
+        image, box = self._images.of(reference.image_id), self._box(reference.ann_id)
         if image is None:
             return rejected_row(key, "image_undeclared", f"image {reference.image_id!r}", ())
         if box is None or box.image_id != reference.image_id:
@@ -123,11 +131,15 @@ class ReferringExpressions:
         span = SpanBoxes(0, len(text), [xyxy_of(box.bbox)])
         return Caption(key, text, image.width, image.height, f"{self.uri}#{sentence.sent_id}", [span])
 
+    def _box(self, annotation_id: Id) -> ReferredBox | None:
+        """The box of an id, the last that holds of several."""
+        boxes = [checked(ReferredBox, item) for item in self._boxes.of(annotation_id)]
+        return next((box for box in reversed(boxes) if isinstance(box, ReferredBox)), None)
+
     def _key(self, row: int, one: Expression) -> str:
         if one.reference is None or isinstance(one.sentence, str):
             return f"row-{row}"
-        image = self._images.of(one.reference.image_id)
-        return f"{image.stem if image else one.reference.image_id}-{one.sentence.sent_id}"
+        return f"{self._images.stem_of(one.reference.image_id)}-{one.sentence.sent_id}"
 
 
 def _pickles(place: GoldPlace) -> bool:

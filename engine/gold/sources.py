@@ -111,18 +111,22 @@ def labelled_image(
     locator: str,
     recipe_digest: str,
     scores: Sequence[float] | None = None,
+    difficult: Sequence[bool] | None = None,
     absent: Sequence[str] | None = None,
     incomplete: Sequence[str] | None = None,
 ) -> LabelledImage:
     """A gold sample: human boxes have score 1, those of another machine its ``scores``; no teacher of ours.
-    ``absent`` and ``incomplete`` are classes of a federated dataset (:class:`schemas.shards.SampleLabels`)."""
+    ``scores`` and ``difficult`` are in the order of ``boxes``; ``absent`` and ``incomplete`` are classes of a federated
+    dataset (:class:`schemas.shards.SampleLabels`)."""
     labels = SampleLabels(
         key=key,
         caption=caption,
         phrases=[SamplePhrase(text=p.text, start=p.start, end=p.end, head_lemma=p.head_lemma) for p in phrases],
         boxes=[
-            SampleBox(phrase=phrase, box_xyxy=box, score=score)
-            for (phrase, box), score in zip(boxes, scores or repeat(1.0), strict=False)
+            SampleBox(phrase=phrase, box_xyxy=box, score=score, difficult=hard or None)
+            for (phrase, box), score, hard in zip(
+                boxes, scores or repeat(1.0), difficult or repeat(False), strict=False
+            )
         ],
         width=picture.width,
         height=picture.height,

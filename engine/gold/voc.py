@@ -5,7 +5,8 @@ of names in ``ImageSets/Main/``. Out: a row a picture. The classes are those of 
 CVAT and Datumaro write it, else the names that occur, by the alphabet.
 
 A box counts pixels from 1 and its last pixel belongs to it: ``xmin`` 1 and ``xmax`` W are the whole width. Objects that
-are ``difficult`` are dropped and counted, as VOC leaves them out of training and scores.
+are ``difficult`` keep that flag, for average precision to leave them out; to learn from they are boxes like others, and
+their class is no negative of the picture.
 Source: The PASCAL VOC Challenge 2012 Development Kit, section 4 (annotations).
 """
 
@@ -45,11 +46,14 @@ class VocDetection:
         for file in self._files:
             content = file.read_bytes() if file.is_file() else b""
             root = parse_xml(content)
+            hard = False
             if not isinstance(root, str):
                 names.update(class_name(text_of(item, "name")) for item in root.iter("object"))
+                hard = any(map(_is_difficult, root.iter("object")))
             image = self._folder / self._image_name(file, root)
             size = image.stat().st_size if image.is_file() else -1
-            digests.append([file.name, hashlib.sha256(content).hexdigest(), size])
+            row = [file.name, hashlib.sha256(content).hexdigest(), size]
+            digests.append([*row, "difficult"] if hard else row)  # such boxes were once dropped: another dataset
         self.classes: Sequence[str] = declared or tuple(sorted(names - {""}))
         self._names = frozenset(self.classes)
         if not self.classes:
@@ -107,10 +111,12 @@ def _valid_box(item: Element, picture: Picture, names: frozenset[str]) -> ClassB
         return "annotation_malformed"
     if name not in names:
         return "category_undeclared"
-    if text_of(item, "difficult") == "1":
-        return "difficult"
     box = box_from_voc(corners, picture.width, picture.height)
-    return box if isinstance(box, str) else (name, box)
+    return box if isinstance(box, str) else ClassBox(name, box, _is_difficult(item))
+
+
+def _is_difficult(item: Element) -> bool:
+    return text_of(item, "difficult") == "1"
 
 
 def _annotation_files(place: GoldPlace) -> list[Path]:

@@ -82,7 +82,7 @@ class YoloDetection:
         width, height = picture.width, picture.height
         corners = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
         box = box_from_xyxy(corners, width, height)
-        return box if isinstance(box, str) else (name, box)
+        return box if isinstance(box, str) else ClassBox(name, box)
 
     def _lines(self, image: Path) -> list[str]:
         content = self._content(image)

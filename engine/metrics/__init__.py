@@ -40,6 +40,7 @@ class Figures:
     per_image_count: dict[str, dict[str, int]] = field(default_factory=dict)
     detections: DetectionMatches | None = None
     federated: DetectionMatches | None = None
+    voc: DetectionMatches | None = None
 
 
 def image_identity(labels: SampleLabels) -> str:
@@ -64,11 +65,12 @@ def share_of_hits(name: str, hits: Mapping[str, Sequence[bool]]) -> Figures:
 def combined(figures: Iterable[Figures]) -> Figures:
     """Several figures of the same results as one, in their order; of detections those that come first are kept."""
     together = Figures([])
-    detections = federated = None
+    detections = federated = voc = None
     for one in figures:
         together.values.extend(one.values)
         together.per_image.update(one.per_image)
         together.per_image_count.update(one.per_image_count)
         detections = detections or one.detections
         federated = federated or one.federated
-    return Figures(together.values, together.per_image, together.per_image_count, detections, federated)
+        voc = voc or one.voc
+    return Figures(together.values, together.per_image, together.per_image_count, detections, federated, voc)

@@ -5,7 +5,9 @@ over IoU 0.50:0.95 and over classes that have a human box), ``AP50``, ``AP75``, 
 < 32^2 <= medium < 96^2 <= large, in pixels of the stored image), ``AP/class``, ``AP50/class``, and ``AP:group``,
 ``AP50:group`` over the classes of a group: by how frequent they are, and all but ``person`` as ``other``.
 
-The evaluation data carry no masks, so the area of a box is width times height.
+The evaluation data carry no masks, so the area of a box is width times height. Boxes that are *difficult* (Pascal VOC)
+are ignored as pycocotools ignores what is outside a range of areas: not asked for, and the one detection that takes
+such a box, where it finds no other, counts neither way.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from schemas.shards import SampleLabels
 ALL_AREAS, SMALL, MEDIUM, LARGE = range(4)
 IOU_50, IOU_75 = 0, 5
 PERSON = "person"
+OUTSIDE_ALL_AREAS = 1e11  # pycocotools' ranges end at 1e10; its own flag `ignore` is overwritten before it is read
 
 
 def average_precision(
@@ -96,11 +99,11 @@ def mean_precision(precision: NDArray[np.float64]) -> float | None:
 
 
 def gold_counts(results: Sequence[ImageResult], classes: Sequence[str]) -> dict[str, int]:
-    """How many human boxes each of the ``classes`` has."""
+    """How many human boxes each of the ``classes`` has, without difficult ones."""
     counts = dict.fromkeys(classes, 0)
     for result in results:
         for box in result.gold.boxes:
-            counts[result.gold.phrases[box.phrase].text] += 1
+            counts[result.gold.phrases[box.phrase].text] += not box.difficult
     return counts
 
 
@@ -158,7 +161,8 @@ def gold_rows(image: int, gold: SampleLabels, numbers: Mapping[str, int]) -> lis
                 f"sample {gold.key!r} has boxes of {name!r}, which is not among the {len(numbers)} classes of its "
                 "dataset.json; import the dataset again"
             )
-        rows.append({"image_id": image, "category_id": numbers[name], "iscrowd": 0, **_geometry(box.box_xyxy)})
+        row = {"image_id": image, "category_id": numbers[name], "iscrowd": 0, **_geometry(box.box_xyxy)}
+        rows.append(row | {"area": OUTSIDE_ALL_AREAS} if box.difficult else row)
     return rows
 
 

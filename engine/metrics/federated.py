@@ -23,7 +23,8 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.gold.coco_json import items, load_json
+from engine.gold.coco_json import listed
+from engine.gold.json_lists import JsonLists
 from engine.gold.rules import class_name
 from engine.metrics import Figures, ImageResult, image_identity
 from engine.metrics.detection import (
@@ -78,9 +79,8 @@ def fixed_average_precision(
 def read_frequencies(file: str | Path) -> dict[str, Frequency]:
     """How often each class occurs in LVIS' training pictures, from an LVIS annotation file (v0.5 or v1), by the names
     that the import gives classes. ValueError, in one line, where it does not say so of every class."""
-    document, _ = load_json(Path(file))
     found = {}
-    for item in items(document, "categories", Path(file)):
+    for item in listed(JsonLists(Path(file)), "categories", Path(file)):
         name, frequency = (item.get("name"), item.get("frequency")) if isinstance(item, dict) else (None, None)
         if not isinstance(name, str) or frequency not in FREQUENCIES:
             raise ValueError(

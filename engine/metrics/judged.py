@@ -9,6 +9,9 @@ was missed. A box is right at IoU 0.5 with a human box of its own name. Kinds of
     background    neither of the two
     duplicate     detection alone: the human box was found by a box of higher score
     missed        a human box, or in grounding a phrase, that no candidate found
+
+A detection of a human box that is *difficult* (Pascal VOC) is not judged, and such a box is never missed: as in COCO AP
+(``engine.metrics.detection``), once for each of them.
 """
 
 from __future__ import annotations
@@ -78,30 +81,39 @@ def judge_detection(result: ImageResult, classes: Sequence[str]) -> list[JudgedB
     """The candidates by class, best first; a human box is found once, by the best box that overlaps it most."""
     names = [result.gold.phrases[box.phrase].text for box in result.gold.boxes]
     gold = as_boxes([box.box_xyxy for box in result.gold.boxes])
+    hard = np.array([bool(box.difficult) for box in result.gold.boxes], dtype=bool)
     judged: list[JudgedBox] = []
     asked = {candidate.phrase for candidate in result.candidates} | {classes.index(name) for name in names}
     for number in sorted(asked):
         own = np.array([name == classes[number] for name in names], dtype=bool)
-        found = list(_candidates(result, number, classes[number], gold, own, once=True))
+        found = list(_candidates(result, number, classes[number], gold, own, hard))
         judged += found
-        taken = _taken(found, gold, own)
-        judged += [
-            _missed(result, number, classes[number], row, found) for row in np.flatnonzero(own & ~taken).tolist()
-        ]
+        wanted = own & ~hard
+        missed = wanted & ~_taken(found, gold, wanted)
+        judged += [_missed(result, number, classes[number], row, found) for row in np.flatnonzero(missed).tolist()]
     return judged
 
 
 def _candidates(
-    result: ImageResult, number: int, name: str, gold: Boxes, own: NDArray[np.bool_], *, once: bool = False
+    result: ImageResult,
+    number: int,
+    name: str,
+    gold: Boxes,
+    own: NDArray[np.bool_],
+    hard: NDArray[np.bool_] | None = None,
 ) -> Iterator[JudgedBox]:
-    """Each candidate of a name against the human boxes, of which ``own`` are of that name; ``once`` as in detection."""
+    """Each candidate of a name against the human boxes, of which ``own`` are of that name. ``hard``, in detection
+    alone, are those that are difficult: there a human box is found once, and what takes a hard one is left out."""
     ranked = sorted((one for one in result.candidates if one.phrase == number), key=lambda one: -one.score)
     overlaps = iou(as_boxes([one.box_xyxy for one in ranked]), gold)
-    free = own.copy()
+    free, spare = (own.copy(), np.zeros_like(own)) if hard is None else (own & ~hard, own & hard)
     for rank, (candidate, row) in enumerate(zip(ranked, overlaps, strict=True), start=1):
         verdict = _verdict(row, own, free)
-        if once and verdict == "right":
-            free[np.argmax(np.where(free, row, -1.0))] = False
+        taken = free if verdict == "right" else spare
+        if hard is not None and row[taken].max(initial=0.0) >= MIN_IOU:
+            taken[np.argmax(np.where(taken, row, -1.0))] = False
+            if taken is spare:
+                continue
         best = float(row[own].max(initial=0.0))
         yield JudgedBox(
             result.gold.key, number, name, rank, candidate.score, candidate.box_xyxy, round(best, 4), verdict

@@ -2,13 +2,14 @@
 
 In: an evaluation report and, for each resample, how often each image was drawn. Out: the metric's value on each
 resample, computed exactly: means as weighted means over the things they were taken over, average precision by
-accumulating the matches again with the drawn images counted as often as they were drawn (as pycocotools would).
+accumulating the matches again with the drawn images counted as often as they were drawn (as pycocotools would, or
+Pascal VOC's development kit).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from schemas.reports import ClassMatches, DetectionMatches, EvaluationReport
 
 THRESHOLDS: dict[str, Iterable[int]] = {"AP": range(10), "AP50": (0,), "AP75": (5,)}  # numbers of IoU thresholds
-LVIS = "lvis_"
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 # Draws [R, N] of floats for R resamples and N detections are held at once; this bounds them to about 100 MB.
 MAX_CELLS = 4_000_000
 
 Draws = NDArray[np.float64]
+Area = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""The mean precision [R], from the best precision from each right detection on and how many are right up to there, both
+[R, K] and K > 0, and how many things there are to be found, [R] and at least 1."""
 
 
 def image_keys(report: EvaluationReport, metric: str) -> set[str]:
@@ -53,12 +56,19 @@ def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.
 
 
 def _matches(report: EvaluationReport, metric: str) -> DetectionMatches | None:
-    return report.federated if metric.startswith(LVIS) else report.detections
+    parts = _parts(metric)
+    if parts is None or parts["kit"] is None:
+        return report.detections
+    return report.federated if parts["kit"] == "lvis_" else report.voc
 
 
 def _parts(metric: str) -> re.Match[str] | None:
-    """``AP50``; ``AP50/person`` of a class; ``AP50:tail`` and ``lvis_APr`` of a group of classes."""
-    return re.fullmatch(r"(lvis_)?(?P<kind>AP|AP50|AP75)((?P<r>[rcf])|:(?P<group>[^/]+)|/(?P<name>.+))?", metric)
+    """``AP50``; ``AP50/person`` of a class; ``AP50:tail`` and ``lvis_APr`` of a group of classes; ``voc07_AP``."""
+    return re.fullmatch(
+        r"(?P<kit>lvis_|voc07_(?=AP\b)|voc12_(?=AP\b))?(?P<kind>AP|AP50|AP75)"
+        r"((?P<r>[rcf])|:(?P<group>[^/]+)|/(?P<name>.+))?",
+        metric,
+    )
 
 
 def _classes(matches: DetectionMatches, metric: str) -> list[ClassMatches]:
@@ -75,17 +85,20 @@ def _resampled_precision(
 ) -> NDArray[np.float64]:
     parts = _parts(metric)
     assert parts is not None, "the caller has looked for the metric's images"
-    thresholds = THRESHOLDS[parts["kind"]]
+    area = AREAS.get(parts["kit"], _mean_at_101_recalls)
+    thresholds = (0,) if parts["kit"] in AREAS else THRESHOLDS[parts["kind"]]
     positions = {key: position for position, key in enumerate(keys)}
     columns = np.array([positions.get(key, -1) for key in matches.images])
     draws = np.concatenate([draws_RI, np.zeros((len(draws_RI), 1))], axis=1)[:, columns]  # column -1: not drawn
-    found = [values for one in _classes(matches, metric) for values in _class_precision(one, thresholds, draws)]
+    found = [values for one in _classes(matches, metric) for values in _class_precision(one, thresholds, draws, area)]
     stacked = np.stack(found)
     defined = ~np.isnan(stacked)
     return _ratio(np.where(defined, stacked, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64))
 
 
-def _class_precision(one: ClassMatches, thresholds: Iterable[int], draws_RI: Draws) -> list[NDArray[np.float64]]:
+def _class_precision(
+    one: ClassMatches, thresholds: Iterable[int], draws_RI: Draws, area: Area
+) -> list[NDArray[np.float64]]:
     """Average precision [R] of one class at each IoU threshold, in pieces of bounded memory."""
     image, gold = np.array(one.image, dtype=np.int64), np.array(one.gold, dtype=np.int64)
     right, ignored = np.array(one.right, dtype=np.int64), np.array(one.ignored, dtype=np.int64)
@@ -95,19 +108,19 @@ def _class_precision(one: ClassMatches, thresholds: Iterable[int], draws_RI: Dra
         counted = (ignored >> threshold) & 1 == 0
         correct = ((right >> threshold) & 1 == 1)[counted]
         pieces = [
-            _accumulate(draws_RI[at : at + step], image[counted], correct, gold) for at in range(0, len(draws_RI), step)
+            _accumulate(draws_RI[at : at + step], image[counted], correct, gold, area)
+            for at in range(0, len(draws_RI), step)
         ]
         found.append(np.concatenate(pieces))
     return found
 
 
 def _accumulate(
-    draws_RI: Draws, image: NDArray[np.int64], correct: NDArray[np.bool_], gold: NDArray[np.int64]
+    draws_RI: Draws, image: NDArray[np.int64], correct: NDArray[np.bool_], gold: NDArray[np.int64], area: Area
 ) -> NDArray[np.float64]:
-    """Precision interpolated at 101 recall points, averaged: pycocotools' ``accumulate``, vectorised over resamples.
+    """Mean precision [R] over recall, vectorised over resamples; NaN where nothing is to be found.
 
-    Precision and recall rise at right detections only (K of them), so nothing else is looked at. Each takes the recall
-    points that it is the first to reach, at the best precision from there on.
+    Precision and recall rise at right detections only (K of them), so nothing else is looked at.
     """
     wanted_R = draws_RI[:, gold].sum(axis=1)
     if not correct.any():
@@ -116,8 +129,38 @@ def _accumulate(
     seen_RK = np.cumsum(draws_RI[:, image], axis=1)[:, correct]
     precision_RK = true_RK / np.maximum(seen_RK, np.finfo(np.float64).eps)
     envelope_RK = np.maximum.accumulate(precision_RK[:, ::-1], axis=1)[:, ::-1]
-    recall_RK = true_RK / np.maximum(wanted_R, 1)[:, None]
-    reached_RK = np.searchsorted(RECALL_POINTS, recall_RK, side="right")
+    return np.where(wanted_R > 0, area(envelope_RK, true_RK, np.maximum(wanted_R, 1.0)), np.nan)
+
+
+def _mean_at_101_recalls(
+    envelope_RK: NDArray[np.float64], true_RK: NDArray[np.float64], wanted_R: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """pycocotools' ``accumulate``: each right detection takes the recall points that it is the first to reach."""
+    reached_RK = np.searchsorted(RECALL_POINTS, true_RK / wanted_R[:, None], side="right")
+    return _mean_where_reached(envelope_RK, true_RK, reached_RK.astype(np.float64), len(RECALL_POINTS))
+
+
+def _mean_at_11_recalls(
+    envelope_RK: NDArray[np.float64], true_RK: NDArray[np.float64], wanted_R: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Pascal VOC 2007: recall 0, 0.1, ..., 1, in whole numbers as :func:`engine.metrics.voc.eleven_point_area`."""
+    return _mean_where_reached(envelope_RK, true_RK, np.floor_divide(10 * true_RK, wanted_R[:, None]) + 1, 11)
+
+
+def _area_under_curve(
+    envelope_RK: NDArray[np.float64], true_RK: NDArray[np.float64], wanted_R: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Pascal VOC 2010-2012: recall grows by as much as a right detection was drawn."""
+    area_R: NDArray[np.float64] = (envelope_RK * np.diff(true_RK, axis=1, prepend=0)).sum(axis=1) / wanted_R
+    return area_R
+
+
+def _mean_where_reached(
+    envelope_RK: NDArray[np.float64], true_RK: NDArray[np.float64], reached_RK: NDArray[np.float64], points: int
+) -> NDArray[np.float64]:
     reached_RK[true_RK == 0] = 0  # before the first right detection that was drawn, not even recall 0 is reached
-    taken_RK = np.diff(reached_RK, axis=1, prepend=0)
-    return np.where(wanted_R > 0, (envelope_RK * taken_RK).sum(axis=1) / len(RECALL_POINTS), np.nan)
+    mean_R: NDArray[np.float64] = (envelope_RK * np.diff(reached_RK, axis=1, prepend=0)).sum(axis=1) / points
+    return mean_R
+
+
+AREAS: dict[str | None, Area] = {"voc07_": _mean_at_11_recalls, "voc12_": _area_under_curve}

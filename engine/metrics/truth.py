@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine.artifacts import Store
+from engine.calibrated_scores import file_in_store
 from engine.metrics.overlap import Boxes, as_boxes
 from schemas.shards import SampleLabels, SamplePhrase
 
@@ -28,6 +28,7 @@ IN_CROWD = "inside_a_crowd_region"
 # An ending of a phrase names a class when at least this share of the annotated phrases with that ending do.
 MIN_ENDING_SHARE = 0.8
 LONGEST_ENDING_WORDS = 3
+MAX_JSON_BYTES = 2_000_000_000  # COCO's training instances have a quarter of that
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +167,9 @@ def _up_to_head(phrase: SamplePhrase) -> list[str]:
 
 def read_coco_truth(path: str) -> CocoTruth:
     """The truth in a JSON file. ValueError where it has not the parts of :class:`CocoTruth`."""
-    folder, _, name = path.rpartition("/")
+    store, name = file_in_store(path)
     try:
-        document = json.loads(Store(folder or ".").read(name))
-        return CocoTruth(name, document)
+        return CocoTruth(name, json.loads(store.read(name, MAX_JSON_BYTES)))
     except FileNotFoundError:
         raise ValueError(
             f"the truth {path} does not exist; give a JSON file, or the folder of a human dataset"

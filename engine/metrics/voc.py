@@ -1,51 +1,57 @@
 """Detection: Pascal VOC average precision at IoU 0.5, as of 2007 and as of 2010-2012.
 
 In: samples with human boxes of classes, and a grounder's candidates for the same list of classes. Out: ``voc07_AP`` or
-``voc12_AP``, the mean over classes that have a human box that counts, and the same of each class.
+``voc12_AP``, the mean over classes that have a human box that counts, the same of each class, and the detections as
+they came out, for the gate's bootstrap.
 Source: Everingham et al., "The Pascal Visual Object Classes Challenge" (IJCV 2010) and the development
 kit's VOCevaldet.m and VOCap.m.
 
 Unlike COCO's: a detection is held against the human box that it overlaps *most*, and is wrong where that one is taken,
-whatever else it overlaps. One whose best box is *difficult* counts neither way. VOC counts a box from its first to its
-last pixel, both included; boxes here end where the last pixel ends, which gives the same overlap without adding 1.
+whatever else it overlaps. One whose best box is *difficult* counts neither way, and that box is not asked for. VOC
+counts a box from its first to its last pixel, both included; boxes here end where the last pixel ends, which gives the
+same overlap without adding 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics import Figures, ImageResult
-from engine.metrics.overlap import as_boxes, iou
-from schemas.reports import MetricValue
-from schemas.shards import SampleLabels
+from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics.overlap import Boxes, as_boxes, iou
+from schemas.reports import ClassMatches, DetectionMatches, MetricValue
+from schemas.shards import SampleBox
 
 MIN_IOU = 0.5
 Year = Literal[2007, 2012]
-Difficult = Mapping[str, Collection[int]]
 
 
-def voc_average_precision(
-    results: Sequence[ImageResult], classes: Sequence[str], *, year: Year, difficult: Difficult | None = None
-) -> Figures:
-    """``vocYY_AP`` and ``vocYY_AP/class`` for each class that has a human box; None where no class has one.
+def voc_average_precision(results: Sequence[ImageResult], classes: Sequence[str], *, year: Year) -> Figures:
+    """``vocYY_AP`` and ``vocYY_AP/class`` for each class that has a human box that counts; None where no class has one.
 
-    ``difficult``: by the key of a sample, the positions in ``gold.boxes`` of the boxes that are neither asked for nor
-    held against a detection. Candidates of an image are not limited in number; equal scores keep the order of images.
-    ValueError where a sample has a phrase with boxes that is no class.
+    Candidates of an image are not limited in number; equal scores keep the order of images. ValueError where a sample
+    has a phrase with boxes that is no class.
     """
     _refuse_strangers(results, classes)
     name, area = f"voc{year % 100:02}_AP", AREAS[year]
-    values = []
-    for number, class_name in enumerate(classes):
-        right, wanted = _ranked_hits(results, number, class_name, difficult or {})
-        if wanted:
-            values.append(MetricValue(name=f"{name}/{class_name}", value=area(right, wanted), count=wanted))
+    found = [_matches(results, number, class_name) for number, class_name in enumerate(classes)]
+    found = [one for one in found if one.gold]
+    values = [
+        MetricValue(
+            name=f"{name}/{one.name}",
+            value=area(np.array(one.right, dtype=np.bool_), len(one.gold)),
+            count=len(one.gold),
+        )
+        for one in found
+    ]
     mean = float(np.mean([metric.value for metric in values])) if values else None
-    return Figures([MetricValue(name=name, value=mean, count=sum(metric.count for metric in values)), *values])
+    return Figures(
+        [MetricValue(name=name, value=mean, count=sum(metric.count for metric in values)), *values],
+        voc=DetectionMatches(images=[image_identity(result.gold) for result in results], classes=found),
+    )
 
 
 def eleven_point_area(right: NDArray[np.bool_], wanted: int) -> float:
@@ -89,43 +95,36 @@ def _refuse_strangers(results: Sequence[ImageResult], classes: Sequence[str]) ->
                 )
 
 
-def _ranked_hits(
-    results: Sequence[ImageResult], number: int, name: str, difficult: Difficult
-) -> tuple[NDArray[np.bool_], int]:
-    """Whether each detection of a class that counts is right, best score first; and how many boxes are to be found."""
+def _matches(results: Sequence[ImageResult], number: int, name: str) -> ClassMatches:
+    """The detections of a class that count, best score first, and the images of the boxes that are to be found."""
     scores: list[float] = []
-    best: list[tuple[int, int] | None] = []  # image and human box that each detection is held against
-    ignored: set[tuple[int, int]] = set()
-    wanted = 0
+    best: list[tuple[int, int | None]] = []  # image and human box that each detection is held against
+    difficult: set[tuple[int, int | None]] = set()
+    gold: list[int] = []
     for image, result in enumerate(results):
-        boxes, hard = _gold_of_class(result.gold, name, difficult.get(result.gold.key, ()))
-        wanted += len(boxes) - len(hard)
-        ignored.update((image, box) for box in hard)
+        boxes = [box for box in result.gold.boxes if result.gold.phrases[box.phrase].text == name]
+        gold += [image for box in boxes if not box.difficult]
+        difficult.update((image, place) for place, box in enumerate(boxes) if box.difficult)
         mine = [one for one in result.candidates if one.phrase == number]
-        overlaps = iou(as_boxes([one.box_xyxy for one in mine]), as_boxes(boxes))
-        for candidate, row in zip(mine, overlaps, strict=True):
-            scores.append(candidate.score)
-            best.append((image, int(row.argmax())) if row.max(initial=0.0) >= MIN_IOU else None)
-    order = np.argsort(-np.array(scores), kind="stable")
-    return _judged([best[place] for place in order], ignored), wanted
+        scores += [one.score for one in mine]
+        best += [(image, place) for place in _best_boxes(as_boxes([one.box_xyxy for one in mine]), boxes)]
+    ranked = (best[place] for place in np.argsort(-np.array(scores), kind="stable"))
+    counted = [one for one in ranked if one not in difficult]
+    images, right = [image for image, _ in counted], _right(counted)
+    return ClassMatches(name=name, gold=gold, image=images, right=right, ignored=[0] * len(right))
 
 
-def _gold_of_class(
-    gold: SampleLabels, name: str, difficult: Collection[int]
-) -> tuple[list[tuple[float, float, float, float]], list[int]]:
-    """The boxes of a class, and which of them are difficult."""
-    places = [place for place, box in enumerate(gold.boxes) if gold.phrases[box.phrase].text == name]
-    return [gold.boxes[place].box_xyxy for place in places], [n for n, place in enumerate(places) if place in difficult]
+def _best_boxes(found: Boxes, gold: Sequence[SampleBox]) -> list[int | None]:
+    """For each box, the place of the human box that it overlaps most, None where that is less than it takes."""
+    overlaps = iou(found, as_boxes([box.box_xyxy for box in gold]))
+    return [int(row.argmax()) if row.max(initial=0.0) >= MIN_IOU else None for row in overlaps]
 
 
-def _judged(best: Sequence[tuple[int, int] | None], ignored: set[tuple[int, int]]) -> NDArray[np.bool_]:
-    """The first detection of a box is right, later ones are wrong, those of ignored boxes are left out."""
-    taken: set[tuple[int, int]] = set()
+def _right(best: Sequence[tuple[int, int | None]]) -> list[int]:
+    """1 for the first detection of a human box, 0 for later ones and those of none."""
+    taken: set[tuple[int, int | None]] = set()
     right = []
     for box in best:
-        if box in ignored:
-            continue
-        right.append(box is not None and box not in taken)
-        if box is not None:
-            taken.add(box)
-    return np.array(right, dtype=np.bool_)
+        right.append(int(box[1] is not None and box not in taken))
+        taken.add(box)
+    return right

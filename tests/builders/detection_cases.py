@@ -22,10 +22,13 @@ detection_sample = functools.partial(samples.detection_sample, classes=CLASSES, 
 
 @dataclass
 class Case:
-    """A small dataset with answers, and which of its boxes are difficult."""
+    """A small dataset with answers."""
 
     results: list[ImageResult]
-    difficult: dict[str, set[int]]
+
+    def hard(self) -> list[set[int]]:
+        """For each image, the positions of the boxes that are difficult."""
+        return [{n for n, box in enumerate(result.gold.boxes) if box.difficult} for result in self.results]
 
     def gold(self, name: str) -> list[list[tuple[int, BoxXYXY]]]:
         """For each image, the boxes of a class with their positions."""
@@ -44,13 +47,14 @@ class Case:
 
 
 @functools.cache
-def random_case(seed: int) -> Case:
+def random_case(seed: int, *, difficult: bool = False) -> Case:
     """Few images, boxes of all sizes, detections near, far, twice and missing, scores with ties; every third case has
-    a class that is never there, some images have no box or no answer, some cases neither."""
+    a class that is never there, some images have no box or no answer, some cases neither. A quarter of the boxes is
+    difficult where that is wanted."""
     rng = np.random.default_rng(seed)
     there = CLASSES[: 3 if seed % 3 == 0 else 4]
     sizes = (1, 12, 32, 60, 96, 150)
-    results, difficult = [], {}
+    results = []
     for image in range(int(rng.integers(0 if seed % 20 == 0 else 1, 5))):
         key, gold, found = f"{seed}-{image}", [], []
         for _ in range(int(rng.integers(0, 6))):
@@ -66,9 +70,11 @@ def random_case(seed: int) -> Case:
         absent = [name for name in CLASSES if name not in present and rng.random() < 0.5]
         incomplete = [name for name in CLASSES if rng.random() < 0.25]
         lists = (absent, incomplete) if rng.random() < 0.8 else (None, None)
-        results.append(ImageResult(detection_sample(key, gold, *lists), () if rng.random() < 0.1 else scored))
-        difficult[key] = {place for place in range(len(gold)) if rng.random() < 0.25}
-    return Case(results, difficult)
+        answer = () if rng.random() < 0.1 else scored
+        hard = {place for place in range(len(gold)) if rng.random() < 0.25}
+        sample = detection_sample(key, gold, *lists, difficult=hard if difficult else ())
+        results.append(ImageResult(sample, answer))
+    return Case(results)
 
 
 def near(box: BoxXYXY, rng: np.random.Generator) -> BoxXYXY:

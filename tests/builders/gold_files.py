@@ -17,10 +17,10 @@ WIDTH, HEIGHT = 100, 80
 Imported = tuple[DatasetCard, list[SampleLabels]]
 
 
-def xml_object(name: str, *corners: float) -> str:
+def xml_object(name: str, *corners: float, difficult: int = 0) -> str:
     sides = zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
     box = "".join(f"<{side}>{value}</{side}>" for side, value in sides)
-    return f"<object><name>{name}</name><difficult>0</difficult><bndbox>{box}</bndbox></object>"
+    return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{box}</bndbox></object>"
 
 
 def import_all(format: str, source: Path, *, split: str | None = None, out: str = "out") -> Imported:

@@ -5,12 +5,25 @@ from __future__ import annotations
 import contextlib
 import io
 
-from detection_cases import CASES, CLASSES, Case, area, by_name, check_equal, random_case
+import pytest
+from detection_cases import BOX, CASES, CLASSES, FAR, Case, area, by_name, check_equal, detection_sample, random_case
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from engine.metrics import ImageResult
 from engine.metrics.detection import average_precision
-from schemas.records import BoxXYXY
+from schemas.records import BoxXYXY, Candidate
+
+
+class WithIgnored(COCOeval):
+    """pycocotools, with the ``ignore`` of human boxes that it writes over before it reads it."""
+
+    def _prepare(self) -> None:
+        wanted = {one["id"]: one["ignore"] for one in self.cocoGt.dataset["annotations"]}
+        super()._prepare()
+        for rows in self._gts.values():
+            for row in rows:
+                row["ignore"] = wanted[row["id"]]
 
 
 def coco_oracle(case: Case) -> dict[str, float | None]:
@@ -22,9 +35,10 @@ def coco_oracle(case: Case) -> dict[str, float | None]:
         "categories": [{"id": n + 3, "name": name} for n, name in enumerate(CLASSES)],
         "annotations": [
             {"image_id": i + 7, "category_id": n + 3, "bbox": xywh(box), "area": area(box), "iscrowd": 0}
+            | {"ignore": int(place in case.hard()[i])}
             for n, name in enumerate(CLASSES)
             for i, boxes in enumerate(case.gold(name))
-            for _, box in boxes
+            for place, box in boxes
         ],
     }
     for number, annotation in enumerate(truth.dataset["annotations"]):
@@ -35,7 +49,7 @@ def coco_oracle(case: Case) -> dict[str, float | None]:
         for i, result in enumerate(case.results)
         for c in result.candidates
     ]
-    evaluation = COCOeval(truth, truth.loadRes(answers), "bbox")
+    evaluation = WithIgnored(truth, truth.loadRes(answers), "bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -47,10 +61,11 @@ def xywh(box: BoxXYXY) -> list[float]:
     return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
-def test_coco_ap_equals_pycocotools_by_its_own_way_in() -> None:
+@pytest.mark.parametrize("difficult", [False, True])
+def test_coco_ap_equals_pycocotools_by_its_own_way_in(difficult: bool) -> None:
     compared = 0
     for seed in range(CASES + 15):
-        case = random_case(seed)
+        case = random_case(seed, difficult=difficult)
         if not any(result.candidates for result in case.results):
             continue  # loadRes takes no empty list
         with contextlib.redirect_stdout(io.StringIO()):
@@ -59,3 +74,16 @@ def test_coco_ap_equals_pycocotools_by_its_own_way_in() -> None:
         check_equal({name: found[name] for name in expected}, expected, seed)
         compared += 1
     assert compared >= CASES
+
+
+def test_a_difficult_box_is_not_asked_for_and_the_one_detection_of_it_counts_neither_way() -> None:
+    """Of two detections of it the second is wrong: 1 right of 2 at full recall. The devkit would ignore both."""
+    sample = detection_sample("a", [("dog", BOX), ("dog", FAR)], difficult={1})
+    answer = (Candidate(1, FAR, 0.9), Candidate(1, BOX, 0.7))
+    figures = average_precision([ImageResult(sample, answer)], CLASSES)
+    assert by_name(figures)["AP"] == pytest.approx(1.0)
+    assert [one.count for one in figures.values if one.name == "AP/dog"] == [1]
+    twice = by_name(average_precision([ImageResult(sample, (*answer, Candidate(1, FAR, 0.8)))], CLASSES))
+    assert twice["AP"] == pytest.approx(0.5)
+    only_difficult = detection_sample("a", [("dog", FAR)], difficult={0})
+    assert set(by_name(average_precision([ImageResult(only_difficult, answer)], CLASSES)).values()) == {None}

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.gold import json_lists as gold_json_lists
-from engine.gold.json_lists import JsonLists, RowsByKey
+from engine.gold.json_lists import JsonLists
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -23,7 +23,8 @@ VALUES = st.recursive(
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    document=st.dictionaries(st.text(st.characters(codec="ascii")), VALUES | st.lists(VALUES), max_size=4),
+    document=st.lists(VALUES)
+    | st.dictionaries(st.text(st.characters(codec="ascii")), VALUES | st.lists(VALUES), max_size=4),
     ascii=st.booleans(),
     indent=st.sampled_from([None, 1]),
     chunk=st.integers(1, 9),
@@ -38,8 +39,9 @@ def test_every_list_is_as_the_standard_library_reads_it(
         return  # no UTF-8: nothing is promised of it
     found = JsonLists(tmp_path / "x.json").lists
     expected = json.loads(text)
+    named = expected if isinstance(expected, dict) else {None: expected}
     assert {name: list(items) for name, items in found.items()} == {
-        name: value for name, value in expected.items() if isinstance(value, list)
+        name: value for name, value in named.items() if isinstance(value, list)
     }
 
 
@@ -78,28 +80,38 @@ def test_nan_is_a_number_here(tmp_path: Path) -> None:
     assert second == 1
 
 
-def test_rows_are_found_by_their_key(tmp_path: Path) -> None:
-    items = [{"k": 7}, {"k": "ü"}, {"k": 7}, {}, "x", {"k": [1]}, {"k": 8}]
+def test_items_are_found_by_their_key(tmp_path: Path) -> None:
+    large = 10**30
+    items = [{"k": 7}, {"k": "ü"}, {"k": 7.0}, {}, "x", {"k": [1]}, {"k": "7"}, {"k": large}]
     for ascii in (True, False):
-        (tmp_path / "x.json").write_text(json.dumps({"a": items}, ensure_ascii=ascii), encoding="utf-8")
-        rows = RowsByKey("k")
-        JsonLists(tmp_path / "x.json", lambda name, row, item, rows=rows: rows.add(item))  # type: ignore[misc]
-        assert [rows.rows(key) for key in (7, "ü", 8, 9, None)] == [[0, 2], [1], [6], [], [3, 4, 5]]
-        assert rows.others({7, 8}) == [1, 3, 4, 5]
-    assert RowsByKey("k").rows(1) == RowsByKey("k").others({1}) == []
+        text = json.dumps({"other": [{"k": 7}], "a": items}, ensure_ascii=ascii)
+        (tmp_path / "x.json").write_text(text, encoding="utf-8")
+        found = JsonLists(tmp_path / "x.json", {"a": "k"}).lists
+        assert list(found["a"].of(7)) == [{"k": 7}, {"k": 7.0}]
+        assert [list(found["a"].of(key)) for key in ("ü", "7", large, 8)] == [[items[1]], [items[6]], [items[7]], []]
+        assert list(found["other"].of(7)) == []
 
 
-def test_memory_does_not_grow_with_what_the_items_hold(tmp_path: Path) -> None:
-    """7 MB of polygons, of which a few bytes an item stay."""
-    item = json.dumps({"image_id": 1, "segmentation": [[1.25] * 300]})
-    (tmp_path / "x.json").write_text('{"annotations": [' + ", ".join([item] * 4_000) + "]}")
-    rows = RowsByKey("image_id")
-    tracemalloc.start()
-    try:
-        lists = JsonLists(tmp_path / "x.json", lambda name, row, item: rows.add(item))
-        kept, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert (tmp_path / "x.json").stat().st_size > 7_000_000
-    assert len(lists.lists["annotations"]) == len(rows.rows(1)) == 4_000
-    assert kept < 500_000
+def test_items_of_no_known_key_are_found_in_order(tmp_path: Path) -> None:
+    items = [{"k": 9}, {"k": 7}, {}, "x", {"k": "7"}, {"k": 9}]
+    (tmp_path / "x.json").write_text(json.dumps({"b": [{"k": 11}], "a": items, "c": [{"k": 12}]}))
+    found = JsonLists(tmp_path / "x.json", {"a": "k", "b": "k", "c": "k"}).lists["a"]
+    found.database.fill("known", "id", [(7,), (None,)])
+    assert list(found.without("known", "id")) == [items[0], *items[2:]]
+
+
+def test_memory_does_not_grow_with_the_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening and reading all of 10 times the items takes as much memory."""
+    monkeypatch.setattr(gold_json_lists, "CHUNK_BYTES", 1 << 16)
+    peaks = []
+    for count in (5_000, 50_000):
+        items = ({"id": number, "image_id": number % 999, "text": "x" * 50} for number in range(count))
+        (tmp_path / "x.json").write_text(f'{{"annotations": [{", ".join(map(json.dumps, items))}]}}')
+        tracemalloc.start()
+        try:
+            found = JsonLists(tmp_path / "x.json", {"annotations": "image_id"}).lists["annotations"]
+            assert (len(found), sum(1 for _ in found)) == (count, count)
+            peaks.append(tracemalloc.get_traced_memory()[1])
+        finally:
+            tracemalloc.stop()
+    assert peaks[1] < peaks[0] * 1.1

@@ -28,7 +28,6 @@ def test_voc_boxes_count_pixels_from_one_and_hold_the_last(tmp_path: Path) -> No
         (xml_object("cat", float("nan"), 1, 5, 5), "box_not_finite"),
         (xml_object("cat", 9, 1, 5, 5), "box_without_area"),
         (xml_object("cat", 500, 1, 600, 5), "box_outside_image"),
-        (xml_object("cat", 1, 1, 5, 5).replace("<difficult>0", "<difficult>1"), "difficult"),
     ],
 )
 def test_a_bad_voc_object_is_a_counted_reject(tmp_path: Path, item: str, reason: str) -> None:
