@@ -1,8 +1,8 @@
-"""The same stages on Ray actors or in this process; the only file of the labelling job that imports ray.
+"""The same stages on Ray actors or in this process; the only file of labelling and evaluation that imports ray.
 
 In: unit references, a list of stages, and a commit that writes one unit. Out: one manifest per unit, in order of
 completion. Each stage is opened once in each of its worker processes; between processes a unit travels whole, as one
-Arrow row. Only the manifest comes back to the driver.
+Arrow row. Only the manifest comes back to the driver; that of an evaluation carries the answers.
 
 On a cluster nothing changes but ``RAY_ADDRESS`` (see docs/cluster.md).
 """
@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from engine.stages import Commit, OpenedStages, Stage, first_unit
+from engine.stages import Commit, Manifest, OpenedStages, Stage, first_unit
 from engine.stopping import Stopping
 from engine.unit_flow import Lost, UnitFlow
 from engine.unit_metrics import UnitMetrics
@@ -36,6 +36,7 @@ from engine.unit_worker import (
     open_stages_and_commit,
     raise_failure,
 )
+from schemas.label_recipes import TeacherRecipe
 from schemas.records import UnitRef
 from schemas.shards import ShardManifest
 
@@ -61,6 +62,11 @@ class Workers:
     count: int | None = None
     threads: int = 1
     wants_gpu: bool = False
+
+    @classmethod
+    def of_teacher(cls, recipe: TeacherRecipe, count: int | None) -> Workers:
+        """What a recipe's teacher takes."""
+        return cls(count, recipe.threads, wants_gpu=recipe.device != "cpu")
 
 
 @dataclass(frozen=True)
@@ -92,14 +98,15 @@ def layout(stages: Sequence[Stage], *, backend: Backend, workers: Workers) -> La
 def run(
     refs: Sequence[UnitRef],
     stages: Sequence[Stage],
-    open_commit: Callable[[], Commit],
+    open_commit: Callable[[], Commit[Manifest]],
     *,
     backend: Backend,
     workers: Workers,
     stopping: Stopping | None = None,
     lost: Lost | None = None,
-) -> Generator[ShardManifest, None, None]:
-    """Do the units and yield the manifest of each as soon as it is committed.
+    gives: type[Manifest] = ShardManifest,  # type: ignore[assignment]
+) -> Generator[Manifest, None, None]:
+    """Do the units and yield the manifest of each, of type ``gives``, as soon as it is committed.
 
     The first stage turns the row numbers of a unit into records. An exception of a stage ends the job; the units that
     were yielded are committed. No reference gives no manifest, and starts nothing. Once ``stopping`` says so, no unit
@@ -110,12 +117,12 @@ def run(
     if refs and backend == "inline":
         yield from _run_inline(refs, stages, open_commit, stopping)
     elif refs:
-        yield from _run_on_ray(refs, stages, open_commit, workers, stopping, lost)
+        yield from _run_on_ray(refs, stages, open_commit, workers, stopping, lost, gives)
 
 
 def _run_inline(
-    refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit], stopping: Stopping
-) -> Generator[ShardManifest, None, None]:
+    refs: Sequence[UnitRef], stages: Sequence[Stage], open_commit: Callable[[], Commit[Manifest]], stopping: Stopping
+) -> Generator[Manifest, None, None]:
     opened, commit = OpenedStages(stages), open_commit()
     for ref in refs:
         if stopping.now():
@@ -132,18 +139,19 @@ def _run_inline(
 def _run_on_ray(
     refs: Sequence[UnitRef],
     stages: Sequence[Stage],
-    open_commit: Callable[[], Commit],
+    open_commit: Callable[[], Commit[Manifest]],
     workers: Workers,
     stopping: Stopping,
     lost: Lost | None,
-) -> Generator[ShardManifest, None, None]:
+    gives: type[Manifest],
+) -> Generator[Manifest, None, None]:
     with connected(workers) as ray:
         metrics = UnitMetrics(ray.util.metrics, len(refs))
         with _actors(ray, _pools(ray, stages, open_commit, workers)) as pools:
             for table in UnitFlow(ray, pools, lost).run(refs, stopping):
                 if FAILURE in table.column_names:
                     raise_failure(table)
-                manifest = ShardManifest.model_validate_json(table.column(MANIFEST)[0].as_py())
+                manifest = gives.model_validate_json(table.column(MANIFEST)[0].as_py())
                 metrics.count(manifest)
                 yield manifest
 
@@ -192,7 +200,9 @@ def _ray_warnings_ignored() -> Iterator[None]:
         yield
 
 
-def _pools(ray: Any, stages: Sequence[Stage], open_commit: Callable[[], Commit], workers: Workers) -> Iterator[Pool]:
+def _pools(
+    ray: Any, stages: Sequence[Stage], open_commit: Callable[[], Commit[Manifest]], workers: Workers
+) -> Iterator[Pool]:
     """What each pool of actors opens, its size, and what one actor takes of the machine.
 
     Beside a GPU, reading and writing have processes of their own, so that the GPU never waits for them. On CPUs they

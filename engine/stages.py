@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from schemas.records import Unit, UnitRef
 from schemas.shards import ShardManifest
 
+Manifest = TypeVar("Manifest", bound=ShardManifest)
 Work = Callable[[Unit[Any]], Sequence[Any]]
-Commit = Callable[[Unit[Any]], ShardManifest]
+Commit = Callable[[Unit[Any]], Manifest]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ that lie with an actor whose machine is gone wait until another machine comes. H
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,9 @@ from schemas.records import UnitRef
 UNITS_AHEAD = 2  # units given to a worker at once: the second one lies ready when the first is done
 UNIT_RETRIES = 2  # dead workers are replaced without end, but a unit that kills so many more of them ends the job
 LOOK_AGAIN_S = 0.5  # how late a request to stop may be noticed
+TELL_AFTER_S = 60.0  # without a worker that runs: a cluster may be starting machines, or never have room for one
+
+log = logging.getLogger(__name__)
 
 Lost = Callable[[UnitRef, str], None]
 
@@ -61,6 +66,7 @@ class UnitFlow:
         self._lost = lost or (lambda ref, why: None)
         self._begun: dict[Any, _Begun] = {}
         self._starting: dict[Any, _Worker] = {}
+        self._at_rest_since: float | None = None
 
     def run(self, refs: Sequence[UnitRef], stopping: Stopping) -> Iterator[pa.Table]:
         """The result of each unit, until all are done or ``stopping`` says so and what was begun is done.
@@ -79,6 +85,7 @@ class UnitFlow:
                     waiting.clear()
             if not waiting and not self._begun:
                 return
+            self._tell_of_rest()
             done, _ = self._ray.wait([*self._begun, *self._starting], num_returns=1, timeout=LOOK_AGAIN_S)
             for reference in done:
                 if reference in self._starting:
@@ -92,6 +99,23 @@ class UnitFlow:
                 else:
                     stopping.unit_took(time.monotonic() - begun.since)
                     yield table
+
+    def _tell_of_rest(self) -> None:
+        """Say so, once each time, where no unit is begun for long, since Ray finds no room for the workers."""
+        now = time.monotonic()
+        if self._begun:
+            self._at_rest_since = None
+        elif self._at_rest_since is None:
+            self._at_rest_since = now
+        elif now - self._at_rest_since > TELL_AFTER_S:
+            waited = now - self._at_rest_since
+            self._at_rest_since = math.inf
+            log.warning(
+                "no unit could be begun for %.0f s: %d worker processes wait for room on a machine. `ray status` tells "
+                "what they ask for and what there is; fewer --workers, or fewer teacher.threads, ask for less",
+                waited,
+                len(self._starting),
+            )
 
     def _free_crew(self) -> tuple[_Worker, ...]:
         """The least busy worker of each pool; nobody where a pool has none to spare."""

@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from schemas.records import Reject, StageTally, Unit, UnitRef, from_plain, to_plain
+from schemas.plain_records import from_plain, to_plain
+from schemas.records import Reject, StageTally, Unit, UnitRef
 
 
 def unit_to_arrow(unit: Unit[Any], record_type: Any) -> pa.Table:

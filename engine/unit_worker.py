@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from engine.stages import Commit, OpenedStages, Stage
+from engine.stages import Commit, Manifest, OpenedStages, Stage
 from engine.unit_row import unit_from_arrow, unit_to_arrow
 
 TableWork = Callable[[pa.Table], pa.Table]
@@ -55,7 +55,9 @@ def open_stages(stages: Sequence[Stage], takes: type) -> TableWork:
     return lambda table: unit_to_arrow(opened(unit_from_arrow(table, takes)), gives)
 
 
-def open_stages_and_commit(stages: Sequence[Stage], open_commit: Callable[[], Commit], takes: type) -> TableWork:
+def open_stages_and_commit(
+    stages: Sequence[Stage], open_commit: Callable[[], Commit[Manifest]], takes: type
+) -> TableWork:
     """Stages that take units with records of type ``takes``, and the commit after them, which gives the manifest."""
     opened, commit = OpenedStages(stages), open_commit()
     return lambda table: pa.table({MANIFEST: [commit(opened(unit_from_arrow(table, takes))).model_dump_json()]})

@@ -6,13 +6,17 @@ is asked for the phrases of its captions; a detection dataset for all its classe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from engine.metrics import ImageResult
 from engine.prompts import list_prompts, request_grounding
 from engine.shards import LabelledImage
+from schemas.class_prompts import AskedClass, asked_by_name
 from schemas.records import (
+    Answer,
     Candidate,
     CaptionedImage,
     Grounding,
@@ -22,13 +26,13 @@ from schemas.records import (
     Prompt,
     Reject,
 )
-from schemas.shards import DatasetCard, SampleLabels
+from schemas.shards import DatasetCard
 from teacher.grounder import Grounder
 from teacher.worker import TeacherWorker
 
 SAMPLES_AT_ONCE = 64
 
-Advance = Callable[[int], None]
+Ask = Callable[[ParsedCaption], "GroundingRequest | Reject"]
 
 
 def answer_all(
@@ -37,56 +41,86 @@ def answer_all(
     grounder: Grounder,
     worker: TeacherWorker,
     chunk_classes: int,
-    advance: Advance = lambda count: None,
+    asked: Mapping[str, AskedClass] | None = None,
 ) -> Iterator[ImageResult]:
-    """What the grounder answers to each sample, in order; a bounded number of pictures is held at once."""
-    prompts = class_prompts(card.classes, grounder, chunk_classes) if card.task == "detection" else None
+    """What the grounder answers to each sample, in order; a bounded number of pictures is held at once.
+
+    ``asked``: the classes of a detection dataset that are not asked by their own names.
+    """
+    ask = open_ask(card, grounder, chunk_classes, asked)
     while batch := list(islice(samples, SAMPLES_AT_ONCE)):
-        if prompts is None:
-            asked = [_phrase_request(sample, grounder) for sample in batch]
-        else:
-            asked = [GroundingRequest(_source(sample), (), prompts) for sample in batch]
-        requests = [request for request in asked if isinstance(request, GroundingRequest)]
-        answers: Iterator[Grounding | Reject] = iter(worker.ground(requests))
-        for sample, request in zip(batch, asked, strict=True):
-            answer = next(answers) if isinstance(request, GroundingRequest) else request
-            yield ImageResult(sample.labels, _candidates(sample.labels, answer, prompts is not None))
-        advance(len(batch))
+        for sample, given in zip(batch, answer([as_question(one) for one in batch], ask, worker), strict=True):
+            yield ImageResult(sample.labels, given.candidates if isinstance(given, Answer) else ())
 
 
-def _source(sample: LabelledImage) -> CaptionedImage:
+def as_question(sample: LabelledImage) -> ParsedCaption:
+    """A human-annotated sample without its boxes: all that a grounder may see of it."""
     labels = sample.labels
-    return CaptionedImage(labels.key, sample.image, sample.extension, labels.caption, labels.locator)
+    source = CaptionedImage(labels.key, sample.image, sample.extension, labels.caption, labels.locator)
+    return ParsedCaption(source, tuple(Phrase(p.text, p.start, p.end, p.head_lemma) for p in labels.phrases))
 
 
-def _phrase_request(sample: LabelledImage, grounder: Grounder) -> GroundingRequest | Reject:
-    phrases = tuple(Phrase(p.text, p.start, p.end, p.head_lemma) for p in sample.labels.phrases)
-    if not phrases:
-        return Reject(sample.labels.key, "prompt", "no_phrase", "there is nothing to ask")
-    parsed = ParsedCaption(_source(sample), phrases)
+def open_ask(
+    card: DatasetCard, grounder: Grounder, chunk_classes: int, asked: Mapping[str, AskedClass] | None = None
+) -> Ask:
+    """How each sample of a dataset is asked about: by the phrases of its caption, or by all classes."""
+    if card.task != "detection":
+        return partial(_phrase_request, grounder=grounder)
+    prompts = class_prompts(card.classes, grounder, chunk_classes, asked)
+    return lambda sample: GroundingRequest(sample.source, (), prompts)
+
+
+def answer(samples: Sequence[ParsedCaption], ask: Ask, worker: TeacherWorker) -> list[Answer | Reject]:
+    """What the grounder answers to each sample, in order; a Reject where there is nothing to ask, or the picture cannot
+    be read."""
+    requests = [ask(sample) for sample in samples]
+    given = iter(worker.ground([one for one in requests if isinstance(one, GroundingRequest)]))
+    return [
+        _answer(sample, next(given)) if isinstance(request, GroundingRequest) else request
+        for sample, request in zip(samples, requests, strict=True)
+    ]
+
+
+def _phrase_request(sample: ParsedCaption, grounder: Grounder) -> GroundingRequest | Reject:
+    if not sample.phrases:
+        return Reject(sample.source.key, "prompt", "no_phrase", "there is nothing to ask")
     return request_grounding(
-        parsed, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens, phrase_fits=grounder.phrase_fits
+        sample, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens, phrase_fits=grounder.phrase_fits
     )
 
 
-def _candidates(gold: SampleLabels, answer: Grounding | Reject, detection: bool) -> tuple[Candidate, ...]:
-    """The answer's candidates, numbered by the gold phrases: a phrase beyond the token budget was not asked for, so
-    the request's own numbers may differ. Class prompts number the classes already."""
-    if isinstance(answer, Reject):
-        return ()
-    if detection:
-        return answer.candidates
-    numbers = {(phrase.start, phrase.end): number for number, phrase in enumerate(gold.phrases)}
-    asked = [numbers[phrase.start, phrase.end] for phrase in answer.phrases]
-    return tuple(Candidate(asked[one.phrase], one.box_xyxy, one.score, one.agreement) for one in answer.candidates)
+def _answer(sample: ParsedCaption, grounding: Grounding | Reject) -> Answer | Reject:
+    """The candidates numbered by the gold phrases: a phrase beyond the token budget was not asked for, so the request's
+    own numbers may differ. Class prompts number the classes already."""
+    if isinstance(grounding, Reject):
+        return grounding
+    if not grounding.phrases:
+        return Answer(sample.source.key, grounding.candidates)
+    numbers = {(phrase.start, phrase.end): number for number, phrase in enumerate(sample.phrases)}
+    asked = [numbers[phrase.start, phrase.end] for phrase in grounding.phrases]
+    numbered = (Candidate(asked[one.phrase], one.box_xyxy, one.score, one.agreement) for one in grounding.candidates)
+    return Answer(sample.source.key, tuple(numbered))
 
 
-def class_prompts(classes: Sequence[str], grounder: Grounder, chunk: int) -> tuple[Prompt, ...]:
-    """Prompts of at most ``chunk`` class names inside the grounder's token budget; their spans number the classes."""
-    return list_prompts(
-        classes,
+def class_prompts(
+    classes: Sequence[str], grounder: Grounder, chunk: int, asked: Mapping[str, AskedClass] | None = None
+) -> tuple[Prompt, ...]:
+    """Prompts of at most ``chunk`` class names, or of what is ``asked`` instead, inside the grounder's token budget;
+    their spans number the classes, and are of the words that count."""
+    texts = [(asked or {}).get(name) or asked_by_name(name) for name in classes]
+    prompts = list_prompts(
+        [one.text for one in texts],
         chunk=chunk,
         max_tokens=grounder.max_tokens,
         count_tokens=grounder.count_tokens,
         phrase_fits=grounder.phrase_fits,
     )
+    return tuple(_of_the_words_that_count(prompt, texts) for prompt in prompts)
+
+
+def _of_the_words_that_count(prompt: Prompt, texts: Sequence[AskedClass]) -> Prompt:
+    narrowed = (
+        replace(span, start=span.start + texts[span.phrase].start, end=span.start + texts[span.phrase].end)
+        for span in prompt.spans
+    )
+    return replace(prompt, spans=tuple(narrowed))

@@ -8,14 +8,10 @@ the recipe's protocols. A picture that the grounder refuses has no answer, which
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engine.artifacts import Store
 from engine.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
@@ -25,42 +21,60 @@ from engine.metrics.detection import gold_counts
 from engine.metrics.federated import read_frequencies
 from engine.metrics.judged import judge
 from engine.metrics.protocols import Beside, protocols_for, score_by
-from pipelines.answers import answer_all
+from engine.runner import Backend, Workers
+from pipelines.answer_job import Answered, answer_exams
 from pipelines.checkpoints import local_teacher, pinned_teacher
 from pipelines.evaluation_files import EVALUATION, Sitting, write_evaluation
-from pipelines.exams import Exam, open_exam
+from pipelines.exams import Exam, open_exam, open_exams
 from pipelines.pages.evaluation_tables import print_reports
 from pipelines.phrase_frequency import frequency_groups_of
 from schemas.recipes import EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport, MetricValue
 from schemas.shards import DatasetCard, SampleLabels
-from teacher.grounder import Grounder, open_grounder
-from teacher.worker import TeacherWorker
+from teacher.grounder import open_grounder, teacher_digest
 
 
-def evaluate(recipe: EvaluateRecipe, out: str | Path | None = None, *, progress: bool = True) -> list[EvaluationReport]:
+def evaluate(
+    recipe: EvaluateRecipe,
+    out: str | Path | None = None,
+    *,
+    workers: int | None = None,
+    backend: Backend | None = None,
+    progress: bool = True,
+) -> list[EvaluationReport]:
     """Evaluate the recipe's grounder on its datasets; returns their reports in order, and writes them under ``out``.
 
     Where ``out`` holds the evaluation of the same model by the same recipe on the same data, that is returned and
-    nothing is done. ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human
-    one, where no protocol scores it, or where two have the same folder name.
+    nothing is done; what it holds of one that was stopped, or scored otherwise, is not asked for again. ``workers`` and
+    ``backend`` as in :func:`pipelines.label.label`; the recipe's where None, and if it has none, this process. They
+    change no figure.
+
+    ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human one, where no
+    protocol scores it, or where two have the same folder name; RuntimeError where a worker fails.
     """
-    exams = [open_exam(dataset, recipe.limit) for dataset in recipe.datasets]
-    if len({exam.name for exam in exams}) < len(exams):
-        raise ValueError(
-            "two datasets to evaluate on have the same folder name; reports are told apart by it: rename one"
-        )
+    exams = open_exams(recipe)
     for exam in exams:
         protocols_for(exam.card.task, recipe.protocols)
     frequencies = read_frequencies(recipe.lvis_annotations) if recipe.lvis_annotations else None
     groups = frequency_groups_of(recipe.frequencies)
     recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
-    grounder = open_grounder(local_teacher(recipe.teacher))
-    done = _read_done(recipe, out, exams, grounder.digest)
+    backend = backend or recipe.backend or "inline"
+    model_digest = _model_digest(recipe, backend)
+    done = _read_done(recipe, out, exams, model_digest)
     if done is None:
         asides = [Beside(one.card.classes, recipe.max_boxes, frequencies, groups.get(one.card.task)) for one in exams]
+        answered = answer_exams(
+            exams,
+            recipe,
+            model_digest,
+            None if out is None else Store(out),
+            backend=backend,
+            workers=Workers.of_teacher(recipe.teacher, workers or recipe.workers),
+            progress=progress,
+        )
         sittings = [
-            _evaluate_on(exam, grounder, recipe, beside, progress) for exam, beside in zip(exams, asides, strict=True)
+            _score(exam, answers, recipe, model_digest, beside)
+            for exam, answers, beside in zip(exams, answered, asides, strict=True)
         ]
         done = [one.report for one in sittings]
         if out is not None:
@@ -68,6 +82,12 @@ def evaluate(recipe: EvaluateRecipe, out: str | Path | None = None, *, progress:
     if progress:
         print_reports(done)
     return done
+
+
+def _model_digest(recipe: EvaluateRecipe, backend: Backend) -> str:
+    """The model is opened here only where it answers here: this machine may have no GPU, and no memory to spare."""
+    teacher = local_teacher(recipe.teacher)
+    return open_grounder(teacher).digest if backend == "inline" else teacher_digest(teacher)
 
 
 def _read_done(
@@ -84,48 +104,27 @@ def _read_done(
     return found.reports if same and found.recipe == recipe.model_dump(mode="json") else None
 
 
-def _evaluate_on(
-    exam: Exam,
-    grounder: Grounder,
-    recipe: EvaluateRecipe,
-    beside: Beside,
-    progress: bool,
-) -> Sitting:
-    started = time.monotonic()
-    worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=max(recipe.min_score, 1e-6))
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-        task = bar.add_task(f"evaluate {exam.name}", total=len(exam), rate="")
-
-        def advance(count: int) -> None:
-            bar.advance(task, count)
-            rate = bar.tasks[task].completed / max(time.monotonic() - started, 1e-9)
-            bar.update(task, rate=f"{rate:.1f} samples/s")
-
-        results = list(answer_all(exam.samples(), exam.card, grounder, worker, recipe.chunk_classes, advance))
+def _score(exam: Exam, answered: Answered, recipe: EvaluateRecipe, model_digest: str, beside: Beside) -> Sitting:
+    results = answered.results
     scored = partial(score_by, recipe.protocols, exam.card.task, beside=beside)
     figures = scored(results)
     classes = exam.card.classes if exam.card.task == "detection" else ()
     judged = judge(results, classes, recipe.max_boxes)
     report = EvaluationReport(
-        model_digest=grounder.digest,
+        model_digest=model_digest,
         dataset=exam.name,
         dataset_fingerprint=exam.fingerprint,
+        prompts={name: one.text for name, one in exam.asked.items()},
         metrics=_with_baseline(figures, [result.gold for result in results], exam.card, recipe.baseline, scored),
         per_image=figures.per_image,
         per_image_count=figures.per_image_count,
         detections=figures.detections,
         federated=figures.federated,
+        voc=figures.voc,
         curve=class_curve(judged, gold_counts(results, classes)) if classes else phrase_curve(judged),
         verdicts=dict(Counter(one.verdict for one in judged)),
         images=len({result.gold.image_sha256 for result in results}),
-        seconds=time.monotonic() - started,
+        seconds=answered.seconds,
     )
     return Sitting(exam, report, judged)
 

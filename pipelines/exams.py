@@ -1,25 +1,29 @@
-"""What a model is evaluated on: a whole dataset of human annotations, or the first samples of one."""
+"""What a model is evaluated on: a whole dataset of human annotations, or the first samples of one; and what its classes
+are asked by, where a recipe says so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
 from engine.shards import LabelledImage, committed_units, read_card, read_shard
+from schemas.class_prompts import AskedClass, asked_of
+from schemas.recipes import EvaluateRecipe
 from schemas.shards import DatasetCard
 
 
 @dataclass(frozen=True)
 class Exam:
-    """A dataset to be evaluated on."""
+    """A dataset to be evaluated on; ``asked`` are the classes that are not asked by their own names."""
 
     store: Store
     card: DatasetCard
     name: str
     limit: int | None
+    asked: Mapping[str, AskedClass] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -31,6 +35,23 @@ class Exam:
     def samples(self) -> Iterator[LabelledImage]:
         everything = (sample for unit in committed_units(self.store) for sample in read_shard(self.store, unit))
         return islice(everything, self.limit)
+
+
+def open_exams(recipe: EvaluateRecipe) -> list[Exam]:
+    """The recipe's datasets in order. ValueError as of :func:`open_exam`, where two have the same name, or where its
+    prompts are for another dataset or class, or for captions."""
+    exams = [open_exam(dataset, recipe.limit) for dataset in recipe.datasets]
+    if len({exam.name for exam in exams}) < len(exams):
+        raise ValueError(
+            "two datasets to evaluate on have the same folder name; reports are told apart by it: rename one"
+        )
+    strange = recipe.prompts.keys() - {exam.name for exam in exams}
+    if strange:
+        raise ValueError(
+            f"prompts are given for {', '.join(sorted(map(repr, strange)))}; the datasets to evaluate on are called "
+            f"{', '.join(exam.name for exam in exams)}"
+        )
+    return [replace(exam, asked=asked_of(exam.card, exam.name, recipe.prompts.get(exam.name, {}))) for exam in exams]
 
 
 def open_exam(dataset: str, limit: int | None) -> Exam:

@@ -28,7 +28,7 @@ from pipelines.bookkeeping import Digests, LabelResult, finish_dataset, open_dat
 from pipelines.checkpoints import local_teacher
 from pipelines.job_log import JobLog
 from pipelines.label_stages import check_recipe, stages
-from pipelines.progress import LabelProgress, print_result
+from pipelines.progress import UnitProgress, print_result
 from pipelines.stop_signals import stopped_by_sigterm
 from pipelines.totals import Totals
 from pipelines.unit_commit import open_commit
@@ -72,14 +72,14 @@ def label(
         new = Totals()
         with (
             JobLog(log, dataset=store.root, units=len(job.refs), units_done=done.units, **_named(job.digests)) as lines,
-            LabelProgress(sum(ref.rows for ref in job.refs), done, shown=progress) as bar,
+            UnitProgress("labelling", sum(ref.rows for ref in job.refs), done, shown=progress) as bar,
             closing(
                 run(
                     todo,
                     stages(job.recipe, job.source, job.guard),
                     partial(open_commit, store, job.digests),
                     backend=backend,
-                    workers=_slots(job.recipe, workers),
+                    workers=Workers.of_teacher(job.recipe.teacher, workers),
                     stopping=stopping,
                     lost=lines.lost,
                 )
@@ -124,10 +124,6 @@ def _plan(recipe: LabelRecipe, store: Store, relabel: bool) -> _Job:
     )
     check_teacher(recipe.selection, digests.teacher)
     return _Job(recipe, source, refs, guard, digests)
-
-
-def _slots(recipe: LabelRecipe, workers: int | None) -> Workers:
-    return Workers(workers, recipe.teacher.threads, wants_gpu=recipe.teacher.device != "cpu")
 
 
 def _begin(store: Store, job: _Job, relabel: bool) -> tuple[DatasetCard, Totals, list[UnitRef]]:

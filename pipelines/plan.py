@@ -81,7 +81,7 @@ def plan(
     source = open_source(recipe.source)
     refs = source.units(recipe.unit_size)
     guard = read_leak_guard(recipe.leaks, recipe.max_leak_distance)
-    slots = Workers(workers, recipe.teacher.threads, wants_gpu=recipe.teacher.device != "cpu")
+    slots = Workers.of_teacher(recipe.teacher, workers)
     ray: AbstractContextManager[Any] = connected(slots) if backend == "ray" else nullcontext()
     began = time.monotonic()
     with ray:
@@ -157,7 +157,7 @@ class _SliceReader:
         return outcomes
 
 
-def _open_measure(digests: Digests) -> Commit:
+def _open_measure(digests: Digests) -> Commit[ShardManifest]:
     """The job's commit into a folder that is gone after it; ``seconds`` of the manifest are with the writing."""
 
     def commit(unit: Unit[PseudoLabel]) -> ShardManifest:

@@ -1,4 +1,4 @@
-"""What a person sees of the labelling job: the bar while it runs (images/s, rejects, time left), then the funnel."""
+"""What a person sees of a job of units: the bar while it runs (images/s, rejects, time left); of labelling a funnel."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from pipelines.bookkeeping import LabelResult
 from pipelines.totals import Totals
 
 
-class LabelProgress:
-    """Shows units as they are committed. Units of an earlier run (``done``) fill the bar but not the rate."""
+class UnitProgress:
+    """Shows units as they are committed, after the word for what is done with them. Units of an earlier run (``done``)
+    fill the bar but not the rate."""
 
-    def __init__(self, images: int, done: Totals, *, shown: bool) -> None:
+    def __init__(self, doing: str, images: int, done: Totals, *, shown: bool) -> None:
         self._done = done
         self._progress = Progress(
-            TextColumn("labelling"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("images, {task.fields[rate]} images/s, {task.fields[rejects]} rejected, {task.fields[busy]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn(doing),
+            BarColumn(bar_width=None, table_column=Column(max_width=40)),  # what the numbers leave at 80 columns
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[rate]} images/s, {task.fields[rejects]} rejected{task.fields[busy]}"),
+            TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
             TextColumn("left"),
             console=Console(stderr=True),
             disable=not shown,
@@ -30,7 +32,7 @@ class LabelProgress:
             "", total=images, completed=done.rows, rate="-", rejects=done.rejects, busy=""
         )
 
-    def __enter__(self) -> LabelProgress:
+    def __enter__(self) -> UnitProgress:
         self._progress.start()
         return self
 
@@ -48,7 +50,7 @@ class LabelProgress:
             completed=self._done.rows + new.rows,
             rejects=self._done.rejects + new.rejects,
             rate=f"{new.rows / elapsed:.1f}" if elapsed > 0 else "-",
-            busy="" if busy is None else f"the model busy {busy:.0%},",
+            busy="" if busy is None else f", model {busy:.0%}",
         )
 
 
@@ -66,6 +68,8 @@ def print_result(result: LabelResult) -> None:
         f"{result.dataset}: {result.samples} labelled images in {result.units} shards, {result.phrases} phrases, "
         f"{result.boxes} boxes, {sum(result.rejects.values())} rejects; {result.seconds} s, {speed}"
     )
+    if result.rejects and not result.samples:
+        print(f"nothing was labelled; {result.dataset}/rejects/ holds each sample with its reason")
     if result.units_left:
         print(
             f"stopped ({result.stopped}): {result.units_left} of {result.units + result.units_left} units are left; "

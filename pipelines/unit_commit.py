@@ -21,7 +21,7 @@ from schemas.reports import StageCounts
 from schemas.shards import SampleLabels, ShardManifest
 
 
-def open_commit(store: Store, digests: Digests) -> Commit:
+def open_commit(store: Store, digests: Digests) -> Commit[ShardManifest]:
     """What writes the shard of a unit: pictures and labels, tables, and the manifest last."""
 
     def commit(unit: Unit[PseudoLabel]) -> ShardManifest:

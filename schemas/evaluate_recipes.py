@@ -6,11 +6,37 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from schemas.class_prompts import ClassPrompts
 from schemas.label_recipes import TeacherRecipe
 from schemas.recipe_files import Recipe
 
 EvaluationProtocol = Literal["coco", "lvis", "voc07", "voc12", "any-box", "merged-box", "referring", "pointing"]
 DEFAULT_PROTOCOLS: tuple[EvaluationProtocol, ...] = ("coco", "any-box")
+METRIC_PREFIXES: dict[str, EvaluationProtocol] = {
+    "AP": "coco",
+    "lvis_AP": "lvis",
+    "voc07_AP": "voc07",
+    "voc12_AP": "voc12",
+    "phrase_recall@": "any-box",
+    "phrase_recall_merged@": "merged-box",
+    "referring_accuracy": "referring",
+    "pointing": "pointing",
+}
+
+
+def protocol_of(metric: str) -> EvaluationProtocol | None:
+    """The protocol that gives a metric, by its name; None of a name that none gives.
+
+    >>> protocol_of("voc07_AP/dog")
+    'voc07'
+    """
+    return next((protocol for prefix, protocol in METRIC_PREFIXES.items() if metric.startswith(prefix)), None)
+
+
+def protocols_with(metric: str) -> tuple[EvaluationProtocol, ...]:
+    """The protocols of an evaluation that is there for one metric: the default ones, and its own."""
+    own = protocol_of(metric)
+    return DEFAULT_PROTOCOLS if own is None or own in DEFAULT_PROTOCOLS else (*DEFAULT_PROTOCOLS, own)
 
 
 class EvaluateRecipe(Recipe):
@@ -32,11 +58,21 @@ class EvaluateRecipe(Recipe):
     """Boxes an image that COCO AP takes, the best first."""
     chunk_classes: int = Field(default=40, gt=0)
     """Class names in one prompt of a detection dataset."""
+    prompts: dict[str, ClassPrompts] = {}
+    """Knowledge prompts, by the name of the dataset's folder and the class: a phrase to ask by instead of the class's
+    name, or ``prefix``, ``name`` and ``suffix``, of which boxes belong to the name alone. Other classes are asked by
+    their own names."""
     frequencies: tuple[str, ...] = ()
     """Human datasets that heads of phrases and classes are counted in: figures are then also told by how frequent these
     are, as ``phrase_recall@1:tail`` and ``AP50:unseen`` (``head``, ``mid``, ``tail``, ``unseen``)."""
     limit: int | None = Field(default=None, gt=0)
     """Only the first so many samples of each dataset."""
+    backend: Literal["inline", "ray"] | None = Field(default=None, exclude=True)
+    """Where the model answers: in the process that asks, or on Ray, as labelling does. Where not given, the command
+    ``evaluate`` asks on Ray, and a generation or ``few-shot`` inline. This and ``workers`` change no figure, and are
+    not saved with them."""
+    workers: int | None = Field(default=None, gt=0, exclude=True)
+    """Models on Ray; one for each GPU or CPU slot where not given."""
     baseline: tuple[str, ...] = ()
     """Human datasets that the best constant box per phrase head (per class) is fitted on, to be shown beside the model;
     never one that is evaluated on."""

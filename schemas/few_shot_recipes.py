@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from schemas.class_prompts import ClassPrompts
 from schemas.recipe_files import Recipe
 
 TuneMode = Literal["full", "linear-probe", "prompt", "lora"]
@@ -20,6 +21,12 @@ class TransferDataset(Recipe):
     """Folder of the human detection dataset that examples are drawn from."""
     test: str
     """Folder of the one that is evaluated on; never trained on."""
+    prompts: ClassPrompts = {}
+    """Knowledge prompts, by class: what is asked instead of the class's name, in tuning and in evaluation alike (see
+    ``EvaluateRecipe.prompts``)."""
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # prompts have no hash; names are a harness's own
 
 
 class FewShotRecipe(Recipe):

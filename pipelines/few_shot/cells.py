@@ -18,7 +18,7 @@ from pipelines.evaluate import evaluate
 from pipelines.lineage_nodes import model_digest
 from pipelines.train import train
 from schemas.few_shot_recipes import FewShotRecipe, Shots, TransferDataset, TuneMode
-from schemas.recipes import EvaluateRecipe, MixEntry, TrainRecipe
+from schemas.recipes import EvaluateRecipe, MixEntry, TrainRecipe, make_recipe
 from schemas.reports import Document, EvaluationReport
 
 CELL = "cell.json"
@@ -60,7 +60,7 @@ def cells_of(recipe: FewShotRecipe) -> Iterator[Cell]:
 def make_cell(recipe: FewShotRecipe, cell: Cell, out: Path) -> EvaluationReport:
     """The report of a cell: read where it has been made, else its model is trained, or goes on, and answers."""
     store, learned = Store(out / cell.name), train_recipe(recipe, cell, out)
-    exam = EvaluateRecipe(datasets=(cell.dataset.test,), **recipe.evaluate)
+    exam = exam_recipe(recipe, cell.dataset)
     identity = digest_of([_plain(learned), _plain(exam), model_digest(learned.init), *_fingerprints(cell.dataset)])
     done = _read(store)
     if done is not None and done.identity == identity:
@@ -83,7 +83,14 @@ def train_recipe(recipe: FewShotRecipe, cell: Cell, out: Path) -> TrainRecipe:
     shots = str(out / cell.dataset.name / "shots" / f"{cell.shots}-seed-{cell.seed}")
     data = cell.dataset.train if cell.shots in (0, "full") else shots
     fields: dict[str, Any] = {**recipe.train, **recipe.train_by_mode.get(cell.mode, {})}
-    return TrainRecipe(mix=(MixEntry(dataset=data),), tune=cell.mode, seed=cell.seed, **fields)
+    entry = MixEntry(dataset=data, prompts=cell.dataset.prompts)
+    return make_recipe(TrainRecipe, "train", fields, mix=(entry,), tune=cell.mode, seed=cell.seed)
+
+
+def exam_recipe(recipe: FewShotRecipe, dataset: TransferDataset) -> EvaluateRecipe:
+    """How the models of a dataset are evaluated: by the prompts that they were tuned with."""
+    prompts = {Path(Store(dataset.test).root).name: dataset.prompts} if dataset.prompts else {}
+    return make_recipe(EvaluateRecipe, "evaluate", recipe.evaluate, datasets=(dataset.test,), prompts=prompts)
 
 
 def _fingerprints(dataset: TransferDataset) -> list[str]:
@@ -92,7 +99,7 @@ def _fingerprints(dataset: TransferDataset) -> list[str]:
 
 
 def _plain(recipe: TrainRecipe | EvaluateRecipe) -> dict[str, Any]:
-    """What decides the result, and not where the folders lie."""
+    """What decides the result, and not where the folders lie. Prompts are in what is evaluated."""
     return recipe.model_dump(mode="json", exclude={"mix", "datasets"}, exclude_defaults=True)
 
 

@@ -85,7 +85,7 @@ def open_teacher(what: str = "fine") -> Work:
     return work
 
 
-def open_commit() -> Commit:
+def open_commit() -> Commit[ShardManifest]:
     def commit(unit: Unit[ParsedCaption]) -> ShardManifest:
         return ShardManifest(
             unit=unit.ref.index,
@@ -119,7 +119,7 @@ def open_signer() -> Work:
     ]
 
 
-def open_signing_commit() -> Commit:
+def open_signing_commit() -> Commit[ShardManifest]:
     """A commit whose manifest names the processes that the unit went through."""
     commit = open_commit()
     return lambda unit: commit(unit).model_copy(
@@ -235,6 +235,16 @@ def open_dying_once(mark: Path) -> Work:
         return work(unit)
 
     return die_once
+
+
+def test_workers_that_no_machine_has_room_for_are_told_of(
+    ray: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("engine.unit_flow.TELL_AFTER_S", 0.2)
+    workers, stages = Workers(count=2, threads=512), [Stage("read", open_reader, CaptionedImage)]
+    assert list(run(REFS, stages, open_commit, backend="ray", workers=workers, stopping=Stopping(3.0))) == []
+    assert [record.message[:25] for record in caplog.records] == ["no unit could be begun fo"]
+    assert "2 worker processes wait for room" in caplog.text
 
 
 def test_no_unit_is_no_work() -> None:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from PIL import Image
+from oracle_datasets import CAT, DOG, Oracle, sample, worker, write_dataset
 
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.metrics.detection import average_precision
 from engine.metrics.grounding import phrase_recall
-from engine.shards import LabelledImage, read_card, read_shard, write_card, write_shard
+from engine.shards import read_card, read_shard, write_card
 from glip.checkpoint import save_model
 from glip.config import GLIPConfig
 from glip.model import GLIP
@@ -24,95 +22,6 @@ from glip.tokens import train_tokenizer
 from pipelines.answers import answer_all, class_prompts
 from pipelines.evaluate import evaluate
 from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
-from schemas.records import BoxXYXY, Candidate, UnitRef
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
-from teacher.grounder import Question
-from teacher.worker import TeacherWorker
-
-SIZE = (120, 80)
-
-
-class Oracle:
-    """A grounder that knows one box for each text, and finds it wherever it is asked for it."""
-
-    digest, full_batches = "oracle", False
-
-    def __init__(self, boxes: dict[str, BoxXYXY], max_tokens: int = 12) -> None:
-        self.boxes, self.max_tokens = boxes, max_tokens
-        self.asked: list[str] = []
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.split()) + 2
-
-    def phrase_fits(self, text: str) -> bool:
-        return self.count_tokens(text) <= self.max_tokens
-
-    def bucket(self, width: int, height: int) -> Hashable:
-        return width, height
-
-    def prepare(self, image: Image.Image) -> Any:
-        return image.size
-
-    def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
-        self.asked += [question.prompt.text for question in questions]
-        return [
-            [
-                Candidate(span.phrase, self.boxes[text], 0.9)
-                for span in question.prompt.spans
-                if (text := question.prompt.text[span.start : span.end]) in self.boxes
-            ]
-            for question in questions
-        ]
-
-
-def picture(seed: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", SIZE, (seed * 40 % 256, 90, 160)).save(file, "JPEG")
-    return file.getvalue()
-
-
-def sample(key: str, caption: str, boxes: dict[str, list[BoxXYXY]], image: bytes | None = None) -> LabelledImage:
-    phrases, rows = [], []
-    for number, (text, of_phrase) in enumerate(boxes.items()):
-        start = caption.index(text)
-        phrases.append(SamplePhrase(text=text, start=start, end=start + len(text), head_lemma=text.split()[-1]))
-        rows += [SampleBox(phrase=number, box_xyxy=box, score=1.0) for box in of_phrase]
-    labels = SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=phrases,
-        boxes=rows,
-        width=SIZE[0],
-        height=SIZE[1],
-        image_sha256=f"{int(key):064x}",
-        locator="test",
-        recipe_digest="test",
-    )
-    return LabelledImage(labels, image or picture(int(key)), "jpg")
-
-
-def write_dataset(folder: Path, samples: list[LabelledImage], classes: Sequence[str] = ()) -> DatasetCard:
-    store = Store(folder)
-    write_shard(store, UnitRef(0, "test", 0, len(samples)), samples, [], work_digest="w", stages=[])
-    card = DatasetCard(
-        origin="human",
-        task="detection" if classes else "grounding",
-        source_fingerprint=folder.name,
-        recipe_digest="r",
-        classes=list(classes),
-        complete=True,
-        samples=len(samples),
-    )
-    write_card(store, card)
-    return card
-
-
-DOG: BoxXYXY = (10, 10, 50, 60)
-CAT: BoxXYXY = (60, 20, 110, 70)
-
-
-def worker(oracle: Oracle) -> TeacherWorker:
-    return TeacherWorker(oracle, batch_size=4, min_score=0.01)
 
 
 def test_every_phrase_is_asked_for_in_its_caption_and_answered_for_itself(tmp_path: Path) -> None:

@@ -1,0 +1,106 @@
+"""The job of an evaluation: every sample of its datasets is answered, here or on Ray, by units as in labelling.
+
+In: exams, a recipe, the model's digest, a folder. Out: the answers of each dataset, in the order of its samples. With a
+folder each unit's are written there, and those that are there already are not asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
+
+from engine.artifacts import Store, digest_of
+from engine.metrics import ImageResult
+from engine.runner import Backend, Workers, run
+from pipelines.answer_stages import answer_stages, exam_name, exam_units, open_commit
+from pipelines.answered_units import AnsweredUnit, read_unit, write_unit
+from pipelines.exams import Exam
+from pipelines.progress import UnitProgress
+from pipelines.pseudo_quality import read_labels
+from pipelines.totals import Totals
+from schemas.recipes import EvaluateRecipe
+from schemas.records import UnitRef
+
+# What answers are scored by, and which samples are asked about; all other fields of the recipe decide the answers.
+NOT_IN_DIGEST = {
+    *("datasets", "limit", "prompts"),  # each dataset's own are in its digest
+    *("protocols", "lvis_annotations", "max_boxes", "frequencies", "baseline"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answers of one dataset, and the seconds of work on it, of all workers together."""
+
+    results: list[ImageResult]
+    seconds: float
+
+
+def answer_exams(
+    exams: Sequence[Exam],
+    recipe: EvaluateRecipe,
+    model_digest: str,
+    out: Store | None,
+    *,
+    backend: Backend,
+    workers: Workers,
+    progress: bool,
+) -> Iterator[Answered]:
+    """Ask the recipe's grounder about all samples of all datasets; what came of each dataset, in their order.
+
+    ValueError and RuntimeError as of :func:`pipelines.label.label`.
+    """
+    refs = exam_units(exams)
+    work = partial(_work_digest, {exam.name: _exam_digest(exam, recipe, model_digest) for exam in exams})
+    units = [None if out is None else read_unit(out, ref, work(ref)) for ref in refs]
+    todo, done, new = [refs[n] for n, unit in enumerate(units) if unit is None], Totals(), Totals()
+    for found in units:
+        if found is not None:
+            done.add(found)
+    with (
+        UnitProgress("evaluating", sum(ref.rows for ref in refs), done, shown=progress) as bar,
+        closing(
+            run(
+                todo,
+                answer_stages(exams, recipe),
+                partial(open_commit, work),
+                backend=backend,
+                workers=workers,
+                gives=AnsweredUnit,
+            )
+        ) as answered,
+    ):
+        for unit in answered:
+            if out is not None:
+                write_unit(out, refs[unit.unit], unit)
+            units[unit.unit] = unit
+            new.add(unit)
+            bar.show(new)
+    for exam in exams:
+        yield _of_exam(exam, [unit for ref, unit in zip(refs, units, strict=True) if exam_name(ref) == exam.name])
+
+
+def _exam_digest(exam: Exam, recipe: EvaluateRecipe, model_digest: str) -> str:
+    """Of all that decides the answers to a dataset, but for its slices."""
+    asked = {name: asdict(one) for name, one in exam.asked.items()}
+    fields = recipe.model_dump(mode="json", exclude=NOT_IN_DIGEST)
+    return digest_of([model_digest, exam.card.source_fingerprint, exam.card.recipe_digest, asked, fields])
+
+
+def _work_digest(exams: Mapping[str, str], ref: UnitRef) -> str:
+    return digest_of([exams[exam_name(ref)], ref.uri, ref.first_row, ref.rows])
+
+
+def _of_exam(exam: Exam, units: Sequence[AnsweredUnit | None]) -> Answered:
+    """The answers beside the human labels, which stand in the order of the units. A sample that was refused has no
+    candidates."""
+    labels, results, seconds = read_labels(exam.store), [], 0.0
+    for unit in units:
+        assert unit is not None, "the job does all units or raises"
+        candidates = {one.key: one.candidates for one in unit.answers}
+        results += [ImageResult(one, candidates.get(one.key, ())) for one in islice(labels, unit.rows)]
+        seconds += unit.seconds
+    return Answered(results, seconds)

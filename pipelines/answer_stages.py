@@ -1,0 +1,131 @@
+"""The stages of an evaluation, and how each is opened in its worker process: those of labelling, cut short.
+
+    read > answer
+
+In: exams and a recipe. Out: units, stages and a commit for :func:`engine.runner.run`; the manifest of a unit carries
+what was answered (:class:`~pipelines.answered_units.AnsweredUnit`), so that workers write nothing and need no folder in
+common with the driver but those of the datasets and the model.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from engine.shards import ShardReader, committed_units, read_manifest
+from engine.stages import Commit, Stage
+from pipelines.answered_units import AnsweredUnit
+from pipelines.answers import SAMPLES_AT_ONCE, answer, as_question, open_ask
+from pipelines.checkpoints import local_teacher
+from pipelines.exams import Exam
+from pipelines.unit_commit import stage_counts
+from schemas.recipes import EvaluateRecipe
+from schemas.records import Answer, ParsedCaption, Reject, Unit, UnitRef
+from teacher.grounder import open_grounder
+from teacher.worker import TeacherWorker
+
+ANSWER = "answer"  # the stage in which samples are refused, whatever refuses them
+
+
+def exam_units(exams: Sequence[Exam]) -> list[UnitRef]:
+    """The datasets in order, in slices of one shard, of at most ``SAMPLES_AT_ONCE`` samples: shards are of hundreds,
+    too many for one of eight GPUs to be left with. ``uri`` is ``DATASET#SHARD``, and rows are the shard's.
+
+    ValueError where a shard is not whole.
+    """
+    slices = (one for exam in exams for one in _slices(exam))
+    return [UnitRef(number, *one) for number, one in enumerate(slices)]
+
+
+def exam_name(ref: UnitRef) -> str:
+    """The dataset that a unit is of."""
+    return ref.uri.rpartition("#")[0]
+
+
+def _slices(exam: Exam) -> Iterator[tuple[str, int, int]]:
+    """Uri, first row, rows; as many as the exam takes."""
+    left = len(exam)
+    for shard in committed_units(exam.store):
+        manifest = read_manifest(exam.store, shard)
+        if manifest is None:
+            raise ValueError(f"unit {shard} of {exam.store.root} has no whole manifest; run `import` again")
+        samples = min(manifest.samples, left)
+        for first in range(0, samples, SAMPLES_AT_ONCE):
+            yield f"{exam.name}#{shard:06d}", first, min(SAMPLES_AT_ONCE, samples - first)
+        left -= samples
+
+
+def answer_stages(exams: Sequence[Exam], recipe: EvaluateRecipe) -> list[Stage]:
+    """The job, top to bottom. Beside a GPU pictures are read by other processes than answer."""
+    by_name = {exam.name: exam for exam in exams}
+    return [
+        Stage("read", partial(_open_reader, by_name), ParsedCaption),
+        Stage(ANSWER, partial(_Answering, by_name, recipe), Answer, "teacher"),
+    ]
+
+
+def _open_reader(exams: Mapping[str, Exam]) -> Callable[[Unit[int]], list[ParsedCaption]]:
+    def read(unit: Unit[int]) -> list[ParsedCaption]:
+        name, _, shard = unit.ref.uri.rpartition("#")
+        with closing(ShardReader(exams[name].store, int(shard))) as reader:
+            return [as_question(reader[row]) for row in unit.records]
+
+    return read
+
+
+class _Answering:
+    """A grounder that answers units of several datasets, and measures itself as a stage does that computes."""
+
+    def __init__(self, exams: Mapping[str, Exam], recipe: EvaluateRecipe) -> None:
+        grounder = open_grounder(local_teacher(recipe.teacher))
+        self._worker = TeacherWorker(
+            grounder, batch_size=recipe.teacher.batch_size, min_score=max(recipe.min_score, 1e-6)
+        )
+        self._ask = {
+            name: open_ask(exam.card, grounder, recipe.chunk_classes, exam.asked) for name, exam in exams.items()
+        }
+
+    def __call__(self, unit: Unit[ParsedCaption]) -> list[Answer | Reject]:
+        outcomes = answer(unit.records, self._ask[exam_name(unit.ref)], self._worker)
+        return [replace(one, stage=ANSWER) if isinstance(one, Reject) else one for one in outcomes]
+
+    @property
+    def computing_seconds(self) -> float:
+        return self._worker.computing_seconds
+
+    @property
+    def elapsed_seconds(self) -> float:
+        return self._worker.elapsed_seconds
+
+
+def open_commit(work_digest: Callable[[UnitRef], str]) -> Commit[AnsweredUnit]:
+    """What makes a unit's manifest: its answers with the counts of each stage."""
+
+    def commit(unit: Unit[Answer]) -> AnsweredUnit:
+        keys = [one.key for one in unit.records]
+        return AnsweredUnit(
+            unit=unit.ref.index,
+            source_uri=unit.ref.uri,
+            first_row=unit.ref.first_row,
+            rows=unit.ref.rows,
+            work_digest=work_digest(unit.ref),
+            stages=stage_counts(unit),
+            samples=len(keys),
+            phrases=sum(len({found.phrase for found in one.candidates}) for one in unit.records),
+            boxes=sum(len(one.candidates) for one in unit.records),
+            rejects=len(unit.rejects),
+            files=[],
+            first_key=keys[0] if keys else None,
+            last_key=keys[-1] if keys else None,
+            seconds=sum(tally.seconds for tally in unit.tallies),
+            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            worker=f"{socket.gethostname()}:{os.getpid()}",
+            answers=list(unit.records),
+        )
+
+    return commit

@@ -1,0 +1,28 @@
+"""What a person sees of a running job, and at its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipelines.export import ExportReceipt, summary
+from pipelines.progress import UnitProgress
+from pipelines.totals import Totals
+
+
+def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = Totals()
+    done.rows, done.rejects = 1200, 31
+    with UnitProgress("labelling", 24000, done, shown=True):
+        pass
+    assert "1200/24000 - images/s, 31 rejected" in capsys.readouterr().err
+
+
+def test_an_export_tells_what_it_left_out() -> None:
+    fields = {"format": "coco", "dataset_digest": "0", "selection": None, "images": False, "samples": 9, "boxes": 12}
+    left_out = {"box_without_area": 0, "sample_without_box": 11}
+    told = summary(ExportReceipt.model_validate({**fields, "left_out": left_out}))
+    assert told == "9 samples, 12 boxes in the format coco; left out: 11 sample without box"
+    assert "left out" not in summary(ExportReceipt.model_validate({**fields, "left_out": {}}))
