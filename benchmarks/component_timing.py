@@ -6,6 +6,8 @@ head". On a GPU every hook waits for the device, so the sum is more than the tim
 
 from __future__ import annotations
 
+import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -57,6 +59,13 @@ def clocked(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
     result = work()
     synchronise(device)
     return result, time.perf_counter() - started
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    cpu = f"{os.cpu_count()} x {platform.processor() or platform.machine()}"
+    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu, "gpu": gpu}
 
 
 def _modules(model: GLIP) -> Iterator[tuple[str, nn.Module]]:

@@ -25,7 +25,7 @@ from engine.mix import Mix
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
 from student.collate import Batch
 from student.session import Session, build
-from student.trainer import train_step
+from student.step import train_step
 from student.workers import Workers
 
 DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import sys
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from component_timing import clocked, timed_components
+from component_timing import clocked, machine, timed_components
 from speed_measures import found_again, peak_memory, stream
 from speed_sides import NAMES, build_model, build_sides
 from speed_table import table
@@ -132,11 +131,6 @@ def one_pass(work: Workload, side: Side, *, components: bool = True) -> tuple[di
 
 def _step(work: Workload, side: Side) -> Callable[[torch.Tensor], Any]:
     return lambda images: work.post_process(side, side(work.inputs(images, padded=side.padded)))
-
-
-def machine() -> dict[str, Any]:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": platform.processor(), "gpu": gpu}
 
 
 def _options() -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/tiny_step.py            # a picture of 256 x 256; bf16 is slow on a CPU
 
-Three steps of ``student.trainer`` from the same random weights on the same drawn scene, each in a process of its own:
+Three steps of ``student.step`` from the same random weights on the same drawn scene, each in a process of its own:
 fp32, fp32 with checkpointing, bf16 with checkpointing. Dropout, drop path and DropBlock are off, since bf16 draws other
 masks. Compared with fp32: each loss, the norm of the whole gradient, and the norms of all parameters' gradients as one
 vector, relative. Tolerances: checkpointing 1e-4 (it computes the same again), bf16 as ``--tolerance`` says. Weights are
@@ -29,7 +29,7 @@ from engine.mix import Mix
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
 from student.memory import peak_memory_gb
 from student.session import build
-from student.trainer import train_step
+from student.step import train_step
 from student.workers import Workers
 
 FP32, RECOMPUTED, BF16 = "fp32", "fp32 checkpointed", "bf16 checkpointed"

@@ -28,6 +28,12 @@ def anchor_grid(level_shapes: list[tuple[int, int]], config: GLIPConfig, device:
     return torch.cat(grids)
 
 
+def level_shapes(shape_hw: tuple[int, int], config: GLIPConfig) -> list[tuple[int, int]]:
+    """(H, W) of every level, finest first, for images padded to ``shape_hw``: those of the model's output."""
+    height, width = shape_hw
+    return [(-(-height // stride), -(-width // stride)) for stride in config.strides]
+
+
 def _level_anchors(height: int, width: int, stride: int, side: float, device: torch.device | str) -> Tensor:
     row_N = torch.arange(height, device=device).repeat_interleave(width)
     column_N = torch.arange(width, device=device).repeat(height)

@@ -7,6 +7,7 @@ its tokenizer, its config and a digest of all that was read.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -34,7 +35,8 @@ from glip.model_folder import (
     path_of,
     read_description,
 )
-from glip.published import PUBLISHED, VOCABULARY, read_published
+from glip.published import PUBLISHED, VOCABULARY
+from glip.published_weights import read_published
 from glip.tokens import PromptTokenizer, load_tokenizer
 from glip.weight_files import safetensors_shapes
 
@@ -44,7 +46,7 @@ class LoadedModel:
     """A model in evaluation mode and what belongs to it.
 
     digest: sha256 over weights, config and tokenizer; equal digests mean equal answers.
-    metadata: what save_model was given; of a published file what was read from it (see `glip.published`).
+    metadata: what save_model was given; of a published file what was read from it (see `glip.published_weights`).
     """
 
     model: GLIP
@@ -83,9 +85,11 @@ def save_model(
             "sha256": {name: file_sha256(draft / name) for name in (WEIGHTS_FILE, TOKENIZER_FILE)},
         }
         (draft / CONFIG_FILE).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        _to_disk(draft)
         _move_into_place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+    _remove_leftovers(folder)
     return folder
 
 
@@ -157,6 +161,23 @@ def _published_tokenizer(path: Path, given: Path | str | None) -> PromptTokenize
         "or tokenizer=)"
     )
     return load_tokenizer(fetch(VOCABULARY, otherwise=beside))
+
+
+def _to_disk(folder: Path) -> None:
+    """Contents are on the disk before the folder has its name: a power cut would leave files of the right name and no
+    content."""
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """What saves that were killed left beside a folder, each as large as the model."""
+    for kind in ("draft", "old"):
+        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.{kind}-*"):
+            process = leftover.name.rpartition("-")[2]
+            if process.isdecimal() and not Path("/proc", process).exists():
+                shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _move_into_place(draft: Path, folder: Path) -> None:

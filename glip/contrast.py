@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from glip.processes import ALONE, Processes
+
 NO_CONCEPT = -1
 _FIRST_TEMPERATURE, _SHARPEST = 0.07, 100.0
 
@@ -63,14 +65,19 @@ class RegionWordContrast(nn.Module):
         text_BTD: Tensor,
         attention_mask_BT: Tensor,
         words: WordConcepts,
+        processes: Processes = ALONE,
     ) -> Tensor:
-        """The loss; 0 where the batch has no region.
+        """The loss of the regions and words of all processes, the same in each; 0 where there is no region.
 
         image_P: the picture of each region. token_map_PT: bool, the words of its own picture's text that name it.
+        words: concepts are numbered alike in all processes.
         """
-        valid_W = attention_mask_BT.flatten().bool()
-        positive_PW, ignored_PW = word_targets(image_P, token_map_PT, words)
-        similarity_PW = self.similarity(self.region(regions_PC), self.word(text_BTD.float()).flatten(0, 1)[valid_W])
+        image_P = processes.gather(image_P + processes.rank * len(text_BTD))
+        regions_PE, words_BTE = processes.gather(self.region(regions_PC)), processes.gather(self.word(text_BTD.float()))
+        valid_W = processes.gather(attention_mask_BT.bool()).flatten()
+        words = WordConcepts(processes.gather(words.concept_BT), words.related_KK)
+        positive_PW, ignored_PW = word_targets(image_P, processes.gather(token_map_PT), words)
+        similarity_PW = self.similarity(regions_PE, words_BTE.flatten(0, 1)[valid_W])
         return symmetric_contrast(similarity_PW, positive_PW[:, valid_W], ignored_PW[:, valid_W])
 
 

@@ -20,10 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glip import boxes as box_math
-from glip.contrast import Temperature, symmetric_contrast
+from glip.contrast import NO_CONCEPT, Temperature, symmetric_contrast
+from glip.processes import ALONE, Processes
 from glip.region_features import coverage, region_means, sine_positions
 
 _HEADS = 4
+_LEAST_COUNT = 1e-6  # instead of 0, where there is nothing to divide
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class VisualConcepts:
     """K boxes of a batch with a text each.
 
     image_K: long. boxes_xyxy_K4: pixels of the padded pictures. ids_KT and mask_KT: the texts, tokenised by themselves.
-    whole_K: bool, whole pictures. same_KK: bool, of one label or lemma (the diagonal is true). related_KK: bool, may be
+    label_K: long, the label or lemma of a box, NO_CONCEPT for a whole picture. related_LL: bool, which labels may be
     the same thing. locate_K: bool, those whose box is to be found from the text: the only one of its text, and trusted.
     """
 
@@ -39,14 +41,36 @@ class VisualConcepts:
     boxes_xyxy_K4: Tensor
     ids_KT: Tensor
     mask_KT: Tensor
-    whole_K: Tensor
-    same_KK: Tensor
-    related_KK: Tensor
+    label_K: Tensor
+    related_LL: Tensor
     locate_K: Tensor
 
     def to(self, device: torch.device) -> VisualConcepts:
         """The same on another device."""
         return VisualConcepts(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class ConceptPairs:
+    """Of pairs of concepts, all bool [K, K]: of one kind (pictures, or boxes); one and the same or of one label; may
+    be the same thing under another name."""
+
+    kind_KK: Tensor
+    same_KK: Tensor
+    related_KK: Tensor
+
+
+def concept_pairs(label_K: Tensor, related_LL: Tensor) -> ConceptPairs:
+    """How the concepts of these labels (VisualConcepts) are to each other."""
+    whole_K = label_K == NO_CONCEPT
+    named_KK = ~(whole_K[:, None] | whole_K)
+    same_KK = (label_K[:, None] == label_K) & named_KK
+    related_KK = torch.zeros_like(same_KK)
+    if related_LL.numel():
+        place_K = label_K.clamp(min=0)
+        related_KK = related_LL[place_K[:, None], place_K] & named_KK
+    own_KK = torch.eye(len(label_K), dtype=torch.bool, device=label_K.device)
+    return ConceptPairs(whole_K[:, None] == whole_K, same_KK | own_KK, related_KK)
 
 
 class GranularAlignment(nn.Module):
@@ -63,34 +87,46 @@ class GranularAlignment(nn.Module):
         self.match = nn.Linear(channels, 2)
         self.box = nn.Sequential(nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, 4))
 
-    def forward(self, map_BCHW: Tensor, text_KTD: Tensor, concepts: VisualConcepts, stride: int) -> dict[str, Tensor]:
-        """`loss_granular_contrast`, `loss_granular_match` and `loss_granular_box`, of at least one concept.
+    def forward(
+        self,
+        map_BCHW: Tensor,
+        text_KTD: Tensor,
+        concepts: VisualConcepts,
+        stride: int,
+        *,
+        processes: Processes = ALONE,
+        located: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """`loss_granular_contrast`, `loss_granular_match` and `loss_granular_box`; zeros where there is no concept.
 
-        text_KTD: what the text tower gives for the concepts' texts. stride: pixels per position of the map.
+        text_KTD: what the text tower gives for the concepts' texts. stride: pixels per position of the map. located:
+        where this is a part of a larger batch, what the sum of its box losses is divided by, instead of their number.
+        The contrast is of the concepts of all processes, whose labels are numbered alike; wrong pairs are looked for
+        among a process's own concepts, as the authors do.
         """
         shape = (map_BCHW.shape[2], map_BCHW.shape[3])
         covered_KHW = coverage(concepts.boxes_xyxy_K4, shape, stride)
         means_KC = region_means(map_BCHW, concepts.image_K, covered_KHW)
-        similarity_KK = self.similarity(self.vision(means_KC), self.text(text_KTD[:, 0]))
+        vision_KE, text_KE = self.vision(means_KC), self.text(text_KTD[:, 0])
         patches_KNC = map_BCHW.flatten(2).transpose(1, 2)[concepts.image_K]
         patches_KNC = patches_KNC + sine_positions(shape, map_BCHW.shape[1], map_BCHW.device).to(map_BCHW.dtype)
         memory_KMC = torch.cat((means_KC.unsqueeze(1), patches_KNC), dim=1)
         inside_KM = F.pad(covered_KHW.flatten(1) > 0, (1, 0), value=True)
+        similarity_KK = self.similarity(vision_KE, text_KE).detach()
+        matching = self._matching(similarity_KK, text_KTD, memory_KMC, inside_KM, concepts)
         return {
-            "loss_granular_contrast": self._contrast(similarity_KK, concepts),
-            "loss_granular_match": self._matching(similarity_KK.detach(), text_KTD, memory_KMC, inside_KM, concepts),
-            "loss_granular_box": self._boxes(text_KTD, memory_KMC, concepts, shape, stride),
+            "loss_granular_contrast": self._contrast(vision_KE, text_KE, concepts, processes),
+            "loss_granular_match": _mean_over(matching, processes),
+            "loss_granular_box": self._boxes(text_KTD, memory_KMC, concepts, (shape, stride), located),
         }
 
-    def nothing(self, map_BCHW: Tensor) -> dict[str, Tensor]:
-        """The losses of a batch without a concept: zeros, which every parameter takes part in, as DDP wants it."""
-        zero = sum((parameter.sum() * 0.0 for parameter in self.parameters()), start=map_BCHW.sum() * 0.0)
-        return dict.fromkeys(("loss_granular_contrast", "loss_granular_match", "loss_granular_box"), zero)
-
-    def _contrast(self, similarity_KK: Tensor, concepts: VisualConcepts) -> Tensor:
-        total = similarity_KK.sum() * 0.0
-        for kind_K in (concepts.whole_K, ~concepts.whole_K):
-            positive_KK, related_KK = (x[kind_K][:, kind_K] for x in (concepts.same_KK, concepts.related_KK))
+    def _contrast(self, vision_KE: Tensor, text_KE: Tensor, concepts: VisualConcepts, processes: Processes) -> Tensor:
+        label_K = processes.gather(concepts.label_K)
+        pairs = concept_pairs(label_K, concepts.related_LL)
+        similarity_KK = self.similarity(processes.gather(vision_KE), processes.gather(text_KE))
+        total: Tensor = similarity_KK.sum() * 0.0
+        for kind_K in (label_K == NO_CONCEPT, label_K != NO_CONCEPT):
+            positive_KK, related_KK = (x[kind_K][:, kind_K] for x in (pairs.same_KK, pairs.related_KK))
             total = total + symmetric_contrast(similarity_KK[kind_K][:, kind_K], positive_KK, related_KK) / 2
         return total
 
@@ -102,8 +138,11 @@ class GranularAlignment(nn.Module):
         inside_KM: Tensor,
         concepts: VisualConcepts,
     ) -> Tensor:
-        """Own pairs against each concept with a wrong text and each text with a wrong concept."""
-        allowed_KK = (concepts.whole_K[:, None] == concepts.whole_K) & ~concepts.same_KK & ~concepts.related_KK
+        """Own pairs against each concept with a wrong text and each text with a wrong concept: a loss for each pair."""
+        if len(similarity_KK) == 0:
+            return _nothing((self.match, self.cross, self.words), memory_KMC).expand(0)
+        pairs = concept_pairs(concepts.label_K, concepts.related_LL)
+        allowed_KK = pairs.kind_KK & ~pairs.same_KK & ~pairs.related_KK
         own_K = torch.arange(len(similarity_KK), device=similarity_KK.device)
         wrong_text_K, has_K = hard_negatives(similarity_KK, allowed_KK)
         wrong_concept_K, _ = hard_negatives(similarity_KK.T, allowed_KK.T)
@@ -111,22 +150,30 @@ class GranularAlignment(nn.Module):
         seen = torch.cat((own_K, own_K[has_K], wrong_concept_K[has_K]))
         answers = self.match(self._read(text_KTD[texts], concepts.mask_KT[texts], memory_KMC[seen], inside_KM[seen]))
         right = torch.arange(len(texts), device=own_K.device) < len(own_K)
-        return F.cross_entropy(answers.float(), right.long())
+        losses_P: Tensor = F.cross_entropy(answers.float(), right.long(), reduction="none")
+        return losses_P
 
     def _boxes(
-        self, text_KTD: Tensor, memory_KMC: Tensor, concepts: VisualConcepts, shape: tuple[int, int], stride: int
+        self,
+        text_KTD: Tensor,
+        memory_KMC: Tensor,
+        concepts: VisualConcepts,
+        grid: tuple[tuple[int, int], int],
+        located: Tensor | None,
     ) -> Tensor:
-        """Mean over the concepts to be located; sides are shares of the padded picture's."""
+        """Mean over the concepts to be located; sides are shares of the padded picture's. grid: of the map, and its
+        stride."""
         chosen = concepts.locate_K
-        if not chosen.any():  # the box head takes part, as DDP wants it
-            return sum((parameter.sum() * 0.0 for parameter in self.box.parameters()), start=memory_KMC.sum() * 0.0)
-        size = torch.tensor([shape[1], shape[0]] * 2, device=text_KTD.device) * float(stride)
+        if not chosen.any():
+            return _nothing((self.box, self.cross, self.words), memory_KMC)
+        (height, width), stride = grid
+        size = torch.tensor([width, height] * 2, device=text_KTD.device) * float(stride)
         # The mean of its own box is not among what is looked at: it would tell the answer.
         read = self._read(text_KTD[chosen], concepts.mask_KT[chosen], memory_KMC[chosen][:, 1:], None)
         predicted_L4 = self.box(read).float().sigmoid()
         half_L2 = predicted_L4[:, 2:] / 2
         predicted_L4 = torch.cat((predicted_L4[:, :2] - half_L2, predicted_L4[:, :2] + half_L2), dim=1)
-        return box_loss(predicted_L4, concepts.boxes_xyxy_K4[chosen] / size)
+        return box_loss(predicted_L4, concepts.boxes_xyxy_K4[chosen] / size, located)
 
     def _read(self, text_KTD: Tensor, mask_KT: Tensor, memory_KMC: Tensor, inside_KM: Tensor | None) -> Tensor:
         """[K, C]: the first token after it has looked at the patches that are inside."""
@@ -140,17 +187,30 @@ class GranularAlignment(nn.Module):
 def hard_negatives(similarity_KK: Tensor, allowed_KK: Tensor) -> tuple[Tensor, Tensor]:
     """For each row a column among the allowed ones, drawn by the softmax of its similarity, and whether there is one.
 
-    The rows without have column 0. Draws by torch's generator.
+    The rows without have column 0. Draws by torch's generator; where a similarity is no number, the step is lost, but
+    not the run.
     """
     has_K = allowed_KK.any(dim=1)
     share_KK = similarity_KK.float().masked_fill(~allowed_KK, float("-inf"))
-    share_KK = torch.where(has_K[:, None], share_KK, 0.0).softmax(dim=1)
+    share_KK = torch.where(has_K[:, None], share_KK, 0.0).softmax(dim=1).nan_to_num(nan=1.0)
     drawn_K = torch.multinomial(share_KK, 1).squeeze(1)
     return torch.where(has_K, drawn_K, 0), has_K
 
 
-def box_loss(predicted_xyxy_L4: Tensor, target_xyxy_L4: Tensor) -> Tensor:
-    """L1 of the corners plus 1 - GIoU, mean over the boxes; 0 without any."""
+def box_loss(predicted_xyxy_L4: Tensor, target_xyxy_L4: Tensor, count: Tensor | None = None) -> Tensor:
+    """L1 of the corners plus 1 - GIoU, mean over the boxes, or their sum divided by ``count``; 0 without any."""
     distance_L = (predicted_xyxy_L4 - target_xyxy_L4).abs().sum(dim=1)
     giou_L = box_math.generalized_iou(predicted_xyxy_L4, target_xyxy_L4)
-    return (distance_L + 1 - giou_L).sum() / max(1, len(distance_L))
+    count = distance_L.new_tensor(float(len(distance_L))) if count is None else count
+    return (distance_L + 1 - giou_L).sum() / count.clamp(min=_LEAST_COUNT)
+
+
+def _mean_over(losses_P: Tensor, processes: Processes) -> Tensor:
+    """The mean over the pairs of all processes, as the share of it that this one adds, times their number."""
+    count = processes.mean(losses_P.new_tensor(float(len(losses_P))))
+    return losses_P.sum() / count.clamp(min=_LEAST_COUNT)
+
+
+def _nothing(modules: tuple[nn.Module, ...], read: Tensor) -> Tensor:
+    """Zero, which all these weights take part in, as DDP wants it."""
+    return sum((p.sum() * 0.0 for module in modules for p in module.parameters()), start=read.sum() * 0.0)

@@ -9,7 +9,6 @@ P positive anchors of the batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -44,14 +43,23 @@ class GroundingTarget:
 
 @dataclass(frozen=True)
 class Positives:
-    """The positive anchors of a batch; `image` and `anchor` index [B, N], the rest are their targets."""
+    """The positive anchors of a batch; `image` and `anchor` index [B, N], the rest are their boxes and targets.
+
+    centerness_P: 0 where regress_P is. They follow from the boxes and the size of the pictures, not from an answer.
+    """
 
     image_P: Tensor
     anchor_P: Tensor
+    anchors_P4: Tensor
     boxes_P4: Tensor
     token_map_PT: Tensor
     weight_P: Tensor
     regress_P: Tensor
+    centerness_P: Tensor
+
+    def normalisers(self) -> Tensor:
+        """[2] float32, what the losses are divided by: the number of anchors, and the sum of their centerness."""
+        return torch.stack((self.centerness_P.new_tensor(float(len(self.centerness_P))), self.centerness_P.sum()))
 
 
 def grounding_losses(
@@ -60,35 +68,32 @@ def grounding_losses(
     attention_mask_BT: Tensor,
     config: GLIPConfig,
     *,
-    mean_over_processes: Callable[[Tensor], Tensor] | None = None,
     positives: Positives | None = None,
+    normalisers: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """`loss_token`, `loss_box`, `loss_centerness`, float32 scalars, weighted: add them up.
 
     positives: what :func:`find_positives` gives for these arguments, where it is known already.
 
-    mean_over_processes: averages a small tensor over the processes of a distributed run (all-reduce, divided by the
-    world size), so that normalisers are those of the global batch. None for one process.
+    normalisers: where this is a part of a larger batch, the [2] :meth:`Positives.normalisers` of all of it, divided by
+    the number of processes that share it; the first is above 0. None: those of these targets, at least one anchor.
 
     Raises: ValueError if the targets do not fit the output's batch size or number of tokens.
     """
     _check_targets(output, targets)
-    anchors_N4 = anchor_grid(output.level_shapes, config, output.logits[0].device)
-    positives = positives or find_positives(output, targets, config)
-    anchors_P4 = anchors_N4[positives.anchor_P]
-    centerness_P = box_math.centerness(positives.boxes_P4, anchors_P4) * positives.regress_P
-    normalisers = torch.stack((centerness_P.new_tensor(float(len(centerness_P))), centerness_P.sum()))
-    if mean_over_processes is not None:
-        normalisers = mean_over_processes(normalisers)
-    count = normalisers[0].clamp(min=1)
+    positives = positives or find_positives(output.level_shapes, targets, config, output.logits[0].device)
+    count, centerness = (positives.normalisers() if normalisers is None else normalisers).unbind()
+    if normalisers is None:
+        count = count.clamp(min=1)
+    centerness_P = positives.centerness_P
     predicted_P = torch.cat(output.centerness, dim=1)[positives.image_P, positives.anchor_P].float()
     codes_P4 = torch.cat(output.box_regression, dim=1)[positives.image_P, positives.anchor_P].float()
-    giou_P = _round_trip_giou(codes_P4, positives.boxes_P4, anchors_P4)
+    giou_P = _round_trip_giou(codes_P4, positives.boxes_P4, positives.anchors_P4)
     box_losses_P = (1 - giou_P) * centerness_P * positives.weight_P
     centerness_losses_P = F.binary_cross_entropy_with_logits(predicted_P, centerness_P, reduction="none")
     return {
         "loss_token": _token_loss(output, targets, positives, attention_mask_BT, config) / count,
-        "loss_box": config.box_loss_weight * box_losses_P.sum() / normalisers[1].clamp(min=1e-6),
+        "loss_box": config.box_loss_weight * box_losses_P.sum() / centerness.clamp(min=1e-6),
         "loss_centerness": (centerness_losses_P * positives.weight_P * positives.regress_P).sum() / count,
     }
 
@@ -129,27 +134,39 @@ def _round_trip_giou(codes_P4: Tensor, boxes_P4: Tensor, anchors_P4: Tensor) -> 
     return box_math.generalized_iou(box_math.decode(codes_P4, anchors_P4), targets_P4)
 
 
-def find_positives(output: GLIPOutput, targets: list[GroundingTarget], config: GLIPConfig) -> Positives:
+def find_positives(
+    level_shapes: list[tuple[int, int]],
+    targets: list[GroundingTarget],
+    config: GLIPConfig,
+    device: torch.device | str = "cpu",
+) -> Positives:
     """The anchors that answer for a box (glip.assignment), image by image."""
-    anchors_N4 = anchor_grid(output.level_shapes, config, output.logits[0].device)
-    lengths = [height * width for height, width in output.level_shapes]
+    anchors_N4 = anchor_grid(level_shapes, config, device)
+    lengths = [height * width for height, width in level_shapes]
+    parts = [_image_positives(number, target, anchors_N4, lengths, config) for number, target in enumerate(targets)]
+    image_P, anchor_P, boxes_P4, token_map_PT, weight_P, regress_P = map(torch.cat, zip(*parts, strict=True))
+    anchors_P4 = anchors_N4[anchor_P]
+    centerness_P = box_math.centerness(boxes_P4, anchors_P4) * regress_P
+    return Positives(image_P, anchor_P, anchors_P4, boxes_P4, token_map_PT, weight_P, regress_P, centerness_P)
+
+
+def _image_positives(
+    number: int, target: GroundingTarget, anchors_N4: Tensor, lengths: list[int], config: GLIPConfig
+) -> tuple[Tensor, ...]:
+    """Of one image: its number, the anchors, and for each its box, tokens, weight and whether it is regressed."""
     device = anchors_N4.device
-    parts = []
-    for image, target in enumerate(targets):
-        boxes_M4 = target.boxes_xyxy_N4.to(device, torch.float32)
-        box_N = assign(anchors_N4, lengths, boxes_M4, config.atss_candidates)
-        anchor = (box_N != NO_BOX).nonzero().squeeze(1)
-        box = box_N[anchor]
-        ones_M = torch.ones(len(boxes_M4), device=device)
-        weight_M, regress_M = (
-            (ones_M if value is None else value.to(device, torch.float32))
-            for value in (target.score_weight_N, target.regress_N)
-        )
-        token_map_MT = target.token_map_NT.to(device, torch.bool)
-        parts.append(
-            (torch.full_like(anchor, image), anchor, boxes_M4[box], token_map_MT[box], weight_M[box], regress_M[box])
-        )
-    return Positives(*(torch.cat(column) for column in zip(*parts, strict=True)))
+    boxes_M4 = target.boxes_xyxy_N4.to(device, torch.float32)
+    box_N = assign(anchors_N4, lengths, boxes_M4, config.atss_candidates)
+    anchor_P = (box_N != NO_BOX).nonzero().squeeze(1)
+    box_P = box_N[anchor_P]
+    ones_M = torch.ones(len(boxes_M4), device=device)
+    weight_M, regress_M = (
+        (ones_M if value is None else value.to(device, torch.float32))
+        for value in (target.score_weight_N, target.regress_N)
+    )
+    token_map_MT = target.token_map_NT.to(device, torch.bool)
+    image_P = torch.full_like(anchor_P, number)
+    return image_P, anchor_P, boxes_M4[box_P], token_map_MT[box_P], weight_M[box_P], regress_M[box_P]
 
 
 def _check_targets(output: GLIPOutput, targets: list[GroundingTarget]) -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NOT_MASKED = -100
+_LEAST_COUNT = 1e-6  # instead of 0, where there is nothing to divide
 _MASK_SHARE, _RANDOM_SHARE = 0.8, 0.1  # of the chosen tokens; the rest stay as they are
 
 
@@ -42,9 +43,15 @@ class MaskedLanguageHead(nn.Module):
         self.norm = nn.LayerNorm(text_width, eps=1e-12)
         self.bias = nn.Parameter(torch.zeros(vocabulary))
 
-    def forward(self, fused_text_BTD: Tensor, labels_BT: Tensor, embeddings_VD: Tensor) -> Tensor:
-        """Mean cross-entropy over the masked tokens; 0 where there is none."""
+    def forward(
+        self, fused_text_BTD: Tensor, labels_BT: Tensor, embeddings_VD: Tensor, count: Tensor | None = None
+    ) -> Tensor:
+        """Mean cross-entropy over the masked tokens; 0 where there is none.
+
+        count: where this is a part of a larger batch, what its sum is divided by instead of the number of its tokens.
+        """
         masked_BT = labels_BT != NOT_MASKED
         hidden = self.norm(F.gelu(self.dense(fused_text_BTD[masked_BT])))
         scores = F.linear(hidden, embeddings_VD, self.bias).float()
-        return F.cross_entropy(scores, labels_BT[masked_BT], reduction="sum") / max(1, int(masked_BT.sum()))
+        total = F.cross_entropy(scores, labels_BT[masked_BT], reduction="sum")
+        return total / (masked_BT.sum() if count is None else count).clamp(min=_LEAST_COUNT)

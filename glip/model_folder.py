@@ -35,7 +35,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_FILE
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise FileNotFoundError(f"{folder}: no model folder, {missing} missing")
+        inside = folder / "model"  # where a training run keeps its model
+        told = f"; the run's model is {inside}" if (inside / CONFIG_FILE).is_file() else ""
+        raise FileNotFoundError(f"{folder}: no model folder, {', '.join(missing)} missing{told}")
     description = read_json(path)
     if description.get("format") != FORMAT:
         raise ValueError(f"{path}: wanted format {FORMAT!r}, found {description.get('format')!r}")

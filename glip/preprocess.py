@@ -14,6 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from glip.config import GLIPConfig
+from glip.rgb import as_rgb
 
 # ImageNet statistics in 0..255 and in the order blue, green, red.
 _MEAN_BGR = np.array([103.530, 116.280, 123.675], dtype=np.float32)
@@ -39,26 +40,6 @@ def resized_shape(height: int, width: int, min_size: int, max_size: int) -> tupl
     # The long side is cut, not rounded: as the reference does.
     other = int(target * long / short)
     return (target, other) if height <= width else (other, target)
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """The picture in RGB, eight bits a channel; of an animation, the frame it stands at.
-
-    Grey pictures of 16 bits are scaled: Pillow would cut them off at 255, which makes most of them white. Those of 32
-    bits and of floats have no fixed range and are stretched from their darkest to their brightest pixel. A palette with
-    transparency goes through RGBA, as Pillow wants it.
-    """
-    if image.mode == "P" and "transparency" in image.info:
-        return image.convert("RGBA").convert("RGB")
-    if not image.mode.startswith(("I", "F")):
-        return image.convert("RGB")
-    if image.mode.startswith("I;16"):
-        grey = np.asarray(image.convert("I")) / 257.0
-    else:
-        values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-        lowest, highest = values.min(), values.max()
-        grey = (values - lowest) * (255.0 / (highest - lowest) if highest > lowest else 0.0)
-    return Image.fromarray(grey.round().astype(np.uint8)).convert("RGB")
 
 
 def image_tensor(image: Image.Image, shape: tuple[int, int]) -> Tensor:

@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-# GLIP-L with the state of its optimiser is some 5 GiB in 4,000 tensors.
-MAX_FILE_BYTES = 16 * 2**30
+from glip.published import MAX_FILE_BYTES
+
 MAX_TENSORS = 50_000
 MAX_PICKLE_BYTES = 64 * 2**20
 

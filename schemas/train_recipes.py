@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from schemas.class_prompts import ClassPrompts
 from schemas.label_recipes import SelectionChoice
 from schemas.recipe_files import Recipe
 
@@ -26,6 +27,9 @@ class MixEntry(Recipe):
     Training counts for itself."""
     selection: SelectionChoice | None = None
     """Selection for a pseudo dataset; its card's own where not given. Human boxes are never selected."""
+    prompts: ClassPrompts = {}
+    """Knowledge prompts of a detection dataset, by class: what is asked instead of the class's name (see
+    ``EvaluateRecipe.prompts``)."""
 
 
 class MixSampling(Recipe):
@@ -74,6 +78,8 @@ class RunEvaluation(Recipe):
     """Only the first so many samples of each dataset."""
     min_size: int | None = Field(default=None, gt=0)
     """Short side of the pictures; the model's own where not given."""
+    prompts: dict[str, ClassPrompts] = {}
+    """Knowledge prompts, by dataset and class (see ``EvaluateRecipe.prompts``)."""
 
 
 class TrainRecipe(Recipe):
@@ -104,8 +110,9 @@ class TrainRecipe(Recipe):
     """Rank of the updates in mode ``lora``."""
     optimizer: OptimizerRecipe = OptimizerRecipe()
     accumulation: int = Field(default=1, gt=0)
-    """Parts that a worker's share of a step goes through the model in, one after the other, for less memory; the losses
-    are normalised in each part by itself."""
+    """Parts that a worker's share of a step goes through the model in, one after the other, for less memory. The step
+    stays the same, except that contrasts (``region_word_contrast``, ``granular_alignment``) are of each part by
+    itself."""
     gradient_checkpointing: bool = False
     """Compute blocks again in the backward pass instead of keeping what they computed: less memory, more time."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
@@ -145,15 +152,16 @@ class TrainRecipe(Recipe):
     """Words of a phrase that a pseudo-labelled picture has no box for count for nothing, instead of as not there: the
     selection may have dropped what is there."""
     region_word_contrast: float = Field(default=0.0, ge=0)
-    """Weight of GLIPv2's contrast of regions with the words of all pictures of a batch; 0 turns it off. Each worker
-    contrasts its own share of the batch."""
+    """Weight of GLIPv2's contrast of regions with the words of all pictures of a batch, of all workers; 0 turns it
+    off."""
     masked_language: float = Field(default=0.0, ge=0)
     """Weight of masked language modelling on captions; 0 turns it off."""
     masked_share: float = Field(default=0.15, gt=0, lt=1)
     """Share of a caption's tokens that are to be told, where masked language modelling is on."""
     granular_alignment: float = Field(default=0.0, ge=0)
     """Weight of X-VLM's losses (objects, regions and whole pictures against texts of their own: contrast, matching, box
-    from text); 0 turns them off. Each worker contrasts its own share of the batch."""
+    from text); 0 turns them off. The contrast is over the batch of all workers; wrong pairs for the matching are drawn
+    in each worker's share of it, as the authors do."""
     granular_concepts: int = Field(default=6, ge=1)
     """Boxes of a picture that these losses take at most, beside the whole picture."""
     seed: int = 0

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,22 @@ import torch
 from student.tuning import plain_weights
 
 STATE = "state.pt"
+WRITING = ".writing-state.pt"
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
     """Write the state of a run; a crash or a full disk leaves the state that was there before."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".writing-", dir=folder)
+    # One name: what a killed run left half-written is written over, and does not pile up.
+    temporary = folder / WRITING
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("wb") as file:
             torch.save(state, file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, folder / STATE)
+        temporary.replace(folder / STATE)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def raw_weights(folder: Path) -> dict[str, torch.Tensor]:

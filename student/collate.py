@@ -166,9 +166,9 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
     ]
 
 
-def padded_images(batch: Batch, shape_hw: tuple[int, int]) -> Tensor:
-    """The pictures ``[B, 3, H, W]`` of a batch, padded to ``shape_hw``."""
-    return pad_batch(batch.images, shape_hw)
+def padded_images(batch: Batch, shape_hw: tuple[int, int], *, pinned: bool = False) -> Tensor:
+    """The pictures ``[B, 3, H, W]`` of a batch, padded to ``shape_hw``; ``pinned`` as ``glip.preprocess.pad_batch``."""
+    return pad_batch(batch.images, shape_hw, pinned=pinned)
 
 
 def _label_of(phrase: SamplePhrase, example: Example) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -16,7 +16,8 @@ from PIL import Image
 
 from engine.mix import Mix, MixSample, NameRelations, SampleRef
 from glip.config import GLIPConfig
-from glip.preprocess import as_rgb, image_tensor
+from glip.preprocess import image_tensor
+from glip.rgb import as_rgb
 from glip.tokens import PromptTokenizer
 from schemas.recipes import TrainRecipe
 from schemas.shards import SampleLabels
@@ -29,10 +30,8 @@ from student.augment import (
     render,
     view_boxes,
 )
-from student.collate import Batch, Collator, Example, padded_images, split_batch
+from student.collate import Batch, Collator, Example
 from student.prompts import Budget, TrainingPrompt, class_prompt, packed_caption
-
-__all__ = ["Batch", "TrainingData", "padded_images", "split_batch"]
 
 # Streams of random numbers that never meet: one for what a step shares, one for each sample.
 STEP_STREAM, SAMPLE_STREAM = 0, 1
@@ -45,8 +44,12 @@ class TrainingData:
     def __init__(
         self, mix: Mix, recipe: TrainRecipe, config: GLIPConfig, tokenizer: PromptTokenizer, *, rank: int, size: int
     ) -> None:
-        if recipe.batch_size % size:
-            raise ValueError(f"batch_size {recipe.batch_size} cannot be shared by {size} workers; choose a multiple")
+        parts = size * recipe.accumulation
+        if recipe.batch_size % parts:
+            each = f", each in {recipe.accumulation} parts (accumulation)" if recipe.accumulation > 1 else ""
+            raise ValueError(
+                f"batch_size {recipe.batch_size} cannot be shared by {size} workers{each}; choose a multiple of {parts}"
+            )
         self.mix, self.recipe, self.config, self.tokenizer = mix, recipe, config, tokenizer
         self.rank, self.size = rank, size
         self.relations = NameRelations(recipe.synonyms)
@@ -60,7 +63,7 @@ class TrainingData:
             color_jitter=recipe.color_jitter,
         )
 
-    def batches(self, first_step: int) -> Iterator[Batch]:
+    def batches(self, first_step: int) -> Generator[Batch, None, None]:
         """The batches of steps ``first_step``, ``first_step + 1``, … to the last, made ahead by threads."""
         steps = iter(range(first_step, self.recipe.steps))
         if self.recipe.loader_threads == 0:
@@ -91,7 +94,7 @@ class TrainingData:
         ref = self.mix.sample_ref(position)
         sample = self.mix.load(ref)
         labels = sample.labels
-        view = draw_view((labels.height, labels.width), labels.caption, self.augmentation, shape, random)
+        view = draw_view((labels.height, labels.width), self._said_of(ref, labels), self.augmentation, shape, random)
         seen = jitter_colors(render(_decode(sample), view), self.recipe.color_jitter, random)
         boxes = np.array([box.box_xyxy for box in labels.boxes], dtype=np.float32).reshape(-1, 4)
         boxes, kept = view_boxes(boxes, view)
@@ -105,6 +108,11 @@ class TrainingData:
             labels=labels,
             card=sample.card,
         )
+
+    def _said_of(self, ref: SampleRef, labels: SampleLabels) -> str:
+        """The caption, and what is asked for the classes that are there."""
+        asked = self.mix.datasets[ref.dataset].asked
+        return " ".join([labels.caption, *(asked[one.text].text for one in labels.phrases if one.text in asked)])
 
     def _prompt(self, ref: SampleRef, sample: MixSample, random: np.random.Generator) -> TrainingPrompt:
         known = self.mix.known_names(sample.labels)
@@ -121,6 +129,7 @@ class TrainingData:
             random,
             max_negatives=self.recipe.max_negatives,
             known=known,
+            asked=self.mix.datasets[ref.dataset].asked,
         )
 
 
@@ -133,9 +142,14 @@ def _submit_next(
 
 
 def _decode(sample: MixSample) -> Image.Image:
-    image = Image.open(io.BytesIO(sample.image))
-    _check_size(image, sample.labels)
-    return as_rgb(image)
+    try:
+        image = Image.open(io.BytesIO(sample.image))
+        _check_size(image, sample.labels)
+        return as_rgb(image)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: of Pillow, for a broken PNG
+        raise ValueError(
+            f"sample {sample.labels.key!r}: its picture cannot be read ({error}); run `verify` on the dataset"
+        ) from None
 
 
 def _check_size(image: Image.Image, labels: SampleLabels) -> None:

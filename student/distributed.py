@@ -28,6 +28,8 @@ from student.process_group import DistributedWorkers, ShardedWorkers
 from student.trainer import MODEL, OnCheckpoint, RunResult, run
 
 RESULT = ".result-of-workers.json"
+# The others wait while the first worker saves and evaluates a checkpoint; that one has died is Ray's to find out.
+PATIENCE_S = 6 * 3600
 OBJECT_STORE_BYTES = 100 << 20  # workers read their samples themselves: next to nothing travels
 
 
@@ -40,15 +42,12 @@ def run_distributed(
     metadata: dict[str, Any],
     on_checkpoint: OnCheckpoint | None = None,
 ) -> RunResult:
-    """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where there are enough, else CPUs.
+    """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where the cluster has enough, else CPUs.
 
     ``out`` and the datasets must be reachable under the same paths by every worker. ``on_checkpoint`` is called by the
     first of them and must be picklable.
     """
-    on_gpu = torch.cuda.device_count() >= workers
-    asked: int | tuple[int, int] = workers
-    if recipe.min_workers is not None and recipe.min_workers < workers:
-        asked = (recipe.min_workers, workers)
+    fewest = min(recipe.min_workers or workers, workers)
     plain = {
         "recipe": recipe.model_dump(mode="json"),
         "folder": os.getcwd(),
@@ -59,12 +58,15 @@ def run_distributed(
         "threads": max(1, (os.cpu_count() or 1) // workers),
     }
     with _ray_session(workers), TemporaryDirectory(prefix="glip-train-") as storage:
+        # Of the whole cluster: the machine that starts a run need not have a GPU.
+        on_gpu = ray.cluster_resources().get("GPU", 0) >= fewest
+        asked = workers if fewest == workers else (fewest, workers)
         TorchTrainer(
             _worker,
             train_loop_config=plain,
             scaling_config=ScalingConfig(num_workers=asked, use_gpu=on_gpu),
             run_config=RunConfig(storage_path=storage, failure_config=FailureConfig(max_failures=recipe.max_restarts)),
-            torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
+            torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo", timeout_s=PATIENCE_S),
         ).fit()
     figures = json.loads((out / RESULT).read_text())
     (out / RESULT).unlink()

@@ -7,8 +7,6 @@ average and its checkpoints; a saved model is without them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
@@ -17,13 +15,14 @@ from glip.config import GLIPConfig
 from glip.contrast import RegionWordContrast
 from glip.granular import GranularAlignment
 from glip.head import GLIPOutput, TowerFeatures
-from glip.losses import Positives, find_positives, grounding_losses
+from glip.losses import Positives, grounding_losses
 from glip.masked_language import MaskedLanguageHead
 from glip.model import GLIP
+from glip.processes import Processes
 from glip.tokens import PromptTokenizer
 from schemas.recipes import TrainRecipe
-from student.data import Batch
-from student.picture_words import BatchWords, PictureWords, batch_words, has_objectives, visual_concepts, word_concepts
+from student.parts import Part
+from student.picture_words import BatchWords, batch_words, has_objectives, visual_concepts, word_concepts
 
 OBJECTIVES = "objectives"
 PATCH_LEVEL = 1  # stride 16, the patch size of X-VLM's towers
@@ -42,39 +41,50 @@ class Objectives(nn.Module):
         self.granular = GranularAlignment(channels, width) if recipe.granular_alignment else None
 
     def forward(
-        self, model: GLIP, output: GLIPOutput, batch: Batch, mask_BT: Tensor, positives: Positives
+        self, model: GLIP, output: GLIPOutput, part: Part, mask_BT: Tensor, processes: Processes
     ) -> dict[str, Tensor]:
-        """The losses of the objectives that are on."""
-        if output.features is None or batch.words is None:
+        """The losses of the objectives that are on: each such that their sum over the parts of a step, and mean over
+        the processes, is that of the step."""
+        if output.features is None or part.batch.words is None:
             raise ValueError("objectives need the features of the towers and the words of the pictures")
-        losses = {}
+        recipe, features, pictures, losses = self.recipe, output.features, part.batch.words, {}
         if self.masked is not None:
-            told_BT = torch.stack([picture.told_T for picture in batch.words]).to(mask_BT.device)
-            text_BTD = output.features.fused_text_BTD.float()
-            loss = self.masked(text_BTD, told_BT, model.language_backbone.word_embeddings)
-            losses["loss_masked_language"] = self.recipe.masked_language * loss
-        words = batch_words(batch.words, self.relations)
+            told_BT = torch.stack([picture.told_T for picture in pictures]).to(mask_BT.device)
+            embeddings_VD = model.language_backbone.word_embeddings
+            loss = self.masked(features.fused_text_BTD.float(), told_BT, embeddings_VD, part.counts.masked)
+            losses["loss_masked_language"] = recipe.masked_language * loss
+        if self.contrast is None and self.granular is None:
+            return losses
+        words = batch_words(pictures, self.relations, processes)
         if self.contrast is not None:
-            concepts = word_concepts(batch.words, words, mask_BT.device)
-            loss = self.contrast(*_regions(output.features, positives), output.features.text_BTD, mask_BT, concepts)
-            losses["loss_region_word"] = self.recipe.region_word_contrast * loss
+            concepts = word_concepts(pictures, words, mask_BT.device)
+            regions = _regions(features, part.positives)
+            loss = self.contrast(*regions, features.text_BTD, mask_BT, concepts, processes)
+            losses["loss_region_word"] = recipe.region_word_contrast * loss / part.counts.parts
         if self.granular is not None:
-            parts = self._granular_losses(model, output.features, batch.words, words)
-            losses |= {name: self.recipe.granular_alignment * loss for name, loss in parts.items()}
+            found = self._granular_losses(model, features, part, words, processes)
+            losses |= {name: recipe.granular_alignment * loss for name, loss in found.items()}
         return losses
 
     def _granular_losses(
-        self, model: GLIP, features: TowerFeatures, pictures: list[PictureWords], words: BatchWords
+        self, model: GLIP, features: TowerFeatures, part: Part, words: BatchWords, processes: Processes
     ) -> dict[str, Tensor]:
         assert self.granular is not None
+        assert part.batch.words is not None
         map_BCHW = features.maps[PATCH_LEVEL].float()
-        concepts = visual_concepts(pictures, words, self.tokenizer, self.config.max_tokens)
-        if concepts is None:
-            return self.granular.nothing(map_BCHW)
+        concepts = visual_concepts(part.batch.words, words, self.tokenizer, self.config.max_tokens)
         concepts = concepts.to(map_BCHW.device)
-        text_KTD = model.language_backbone(concepts.ids_KT, concepts.mask_KT).float()
-        losses: dict[str, Tensor] = self.granular(map_BCHW, text_KTD, concepts, self.config.strides[PATCH_LEVEL])
-        return losses
+        # In the precision of the towers; and even without a concept: with FSDP all workers go through it together.
+        is_bf16 = features.maps[PATCH_LEVEL].dtype == torch.bfloat16
+        with torch.autocast(map_BCHW.device.type, torch.bfloat16, enabled=is_bf16):
+            text_KTD = model.language_backbone(concepts.ids_KT, concepts.mask_KT)
+        text_KTD = text_KTD.float()[: len(concepts.image_K)]
+        stride, located = self.config.strides[PATCH_LEVEL], part.counts.located
+        losses: dict[str, Tensor] = self.granular(
+            map_BCHW, text_KTD, concepts, stride, processes=processes, located=located
+        )
+        shares = {"loss_granular_box": 1}  # divided already by what all parts have to locate
+        return {name: loss / shares.get(name, part.counts.parts) for name, loss in losses.items()}
 
 
 def _regions(features: TowerFeatures, positives: Positives) -> tuple[Tensor, Tensor, Tensor]:
@@ -92,17 +102,16 @@ def add_objectives(model: GLIP, recipe: TrainRecipe, tokenizer: PromptTokenizer)
 
 
 def training_losses(
-    model: GLIP,
-    output: GLIPOutput,
-    batch: Batch,
-    mask_BT: Tensor,
-    *,
-    mean_over_processes: Callable[[Tensor], Tensor] | None = None,
+    model: GLIP, output: GLIPOutput, part: Part, mask_BT: Tensor, processes: Processes
 ) -> dict[str, Tensor]:
     """GLIP's losses (SPEC section 10) and those of the model's added objectives, in fp32."""
-    positives = find_positives(output, batch.targets, model.config)
     losses = grounding_losses(
-        output, batch.targets, mask_BT, model.config, mean_over_processes=mean_over_processes, positives=positives
+        output,
+        part.batch.targets,
+        mask_BT,
+        model.config,
+        positives=part.positives,
+        normalisers=part.counts.grounding,
     )
     objectives = getattr(model, OBJECTIVES, None)
-    return losses if objectives is None else losses | objectives(model, output, batch, mask_BT, positives)
+    return losses if objectives is None else losses | objectives(model, output, part, mask_BT, processes)

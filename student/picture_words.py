@@ -8,6 +8,7 @@ Shapes: T tokens of the prompt, K boxes with a text, S tokens of a text, L label
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from torch import Tensor
 from engine.mix import NameRelations
 from glip.contrast import NO_CONCEPT, WordConcepts
 from glip.granular import VisualConcepts
-from glip.masked_language import mask_tokens
+from glip.masked_language import NOT_MASKED, mask_tokens
+from glip.processes import ALONE, Processes
 from glip.tokens import PromptTokenizer, TokenizedPrompts
 from schemas.recipes import TrainRecipe
 from student.prompts import TrainingPrompt
@@ -104,28 +106,37 @@ def picture_words(
 def masked_prompt(
     ids_T: Tensor, attention_mask_T: Tensor, tokenizer: PromptTokenizer, share: float, random: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A prompt with tokens masked, and what stood there; [CLS], [SEP] and padding are left alone."""
-    return mask_tokens(
-        ids_T,
-        attention_mask_T & (ids_T != tokenizer.special_ids["[CLS]"]) & (ids_T != tokenizer.special_ids["[SEP]"]),
+    """A prompt with tokens masked, and what stood there; [CLS], [SEP] and padding are left alone.
+
+    The same for any padding, which is up to the other prompts of a worker.
+    """
+    length = int(attention_mask_T.sum())
+    words_T = ids_T[:length]
+    read_T, told_T = mask_tokens(
+        words_T,
+        (words_T != tokenizer.special_ids["[CLS]"]) & (words_T != tokenizer.special_ids["[SEP]"]),
         share=share,
         mask_id=tokenizer.special_ids["[MASK]"],
         vocabulary=tokenizer.vocabulary_size,
         random=random,
     )
+    told_T = torch.cat((told_T, torch.full_like(ids_T[length:], NOT_MASKED)))
+    return torch.cat((read_T, ids_T[length:])), told_T
 
 
 @dataclass(frozen=True, slots=True)
 class BatchWords:
-    """The labels of a batch: for each picture the places of its own labels among all, and which of all are related."""
+    """The labels of a batch, of all workers: for each picture of this one the places of its own labels among all, and
+    which of all are related."""
 
     places: tuple[Tensor, ...]
     related_LL: Tensor
 
 
-def batch_words(pictures: Sequence[PictureWords], relations: NameRelations) -> BatchWords:
-    """Number the labels of a batch and tell which of them may mean the same thing."""
-    labels = list(dict.fromkeys(label for picture in pictures for label in picture.labels))
+def batch_words(pictures: Sequence[PictureWords], relations: NameRelations, processes: Processes = ALONE) -> BatchWords:
+    """Number the labels of a batch, alike in all processes, and tell which of them may mean the same thing."""
+    everyone = processes.gather_text(json.dumps([label for picture in pictures for label in picture.labels]))
+    labels = list(dict.fromkeys(label for mine in everyone for label in json.loads(mine)))
     index = {label: place for place, label in enumerate(labels)}
     places = tuple(torch.tensor([index[label] for label in p.labels], dtype=torch.long) for p in pictures)
     return BatchWords(places, torch.from_numpy(relations.matrix(labels)))
@@ -139,26 +150,16 @@ def word_concepts(pictures: Sequence[PictureWords], words: BatchWords, device: t
 
 def visual_concepts(
     pictures: Sequence[PictureWords], words: BatchWords, tokenizer: PromptTokenizer, max_tokens: int
-) -> VisualConcepts | None:
-    """What ``glip.granular`` asks for; None where no picture has a box or a caption."""
-    texts = [text for picture in pictures for text in picture.texts]
-    if not texts:
-        return None
-    tokens = tokenizer.encode(texts, max_tokens)
-    label_K = torch.cat([_placed(p.label_K, places) for p, places in zip(pictures, words.places, strict=True)])
-    named_KK = (label_K[:, None] != NO_CONCEPT) & (label_K != NO_CONCEPT)
-    alike_KK = (label_K[:, None] == label_K) & named_KK
-    related_KK = (
-        words.related_LL[label_K[:, None].clamp(min=0), label_K.clamp(min=0)] if words.related_LL.numel() else alike_KK
-    )
+) -> VisualConcepts:
+    """What ``glip.granular`` asks for. Where no picture has a box or a caption there is one text, and no concept."""
+    tokens = tokenizer.encode([text for picture in pictures for text in picture.texts] or [""], max_tokens)
     return VisualConcepts(
         image_K=torch.cat([torch.full((len(p.texts),), number) for number, p in enumerate(pictures)]),
         boxes_xyxy_K4=torch.cat([p.boxes_xyxy_K4 for p in pictures]),
         ids_KT=tokens.ids_BT,
         mask_KT=tokens.attention_mask_BT,
-        whole_K=label_K == NO_CONCEPT,
-        same_KK=alike_KK | torch.eye(len(label_K), dtype=torch.bool),
-        related_KK=related_KK & named_KK,
+        label_K=torch.cat([_placed(p.label_K, places) for p, places in zip(pictures, words.places, strict=True)]),
+        related_LL=words.related_LL,
         locate_K=torch.cat([p.locate_K for p in pictures]),
     )
 

@@ -7,8 +7,11 @@ normalisers of the losses (SPEC section 10) by all-reduce.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -23,10 +26,14 @@ class DistributedWorkers(Workers):
     """One of the processes, with the whole model (``ddp``)."""
 
     def __init__(self, device: torch.device) -> None:
-        self.rank, self.size, self.device = dist.get_rank(), dist.get_world_size(), device
+        super().__init__(device)
+        self.rank, self.size = dist.get_rank(), dist.get_world_size()
 
     def wrap(self, model: nn.Module) -> nn.Module:
         return DistributedDataParallel(model, device_ids=[self.device] if self.device.type == "cuda" else None)
+
+    def more_parts(self, model: nn.Module) -> AbstractContextManager[object]:
+        return model.no_sync() if isinstance(model, DistributedDataParallel) else super().more_parts(model)
 
     def mean(self, value: Tensor) -> Tensor:
         total = value.detach().clone()
@@ -38,6 +45,29 @@ class DistributedWorkers(Workers):
         dist.all_reduce(both, op=dist.ReduceOp.MAX)
         height, width = both.tolist()
         return height, width
+
+    def gather(self, rows: Tensor) -> Tensor:
+        mine = torch.tensor(rows.shape, device=self.device)
+        shapes = [torch.empty_like(mine) for _ in range(self.size)]
+        dist.all_gather(shapes, mine)
+        counts, *sides = zip(*(shape.tolist() for shape in shapes), strict=True)
+        sent = _filled_up(rows, [max(1, *counts), *map(max, sides)])
+        received = [torch.empty_like(sent) for _ in range(self.size)]
+        dist.all_gather(received, sent.detach().contiguous())
+        if sent.requires_grad:
+            sent.register_hook(lambda gradient: gradient * self.size)  # type: ignore[no-untyped-call]
+        received[self.rank] = sent
+        return torch.cat([part[:count] for part, count in zip(received, counts, strict=True)])
+
+    def gather_text(self, text: str) -> list[str]:
+        lines = torch.frombuffer(bytearray((text + "\0").encode()), dtype=torch.uint8).to(self.device)
+        return bytes(self.gather(lines).tolist()).decode().split("\0")[:-1]
+
+
+def _filled_up(rows: Tensor, shape: list[int]) -> Tensor:
+    """A tensor of this shape, with zeros after the rows and their other sides."""
+    ends = [(0, wanted - have) for wanted, have in zip(shape, rows.shape, strict=True)]
+    return F.pad(rows, [end for pair in reversed(ends) for end in pair])
 
 
 class ShardedWorkers(DistributedWorkers):

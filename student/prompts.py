@@ -2,7 +2,8 @@
 
 Grounding samples keep their caption, among captions of other pictures where a recipe says so (caption packing: GLIP
 paper, appendix). Detection samples are asked for by class names joined with ". ": the names in the picture and others
-that are not, in random order (GLIP paper, section 3.1; SPEC section 9).
+that are not, in random order (GLIP paper, section 3.1; SPEC section 9); or by the phrases that a recipe gives classes,
+in which boxes belong to the words that count (``schemas.class_prompts``).
 
 Nothing becomes a negative that may be in the picture: what one of its labels may also be called
 (``engine.mix.NameRelations``), in whatever dataset of the mix it is labelled; of federated labels, what nobody looked
@@ -11,17 +12,20 @@ for, or what is annotated only in part.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.mix import NameRelations
+from schemas.class_prompts import AskedClass, asked_by_name
 from schemas.shards import SampleLabels
 
 SEPARATOR = ". "
 CountTokens = Callable[[str], int]
 Span = tuple[int, int]
+Asked = Mapping[str, AskedClass]
+BY_NAME: Asked = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,43 +103,56 @@ def class_prompt(
     *,
     max_negatives: int,
     known: Iterable[str] = (),
+    asked: Asked = BY_NAME,
 ) -> TrainingPrompt:
-    """The names of the classes that are there and of up to ``max_negatives`` that are not, in random order."""
+    """The names of the classes that are there and of up to ``max_negatives`` that are not, in random order; or what is
+    ``asked`` for them instead."""
     present = list(dict.fromkeys(phrase.text for phrase in labels.phrases))
-    absent = absent_classes(labels, classes, relations, known)
+    absent = absent_classes(labels, classes, relations, known, asked)
     count = min(max_negatives, len(absent))
     drawn = [absent[i] for i in random.choice(len(absent), size=count, replace=False)] if count else []
-    names = fit_names(present, drawn, budget)
+    names = fit_names(present, drawn, budget, asked)
     names = [names[i] for i in random.permutation(len(names))]
-    text, spans = join_names(names)
+    text, spans = join_names(names, asked)
     here = set(present)
     others = tuple((name, span) for name, span in spans.items() if name not in here)
     return TrainingPrompt(text, tuple(spans.get(phrase.text) for phrase in labels.phrases), others)
 
 
 def absent_classes(
-    labels: SampleLabels, classes: list[str], relations: NameRelations, known: Iterable[str] = ()
+    labels: SampleLabels,
+    classes: list[str],
+    relations: NameRelations,
+    known: Iterable[str] = (),
+    asked: Asked = BY_NAME,
 ) -> list[str]:
-    """The classes that may be given as not in the picture. Where the dataset is federated, those alone that somebody
-    looked for in vain."""
+    """The classes that may be given as not in the picture, neither by their names nor by what is ``asked`` for them.
+    Where the dataset is federated, those alone that somebody looked for in vain."""
     if labels.absent_classes is not None:
         looked_for = set(labels.absent_classes)
         classes = [name for name in classes if name in looked_for]
-    return relations.unrelated(classes, shown(labels, known))
+    present = [*shown(labels, known), *(asked[one.text].name for one in labels.phrases if one.text in asked)]
+    unnamed = relations.unrelated(classes, present)
+    words = {name: asked[name].name for name in unnamed if name in asked}
+    unrelated = set(relations.unrelated(words.values(), present))
+    return [name for name in unnamed if name not in words or words[name] in unrelated]
 
 
-def fit_names(present: list[str], absent: list[str], budget: Budget) -> list[str]:
+def fit_names(present: list[str], absent: list[str], budget: Budget, asked: Asked = BY_NAME) -> list[str]:
     """As many names as the token budget holds; absent ones are left out first."""
     names = present + absent
-    while len(names) > 1 and not budget.holds(SEPARATOR.join(names)):
+    while len(names) > 1 and not budget.holds(join_names(names, asked)[0]):
         names = names[: max(1, min(len(names) - 1, int(len(names) * 0.9)))]
     return names
 
 
-def join_names(names: list[str]) -> tuple[str, dict[str, Span]]:
-    """The names as one text, and where each stands in it."""
+def join_names(names: list[str], asked: Asked = BY_NAME) -> tuple[str, dict[str, Span]]:
+    """The names as one text, or what is ``asked`` for them, and where the words of each stand in it."""
+    texts: list[str] = []
     spans, start = {}, 0
     for name in names:
-        spans[name] = (start, start + len(name))
-        start += len(name) + len(SEPARATOR)
-    return SEPARATOR.join(names), spans
+        one = asked.get(name) or asked_by_name(name)
+        spans[name] = (start + one.start, start + one.end)
+        texts.append(one.text)
+        start += len(one.text) + len(SEPARATOR)
+    return SEPARATOR.join(texts), spans

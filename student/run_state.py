@@ -20,10 +20,17 @@ def gather_state(
     model: nn.Module, average: WeightAverage, optimizer: torch.optim.Optimizer, workers: Workers
 ) -> dict[str, Any]:
     """``model``, ``average`` and ``optimizer`` with whole tensors. All workers call it together."""
+
+    def whole(value: Tensor) -> Tensor:
+        gathered = workers.whole(value)
+        # What is put together for this alone does not pile up on the device: four times the model, of which it was to
+        # hold a share.
+        return gathered if gathered is value else gathered.cpu()
+
     return {
-        "model": {name: workers.whole(value) for name, value in model.state_dict().items()},
-        "average": {name: workers.whole(value) for name, value in average.weights.items()},
-        "optimizer": _with_tensors(optimizer.state_dict(), workers.whole),
+        "model": {name: whole(value) for name, value in model.state_dict().items()},
+        "average": {name: whole(value) for name, value in average.weights.items()},
+        "optimizer": _with_tensors(optimizer.state_dict(), whole),
     }
 
 

@@ -52,8 +52,7 @@ class Session:
 
 def build(recipe: TrainRecipe, mix: Mix, workers: Workers) -> Session:
     """The model (random or from a checkpoint), its optimiser, its average, and the data of this worker."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    raw, tokenizer = _initial_model(recipe, device)
+    raw, tokenizer = _initial_model(recipe, workers.device)
     raw.train()
     prepare(raw, recipe)
     add_objectives(raw, recipe, tokenizer)
@@ -70,7 +69,7 @@ def build(recipe: TrainRecipe, mix: Mix, workers: Workers) -> Session:
         average=WeightAverage(raw, recipe.optimizer.ema_decay),
         data=TrainingData(mix, recipe, raw.config, tokenizer, rank=workers.rank, size=workers.size),
         workers=workers,
-        device=device,
+        device=workers.device,
     )
 
 

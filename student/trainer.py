@@ -1,13 +1,13 @@
-"""The training loop: batch, losses, backward, clip, step, average, log, checkpoint.
+"""The training loop: batch, step, log, checkpoint.
 
 In: a recipe and an open mix. Out: a folder with
 
     model/         the averaged weights as a checkpoint that every grounder loads (rewritten at each checkpoint)
     state.pt       the state to resume from
-    losses.jsonl   a line for every ``log_every`` steps
+    losses.jsonl   a line for every ``log_every`` steps, means over those whose gradient was finite
     tensorboard/   the same for TensorBoard, where it is installed; on MLflow where MLFLOW_TRACKING_URI is set
 
-Losses and normalisers as SPEC section 10; a run on several workers takes the same steps as one process does on the
+What a step does is in ``student/step.py``. A run on several workers takes the same steps as one process does on the
 same batches, and a resumed run takes the same steps as one that was never stopped.
 """
 
@@ -16,30 +16,29 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from engine.mix import Mix
 from glip.checkpoint import save_model
 from schemas.recipes import TrainRecipe
 from student.checkpoint import STATE, load_state, save_state
-from student.data import Batch, padded_images, split_batch
 from student.memory import peak_memory_gb
-from student.objectives import training_losses
-from student.optimizer import rate_factor, set_rates
-from student.picture_words import has_objectives
+from student.optimizer import rate_factor
 from student.run_state import gather_state, restore_state
 from student.session import Session, build
+from student.step import train_step
 from student.training_log import TrainingLog
 from student.tuning import plain_model
 from student.workers import Workers
 
 MODEL = "model"
+MAX_SKIPPED_IN_A_ROW = 50
 
 Report = Callable[[int, dict[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
@@ -77,20 +76,24 @@ def run(
     """
     session = build(recipe, mix, workers or Workers())
     first_step, skipped = _restore(session, out, identity)
-    batches = session.data.batches(first_step)
-    with TrainingLog(out, first_step, recipe.log_every, session.workers, recipe.model_dump(mode="json")) as log:
+    skips = _Skips(skipped)
+    parameters = recipe.model_dump(mode="json")
+    with (
+        closing(session.data.batches(first_step)) as batches,
+        TrainingLog(out, first_step, recipe.log_every, session.workers, parameters) as log,
+    ):
         for step in range(first_step, recipe.steps):
             asked = time.perf_counter()
             batch = next(batches)
             waited = time.perf_counter() - asked
             values = train_step(session, batch, step)
-            skipped += not math.isfinite(values["gradient_norm"])
-            state = {"lr": _rate(step, recipe), "memory_gb": peak_memory_gb(session.device)}
-            figures = log.step(step, values, images=recipe.batch_size, waited=waited, state=state)
+            good = skips.note(step, values)
+            state = _state(session, step) | {"skipped_steps": float(skips.total)}
+            figures = log.step(step, values if good else {}, images=recipe.batch_size, waited=waited, state=state)
             if report is not None:
                 report(step + 1, figures)
             if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == recipe.steps:
-                _checkpoint(session, out, step + 1, skipped, identity, metadata)
+                _checkpoint(session, out, step + 1, skips.total, identity, metadata)
                 if on_checkpoint is not None and session.workers.rank == 0:
                     on_checkpoint(step + 1, out / MODEL)
     return RunResult(
@@ -99,50 +102,37 @@ def run(
         first_step=first_step,
         losses=log.latest,
         images_per_second=log.images / log.seconds if log.images else 0.0,
-        skipped_steps=skipped,
+        skipped_steps=skips.total,
     )
 
 
-def train_step(session: Session, batch: Batch, step: int) -> dict[str, Tensor]:
-    """One step of the optimiser; the losses and the norm of the gradient before it was clipped.
+@dataclass(slots=True)
+class _Skips:
+    """The steps whose gradient was not finite, in the whole run and since the last good one."""
 
-    A step whose gradient is not finite changes nothing: the weights stay as they were.
-    """
-    recipe, workers = session.recipe, session.workers
-    set_rates(session.optimizer, rate_factor(step, recipe.steps, recipe.optimizer))
-    # Dropout, too, is a function of (seed, step): nothing about chance needs to be in a checkpoint.
-    torch.manual_seed((recipe.seed * 1_000_003 + step) * 1_009 + workers.rank)
-    session.optimizer.zero_grad(set_to_none=True)
-    losses: dict[str, Tensor] = {}
-    for part in split_batch(batch, recipe.accumulation):
-        mine = {name: loss / recipe.accumulation for name, loss in forward_losses(session, part).items()}
-        torch.autograd.backward(torch.stack(list(mine.values())).sum())
-        losses = {name: losses.get(name, 0) + loss.detach() for name, loss in mine.items()}
-    norm = workers.whole(nn.utils.clip_grad_norm_(session.raw.parameters(), recipe.optimizer.clip_norm))
-    if norm.isfinite():
-        session.optimizer.step()
-        session.average.update(session.raw, step)
-    return losses | {"gradient_norm": norm}
+    total: int
+    in_a_row: int = 0
 
-
-def forward_losses(session: Session, batch: Batch) -> dict[str, Tensor]:
-    """The losses of a batch, in fp32; the forward pass runs in the recipe's precision."""
-    device, workers = session.device, session.workers
-    images = padded_images(batch, workers.largest(batch.shape_hw)).to(device)
-    mask_BT = batch.attention_mask_bt.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=_is_bf16(session.recipe, device)):
-        keep = has_objectives(session.recipe)
-        output = session.model(images, batch.token_ids_bt.to(device), mask_BT, keep_features=keep)
-    return training_losses(session.raw, output, batch, mask_BT, mean_over_processes=workers.mean)
+    def note(self, step: int, values: dict[str, Tensor]) -> bool:
+        """Whether the step was a good one. FloatingPointError where a run only burns time: too many in a row."""
+        if math.isfinite(values["gradient_norm"]):
+            self.in_a_row = 0
+            return True
+        self.total, self.in_a_row = self.total + 1, self.in_a_row + 1
+        if self.in_a_row == MAX_SKIPPED_IN_A_ROW:
+            bad = [name for name, value in values.items() if not math.isfinite(value)]
+            raise FloatingPointError(
+                f"the gradient was not finite in the {self.in_a_row} steps up to {step + 1} (not finite: "
+                f"{', '.join(bad)}): nothing was learned since; lower optimizer.lr, or train with precision: fp32"
+            )
+        return False
 
 
-def _is_bf16(recipe: TrainRecipe, device: torch.device) -> bool:
-    return recipe.precision == "bf16" or (recipe.precision == "auto" and device.type == "cuda")
-
-
-def _rate(step: int, recipe: TrainRecipe) -> float:
-    """The rate of the recipe at ``step``, before the factors of the text encoder and of the biases."""
-    return recipe.optimizer.lr * rate_factor(step, recipe.steps, recipe.optimizer)
+def _state(session: Session, step: int) -> dict[str, float]:
+    """What is logged as it stands; the rate is the recipe's, before the factors of the text encoder and of biases."""
+    recipe = session.recipe
+    rate = recipe.optimizer.lr * rate_factor(step, recipe.steps, recipe.optimizer)
+    return {"lr": rate, "memory_gb": peak_memory_gb(session.device)}
 
 
 def _restore(session: Session, out: Path, identity: str) -> tuple[int, int]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -42,11 +42,11 @@ class TrainingLog:
         self, step: int, values: dict[str, Tensor], *, images: int, waited: float, state: dict[str, float]
     ) -> dict[str, float]:
         """Take in the values of one step (0-dimensional tensors, ``images`` over all workers) and what is logged as it
-        stands (``state``); the latest figures."""
+        stands (``state``); the latest figures. A step without values, in all workers, is left out of the means."""
         for name, value in values.items():
             seen = value.detach().float()
             self._sums[name] = self._sums[name] + seen if name in self._sums else seen
-        self._steps += 1
+        self._steps += bool(values)
         self.images += images
         since, before, waits = self._window
         self._window = (since, before, waits + waited)
@@ -55,11 +55,13 @@ class TrainingLog:
         return self.latest
 
     def _write(self, steps: int, state: dict[str, float]) -> None:
-        means = self.workers.mean(torch.stack(list(self._sums.values())) / self._steps)
+        means: list[float] = []
+        if self._sums:
+            means = self.workers.mean(torch.stack(list(self._sums.values())) / self._steps).tolist()
         now = time.perf_counter()
         since, before, waits = self._window
         self.latest = (
-            dict(zip(self._sums, means.tolist(), strict=True))
+            dict(zip(self._sums, means, strict=True))
             | state
             | {
                 "images_per_second": (self.images - before) / (now - since),
@@ -68,8 +70,7 @@ class TrainingLog:
         )
         self._sums, self._steps, self._window = {}, 0, (now, self.images, 0.0)
         if self._file is not None:
-            self._file.write(json.dumps({"step": steps} | self.latest) + "\n")
-            self._file.flush()
+            _write_line(self._file, (json.dumps({"step": steps} | self.latest) + "\n").encode())
         for board in self._boards:
             board.show(self.latest, steps)
 
@@ -87,18 +88,36 @@ class TrainingLog:
         self.close()
 
 
-def _open_lines(path: Path, first_step: int) -> Any:
-    """The file of lines, opened to append, without the lines after ``first_step``."""
+def _open_lines(path: Path, first_step: int) -> FileIO:
+    """The file of lines, opened to append, without the lines after ``first_step``: cut off where they begin, which
+    takes no room on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = []
-    if path.exists():
-        kept = [line for line in path.read_text().splitlines() if _step_of(line) <= first_step]
-    file = path.open("w")
-    file.writelines(line + "\n" for line in kept)
-    return file
+    if path.is_file():
+        with path.open("r+b") as lines:
+            kept = 0
+            for line in lines:
+                if not line.endswith(b"\n") or _step_of(line) > first_step:
+                    break
+                kept += len(line)
+            lines.truncate(kept)
+    return path.open("ab", buffering=0)
 
 
-def _step_of(line: str) -> float:
+def _write_line(file: FileIO, line: bytes) -> None:
+    """A line, at once: a buffer that cannot be emptied would raise again when it is closed."""
+    written, reason = 0, "no space left on device"
+    try:
+        written = file.write(line)
+    except OSError as error:
+        reason = error.strerror or reason
+    if written != len(line):
+        raise OSError(
+            f"a line could not be written into {file.name} ({reason}); make room on the disk and run the same command "
+            "again: it goes on from its last checkpoint"
+        )
+
+
+def _step_of(line: bytes) -> float:
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

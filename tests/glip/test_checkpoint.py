@@ -85,6 +85,19 @@ def test_a_failed_save_leaves_the_old_model(folder: Path, small_model: GLIP, tok
     assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
+def test_what_a_killed_save_left_is_removed_by_the_next_one(
+    folder: Path, small_model: GLIP, tokenizer: PromptTokenizer
+) -> None:
+    gone = max(int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal()) + 100_000
+    left = [folder.with_name(f".model.{kind}-{gone}") for kind in ("draft", "old")]
+    others = [folder.with_name(name) for name in (f".model.draft-{os.getppid()}", ".model2.draft-1", ".model.draft-x")]
+    for one in (*left, *others):
+        one.mkdir()
+    save_model(folder, small_model, tokenizer, {})
+    assert not any(one.exists() for one in left)
+    assert all(one.exists() for one in others)
+
+
 def test_loading_does_not_move_the_random_state(folder: Path) -> None:
     torch.manual_seed(3)
     wanted = torch.rand(2)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from glip.boxes import generalized_iou
-from glip.granular import GranularAlignment, VisualConcepts, box_loss, hard_negatives
+from glip.contrast import NO_CONCEPT
+from glip.granular import GranularAlignment, VisualConcepts, box_loss, concept_pairs, hard_negatives
 from glip.region_features import coverage, region_means, sine_positions
 
 
@@ -69,9 +70,7 @@ def test_the_box_loss_is_l1_and_giou_by_hand() -> None:
     assert box_loss(torch.zeros(0, 4), torch.zeros(0, 4)).item() == 0
 
 
-def _concepts(
-    boxes: list[list[float]], image: list[int], whole: list[bool], same: Tensor | None = None
-) -> VisualConcepts:
+def _concepts(boxes: list[list[float]], image: list[int], whole: list[bool]) -> VisualConcepts:
     count = len(boxes)
     ids = torch.arange(count).unsqueeze(1).repeat(1, 3)
     return VisualConcepts(
@@ -79,9 +78,8 @@ def _concepts(
         boxes_xyxy_K4=torch.tensor(boxes),
         ids_KT=ids,
         mask_KT=torch.ones(count, 3, dtype=torch.bool),
-        whole_K=torch.tensor(whole),
-        same_KK=torch.eye(count, dtype=torch.bool),
-        related_KK=torch.zeros(count, count, dtype=torch.bool),
+        label_K=torch.arange(count).masked_fill(torch.tensor(whole), NO_CONCEPT),
+        related_LL=torch.zeros(count, count, dtype=torch.bool),
         locate_K=~torch.tensor(whole),
     )
 
@@ -124,30 +122,42 @@ def test_pictures_are_contrasted_with_captions_and_boxes_with_phrases_each_among
 def test_patches_outside_a_box_do_not_count_for_its_match() -> None:
     alignment, map_BCHW, text_KTD, concepts = _setting()
     one = dataclasses.replace(concepts, locate_K=torch.zeros(4, dtype=torch.bool))
-    rows = {name: getattr(one, name)[:1] for name in one.__dataclass_fields__}
-    lone = VisualConcepts(**rows | {"same_KK": one.same_KK[:1, :1], "related_KK": one.related_KK[:1, :1]})
+    lone = VisualConcepts(**{name: getattr(one, name)[:1] for name in one.__dataclass_fields__})
     before = alignment(map_BCHW, text_KTD[:1], lone, 8)["loss_granular_match"]
     changed = map_BCHW.clone()
     changed[0, :, 2] += 5  # the lowest row of patches lies under the box of no one
     assert torch.equal(before, alignment(changed, text_KTD[:1], lone, 8)["loss_granular_match"])
 
 
-def test_concepts_of_one_label_are_no_negatives_of_each_other() -> None:
+def test_concepts_of_one_label_or_of_related_ones_are_no_negatives_of_each_other() -> None:
     alignment, map_BCHW, text_KTD, concepts = _setting()
-    same = torch.eye(4, dtype=torch.bool)
-    same[0, 1] = same[1, 0] = True
-    pair = dataclasses.replace(concepts, same_KK=same)
-    allowed = (pair.whole_K[:, None] == pair.whole_K) & ~pair.same_KK
-    assert not hard_negatives(torch.zeros(4, 4), allowed)[1][:2].any()
-    assert alignment(map_BCHW, text_KTD, pair, 8)["loss_granular_match"].isfinite()
+    related = torch.zeros(2, 2, dtype=torch.bool)
+    apart = concept_pairs(concepts.label_K, related)
+    assert torch.equal(apart.same_KK, torch.eye(4, dtype=torch.bool))
+    alike = dataclasses.replace(concepts, label_K=torch.tensor([0, 0, NO_CONCEPT, NO_CONCEPT]))
+    pairs = concept_pairs(alike.label_K, related)
+    assert pairs.same_KK[0, 1]
+    assert not pairs.same_KK[2, 3], "two pictures are not one because neither has a label"
+    assert not hard_negatives(torch.zeros(4, 4), pairs.kind_KK & ~pairs.same_KK)[1][:2].any()
+    assert alignment(map_BCHW, text_KTD, alike, 8)["loss_granular_match"].isfinite()
+    kin = concept_pairs(concepts.label_K, ~torch.eye(2, dtype=torch.bool))
+    assert kin.related_KK.int().tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0] * 4, [0] * 4]
 
 
 def test_nothing_to_align_gives_zeros_with_gradients() -> None:
-    alignment, map_BCHW, _, _ = _setting()
-    losses = alignment.nothing(map_BCHW)
+    alignment, map_BCHW, text_KTD, concepts = _setting()
+    map_BCHW.requires_grad_()
+    rows = {name: getattr(concepts, name)[:0] for name in concepts.__dataclass_fields__}
+    losses = alignment(map_BCHW, text_KTD[:0], VisualConcepts(**rows), 8)
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(loss.item() == 0 for loss in losses.values())
-    assert all(parameter.grad is not None for parameter in alignment.parameters())
+    assert all(tensor.grad is not None and not tensor.grad.any() for tensor in [map_BCHW, *alignment.parameters()])
+
+
+def test_a_similarity_that_is_no_number_does_not_end_the_run() -> None:
+    drawn, found = hard_negatives(torch.full((2, 2), float("nan")), ~torch.eye(2, dtype=torch.bool))
+    assert found.all()
+    assert set(drawn.tolist()) <= {0, 1}
 
 
 def test_a_batch_is_learned_by_heart() -> None:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glip.config import GLIPConfig
-from glip.preprocess import as_rgb, bucket_shape, image_tensor, pad_batch, resized_shape
+from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
+from glip.rgb import as_rgb
 
 SIDES = st.integers(1, 5000)
 

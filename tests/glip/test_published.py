@@ -13,7 +13,8 @@ from glip.checkpoint import load_model
 from glip.fitting import check_shapes
 from glip.hub import HubFile
 from glip.model import GLIP
-from glip.published import PUBLISHED, PublishedModel, rename_published
+from glip.published import PUBLISHED, PublishedModel
+from glip.published_weights import rename_published
 from glip.tokens import SPECIAL_TOKENS, PromptTokenizer
 
 EXTRAS = {

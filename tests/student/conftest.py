@@ -62,7 +62,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory, small_tokenizer: Promp
     return save_model(tmp_path_factory.mktemp("models") / "small", GLIP(config), small_tokenizer, {})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_recipe(scenes_folder: Path, small_model: Path) -> TrainRecipe:
     """Six steps of four small pictures."""
     return TrainRecipe(

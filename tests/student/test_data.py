@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,33 @@ def test_workers_share_a_batch_without_gap_or_overlap(mix: Mix, small_recipe: Tr
 def test_a_batch_that_workers_cannot_share_is_refused(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:
     with pytest.raises(ValueError, match="cannot be shared by 3 workers"):
         _data(mix, small_recipe, loaded, 0, 3)
+
+
+def test_a_damaged_picture_is_named_with_what_to_do(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = mix.load(mix.sample_ref(0))
+    data = _data(mix, small_recipe, loaded)
+    for image in (sample.image[: len(sample.image) // 2], b"no picture", b""):
+        monkeypatch.setattr(mix, "load", lambda ref, image=image: dataclasses.replace(sample, image=image))
+        with pytest.raises(ValueError, match=f"sample '{sample.labels.key}': its picture cannot be read .*`verify`"):
+            data.batch(0)
+
+
+def test_words_are_masked_the_same_whatever_their_neighbours_are(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel
+) -> None:
+    """The longest prompt of a batch decides how far all are padded."""
+    recipe = small_recipe.model_copy(update={"masked_language": 1.0, "masked_share": 0.5, "caption_negatives": 2})
+    whole = _data(mix, recipe, loaded).batch(0)
+    lengths = set()
+    for rank in range(4):
+        part = _data(mix, recipe, loaded, rank, 4).batch(0)
+        length = part.token_ids_bt.shape[1]
+        lengths.add(length)
+        assert torch.equal(part.token_ids_bt[0], whole.token_ids_bt[rank][:length])
+        assert torch.equal((part.words or [])[0].told_T, (whole.words or [])[rank].told_T[:length])
+    assert len(lengths) > 1
 
 
 def test_tokens_of_a_box_are_the_tokens_of_its_phrase(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:

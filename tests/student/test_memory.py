@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 from student_runs import train_alone
-from torch import nn
 
 from engine.mix import Mix
+from glip.anchors import level_shapes
 from glip.checkpoint import load_model
 from schemas.recipes import TrainRecipe
 from student.collate import split_batch
 from student.memory import blocks_of, peak_memory_gb
+from student.parts import parts_of_step
 from student.session import Session, build
-from student.trainer import forward_losses, train_step
+from student.step import forward_losses, train_step
 from student.workers import Workers
 
 
@@ -43,24 +44,38 @@ def test_less_is_kept_for_the_backward_pass(small_recipe: TrainRecipe) -> None:
         sizes: list[int] = []
         batch = session.data.batch(0)
         with torch.autograd.graph.saved_tensors_hooks(lambda one, s=sizes: (s.append(one.nbytes), one)[1], lambda x: x):
-            forward_losses(session, batch)
+            [part] = parts_of_step(batch, session.recipe, session.config, session.workers)
+            forward_losses(session, part)
         kept[again] = sum(sizes)
     assert kept[True] < 0.7 * kept[False]
 
 
-def test_a_batch_in_parts_has_the_mean_of_the_gradients_of_its_parts(small_recipe: TrainRecipe) -> None:
-    session = _session(small_recipe.model_copy(update={"accumulation": 2}))
-    batch = session.data.batch(0)
-    expected: dict[str, torch.Tensor] = {}
-    for part in split_batch(batch, 2):
-        session.raw.zero_grad()
-        torch.autograd.backward(torch.stack(list(forward_losses(session, part).values())).sum())
-        for name, parameter in session.raw.named_parameters():
-            if parameter.grad is not None:
-                expected[name] = expected.get(name, torch.zeros(())) + parameter.grad / 2
-    norm = nn.utils.get_total_norm(list(expected.values()))
-    values = train_step(session, batch, 0)
-    assert float(values["gradient_norm"]) == pytest.approx(float(norm), rel=1e-4)
+OBJECTIVE = {"masked_language": 1.0, "masked_share": 0.4}
+
+
+def test_a_batch_in_parts_gives_the_losses_and_gradients_of_the_whole(small_recipe: TrainRecipe) -> None:
+    """Parts have unequal numbers of boxes, so that each by itself would be divided by another number."""
+    values, gradients, positives = {}, {}, {}
+    for parts in (1, 2, 4):
+        session = _session(small_recipe.model_copy(update={"accumulation": parts, **OBJECTIVE}))
+        batch = session.data.batch(0)
+        found = parts_of_step(batch, session.recipe, session.config, session.workers)
+        positives[parts] = [len(part.positives.anchor_P) for part in found]
+        values[parts] = train_step(session, batch, 0)
+        gradients[parts] = [p.grad for p in session.raw.parameters() if p.grad is not None]
+    assert len(set(positives[4])) > 1
+    for parts in (2, 4):
+        assert sum(positives[parts]) == sum(positives[1])
+        torch.testing.assert_close(values[parts], values[1], atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(gradients[parts], gradients[1], atol=1e-6, rtol=1e-3)
+
+
+def test_levels_are_known_before_the_model_answers(small_recipe: TrainRecipe) -> None:
+    session = _session(small_recipe)
+    for shape_hw in ((64, 96), (160, 224), (32, 320)):
+        ids_BT = torch.ones(1, 4, dtype=torch.long)
+        output = session.raw(torch.zeros(1, 3, *shape_hw), ids_BT, ids_BT.bool())
+        assert level_shapes(shape_hw, session.config) == output.level_shapes
 
 
 def test_parts_are_the_batch_in_order_and_padded_as_the_whole(small_recipe: TrainRecipe) -> None:

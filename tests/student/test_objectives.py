@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,14 @@ from glip.checkpoint import load_model
 from glip.losses import grounding_losses
 from glip.masked_language import NOT_MASKED
 from schemas.recipes import TrainRecipe
-from student.data import padded_images, split_batch
+from student.collate import Batch, padded_images, split_batch
 from student.objectives import OBJECTIVES
+from student.parts import parts_of_step
+from student.picture_words import PictureWords
 from student.process_group import DistributedWorkers, ShardedWorkers
 from student.session import Session, build
-from student.trainer import forward_losses, run, train_step
+from student.step import forward_losses, train_step
+from student.trainer import run
 from student.training_log import LOSSES
 from student.workers import Workers
 
@@ -44,12 +48,17 @@ def _train(recipe: TrainRecipe, out: Path, **options: Any) -> list[dict[str, flo
     return [json.loads(line) for line in (out / LOSSES).read_text().splitlines()]
 
 
+def _losses(session: Session, batch: Batch) -> dict[str, torch.Tensor]:
+    [part] = parts_of_step(batch, session.recipe, session.config, session.workers)
+    return forward_losses(session, part)
+
+
 def test_without_options_the_losses_are_those_of_glip_alone(small_recipe: TrainRecipe) -> None:
     session, mix = _session(small_recipe)
     batch = session.data.batch(0)
     assert batch.words is None
     torch.manual_seed(0)
-    losses = forward_losses(session, batch)
+    losses = _losses(session, batch)
     torch.manual_seed(0)
     output = session.raw(padded_images(batch, batch.shape_hw), batch.token_ids_bt, batch.attention_mask_bt)
     plain = grounding_losses(output, batch.targets, batch.attention_mask_bt, session.config)
@@ -61,7 +70,7 @@ def test_without_options_the_losses_are_those_of_glip_alone(small_recipe: TrainR
 
 def test_every_objective_gives_a_loss_and_a_gradient_to_each_of_its_weights(small_recipe: TrainRecipe) -> None:
     session, mix = _session(small_recipe.model_copy(update=ALL | {"masked_share": 0.4, "caption_negatives": 2}))
-    losses = forward_losses(session, session.data.batch(0))
+    losses = _losses(session, session.data.batch(0))
     assert losses.keys() == NAMES | {"loss_token", "loss_box", "loss_centerness"}
     assert all(loss.isfinite() and loss.item() > 0 for loss in losses.values())
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -73,7 +82,7 @@ def test_every_objective_gives_a_loss_and_a_gradient_to_each_of_its_weights(smal
 @pytest.mark.parametrize("name", ALL)
 def test_each_objective_alone_adds_its_own_losses_and_no_other(name: str, small_recipe: TrainRecipe) -> None:
     session, mix = _session(small_recipe.model_copy(update={name: ALL[name]}))
-    added = forward_losses(session, session.data.batch(0)).keys() - {"loss_token", "loss_box", "loss_centerness"}
+    added = _losses(session, session.data.batch(0)).keys() - {"loss_token", "loss_box", "loss_centerness"}
     assert added == {loss for loss in NAMES if loss.split("_")[1] == name.split("_")[0]}
     mix.close()
 
@@ -84,7 +93,7 @@ def test_words_of_a_batch_travel_with_its_parts(small_recipe: TrainRecipe) -> No
     assert batch.words is not None
     parts = split_batch(batch, 2)
     assert [len(part.words or []) for part in parts] == [2, 2]
-    assert all(bool(loss.isfinite()) for part in parts for loss in forward_losses(session, part).values())
+    assert all(bool(loss.isfinite()) for part in parts for loss in _losses(session, part).values())
     mix.close()
 
 
@@ -121,6 +130,37 @@ def test_a_run_with_all_objectives_resumes_to_the_same_losses_and_saves_a_plain_
         assert {name: one[name] for name in NAMES} == {name: other[name] for name in NAMES}
     loaded = load_model(tmp_path / "parts" / "model")
     assert not any(name.startswith(OBJECTIVES) for name in loaded.model.state_dict())
+
+
+def test_a_worker_without_a_box_or_a_caption_goes_the_way_of_the_others(small_recipe: TrainRecipe) -> None:
+    """With FSDP all workers ask the text tower together, also one that has nothing to ask."""
+    session, mix = _session(small_recipe.model_copy(update=ALL))
+    asked: list[int] = []
+    session.raw.language_backbone.register_forward_hook(lambda *_: asked.append(1))
+    batch = session.data.batch(0)
+    words = [dataclasses.replace(one, texts=(), **_no_rows(one)) for one in batch.words or []]
+    losses = _losses(session, dataclasses.replace(batch, words=words))
+    assert len(asked) == 2
+    assert all(losses[f"loss_granular_{name}"].item() == 0 for name in ("contrast", "match", "box"))
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    assert all(weight.grad is not None for weight in session.raw.parameters())
+    mix.close()
+
+
+def test_objectives_in_bf16_are_near_those_in_fp32(small_recipe: TrainRecipe) -> None:
+    found = []
+    for precision in ("fp32", "bf16"):
+        session, mix = _session(small_recipe.model_copy(update=ALL | {"precision": precision}))
+        torch.manual_seed(0)
+        found.append(_losses(session, session.data.batch(0)))
+        mix.close()
+    assert all(loss.dtype == torch.float32 for loss in found[1].values())
+    for name in NAMES - {"loss_granular_match"}:  # whose wrong pairs are drawn by similarity
+        assert found[1][name].item() == pytest.approx(found[0][name].item(), rel=0.05), name
+
+
+def _no_rows(words: PictureWords) -> dict[str, torch.Tensor]:
+    return {name: getattr(words, name)[:0] for name in ("boxes_xyxy_K4", "label_K", "locate_K")}
 
 
 @pytest.mark.filterwarnings("ignore:FSDP2-wrapped module")  # the output of the model is cut from one tensor

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from glip.config import GLIPConfig
+from glip.model import GLIP
 from schemas.recipes import OptimizerRecipe
 from student.optimizer import WeightAverage, build_optimizer, rate_factor, set_rates
 
@@ -33,6 +35,24 @@ def test_text_learns_at_its_share_biases_twice_as_fast_and_without_decay() -> No
         "head.weight": (pytest.approx(1e-2), 0.3),
         "head.bias": (pytest.approx(2e-2), 0.0),
     }
+
+
+def test_of_the_model_itself_biases_of_any_kind_do_not_decay_and_norms_do() -> None:
+    """SPEC section 11; the BERT layers of the head are not the text encoder."""
+    model = GLIP(GLIPConfig.nano())
+    optimizer = build_optimizer(model, OptimizerRecipe(lr=1.0, text_lr_factor=0.1, weight_decay=0.3))
+    groups = {member: group for group in optimizer.param_groups for member in group["params"]}
+    kinds, seen = ("relative_position_bias_table", "bias_lang", "bias0", "norm", ".bn."), set()
+    for name, parameter in model.named_parameters():
+        is_text, is_bias = name.startswith("language_backbone."), "bias" in name
+        group = groups.pop(parameter)
+        assert group["lr"] == pytest.approx((0.1 if is_text else 1.0) * (2 if is_bias else 1)), name
+        assert group["weight_decay"] == (0 if is_bias else 0.3), name
+        seen |= {
+            word for word in ("relative_position_bias_table", "bias_lang", "bias0", "norm", ".bn.") if word in name
+        }
+    assert not groups
+    assert seen == set(kinds)
 
 
 def test_the_step_schedule_cuts_by_ten_at_each_milestone() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from engine.mix import NameRelations
+from schemas.class_prompts import ClassPrompt, asked_classes
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 from student.prompts import Budget, TrainingPrompt, absent_classes, class_prompt, fit_names, packed_caption
 
@@ -157,3 +158,47 @@ def test_what_another_dataset_of_the_mix_labels_in_the_picture_is_no_negative() 
 def test_a_class_annotated_in_part_is_no_negative() -> None:
     labels = _labels(["dog"]).model_copy(update={"incomplete_classes": ["cat"]})
     assert absent_classes(labels, ["cat", "bus"], RELATIONS) == ["bus"]
+
+
+FISH = ["fish", "stingray", "c 3"]
+ASKED = asked_classes({"stingray": ClassPrompt(suffix=", which is flat"), "c 3": "puffin"}, FISH)
+
+
+def _asked(names: list[str], **options: Any) -> TrainingPrompt:
+    budget = options.pop("budget", _budget())
+    random = np.random.default_rng(options.pop("seed", 0))
+    return class_prompt(_labels(names), FISH, RELATIONS, budget, random, max_negatives=9, asked=ASKED, **options)
+
+
+def test_a_knowledge_prompt_stands_for_its_class_and_boxes_belong_to_its_name() -> None:
+    texts = set()
+    for seed in range(20):
+        prompt = _asked(["stingray", "c 3"], seed=seed)
+        assert [prompt.text[slice(*span)] for span in prompt.spans if span] == ["stingray", "puffin"]
+        assert [(name, prompt.text[slice(*span)]) for name, span in prompt.others] == [("fish", "fish")]
+        texts.add(prompt.text)
+    assert "stingray, which is flat. puffin. fish" in texts
+    assert len(texts) == 6
+
+
+def test_without_knowledge_prompts_nothing_changes() -> None:
+    plain = class_prompt(_labels(["fish"]), FISH, RELATIONS, _budget(), np.random.default_rng(3), max_negatives=9)
+    assert plain == class_prompt(
+        _labels(["fish"]), FISH, RELATIONS, _budget(), np.random.default_rng(3), max_negatives=9, asked={}
+    )
+
+
+def test_neither_name_nor_prompt_of_a_negative_may_mean_what_is_there() -> None:
+    asked = asked_classes({"c 1": "dog", "c 2": "cat", "c 3": "tree"}, ["c 1", "c 2", "c 3"])
+    classes = ["c 1", "c 2", "c 3", "bus"]
+    assert absent_classes(_labels(["puppy"]), classes, RELATIONS, asked=asked) == ["c 2", "c 3", "bus"]
+    kinds = asked_classes({"c 1": "puppy"}, ["c 1"])
+    assert absent_classes(_labels(["c 1"]), ["dog", "bus"], RELATIONS, asked=kinds) == ["bus"]
+
+
+def test_a_knowledge_prompt_counts_in_the_token_budget() -> None:
+    """Four tokens and a stop: "stingray , which is flat" has five words and a stop, so it is left out, not cut."""
+    prompt = _asked(["fish"], budget=_budget(4))
+    assert prompt.text in ("fish", "fish. puffin", "puffin. fish")
+    assert fit_names(["fish"], ["stingray"], _budget(4), ASKED) == ["fish"]
+    assert fit_names(["fish"], ["stingray"], _budget(4)) == ["fish", "stingray"]

@@ -14,8 +14,10 @@ from student_runs import train_alone
 from engine.mix import Mix
 from glip.checkpoint import load_model
 from schemas.recipes import OptimizerRecipe, TrainRecipe
+from student import trainer
 from student.checkpoint import STATE, load_state, save_state
-from student.trainer import build, train_step
+from student.session import build
+from student.step import train_step
 from student.training_log import LOSSES
 from student.workers import Workers
 
@@ -127,6 +129,19 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing(small_recipe: Train
     assert not values["gradient_norm"].isfinite()
     assert all(torch.equal(value, before[name]) for name, value in session.raw.named_parameters())
     mix.close()
+
+
+def test_a_run_that_only_skips_steps_ends_and_says_what_to_change(
+    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer, "MAX_SKIPPED_IN_A_ROW", 2)
+    optimizer = OptimizerRecipe(lr=1e30, warmup_steps=0)  # after the first step no weight is good for anything
+    recipe = small_recipe.model_copy(update={"optimizer": optimizer, "checkpoint_every": 100})
+    with pytest.raises(FloatingPointError, match=r"in the 2 steps up to \d .*gradient_norm.*lower optimizer.lr"):
+        train_alone(recipe, tmp_path)
+    last = json.loads((tmp_path / LOSSES).read_text().splitlines()[-1])
+    assert last["skipped_steps"] == 1
+    assert "loss_token" not in last, "a mean with a loss that is no number would be no JSON"
 
 
 def test_a_random_start_needs_a_size_and_a_vocabulary(small_recipe: TrainRecipe, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""The lines of a run: means over the steps that count, and what a crash left is cut off."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from student.training_log import LOSSES, TrainingLog
+from student.workers import Workers
+
+
+def _log(out: Path, first_step: int = 0) -> TrainingLog:
+    return TrainingLog(out, first_step, 2, Workers(torch.device("cpu")), {})
+
+
+def _lines(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / LOSSES).read_text().splitlines()]
+
+
+def test_a_step_that_was_skipped_is_in_no_mean(tmp_path: Path) -> None:
+    with _log(tmp_path) as log:
+        for step, values in enumerate([{"loss": 3.0}, {}, {"loss": 1.0}, {"loss": 2.0}, {}, {}]):
+            tensors = {name: torch.tensor(value) for name, value in values.items()}
+            log.step(step, tensors, images=4, waited=0.0, state={"lr": 0.5})
+    lines = _lines(tmp_path)
+    assert [line.get("loss") for line in lines] == [3.0, 1.5, None]
+    assert [line["lr"] for line in lines] == [0.5] * 3
+    assert log.images == 24
+
+
+@pytest.mark.parametrize("tail", ["", '{"step": 5, "loss"', '{"step": 6}', '{"step": 5}\n{"st', "\\0\\0"])
+def test_a_resumed_run_goes_on_after_the_lines_of_its_checkpoint(tmp_path: Path, tail: str) -> None:
+    whole = "".join(f'{{"step": {step}}}\n' for step in (2, 4))
+    (tmp_path / LOSSES).write_text(whole + tail)
+    with _log(tmp_path, first_step=4) as log:
+        log.step(5, {"loss": torch.tensor(1.0)}, images=1, waited=0.0, state={})
+    assert [line["step"] for line in _lines(tmp_path)] == [2, 4, 6]
+    assert (tmp_path / LOSSES).read_text().startswith(whole)
+
+
+def test_lines_after_the_checkpoint_are_written_again(tmp_path: Path) -> None:
+    (tmp_path / LOSSES).write_text("".join(f'{{"step": {step}}}\n' for step in (2, 4, 6)))
+    with _log(tmp_path, first_step=2):
+        pass
+    assert [line["step"] for line in _lines(tmp_path)] == [2]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_disk_that_is_full_is_told_with_the_file_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / LOSSES).symlink_to("/dev/full")
+    with _log(tmp_path) as log:
+        log.step(0, {"loss": torch.tensor(1.0)}, images=1, waited=0.0, state={})
+        with pytest.raises(OSError, match=r"losses\.jsonl \(No space left on device\); make room"):
+            log.step(1, {"loss": torch.tensor(1.0)}, images=1, waited=0.0, state={})
