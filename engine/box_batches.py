@@ -45,6 +45,7 @@ BOX_SCHEMA = pa.schema(
 )
 OPTIONAL = frozenset({"head_lemma", "start", "end", "agreement", "caption_sha256", "image_sha256"})
 SIDES = ("x1", "y1", "x2", "y2")
+_NEEDED_BY = {"drop_contained": ("start", "end"), "drop_abstract": ("head_lemma",), "calibrated": ("head_lemma",)}
 
 
 class Batch(NamedTuple):
@@ -59,14 +60,34 @@ class Batch(NamedTuple):
     kept_by_group: NDArray[np.int64]
 
 
+def check_columns(stored: StoredTable, selection: Selection | None, name: str) -> None:
+    """ValueError where the selection looks at what the table ``name`` does not hold."""
+    for rule, columns in _NEEDED_BY.items() if selection is not None else ():
+        lacking = [column for column in columns if column in stored.missing and getattr(selection, rule)]
+        if lacking:
+            raise ValueError(
+                f"{name} is of an older format without {', '.join(lacking)}, which the selection's {rule} looks at; "
+                "take a selection without it, or label again"
+            )
+    if selection is not None and selection.min_agreement is not None and stored.table["agreement"].null_count:
+        raise ValueError(
+            f"{name} was labelled by one teacher, so its boxes have no agreement with another's; leave min_agreement "
+            "out of the selection, or label with an ensemble"
+        )
+
+
 def joined(tables: Iterable[StoredTable], rows: int = ROWS_A_BATCH) -> Iterator[pa.Table]:
     """Tables of units one behind the other with a column ``unit``; each but the last has at least ``rows`` rows."""
     waiting: list[pa.Table] = []
+    count = 0
     for one in tables:
+        if waiting and not len(one.table):  # a unit whose samples were all rejected; there may be very many
+            continue
         waiting.append(one.table.append_column("unit", pa.array(np.full(len(one.table), one.unit, np.int32))))
-        if sum(map(len, waiting)) >= rows:
+        count += len(one.table)
+        if count >= rows:
             yield _concatenated(waiting)
-            waiting = []
+            waiting, count = [], 0
     if waiting:
         yield _concatenated(waiting)
 

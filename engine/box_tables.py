@@ -1,6 +1,6 @@
 """The boxes of a dataset as a table of DuckDB, which works out of core; the only file that imports duckdb.
 
-In: committed units, and a selection. Out: a view with the columns of ``ANNOTATION_SCHEMA``, over the tables of the
+In: committed units, and a selection. Out: a view with the columns of ``BOX_SCHEMA`` at least, over the tables of the
 dataset itself or, where a selection is applied while reading, over temporary tables of what it keeps.
 """
 
@@ -14,11 +14,15 @@ from typing import TypeAlias
 
 import duckdb
 import fsspec
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.artifacts import Store
-from engine.selection import Selection, select
-from engine.shards import ShardReader, annotation_table, annotations_name
+from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, check_columns, joined, numbered
+from engine.selection import Selection
+from engine.selection_columns import select_rows
+from engine.shards import annotations_name
 from schemas.shards import ANNOTATION_SCHEMA
 
 MEMORY_LIMIT = "1GB"
@@ -47,12 +51,13 @@ def add_boxes(
     """Make the boxes of ``units`` that the selection keeps (None: all of them) the view ``view``. No unit gives an
     empty view. Temporary tables lie in ``folder`` under the view's name.
 
-    They are the teacher's boxes, to compare teachers by: duplicates are in it, reviewers' verdicts are not."""
+    They are the teacher's boxes, to compare teachers by: duplicates are in it, reviewers' verdicts are not. ValueError
+    where a table is damaged, or lacks what the selection looks at."""
     if selection is None:
         files = stored_tables(connection, store, units)
     else:
         (folder / view).mkdir()
-        files = [_write_selected(store, unit, selection, folder / view) for unit in units]
+        files = list(_write_selected(store, units, selection, folder / view))
     if not files:
         empty = folder / f"{view}-empty.parquet"
         pq.write_table(ANNOTATION_SCHEMA.empty_table(), empty)
@@ -70,13 +75,21 @@ def stored_tables(connection: Connection, store: Store, units: Sequence[int]) ->
     return [f"{store.root}/{annotations_name(unit)}" for unit in units]
 
 
-def _write_selected(store: Store, unit: int, selection: Selection, folder: Path) -> str:
-    """The unit's boxes that the selection keeps, as a table of the dataset's own columns."""
-    reader = ShardReader(store, unit)
-    try:
-        kept = [select(reader.labels(row), selection) for row in range(len(reader))]
-    finally:
-        reader.close()
-    path = folder / f"{unit:06d}.parquet"
-    pq.write_table(annotation_table(kept), path)
-    return str(path)
+def _write_selected(store: Store, units: Sequence[int], selection: Selection, folder: Path) -> Iterator[str]:
+    """The boxes that the selection keeps, as tables of some hundred thousand boxes."""
+    for number, (table, image) in enumerate(map(numbered, joined(_whole_tables(store, units, selection)))):
+        path = folder / f"{number:06d}.parquet"
+        if len(table):
+            table = table.filter(pa.array(select_rows(box_columns(table, image), selection)[0]))
+        pq.write_table(table, path)
+        yield str(path)
+
+
+def _whole_tables(store: Store, units: Sequence[int], selection: Selection) -> Iterator[StoredTable]:
+    names = [(unit, annotations_name(unit)) for unit in units]
+    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA, OPTIONAL):
+        where = f"{store.root}/{annotations_name(unit)}"
+        if isinstance(stored, TableFault):
+            raise ValueError(f"{where}: {stored.problem}; `glip-engine verify` tells what else is wrong")
+        check_columns(stored, selection, where)
+        yield stored

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from engine.artifacts import Store, digest_of
-from engine.shards import CARD, LabelledImage, committed_units, read_card, read_shard, write_card, write_shard
+from engine.shards import CARD, LabelledImage, placed_labels, read_card, read_samples, write_card, write_shard
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import DatasetCard, SampleLabels
@@ -57,10 +57,10 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
                 raise ValueError(f"{out} holds another dataset; give another folder, or delete this one")
             if found.complete:
                 return found
-        samples = [sample for unit in committed_units(store) for sample in read_shard(store, unit)]
-        numbers = draw_shots([sample.labels for sample in samples], shots, seed)
+        known = list(placed_labels(store))  # without the pictures: all of a dataset may not fit into memory
+        numbers = draw_shots([labels for _, labels in known], shots, seed)
         if not numbers:
-            raise ValueError(f"{source} has no box to learn from in {len(samples)} pictures")
+            raise ValueError(f"{source} has no box to learn from in {len(known)} pictures")
         card = DatasetCard(
             origin="human",
             task="detection",
@@ -71,7 +71,7 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
             classes=parent.classes,
             made_by=f"glip-engine {version('glip-engine')} few-shot",
         )
-        return _write(out_store, card, [samples[number] for number in numbers])
+        return _write(out_store, card, list(read_samples(store, [known[number][0] for number in numbers])))
 
 
 def _write(store: Store, card: DatasetCard, samples: Sequence[LabelledImage]) -> DatasetCard:

@@ -22,13 +22,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from schemas.pictures import IMAGE_FORMATS, too_many_scans
+
 ALGORITHM = "dct64+64/1"  # another name wherever the same picture would get other bits
 HALF_BITS = 64
 SIDE = 32
 MAX_PIXELS = 100_000_000
-# As the teacher's worker bounds what a decoder may be asked to do; a test holds the two together.
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-MAX_SCANS = 200
 # Of a 32 x 32 picture, in levels of 255. Below, what differs is the noise of the encoder, and blank pictures of any
 # colour would count as one.
 MIN_CONTRAST = 2.0
@@ -55,7 +54,7 @@ def perceptual_hash(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> int | No
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a picture's odd metadata is no reason to stop
             with Image.open(io.BytesIO(encoded), formats=IMAGE_FORMATS) as image:
-                if image.width * image.height > max_pixels or _too_many_scans(image, encoded):
+                if image.width * image.height > max_pixels or too_many_scans(image.format, encoded):
                     return None
                 return hash_of_grey(_small_grey(image))
     except Exception:  # hostile bytes make a decoder raise anything
@@ -66,10 +65,6 @@ def phash_text(encoded: bytes) -> str | None:
     """The hash as labels carry it: 32 hexadecimal digits."""
     found = perceptual_hash(encoded)
     return None if found is None else f"{found:032x}"
-
-
-def _too_many_scans(image: Image.Image, encoded: bytes) -> bool:
-    return image.format in ("JPEG", "MPO") and encoded.count(b"\xff\xda") > MAX_SCANS
 
 
 def _small_grey(image: Image.Image) -> FloatArray:

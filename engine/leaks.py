@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
 from engine.artifacts import Store, digest_of
 from engine.image_hash import ALGORITHM, WordArray, coarse_distances, near, words_of
 from engine.image_identity import image_identities
-from engine.shards import committed_units, read_card, read_manifest
+from engine.shards import read_card, read_manifests
 from schemas.records import CaptionedImage
 
 LEAK, LEAK_NEAR = LEAK_REASONS = ("leak", "leak_near")
@@ -59,20 +60,19 @@ class LeakGuard:
 def read_leak_guard(datasets: Sequence[str], max_distance: int) -> LeakGuard | None:
     """The guard of the pictures of ``datasets``; None for no dataset.
 
-    ValueError where one is no dataset, is not complete, or has no picture: a guard with holes is worse than none.
+    ValueError where one is no dataset, is not complete, is damaged, or has no picture: a guard with holes is worse than
+    none.
     """
     by_sha256: dict[bytes, str] = {}
     by_hash: dict[int, str] = {}
     for name, dataset in sorted((dataset.rstrip("/").rsplit("/", 1)[-1], dataset) for dataset in datasets):
         store = Store(dataset)
         card = read_card(store)
-        for unit in committed_units(store):
-            manifest = read_manifest(store, unit)
-            for image in image_identities(store, manifest) if manifest is not None else ():
-                where = f"{name}/{image.key}"
-                by_sha256.setdefault(image.sha256, where)
-                if image.phash is not None:
-                    by_hash.setdefault(image.phash, where)
+        for image in chain.from_iterable(image_identities(store, manifest) for manifest in read_manifests(store)):
+            where = f"{name}/{image.key}"
+            by_sha256.setdefault(image.sha256, where)
+            if image.phash is not None:
+                by_hash.setdefault(image.phash, where)
         if not card.complete or card.samples == 0:
             state = "has no picture" if card.complete else "is not complete"
             raise ValueError(f"leaks: {store.root} {state}; finish it, or take it out of the list")

@@ -68,6 +68,24 @@ def read_manifest(store: Store, unit: int) -> ShardManifest | None:
         return None
 
 
+def read_manifests(store: Store) -> list[ShardManifest]:
+    """The manifests of all committed units, ascending; of an object store many are read at once.
+
+    ValueError where one cannot be read: who takes a dataset whole may not leave a unit out unseen.
+    """
+    names = [manifest_name(unit) for unit in committed_units(store)]
+    manifests = []
+    for name, content in zip(names, store.read_many(names), strict=True):
+        try:
+            manifests.append(ShardManifest.model_validate_json(content))
+        except ValidationError:
+            raise ValueError(
+                f"{store.root}/{name} is damaged, so its samples cannot be counted on; `glip-engine verify` tells what "
+                "else is, and `label` or `import` does that unit again"
+            ) from None
+    return manifests
+
+
 def committed_units(store: Store) -> list[int]:
     """Numbers of the units that have a manifest, ascending."""
     return [int(name[:-5]) for name in store.names("manifests") if re.fullmatch(r"\d{6,}\.json", name)]

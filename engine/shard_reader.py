@@ -6,14 +6,16 @@ In: a store and a unit. Out: labels and pictures as :func:`engine.shards.write_s
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby
 from typing import BinaryIO
 
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.shard_files import read_manifest, shard_name
+from engine.shard_files import committed_units, read_manifest, shard_name
 from schemas.shards import SampleLabels
 
 MAX_LABEL_BYTES = 20_000_000
@@ -39,6 +41,21 @@ def read_shard(store: Store, unit: int) -> Iterator[LabelledImage]:
             yield reader[row]
     finally:
         reader.close()
+
+
+def placed_labels(store: Store) -> Iterator[tuple[tuple[int, int], SampleLabels]]:
+    """Unit and row of every sample of a dataset, in order, with its labels, without the pictures. ValueError as of
+    :func:`read_shard`."""
+    for unit in committed_units(store):
+        with closing(ShardReader(store, unit)) as reader:
+            yield from (((unit, row), reader.labels(row)) for row in range(len(reader)))
+
+
+def read_samples(store: Store, places: Iterable[tuple[int, int]]) -> Iterator[LabelledImage]:
+    """The samples at these units and rows; a shard is opened once for the rows of it that stand together."""
+    for unit, of_unit in groupby(places, key=lambda place: place[0]):
+        with closing(ShardReader(store, unit)) as reader:
+            yield from (reader[row] for _, row in of_unit)
 
 
 class ShardReader:

@@ -31,12 +31,13 @@ from engine.shard_files import (
     manifest_name,
     read_card,
     read_manifest,
+    read_manifests,
     rejects_name,
     shard_name,
     valid_key,
     write_card,
 )
-from engine.shard_reader import LabelledImage, ShardReader, read_shard
+from engine.shard_reader import LabelledImage, ShardReader, placed_labels, read_samples, read_shard
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import (
@@ -54,8 +55,11 @@ __all__ = [
     "annotations_name",
     "committed_units",
     "manifest_name",
+    "placed_labels",
     "read_card",
     "read_manifest",
+    "read_manifests",
+    "read_samples",
     "read_shard",
     "rejects_name",
     "sample_json",

@@ -28,4 +28,4 @@ def naming_faults(path: str, done: str, *, local: bool) -> Iterator[None]:
             what = f"{path} cannot be {done} ({type(error).__name__}: {error}); see that the store answers"
         else:
             raise
-        raise RuntimeError(f"{what}, and run the same command again: it goes on after what is committed") from error
+        raise RuntimeError(f"{what}, and run the same command again") from error

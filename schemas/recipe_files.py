@@ -6,11 +6,15 @@ line. Files are from outside: of bounded size and depth, without aliases and obj
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.recipe_fields import what_is_meant, written_name
 
 MAX_RECIPE_BYTES = 1_000_000
 MAX_DEPTH = 50
@@ -46,7 +50,20 @@ def load_recipe(
     try:
         return recipe_type.model_validate(resolved)
     except ValidationError as error:
-        raise ValueError(f"recipe {path or 'of the command line'}: {explain(error)}") from None
+        raise ValueError(f"recipe {path or 'of the command line'}: {explain(error, recipe_type)}") from None
+
+
+def make_recipe(recipe_type: type[AnyRecipe], place: str, fields: dict[str, Any], **own: Any) -> AnyRecipe:
+    """The recipe of ``fields``, which another recipe has at ``place``, such as ``train``, and of the job's ``own``.
+
+    ValueError as of :func:`load_recipe`, and where a field is among both.
+    """
+    if taken := sorted(fields.keys() & own.keys()):
+        raise ValueError(f"{place}: {', '.join(taken)} cannot be given here, the job sets it; leave it out")
+    try:
+        return recipe_type.model_validate({**fields, **own})
+    except ValidationError as error:
+        raise ValueError(f"{place}: {explain(error, recipe_type)}") from None
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -72,6 +89,17 @@ class _RefusedError(yaml.YAMLError):
     """What YAML allows and a recipe does not need."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML without object construction, in which a field is given once: of two values the last would count, unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        twice = next((name for name, count in names.items() if count > 1), None)
+        if twice is not None:
+            raise _RefusedError(f"gives the field {twice!r} twice in one mapping; leave one of the two")
+        return super().construct_mapping(node, deep)  # type: ignore[no-any-return]
+
+
 def _load_yaml(text: str) -> Any:
     """The value of a YAML text; YAMLError or ValueError for what is none. Bombs are refused while they are read."""
     depth = 0
@@ -81,7 +109,7 @@ def _load_yaml(text: str) -> Any:
         depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
         if depth > MAX_DEPTH:
             raise _RefusedError(f"is nested more than {MAX_DEPTH} deep, which no recipe is")
-    return yaml.safe_load(text)
+    return yaml.load(text, Loader=_Loader)  # safe_load, with a rule more
 
 
 def _apply_override(fields: dict[str, Any], override: str) -> None:
@@ -99,16 +127,35 @@ def _apply_override(fields: dict[str, Any], override: str) -> None:
         fields[leaf] = text
 
 
-def explain(error: ValidationError) -> str:
-    """A pydantic error in one line a person can act on: each field with what was wanted and what came."""
-    parts = []
-    for item in error.errors():
-        field = ".".join(str(step) for step in item["loc"]) or "(the whole)"
-        if item["type"] == "extra_forbidden":
-            parts.append(f"unknown field {field!r}")
-        elif item["type"] == "missing":
-            parts.append(f"field {field!r} is missing")
-        else:
-            came = ", ".join(map(str, item["input"])) if isinstance(item["input"], dict) else str(item["input"])
-            parts.append(f"field {field!r}: {item['msg']} (came: {came[:80]!r})")  # of a mapping the names alone
-    return "; ".join(parts)
+def explain(error: ValidationError, recipe: type[BaseModel] | None = None) -> str:
+    """A pydantic error in one line a person can act on: each field with what was wanted and what came.
+
+    Where the class of the ``recipe`` is given, an unknown field is told with the one that may be meant.
+    """
+    return "; ".join(_sentence(item, recipe) for item in error.errors())
+
+
+def _sentence(item: ErrorDetails, recipe: type[BaseModel] | None) -> str:
+    field = written_name(recipe, item["loc"]) or "(the whole)"
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "extra_forbidden":
+            meant = "" if recipe is None else f"; {what_is_meant(recipe, item['loc'])}"
+            return f"unknown field {field!r}{meant}"
+        case "missing":
+            return f"field {field!r} is missing"
+        case "union_tag_not_found":
+            return f"field {field!r} says not which it is: wanted a mapping with a field {context['discriminator']}"
+        case "union_tag_invalid":
+            name = context["discriminator"].strip("'")
+            return f"field '{field}.{name}': no {context['tag']!r}; there are: {context['expected_tags']}"
+        case "model_type" | "model_attributes_type":
+            return f"field {field!r} is a mapping of fields to values (came: {_what_came(item['input'])})"
+        case "string_type" if isinstance(item["input"], int | float):
+            return f"field {field!r} is text, not the number {item['input']}: put it in quotes"
+    return f"field {field!r}: {item['msg']} (came: {_what_came(item['input'])})"
+
+
+def _what_came(value: Any) -> str:
+    """At most 80 characters; of a mapping the names alone, since values may be secret."""
+    return repr((", ".join(map(str, value)) if isinstance(value, dict) else str(value))[:80])

@@ -17,6 +17,8 @@ from schemas.evaluate_recipes import (
     CalibrateRecipe,
     EvaluateRecipe,
     EvaluationProtocol,
+    protocol_of,
+    protocols_with,
 )
 from schemas.label_recipes import (
     DEFAULT_DISTANCE,
@@ -27,7 +29,7 @@ from schemas.label_recipes import (
     SelectionChoice,
     TeacherRecipe,
 )
-from schemas.recipe_files import Recipe, explain, load_recipe, read_yaml
+from schemas.recipe_files import Recipe, explain, load_recipe, make_recipe, read_yaml
 from schemas.source_recipes import (
     CocoSource,
     ParquetSource,
@@ -74,6 +76,9 @@ __all__ = [
     "WebDatasetSource",
     "explain",
     "load_recipe",
+    "make_recipe",
+    "protocol_of",
+    "protocols_with",
     "read_yaml",
 ]
 
@@ -83,7 +88,8 @@ class PromotionRule(Recipe):
 
     metric: str
     """A name as the evaluation prints it: ``phrase_recall@1``, ``AP``, ``AP50/person``, ``AP50:other``; by how frequent
-    heads and classes are in human data ``phrase_recall@1:tail``, ``AP50:unseen``; ``lvis_APr``."""
+    heads and classes are in human data ``phrase_recall@1:tail``, ``AP50:unseen``; ``lvis_APr``; ``voc07_AP``,
+    ``voc12_AP/dog``. The evaluation has to have the protocol that gives it."""
     dataset: str | None = None
     """Name of the evaluation dataset that the rule looks at; every one that has the metric where not given."""
     must: Literal["improve", "not_worsen", "exceed"] = "not_worsen"
@@ -201,4 +207,18 @@ class GenerationRecipe(Recipe):
             raise ValueError("truth of format coco takes a `path`, of format scenes none")
         if self.truth is not None and self.truth.format == "scenes" and self.label.source.kind != "scenes":
             raise ValueError("truth of format scenes is what a source of scenes has drawn; label.source is none")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_are_on_what_is_evaluated(self) -> GenerationRecipe:
+        protocols = self.evaluate.get("protocols", DEFAULT_PROTOCOLS)
+        if not isinstance(protocols, list | tuple):
+            return self  # which is told where the evaluation's own recipe is made
+        for rule in self.gate.rules:
+            needed = protocol_of(rule.metric)
+            if needed is not None and needed not in protocols:
+                raise ValueError(
+                    f"the gate has a rule on {rule.metric!r}, which protocol {needed!r} gives; add it to "
+                    f"evaluate.protocols ({', '.join(map(str, protocols))})"
+                )
         return self

@@ -11,9 +11,9 @@ Spans are half-open character offsets: ``caption[start:end] == phrase.text``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 import pyarrow as pa
 
@@ -163,6 +163,19 @@ class PseudoLabel(Grounding):
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What an evaluated grounder answers to the human-annotated sample ``key``: candidates, perhaps none, numbered by
+    its gold phrases or by the classes of its dataset."""
+
+    key: str
+    candidates: tuple[Candidate, ...]
+
+    arrow_type: ClassVar[pa.DataType] = pa.struct(
+        [("key", pa.string()), ("candidates", pa.list_(Candidate.arrow_type))]
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """A sample that was not labelled, and why: ``reason`` is a fixed word to count by, ``message`` is for a person."""
 
@@ -265,38 +278,3 @@ def _left_out(before: object, after: object) -> int:
     if isinstance(after, Reject) or not hasattr(before, "phrases") or not hasattr(after, "phrases"):
         return 0
     return len(before.phrases) - len(after.phrases)
-
-
-def to_plain(value: Any) -> Any:
-    """A record as nested dictionaries and lists, the shape of its ``arrow_type``; bytes are not copied."""
-    if hasattr(value, "__dataclass_fields__"):
-        return {name: to_plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, tuple):
-        return [to_plain(item) for item in value]
-    return value
-
-
-def _phrases(plain: list[dict[str, Any]]) -> tuple[Phrase, ...]:
-    return tuple(Phrase(**item) for item in plain)
-
-
-def _prompt(plain: dict[str, Any]) -> Prompt:
-    return Prompt(plain["text"], tuple(PromptSpan(**span) for span in plain["spans"]))
-
-
-def _candidate(plain: dict[str, Any]) -> Candidate:
-    x1, y1, x2, y2 = plain["box_xyxy"]
-    return Candidate(plain["phrase"], (x1, y1, x2, y2), plain["score"], plain["agreement"])
-
-
-_READ_FIELD: dict[str, Callable[[Any], Any]] = {
-    "source": lambda plain: CaptionedImage(**plain),
-    "phrases": _phrases,
-    "prompts": lambda plain: tuple(_prompt(item) for item in plain),
-    "candidates": lambda plain: tuple(_candidate(item) for item in plain),
-}
-
-
-def from_plain(record_type: type[Record], plain: dict[str, Any]) -> Record:
-    """The inverse of :func:`to_plain` for every record of the flow."""
-    return record_type(**{name: _READ_FIELD.get(name, lambda same: same)(value) for name, value in plain.items()})

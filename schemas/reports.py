@@ -106,21 +106,24 @@ class EvaluationReport(Document):
 
     ``per_image`` holds for each metric that is a mean the value of each image (paired over models by image key), and
     ``per_image_count`` the things it was taken over; the metric is their weighted mean. ``detections`` is the same for
-    average precision, which is no mean, and ``federated`` for LVIS' fixed AP. The gate's bootstrap resamples all.
+    average precision, which is no mean, ``federated`` for LVIS' fixed AP, and ``voc`` for Pascal VOC's (IoU 0.5 alone,
+    bit 0). The gate's bootstrap resamples all.
     """
 
     model_digest: str
     dataset: str
     dataset_fingerprint: str
+    prompts: dict[str, str] = Field(default={}, description="what classes were asked by, but for their own names")
     metrics: list[MetricValue]
     per_image: dict[str, dict[str, float]] = {}
     per_image_count: dict[str, dict[str, int]] = {}
     detections: DetectionMatches | None = None
     federated: DetectionMatches | None = None
+    voc: DetectionMatches | None = None
     curve: PrecisionRecall | None = None
     verdicts: dict[str, int] = Field(default={}, description="boxes by what became of them (`engine.metrics.judged`)")
     images: int = 0
-    seconds: float = 0.0
+    seconds: float = Field(default=0.0, description="of work on its units, of all workers together")
 
     def value(self, name: str) -> float | None:
         """The value of metric ``name``; KeyError names the metrics there are."""

@@ -43,6 +43,11 @@ class SampleBox(Document):
     box_xyxy: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
     score: float = Field(ge=0, le=1)
     agreement: float | None = Field(default=None, ge=0, le=1)
+    difficult: bool | None = Field(
+        default=None,
+        description="true for what annotators could hardly make out (Pascal VOC): a box to learn from, which average "
+        "precision neither asks for nor holds against a detection; left out elsewhere",
+    )
 
 
 class SampleLabels(Document):

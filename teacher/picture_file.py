@@ -11,13 +11,11 @@ import warnings
 
 from PIL import Image, UnidentifiedImageError
 
+from schemas.pictures import IMAGE_FORMATS, MAX_SCANS, too_many_scans
 from schemas.records import CaptionedImage, Reject
 
 STAGE = "ground"
-# What a decoder may be asked to open: no format that starts another program (EPS) or can hold scripts.
-IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 MAX_ASPECT = 50  # a longer strip would be resized to a side of a few pixels
-MAX_SCANS = 200  # of a progressive JPEG: each is a pass over the whole picture, and twenty bytes make one
 
 
 def open_picture(source: CaptionedImage, max_pixels: int) -> Image.Image | Reject:
@@ -38,8 +36,7 @@ def open_picture(source: CaptionedImage, max_pixels: int) -> Image.Image | Rejec
     if max(width, height) > MAX_ASPECT * min(width, height):
         message = f"{width} x {height} pixels, one side at most {MAX_ASPECT} times the other"
         return Reject(source.key, STAGE, "image_too_elongated", message)
-    scans = source.image.count(b"\xff\xda") if image.format in ("JPEG", "MPO") else 0
-    if scans > MAX_SCANS:
+    if scans := too_many_scans(image.format, source.image):
         message = f"{scans} scans, at most {MAX_SCANS}: decoding it would take hours"
         return Reject(source.key, STAGE, "image_too_many_scans", message)
     return image

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from glip.preprocess import as_rgb
+from glip.rgb import as_rgb
 from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
 from teacher.grounder import Grounder, Question
 from teacher.memory import is_out_of_memory

@@ -104,7 +104,7 @@ class Mix:
 
     def table(self) -> str:
         """The mix as text: a line for each dataset with its samples, phrases, boxes, share, and how often a sample of
-        it comes a pass; then its epoch and its fingerprint."""
+        it comes a pass; then its epoch and its fingerprint, and which of them are not complete."""
         lines = [
             f"{'dataset':<24} {'samples':>11} {'phrases':>12} {'boxes':>12} {'skipped':>9} {'share':>7} {'repeats':>8}"
         ]
@@ -115,7 +115,12 @@ class Mix:
                 f"{dataset.skipped:>9,} {self.share(number):>7.1%} {repeats:>8.2f}"
             )
         epoch = "" if self.epoch is None else f"; an epoch is {self.epoch:,} samples"
-        return "\n".join([*lines, f"mix {self.fingerprint[:16]}, seed {self.seed}{epoch}"])
+        parts = [
+            f"{dataset.name} is not complete: only what is there so far is learned from"
+            for dataset in self.datasets
+            if not dataset.card.complete
+        ]
+        return "\n".join([*lines, f"mix {self.fingerprint[:16]}, seed {self.seed}{epoch}", *parts])
 
     def close(self) -> None:
         """Close the shards that are open."""

@@ -1,26 +1,29 @@
 """Opening the datasets of a mix: what can be drawn from each after selection, duplicates and verdicts, and its size.
 
 In: a dataset's folder and how a recipe wants it read. Out: a :class:`MixedDataset`. Human shards are taken whole and
-not opened, unless their phrases are asked for; pseudo ones are read once to know what a selection leaves.
+not opened, unless their phrases are asked for; of pseudo ones the tables of boxes say what a selection leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import repeat
 
 import numpy as np
 
 from engine.artifacts import Store, digest_of
 from engine.duplicates import Duplicates, read_duplicates
+from engine.mix.kept_rows import KeptRows, kept_rows
 from engine.mix.order import Interleave, Passes
 from engine.mix.repeats import PhraseLog, repeat_quarters
 from engine.mix.samples import SampleRefs, UnitRows
 from engine.review.selecting import select_reviewed
 from engine.review.verdicts import Verdicts, read_verdicts
 from engine.selection import Selection, resolve_selection
-from engine.shards import ShardReader, committed_units, read_card, read_manifest
+from engine.shards import ShardReader, read_card, read_manifests
+from schemas.class_prompts import AskedClass, asked_of
 from schemas.recipes import MixEntry, MixSampling
 from schemas.shards import DatasetCard, SampleLabels, ShardManifest
 
@@ -29,7 +32,8 @@ TEMPERATURE_PERIOD = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MixedDataset:
-    """One dataset of a mix: what can be drawn from it, and its size after selection."""
+    """One dataset of a mix: what can be drawn from it, and its size after selection; ``asked`` are the classes that
+    are not asked by their own names."""
 
     name: str
     store: Store
@@ -41,6 +45,7 @@ class MixedDataset:
     boxes: int
     skipped: int
     fingerprint: str
+    asked: Mapping[str, AskedClass]
 
     def learned(self, labels: SampleLabels) -> SampleLabels:
         """What is learned from a sample of it."""
@@ -61,7 +66,8 @@ def open_datasets(
 ) -> tuple[list[MixedDataset], list[Passes]]:
     """The datasets of ``entries`` and the order of the samples in each.
 
-    ValueError where a folder is no dataset, has no committed shard, or nothing of it is left after selection.
+    ValueError where a folder is no dataset, has no committed shard, nothing of it is left after selection, or prompts
+    are for a class that it has not.
     """
     vocabulary: dict[str, int] = {}
     logs = [PhraseLog(vocabulary) if sampling.repeat_threshold else None for _ in entries]
@@ -110,39 +116,73 @@ def _rounded(weights: Sequence[float]) -> list[float]:
     return [float(count) for count in turns]
 
 
-def _open_dataset(number: int, entry: MixEntry, log: PhraseLog | None, sampling: MixSampling) -> MixedDataset:
+def entry_fingerprint(entry: MixEntry) -> str:
+    """The fingerprint that the dataset of an entry has in a mix, without looking at its samples. ValueError as of
+    :func:`open_datasets`, but for a selection that leaves nothing."""
+    return _find(entry).fingerprint()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A dataset and its views, all that decides what can be drawn from it."""
+
+    name: str
+    store: Store
+    card: DatasetCard
+    manifests: Sequence[ShardManifest]
+    selection: Selection | None
+    duplicates: Duplicates
+    verdicts: Verdicts
+    asked: Mapping[str, AskedClass]
+
+    def fingerprint(self) -> str:
+        """Of the shards, and of the views where there are some."""
+        rules = None if self.selection is None else self.selection.identity()
+        prompts = digest_of({of: asdict(one) for of, one in sorted(self.asked.items())}) if self.asked else None
+        digests = {"duplicates": self.duplicates.digest, "verdicts": self.verdicts.digest, "prompts": prompts}
+        views = {"preset": rules} | {name: digest for name, digest in digests.items() if digest is not None}
+        return digest_of({"files": [_digests(manifest) for manifest in self.manifests], **views})
+
+
+def _find(entry: MixEntry) -> _Found:
     store = Store(entry.dataset)
-    card = read_card(store)
-    manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit)) is not None]
+    card, manifests = read_card(store), read_manifests(store)
     selection = resolve_selection(entry.selection or card.selection) if card.origin == "pseudo" else None
-    rules = None if selection is None else selection.identity()
-    duplicates = Duplicates() if selection is None else read_duplicates(store, manifests)
-    verdicts = read_verdicts(store)
-    digests = {"duplicates": duplicates.digest, "verdicts": verdicts.digest}
-    views = {"preset": rules} | {name: digest for name, digest in digests.items() if digest is not None}
-    fingerprint = digest_of({"files": [_digests(manifest) for manifest in manifests], **views})
-    parts = [
-        _rows(store, one, selection, duplicates.of(one.unit), verdicts, log, by_head=sampling.repeat_by == "head")
-        for one in manifests
-    ]
-    refs = SampleRefs(number, [part.rows for part in parts])
-    samples = sum(manifest.samples for manifest in manifests)
-    if not len(refs):
-        raise ValueError(
-            f"dataset {entry.dataset} has no sample to learn from ({samples} in {len(manifests)} shards, selection "
-            f"{entry.selection or card.selection!r}); choose another selection or take it out of the mix"
-        )
-    return MixedDataset(
-        name=store.root.rsplit("/", 1)[-1],
+    name = store.root.rsplit("/", 1)[-1]
+    return _Found(
+        name=name,
         store=store,
         card=card,
+        manifests=manifests,
         selection=selection,
-        verdicts=verdicts,
+        duplicates=Duplicates() if selection is None else read_duplicates(store, manifests),
+        verdicts=read_verdicts(store),
+        asked=asked_of(card, name, entry.prompts),
+    )
+
+
+def _open_dataset(number: int, entry: MixEntry, log: PhraseLog | None, sampling: MixSampling) -> MixedDataset:
+    found = _find(entry)
+    parts = list(_parts(found, log, by_head=sampling.repeat_by == "head"))
+    refs = SampleRefs(number, [part.rows for part in parts])
+    samples = sum(manifest.samples for manifest in found.manifests)
+    if not len(refs):
+        raise ValueError(
+            f"dataset {entry.dataset} has no sample to learn from ({samples} in {len(parts)} shards, selection "
+            f"{entry.selection or found.card.selection!r}); choose another selection or take it out of the mix"
+        )
+    return MixedDataset(
+        name=found.name,
+        store=found.store,
+        card=found.card,
+        selection=found.selection,
+        verdicts=found.verdicts,
         refs=refs,
         phrases=sum(part.phrases for part in parts),
         boxes=sum(part.boxes for part in parts),
         skipped=samples - len(refs),
-        fingerprint=fingerprint,
+        fingerprint=found.fingerprint(),
+        asked=found.asked,
     )
 
 
@@ -150,26 +190,35 @@ def _digests(manifest: ShardManifest) -> list[str]:
     return [file.sha256 for file in manifest.files if file.path.startswith("shards/")]
 
 
-def _rows(
-    store: Store,
-    manifest: ShardManifest,
-    selection: Selection | None,
-    left_out: frozenset[int],
-    verdicts: Verdicts,
-    log: PhraseLog | None,
-    *,
-    by_head: bool,
-) -> _Opened:
-    """What can be drawn from one shard, without the duplicates ``left_out``. Of a human shard what a reviewer rejected
-    is gone when a sample is loaded."""
+def _parts(found: _Found, log: PhraseLog | None, *, by_head: bool) -> Iterator[_Opened]:
+    """What can be drawn from each shard: by its table of boxes where that says it, in a fraction of the time."""
+    known: Iterator[KeptRows | None] = repeat(None)
+    if found.selection is not None and log is None and _is_for(found.selection, found.card):
+        known = kept_rows(found.store, found.manifests, found.selection, found.duplicates, found.verdicts)
+    for manifest, kept in zip(found.manifests, known, strict=False):
+        if kept is None:
+            yield _rows(found, manifest, log, by_head=by_head)
+        else:
+            yield _Opened(UnitRows(manifest.unit, len(kept.rows), kept.rows), kept.phrases, kept.boxes)
+
+
+def _is_for(selection: Selection, card: DatasetCard) -> bool:
+    """Whether it is not calibrated for another teacher, which is told when the first labels are read."""
+    return selection.calibrated is None or selection.calibrated.teacher == card.teacher_digest
+
+
+def _rows(found: _Found, manifest: ShardManifest, log: PhraseLog | None, *, by_head: bool) -> _Opened:
+    """The same of one shard, by reading its labels, without duplicates. Of a human shard what a reviewer rejected is
+    gone when a sample is loaded."""
+    selection, left_out = found.selection, found.duplicates.of(manifest.unit)
     if selection is None and log is None:
         rows = UnitRows(manifest.unit, manifest.samples)
         return _Opened(rows, manifest.phrases, manifest.boxes)
     kept, phrases, boxes = [], 0, 0
-    reader = ShardReader(store, manifest.unit)
+    reader = ShardReader(found.store, manifest.unit)
     try:
         for row in (row for row in range(manifest.samples) if row not in left_out):
-            labels = _learned(reader.labels(row), selection, verdicts)
+            labels = _learned(reader.labels(row), selection, found.verdicts)
             if selection is None or labels.boxes:
                 kept.append(row)
                 boxed = sorted({box.phrase for box in labels.boxes})

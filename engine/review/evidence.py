@@ -22,7 +22,7 @@ from engine.calibrated_scores import box_size_of_share
 from engine.calibration import MIN_IOU, Evidence, group_number
 from engine.review.selecting import PlacedBox, match_verdicts
 from engine.review.verdicts import CaptionKey, Verdicts
-from engine.selection import iou
+from engine.selection_rules import iou
 from engine.shards import annotations_name
 from schemas.calibration import Frequency
 from schemas.verdicts import CORNERS, Verdict

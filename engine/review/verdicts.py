@@ -15,7 +15,7 @@ import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -33,9 +33,12 @@ CaptionKey = tuple[str, str]  # SHA-256 of the picture and of the caption
 Target = tuple[str, str, int, int, Box]
 
 
+_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
 def now() -> str:
     """The time as a verdict tells it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.now(UTC).strftime(_TIME)
 
 
 def caption_sha256(caption: str) -> str:
@@ -120,6 +123,14 @@ class VerdictLog:
             rows = _rows(f"{self._store.root}/{VERDICTS}/{name}", content)
             self._read[name] = (hashlib.sha256(content).hexdigest(), rows)
         return bool(names)
+
+    def time_of_next(self) -> str:
+        """The time of a verdict given now. It is after all that were read, also where a clock was put back or another
+        reviewer's is ahead: of one box the latest counts."""
+        latest = max((row.at for _, found in self._read.values() for row in found), default="")
+        if not latest or now() > latest:
+            return now()
+        return (datetime.strptime(latest, _TIME) + timedelta(microseconds=1)).strftime(_TIME)
 
     def rows(self) -> list[Verdict]:
         """Every verdict ever given, by time, and by name of its file where two are of one moment."""

@@ -1,16 +1,19 @@
 """Which column holds what, and which rows repeat a key: what the table-like sources share.
 
-In: the names of columns, or the texts of a key column. Out: the column to read, or the numbers of rows to reject.
+In: the names of columns, or the texts of a key column. Out: the column to read, the numbers of rows to reject, and what
+decides the samples of one file.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from engine.artifacts import digest_of
 from engine.shards import valid_key
 from engine.sources.image_files import Problem
 
@@ -60,18 +63,59 @@ def key_fault(key: object) -> str | None:
     return None
 
 
-def repeated_rows(keys: Iterable[object]) -> frozenset[int]:
-    """Numbers of the rows whose key an earlier row has; 8 bytes of memory a row. None is no key and never repeats."""
-    numbers = np.fromiter((_short_digest(key) for key in keys), dtype=np.uint64)
-    order = np.argsort(numbers, kind="stable")
-    repeats = order[1:][numbers[order][1:] == numbers[order][:-1]]
-    return frozenset(int(row) for row in repeats if numbers[row])
+ShortDigests = npt.NDArray[np.uint64]
 
 
-def _short_digest(key: object) -> int:
+class RepeatedRows:
+    """Numbers of the rows whose key an earlier row has; None is no key and never repeats."""
+
+    def __init__(self, keys: Iterable[object] = ()) -> None:
+        """``keys`` of all rows, in order."""
+        self._rows = repeats(short_digests(keys))
+
+    def __contains__(self, row: object) -> bool:
+        place = np.searchsorted(self._rows, row)  # type: ignore[call-overload]
+        return bool(place < len(self._rows) and self._rows[place] == row)
+
+    def among(self, rows: range) -> list[int]:
+        """Those of a run of rows."""
+        first, last = np.searchsorted(self._rows, (rows.start, rows.stop))
+        found: list[int] = self._rows[first:last].tolist()
+        return found
+
+
+def short_digests(keys: Iterable[object]) -> ShortDigests:
+    """What tells keys apart in 8 bytes each; 0 for what is no key."""
+    return np.fromiter((short_digest(key) for key in keys), dtype=np.uint64)
+
+
+def repeats(digests: ShortDigests) -> npt.NDArray[np.int64]:
+    """Places of the keys that stand at an earlier place too, ascending."""
+    order = np.argsort(digests, kind="stable")
+    ordered = digests[order]
+    return np.sort(order[1:][(ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)])
+
+
+def short_digest(key: object) -> int:
+    """Of one key."""
     if not isinstance(key, str):
         return 0
     return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=8).digest(), "big")
+
+
+class NumberedRows(Protocol):
+    """The rows of several files, numbered through from 0."""
+
+    def numbers(self, name: str) -> range: ...
+
+    def file_digest(self, name: str) -> str: ...
+
+
+def part_digest(columns: Sequence[str | None], rows: NumberedRows, repeated: RepeatedRows, name: str) -> str:
+    """Digest of all that decides the samples of one file: the columns that are read, its content, the numbers of its
+    rows, which keys are made of, and which of them repeat a key of an earlier file."""
+    numbers = rows.numbers(name)
+    return digest_of([*columns, name, rows.file_digest(name), numbers.start, repeated.among(numbers)])
 
 
 def stripped_caption(value: object) -> str | None:

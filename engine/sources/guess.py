@@ -5,6 +5,7 @@ In: a word, a path or a uri. Out: the fields of a source's recipe, to be checked
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from engine.sources.columns import IMAGE_NAMES, URL_NAMES
@@ -37,6 +38,7 @@ def guess_source(argument: str) -> dict[str, Any]:
 
 def _guess_folder(argument: str) -> dict[str, Any]:
     """The kind of a folder (or a glob) by its files; tars go before the Parquet files that img2dataset puts beside."""
+    _refuse_coco_folder(Path(argument))
     files = Files(argument, IN_FOLDERS)
     endings = {"." + file.name.rpartition(".")[2] for file in files.all}
     ending = next((one for one in IN_FOLDERS if one in endings), None)
@@ -51,6 +53,13 @@ def _kind_of_parquet(argument: str) -> str:
     if not set(names) & set(IMAGE_NAMES) and set(names) & set(URL_NAMES):
         return "urls"
     return "parquet"
+
+
+def _refuse_coco_folder(folder: Path) -> None:
+    """COCO's own folder has several splits: ValueError says which files there are to choose from."""
+    captions = sorted(folder.glob("annotations/captions_*.json"))
+    if captions:
+        raise ValueError(f"source {folder} is COCO's folder; give its captions: {' or '.join(map(str, captions))}")
 
 
 def _coco_images(argument: str) -> str:

@@ -17,9 +17,10 @@ from engine.artifacts import digest_of
 from engine.sources.columns import (
     CAPTION_NAMES,
     IMAGE_NAMES,
+    RepeatedRows,
     name_row,
+    part_digest,
     pick_column,
-    repeated_rows,
     row_key,
     stripped_caption,
 )
@@ -45,7 +46,7 @@ class Parquet:
         paths = _is_path(schema.field(self._image), recipe.uri)
         texts = [self._caption, *([self._key] if self._key else []), *([self._image] if paths else [])]
         self._rows = ParquetRows(files, [self._image, self._caption, *([self._key] if self._key else [])], texts)
-        self._repeats = repeated_rows(self._rows.column(self._key)) if self._key else frozenset()
+        self._repeats = RepeatedRows(self._rows.column(self._key) if self._key else ())
         root = files.system.unstrip_protocol(files.root) if recipe.images is None else recipe.images
         self._folder = ImageFolder(root, recipe.max_image_bytes)
 
@@ -57,7 +58,8 @@ class Parquet:
         return digest_of([self._image, self._caption, self._key, self._rows.digest()])
 
     def part_digest(self, uri: str) -> str:
-        return self.fingerprint()
+        """Of one file, of the number of its first row, and of its keys that an earlier file has."""
+        return part_digest([self._image, self._caption, self._key], self._rows, self._repeats, uri)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
         rows = self._rows.read(ref.uri, ref.first_row, ref.rows)

@@ -133,6 +133,15 @@ class ParquetRows:
         """The number, over all files, of a row of one file."""
         return self._layouts[name].first_number + row
 
+    def numbers(self, name: str) -> range:
+        """The numbers, over all files, of the rows of one file."""
+        layout = self._layouts[name]
+        return range(layout.first_number, layout.first_number + sum(layout.groups))
+
+    def file_digest(self, name: str) -> str:
+        """Of one file's footer and the stored text of some row groups."""
+        return self._layouts[name].digest
+
     def digest(self) -> str:
         """Of every file's name, footer, and the stored text of some row groups; not of the pictures."""
         return digest_of([[layout.name, layout.digest] for layout in self._layouts.values()])

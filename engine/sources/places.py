@@ -65,7 +65,9 @@ class Files:
             raise ValueError(f"source {uri} cannot be listed: {type(error).__name__}: {error}") from error
         if not paths:
             kinds = " or ".join(suffixes)
-            raise ValueError(f"source {uri} is no {kinds} file, no folder of such and no glob: nothing is there")
+            found = "a folder without such a file" if os.path.isdir(uri) else "nothing is there"
+            found += "" if self.is_local else ", or the place does not answer"
+            raise ValueError(f"source {uri} is no {kinds} file, no folder of such and no glob: {found}")
         root = _common_folder(paths)
         self.all = [
             SourceFile(path.removeprefix(root).partition("?")[0].lstrip("/"), path, size)

@@ -38,7 +38,7 @@ class TextRows:
     """The lines of all files, numbered through from 0; of a TSV with a line of names, those after it. Picklable.
 
     ``names`` are the columns: of that line, or the numbers ``"0"``, ``"1"`` … of a TSV without; of a JSONL, the fields
-    of its first line.
+    of its first line. ``known_names``, in lower case: a first line that has one of them is one of names.
     """
 
     def __init__(self, files: Files, known_names: frozenset[str]) -> None:
@@ -67,6 +67,15 @@ class TextRows:
     def number_of(self, name: str, row: int) -> int:
         """The number, over all files, of a line of one file."""
         return self._layouts[name].first_number + row
+
+    def numbers(self, name: str) -> range:
+        """The numbers, over all files, of the lines of one file."""
+        layout = self._layouts[name]
+        return range(layout.first_number, layout.first_number + layout.lines)
+
+    def file_digest(self, name: str) -> str:
+        """Of one file's content."""
+        return self._layouts[name].digest
 
     def digest(self) -> str:
         """Of every file's name and content."""
@@ -109,12 +118,23 @@ class TextRows:
             raise ValueError(f"{self.files.all[0].path} is not a list of rows: in the first one, {first}")
         self.first_row = first
 
+    def _checked_header(self, opened: BinaryIO, file: SourceFile) -> bytes:
+        """The line of names of one file, empty of an empty one. ValueError where it is not the first file's: a row
+        would be taken for names, or columns for others."""
+        line = _next_line(opened) or b""
+        if line and line.decode("utf-8-sig", "replace").rstrip("\r\n").split("\t") != self._header:
+            raise ValueError(
+                f"{file.path} does not begin with the line of names of the first file, "
+                f"{', '.join(self._header or ())}; give files of one layout"
+            )
+        return line
+
     def _index(self, file: SourceFile) -> tuple[int, np.ndarray[Any, np.dtype[np.int64]], str]:
         """Number of lines, offsets of every ``STRIDE``-th, SHA-256. The end of a last line without one counts."""
         digest, kept, lines, at, last = hashlib.sha256(), [], 0, 0, b"\n"
         with self.files.open_whole(file) if not self.files.is_local else self.files.open(file) as opened:
             if self._header is not None:
-                digest.update(_next_line(opened) or b"")
+                digest.update(self._checked_header(opened, file))
             start = at = opened.tell()
             while block := opened.read(BLOCK_BYTES):
                 digest.update(block)

@@ -21,9 +21,10 @@ from engine.artifacts import digest_of
 from engine.sources.columns import (
     CAPTION_NAMES,
     URL_NAMES,
+    RepeatedRows,
     name_row,
+    part_digest,
     pick_column,
-    repeated_rows,
     row_key,
     stripped_caption,
 )
@@ -50,7 +51,7 @@ class Urls:
         if len(kinds) != 1 or not kinds <= set(SUFFIXES):
             raise ValueError(f"source {recipe.uri} has files of {sorted(kinds)}; a list is of one of {SUFFIXES}")
         self._rows = self._open_parquet(files) if kinds == {".parquet"} else self._open_text(files)
-        self._repeats = repeated_rows(self._rows.column(self._key)) if self._key else frozenset()
+        self._repeats = RepeatedRows(self._rows.column(self._key) if self._key else ())
 
     def units(self, unit_size: int) -> list[UnitRef]:
         return slice_units(self._rows.slices(unit_size), self._recipe.uri)
@@ -60,7 +61,8 @@ class Urls:
         return digest_of([self._url, self._caption, self._key, self._rows.digest()])
 
     def part_digest(self, uri: str) -> str:
-        return self.fingerprint()
+        """Of one file, of the number of its first row, and of its keys that an earlier file has."""
+        return part_digest([self._url, self._caption, self._key], self._rows, self._repeats, uri)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
         rows = self._rows.read(ref.uri, ref.first_row, ref.rows)
@@ -95,7 +97,9 @@ class Urls:
         return ParquetRows(files, columns, columns)
 
     def _open_text(self, files: Files) -> TextRows:
-        rows = TextRows(files, frozenset((*URL_NAMES, *CAPTION_NAMES)))
+        named = (self._recipe.url_column, self._recipe.caption_column, self._recipe.key_column)
+        own = (name.lower() for name in named if name is not None and not name.isdigit())
+        rows = TextRows(files, frozenset((*URL_NAMES, *CAPTION_NAMES, *own)))
         if "0" in rows.names and self._recipe.url_column is None:
             self._name_numbers(rows.first_row)
         else:

@@ -15,12 +15,14 @@ Layout: https://github.com/rom1504/img2dataset (output format ``webdataset``).
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from engine.artifacts import digest_of
+from engine.sources.columns import ShortDigests, repeats, short_digest, short_digests
 from engine.sources.places import Files, LastOpened, SourceFile
 from engine.sources.tar_counts import stated_counts, tar_stem
 from engine.sources.tar_index import Member, Row, TarIndex, index_tar
@@ -38,13 +40,13 @@ MAX_TEXT_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class TarSummary:
-    """What the listing keeps of one tar: ``digest`` and ``duplicates``, its keys that an earlier tar has already, of a
-    tar whose headers were read; ``stated`` for one whose number of rows is only stated beside it."""
+    """What the listing keeps of one tar: ``digest`` and ``duplicates``, the short digests of its keys that an earlier
+    tar has, of a tar whose headers were read; ``stated`` for one whose number of rows is only stated beside it."""
 
     name: str
     rows: int
     digest: str
-    duplicates: frozenset[str] = frozenset()
+    duplicates: frozenset[int] = frozenset()
     stated: bool = False
 
 
@@ -125,20 +127,22 @@ class WebDataset:
         }
 
     def _scanned_tars(self) -> dict[str, TarSummary]:
-        tars: dict[str, TarSummary] = {}
-        seen: set[bytes] = set()  # 8 bytes a key: 24 million keys stay in memory
-        for name, rows, digest, keys in self._files.each(self._scan, self._files.all):
-            duplicates = frozenset(keys[short] for short in keys.keys() & seen)
-            seen.update(keys)
-            tars[name] = TarSummary(name, rows, digest, duplicates)
-        return tars
+        scanned = list(self._files.each(self._scan, self._files.all))
+        keys = np.concatenate([keys for _, keys in scanned])
+        repeated = repeats(keys)  # within a tar a key repeats as a reject alone
+        cuts = np.searchsorted(repeated, np.cumsum([len(keys) for _, keys in scanned]))
+        of_tars = np.split(keys[repeated], cuts[:-1])
+        return {
+            tar.name: replace(tar, duplicates=frozenset(found.tolist()))
+            for (tar, _), found in zip(scanned, of_tars, strict=True)
+        }
 
-    def _scan(self, source_file: SourceFile) -> tuple[str, int, str, dict[bytes, str]]:
-        """Name, number of rows, digest, and keys by their short digest, of one tar."""
+    def _scan(self, source_file: SourceFile) -> tuple[TarSummary, ShortDigests]:
+        """One tar, and the keys of its samples in 8 bytes each, so that those of all tars stay in memory."""
         with self._files.open(source_file) as file:
             index = index_tar(file)
-        keys = {hashlib.blake2b(row.key.encode(), digest_size=8).digest(): row.key for row in _samples(index)}
-        return source_file.name, len(index.rows), index.digest, keys
+        keys = short_digests(row.key for row in index.rows if not row.reason)
+        return TarSummary(source_file.name, len(index.rows), index.digest), keys
 
     def _read_row(self, file: BinaryIO, tar: TarSummary, row: Row) -> CaptionedImage | Reject:
         def reject(reason: str, message: str) -> Reject:
@@ -146,7 +150,7 @@ class WebDataset:
 
         if row.reason:
             return reject(row.reason, row.message)
-        if row.key in tar.duplicates:
+        if tar.duplicates and short_digest(row.key) in tar.duplicates:
             return reject("key_duplicate", "the key occurs in an earlier tar; label the folders as separate datasets")
         if tar.stated and not row.key.startswith(tar_stem(tar.name)):
             return reject(
@@ -163,10 +167,6 @@ class WebDataset:
             return reject(*problem)
         locator = f"{tar.name}#{row.key}"
         return CaptionedImage(row.key, _read(file, image), _image_type(extension), caption, locator)
-
-
-def _samples(index: TarIndex) -> list[Row]:
-    return [row for row in index.rows if not row.reason]
 
 
 def _image_type(extension: str) -> str:

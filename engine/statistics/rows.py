@@ -17,7 +17,18 @@ from numpy.typing import NDArray
 
 from engine.annotation_tables import StoredTable, TableFault, as_type, read_unit_tables
 from engine.artifacts import Store
-from engine.box_batches import BOX_SCHEMA, OPTIONAL, SIDES, Batch, batch_of, codes, joined, numbered, texts
+from engine.box_batches import (
+    BOX_SCHEMA,
+    OPTIONAL,
+    SIDES,
+    Batch,
+    batch_of,
+    check_columns,
+    codes,
+    joined,
+    numbered,
+    texts,
+)
 from engine.dataset_wholeness import Examination
 from engine.duplicates import Duplicates
 from engine.review.selecting import select_reviewed
@@ -30,7 +41,6 @@ from engine.statistics.tables import StatisticsTables
 from schemas.shards import SampleLabels
 
 REQUIRED = tuple(name for name in BOX_SCHEMA.names if name not in OPTIONAL)
-_NEEDED_BY = {"drop_contained": ("start", "end"), "drop_abstract": ("head_lemma",), "calibrated": ("head_lemma",)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +86,7 @@ def whole_tables(store: Store, found: Examination, selection: Selection | None) 
         if problem is not None:
             found.leave_out(unit, annotations_name(unit), problem)
         elif isinstance(stored, StoredTable):
-            _check_columns(stored, selection, store)
+            check_columns(stored, selection, f"{store.root}/{annotations_name(unit)}")
             found.columns_missing.update(stored.missing)
             yield stored
 
@@ -95,21 +105,6 @@ def _problem(stored: StoredTable, boxes: int) -> str | None:
     if wrong.any():
         return f"{int(wrong.sum())} of its boxes are not inside their image, or have a score that is not from 0 to 1"
     return None
-
-
-def _check_columns(stored: StoredTable, selection: Selection | None, store: Store) -> None:
-    for rule, columns in _NEEDED_BY.items() if selection is not None else ():
-        lacking = [column for column in columns if column in stored.missing and getattr(selection, rule)]
-        if lacking:
-            raise ValueError(
-                f"{store.root}/{annotations_name(stored.unit)} is of an older format without {', '.join(lacking)}, "
-                f"which the selection's {rule} looks at; take a selection without it, or label again"
-            )
-    if selection is not None and selection.min_agreement is not None and stored.table["agreement"].null_count:
-        raise ValueError(
-            f"{store.root}/{annotations_name(stored.unit)} was labelled by one teacher, so its boxes have no agreement "
-            "with another's; leave min_agreement out of the selection, or label with an ensemble"
-        )
 
 
 def _insert(

@@ -75,7 +75,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
     ),
     (
         "rejected_pairs",
-        "Rejected pairs",
+        "Rejects",
         "funnel",
         "pairs",
         "SELECT coalesce(sum(rejects), 0) FROM units",

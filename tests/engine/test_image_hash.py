@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine import image_hash
-from engine.image_hash import MAX_SCANS, near, perceptual_hash, phash_text, words_of
+from engine.image_hash import near, perceptual_hash, phash_text, words_of
 from engine.sources.scenes import render_scene
+from schemas.pictures import MAX_SCANS
 from schemas.recipes import DEFAULT_DISTANCE, ScenesSource
-from teacher import picture_file
 
 
 def encoded(image: Image.Image, image_format: str, **options: Any) -> bytes:
@@ -106,11 +105,6 @@ def test_what_cannot_be_decoded_within_bounds_has_no_hash() -> None:
     assert perceptual_hash(whole[:300]) is None
     assert perceptual_hash(whole, max_pixels=100) is None
     assert perceptual_hash(whole + b"\xff\xda" * (MAX_SCANS + 1)) is None
-
-
-def test_the_bounds_of_decoding_are_the_teachers() -> None:
-    assert image_hash.IMAGE_FORMATS == picture_file.IMAGE_FORMATS
-    assert image_hash.MAX_SCANS == picture_file.MAX_SCANS
 
 
 def test_the_text_of_a_hash_is_all_of_its_bits() -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from engine.artifacts import Store
 from engine.mix import Interleave, Mix, SampleRef
-from engine.shards import LabelledImage, write_card, write_shard
+from engine.shards import LabelledImage, read_card, write_card, write_shard
 from schemas.recipes import MixEntry
 from schemas.records import UnitRef
 from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
@@ -161,10 +161,14 @@ def test_the_fingerprint_changes_with_data_weights_seed_and_selection_and_with_n
 
 
 def test_the_table_shows_each_dataset_with_its_share(two_entries: list[MixEntry]) -> None:
-    lines = Mix.open(two_entries, seed=0).table().splitlines()
+    lines, names = Mix.open(two_entries, seed=0).table().splitlines(), ("human", "pseudo")
     assert lines[1].split() == ["human", "7", "7", "7", "0", "75.0%", "1.00"]
     assert lines[2].split() == ["pseudo", "3", "3", "3", "1", "25.0%", "1.00"]
     assert Mix.open(two_entries, seed=0).fingerprint[:16] in lines[3]
+    assert lines[4:] == [f"{name} is not complete: only what is there so far is learned from" for name in names]
+    store = Store(two_entries[0].dataset)
+    write_card(store, read_card(store).model_copy(update={"complete": True}))
+    assert Mix.open(two_entries, seed=0).table().splitlines()[4:] == [lines[5]]
 
 
 def test_few_shards_stay_open_and_samples_are_still_read(

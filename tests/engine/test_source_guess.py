@@ -41,7 +41,15 @@ def test_folders_are_guessed_by_their_files_and_tars_go_first(web: Any, tmp_path
 
 
 def test_what_is_not_clear_or_not_there_is_an_error_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nothing is there"):
+    with pytest.raises(ValueError, match="a folder without such a file"):
         guess_source(str(tmp_path))
     with pytest.raises(ValueError, match=r"--set source\.images=FOLDER"):
         guess_source("captions.json")
+
+
+def test_the_folder_of_coco_is_told_with_the_captions_to_choose_from(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for split in ("train2017", "val2017"):
+        (tmp_path / "annotations" / f"captions_{split}.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"captions_train2017\.json or .*captions_val2017\.json"):
+        guess_source(str(tmp_path))

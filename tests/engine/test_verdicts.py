@@ -50,6 +50,17 @@ def test_time_orders_verdicts_and_not_the_names_of_their_files(tmp_path: Path) -
     assert dict(held(tmp_path))["a dog"] == "rejected"
 
 
+def test_a_clock_that_runs_ahead_or_was_put_back_takes_no_later_word_away(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    append_verdicts(store, [said(LABELS, 0, "accepted", DOG, at="2999-12-31T23:59:59.999999Z")])
+    log = VerdictLog(store)
+    log.refresh()
+    assert log.time_of_next() == "3000-01-01T00:00:00.000000Z"
+    append_verdicts(store, [said(LABELS, 0, "withdrawn", DOG, at=log.time_of_next())])
+    assert held(tmp_path) == []
+    assert VerdictLog(Store(tmp_path / "new")).time_of_next() < "2999"
+
+
 def test_saving_never_touches_a_file_that_is_there(tmp_path: Path) -> None:
     first = append_verdicts(Store(tmp_path), [said(LABELS, 0, "accepted", DOG)])
     before = (tmp_path / first).read_bytes(), (tmp_path / first).stat().st_mtime_ns

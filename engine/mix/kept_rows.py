@@ -1,0 +1,74 @@
+"""What a selection leaves of pseudo-labelled shards, out of their annotation tables: without opening a shard.
+
+In: the units of a dataset, and what readers make of them. Out: for each unit the rows of its shard that keep a box,
+with counts; or nothing, where the table alone does not say and the shard has to be read: samples without a row in it, a
+picture that somebody has reviewed, a column of an older format that is missing, a damaged table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from engine.annotation_tables import StoredTable, TableFault, read_unit_tables
+from engine.artifacts import Store
+from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, joined, numbered
+from engine.duplicates import Duplicates
+from engine.mix.samples import Rows
+from engine.review.verdicts import Verdicts
+from engine.selection import Selection
+from engine.selection_columns import select_rows
+from engine.shard_files import annotations_name, shard_name
+from schemas.shards import ShardManifest
+
+
+class KeptRows(NamedTuple):
+    """Rows of a shard, ascending, whose samples keep a box, and how many phrases and boxes these keep."""
+
+    rows: Rows
+    phrases: int
+    boxes: int
+
+
+def kept_rows(
+    store: Store, manifests: Sequence[ShardManifest], selection: Selection, duplicates: Duplicates, verdicts: Verdicts
+) -> Iterator[KeptRows | None]:
+    """One for each manifest, in order; None where the shard has to be read. Errors of the store itself are raised."""
+    names = [(manifest.unit, annotations_name(manifest.unit)) for manifest in manifests]
+    sizes = {f"shards/{name}": size for name, size in store.sizes("shards").items()}
+    reviewed = pa.array(sorted({image for image, _ in verdicts.by_caption}), pa.string())
+    needed = [name for name in BOX_SCHEMA.names if name != "agreement" or selection.min_agreement is not None]
+    tables = read_unit_tables(store, names, BOX_SCHEMA, OPTIONAL)
+    for manifest, (_, stored) in zip(manifests, tables, strict=True):
+        name = shard_name(manifest.unit)  # one that is not there is found now, not when a training asks for it
+        there = any((file.path, file.size) == (name, sizes.get(name)) for file in manifest.files)
+        if there and not isinstance(stored, TableFault) and _tells_all(stored, manifest, needed, reviewed):
+            yield _kept(stored, manifest.samples, selection, duplicates.of(manifest.unit))
+        else:
+            yield None
+
+
+def _tells_all(stored: StoredTable, manifest: ShardManifest, needed: Sequence[str], reviewed: pa.Array) -> bool:
+    table = stored.table
+    if len(table) != manifest.boxes or any(table[name].null_count for name in needed):
+        return False
+    return not pc.any(pc.is_in(table["image_sha256"].cast(pa.string()), reviewed)).as_py()
+
+
+def _kept(stored: StoredTable, samples: int, selection: Selection, left_out: frozenset[int]) -> KeptRows | None:
+    [table] = joined([stored])
+    table, sample = numbered(table)
+    if int(sample.max(initial=-1)) + 1 != samples:  # otherwise samples stand in the order of the shard, none missing
+        return None
+    if not samples:
+        return KeptRows(np.zeros(0, np.int32), 0, 0)
+    stays = select_rows(box_columns(table, sample), selection)[0] & ~np.isin(sample, sorted(left_out))
+    kept: npt.NDArray[np.int64] = sample[stays]
+    phrase = table["phrase"].to_numpy().astype(np.int64)[stays]
+    pairs = kept * (phrase.max(initial=0) + 1) + phrase
+    return KeptRows(np.unique(kept).astype(np.int32), len(np.unique(pairs)), len(kept))

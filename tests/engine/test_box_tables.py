@@ -1,0 +1,67 @@
+"""The boxes of a dataset as a view: what a selection keeps of the tables is what it keeps of the shards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from report_datasets import sample, write_dataset
+
+from engine.artifacts import Store
+from engine.box_tables import add_boxes, box_database
+from engine.selection import PRESETS, resolve_selection, select
+from engine.shards import LabelledImage, annotations_name, committed_units, read_shard
+from schemas.recipes import SelectionChoice
+
+CAPTION = "a dog in a field of love, the time"
+SPANS = [(0, 5), (0, 24), (9, 16), (20, 24), (26, 34)]
+
+
+def some_samples(count: int) -> list[LabelledImage]:
+    random = Random(7)
+    samples = []
+    for number in range(count):
+        boxes = []
+        for _ in range(random.randrange(6)):
+            x, y, side = random.randrange(60), random.randrange(60), random.choice((5, 40, 60))
+            boxes.append((random.randrange(len(SPANS)), (x, y, x + side, y + side), round(random.random(), 4)))
+        samples.append(sample(f"{number:03d}", CAPTION, SPANS, boxes))
+    return samples
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store(write_dataset(tmp_path_factory.mktemp("boxes") / "dogs", some_samples(60), units=20))
+
+
+def view_of(store: Store, selection: SelectionChoice) -> set[Any]:
+    with box_database() as (connection, folder):
+        add_boxes(connection, folder, "boxes", store, committed_units(store), resolve_selection(selection))
+        rows = connection.execute(
+            'SELECT key, phrase_text, start, "end", head_lemma, x1, y1, x2, y2, round(score::DOUBLE, 4) FROM boxes'
+        ).fetchall()
+    assert len(set(rows)) == len(rows)
+    return set(rows)
+
+
+@pytest.mark.parametrize("selection", [*PRESETS, {"max_boxes_per_phrase": 1}, {"min_score": 0.999}], ids=str)
+def test_a_selection_keeps_of_the_tables_what_it_keeps_of_the_shards(store: Store, selection: SelectionChoice) -> None:
+    kept = (select(one.labels, selection) for unit in committed_units(store) for one in read_shard(store, unit))
+    expected = {
+        (labels.key, phrase.text, phrase.start, phrase.end, phrase.head_lemma, *box.box_xyxy, box.score)
+        for labels in kept
+        for box in labels.boxes
+        for phrase in [labels.phrases[box.phrase]]
+    }
+    assert view_of(store, selection) == expected
+
+
+def test_a_table_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
+    store = Store(write_dataset(tmp_path, some_samples(4), units=2))
+    (tmp_path / annotations_name(1)).write_bytes(b"PAR1")
+    with pytest.raises(ValueError, match=r"annotations/000001\.parquet: .*verify"):
+        view_of(store, "glip")
+    with pytest.raises(ValueError, match="labelled by one teacher"):
+        view_of(Store(write_dataset(tmp_path / "other", some_samples(4))), {"min_agreement": 0.5})

@@ -1,0 +1,125 @@
+"""What a selection leaves of a dataset: the tables of boxes say what its shards say, or that they cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from report_datasets import sample, write_dataset
+from verdict_samples import said
+
+from engine.artifacts import Store
+from engine.duplicates import Duplicates
+from engine.mix import Mix
+from engine.mix.kept_rows import KeptRows, kept_rows
+from engine.review.verdicts import Verdicts, append_verdicts
+from engine.selection import PRESETS, resolve_selection, select
+from engine.shards import LabelledImage, annotations_name, read_manifests, read_shard, shard_name
+from schemas.recipes import MixEntry, SelectionChoice
+
+CAPTION = "a dog in a field of love, the time"
+SPANS = [(0, 5), (0, 24), (9, 16), (20, 24), (26, 34)]
+LEFT_OUT = Duplicates({1: frozenset({0, 2})}, {"duplicate_exact": 2}, "d" * 64)
+
+
+def some_samples(count: int, *, least: int = 1) -> list[LabelledImage]:
+    random = Random(5)
+    samples = []
+    for number in range(count):
+        boxes = []
+        for _ in range(random.randrange(least, 6)):
+            x, y, side = random.randrange(60), random.randrange(60), random.choice((5, 40, 60))
+            boxes.append((random.randrange(len(SPANS)), (x, y, x + side, y + side), round(random.random(), 4)))
+        samples.append(sample(f"{number:03d}", CAPTION, SPANS, boxes))
+    return samples
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_dataset(tmp_path / "dogs", some_samples(40), units=4)
+
+
+def by_tables(folder: Path, selection: SelectionChoice, verdicts: Verdicts | None = None) -> list[KeptRows | None]:
+    store = Store(folder)
+    rules = resolve_selection(selection)
+    return list(kept_rows(store, read_manifests(store), rules, LEFT_OUT, verdicts or Verdicts()))
+
+
+def by_shards(folder: Path, unit: int, selection: SelectionChoice) -> KeptRows:
+    kept = {
+        row: select(one.labels, selection)
+        for row, one in enumerate(read_shard(Store(folder), unit))
+        if row not in LEFT_OUT.of(unit)
+    }
+    kept = {row: labels for row, labels in kept.items() if labels.boxes}
+    phrases = sum(len({box.phrase for box in labels.boxes}) for labels in kept.values())
+    return KeptRows(np.array(list(kept), np.int32), phrases, sum(len(labels.boxes) for labels in kept.values()))
+
+
+def plain(kept: KeptRows | None) -> object:
+    return None if kept is None else (kept.rows.tolist(), kept.phrases, kept.boxes)
+
+
+@pytest.mark.parametrize("selection", [*PRESETS, {"max_boxes_per_phrase": 1}, {"min_score": 0.9999}], ids=str)
+def test_tables_and_shards_say_the_same(folder: Path, selection: SelectionChoice) -> None:
+    expected = [by_shards(folder, unit, selection) for unit in range(4)]
+    assert [plain(one) for one in by_tables(folder, selection)] == [plain(one) for one in expected]
+
+
+def _without_a_column(folder: Path) -> None:
+    path = folder / annotations_name(2)
+    pq.write_table(pq.read_table(path).drop_columns(["head_lemma"]), path)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "an older format": _without_a_column,
+    "no table": lambda folder: (folder / annotations_name(2)).unlink(),
+    "a broken table": lambda folder: (folder / annotations_name(2)).write_bytes(b"PAR1"),
+    "another unit's table": lambda folder: (folder / annotations_name(2)).write_bytes(
+        (folder / annotations_name(1)).read_bytes()
+    ),
+    "no shard": lambda folder: (folder / shard_name(2)).unlink(),
+    "half a shard": lambda folder: (folder / shard_name(2)).write_bytes(b"x" * 512),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_table_that_does_not_tell_leaves_it_to_the_shard(folder: Path, damage: str) -> None:
+    DAMAGES[damage](folder)
+    found = by_tables(folder, "glip")
+    assert [one is None for one in found] == [False, False, True, False]
+
+
+def test_a_shard_that_is_gone_is_told_of_before_a_training_begins(folder: Path) -> None:
+    (folder / shard_name(2)).unlink()
+    with pytest.raises(FileNotFoundError, match=r"000002\.tar"):
+        Mix.open([MixEntry(dataset=str(folder))], 0)
+
+
+def test_what_tables_cannot_know_is_read_in_the_shards(tmp_path: Path) -> None:
+    """Samples without a box, reviewed pictures, and an agreement that nobody measured."""
+    samples = some_samples(12)
+    folder = write_dataset(tmp_path / "dogs", samples, units=3)
+    judged = said(samples[5].labels, samples[5].labels.boxes[0].phrase, "accepted", samples[5].labels.boxes[0].box_xyxy)
+    found = by_tables(folder, "glip", Verdicts.of_rows([judged], None))
+    assert [one is None for one in found] == [False, True, False]
+    assert by_tables(folder, {"min_agreement": 0.5}) == [None] * 3
+    sparse = write_dataset(tmp_path / "sparse", some_samples(12, least=0), units=2)
+    assert None in by_tables(sparse, "glip")
+
+
+def test_a_mix_draws_the_same_with_and_without_its_tables(folder: Path) -> None:
+    samples = [one.labels for unit in range(4) for one in read_shard(Store(folder), unit)]
+    append_verdicts(
+        Store(folder), [said(samples[3], samples[3].boxes[0].phrase, "accepted", samples[3].boxes[0].box_xyxy)]
+    )
+    with_tables = Mix.open([MixEntry(dataset=str(folder))], 0)
+    for unit in range(4):
+        (folder / annotations_name(unit)).unlink()
+    without = Mix.open([MixEntry(dataset=str(folder))], 0)
+    assert list(with_tables.datasets[0].refs) == list(without.datasets[0].refs)
+    assert with_tables.table() == without.table()
