@@ -180,7 +180,7 @@ def _reasons(stages: Sequence[StageCounts]) -> dict[str, int]:
 def difference_of(found: DatasetCard, fresh: DatasetCard) -> str:
     """What differs between two works of labelling, the one a folder holds first, in words; empty if nothing."""
     if found.origin != fresh.origin:
-        return f"it is a dataset of {found.origin} labels"
+        return f"the labels were {found.origin}, are now {fresh.origin}"
     before, now = dict(_fields(found.recipe)), dict(_fields(fresh.recipe))
     parts = [
         f"{name} was {before.get(name)!r}, is now {now.get(name)!r}"

@@ -12,31 +12,34 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
+from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
 from pipelines.commands.arguments import Command
+from pipelines.commands.parser import HelpFormatter, Parser
 from pipelines.exit_status import FAILED, INVALID
 from schemas.recipes import explain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status and never raises for a user's mistake."""
-    options = _parser().parse_args(arguments)
+    options = command_line().parse_args(arguments)
     command: Command = options.command
     try:
         with redirect_stdout(sys.stderr) if options.json else nullcontext():  # Ray prints of workers that died
             status, result = command(options)
     except KeyboardInterrupt:
-        return _fail(options, "interrupted; run the same command again to go on where it stopped", FAILED)
+        again = "; run the same command again to go on where it stopped" if options.goes_on else ""
+        return _fail(options, f"interrupted{again}", FAILED)
     except ValidationError as error:
         return _fail(options, explain(error), INVALID)
     except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        return _fail(options, str(error), INVALID)
+        return _fail(options, _told(error), INVALID)
     except Exception as error:
-        return _fail(options, f"{type(error).__name__}: {error}", FAILED)
+        return _fail(options, _told(error), FAILED)
     if options.json:
         print(json.dumps(_plain(result), indent=1, ensure_ascii=False))
     return status
@@ -52,6 +55,16 @@ def _fail(options: argparse.Namespace, message: str, status: int) -> int:
     return status
 
 
+def _told(error: Exception) -> str:
+    """What a person is told of it: of the operating system's errors the file and why, of our own the message."""
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
+    ours = isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    if ours or type(error) is RuntimeError:  # which our stores raise, in a sentence; its subclasses are libraries'
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
 def _plain(result: Any) -> Any:
     if isinstance(result, BaseModel):
         return result.model_dump(mode="json")
@@ -60,10 +73,16 @@ def _plain(result: Any) -> Any:
     return result
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def command_line() -> Parser:
+    """The parser of all commands."""
+    parser = Parser(
         prog="glip-engine",
         description="A self-training data engine for grounding: captions in, boxes and students out.",
+        epilog="`glip-engine COMMAND --help` shows its options and examples; `glip-engine doctor` what works here.",
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('glip-engine')}", help="print the version"
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for group in (labelling, training, retraining, datasets, reviewing, models, installation):

@@ -24,7 +24,7 @@ from engine.duplicates import (
 )
 from engine.image_identity import ImageIdentity, image_identities
 from engine.near_duplicates import MAX_DISTANCE
-from engine.shards import committed_units, read_card, read_manifest
+from engine.shards import read_card, read_manifests
 from schemas.recipes import DEFAULT_DISTANCE
 from schemas.reports import Document
 from schemas.shards import ShardManifest
@@ -57,7 +57,7 @@ def dedupe(
     if read_card(store).origin == "human":
         raise ValueError(f"{store.root} is human data, whose samples share pictures on purpose; dedupe is for labels")
     with store.locked():
-        manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit))]
+        manifests = read_manifests(store)
         samples, keys = _gather(store, manifests, progress)
         found = find_duplicates(samples, by=by, max_distance=max_distance)
         table = duplicate_table(found, keys, manifests)

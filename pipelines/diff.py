@@ -14,7 +14,7 @@ from rich.table import Table
 from engine.artifacts import Store
 from engine.box_tables import add_boxes, box_database
 from engine.label_diff import LabelComparison, MatchedBy
-from engine.selection import resolve_selection, selection_name
+from engine.selection import check_teacher, resolve_selection, selection_name
 from engine.shards import committed_units, read_card
 from engine.statistics import chosen_selection
 from pipelines.bookkeeping import difference_of
@@ -35,14 +35,17 @@ def diff(
 ) -> LabelDiff:
     """Compare the dataset ``after`` with ``before``, each under ``selection`` (its card's own where None).
 
-    ValueError where one is no dataset, or is not complete, or where their sources differ; with ``force`` they are
-    compared all the same, samples being matched by picture and caption instead of by key. Duplicates are compared as
-    all samples are: what the teacher said of them is there.
+    ValueError where one is no dataset, is damaged or not complete, or where their sources differ; with ``force`` they
+    are compared all the same, samples being matched by picture and caption instead of by key. Duplicates are compared
+    as all samples are: what the teacher said of them is there.
     """
     stores = Store(before), Store(after)
     first, second = (read_card(store) for store in stores)
     matched_by = _how_to_match(stores, (first, second), force)
     chosen = [chosen_selection(card, selection) for card in (first, second)]
+    for card, choice in zip((first, second), chosen, strict=True):
+        if choice is not None:
+            check_teacher(choice, str(card.teacher_digest))
     with box_database() as (connection, folder):
         for view, store, choice in zip(("before", "after"), stores, chosen, strict=True):
             rules = None if choice is None or choice == ALL else resolve_selection(choice)
@@ -114,10 +117,13 @@ def print_diff(found: LabelDiff) -> None:
             f"their score: {shift.mean:+.3f} on average, median {shift.median:+.3f}, 90 % between {shift.p05:+.3f} and "
             f"{shift.p95:+.3f}; {shift.rising_share:.1%} rise"
         )
+    changed = [head for head in found.heads if head.lost or head.gained or head.moved]
+    if not changed:
+        return
     heads = Table(title="Head lemmas that changed most, in boxes")
     for column in ("head", "before", "after", "lost", "gained", "moved", "score"):
         heads.add_column(column, justify="left" if column == "head" else "right")
-    for head in found.heads:
+    for head in changed:
         numbers = (head.boxes_before, head.boxes_after, head.lost, head.gained, head.moved)
         shown = "-" if head.mean_shift is None else f"{head.mean_shift:+.3f}"
         heads.add_row(head.head_lemma, *(f"{number:,}" for number in numbers), shown)

@@ -12,7 +12,7 @@ from itertools import product
 
 from PIL import Image, ImageDraw, ImageFont
 
-from glip.preprocess import as_rgb
+from glip.rgb import as_rgb
 
 # One colour a phrase, those of the report's gallery; white text is readable on each of them.
 COLOURS = ("#2563eb", "#d6303a", "#177e42", "#b35a05", "#7c4df0", "#0b7a8c", "#bf2c8d", "#6b6f00")

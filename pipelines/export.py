@@ -21,7 +21,7 @@ from engine.exporters import EXPORTERS, image_name
 from engine.review.selecting import REJECTED, select_reviewed
 from engine.review.verdicts import read_verdicts
 from engine.selection import Selection, resolve_selection
-from engine.shards import ShardReader, committed_units, read_card, read_manifest
+from engine.shards import ShardReader, read_card, read_manifests
 from schemas.recipes import SelectionChoice
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleBox, SampleLabels, ShardManifest
@@ -64,14 +64,17 @@ def export(
     source, target = Store(dataset), Store(out)
     card = read_card(source)
     rules = _rules(source, card, selection)
-    manifests = [one for unit in committed_units(source) if (one := read_manifest(source, unit)) is not None]
+    manifests = read_manifests(source)
     if not manifests:
         raise ValueError(f"{source.root} has no committed shard; run `label` or `import` again")
     counts: Counter[str] = Counter()
     samples = _Samples(source, manifests, rules, counts, progress=progress)
     with target.locked():
         if target.names(""):
-            raise ValueError(f"{target.root} is not empty; an export goes into a folder of its own")
+            raise ValueError(
+                f"{target.root} is not empty; an export goes into a folder of its own, and one that was interrupted "
+                "begins anew: give another folder, or delete this one"
+            )
         _write(target, card, samples, format, images, counts)
         receipt = ExportReceipt(
             format=format,
@@ -84,7 +87,7 @@ def export(
         )
         target.write(RECEIPT, (receipt.model_dump_json(indent=1) + "\n").encode())
     if progress:
-        print(f"{target.root}: {receipt.samples} samples, {receipt.boxes} boxes in the format {format}")
+        print(f"{target.root}: {summary(receipt)}")
     return receipt
 
 
@@ -137,6 +140,13 @@ class _Samples:
             self._counts["sample_without_box"] += 1
             return None
         return labels.model_copy(update={"boxes": boxes})
+
+
+def summary(receipt: ExportReceipt) -> str:
+    """What was written, and what was left out, so that a small number is no riddle."""
+    left_out = [f"{count} {what.replace('_', ' ')}" for what, count in receipt.left_out.items() if count]
+    written = f"{receipt.samples} samples, {receipt.boxes} boxes in the format {receipt.format}"
+    return f"{written}; left out: {', '.join(left_out)}" if left_out else written
 
 
 def _has_area(box: SampleBox) -> bool:

@@ -24,6 +24,7 @@ from schemas.recipes import (
     MixEntry,
     ScenesSource,
     TrainRecipe,
+    make_recipe,
 )
 from schemas.reports import PseudoLabelReport
 from teacher.grounder import teacher_digest
@@ -120,7 +121,8 @@ def _train_recipe(recipe: GenerationRecipe, folder: Path) -> TrainRecipe:
     pseudo = MixEntry(dataset=str(folder / "pseudo"), weight=recipe.pseudo_weight, selection=recipe.selection)
     teacher = recipe.label.teacher
     start = {"init": teacher.checkpoint, "init_sha256": teacher.checkpoint_sha256, "tokenizer": teacher.tokenizer}
-    return TrainRecipe(mix=(*human, pseudo), **(recipe.train if "init" in recipe.train else start | recipe.train))
+    fields = recipe.train if "init" in recipe.train else start | recipe.train
+    return make_recipe(TrainRecipe, "train", fields, mix=(*human, pseudo))
 
 
 def _exam_recipe(recipe: GenerationRecipe, folder: Path) -> EvaluateRecipe:
@@ -130,4 +132,4 @@ def _exam_recipe(recipe: GenerationRecipe, folder: Path) -> EvaluateRecipe:
         tuple(str(folder / "gold" / source.name) for source in sources) for sources in (recipe.evaluation, recipe.gold)
     )
     defaults = {"teacher": recipe.label.teacher, "baseline": human, "frequencies": human}
-    return EvaluateRecipe(datasets=datasets, **{**defaults, **recipe.evaluate})
+    return make_recipe(EvaluateRecipe, "evaluate", {**defaults, **recipe.evaluate}, datasets=datasets)

@@ -21,9 +21,9 @@ from PIL import Image
 from engine.stages import OpenedStages
 from pipelines.draw import LabelledBox, draw_boxes
 from pipelines.label_stages import grounding_stages
+from schemas.pictures import IMAGE_FORMATS
 from schemas.recipes import GroundRecipe
 from schemas.records import Candidate, CaptionedImage, Phrase, Unit, UnitRef
-from teacher.picture_file import IMAGE_FORMATS
 
 MIN_SCORE = 0.5  # what GLIP calls high-confidence (section 3.3)
 MAX_IMAGE_BYTES = 50_000_000

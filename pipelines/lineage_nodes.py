@@ -14,9 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
-from engine.mix import Mix
+from engine.mix.datasets import entry_fingerprint
 from engine.registry import Registry
-from engine.shards import committed_units, read_card, read_manifest
+from engine.shards import read_card, read_manifests
 from glip.model_folder import CONFIG_FILE, check_files, description_digest, path_of, read_description
 from glip.published import PUBLISHED
 from pipelines.checkpoints import current_version, registry_name
@@ -66,13 +66,13 @@ def reachable(nodes: list[LineageNode]) -> list[LineageNode]:
 
 def dataset_digest(folder: str | Path) -> str:
     """Digest of a dataset's content: of the SHA-256 of all its shards, in order."""
-    return digest_of([[file.sha256 for file in manifest.files] for manifest in _manifests(Store(folder))])
+    return digest_of([[file.sha256 for file in manifest.files] for manifest in read_manifests(Store(folder))])
 
 
 def source_node(folder: str | Path) -> LineageNode:
     """The source that a dataset was read from, with the slices of it that were."""
     store = Store(folder)
-    card, slices = read_card(store), _slices(_manifests(store))
+    card, slices = read_card(store), _slices(read_manifests(store))
     uris = sorted({text.split(" rows ")[0] for text in slices})
     return make_node("source", ", ".join(uris), card.source_fingerprint, [], slices=slices, seeds=_source_seed(card))
 
@@ -98,11 +98,6 @@ def dataset_nodes(folder: str, digest: str | None = None, walk: Walk | None = No
     if card.teacher_digest is not None:
         nodes += teacher_nodes(_teacher_of(card), card.teacher_digest, walk)
     return [*nodes, dataset_node(folder, folder, digest)]
-
-
-def _manifests(store: Store) -> list[ShardManifest]:
-    manifests = (read_manifest(store, unit) for unit in committed_units(store))
-    return [manifest for manifest in manifests if manifest is not None]
 
 
 def _slices(manifests: Iterable[ShardManifest]) -> list[str]:
@@ -179,10 +174,10 @@ def checkpoint_nodes(folder: Path, name: str, walk: Walk | None = None) -> list[
         learned_from = [str(parent) for parent in metadata.get("parents", [])]
     except (ValidationError, TypeError):  # not trained by this project
         return [make_node("checkpoint", name, digest, [])]
-    nodes = _start_nodes(recipe, metadata.get("init_digest"), walk)
+    nodes = [*_start_nodes(recipe, metadata.get("init_digest"), walk)]  # a new list: the walk shares its own
     parents = [node.digest for node in nodes[-1:]]
     for entry, fingerprint in zip(recipe.mix, learned_from, strict=False):
-        nodes += _mixed_nodes(entry, recipe.seed, fingerprint, walk)
+        nodes += _mixed_nodes(entry, fingerprint, walk)
     own = LineageNode(
         kind="checkpoint",
         path=name,
@@ -210,13 +205,10 @@ def _start_nodes(recipe: TrainRecipe, digest: object, walk: Walk) -> list[Lineag
     return nodes or [LineageNode(kind="checkpoint", path=recipe.init, digest=digest, made_by=GONE)]
 
 
-def _mixed_nodes(entry: MixEntry, seed: int, fingerprint: str, walk: Walk) -> list[LineageNode]:
+def _mixed_nodes(entry: MixEntry, fingerprint: str, walk: Walk) -> list[LineageNode]:
     """A dataset of a mix as it was then."""
     try:
-        mix = Mix.open([entry], seed)
-        now = mix.datasets[0].fingerprint
-        mix.close()
-        if now == fingerprint:
+        if entry_fingerprint(entry) == fingerprint:
             return dataset_nodes(entry.dataset, fingerprint, walk)
     except (ValueError, FileNotFoundError):
         pass  # what is on record is told of it

@@ -23,7 +23,7 @@ def head_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
     counts: Counter[str] = Counter()
     for dataset in datasets:
         for labels in _labels(dataset):
-            counts += head_counts(phrase.head_lemma for phrase in labels.phrases)
+            counts.update(head_counts(phrase.head_lemma for phrase in labels.phrases))
     return frequency_groups(counts)
 
 
@@ -42,7 +42,7 @@ def _class_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
     counts: Counter[str] = Counter()
     for dataset in datasets:
         for labels in _labels(dataset):
-            counts += head_counts(labels.phrases[box.phrase].text for box in labels.boxes)
+            counts.update(head_counts(labels.phrases[box.phrase].text for box in labels.boxes))
     return frequency_groups(counts)
 
 

@@ -6,7 +6,7 @@ the same samples. Out: figures at every preset and by the lowest score kept; ``p
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from engine.artifacts import Store
 from engine.metrics.pseudo_labels import Select, above_score, pseudo_label_figures
 from engine.metrics.truth import GoldTruth, Truth, read_coco_truth
 from engine.selection import PRESETS, resolve_selection, select, selection_name
-from engine.shards import ShardReader, committed_units, read_card
+from engine.shards import placed_labels, read_card
 from schemas.recipes import SelectionChoice
 from schemas.reports import PseudoLabelReport
 from schemas.shards import SampleLabels
@@ -42,11 +42,10 @@ def pseudo_quality(
     chosen |= {selection_name(one): one for one in also}
     selections: dict[str, Select] = {name: _selector(one) for name, one in chosen.items()}
     selections |= {f"{score:.2f}": above_score(score) for score in CURVE_SCORES}
-    samples = list(read_labels(store))
-    figures = pseudo_label_figures(samples, known, selections)
-    judged = known.keys() & {labels.key for labels in samples}
+    judged: set[str] = set()
+    figures = pseudo_label_figures(_with_truth(read_labels(store), known.keys(), judged), known, selections)
     if not judged:
-        raise ValueError(f"none of the {len(samples)} labelled images of {dataset} has a key that {truth} knows")
+        raise ValueError(f"no labelled image of {dataset} has a key that {truth} knows")
     report = PseudoLabelReport(
         dataset=Path(store.root).name,
         truth=known.name,
@@ -58,6 +57,14 @@ def pseudo_quality(
     if out is not None:
         Store(out).write(PSEUDO_QUALITY, (report.model_dump_json(indent=1) + "\n").encode())
     return report
+
+
+def _with_truth(samples: Iterable[SampleLabels], keys: frozenset[str], judged: set[str]) -> Iterator[SampleLabels]:
+    """The samples that have truth, one after another; their keys are put into ``judged``."""
+    for labels in samples:
+        if labels.key in keys:
+            judged.add(labels.key)
+            yield labels
 
 
 def _selector(selection: SelectionChoice) -> Select:
@@ -76,10 +83,4 @@ def open_truth(truth: str | Path) -> Truth:
 
 def read_labels(store: Store) -> Iterator[SampleLabels]:
     """The labels of a dataset's committed units, without the pictures."""
-    for unit in committed_units(store):
-        reader = ShardReader(store, unit)
-        try:
-            for row in range(len(reader)):
-                yield reader.labels(row)
-        finally:
-            reader.close()
+    return (labels for _, labels in placed_labels(store))

@@ -19,7 +19,7 @@ from engine.sources import open_source
 from pipelines.checkpoints import current_version
 from pipelines.evaluate import evaluate
 from pipelines.pseudo_quality import read_labels
-from schemas.recipes import EvaluateRecipe
+from schemas.recipes import EvaluateRecipe, protocols_with
 from schemas.records import CaptionedImage, UnitRef
 from schemas.retrain import RetrainFacts, RetrainRecord, SourcePart
 from schemas.retrain_recipes import RetrainRecipe
@@ -52,7 +52,9 @@ def watched_figure(recipe: RetrainRecipe) -> float | None:
     rule = recipe.policy.metric_drop
     if rule is None:
         return None
-    asked = EvaluateRecipe(datasets=(rule.dataset,), teacher=recipe.generation.label.teacher)
+    asked = EvaluateRecipe(
+        datasets=(rule.dataset,), protocols=protocols_with(rule.metric), teacher=recipe.generation.label.teacher
+    )
     report = evaluate(asked, Path(recipe.runs) / "watched", progress=False)[0]
     try:
         return report.value(rule.metric)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from engine.artifacts import Store
-from engine.shards import LabelledImage, committed_units, read_card, read_shard
+from engine.shards import LabelledImage, placed_labels, read_card, read_samples
 from pipelines.answers import answer_all
 from pipelines.checkpoints import local_teacher, pinned_teacher
 from schemas.recipes import TeacherRecipe
@@ -50,16 +50,18 @@ def robustness(teacher: TeacherRecipe, dataset: str, *, min_score: float = 0.5, 
         raise ValueError(
             f"{dataset} is {card.origin}, of task {card.task}; captions are taken from human grounding data"
         )
-    samples = list(islice((one for unit in committed_units(store) for one in read_shard(store, unit)), limit))
-    found = [(one, _of_other_things(samples, number)) for number, one in enumerate(samples)]
-    pairs = [(one, other) for one, other in found if other is not None]
+    known = list(islice(placed_labels(store), limit))  # the pictures are read when they are asked about
+    labels = [one for _, one in known]
+    found = [(place, _of_other_things(labels, number)) for number, (place, _) in enumerate(known)]
+    pairs = [(place, other) for place, other in found if other is not None]
     if not pairs:
-        raise ValueError(f"{dataset} has no two pictures of different things among {len(samples)}")
+        raise ValueError(f"{dataset} has no two pictures of different things among {len(labels)}")
     grounder = open_grounder(local_teacher(pinned_teacher(teacher)))
     worker = TeacherWorker(grounder, batch_size=teacher.batch_size, min_score=min_score)
 
     def boxes(changed: Callable[[LabelledImage, SampleLabels], LabelledImage]) -> float:
-        asked = (changed(one, other) for one, other in pairs)
+        pictures = read_samples(store, [place for place, _ in pairs])
+        asked = (changed(one, other) for one, (_, other) in zip(pictures, pairs, strict=True))
         answers = list(answer_all(asked, card, grounder, worker, chunk_classes=1))
         return sum(len(one.candidates) for one in answers) / sum(len(one.gold.phrases) for one in answers)
 
@@ -82,11 +84,11 @@ def robustness_line(found: Robustness) -> str:
     return ", ".join(parts) + f"; {found.pictures} pictures"
 
 
-def _of_other_things(samples: Sequence[LabelledImage], number: int) -> SampleLabels | None:
+def _of_other_things(samples: Sequence[SampleLabels], number: int) -> SampleLabels | None:
     """The labels of the first sample after that number, in a circle, that has no head noun of it."""
-    heads = _heads(samples[number].labels)
+    heads = _heads(samples[number])
     circle = chain(islice(samples, number + 1, None), islice(samples, number))
-    return next((one.labels for one in circle if one.labels.phrases and not heads & _heads(one.labels)), None)
+    return next((one for one in circle if one.phrases and not heads & _heads(one)), None)
 
 
 def _heads(labels: SampleLabels) -> set[str]:

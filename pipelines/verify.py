@@ -20,9 +20,11 @@ from rich.progress import track
 
 from engine.artifacts import Store
 from engine.duplicates import DUPLICATES, read_duplicates
+from engine.repeated_keys import KeyLog
 from engine.review.verdicts import verdict_problems
 from engine.shards import (
     LabelledImage,
+    ShardReader,
     annotation_table,
     annotations_name,
     committed_units,
@@ -55,7 +57,7 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
     numbers = committed_units(store)
     problems: list[str] = []
     manifests: list[ShardManifest] = []
-    seen: dict[bytes, int] = {}
+    keys = KeyLog()
     console = Console(stderr=True)
     for number in track(numbers, "verifying", console=console, disable=not progress, transient=True):
         manifest = read_manifest(store, number)
@@ -63,7 +65,8 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
             problems.append(f"manifests/{number:06d}.json is not a whole manifest of unit {number}")
             continue
         manifests.append(manifest)
-        problems += _unit_problems(store, card, manifest, seen)
+        problems += _unit_problems(store, card, manifest, keys)
+    problems += list(_repeated_keys(store, keys))
     problems += _gaps(card, numbers, manifests) + _sums(card, manifests) + list(_strays(store, set(numbers)))
     problems += _broken_view(store, manifests) + verdict_problems(store)
     report = VerifyReport(
@@ -150,10 +153,21 @@ def _broken_view(store: Store, manifests: list[ShardManifest]) -> list[str]:
     ]
 
 
+def _repeated_keys(store: Store, keys: KeyLog) -> Iterator[str]:
+    for unit, repeated in itertools.groupby(keys.repeats(), key=lambda one: one.unit):
+        reader = ShardReader(store, unit)
+        try:
+            for one in repeated:
+                key = reader.labels(one.row).key
+                yield f"unit {unit}: key {key} is also in unit {one.first_unit}; keys are unique in a dataset"
+        finally:
+            reader.close()
+
+
 # ------------------------------------------------------------------------------------------------------------ a unit
 
 
-def _unit_problems(store: Store, card: DatasetCard, manifest: ShardManifest, seen: dict[bytes, int]) -> list[str]:
+def _unit_problems(store: Store, card: DatasetCard, manifest: ShardManifest, keys: KeyLog) -> list[str]:
     unit = f"unit {manifest.unit}"
     damaged = list(_damaged_files(store, manifest))
     if damaged:
@@ -161,7 +175,7 @@ def _unit_problems(store: Store, card: DatasetCard, manifest: ShardManifest, see
     problems = list(_broken_counts(card, manifest))
     try:
         samples = read_shard(store, manifest.unit)
-        problems += _sample_problems(store, manifest, samples, seen)
+        problems += _sample_problems(store, manifest, samples, keys)
         problems += _reject_problems(store, manifest)
     except (ValueError, OSError, pa.ArrowException) as error:  # what a broken tar or table makes its reader say
         problems.append(" ".join(str(error).split()))
@@ -195,7 +209,7 @@ def _broken_counts(card: DatasetCard, manifest: ShardManifest) -> Iterator[str]:
 
 
 def _sample_problems(
-    store: Store, manifest: ShardManifest, samples: Iterator[LabelledImage], seen: dict[bytes, int]
+    store: Store, manifest: ShardManifest, samples: Iterator[LabelledImage], keys: KeyLog
 ) -> Iterator[str]:
     told: list[SampleLabels] = []
     for sample in samples:
@@ -203,10 +217,7 @@ def _sample_problems(
         told.append(labels)
         if hashlib.sha256(sample.image).hexdigest() != labels.image_sha256:
             yield f"sample {labels.key}: the picture is not the one that was labelled (image_sha256)"
-        short = hashlib.blake2b(labels.key.encode(), digest_size=12).digest()
-        if short in seen:
-            yield f"key {labels.key} is also in unit {seen[short]}; keys are unique in a dataset"
-        seen[short] = manifest.unit
+    keys.add(manifest.unit, (labels.key for labels in told))
     boxes = annotation_table(told)
     phrases = sum(len(labels.phrases) for labels in told)
     found = {"samples": len(told), "phrases": phrases, "boxes": boxes.num_rows}

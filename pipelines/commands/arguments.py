@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Literal
 
 import yaml
 
-from schemas.recipes import SelectionChoice
+from pipelines.commands.field_list import FieldList
+from pipelines.commands.parser import HelpFormatter, examples_of
+from schemas.recipes import Recipe, SelectionChoice
 
 Command = Callable[[argparse.Namespace], "tuple[int, Any]"]
 
 
-def add_command(commands: Any, name: str, command: Command, what: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(name, help=what, description=what)
-    parser.set_defaults(command=command)
+def add_command(
+    commands: Any, name: str, command: Command, what: str, *, goes_on: bool = False
+) -> argparse.ArgumentParser:
+    """A command of the group ``commands``, with the options that all have and its examples as the end of its help.
+
+    ``goes_on``: whether an interrupted one, run again, begins where it stopped.
+    """
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=what, description=what, epilog=examples_of(name), formatter_class=HelpFormatter
+    )
+    parser.set_defaults(command=command, parser=parser, goes_on=goes_on)
     parser.add_argument("--json", action="store_true", help="print the result as JSON and no progress")
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     return parser
 
 
-def add_recipe(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    parser.add_argument("--recipe", required=required, help="YAML file; see recipes/")
-    add_overrides(parser)
+def add_recipe(parser: argparse.ArgumentParser, recipe: type[Recipe], *, required: bool) -> None:
+    """The file of a ``recipe``, and what overrides and lists its fields."""
+    parser.add_argument("--recipe", metavar="FILE", required=required, help="recipe in YAML; recipes/ has examples")
+    add_overrides(parser, recipe)
 
 
 def add_published(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +44,21 @@ def add_published(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased; beside the file, or fetched, by default")
 
 
-def add_overrides(parser: argparse.ArgumentParser) -> None:
+def add_overrides(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
     parser.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="override a field of the recipe"
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="override a field of the recipe; may be repeated",
+    )
+    parser.add_argument(
+        "--fields",
+        action=FieldList,
+        recipe=recipe,
+        nargs="?",
+        metavar="BEGINNING",
+        help="list the recipe's fields (all, or those that begin so) with defaults and meaning, and do nothing",
     )
 
 
@@ -55,7 +79,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 
 def add_inline(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--inline", action="store_true", help="label in this process, without Ray")
+    parser.add_argument("--inline", action="store_true", help="work in this process, without Ray")
 
 
 def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
@@ -75,14 +99,14 @@ def chosen_backend(options: argparse.Namespace) -> Literal["ray", "inline"]:
 
 
 def positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"wanted a number above 0, not {text}")
-    return number
+    with suppress(ValueError):
+        if 0 < (number := float(text)) < float("inf"):
+            return number
+    raise argparse.ArgumentTypeError(f"wanted a number above 0, not {text!r}")
 
 
 def count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"wanted a whole number from 1 up, not {text}")
-    return number
+    with suppress(ValueError):
+        if (number := int(text)) >= 1:
+            return number
+    raise argparse.ArgumentTypeError(f"wanted a whole number from 1 up, not {text!r}")

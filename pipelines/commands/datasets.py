@@ -74,7 +74,9 @@ def _diff(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_import(commands: Any) -> None:
-    parser = add_command(commands, "import", _import, "human annotations into the project's dataset format")
+    parser = add_command(
+        commands, "import", _import, "human annotations into the project's dataset format", goes_on=True
+    )
     parser.add_argument("format", choices=GOLD_FILES, help="format of the annotations: %(choices)s", metavar="FORMAT")
     parser.add_argument("source", help="folder of the annotations, with the images, or their file")
     parser.add_argument("--out", required=True, help="folder of the dataset")
@@ -87,8 +89,9 @@ def _import(options: argparse.Namespace) -> tuple[int, Any]:
 
     card = import_gold(options.format, options.source, options.out, images=options.images, split=options.split)
     if not options.json:
+        reasons = ", ".join(f"{count} {reason}" for stage in card.stages for reason, count in stage.dropped.items())
         counts = f"{card.samples} samples, {card.phrases} phrases, {card.boxes} boxes, {card.rejects} rejects"
-        print(f"{options.out}: {counts}")
+        print(f"{options.out}: {counts}{f' ({reasons})' if reasons else ''}")
     return 0, card
 
 

@@ -30,7 +30,9 @@ def add(commands: Any) -> None:
 
 
 def _add_label(commands: Any) -> None:
-    parser = add_command(commands, "label", _label, "pseudo-label captioned images: phrases, boxes, shards")
+    parser = add_command(
+        commands, "label", _label, "pseudo-label captioned images: phrases, boxes, shards", goes_on=True
+    )
     parser.add_argument(
         "source",
         nargs="?",
@@ -38,8 +40,7 @@ def _add_label(commands: Any) -> None:
         "the word 'scenes'; a file, a folder, a glob or {00..99}, local, http(s):// or s3://; or in the recipe",
     )
     parser.add_argument("--out", help="folder of the dataset; a started one is gone on with")
-    parser.set_defaults(usage_error=parser.error)
-    add_recipe(parser, required=False)
+    add_recipe(parser, LabelRecipe, required=False)
     parser.add_argument(
         "--plan", action="store_true", help="label nothing; tell images/s, hours, storage and cost of the whole source"
     )
@@ -60,11 +61,13 @@ def _add_label(commands: Any) -> None:
 def _label(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.label import label
 
+    if not (options.source or options.recipe or any(one.startswith("source") for one in options.set)):
+        raise ValueError("nothing to label: give a source (tars, Parquet, a list of urls, 'scenes'), or a recipe")
+    if options.out is None and not options.plan:
+        raise ValueError("nowhere to write: give --out FOLDER, or --plan to see what the job will take")
     recipe = load_recipe(LabelRecipe, options.recipe, (*_source_overrides(options), *options.set))
     if options.plan:
         return _plan(options, recipe)
-    if options.out is None:
-        options.usage_error("the following arguments are required: --out")
     return 0, label(
         recipe,
         options.out,
@@ -149,7 +152,7 @@ def _add_ground(commands: Any) -> None:
     parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a checkpoint folder or file")
     add_published(parser)
     parser.add_argument("--min-score", type=float, help="boxes below are left out (default 0.5)")
-    add_overrides(parser)
+    add_overrides(parser, GroundRecipe)
 
 
 def _ground(options: argparse.Namespace) -> tuple[int, Any]:

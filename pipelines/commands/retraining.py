@@ -19,10 +19,14 @@ def add(commands: Any) -> None:
 
 def _add_retrain(commands: Any) -> None:
     parser = add_command(
-        commands, "retrain", _retrain, "a generation into the registry; exit status 3: refused, 75: another is at it"
+        commands,
+        "retrain",
+        _retrain,
+        "a generation into the registry; exit status 3: refused, 75: another is at it",
+        goes_on=True,
     )
     parser.add_argument("--if-due", action="store_true", help="only where the recipe's policy says so; prints why")
-    add_recipe(parser, required=True)
+    add_recipe(parser, RetrainRecipe, required=True)
     add_workers(parser)
     add_inline(parser)
 
@@ -46,7 +50,7 @@ def _add_schedule(commands: Any) -> None:
         commands, "schedule", _schedule, "retrain if it is due at the recipe's times, until SIGTERM; or `status`"
     )
     parser.add_argument("action", nargs="?", choices=["run", "status"], default="run", help="run (default), or status")
-    add_recipe(parser, required=True)
+    add_recipe(parser, RetrainRecipe, required=True)
     add_workers(parser)
     add_inline(parser)
 

@@ -15,10 +15,12 @@ from pipelines.commands.arguments import (
     count,
     positive,
 )
+from schemas.few_shot_recipes import FewShotRecipe
 from schemas.recipes import (
     CalibrateRecipe,
     EvaluateRecipe,
     GenerationRecipe,
+    Recipe,
     TeacherRecipe,
     TrainRecipe,
     load_recipe,
@@ -37,12 +39,14 @@ def add(commands: Any) -> None:
 
 
 def _add_generation(commands: Any) -> None:
-    parser = add_command(commands, "generation", _generation, "label, mix, train, evaluate, decide, report")
+    parser = add_command(
+        commands, "generation", _generation, "label, mix, train, evaluate, decide, report", goes_on=True
+    )
     parser.add_argument("--out", required=True, help="folder of the generation; a started one is gone on with")
     parser.add_argument(
         "--generations", type=count, metavar="N", help="so many in a row, the promoted student teaching the next"
     )
-    add_recipe(parser, required=True)
+    add_recipe(parser, GenerationRecipe, required=True)
     add_workers(parser)
     add_inline(parser)
 
@@ -60,21 +64,23 @@ def _generation(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_train(commands: Any) -> None:
-    parser = add_command(commands, "train", _train, "train a student on a mix of human and pseudo-labelled datasets")
+    parser = add_command(
+        commands, "train", _train, "train a student on a mix of human and pseudo-labelled datasets", goes_on=True
+    )
     parser.add_argument("--out", help="folder of the run; a started one is gone on with; not needed with --plan")
     parser.add_argument("--plan", action="store_true", help="say what the run will take, and train nothing")
     parser.add_argument("--gpus", type=count, default=1, metavar="N", help="GPUs of the plan (1)")
     parser.add_argument("--rate", type=positive, help="images a second of one GPU, for the plan; else published ones")
-    add_recipe(parser, required=True)
+    add_recipe(parser, TrainRecipe, required=True)
     add_workers(parser)
 
 
 def _train(options: argparse.Namespace) -> tuple[int, Any]:
+    if options.out is None and not options.plan:
+        raise ValueError("nowhere to write: give --out FOLDER, or --plan to see what the run will take")
     recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
     if options.plan:
         return 0, _planned(recipe, options)
-    if options.out is None:
-        raise ValueError("train needs --out FOLDER, or --plan to see what the run will take")
     from pipelines.train import train
 
     result = train(recipe, options.out, workers=options.workers, progress=not options.json)
@@ -94,14 +100,15 @@ def _planned(recipe: TrainRecipe, options: argparse.Namespace) -> Any:
 
 
 def _add_few_shot(commands: Any) -> None:
-    parser = add_command(commands, "few-shot", _few_shot, "zero-shot, few-shot and full transfer to new data, as ODinW")
+    parser = add_command(
+        commands, "few-shot", _few_shot, "zero-shot, few-shot and full transfer to new data, as ODinW", goes_on=True
+    )
     parser.add_argument("--out", required=True, help="folder of the cells; a started one is gone on with")
-    add_recipe(parser, required=True)
+    add_recipe(parser, FewShotRecipe, required=True)
 
 
 def _few_shot(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.few_shot import few_shot
-    from schemas.few_shot_recipes import FewShotRecipe
 
     recipe = load_recipe(FewShotRecipe, options.recipe, tuple(options.set))
     return 0, few_shot(recipe, options.out, progress=not options.json)
@@ -111,16 +118,26 @@ def _add_evaluate(commands: Any) -> None:
     parser = add_command(
         commands, "evaluate", _evaluate, "AP, phrase recall and more of a checkpoint on human datasets"
     )
-    _add_model_and_datasets(parser)
-    parser.add_argument("--out", help="folder for figures, a table of every box and a page of the worst mistakes")
+    _add_model_and_datasets(parser, EvaluateRecipe)
+    parser.add_argument("--out", help="folder for figures, a table of every box, a page of mistakes; gone on with")
+    add_workers(parser)
+    add_inline(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.evaluate import evaluate
 
+    options.goes_on = options.out is not None  # what has been answered lies there
     fields = _model_and_datasets(options)
+    _check_datasets(options, fields)
     recipe = load_recipe(EvaluateRecipe, None, tuple(options.set), fields)
-    reports = evaluate(recipe, options.out, progress=not options.json)
+    reports = evaluate(
+        recipe,
+        options.out,
+        workers=options.workers,
+        backend="inline" if options.inline else recipe.backend or "ray",
+        progress=not options.json,
+    )
     if options.out is not None and not options.json:
         print(f"page: {Path(options.out) / 'index.html'}")
     return 0, reports
@@ -148,7 +165,7 @@ def _add_calibrate(commands: Any) -> None:
     parser = add_command(
         commands, "calibrate", _calibrate, "what precision a teacher's scores mean, from human datasets"
     )
-    _add_model_and_datasets(parser)
+    _add_model_and_datasets(parser, CalibrateRecipe)
     parser.add_argument("--out", required=True, help="the file, such as calibration.json; a plot .svg beside it")
     parser.add_argument("--precision", type=float, help="target that readers have by default (0.7)")
     parser.add_argument(
@@ -166,16 +183,25 @@ def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
     fields = _model_and_datasets(options)
     if options.verdicts:
         fields["verdicts"] = options.verdicts
+    else:
+        _check_datasets(options, fields)
     if options.precision is not None:
         fields["precision"] = options.precision
     recipe = load_recipe(CalibrateRecipe, None, tuple(options.set), fields)
     return 0, calibrate(recipe, options.out, progress=not options.json)
 
 
-def _add_model_and_datasets(parser: argparse.ArgumentParser) -> None:
+def _add_model_and_datasets(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
     parser.add_argument("checkpoint", nargs="?", help="'nano', a checkpoint folder or file; or in the recipe")
     parser.add_argument("--on", action="append", default=[], metavar="DATASET", help="a human dataset; may be repeated")
-    add_recipe(parser, required=False)
+    add_recipe(parser, recipe, required=False)
+
+
+def _check_datasets(options: argparse.Namespace, fields: dict[str, Any]) -> None:
+    if not (
+        fields.keys() & {"datasets", "verdicts"} or any(one.startswith(("datasets", "verdicts")) for one in options.set)
+    ):
+        raise ValueError("nothing to look at: give --on DATASET, a human dataset as `import` makes it")
 
 
 def _model_and_datasets(options: argparse.Namespace) -> dict[str, Any]:

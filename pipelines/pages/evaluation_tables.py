@@ -13,7 +13,10 @@ from rich.table import Table
 from schemas.reports import Document, EvaluationReport, MetricValue
 
 SHOWN_CLASSES = ("person",)
-MAIN_METRICS = ("phrase_recall@1", "phrase_recall@5", "phrase_recall@10", "AP", "AP50", "AP75", "AP50/person")
+MAIN_METRICS = (
+    *("phrase_recall@1", "phrase_recall@5", "phrase_recall@10"),
+    *("AP", "AP50", "AP75", "AP50/person", "voc07_AP", "voc12_AP"),
+)
 
 
 class EvaluationRow(Document):
@@ -73,7 +76,7 @@ def _is_main(metric: str) -> bool:
 def print_reports(reports: Sequence[EvaluationReport]) -> None:
     """The figures as a table on the terminal, in per cent."""
     table = Table(title="Evaluation")
-    for column in ("dataset", "metric", "%", "baseline", "over"):
+    for column in ("dataset", "metric", "%", "baseline", "n"):
         table.add_column(column, justify="left" if column in ("dataset", "metric") else "right")
     for report in reports:
         shown = main_metrics(report)

@@ -27,7 +27,6 @@ from typing import Any
 
 import jinja2
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 HEAD_SCRIPTS = ("theme.js",)
 # In JSON these are the same text, and in HTML no "</script>", no comment and no line separator of older JavaScript.
@@ -54,7 +53,7 @@ def page_assets(kind: str, scripts: Sequence[str], *, with_figures: bool) -> dic
     """What ``page.html.j2`` asks for beside the blocks: style, ``scripts``, the plotting library where there are
     figures, and the policy's list of all of them."""
     head, body = ([asset(name) for name in names] for names in (HEAD_SCRIPTS, scripts))
-    library = [get_plotlyjs()] if with_figures else []
+    library = [_plotting_library()] if with_figures else []
     return {
         "kind": kind,
         "style": Markup(asset("style.css") + asset("report.css")),
@@ -68,7 +67,14 @@ def page_assets(kind: str, scripts: Sequence[str], *, with_figures: bool) -> dic
 @cache
 def packed_library() -> str:
     """The plotting library as gzip in base64, less than half of it; ``plots.js`` unpacks it."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(_plotting_library().encode(), mtime=0)).decode()
+
+
+def _plotting_library() -> str:
+    from plotly.offline import get_plotlyjs  # the review server has no figure, and starts sooner without
+
+    library: str = get_plotlyjs()
+    return library
 
 
 def digest_source(script: str) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
-from glip.preprocess import as_rgb
+from glip.rgb import as_rgb
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.shards import SampleBox, SampleLabels
 

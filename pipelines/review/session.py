@@ -17,7 +17,7 @@ from engine.artifacts import Store
 from engine.box_tables import box_database
 from engine.dataset_wholeness import examine
 from engine.review.queries import ReviewIndex, ReviewQuery, open_index
-from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, caption_sha256, now, target_of
+from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, caption_sha256, target_of
 from engine.sample_lookup import SampleLookup
 from engine.selection import Selection, resolve_selection
 from engine.shards import read_card
@@ -146,10 +146,11 @@ class ReviewSession:
         that is none: then nothing is saved.
         """
         labels = self._samples.labels(request.key)
-        append_verdicts(self._store, [self._verdict(labels, one) for one in request.judgements])
+        at = self._log.time_of_next()
+        append_verdicts(self._store, [self._verdict(labels, one, at) for one in request.judgements])
         return self.sample(request.key)
 
-    def _verdict(self, labels: SampleLabels, judgement: Judgement) -> Verdict:
+    def _verdict(self, labels: SampleLabels, judgement: Judgement, at: str) -> Verdict:
         if judgement.phrase >= len(labels.phrases):
             raise ValueError(f"phrase {judgement.phrase} of {len(labels.phrases)} does not exist in {labels.key!r}")
         _check_box(judgement.target, labels, least_side=0)
@@ -157,7 +158,7 @@ class ReviewSession:
             _check_box(judgement.drawn, labels, least_side=MIN_DRAWN_SIDE)
         phrase = labels.phrases[judgement.phrase]
         verdict = Verdict(
-            at=now(),
+            at=at,
             reviewer=self.reviewer,
             verdict=judgement.verdict,
             image_sha256=labels.image_sha256,

@@ -16,7 +16,7 @@ from engine.artifacts import Store
 from engine.mix import Mix
 from engine.shards import read_card
 from pipelines.evaluate import evaluate
-from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe
+from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe, protocols_with
 from schemas.reports import Document, EvaluationReport
 
 EVALUATIONS, BEST = "evaluations.jsonl", "best"
@@ -73,7 +73,13 @@ def check_apart(recipe: RunEvaluation, mix: Mix) -> None:
 
 def _standing(recipe: RunEvaluation, steps: int, model: Path) -> Standing:
     teacher = TeacherRecipe(checkpoint=str(model), min_size=recipe.min_size)
-    exam = EvaluateRecipe(datasets=recipe.datasets, teacher=teacher, limit=recipe.limit)
+    exam = EvaluateRecipe(
+        datasets=recipe.datasets,
+        protocols=protocols_with(recipe.metric),
+        teacher=teacher,
+        limit=recipe.limit,
+        prompts=recipe.prompts,
+    )
     reports = evaluate(exam, progress=False)
     values = {report.dataset: value for report in reports if (value := _value(report, recipe.metric)) is not None}
     if not values:
@@ -91,5 +97,9 @@ def _keep(model: Path, best: Path) -> None:
     draft = best.with_name(f".{best.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     shutil.copytree(model, draft)
-    shutil.rmtree(best, ignore_errors=True)
+    before = best.with_name(f".{best.name}.before")
+    shutil.rmtree(before, ignore_errors=True)
+    if best.exists():
+        best.rename(before)
     draft.rename(best)
+    shutil.rmtree(before, ignore_errors=True)

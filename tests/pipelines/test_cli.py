@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipelines.cli import main
 
@@ -40,7 +41,7 @@ def test_usage_errors_are_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["train"])
     assert stopped.value.code == 2
-    assert "--out" in capsys.readouterr().err
+    assert "--recipe" in capsys.readouterr().err
 
 
 def test_label_and_verify_speak_json(
@@ -82,3 +83,40 @@ def test_what_a_library_prints_never_stands_before_the_json(
     captured = capsys.readouterr()
     assert json.loads(captured.out) == []
     assert "A worker died" in captured.err
+
+
+def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.label.label", interrupted)
+    monkeypatch.setattr("pipelines.verify.verify", interrupted)
+    assert main(["label", "scenes", "--out", "x"]) == 1
+    assert "run the same command again to go on where it stopped" in capsys.readouterr().err
+    assert main(["verify", "x"]) == 1
+    assert capsys.readouterr().err == "glip-engine: error: interrupted\n"
+
+
+def test_an_error_of_the_operating_system_is_told_by_file_and_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert main(["import", "coco", str(file / "inside"), "--out", str(tmp_path / "out")]) == 2
+    assert "Errno" not in capsys.readouterr().err
+    annotations = tmp_path / "instances.json"
+    annotations.write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}')
+    assert main(["import", "coco", str(annotations), "--out", str(file / "inside")]) == 2
+    assert capsys.readouterr().err.endswith("file/inside: not a directory\n")
+
+
+def test_an_import_tells_why_it_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (40, 30)).save(tmp_path / "one.jpg")
+    boxes = [{"image_id": 1, "category_id": 1, "bbox": [1, 2, 9, 9], "iscrowd": crowd} for crowd in (0, 1)]
+    image = {"id": 1, "file_name": "one.jpg", "width": 40, "height": 30}
+    document = {"images": [image], "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
+    (tmp_path / "instances.json").write_text(json.dumps(document))
+    assert main(["import", "coco", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.endswith("1 samples, 1 phrases, 1 boxes, 1 rejects (1 crowd)\n")

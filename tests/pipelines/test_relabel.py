@@ -104,7 +104,7 @@ def test_on_an_object_store_it_ends_as_a_new_prefix_too(recipe: LabelRecipe, s3_
 def test_human_labels_are_never_relabelled(recipe: LabelRecipe, tmp_path: Path) -> None:
     import_gold("scenes", ScenesSource(count=2), tmp_path / "human")
     before = checksums(tmp_path / "human")
-    with pytest.raises(ValueError, match=r"it is a dataset of human labels[.] Give another --out"):
+    with pytest.raises(ValueError, match=r"the labels were human, are now pseudo[.] Give another --out"):
         label_inline(recipe, tmp_path / "human", relabel=True)
     assert checksums(tmp_path / "human") == before
 

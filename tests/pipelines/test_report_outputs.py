@@ -12,7 +12,9 @@ import pytest
 from counted_datasets import CARD, PHRASES, Counted, counted_dataset
 
 from pipelines.cli import main
+from pipelines.pages.gallery import Gallery
 from pipelines.pages.report_markdown import figure, text
+from pipelines.pages.report_page import render
 from pipelines.report import report
 from schemas.report_document import Report, report_schema
 
@@ -117,6 +119,20 @@ def test_the_command_compares_and_tells_where_the_page_is(counted: Counted, tmp_
     assert len(whole.datasets) == 1, "the same one twice is shown once"
     assert whole.comparison is not None
     assert {one.jensen_shannon for one in whole.comparison.drifts} == {0.0}
+    page = (tmp_path / "out/index.html").read_text()
+    assert "What differs: nothing in source, recipe and teacher." in page
+    assert "Languages of captions" in page
+
+
+def test_class_prompts_of_detection_data_have_no_language(written: tuple[Path, Report]) -> None:
+    detection = [one.model_copy(update={"task": "detection"}) for one in written[1].datasets]
+    page = render(written[1].model_copy(update={"datasets": detection}), [_no_pictures()] * len(detection), "classes")
+    assert "Languages of captions" not in page
+    assert "Image sizes" in page
+
+
+def _no_pictures() -> Gallery:
+    return Gallery((), samples=0, units_read=0, units=0, seed=0)
 
 
 def test_a_report_of_nothing_is_refused(tmp_path: Path, capsys: Any) -> None:

@@ -102,7 +102,7 @@ def test_a_search_by_phrase_score_and_page_finds(visit: Callable[..., WatchedPag
     page.fill("[name=min_score]", "0.1")
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelectorAll('#samples li').length === 1")
-    assert page.inner_text("#caption") == "a cat"
+    page.wait_for_function("() => document.querySelector('#caption').innerText === 'a cat'")  # asked for after the list
     page.fill("[name=phrase]", "tree")
     page.click("#search [type=submit]")
     page.wait_for_function("() => document.querySelectorAll('#samples li').length === 24")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glip.preprocess import as_rgb
+from glip.rgb import as_rgb
 from pipelines.pages.picture_cards import small_jpeg
 
 

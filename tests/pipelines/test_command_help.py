@@ -1,0 +1,125 @@
+"""The help and its examples, the answers to slips, and that no command line starts slowly."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.cli import command_line, main
+from pipelines.commands.examples import EXAMPLES
+
+ROOT = Path(__file__).parents[2]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+SLIPS = {
+    "a command": (["lable", "x"], "no command 'lable'; did you mean 'label'?"),
+    "an option": (["label", "x", "--ouut", "y"], "no option '--ouut'; did you mean '--out'?"),
+    "an option with its value": (["label", "x", "--ouut=y"], "did you mean '--out'?"),
+    "a format": (["import", "coko", "a", "--out", "b"], "no format 'coko'; did you mean 'coco'?"),
+    "a format like no other": (["export", "a", "--format", "qq", "--out", "b"], "no --format 'qq'; there are: coco, "),
+    "a glob that the shell has opened": (
+        ["label", "a.tar", "b.tar", "--out", "x"],
+        "more arguments than it takes: b.tar",
+    ),
+    "a word for a number": (["label", "x", "--workers", "many"], "wanted a whole number from 1 up, not 'many'"),
+    "fields that are none": (["label", "--fields", "colour"], "no field begins with 'colour'"),
+}
+
+
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_is_one_line_that_names_what_is_meant_and_the_help(
+    slip: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, expected = SLIPS[slip]
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert expected in error
+    assert error.count("\n") == 1
+    assert error.rstrip().endswith("--help")
+
+
+MISSING = {
+    "no source": (["label", "--out", "x"], "nothing to label: give a source"),
+    "nowhere to write": (["label", "tars"], "nowhere to write: give --out FOLDER, or --plan"),
+    "nowhere to train": (["train", "--recipe", "x.yaml"], "nowhere to write: give --out FOLDER, or --plan"),
+    "nothing to evaluate on": (["evaluate", "nano"], "nothing to look at: give --on DATASET"),
+    "nothing to calibrate on": (["calibrate", "nano", "--out", "c.json"], "nothing to look at: give --on DATASET"),
+}
+
+
+@pytest.mark.parametrize("what", MISSING)
+def test_what_is_missing_is_said_with_what_to_give(what: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, expected = MISSING[what]
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert expected in error
+    assert error.count("\n") == 1
+
+
+def test_without_arguments_the_help_is_shown_and_nothing_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 2
+    assert "pseudo-label captioned images" in capsys.readouterr().err
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert re.fullmatch(r"glip-engine \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("command", EXAMPLES)
+def test_every_example_of_a_help_is_a_command_line(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    assert stopped.value.code == 0
+    shown = [line.strip() for line in capsys.readouterr().out.partition("for example:\n")[2].splitlines()]
+    assert len(shown) == len(EXAMPLES[command])
+    for line in shown:
+        command_line().parse_args(shlex.split(line)[1:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_line_of_the_documentation_is_one(page: Path) -> None:
+    for line in _command_lines(page.read_text(encoding="utf-8")):
+        command_line().parse_args(line)
+
+
+def _command_lines(text: str) -> list[list[str]]:
+    """Arguments of what stands in code blocks after ``glip-engine``."""
+    blocks = re.findall(r"^```(?:sh)?\n(.*?)^```", text.replace("\\\n", " "), flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^\s*(?:\S*/)?glip-engine (.*)", "\n".join(blocks), flags=re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in found]
+
+
+def test_the_fields_of_a_recipe_are_listed_with_default_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["label", "--fields", "unit"])
+    assert stopped.value.code == 0
+    name, meaning = capsys.readouterr().out.splitlines()
+    assert name == "unit_size  (integer; default 200)"
+    assert meaning.startswith("    Samples in a unit")
+
+
+STARTS = {
+    "the help": "from pipelines.cli import command_line; command_line()",
+    "what shows a dataset": "import pipelines.report, pipelines.serve, pipelines.diff, pipelines.export",
+    "what checks": "import pipelines.verify, pipelines.dedupe, pipelines.schedule",
+    "the registry": "import pipelines.registry, pipelines.lineage_tree, pipelines.mirror",
+}
+
+
+@pytest.mark.parametrize("what", STARTS)
+def test_what_needs_no_model_starts_without_torch_and_ray(what: str) -> None:
+    heavy = "{'torch', 'ray', 'spacy', 'transformers', 'pandas'} & set(sys.modules)"
+    program = f"import sys; {STARTS[what]}; print(*{heavy})"
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
