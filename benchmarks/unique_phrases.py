@@ -1,8 +1,8 @@
 """Whether unique counts stay exact where memory ends: ``python benchmarks/unique_phrases.py [--millions 10 100]``.
 
 For each size so many unique phrases, a tenth of them twice, are put into the tables of a report and counted as a report
-does (as written, in lower case, as lemmas), in a process of its own. Prints seconds, the peak memory of the process, the
-largest that its temporary folder was seen, and whether the counts are exactly what was put in.
+does (as written, in lower case, as lemmas), in a process of its own. Prints seconds, the peak memory of the process,
+the largest that its temporary folder was seen, and whether the counts are exactly what was put in.
 """
 
 from __future__ import annotations

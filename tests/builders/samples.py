@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from schemas.records import BoxXYXY
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
@@ -31,12 +31,16 @@ def detection_sample(
     *,
     classes: Sequence[str] | None = None,
     side: int = 200,
+    difficult: Collection[int] = (),
 ) -> SampleLabels:
     """A sample of a detection dataset: its caption is the names of the classes that occur, in the order of ``classes``
-    or of the alphabet."""
+    or of the alphabet. ``difficult`` are places in ``gold``."""
     found = {name for name, _ in gold}
     names = sorted(found) if classes is None else [name for name in classes if name in found]
-    boxes = [SampleBox(phrase=names.index(name), box_xyxy=box, score=1.0) for name, box in gold]
+    boxes = [
+        SampleBox(phrase=names.index(name), box_xyxy=box, score=1.0, difficult=place in difficult or None)
+        for place, (name, box) in enumerate(gold)
+    ]
     sample = _sample(key, key, names, ". ", boxes, side)
     return sample.model_copy(update={"absent_classes": absent, "incomplete_classes": incomplete})
 
