@@ -34,7 +34,7 @@ from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.metrics.grounding import phrase_recall
 from engine.shards import committed_units, read_card, read_shard
-from pipelines.answers import answer_all
+from pipelines.evaluation.answers import answer_all
 from pipelines.label import label
 from pipelines.train import train
 from schemas.recipes import (

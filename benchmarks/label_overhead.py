@@ -26,7 +26,7 @@ from typing import Any
 from engine.runner import Workers, connected
 from engine.sources import open_source
 from pipelines.label import label
-from pipelines.label_stages import stages
+from pipelines.labelling.stages import stages
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import GroundingRequest, Unit, UnitRef
 

@@ -20,7 +20,7 @@ import torch
 from engine.metrics import ImageResult
 from engine.metrics.detection import average_precision
 from engine.sources.scenes import KINDS, Scenes
-from pipelines.answers import class_prompts
+from pipelines.evaluation.answers import class_prompts
 from schemas.recipes import ScenesSource, TeacherRecipe
 from schemas.records import CaptionedImage, Grounding, GroundingRequest, UnitRef
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase

@@ -22,8 +22,8 @@ from engine.artifacts import Store
 from engine.shard_files import document_bytes
 from engine.shards import annotations_name, manifest_name, rejects_name, shard_name, write_shard
 from engine.sources import open_source
-from pipelines.bookkeeping import Digests, open_dataset, recipe_digest
 from pipelines.label import label
+from pipelines.labelling.bookkeeping import Digests, open_dataset, recipe_digest
 from schemas.recipes import LabelRecipe, WebDatasetSource
 from schemas.records import UnitRef
 from schemas.reports import StageCounts

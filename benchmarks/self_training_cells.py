@@ -17,7 +17,7 @@ from engine.artifacts import Store
 from engine.metrics import ImageResult
 from engine.metrics.grounding import phrase_recall_by_group
 from engine.shards import committed_units, read_card, read_shard
-from pipelines.answers import answer_all
+from pipelines.evaluation.answers import answer_all
 from pipelines.train import train
 from schemas.recipes import MixEntry, OptimizerRecipe, TeacherRecipe, TrainRecipe
 from schemas.reports import Document, PseudoLabelFigures

@@ -32,9 +32,9 @@ from engine.artifacts import Store
 from engine.shards import LabelledImage, shard_name, write_shard
 from engine.sources import open_source
 from engine.stages import OpenedStages, first_unit
-from pipelines.bookkeeping import Digests, recipe_digest
-from pipelines.label_stages import stages
-from pipelines.unit_commit import labelled_image, stage_counts
+from pipelines.labelling.bookkeeping import Digests, recipe_digest
+from pipelines.labelling.stages import stages
+from pipelines.labelling.unit_commit import labelled_image, stage_counts
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import PseudoLabel, Unit
 from teacher.grounder import teacher_digest

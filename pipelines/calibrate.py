@@ -24,9 +24,9 @@ from engine.calibration_check import check_on_held_out
 from engine.metrics import ImageResult
 from engine.review.evidence import together
 from engine.shards import LabelledImage, committed_units, read_card, read_shard
-from pipelines.answers import answer_all
-from pipelines.checkpoints import local_teacher, pinned_teacher
-from pipelines.lineage_nodes import dataset_digest
+from pipelines.evaluation.answers import answer_all
+from pipelines.lineage.nodes import dataset_digest
+from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.pages.reliability import reliability_svg
 from pipelines.phrase_frequency import head_frequencies
 from pipelines.review.datasets import ReviewedDataset, one_teacher, open_reviewed

@@ -17,7 +17,7 @@ from engine.label_diff import LabelComparison, MatchedBy
 from engine.selection import check_teacher, resolve_selection, selection_name
 from engine.shards import committed_units, read_card
 from engine.statistics import chosen_selection
-from pipelines.bookkeeping import difference_of
+from pipelines.labelling.bookkeeping import difference_of
 from schemas.label_diff import LabelDiff
 from schemas.recipes import SelectionChoice
 from schemas.shards import DatasetCard

@@ -22,10 +22,10 @@ from engine.metrics.federated import read_frequencies
 from engine.metrics.judged import judge
 from engine.metrics.protocols import Beside, protocols_for, score_by
 from engine.runner import Backend, Workers
-from pipelines.answer_job import Answered, answer_exams
-from pipelines.checkpoints import local_teacher, pinned_teacher
-from pipelines.evaluation_files import EVALUATION, Sitting, write_evaluation
-from pipelines.exams import Exam, open_exam, open_exams
+from pipelines.evaluation.exams import Exam, open_exam, open_exams
+from pipelines.evaluation.files import EVALUATION, Sitting, write_evaluation
+from pipelines.evaluation.job import Answered, answer_exams
+from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.pages.evaluation_tables import print_reports
 from pipelines.phrase_frequency import frequency_groups_of
 from schemas.recipes import EvaluateRecipe

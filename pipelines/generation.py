@@ -14,11 +14,11 @@ from pathlib import Path
 from engine.artifacts import Store
 from engine.promotion import decide
 from engine.runner import Backend
-from pipelines.candidate_weights import candidate_model
 from pipelines.evaluate import evaluate
 from pipelines.generation_plan import DECISION, GenerationPlan, plan_generation
 from pipelines.label import label
 from pipelines.lineage import trace
+from pipelines.models.candidate_weights import candidate_model
 from pipelines.registry import promote
 from pipelines.report import report
 from pipelines.train import train

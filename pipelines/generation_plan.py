@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.selection import check_agreement, check_teacher
-from pipelines.checkpoints import local_teacher, pinned, pinned_teacher
+from pipelines.models.checkpoints import local_teacher, pinned, pinned_teacher
 from pipelines.pseudo_quality import pseudo_quality
 from pipelines.registry import check_teacher_is_current
 from schemas.recipes import (

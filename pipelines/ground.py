@@ -4,7 +4,7 @@
     found = ground_image("street.jpg", "a red car and two dogs")
     print(found); found.save("annotated.png")
 
-The same stages as the labelling job (`pipelines.label_stages.grounding_stages`), on one sample, in this process.
+The same stages as the labelling job (`pipelines.labelling.stages.grounding_stages`), on one sample, in this process.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from PIL import Image
 
 from engine.stages import OpenedStages
 from pipelines.draw import LabelledBox, draw_boxes
-from pipelines.label_stages import grounding_stages
+from pipelines.labelling.stages import grounding_stages
 from schemas.pictures import IMAGE_FORMATS
 from schemas.recipes import GroundRecipe
 from schemas.records import Candidate, CaptionedImage, Phrase, Unit, UnitRef

@@ -2,7 +2,7 @@
 
     read > phrases > identify > prompt > ground > select > write
 
-The stages are those of :mod:`pipelines.label_stages`; this file keeps the books: which units are done already, what
+The stages are those of :mod:`pipelines.labelling.stages`; this file keeps the books: which units are done already, what
 may be gone on with, what came out. One unit of the source is one shard, and its manifest the commit: retry, resume and
 rerun are the same thing.
 """
@@ -24,14 +24,21 @@ from engine.selection import check_teacher
 from engine.sources import Source, open_source
 from engine.stopping import Stopping
 from engine.uncommit import delete_units_beyond, uncommit
-from pipelines.bookkeeping import Digests, LabelResult, finish_dataset, open_dataset, pin_teacher, recipe_digest
-from pipelines.checkpoints import local_teacher
-from pipelines.job_log import JobLog
-from pipelines.label_stages import check_recipe, stages
+from pipelines.labelling.bookkeeping import (
+    Digests,
+    LabelResult,
+    finish_dataset,
+    open_dataset,
+    pin_teacher,
+    recipe_digest,
+)
+from pipelines.labelling.job_log import JobLog
+from pipelines.labelling.stages import check_recipe, stages
+from pipelines.labelling.totals import Totals
+from pipelines.labelling.unit_commit import open_commit
+from pipelines.models.checkpoints import local_teacher
 from pipelines.progress import UnitProgress, print_result
 from pipelines.stop_signals import stopped_by_sigterm
-from pipelines.totals import Totals
-from pipelines.unit_commit import open_commit
 from schemas.recipes import LabelRecipe
 from schemas.records import (
     UnitRef,
@@ -61,7 +68,8 @@ def label(
     Interrupted at any moment, the same call goes on and ends in the same shards.
 
     ``budget_hours`` after the call, or at SIGTERM, no further unit is begun, and those in flight are finished: what is
-    there is a whole dataset with ``units_left`` to do. ``log`` is a file for JSON lines (:mod:`pipelines.job_log`).
+    there is a whole dataset with ``units_left`` to do. ``log`` is a file for JSON lines
+    (:mod:`pipelines.labelling.job_log`).
     """
     started = time.monotonic()
     stopping = Stopping(None if budget_hours is None else 3600 * budget_hours)

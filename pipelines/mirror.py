@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from engine.registry import Registry
-from pipelines.mlflow_versions import catch_up
+from pipelines.models.mlflow_versions import catch_up
 from schemas.registry import MirrorSetting
 from schemas.registry_results import Mirroring
 from student.mlflow_client import MLFLOW_REGISTRY_URI, MLFLOW_URI, check_installed, fault_in_words

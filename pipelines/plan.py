@@ -25,11 +25,11 @@ from engine.leaks import LeakGuard, read_leak_guard
 from engine.runner import WRITE, Backend, Layout, Workers, connected, layout, run
 from engine.sources import Source, open_source
 from engine.stages import Commit
-from pipelines.bookkeeping import Digests, recipe_digest
-from pipelines.checkpoints import local_teacher, pinned_teacher
-from pipelines.estimates import Estimate, bootstrap, spread_slices
-from pipelines.label_stages import check_recipe, stages
-from pipelines.unit_commit import open_commit
+from pipelines.labelling.bookkeeping import Digests, recipe_digest
+from pipelines.labelling.estimates import Estimate, bootstrap, spread_slices
+from pipelines.labelling.stages import check_recipe, stages
+from pipelines.labelling.unit_commit import open_commit
+from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from schemas.recipes import LabelRecipe
 from schemas.records import CaptionedImage, PseudoLabel, Reject, Unit, UnitRef
 from schemas.reports import Document

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
-from pipelines.bookkeeping import LabelResult
-from pipelines.totals import Totals
+from pipelines.labelling.bookkeeping import LabelResult
+from pipelines.labelling.totals import Totals
 
 
 class UnitProgress:

@@ -14,10 +14,10 @@ from rich.table import Table
 from engine.registry import Registry
 from engine.registry.rollback import roll_back
 from engine.registry.state import State
-from pipelines.candidates import Candidate, digests_of_version, model_files, read_candidate
-from pipelines.lineage_tree import lineage_of_checkpoint
+from pipelines.lineage.tree import lineage_of_checkpoint
 from pipelines.mirror import follow
-from pipelines.version_card import CARD, version_card
+from pipelines.models.candidates import Candidate, digests_of_version, model_files, read_candidate
+from pipelines.models.version_card import CARD, version_card
 from schemas.recipes import TeacherRecipe
 from schemas.registry import Entry, ModelVersion
 from schemas.registry_results import History, Promotion, RegistryState, Rollback, VersionState

@@ -15,7 +15,7 @@ from engine.artifacts import Store
 from engine.shard_files import read_card
 from engine.statistics import DatasetStatistics, statistics_of
 from engine.statistics.comparison import compare
-from pipelines.bookkeeping import difference_of
+from pipelines.labelling.bookkeeping import difference_of
 from pipelines.pages.gallery import Gallery, gallery
 from pipelines.pages.report_markdown import markdown
 from pipelines.pages.report_page import gallery_bytes, render

@@ -16,9 +16,9 @@ from engine.retraining.policy import Verdict, judge
 from engine.retraining.records import BusyError, RetrainRecords
 from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
-from pipelines.retrain_facts import current_teacher, observe, phrase_growth, watched_figure
+from pipelines.retraining.facts import current_teacher, observe, phrase_growth, watched_figure
+from pipelines.retraining.webhook import send, webhook_address
 from pipelines.stop_signals import ended_by_sigterm
-from pipelines.webhook import send, webhook_address
 from schemas.recipes import GenerationRecipe
 from schemas.retrain import RetrainFacts, RetrainRecord, RetrainResult
 from schemas.retrain_recipes import RetrainRecipe

@@ -12,8 +12,8 @@ from itertools import chain, islice
 
 from engine.artifacts import Store
 from engine.shards import LabelledImage, placed_labels, read_card, read_samples
-from pipelines.answers import answer_all
-from pipelines.checkpoints import local_teacher, pinned_teacher
+from pipelines.evaluation.answers import answer_all
+from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from schemas.recipes import TeacherRecipe
 from schemas.reports import Document
 from schemas.shards import SampleLabels, SamplePhrase

@@ -14,9 +14,9 @@ from engine.mix import Mix
 from glip.hub import parse_sha256
 from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
 from glip.published import PUBLISHED
-from pipelines.checkpoints import local_checkpoint, pinned, registry_name
 from pipelines.convert import convert
-from pipelines.lineage_nodes import model_digest
+from pipelines.lineage.nodes import model_digest
+from pipelines.models.checkpoints import local_checkpoint, pinned, registry_name
 from pipelines.training.bar import TrainingBar
 from pipelines.training.evaluation import EvaluateAlong, Standing, best_of, check_apart, standings
 from schemas.recipes import TrainRecipe

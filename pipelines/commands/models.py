@@ -120,6 +120,6 @@ def _add_lineage(commands: Any) -> None:
 
 
 def _lineage(options: argparse.Namespace) -> tuple[int, Any]:
-    from pipelines.lineage_tree import lineage
+    from pipelines.lineage.tree import lineage
 
     return 0, lineage(options.artefact, progress=not options.json)

@@ -15,7 +15,7 @@ from engine.artifacts import Store, digest_of
 from engine.few_shot import write_shots
 from engine.shards import read_card
 from pipelines.evaluate import evaluate
-from pipelines.lineage_nodes import model_digest
+from pipelines.lineage.nodes import model_digest
 from pipelines.train import train
 from schemas.few_shot_recipes import FewShotRecipe, Shots, TransferDataset, TuneMode
 from schemas.recipes import EvaluateRecipe, MixEntry, TrainRecipe, make_recipe

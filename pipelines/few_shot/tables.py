@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from engine.metrics.resampling import image_keys, resampled
-from pipelines.estimates import DRAWS, Estimate
 from pipelines.few_shot.cells import Cell
+from pipelines.labelling.estimates import DRAWS, Estimate
 from schemas.few_shot_recipes import Shots
 from schemas.reports import Document, EvaluationReport
 

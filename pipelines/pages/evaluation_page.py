@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipelines.answer_table import answers_name
+from pipelines.evaluation.answer_table import answers_name
 from pipelines.pages.evaluation_tables import main_metrics
 from pipelines.pages.mistakes import Mistake
 from pipelines.pages.number_formats import number_filters, percent

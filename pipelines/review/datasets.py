@@ -13,7 +13,7 @@ from engine.calibration import Evidence
 from engine.review.evidence import verdict_evidence
 from engine.review.verdicts import Verdicts, read_verdicts
 from engine.shards import committed_units, read_card
-from pipelines.lineage_nodes import dataset_digest
+from pipelines.lineage.nodes import dataset_digest
 from schemas.calibration import Frequency
 
 

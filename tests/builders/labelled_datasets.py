@@ -10,8 +10,8 @@ import fsspec
 
 from engine.artifacts import Store
 from engine.shards import committed_units, read_shard
-from pipelines.bookkeeping import LabelResult
 from pipelines.label import label
+from pipelines.labelling.bookkeeping import LabelResult
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 
 

@@ -113,7 +113,7 @@ STARTS = {
     "the help": "from pipelines.cli import command_line; command_line()",
     "what shows a dataset": "import pipelines.report, pipelines.serve, pipelines.diff, pipelines.export",
     "what checks": "import pipelines.verify, pipelines.dedupe, pipelines.schedule",
-    "the registry": "import pipelines.registry, pipelines.lineage_tree, pipelines.mirror",
+    "the registry": "import pipelines.registry, pipelines.lineage.tree, pipelines.mirror",
 }
 
 

@@ -16,7 +16,7 @@ from glip.hub import HubFile, file_sha256
 from glip.published import PUBLISHED, PublishedModel
 from pipelines.cli import main
 from pipelines.convert import convert
-from pipelines.lineage_tree import lineage
+from pipelines.lineage.tree import lineage
 from pipelines.train import train
 from schemas.recipes import MixEntry, ScenesSource, TeacherRecipe, TrainRecipe
 from teacher.grounder import teacher_digest

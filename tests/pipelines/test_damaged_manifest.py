@@ -15,7 +15,7 @@ from engine.mix import Mix
 from engine.shard_files import manifest_name, read_manifests
 from pipelines.dedupe import dedupe
 from pipelines.export import export
-from pipelines.lineage_nodes import dataset_digest
+from pipelines.lineage.nodes import dataset_digest
 from schemas.recipes import MixEntry
 
 READERS: dict[str, Callable[[Path], object]] = {

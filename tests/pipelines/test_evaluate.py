@@ -19,8 +19,8 @@ from glip.checkpoint import save_model
 from glip.config import GLIPConfig
 from glip.model import GLIP
 from glip.tokens import train_tokenizer
-from pipelines.answers import answer_all, class_prompts
 from pipelines.evaluate import evaluate
+from pipelines.evaluation.answers import answer_all, class_prompts
 from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
 
 

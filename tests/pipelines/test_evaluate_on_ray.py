@@ -23,8 +23,8 @@ from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.runner import Workers, connected
 from engine.shards import write_shard
-from pipelines.answered_units import MANIFEST
 from pipelines.evaluate import evaluate
+from pipelines.evaluation.answered_units import MANIFEST
 from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
 from schemas.records import UnitRef
 from schemas.reports import EvaluationReport

@@ -12,7 +12,7 @@ from report_datasets import HOSTILE, sample, write_dataset
 
 from engine.artifacts import Store
 from engine.metrics.judged import JudgedBox
-from pipelines.answer_table import answers_name, write_answers
+from pipelines.evaluation.answer_table import answers_name, write_answers
 from pipelines.pages.evaluation_page import render
 from pipelines.pages.mistakes import drawn, worst
 from schemas.reports import EvaluationReport, MetricValue, PrecisionRecall

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from glip.checkpoint import load_model
-from pipelines.candidate_weights import candidate_model
 from pipelines.generation import generation
 from pipelines.generations import generations
-from pipelines.lineage_tree import lineage
+from pipelines.lineage.tree import lineage
+from pipelines.models.candidate_weights import candidate_model
 from pipelines.registry import history, promote
 from schemas.recipes import GenerationRecipe
 

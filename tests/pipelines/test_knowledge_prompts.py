@@ -18,9 +18,9 @@ from engine.metrics.detection import average_precision
 from engine.mix import Mix
 from engine.shards import read_shard
 from glip.checkpoint import load_model
-from pipelines.answers import answer_all, class_prompts
 from pipelines.cli import main
 from pipelines.evaluate import evaluate
+from pipelines.evaluation.answers import answer_all, class_prompts
 from pipelines.train import train
 from schemas.class_prompts import ClassPrompt, asked_classes
 from schemas.recipes import EvaluateRecipe, MixEntry, RunEvaluation, TeacherRecipe, TrainRecipe

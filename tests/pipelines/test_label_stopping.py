@@ -17,7 +17,7 @@ import pytest
 from job_processes import wait_for
 from labelled_datasets import checksums, label_inline, tars_recipe
 
-from pipelines.job_log import JobLog
+from pipelines.labelling.job_log import JobLog
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe
 

@@ -9,7 +9,7 @@ import torch
 from engine.gold import import_gold
 from engine.mix.datasets import entry_fingerprint
 from glip.checkpoint import load_model, save_model
-from pipelines.lineage_nodes import Walk, checkpoint_nodes, model_digest, named_checkpoint_nodes
+from pipelines.lineage.nodes import Walk, checkpoint_nodes, model_digest, named_checkpoint_nodes
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
 
 

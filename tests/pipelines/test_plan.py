@@ -10,8 +10,8 @@ import pytest
 from labelled_datasets import tars_recipe
 
 from pipelines.cli import main
-from pipelines.estimates import Estimate, bootstrap, spread_slices
 from pipelines.label import label
+from pipelines.labelling.estimates import Estimate, bootstrap, spread_slices
 from pipelines.plan import plan, print_plan
 from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef

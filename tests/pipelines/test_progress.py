@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipelines.export import ExportReceipt, summary
+from pipelines.labelling.totals import Totals
 from pipelines.progress import UnitProgress
-from pipelines.totals import Totals
 
 
 def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(

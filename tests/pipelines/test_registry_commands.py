@@ -13,12 +13,12 @@ from engine.artifacts import Store
 from engine.registry import Registry
 from engine.shards import read_card
 from glip.checkpoint import load_model, save_model
-from pipelines.checkpoints import local_checkpoint, local_teacher, pinned, pinned_teacher, registry_name
 from pipelines.cli import main
 from pipelines.evaluate import evaluate
 from pipelines.generation import generation
 from pipelines.label import label
-from pipelines.lineage_tree import lineage, tops
+from pipelines.lineage.tree import lineage, tops
+from pipelines.models.checkpoints import local_checkpoint, local_teacher, pinned, pinned_teacher, registry_name
 from pipelines.registry import history, promote, rollback, show
 from pipelines.train import train
 from schemas.recipes import EvaluateRecipe, GenerationRecipe, LabelRecipe, ScenesSource, TeacherRecipe, TrainRecipe

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import webhook
-from pipelines.webhook import send, webhook_address
+from pipelines.retraining import webhook
+from pipelines.retraining.webhook import send, webhook_address
 from schemas.retrain_recipes import NotifyRecipe
 
 

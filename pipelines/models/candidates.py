@@ -18,8 +18,8 @@ from engine.calibrated_scores import file_in_store
 from engine.registry import Registry
 from glip.config import GLIPConfig
 from glip.model_folder import CONFIG_FILE, FILES, check_files, description_digest, path_of, read_description
-from pipelines.checkpoints import local_checkpoint
-from pipelines.lineage_nodes import LINEAGE
+from pipelines.lineage.nodes import LINEAGE
+from pipelines.models.checkpoints import local_checkpoint
 from schemas.recipes import GenerationRecipe, TeacherRecipe, explain
 from schemas.registry import ModelVersion
 from schemas.reports import Lineage, PromotionDecision

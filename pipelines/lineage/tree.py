@@ -16,8 +16,8 @@ from rich.tree import Tree
 from engine.artifacts import Store
 from engine.shards import CARD
 from glip.model_folder import CONFIG_FILE, path_of
-from pipelines.checkpoints import registry_name
-from pipelines.lineage_nodes import LINEAGE, checkpoint_nodes, dataset_nodes, once, open_version, version_nodes
+from pipelines.lineage.nodes import LINEAGE, checkpoint_nodes, dataset_nodes, once, open_version, version_nodes
+from pipelines.models.checkpoints import registry_name
 from schemas.reports import Lineage, LineageNode
 
 MAX_LINEAGE_BYTES = 100_000_000

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 from engine.artifacts import Store, digest_of
 from engine.leaks import LeakGuard
 from engine.shard_files import CARD, FOLDERS, read_card, write_card
-from pipelines.checkpoints import pinned_teacher
-from pipelines.totals import COUNTS, Totals
+from pipelines.labelling.totals import COUNTS, Totals
+from pipelines.models.checkpoints import pinned_teacher
 from schemas.recipes import LabelRecipe, TeacherRecipe
 from schemas.records import UnitRef
 from schemas.reports import Document, StageCounts

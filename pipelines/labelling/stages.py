@@ -18,7 +18,7 @@ from engine.prompts import request_grounding
 from engine.selection import check_agreement, keep_above_floor
 from engine.sources import Source
 from engine.stages import Stage, Work
-from pipelines.checkpoints import local_teacher
+from pipelines.models.checkpoints import local_teacher
 from schemas.recipes import FiltersRecipe, GroundRecipe, LabelRecipe, PhrasesRecipe, TeacherRecipe
 from schemas.records import (
     CaptionedImage,

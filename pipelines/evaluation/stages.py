@@ -3,8 +3,8 @@
     read > answer
 
 In: exams and a recipe. Out: units, stages and a commit for :func:`engine.runner.run`; the manifest of a unit carries
-what was answered (:class:`~pipelines.answered_units.AnsweredUnit`), so that workers write nothing and need no folder in
-common with the driver but those of the datasets and the model.
+what was answered (:class:`~pipelines.evaluation.answered_units.AnsweredUnit`), so that workers write nothing and need
+no folder in common with the driver but those of the datasets and the model.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from functools import partial
 
 from engine.shards import ShardReader, committed_units, read_manifest
 from engine.stages import Commit, Stage
-from pipelines.answered_units import AnsweredUnit
-from pipelines.answers import SAMPLES_AT_ONCE, answer, as_question, open_ask
-from pipelines.checkpoints import local_teacher
-from pipelines.exams import Exam
-from pipelines.unit_commit import stage_counts
+from pipelines.evaluation.answered_units import AnsweredUnit
+from pipelines.evaluation.answers import SAMPLES_AT_ONCE, answer, as_question, open_ask
+from pipelines.evaluation.exams import Exam
+from pipelines.labelling.unit_commit import stage_counts
+from pipelines.models.checkpoints import local_teacher
 from schemas.recipes import EvaluateRecipe
 from schemas.records import Answer, ParsedCaption, Reject, Unit, UnitRef
 from teacher.grounder import open_grounder

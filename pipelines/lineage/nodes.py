@@ -19,7 +19,7 @@ from engine.registry import Registry
 from engine.shards import read_card, read_manifests
 from glip.model_folder import CONFIG_FILE, check_files, description_digest, path_of, read_description
 from glip.published import PUBLISHED
-from pipelines.checkpoints import current_version, registry_name
+from pipelines.models.checkpoints import current_version, registry_name
 from schemas.recipes import MixEntry, TeacherRecipe, TrainRecipe
 from schemas.registry import ModelVersion
 from schemas.reports import Lineage, LineageNode

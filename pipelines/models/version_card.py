@@ -5,7 +5,7 @@ In: a candidate. Out: Markdown, a function of the candidate alone.
 
 from __future__ import annotations
 
-from pipelines.candidates import Candidate
+from pipelines.models.candidates import Candidate
 from schemas.reports import MetricComparison
 
 CARD = "README.md"

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from engine.artifacts import Store
 from engine.metrics.judged import JudgedBox
-from pipelines.answer_table import write_answers
-from pipelines.exams import Exam
+from pipelines.evaluation.answer_table import write_answers
+from pipelines.evaluation.exams import Exam
 from pipelines.pages.evaluation_page import render
 from pipelines.pages.mistakes import drawn, worst
 from schemas.recipes import EvaluateRecipe

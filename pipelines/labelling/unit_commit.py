@@ -15,7 +15,7 @@ from engine.artifacts import Store
 from engine.image_identity import identified
 from engine.shards import LabelledImage, write_shard
 from engine.stages import Commit
-from pipelines.bookkeeping import Digests
+from pipelines.labelling.bookkeeping import Digests
 from schemas.records import PseudoLabel, Unit
 from schemas.reports import StageCounts
 from schemas.shards import SampleLabels, ShardManifest

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipelines.bookkeeping import LabelResult
+from pipelines.labelling.bookkeeping import LabelResult
 from schemas.records import UnitRef
 from schemas.shards import ShardManifest
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from glip.checkpoint import load_model, save_model
 from glip.model_folder import read_description
-from pipelines.checkpoints import local_checkpoint
+from pipelines.models.checkpoints import local_checkpoint
 from schemas.recipes import CandidateWeights
 from student.checkpoint import raw_weights
 from student.tuning import plain_weights

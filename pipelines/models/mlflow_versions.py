@@ -12,7 +12,7 @@ from typing import Any
 
 from engine.registry import Registry
 from engine.registry.state import State
-from pipelines.mlflow_words import ENTRY, MANIFEST, NUMBER, REGISTRY, description, model_tags, version_tags
+from pipelines.models.mlflow_words import ENTRY, MANIFEST, NUMBER, REGISTRY, description, model_tags, version_tags
 from schemas.registry_results import Mirroring
 from student.mlflow_client import experiment_of_ours, in_a_hurry
 

@@ -16,8 +16,8 @@ from engine.registry import Registry
 from engine.retraining.policy import Growth, new_rows
 from engine.shards import CARD
 from engine.sources import open_source
-from pipelines.checkpoints import current_version
 from pipelines.evaluate import evaluate
+from pipelines.models.checkpoints import current_version
 from pipelines.pseudo_quality import read_labels
 from schemas.recipes import EvaluateRecipe, protocols_with
 from schemas.records import CaptionedImage, UnitRef

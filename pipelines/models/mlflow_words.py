@@ -10,9 +10,9 @@ import re
 
 from engine.registry import Registry
 from engine.registry.state import State
-from pipelines.candidates import DECISION
-from pipelines.lineage_nodes import version_nodes
-from pipelines.version_card import CARD
+from pipelines.lineage.nodes import version_nodes
+from pipelines.models.candidates import DECISION
+from pipelines.models.version_card import CARD
 from schemas.reports import LineageNode, PromotionDecision
 
 OF = "glip_engine"
