@@ -16,6 +16,7 @@ from self_training_variants import ENSEMBLE, NOBODY, TEACHER, VARIANTS, Variant,
 from engine.artifacts import Store
 from engine.metrics.truth import Truth
 from pipelines.generation_plan import import_source
+from pipelines.models.candidate_weights import candidate_model
 from pipelines.phrase_frequency import head_frequencies
 from schemas.recipes import MixEntry, SelectionChoice, TeacherRecipe
 from schemas.reports import Document
@@ -82,9 +83,18 @@ class SeedRun:
         """The checkpoint of a variant's student."""
         if name not in self._students:
             variant = VARIANTS[name]
-            mix = [*self.gold, *([] if variant.labelled_by == NOBODY else [self._pseudo(variant)])]
-            self._students[name] = self.cells.train(student(name), mix, self.teacher, **variant.train)
+            self._students[name] = self._trained(name) if variant.averaged is None else self._mean(variant.averaged)
         return self._students[name]
+
+    def _trained(self, name: str) -> str:
+        variant = VARIANTS[name]
+        mix = [*self.gold, *([] if variant.labelled_by == NOBODY else [self._pseudo(variant)])]
+        return self.cells.train(student(name), mix, self.teacher, **variant.train)
+
+    def _mean(self, name: str) -> str:
+        """A student's weights and the teacher's, halfway: what it has learned, with less forgotten."""
+        checkpoint = self.student(name)
+        return candidate_model(Path(checkpoint).parent, checkpoint, "averaged", self.teacher)
 
     def learned(self, name: str) -> Learned:
         """What a variant's labels are worth, read where it has been found before."""

@@ -31,6 +31,8 @@ class Variant:
     """Of the pictures seen, how many are pseudo-labelled; in (0, 1)."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the training recipe that differ from the control's; also ``lr`` and ``text_lr_factor``."""
+    averaged: str | None = None
+    """A variant whose student is taken halfway back to the teacher, weight by weight, instead of training one anew."""
 
 
 _WORDS_ALONE = {"tune": "prompt", "lr": 2e-2, "text_lr_factor": 1.0}  # a vector for each word is all that is trained
@@ -64,6 +66,9 @@ VARIANTS: dict[str, Variant] = {
     "ensemble-agreed": Variant({**PLAIN_SELECTION, "min_agreement": 0.5}, labelled_by=ENSEMBLE),
     "second-round": Variant(labelled_by=PLAIN),
     "third-round": Variant(labelled_by="second-round"),
+    "averaged": Variant(averaged=PLAIN),
+    "second-round-averaged": Variant(labelled_by=PLAIN, averaged="second-round"),
+    "third-round-averaged": Variant(labelled_by="second-round", averaged="third-round"),
     "words-alone": Variant(train=_WORDS_ALONE),
     "words-alone-control": Variant(labelled_by=NOBODY, train=_WORDS_ALONE),
     "words-alone-second-round": Variant(labelled_by="words-alone", train=_WORDS_ALONE),
