@@ -40,13 +40,17 @@ def main() -> int:
     experiment = _experiment(options)
     found = [run_seed(experiment, seed) for seed in options.seeds]
     result = summarise(found, experiment)
-    Store(experiment.out).write("results.json", (json.dumps(result, indent=1) + "\n").encode())
+    Store(experiment.out).write(
+        f"results{experiment.world.opened_once}.json", (json.dumps(result, indent=1) + "\n").encode()
+    )
     print_tables(result)
     return 0
 
 
 def _experiment(options: argparse.Namespace) -> Experiment:
     world = WORLDS[options.world](options.scale)
+    if options.exam_seed is not None:
+        world = world.examined_by(options.exam_seed)
     variants = tuple(dict.fromkeys([PLAIN, *options.variants]))
     refused = [name for name in variants if is_calibrated(VARIANTS[name]) and world.calibration is None]
     if refused:
@@ -68,6 +72,9 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--world", choices=sorted(WORLDS), default="scenes")
     parser.add_argument("--out", help="folder of all that is made; gone on with (runs/self_training/WORLD)")
+    parser.add_argument(
+        "--exam-seed", type=int, help="scenes of another seed examine, for what was chosen by the others"
+    )
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps, the web and the exam")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="each its own data and models")
     parser.add_argument("--steps", type=int, default=950, help="of students, control and oracle, at scale 1")

@@ -68,6 +68,8 @@ VARIANTS: dict[str, Variant] = {
     "third-round": Variant(labelled_by="second-round"),
     "averaged": Variant(averaged=PLAIN),
     "second-round-averaged": Variant(labelled_by=PLAIN, averaged="second-round"),
+    "averaged-round": Variant(labelled_by="averaged"),
+    "averaged-round-averaged": Variant(labelled_by="averaged", averaged="averaged-round"),
     "third-round-averaged": Variant(labelled_by="second-round", averaged="third-round"),
     "words-alone": Variant(train=_WORDS_ALONE),
     "words-alone-control": Variant(labelled_by=NOBODY, train=_WORDS_ALONE),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,20 @@ class World:
     word_of: GroupOf
     train: dict[str, Any]
     image_size: int | None
+    opened_once: str = ""
+
+    def examined_by(self, seed: int) -> World:
+        """The same world with an exam of another seed, whose cells are told apart by ``opened_once``."""
+        exams = [
+            exam.model_copy(update={"name": f"exam-{seed}", "scenes": _reseeded(exam, seed)}) for exam in self.exams
+        ]
+        return replace(self, exams=exams, opened_once=f"-exam-{seed}")
+
+
+def _reseeded(exam: GoldSource, seed: int) -> ScenesSource:
+    if exam.scenes is None:
+        raise SystemExit("--exam-seed: only scenes can be drawn anew")
+    return exam.scenes.model_copy(update={"seed": seed})
 
 
 def scenes_world(scale: float) -> World:

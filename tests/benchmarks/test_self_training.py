@@ -13,6 +13,7 @@ from self_training_print import print_tables
 from self_training_seed import Learned, SeedResult
 from self_training_tables import difference, summarise
 from self_training_variants import ENSEMBLE, NOBODY, PLAIN, TEACHER, VARIANTS, is_calibrated, student
+from self_training_worlds import scenes_world
 
 from engine.selection import resolve_selection
 from schemas.recipes import MixEntry, TrainRecipe
@@ -171,3 +172,11 @@ def test_variants_are_added_to_a_folder_and_what_is_there_is_read(
     assert "words-alone-control" not in second["learned"]
     datasets = {path.name for path in (tmp_path / "seed-0").glob("pseudo*")}
     assert datasets == {"pseudo", "pseudo-ensemble", f"pseudo-{PLAIN}"}
+
+
+def test_an_exam_of_another_seed_has_pictures_and_cells_of_its_own() -> None:
+    world = scenes_world(0.01)
+    again = world.examined_by(9)
+    assert [exam.scenes.seed for exam in again.exams if exam.scenes] == [9]
+    assert {exam.name for exam in again.exams}.isdisjoint(exam.name for exam in world.exams)
+    assert again.opened_once != world.opened_once == ""
