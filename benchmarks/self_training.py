@@ -1,6 +1,6 @@
 """Does a student of human labels and pseudo-labels beat its teacher? Drawn scenes, and photos, with controls.
 
-    python benchmarks/self_training.py --scale 0.2                 # scenes, one CPU core, about half an hour
+    python benchmarks/self_training.py --scale 0.2                 # scenes, on one CPU core
     python benchmarks/self_training.py --world photos --scale 0.3  # needs the data folder
     python benchmarks/self_training.py --scale 0.2 --variants score-weighted ensemble second-round   # adds students
 
@@ -41,7 +41,7 @@ def main() -> int:
     found = [run_seed(experiment, seed) for seed in options.seeds]
     result = summarise(found, experiment)
     Store(experiment.out).write(
-        f"results{experiment.world.opened_once}.json", (json.dumps(result, indent=1) + "\n").encode()
+        f"results{experiment.world.cell_suffix}.json", (json.dumps(result, indent=1) + "\n").encode()
     )
     print_tables(result)
     return 0

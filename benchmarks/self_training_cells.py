@@ -101,7 +101,7 @@ class Cells:
 
     def examine(self, name: str, checkpoint: str, judged: Callable[[], LabelFigures] = dict) -> Cell:
         """The model's Recall@1 by group and word, read where it was found before; ``judged`` gives its ``labels``."""
-        store, file = Store(self.folder), f"{file_name(name)}{self.experiment.world.opened_once}.json"
+        store, file = Store(self.folder), f"{file_name(name)}{self.experiment.world.cell_suffix}.json"
         if store.exists(file):
             return Cell.model_validate_json(store.read(file))
         groups: dict[str, GroupResult] = {}

@@ -18,10 +18,11 @@ from engine.gold import import_gold
 from engine.metrics.pseudo_labels import PseudoLabelTally, Select, above_score
 from engine.metrics.truth import Truth
 from engine.selection import resolve_selection, select
+from engine.shards import read_labels
 from pipelines.calibrate import calibrate
 from pipelines.generation_plan import import_source
 from pipelines.label import label
-from pipelines.pseudo_quality import open_truth, read_labels
+from pipelines.pseudo_quality import open_truth
 from schemas.recipes import CalibrateRecipe, LabelRecipe, SelectionChoice, TeacherRecipe
 from schemas.shards import SampleLabels
 

@@ -51,14 +51,14 @@ class World:
     word_of: GroupOf
     train: dict[str, Any]
     image_size: int | None
-    opened_once: str = ""
+    cell_suffix: str = ""
 
     def examined_by(self, seed: int) -> World:
-        """The same world with an exam of another seed, whose cells are told apart by ``opened_once``."""
+        """The same world with an exam of another seed, whose cells are told apart by ``cell_suffix``."""
         exams = [
             exam.model_copy(update={"name": f"exam-{seed}", "scenes": _reseeded(exam, seed)}) for exam in self.exams
         ]
-        return replace(self, exams=exams, opened_once=f"-exam-{seed}")
+        return replace(self, exams=exams, cell_suffix=f"-exam-{seed}")
 
 
 def _reseeded(exam: GoldSource, seed: int) -> ScenesSource:

@@ -51,6 +51,11 @@ def placed_labels(store: Store) -> Iterator[tuple[tuple[int, int], SampleLabels]
             yield from (((unit, row), reader.labels(row)) for row in range(len(reader)))
 
 
+def read_labels(store: Store) -> Iterator[SampleLabels]:
+    """The labels of a dataset's committed units, in order, without the pictures."""
+    return (labels for _, labels in placed_labels(store))
+
+
 def read_samples(store: Store, places: Iterable[tuple[int, int]]) -> Iterator[LabelledImage]:
     """The samples at these units and rows; a shard is opened once for the rows of it that stand together."""
     for unit, of_unit in groupby(places, key=lambda place: place[0]):

@@ -37,7 +37,7 @@ from engine.shard_files import (
     valid_key,
     write_card,
 )
-from engine.shard_reader import LabelledImage, ShardReader, placed_labels, read_samples, read_shard
+from engine.shard_reader import LabelledImage, ShardReader, placed_labels, read_labels, read_samples, read_shard
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import (
@@ -57,6 +57,7 @@ __all__ = [
     "manifest_name",
     "placed_labels",
     "read_card",
+    "read_labels",
     "read_manifest",
     "read_manifests",
     "read_samples",

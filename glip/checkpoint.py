@@ -7,10 +7,8 @@ its tokenizer, its config and a digest of all that was read.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +37,7 @@ from glip.published import PUBLISHED, VOCABULARY
 from glip.published_weights import read_published
 from glip.tokens import PromptTokenizer, load_tokenizer
 from glip.weight_files import safetensors_shapes
+from glip.whole_folder import written_whole
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,7 @@ def save_model(
     metadata: JSON values, kept for the record. dtype: of the stored weights; loading always gives float32.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.draft-{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
+    with written_whole(folder) as draft:
         weights = {key: value.detach().to("cpu", dtype).contiguous() for key, value in model.state_dict().items()}
         save_file(weights, draft / WEIGHTS_FILE, metadata={"format": "pt"})
         (draft / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
@@ -85,11 +80,6 @@ def save_model(
             "sha256": {name: file_sha256(draft / name) for name in (WEIGHTS_FILE, TOKENIZER_FILE)},
         }
         (draft / CONFIG_FILE).write_text(json.dumps(description, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        _to_disk(draft)
-        _move_into_place(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    _remove_leftovers(folder)
     return folder
 
 
@@ -161,30 +151,3 @@ def _published_tokenizer(path: Path, given: Path | str | None) -> PromptTokenize
         "or tokenizer=)"
     )
     return load_tokenizer(fetch(VOCABULARY, otherwise=beside))
-
-
-def _to_disk(folder: Path) -> None:
-    """Contents are on the disk before the folder has its name: a power cut would leave files of the right name and no
-    content."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """What saves that were killed left beside a folder, each as large as the model."""
-    for kind in ("draft", "old"):
-        for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.{kind}-*"):
-            process = leftover.name.rpartition("-")[2]
-            if process.isdecimal() and not Path("/proc", process).exists():
-                shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _move_into_place(draft: Path, folder: Path) -> None:
-    """Swap the finished draft for whatever has its name."""
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    draft.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from engine.artifacts import Store
 from engine.calibration import frequency_groups, head_counts
 from engine.metrics.protocols import Task
-from engine.shards import read_card
-from pipelines.pseudo_quality import read_labels
+from engine.shards import read_card, read_labels
 from schemas.calibration import Frequency
 from schemas.shards import SampleLabels
 

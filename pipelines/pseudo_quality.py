@@ -14,7 +14,7 @@ from engine.artifacts import Store
 from engine.metrics.pseudo_labels import Select, above_score, pseudo_label_figures
 from engine.metrics.truth import GoldTruth, Truth, read_coco_truth
 from engine.selection import PRESETS, resolve_selection, select, selection_name
-from engine.shards import placed_labels, read_card
+from engine.shards import read_card, read_labels
 from schemas.recipes import SelectionChoice
 from schemas.reports import PseudoLabelReport
 from schemas.shards import SampleLabels
@@ -79,8 +79,3 @@ def open_truth(truth: str | Path) -> Truth:
     if read_card(store).origin != "human":
         raise ValueError(f"{truth} is a pseudo-labelled dataset; truth is human annotations or drawn scenes")
     return GoldTruth(Path(store.root).name, read_labels(store))
-
-
-def read_labels(store: Store) -> Iterator[SampleLabels]:
-    """The labels of a dataset's committed units, without the pictures."""
-    return (labels for _, labels in placed_labels(store))

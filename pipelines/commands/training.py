@@ -129,7 +129,8 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
 
     options.goes_on = options.out is not None  # what has been answered lies there
     fields = _model_and_datasets(options)
-    _check_datasets(options, fields)
+    if "datasets" not in fields and not any(one.startswith("datasets") for one in options.set):
+        raise ValueError("nothing to look at: give --on DATASET, a human dataset as `import` makes it")
     recipe = load_recipe(EvaluateRecipe, None, tuple(options.set), fields)
     reports = evaluate(
         recipe,
@@ -183,8 +184,6 @@ def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
     fields = _model_and_datasets(options)
     if options.verdicts:
         fields["verdicts"] = options.verdicts
-    else:
-        _check_datasets(options, fields)
     if options.precision is not None:
         fields["precision"] = options.precision
     recipe = load_recipe(CalibrateRecipe, None, tuple(options.set), fields)
@@ -195,13 +194,6 @@ def _add_model_and_datasets(parser: argparse.ArgumentParser, recipe: type[Recipe
     parser.add_argument("checkpoint", nargs="?", help="'nano', a checkpoint folder or file; or in the recipe")
     parser.add_argument("--on", action="append", default=[], metavar="DATASET", help="a human dataset; may be repeated")
     add_recipe(parser, recipe, required=False)
-
-
-def _check_datasets(options: argparse.Namespace, fields: dict[str, Any]) -> None:
-    if not (
-        fields.keys() & {"datasets", "verdicts"} or any(one.startswith(("datasets", "verdicts")) for one in options.set)
-    ):
-        raise ValueError("nothing to look at: give --on DATASET, a human dataset as `import` makes it")
 
 
 def _model_and_datasets(options: argparse.Namespace) -> dict[str, Any]:

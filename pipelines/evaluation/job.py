@@ -15,12 +15,12 @@ from itertools import islice
 from engine.artifacts import Store, digest_of
 from engine.metrics import ImageResult
 from engine.runner import Backend, Workers, run
+from engine.shards import read_labels
 from pipelines.evaluation.answered_units import AnsweredUnit, read_unit, write_unit
 from pipelines.evaluation.exams import Exam
 from pipelines.evaluation.stages import answer_stages, exam_name, exam_units, open_commit
 from pipelines.labelling.totals import Totals
 from pipelines.progress import UnitProgress
-from pipelines.pseudo_quality import read_labels
 from schemas.recipes import EvaluateRecipe
 from schemas.records import UnitRef
 

@@ -9,12 +9,9 @@ no folder in common with the driver but those of the datasets and the model.
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 
 from engine.shards import ShardReader, committed_units, read_manifest
@@ -22,7 +19,7 @@ from engine.stages import Commit, Stage
 from pipelines.evaluation.answered_units import AnsweredUnit
 from pipelines.evaluation.answers import SAMPLES_AT_ONCE, answer, as_question, open_ask
 from pipelines.evaluation.exams import Exam
-from pipelines.labelling.unit_commit import stage_counts
+from pipelines.labelling.unit_commit import work_record
 from pipelines.models.checkpoints import local_teacher
 from schemas.recipes import EvaluateRecipe
 from schemas.records import Answer, ParsedCaption, Reject, Unit, UnitRef
@@ -114,7 +111,6 @@ def open_commit(work_digest: Callable[[UnitRef], str]) -> Commit[AnsweredUnit]:
             first_row=unit.ref.first_row,
             rows=unit.ref.rows,
             work_digest=work_digest(unit.ref),
-            stages=stage_counts(unit),
             samples=len(keys),
             phrases=sum(len({found.phrase for found in one.candidates}) for one in unit.records),
             boxes=sum(len(one.candidates) for one in unit.records),
@@ -122,10 +118,8 @@ def open_commit(work_digest: Callable[[UnitRef], str]) -> Commit[AnsweredUnit]:
             files=[],
             first_key=keys[0] if keys else None,
             last_key=keys[-1] if keys else None,
-            seconds=sum(tally.seconds for tally in unit.tallies),
-            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            worker=f"{socket.gethostname()}:{os.getpid()}",
             answers=list(unit.records),
+            **work_record(unit),
         )
 
     return commit

@@ -31,13 +31,20 @@ def open_commit(store: Store, digests: Digests) -> Commit[ShardManifest]:
             [labelled_image(label, digests) for label in unit.records],
             unit.rejects,
             work_digest=digests.work(unit.ref),
-            stages=stage_counts(unit),
-            seconds=sum(tally.seconds for tally in unit.tallies),
-            finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
-            worker=f"{socket.gethostname()}:{os.getpid()}",
+            **work_record(unit),
         )
 
     return commit
+
+
+def work_record(unit: Unit[Any]) -> dict[str, Any]:
+    """What a manifest tells of the work on a unit that ends here and now: stages, seconds, when and where."""
+    return {
+        "stages": stage_counts(unit),
+        "seconds": sum(tally.seconds for tally in unit.tallies),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "worker": f"{socket.gethostname()}:{os.getpid()}",
+    }
 
 
 def labelled_image(label: PseudoLabel, digests: Digests) -> LabelledImage:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipelines.evaluation.answer_table import answers_name
 from pipelines.pages.evaluation_tables import main_metrics
 from pipelines.pages.mistakes import Mistake
-from pipelines.pages.number_formats import number_filters, percent
+from pipelines.pages.number_formats import percent
 from pipelines.pages.page_templates import embedded_json, environment, page_assets
 from pipelines.pages.plots import Plot, axis
 from schemas.reports import EvaluationReport, MetricValue, PrecisionRecall
@@ -45,15 +45,17 @@ def render(reports: Sequence[EvaluationReport], mistakes: Sequence[tuple[Sequenc
     """The page as text; ``mistakes`` of each dataset: those it was sure of, and human boxes that were missed."""
     views = [_view(f"d{n}", one, *mistakes[n]) for n, one in enumerate(reports)]
     figures = {f"{view.place}-curve": view.plot.figure for view in views if view.plot is not None}
-    templates = environment()
-    templates.filters.update(number_filters())
-    return templates.get_template("evaluation.html.j2").render(
-        title=title,
-        reports=reports,
-        views=views,
-        verdicts=VERDICTS,
-        figures=embedded_json(figures),
-        **page_assets("evaluation", ("plots.js",), with_figures=bool(figures)),
+    return (
+        environment()
+        .get_template("evaluation.html.j2")
+        .render(
+            title=title,
+            reports=reports,
+            views=views,
+            verdicts=VERDICTS,
+            figures=embedded_json(figures),
+            **page_assets("evaluation", ("plots.js",), with_figures=bool(figures)),
+        )
     )
 
 

@@ -28,20 +28,24 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from pipelines.pages.number_formats import number_filters
+
 HEAD_SCRIPTS = ("theme.js",)
 # In JSON these are the same text, and in HTML no "</script>", no comment and no line separator of older JavaScript.
 _ESCAPED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029"}
 
 
 def environment() -> jinja2.Environment:
-    """Templates in which all text is escaped, and a name that is not there is an error."""
-    return jinja2.Environment(
+    """Templates in which all text is escaped, and a name that is not there is an error; numbers have filters."""
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("pipelines", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    templates.filters.update(number_filters())
+    return templates
 
 
 def asset(name: str) -> str:

@@ -16,7 +16,6 @@ from markupsafe import Markup
 from pipelines.pages.comparison_plots import drift_plots
 from pipelines.pages.evaluation_tables import evaluation_tables
 from pipelines.pages.gallery import Gallery
-from pipelines.pages.number_formats import number_filters
 from pipelines.pages.page_templates import embedded_json, environment, page_assets
 from pipelines.pages.picture_cards import card_record
 from pipelines.pages.plots import Plot, heat_map_plot, histogram_plots
@@ -86,18 +85,20 @@ def render(whole: Report, galleries: Sequence[Gallery], title: str) -> str:
     figures = {f"{view.place}-{plot.name}": plot.figure for view in views for of in view.plots.values() for plot in of}
     figures |= {f"compare-{plot.name}": plot.figure for plot in drifts}
     figures |= {"quality": of_quality.figure} if of_quality is not None else {}
-    templates = environment()
-    templates.filters.update(number_filters())
-    return templates.get_template("report.html.j2").render(
-        report=whole,
-        title=title,
-        views=views,
-        records=[_records(one) for one in galleries],
-        drifts=drifts,
-        quality_plot=of_quality,
-        tables=evaluation_tables(whole.evaluations),
-        figures=embedded_json(figures),
-        **page_assets("report", SCRIPTS, with_figures=bool(figures)),
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            report=whole,
+            title=title,
+            views=views,
+            records=[_records(one) for one in galleries],
+            drifts=drifts,
+            quality_plot=of_quality,
+            tables=evaluation_tables(whole.evaluations),
+            figures=embedded_json(figures),
+            **page_assets("report", SCRIPTS, with_figures=bool(figures)),
+        )
     )
 
 

@@ -14,11 +14,10 @@ from engine.artifacts import Store
 from engine.phrases import PhraseParser
 from engine.registry import Registry
 from engine.retraining.policy import Growth, new_rows
-from engine.shards import CARD
+from engine.shards import CARD, read_labels
 from engine.sources import open_source
 from pipelines.evaluate import evaluate
 from pipelines.models.checkpoints import current_version
-from pipelines.pseudo_quality import read_labels
 from schemas.recipes import EvaluateRecipe, protocols_with
 from schemas.records import CaptionedImage, UnitRef
 from schemas.retrain import RetrainFacts, RetrainRecord, SourcePart

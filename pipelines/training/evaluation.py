@@ -15,6 +15,7 @@ from statistics import fmean
 from engine.artifacts import Store
 from engine.mix import Mix
 from engine.shards import read_card
+from glip.whole_folder import written_whole
 from pipelines.evaluate import evaluate
 from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe, protocols_with
 from schemas.reports import Document, EvaluationReport
@@ -43,7 +44,8 @@ class EvaluateAlong:
         before = [one for one in standings(self.out) if one.steps < steps]
         found = _standing(self.recipe, steps, model)
         if not before or found.value > best_of(before).value:
-            _keep(model, self.out / BEST)
+            with written_whole(self.out / BEST) as draft:
+                shutil.copytree(model, draft, dirs_exist_ok=True)
         lines = "".join(one.model_dump_json() + "\n" for one in [*before, found])
         Store(self.out).write(EVALUATIONS, lines.encode())
 
@@ -90,16 +92,3 @@ def _standing(recipe: RunEvaluation, steps: int, model: Path) -> Standing:
 
 def _value(report: EvaluationReport, metric: str) -> float | None:
     return next((one.value for one in report.metrics if one.name == metric), None)
-
-
-def _keep(model: Path, best: Path) -> None:
-    """Put a copy of the model in the place of the best one, as a whole."""
-    draft = best.with_name(f".{best.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(model, draft)
-    before = best.with_name(f".{best.name}.before")
-    shutil.rmtree(before, ignore_errors=True)
-    if best.exists():
-        best.rename(before)
-    draft.rename(best)
-    shutil.rmtree(before, ignore_errors=True)

@@ -179,4 +179,4 @@ def test_an_exam_of_another_seed_has_pictures_and_cells_of_its_own() -> None:
     again = world.examined_by(9)
     assert [exam.scenes.seed for exam in again.exams if exam.scenes] == [9]
     assert {exam.name for exam in again.exams}.isdisjoint(exam.name for exam in world.exams)
-    assert again.opened_once != world.opened_once == ""
+    assert again.cell_suffix != world.cell_suffix == ""

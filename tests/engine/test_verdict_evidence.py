@@ -117,7 +117,7 @@ def test_what_cannot_be_calibrated_on_is_told_in_a_line(tmp_path: Path, capsys: 
     folder = reviewed(tmp_path / "dogs", 4)
     (other / "dataset.json").write_text(card)
     for arguments, message in (
-        ([], "give --on DATASET"),
+        ([], "give `datasets`"),
         (["--verdicts", str(tmp_path / "nobody")], "not labelled by a teacher"),
         (["--verdicts", str(folder), "--verdicts", str(other)], "mean nothing of another's"),
     ):

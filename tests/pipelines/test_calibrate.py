@@ -155,7 +155,7 @@ def test_what_is_no_human_grounding_data_is_refused(
     assert "is a pseudo grounding dataset" in said("--on", str(labels), *out)
     assert "is no dataset" in said("--on", str(tmp_path), *out)
     assert "ends in .json" in said("--on", str(work / "human"), "--out", str(tmp_path / "c.txt"))
-    assert "--on DATASET" in said(*out)
+    assert "datasets" in said(*out)
     assert "precision" in said("--on", str(work / "human"), *out, "--precision", "1.5")
     assert list(tmp_path.iterdir()) == []
 

@@ -49,7 +49,7 @@ MISSING = {
     "nowhere to write": (["label", "tars"], "nowhere to write: give --out FOLDER, or --plan"),
     "nowhere to train": (["train", "--recipe", "x.yaml"], "nowhere to write: give --out FOLDER, or --plan"),
     "nothing to evaluate on": (["evaluate", "nano"], "nothing to look at: give --on DATASET"),
-    "nothing to calibrate on": (["calibrate", "nano", "--out", "c.json"], "nothing to look at: give --on DATASET"),
+    "nothing to calibrate on": (["calibrate", "nano", "--out", "c.json"], "give `datasets` (--on)"),
 }
 
 
