@@ -24,7 +24,19 @@
         ├── review/           what people said of its boxes                   ──►  every reader
         └── metrics/          AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
 
-``stages.py`` says what a stage is; ``runner.py`` runs them, on Ray actors or inline, and is the only file here that
-imports Ray (``unit_flow.py``: which actor gets which unit; ``unit_worker.py``: what runs in its worker processes;
-``unit_row.py``: a unit between two of them; ``stopping.py``: when no further one is begun).
+All files, by what they are for:
+
+    filtering    filters, caption_language, leaks, image_identity, image_hash
+    duplicates   duplicates, near_duplicates: a view on what is read
+    phrases      phrases, phrase_chunks, phrase_rules, phrase_lemmas; prompts
+    selecting    selection, selection_rules (of samples), selection_columns (of tables); calibrated_scores, calibration,
+                 calibration_check: which score means which precision
+    storage      artifacts, digests, local_files, folder_lock, leases, compare_and_swap, store_faults
+    a dataset    shards, shard_files, shard_reader, annotation_rows, annotation_tables; committed, dataset_wholeness,
+                 repeated_keys, sample_lookup
+    questions    box_tables (the only file that imports DuckDB), box_batches, statistics/, label_diff; review/
+    formats      sources/ and gold/ are read, exporters/ written
+    running      stages (what one is), runner (the only file here that imports Ray), layout (which processes there are),
+                 unit_flow (which of them gets which unit), unit_worker (what runs in one), unit_metrics, stopping
+    models       mix/, few_shot; metrics/, baselines, promotion; registry/, retraining/
 """

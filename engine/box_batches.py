@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from engine.annotation_tables import StoredTable
 from engine.selection import Selection
 from engine.selection_columns import PIXEL_DECIMALS, SCORE_DECIMALS, BoxColumns, Integers, group_numbers, select_rows
-from schemas.calibration import BOX_SIZES, FREQUENCIES
+from schemas.calibration import GROUPS
 
 ROWS_A_BATCH = 250_000
 HEX_DIGITS = 64  # of a SHA-256
@@ -159,8 +159,7 @@ def batch_of(
         stays, dropped = select_rows(columns, selection)
         if selection.calibrated is not None:
             groups = group_numbers(columns, selection)
-            count = len(FREQUENCIES) * len(BOX_SIZES)
-            came, kept = np.bincount(groups, minlength=count), np.bincount(groups[stays], minlength=count)
+            came, kept = (np.bincount(one, minlength=len(GROUPS)) for one in (groups, groups[stays]))
         table, image = table.filter(pa.array(stays)), image[stays]
     image = np.unique(image, return_inverse=True)[1].astype(np.int64)
     occurrences, of_box = _occurrences(table, image, images_before, occurrences_before)

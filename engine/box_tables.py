@@ -35,14 +35,11 @@ QueryError: TypeAlias = duckdb.Error
 def box_database(*, on_disk: bool = False, memory_limit: str = MEMORY_LIMIT) -> Iterator[tuple[Connection, Path]]:
     """A database that spills to disk, and the temporary folder that goes with it: in memory, or in a file of that
     folder, which compresses what is kept for long."""
-    with (
-        tempfile.TemporaryDirectory(prefix="glip-engine-") as folder,
-        duckdb.connect(f"{folder}/boxes.duckdb" if on_disk else ":memory:") as connection,
-    ):
-        connection.execute(f"SET memory_limit = '{memory_limit}'")
-        connection.execute(f"SET temp_directory = '{folder}/spill'")
-        connection.execute(f"SET preserve_insertion_order = {str(not on_disk).lower()}")
-        yield connection, Path(folder)
+    with tempfile.TemporaryDirectory(prefix="glip-engine-") as folder:
+        settings = {"memory_limit": memory_limit, "temp_directory": f"{folder}/spill"}
+        where = f"{folder}/boxes.duckdb" if on_disk else ":memory:"
+        with duckdb.connect(where, config={**settings, "preserve_insertion_order": not on_disk}) as connection:
+            yield connection, Path(folder)
 
 
 def add_boxes(

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from engine.artifacts import Store
 from schemas.calibration import BOX_SIZES, BoxSize, Calibration, Frequency, group_name
 from schemas.recipes import Recipe
+from schemas.records import BoxXYXY
 from schemas.shards import SampleBox, SampleLabels
 
 COCO_PICTURE = 640 * 480
@@ -41,13 +42,18 @@ class CalibratedScores(Recipe):
     def min_score(self, labels: SampleLabels, box: SampleBox) -> float | None:
         """The lowest score that is kept of boxes like this one; None where none is."""
         frequency = self.frequencies.get(labels.phrases[box.phrase].head_lemma.lower(), "unseen")
-        return self.min_scores[group_name(frequency, box_size(labels, box))]
+        return self.min_scores[group_name(frequency, box_size(labels, box.box_xyxy))]
 
 
-def box_size(labels: SampleLabels, box: SampleBox) -> BoxSize:
+def box_share(labels: SampleLabels, box_xyxy: BoxXYXY) -> float:
+    """Area of a box as a share of its picture, 0 to 1."""
+    x1, y1, x2, y2 = box_xyxy
+    return (x2 - x1) * (y2 - y1) / (labels.width * labels.height)
+
+
+def box_size(labels: SampleLabels, box_xyxy: BoxXYXY) -> BoxSize:
     """The size group of a box, by the share of its picture that it covers."""
-    x1, y1, x2, y2 = box.box_xyxy
-    return box_size_of_share((x2 - x1) * (y2 - y1) / (labels.width * labels.height))
+    return box_size_of_share(box_share(labels, box_xyxy))
 
 
 def box_size_of_share(share: float) -> BoxSize:

@@ -12,8 +12,7 @@ picture stand or fall together. Sources: Zadrozny and Elkan 2002 (isotonic calib
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import product
 from statistics import NormalDist
@@ -33,7 +32,6 @@ from schemas.calibration import (
     PrecisionPoint,
     group_name,
 )
-from schemas.shards import SampleBox
 
 MIN_IOU = 0.5
 HEAD_SHARE, MID_SHARE = 0.5, 0.9  # of all phrases: those of the most frequent heads, down to these shares
@@ -87,19 +85,20 @@ def frequency_groups(counts: Mapping[str, int]) -> dict[str, Frequency]:
 
 
 def judge(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) -> Evidence:
-    """Every candidate of the answers, judged by the human boxes of its phrase."""
+    """Every candidate of the answers, judged by the human boxes of its phrase; phrase by phrase."""
     rows: list[tuple[float, bool, int, int]] = []
     pictures: dict[str, int] = {}
     for result in results:
         gold = result.gold
         picture = pictures.setdefault(gold.image_sha256, len(pictures))
-        human = {number: as_boxes([]) for number in range(len(gold.phrases))} | _boxes_by_phrase(gold.boxes)
-        for candidate in result.candidates:
-            box = SampleBox(phrase=candidate.phrase, box_xyxy=candidate.box_xyxy, score=candidate.score)
-            frequency = frequencies.get(gold.phrases[box.phrase].head_lemma.lower(), "unseen")
-            group = group_number(frequency, box_size(gold, box))
-            right = bool((iou(as_boxes([box.box_xyxy]), human[box.phrase]) >= MIN_IOU).any())
-            rows.append((box.score, right, group, picture))
+        for number, phrase in enumerate(gold.phrases):
+            found = [one for one in result.candidates if one.phrase == number]
+            human = as_boxes([box.box_xyxy for box in gold.boxes if box.phrase == number])
+            overlaps = iou(as_boxes([one.box_xyxy for one in found]), human)
+            right: list[bool] = np.any(overlaps >= MIN_IOU, axis=1).tolist()
+            frequency = frequencies.get(phrase.head_lemma.lower(), "unseen")
+            for one, hit in zip(found, right, strict=True):
+                rows.append((one.score, hit, group_number(frequency, box_size(gold, one.box_xyxy)), picture))
     columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
     types = (np.float64, np.bool_, np.int64, np.int64)
     return Evidence(*(np.asarray(column, type) for column, type in zip(columns, types, strict=True)))
@@ -108,13 +107,6 @@ def judge(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) 
 def group_number(frequency: Frequency, size: BoxSize) -> int:
     """The number of a group, as :class:`Evidence` has it."""
     return FREQUENCIES.index(frequency) * len(BOX_SIZES) + BOX_SIZES.index(size)
-
-
-def _boxes_by_phrase(boxes: Sequence[SampleBox]) -> dict[int, Floats]:
-    return {
-        number: as_boxes([box.box_xyxy for box in boxes if box.phrase == number])
-        for number in {box.phrase for box in boxes}
-    }
 
 
 def isotonic(scores: Floats, right: NDArray[np.bool_]) -> Curve:
@@ -225,8 +217,3 @@ def _points(
             )
         )
     return points
-
-
-def head_counts(lemmas: Iterable[str]) -> Counter[str]:
-    """How often each head lemma occurs, in lower case."""
-    return Counter(lemma.lower() for lemma in lemmas)

@@ -1,17 +1,18 @@
-"""What is done of a job already: the committed units, found in one pass over a store that may hold 100,000 of them.
+"""What is done of a job already, and taking it back: committed units are never mixed with what is made anew.
 
-In: a store and the digest of each unit's work. Out: the manifests of the units that are done. Files are listed with
-their sizes by folder instead of asked for one by one, and manifests are read many at once from an object store.
+In: a store, which may hold 100,000 units, and the digest of each unit's work. Out: the manifests of the units that are
+done; or a store without the commits, or the files, of units that its work does not have. Files are listed with their
+sizes by folder instead of asked for one by one, and manifests are read many at once from an object store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.shard_files import FOLDERS, manifest_name
+from engine.shard_files import FOLDERS, committed_units, file_sizes, manifest_name, unit_of
 from schemas.records import UnitRef
 from schemas.shards import ShardManifest
 
@@ -21,7 +22,7 @@ def committed_manifests(
 ) -> Iterator[ShardManifest | None]:
     """For each unit, in order, its manifest where it is done: of this very work, with its files there in the size it
     says. Otherwise None: there is no manifest, none that can be read, or one of other work."""
-    sizes = {f"{folder}/{name}": size for folder in FOLDERS for name, size in store.sizes(folder).items()}
+    sizes = file_sizes(store)
     contents = store.read_many([name for ref in refs if (name := manifest_name(ref.index)) in sizes])
     for ref in refs:
         yield _done(ref, next(contents), work_digest, sizes) if manifest_name(ref.index) in sizes else None
@@ -37,3 +38,24 @@ def _done(
     if manifest.work_digest != work_digest(ref):
         return None
     return manifest if all(sizes.get(file.path) == file.size for file in manifest.files) else None
+
+
+def uncommit(store: Store, units: Collection[int]) -> int:
+    """Take back the commits of those of ``units`` that have one; returns how many. Their files stay, to be replaced."""
+    found = set(committed_units(store)) & set(units)
+    for unit in sorted(found):
+        store.delete(manifest_name(unit))
+    return len(found)
+
+
+def delete_units_beyond(store: Store, count: int) -> int:
+    """Remove the units from number ``count`` on, each manifest before the files that it vouches for; returns how many
+    files went."""
+    removed = 0
+    for folder in reversed(FOLDERS):
+        for name in store.names(folder):
+            unit = unit_of(name)
+            if unit is not None and unit >= count:
+                store.delete(f"{folder}/{name}")
+                removed += 1
+    return removed

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import fsspec
 
 from engine.artifacts import Store
+from engine.store_faults import naming_faults
 
 MAX_BYTES = 1_000_000
 LOCK_WAIT_S = 15.0  # the lock is held for the moment of a move
@@ -43,10 +44,11 @@ def swap(store: Store, name: str, before: Found | None, content: bytes) -> bool:
     """Put ``content`` in place of exactly what was ``before`` (of no file, where None); False where that has changed.
 
     ``content`` has to be unlike what any other writer puts there. ValueError where the store stays locked by another
-    process; OSError or RuntimeError where it cannot be written.
+    process, or where there is no such bucket; OSError or RuntimeError where it cannot be written.
     """
     if not store.is_local and (before is None or before.tag is not None):
-        return _put(store, name, before, content)
+        with naming_faults(f"{store.root}/{name}", "written", local=False):
+            return _put(store, name, before, content)
     with _locked(store):
         if _content(read_found(store, name)) != _content(before):
             return False

@@ -6,7 +6,6 @@ tells of the rest, so that a damaged or half-written dataset gives a report of w
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,12 +13,11 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.shard_files import FOLDERS, annotations_name, manifest_name, rejects_name, shard_name
+from engine.shard_files import annotations_name, file_sizes, manifest_name, rejects_name, shard_name, unit_of
 from schemas.dataset_report import UnitProblem, Wholeness
 from schemas.shards import DatasetCard, ShardManifest
 
 MAX_PROBLEMS = 100
-_UNIT = re.compile(r"(\d{6,})\.(tar|parquet|json)")
 
 
 @dataclass
@@ -67,8 +65,8 @@ class Examination:
 def examine(store: Store) -> Examination:
     """Read every manifest, and compare the sizes of the tables with what it says. A missing shard is told of and no
     reason to leave the unit out: numbers are of the tables."""
-    sizes = {f"{folder}/{name}": size for folder in FOLDERS for name, size in store.sizes(folder).items()}
-    units = sorted({int(match[1]) for name in sizes if (match := _UNIT.fullmatch(name.partition("/")[2]))})
+    sizes = file_sizes(store)
+    units = sorted({unit for path in sizes if (unit := unit_of(path)) is not None})
     found = Examination(units_found=len(units))
     committed = [unit for unit in units if manifest_name(unit) in sizes]
     for unit in sorted(set(units) - set(committed)):

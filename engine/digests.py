@@ -1,6 +1,6 @@
-"""Digests of JSON values and of files: what the project knows work, sources and artefacts by.
+"""JSON texts, and digests of JSON values and of files: what the project knows work, sources and artefacts by.
 
-In: a JSON value, or an open file. Out: SHA-256 in hexadecimal digits.
+In: a JSON value, a document, or an open file. Out: its one text, or SHA-256 in hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -9,12 +9,19 @@ import hashlib
 import json
 from typing import Any, BinaryIO
 
+from pydantic import BaseModel
+
 COPY_BYTES = 1 << 20
 
 
 def canonical_json(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, so that equal values have equal digests."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def document_bytes(document: BaseModel) -> bytes:
+    """A document, or a recipe, as it is stored: laid out to be read."""
+    return (document.model_dump_json(indent=1) + "\n").encode()
 
 
 def digest_of(value: Any) -> str:

@@ -44,8 +44,10 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
     """
     store, parent = Store(source), read_card(Store(source))
     if (parent.origin, parent.task, parent.complete) != ("human", "detection", True):
+        state = "" if parent.complete else ", and not complete"
         raise ValueError(
-            f"{source} is {parent.origin}, of task {parent.task}; shots are drawn from human detection data"
+            f"{source} is {parent.origin}, of task {parent.task}{state}; shots are drawn from complete human detection "
+            "data"
         )
     recipe: dict[str, object] = {"shots": shots, "seed": seed}
     fingerprint = digest_of([parent.source_fingerprint, parent.recipe_digest, recipe])

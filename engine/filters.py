@@ -26,7 +26,6 @@ from schemas.records import CaptionedImage, ParsedCaption, Phrase, Reject, Unit
 
 STAGE = "filter"
 PHRASE_STAGE = "filter_phrases"
-_DETERMINERS = {"a", "an", "the", "this", "that", "these", "those", "some", "any", "his", "her", "its", "our", "their"}
 
 SizeWH = tuple[int, int]
 CaptionRule = Callable[[str, FiltersRecipe], str | None]
@@ -149,15 +148,5 @@ class PhraseStopList:
     def stops(self, phrase: Phrase) -> bool:
         """Whether the end of the phrase is on the list, as written or with its head in the singular."""
         words = phrase.text.casefold().split()
-        if words[0] in _DETERMINERS:
-            words = words[1:]
-        if not words:
-            return False
-        ends = (
-            " ".join((*words[start:-1], last)) for last in (words[-1], phrase.head_lemma) for start in _starts(words)
-        )
-        return any(end in self._stopped for end in ends)
-
-
-def _starts(words: Sequence[str]) -> range:
-    return range(len(words))
+        forms = (words, [*words[:-1], phrase.head_lemma])
+        return any(" ".join(form[start:]) in self._stopped for form in forms for start in range(len(form)))

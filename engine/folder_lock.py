@@ -18,7 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-FENCE_PREFIX = ".writing-by-"  # listed no more than what is being written
+from engine.local_files import TEMPORARY_PREFIX
+
+FENCE_PREFIX = f"{TEMPORARY_PREFIX}by-"  # listed no more than what is being written
 COMMIT_S = 60.0  # how long the commits of a killed job are waited for
 LOOK_AGAIN_S = 0.02
 
@@ -83,12 +85,3 @@ def _take_down(fence: Path, shown: str) -> None:
 
 def _refusal(shown: str) -> str:
     return f"the job that this worker belongs to no longer holds {shown}; what it has not committed, the next one does"
-
-
-def fsync_folder(folder: Path) -> None:
-    """So that the names in it outlive a crash of the machine."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

@@ -74,8 +74,7 @@ def _rows_of_table(store: Store, manifest: ShardManifest) -> pa.Table:
 def _from_shard(store: Store, unit: int, rows: range | list[int]) -> Iterator[ImageIdentity]:
     """Out of the labels; the hash of a picture that its labels have none for is computed, once for each picture."""
     computed: dict[str, int | None] = {}
-    reader = ShardReader(store, unit)
-    try:
+    with ShardReader(store, unit) as reader:
         for row in rows:
             labels = reader.labels(row)
             phash = None if labels.image_phash is None else int(labels.image_phash, 16)
@@ -85,5 +84,3 @@ def _from_shard(store: Store, unit: int, rows: range | list[int]) -> Iterator[Im
                 phash = computed[labels.image_sha256]
             caption = hashlib.sha256(labels.caption.encode()).digest()
             yield ImageIdentity(labels.key, bytes.fromhex(labels.image_sha256), phash, caption)
-    finally:
-        reader.close()

@@ -68,14 +68,14 @@ def read_leak_guard(datasets: Sequence[str], max_distance: int) -> LeakGuard | N
     for name, dataset in sorted((dataset.rstrip("/").rsplit("/", 1)[-1], dataset) for dataset in datasets):
         store = Store(dataset)
         card = read_card(store)
+        if not card.complete or card.samples == 0:
+            state = "has no picture" if card.complete else "is not complete"
+            raise ValueError(f"leaks: {store.root} {state}; finish it, or take it out of the list")
         for image in chain.from_iterable(image_identities(store, manifest) for manifest in read_manifests(store)):
             where = f"{name}/{image.key}"
             by_sha256.setdefault(image.sha256, where)
             if image.phash is not None:
                 by_hash.setdefault(image.phash, where)
-        if not card.complete or card.samples == 0:
-            state = "has no picture" if card.complete else "is not complete"
-            raise ValueError(f"leaks: {store.root} {state}; finish it, or take it out of the list")
     if not datasets:
         return None
     return LeakGuard(by_sha256, words_of(by_hash), tuple(by_hash.values()), max_distance)

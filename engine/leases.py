@@ -125,9 +125,9 @@ class Lease:
             self._files.pipe_file(self._path, content, **condition)
         except OSError as error:
             found = self._read()
-            if found is None and isinstance(error, (FileExistsError, FileNotFoundError)):
-                return False
-            if found is None:
+            if found is None:  # given back just now, unless there is no such bucket, or no answer
+                if isinstance(error, FileExistsError if instead_of is None else FileNotFoundError):
+                    return False
                 raise
         else:
             found = self._read()

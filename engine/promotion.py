@@ -142,11 +142,11 @@ def rule_text(rule: PromotionRule) -> str:
 def _reason(
     rule: PromotionRule, dataset: str, new: float, old: float, interval: tuple[float, float], passed: bool
 ) -> str:
-    moved = "rose from" if new > old else "fell from" if new < old else "stayed, from"
+    before, after = f"{100 * old:.1f}", f"{100 * new:.1f}"
+    moved = f"stayed at {after}" if before == after else f"{'rose' if new > old else 'fell'} from {before} to {after}"
     low, high = (100 * value for value in interval)
     figures = (
-        f"{rule.metric} on {dataset} {moved} {100 * old:.1f} to {100 * new:.1f} "
-        f"(difference {100 * (new - old):+.1f}, interval {low:+.1f} to {high:+.1f})"
+        f"{rule.metric} on {dataset} {moved} (difference {100 * (new - old):+.1f}, interval {low:+.1f} to {high:+.1f})"
     )
     if passed:
         return f"{figures}: it {rule_text(rule)}, and the figures bear that out"

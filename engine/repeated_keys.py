@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from engine.sources.columns import ShortDigests, repeats, short_digests
+from engine.sources.keys import ShortDigests, repeats, short_digests
 
 
 class Repeat(NamedTuple):

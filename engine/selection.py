@@ -75,8 +75,8 @@ def selection_name(selection: SelectionChoice) -> str:
     """What a selection is called in a table: its preset; a calibrated one with its target; else its numbers."""
     if isinstance(selection, str):
         return selection
-    if selection.get("preset") == CALIBRATED and (precision := resolve_selection(selection).calibrated):
-        return f"{CALIBRATED} {precision.precision:.0%}"
+    if selection.get("preset") == CALIBRATED and (calibrated := resolve_selection(selection).calibrated):
+        return f"{CALIBRATED} {calibrated.precision:.0%}"
     return canonical_json(selection)
 
 

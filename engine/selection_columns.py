@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from engine.calibrated_scores import LARGE_FROM, MEDIUM_FROM
 from engine.selection_rules import ABSTRACT_HEADS, RULES, WHOLE_SIDE, Selection
-from schemas.calibration import BOX_SIZES, FREQUENCIES, group_name
+from schemas.calibration import BOX_SIZES, FREQUENCIES, GROUPS
 
 SCORE_DECIMALS, PIXEL_DECIMALS = 6, 3  # no fewer than any writer of ours rounds to, and what float32 still holds
 
@@ -101,8 +101,7 @@ def _least_scores(columns: BoxColumns, selection: Selection) -> Floats:
     """Of each box the lowest score that its group keeps; NaN where it keeps none."""
     assert selection.calibrated is not None
     scores = selection.calibrated.min_scores
-    by_group = [scores[group_name(frequency, size)] for frequency in FREQUENCIES for size in BOX_SIZES]
-    least: Floats = np.array([np.nan if one is None else one for one in by_group])
+    least: Floats = np.array([np.nan if (one := scores[group]) is None else one for group in GROUPS])
     return least[group_numbers(columns, selection)]
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from engine.calibrated_scores import CalibratedScores
+from engine.calibrated_scores import CalibratedScores, box_share
 from schemas.recipes import Recipe
 from schemas.shards import SampleBox, SampleLabels
 
@@ -139,24 +139,18 @@ def box_overlaps_better(kept: Kept, selection: Selection) -> set[int]:
     return dropped
 
 
-def box_share(labels: SampleLabels, box: SampleBox) -> float:
-    """Area of the box as a share of its image, 0 to 1."""
-    x1, y1, x2, y2 = box.box_xyxy
-    return (x2 - x1) * (y2 - y1) / (labels.width * labels.height)
-
-
 def box_share_below_min(kept: Kept, selection: Selection) -> set[int]:
     least = selection.min_box_share
     if least is None:
         return set()
-    return {number for number in kept.boxes if box_share(kept.labels, kept.labels.boxes[number]) < least}
+    return {number for number in kept.boxes if box_share(kept.labels, kept.labels.boxes[number].box_xyxy) < least}
 
 
 def box_share_above_max(kept: Kept, selection: Selection) -> set[int]:
     most = selection.max_box_share
     if most is None:
         return set()
-    return {number for number in kept.boxes if box_share(kept.labels, kept.labels.boxes[number]) > most}
+    return {number for number in kept.boxes if box_share(kept.labels, kept.labels.boxes[number].box_xyxy) > most}
 
 
 def box_whole_image(kept: Kept, selection: Selection) -> set[int]:

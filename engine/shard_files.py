@@ -14,6 +14,7 @@ from schemas.shards import FORMAT, DatasetCard, ShardManifest
 
 CARD = "dataset.json"
 FOLDERS = ("shards", "annotations", "rejects", "manifests")
+_UNIT_FILE = re.compile(r"(\d{6,})\.(tar|parquet|json)")
 _KEY = re.compile(r"[^./\\\x00-\x1f\ud800-\udfff]{1,200}")
 
 
@@ -42,7 +43,7 @@ def write_card(store: Store, card: DatasetCard) -> None:
     """Write ``dataset.json`` whole; what it counts is on the disk by then, names and all."""
     for folder in FOLDERS:
         store.flush(folder)
-    store.write(CARD, document_bytes(card))
+    store.write_document(CARD, card)
 
 
 def read_card(store: Store) -> DatasetCard:
@@ -91,6 +92,16 @@ def committed_units(store: Store) -> list[int]:
     return [int(name[:-5]) for name in store.names("manifests") if re.fullmatch(r"\d{6,}\.json", name)]
 
 
-def document_bytes(document: DatasetCard | ShardManifest) -> bytes:
-    """A card or a manifest as it is stored."""
-    return (document.model_dump_json(indent=1) + "\n").encode()
+def file_sizes(store: Store) -> dict[str, int]:
+    """Sizes in bytes of a dataset's files by their paths, in one listing a folder."""
+    return {f"{folder}/{name}": size for folder in FOLDERS for name, size in store.sizes(folder).items()}
+
+
+def unit_of(path: str) -> int | None:
+    """The unit that a file is of, by its name; None for another file.
+
+    >>> unit_of("shards/000012.tar")
+    12
+    """
+    found = _UNIT_FILE.fullmatch(path.rpartition("/")[2])
+    return int(found[1]) if found else None

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from typing import BinaryIO
@@ -19,6 +18,7 @@ from engine.shard_files import committed_units, read_manifest, shard_name
 from schemas.shards import SampleLabels
 
 MAX_LABEL_BYTES = 20_000_000
+MENDED_BY = "`glip-engine verify` tells what else is wrong, and `label` or `import` does that unit again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +35,15 @@ def read_shard(store: Store, unit: int) -> Iterator[LabelledImage]:
 
     ValueError where the unit is not committed, or where the tar does not hold what the manifest says.
     """
-    reader = ShardReader(store, unit)
-    try:
-        for row in range(len(reader)):
-            yield reader[row]
-    finally:
-        reader.close()
+    with ShardReader(store, unit) as reader:
+        yield from reader
 
 
 def placed_labels(store: Store) -> Iterator[tuple[tuple[int, int], SampleLabels]]:
     """Unit and row of every sample of a dataset, in order, with its labels, without the pictures. ValueError as of
     :func:`read_shard`."""
     for unit in committed_units(store):
-        with closing(ShardReader(store, unit)) as reader:
+        with ShardReader(store, unit) as reader:
             yield from (((unit, row), reader.labels(row)) for row in range(len(reader)))
 
 
@@ -59,18 +55,18 @@ def read_labels(store: Store) -> Iterator[SampleLabels]:
 def read_samples(store: Store, places: Iterable[tuple[int, int]]) -> Iterator[LabelledImage]:
     """The samples at these units and rows; a shard is opened once for the rows of it that stand together."""
     for unit, of_unit in groupby(places, key=lambda place: place[0]):
-        with closing(ShardReader(store, unit)) as reader:
+        with ShardReader(store, unit) as reader:
             yield from (reader[row] for _, row in of_unit)
 
 
 class ShardReader:
-    """Random access to the samples of one committed shard: ``reader[row]``. Opens the tar once; not for sharing
-    between threads."""
+    """Random access to the samples of one committed shard: ``reader[row]``, for a ``with``. Opens the tar once; not for
+    sharing between threads."""
 
     def __init__(self, store: Store, unit: int) -> None:
         manifest = read_manifest(store, unit)
         if manifest is None:
-            raise ValueError(f"unit {unit} of {store.root} is not committed (no whole manifest); run `label` again")
+            raise ValueError(f"unit {unit} of {store.root} is not committed (no whole manifest); {MENDED_BY}")
         self._where = f"{store.root}/{shard_name(unit)}"
         self._rows: dict[str, int] = {}
         self._file = store.open(shard_name(unit))
@@ -79,14 +75,23 @@ class ShardReader:
             if len(self._members) != manifest.samples:
                 raise ValueError(
                     f"{self._where} holds {len(self._members)} samples, its manifest says {manifest.samples}; "
-                    "run `verify`, then `label` again"
+                    f"{MENDED_BY}"
                 )
         except BaseException:
             self._file.close()
             raise
 
+    def __enter__(self) -> ShardReader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
     def __len__(self) -> int:
         return len(self._members)
+
+    def __iter__(self) -> Iterator[LabelledImage]:
+        return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> LabelledImage:
         _, (extension, image_at, image_size), (labels_at, labels_size) = self._members[row]
@@ -140,8 +145,8 @@ def _index_tar(file: BinaryIO, where: str) -> list[_Member]:
                 labels = next(entries, None)
                 key, _, extension = image.name.partition(".")
                 if labels is None or labels.name != f"{key}.json" or labels.size > MAX_LABEL_BYTES:
-                    raise ValueError(f"{where}: after {image.name!r} its labels {key}.json were expected")
+                    raise ValueError(f"{where}: after {image.name!r} its labels {key}.json are missing; {MENDED_BY}")
                 members.append((key, (extension, image.offset_data, image.size), (labels.offset_data, labels.size)))
     except tarfile.TarError as error:
-        raise ValueError(f"{where} is not a whole tar: {error}; run `verify`, then `label` again") from None
+        raise ValueError(f"{where} is not a whole tar: {error}; {MENDED_BY}") from None
     return members

@@ -27,7 +27,6 @@ from engine.shard_files import (
     CARD,
     annotations_name,
     committed_units,
-    document_bytes,
     manifest_name,
     read_card,
     read_manifest,
@@ -121,7 +120,7 @@ def write_shard(
             finished_at=finished_at,
             worker=worker,
         )
-        store.write(manifest_name(ref.index), document_bytes(manifest), lasting=False)
+        store.write_document(manifest_name(ref.index), manifest, lasting=False)
     return manifest
 
 

@@ -22,13 +22,12 @@ Commit = Callable[[Unit[Any]], Manifest]
 class Stage:
     """A step of the flow: ``open`` runs once in each worker process and gives the function that does the work.
 
-    The function takes a unit and gives one record of type ``gives``, or one Reject, for each of the unit's records.
-    ``place`` says which processes do it beside a GPU: ``reader`` (CPU) or ``teacher`` (one a GPU).
+    The function takes a unit and gives one record, or one Reject, for each of the unit's records. ``place`` says which
+    processes do it beside a GPU: ``reader`` (CPU) or ``teacher`` (one a GPU).
     """
 
     name: str
     open: Callable[[], Work]
-    gives: type
     place: Literal["reader", "teacher"] = "reader"
 
 

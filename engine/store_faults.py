@@ -1,6 +1,7 @@
 """What goes wrong in a store, in words: a full disk, an object store that does not answer.
 
-In: whatever a file system or a store's client raises. Out: a RuntimeError that says what, where and what to do.
+In: whatever a file system or a store's client raises. Out: an error that says what, where and what to do. It is a
+RuntimeError, but for a bucket that does not exist: that is a ValueError.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 @contextmanager
 def naming_faults(path: str, done: str, *, local: bool) -> Iterator[None]:
-    """Around what is ``done`` with the file at ``path``. FileNotFoundError goes through, as does what a local file
-    system raises for any other reason than a full disk."""
+    """Around what is ``done`` with the file at ``path``. FileNotFoundError of what is read goes through, as does what a
+    local file system raises for any other reason than a full disk."""
     try:
         yield
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        if local or done != "written":
+            raise
+        raise ValueError(f"{path} cannot be written ({error}); make the bucket, or give another address") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             what = f"there is no room for {path} ({error.strerror}); make some"

@@ -1,8 +1,8 @@
 """Hands units to actors and takes their results back: what is begun, by which actors, and again where one was lost.
 
-In: unit references and pools of actors, one pool after another in the flow. Out: the last pool's table of each unit, in
-order of completion. A unit is begun when each pool has an actor for it, never before: nothing queues up beyond that, so
-that a stop takes effect at once and the memory of the driver does not grow with the source.
+In: unit references and pools of actors, one pool after another in the flow. Out: what the last pool made of each unit,
+in order of completion. A unit is begun when each pool has an actor for it, never before: nothing queues up beyond that,
+so that a stop takes effect at once and the memory of the driver does not grow with the source.
 
 Why not Ray Data: what it is given it takes in whole (an object a unit), it cannot be told to take in no more, and units
 that lie with an actor whose machine is gone wait until another machine comes. Here they go to the actors that are left.
@@ -18,11 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
 from engine.stages import first_unit
 from engine.stopping import Stopping
-from engine.unit_row import unit_to_arrow
 from schemas.records import UnitRef
 
 UNITS_AHEAD = 2  # units given to a worker at once: the second one lies ready when the first is done
@@ -55,8 +52,8 @@ class _Begun:
 
 
 class UnitFlow:
-    """One job's units on one job's actors. Actors have a ``work`` that takes and gives a table of one row, and a
-    ``ready`` that tells that they run; they are restarted by Ray wherever there is room."""
+    """One job's units on one job's actors, each a :class:`~engine.unit_worker.UnitWorker`; Ray restarts them wherever
+    there is room."""
 
     def __init__(self, ray: Any, pools: Sequence[Sequence[Any]], lost: Lost | None = None) -> None:
         self._ray = ray
@@ -68,7 +65,7 @@ class UnitFlow:
         self._starting: dict[Any, _Worker] = {}
         self._at_rest_since: float | None = None
 
-    def run(self, refs: Sequence[UnitRef], stopping: Stopping) -> Iterator[pa.Table]:
+    def run(self, refs: Sequence[UnitRef], stopping: Stopping) -> Iterator[Any]:
         """The result of each unit, until all are done or ``stopping`` says so and what was begun is done.
 
         RuntimeError where a unit loses its worker again and again.
@@ -93,12 +90,12 @@ class UnitFlow:
                     continue
                 begun = self._end(reference)
                 try:
-                    table = self._ray.get(reference)
+                    result = self._ray.get(reference)
                 except self._ray.exceptions.RayError as error:
                     waiting.appendleft((begun.ref, self._tries_after(begun, error)))
                 else:
                     stopping.unit_took(time.monotonic() - begun.since)
-                    yield table
+                    yield result
 
     def _tell_of_rest(self) -> None:
         """Say so, once each time, where no unit is begun for long, since Ray finds no room for the workers."""
@@ -129,7 +126,7 @@ class UnitFlow:
         return tuple(crew)
 
     def _begin(self, ref: UnitRef, tries: int, crew: tuple[_Worker, ...]) -> None:
-        result: Any = unit_to_arrow(first_unit(ref), int)
+        result: Any = first_unit(ref)
         for worker in crew:
             result = worker.actor.work.remote(result)  # the next one takes it when it is there
             worker.units += 1
@@ -143,7 +140,7 @@ class UnitFlow:
 
     def _tries_after(self, begun: _Begun, error: Exception) -> int:
         """A unit came back without a result: which of its workers was lost shows when they are asked."""
-        reason = next(line for line in str(error).splitlines() if line.strip())
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         if begun.tries >= UNIT_RETRIES:
             raise RuntimeError(
                 f"a worker process was lost, and again when its unit {begun.ref.index} was retried: {reason}"

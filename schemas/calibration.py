@@ -20,6 +20,15 @@ FREQUENCIES: tuple[Frequency, ...] = ("head", "mid", "tail", "unseen")
 BOX_SIZES: tuple[BoxSize, ...] = ("small", "medium", "large")
 
 
+def group_name(frequency: str, size: str) -> str:
+    """``tail/small``"""
+    return f"{frequency}/{size}"
+
+
+GROUPS = tuple(group_name(frequency, size) for frequency in FREQUENCIES for size in BOX_SIZES)
+"""Every group by its name, in the order in which they are numbered."""
+
+
 class PrecisionPoint(Document):
     """The boxes of a group that score at least ``min_score``: how many, in how many pictures, which share is right.
 
@@ -63,11 +72,6 @@ class CalibrationGroup(Document):
     def min_score(self, precision: float) -> float | None:
         """The lowest score from which on the bound reaches ``precision``; None where no score does."""
         return next((point.min_score for point in self.points if point.lower_bound >= precision), None)
-
-
-def group_name(frequency: str, size: str) -> str:
-    """``tail/small``"""
-    return f"{frequency}/{size}"
 
 
 class ReliabilityBin(Document):
@@ -130,7 +134,6 @@ class Calibration(Document):
 
     @model_validator(mode="after")
     def _every_group_is_there(self) -> Calibration:
-        wanted = [group_name(frequency, size) for frequency in FREQUENCIES for size in BOX_SIZES]
-        if [group.name for group in self.groups] != wanted:
-            raise ValueError(f"the groups are to be {', '.join(wanted)}, in this order")
+        if tuple(group.name for group in self.groups) != GROUPS:
+            raise ValueError(f"the groups are to be {', '.join(GROUPS)}, in this order")
         return self

@@ -15,13 +15,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
-import pyarrow as pa
-
 BoxXYXY = tuple[float, float, float, float]
+Cell = str | int | float | bool
+
+
+class FlowRecord:
+    """Base of what travels between processes: pickled by its fields alone, which is less work than dataclasses with
+    slots make of it by themselves."""
+
+    __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]]
+
+    def __reduce__(self) -> tuple[type, tuple[object, ...]]:
+        return type(self), tuple(getattr(self, name) for name in self.__match_args__)
 
 
 @dataclass(frozen=True, slots=True)
-class Phrase:
+class Phrase(FlowRecord):
     """A noun phrase of a caption. ``head_lemma`` is the lower-case lemma of its head noun ("two dogs" > "dog")."""
 
     text: str
@@ -29,34 +39,26 @@ class Phrase:
     end: int
     head_lemma: str
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("text", pa.string()), ("start", pa.int32()), ("end", pa.int32()), ("head_lemma", pa.string())]
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class PromptSpan:
+class PromptSpan(FlowRecord):
     """Where phrase number ``phrase`` of the sample stands in one prompt; half-open characters of the prompt."""
 
     phrase: int
     start: int
     end: int
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct([("phrase", pa.int32()), ("start", pa.int32()), ("end", pa.int32())])
-
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(FlowRecord):
     """A text that fits the teacher's token budget, and the phrases to be grounded in it."""
 
     text: str
     spans: tuple[PromptSpan, ...]
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct([("text", pa.string()), ("spans", pa.list_(PromptSpan.arrow_type))])
-
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(FlowRecord):
     """A box the teacher proposes for phrase number ``phrase``; ``score`` in [0, 1], raw.
 
     ``agreement`` is an ensemble's: IoU of the boxes of its two teachers, 0 where only one has it; None otherwise.
@@ -67,23 +69,15 @@ class Candidate:
     score: float
     agreement: float | None = None
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [
-            ("phrase", pa.int32()),
-            ("box_xyxy", pa.list_(pa.float64(), 4)),
-            ("score", pa.float64()),
-            ("agreement", pa.float64()),
-        ]
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class CaptionedImage:
+class CaptionedImage(FlowRecord):
     """A sample as the source has it. ``image`` is the encoded file, untouched; ``extension`` names its format
     ("jpg"); ``locator`` says where it came from (``00000.tar#000000012``).
 
     ``sha256`` and ``phash`` are what the picture is known by, in hexadecimal digits, once somebody has looked
     (``engine.image_identity.identified``); of a picture that was looked at ``phash`` is None where it has none.
+    ``columns`` are cells of the source that the recipe asks to be carried with the sample, where it does.
     """
 
     key: str
@@ -93,51 +87,28 @@ class CaptionedImage:
     locator: str
     sha256: str | None = None
     phash: str | None = None
-
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [
-            ("key", pa.string()),
-            ("image", pa.large_binary()),
-            ("extension", pa.string()),
-            ("caption", pa.string()),
-            ("locator", pa.string()),
-            ("sha256", pa.string()),
-            ("phash", pa.string()),
-        ]
-    )
+    columns: dict[str, Cell] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ParsedCaption:
+class ParsedCaption(FlowRecord):
     """A sample whose caption has been parsed: at least one phrase, in order of their start."""
 
     source: CaptionedImage
     phrases: tuple[Phrase, ...]
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("source", CaptionedImage.arrow_type), ("phrases", pa.list_(Phrase.arrow_type))]
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class GroundingRequest:
+class GroundingRequest(FlowRecord):
     """A question to the teacher: each phrase stands in at least one of the prompts."""
 
     source: CaptionedImage
     phrases: tuple[Phrase, ...]
     prompts: tuple[Prompt, ...]
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [
-            ("source", CaptionedImage.arrow_type),
-            ("phrases", pa.list_(Phrase.arrow_type)),
-            ("prompts", pa.list_(Prompt.arrow_type)),
-        ]
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class Grounding:
+class Grounding(FlowRecord):
     """The teacher's raw answer; ``candidates`` may be empty. ``width`` and ``height`` of the stored image in pixels."""
 
     source: CaptionedImage
@@ -146,16 +117,6 @@ class Grounding:
     height: int
     candidates: tuple[Candidate, ...]
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [
-            ("source", CaptionedImage.arrow_type),
-            ("phrases", pa.list_(Phrase.arrow_type)),
-            ("width", pa.int32()),
-            ("height", pa.int32()),
-            ("candidates", pa.list_(Candidate.arrow_type)),
-        ]
-    )
-
 
 @dataclass(frozen=True, slots=True)
 class PseudoLabel(Grounding):
@@ -163,20 +124,16 @@ class PseudoLabel(Grounding):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(FlowRecord):
     """What an evaluated grounder answers to the human-annotated sample ``key``: candidates, perhaps none, numbered by
     its gold phrases or by the classes of its dataset."""
 
     key: str
     candidates: tuple[Candidate, ...]
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("key", pa.string()), ("candidates", pa.list_(Candidate.arrow_type))]
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(FlowRecord):
     """A sample that was not labelled, and why: ``reason`` is a fixed word to count by, ``message`` is for a person."""
 
     key: str
@@ -184,13 +141,9 @@ class Reject:
     reason: str
     message: str
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("key", pa.string()), ("stage", pa.string()), ("reason", pa.string()), ("message", pa.string())]
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class UnitRef:
+class UnitRef(FlowRecord):
     """A slice of the source and the name of its output shard: rows ``[first_row, first_row + rows)`` of ``uri``."""
 
     index: int
@@ -198,17 +151,13 @@ class UnitRef:
     first_row: int
     rows: int
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [("index", pa.int64()), ("uri", pa.string()), ("first_row", pa.int64()), ("rows", pa.int64())]
-    )
-
 
 Record = TypeVar("Record")
 Next = TypeVar("Next")
 
 
 @dataclass(frozen=True, slots=True)
-class StageTally:
+class StageTally(FlowRecord):
     """What one stage did to one unit: ``came_in == went_on + dropped``. ``seconds`` is wall-clock.
 
     ``phrases_left_out``: phrases of the samples that went on which did not go on with them. ``computing_seconds`` and
@@ -223,25 +172,13 @@ class StageTally:
     computing_seconds: float = 0.0
     elapsed_seconds: float = 0.0
 
-    arrow_type: ClassVar[pa.DataType] = pa.struct(
-        [
-            ("stage", pa.string()),
-            ("came_in", pa.int64()),
-            ("went_on", pa.int64()),
-            ("seconds", pa.float64()),
-            ("phrases_left_out", pa.int64()),
-            ("computing_seconds", pa.float64()),
-            ("elapsed_seconds", pa.float64()),
-        ]
-    )
-
 
 @dataclass(frozen=True, slots=True)
-class Unit(Generic[Record]):
+class Unit(FlowRecord, Generic[Record]):
     """The records of one source slice on their way through the stages, with what was dropped so far and the tallies.
 
-    A stage is a callable ``Unit[A] -> Unit[B]``; it never changes ``ref``. One unit is one row between processes, one
-    shard, one manifest.
+    A stage is a callable ``Unit[A] -> Unit[B]``; it never changes ``ref``. One unit is one object between processes,
+    one shard, one manifest.
     """
 
     ref: UnitRef

@@ -6,7 +6,7 @@ characters of the phrase, and the box. A dataset that is labelled again keeps it
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 import pyarrow as pa
 from pydantic import Field, model_validator
@@ -15,7 +15,6 @@ from schemas.reports import Document
 from schemas.shards import Coordinate
 
 VerdictWord = Literal["accepted", "rejected", "corrected", "added", "withdrawn"]
-VERDICT_WORDS: tuple[VerdictWord, ...] = get_args(VerdictWord)
 DRAWN: frozenset[VerdictWord] = frozenset({"corrected", "added"})  # those that bring a box of their own
 MAX_REVIEWER_CHARS = 100
 Box = tuple[Coordinate, Coordinate, Coordinate, Coordinate]

@@ -12,7 +12,7 @@ from itertools import count
 
 from engine.artifacts import Store
 from engine.exporters.coco import FIRST, image_entry
-from engine.exporters.documents import json_bytes, json_lists, xywh
+from engine.exporters.documents import json_bytes, json_items, json_lists, xywh
 from schemas.shards import DatasetCard, SampleLabels
 
 
@@ -21,19 +21,18 @@ def coco_phrases(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLa
     """Write ``captions.json`` and ``phrases.json``, whose entries are lines of a list."""
     numbers = count(FIRST)
     with (
-        store.writing("phrases.json") as phrases,
+        store.writing("phrases.json") as file,
+        json_items(file, b"[", b"]\n") as item,
         json_lists(store, "captions.json", ("images", "annotations")) as document,
     ):
-        phrases.write(b"[")
 
         def add(labels: SampleLabels, file_name: str) -> None:
             number = next(numbers)
             document.add("images", image_entry(number, labels, file_name))
             document.add("annotations", {"id": number, "image_id": number, "caption": labels.caption})
-            phrases.write((b",\n" if number > FIRST else b"") + json_bytes(_entry(number, labels)))
+            item(json_bytes(_entry(number, labels)))
 
         yield add
-        phrases.write(b"]\n")
 
 
 def _entry(number: int, labels: SampleLabels) -> dict[str, object]:

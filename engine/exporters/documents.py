@@ -1,7 +1,7 @@
-"""A JSON document of long lists, written as its items come.
+"""JSON documents of long lists, written as their items come.
 
-In: items, of any of the lists, in any order. Out: one object with the lists in it. The first list goes straight into
-the file, the others into files without a name that are appended at the end: memory holds one item.
+In: the items of a list; or of several lists, in any order. Out: the list, or one object with the lists in it: the first
+goes straight into the file, the others into files without a name that are appended at the end. Memory holds one item.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, BinaryIO, cast
 
@@ -51,6 +51,21 @@ def json_lists(store: Store, name: str, lists: Sequence[str]) -> Iterator[JsonLi
         document = JsonLists(files)
         yield document
         document.finish()
+
+
+@contextmanager
+def json_items(file: BinaryIO, opening: bytes, closing: bytes) -> Iterator[Callable[[bytes], None]]:
+    """``add(item)`` writes an item of a list, or of a mapping, on a line of its own between two brackets."""
+    file.write(opening)
+    between = b""
+
+    def add(item: bytes) -> None:
+        nonlocal between
+        file.write(between + item)
+        between = b",\n"
+
+    yield add
+    file.write(closing)
 
 
 def json_bytes(value: Any) -> bytes:

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 
 from engine.artifacts import Store
 from engine.exporters.categories import Categories
-from engine.exporters.documents import json_bytes, xywh
+from engine.exporters.documents import json_bytes, json_items, xywh
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 
@@ -23,18 +23,13 @@ from schemas.shards import DatasetCard, SampleBox, SampleLabels
 def fiftyone(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
     """Write ``labels.json``, a picture a line."""
     categories = Categories(card)
-    with store.writing("labels.json") as file:
-        file.write(b'{"labels": {')
-        between = b"\n"
+    with store.writing("labels.json") as file, json_items(file, b'{"labels": {\n', b"}}\n") as item:
 
         def add(labels: SampleLabels, file_name: str) -> None:
-            nonlocal between
             boxes = [_detection(labels, box, card, categories) for box in labels.boxes]
-            file.write(between + json_bytes(PurePosixPath(file_name).stem) + b": " + json_bytes(boxes))
-            between = b",\n"
+            item(json_bytes(PurePosixPath(file_name).stem) + b": " + json_bytes(boxes))
 
         yield add
-        file.write(b"}}\n")
 
 
 def _detection(labels: SampleLabels, box: SampleBox, card: DatasetCard, categories: Categories) -> dict[str, object]:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 from engine.artifacts import Store
-from engine.exporters.documents import json_bytes, xywh
+from engine.exporters.documents import json_bytes, json_items, xywh
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 CONFIG = """<View>
@@ -28,16 +28,8 @@ CONFIG = """<View>
 @contextmanager
 def label_studio(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
     """Write ``tasks.json``, a task a line, and ``config.xml``."""
-    with store.writing("tasks.json") as file:
-        first = True
-
-        def add(labels: SampleLabels, file_name: str) -> None:
-            nonlocal first
-            file.write((b"[" if first else b",\n") + json_bytes(_task(labels, file_name, card)))
-            first = False
-
-        yield add
-        file.write(b"[]\n" if first else b"]\n")
+    with store.writing("tasks.json") as file, json_items(file, b"[", b"]\n") as item:
+        yield lambda labels, file_name: item(json_bytes(_task(labels, file_name, card)))
     store.write("config.xml", CONFIG.encode())
 
 

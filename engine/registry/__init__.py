@@ -21,7 +21,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import fsspec
 from pydantic import ValidationError
 
 from engine.artifacts import COPY_BYTES, Store, digest_file
@@ -56,11 +55,7 @@ class Registry:
 
     def numbers(self) -> list[int]:
         """Numbers of the versions, ascending; also of those that are half-written."""
-        files, root = fsspec.core.url_to_fs(f"{self.uri}/{VERSIONS}", use_listings_cache=False)
-        if not files.isdir(root):
-            return []
-        found = [str(path).rstrip("/").rsplit("/", 1)[-1] for path in files.ls(root, detail=False)]
-        return sorted(int(name) for name in found if re.fullmatch(r"\d{6}", name))
+        return [int(name) for name in self.store.names(VERSIONS) if re.fullmatch(r"\d{6}", name)]
 
     def version(self, number: int, state: State | None = None) -> ModelVersion:
         """The manifest of a version, checked against the history; its other files are not read.
@@ -168,7 +163,7 @@ class Registry:
                 shutil.copyfileobj(source, target, COPY_BYTES)
         for file in version.files:  # what was read twice, and what the store has made of it
             self._copy_checked(number, file, None)
-        self.store.write(_name(number, MANIFEST), (version.model_dump_json(indent=1) + "\n").encode())
+        self.store.write_document(_name(number, MANIFEST), version)
         return version
 
     def move(

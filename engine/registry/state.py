@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from engine.artifacts import Store, digest_of
+from engine.artifacts import Store, digest_of, document_bytes
 from engine.compare_and_swap import MAX_BYTES, Found, read_found
 from schemas.registry import Entry, SealedEntry
 
@@ -68,8 +68,7 @@ def entry_name(number: int) -> str:
 
 def seal(entry: Entry) -> bytes:
     """The entry as a file."""
-    sealed = SealedEntry(entry=entry, sha256=entry_digest(entry))
-    return (sealed.model_dump_json(indent=1) + "\n").encode()
+    return document_bytes(SealedEntry(entry=entry, sha256=entry_digest(entry)))
 
 
 def entry_digest(entry: Entry) -> str:

@@ -69,9 +69,7 @@ def judge(
     _judge_age(verdict, policy, last, at)
     _judge_figure(verdict, policy, last, now)
     if policy.new_teacher:
-        other = last.teacher_after is not None and now.teacher != last.teacher_after
-        said = f"the current version ({now.teacher[:12]}) is {'not ' if other else ''}the one that the last run left"
-        _say(verdict, other, said)
+        _judge_teacher(verdict, last, now)
     if not verdict.because and not verdict.not_due:
         verdict.not_due.append("the policy has no rule; give it one, such as new_shards: 1")
     return verdict
@@ -113,9 +111,25 @@ def _judge_age(verdict: Verdict, policy: RetrainPolicy, last: RetrainRecord, at:
     _say(verdict, days >= policy.max_age_days, said)
 
 
+def _judge_teacher(verdict: Verdict, last: RetrainRecord, now: RetrainFacts) -> None:
+    other = last.teacher_after is not None and now.teacher != last.teacher_after
+    said = f"the current version ({now.teacher[:12]}) is {'not ' if other else ''}the one that the last run left"
+    back = _went_back(last, now)
+    _say(verdict, other and not back, f"{said}; it was rolled back to" if back else said)
+
+
+def _went_back(last: RetrainRecord, now: RetrainFacts) -> bool:
+    """Whether somebody has taken back what the last run left. That is nothing new, and no figure that fell: a run for
+    it would make again what was taken back."""
+    return now.rolled_back and last.teacher_after is not None and now.teacher != last.teacher_after
+
+
 def _judge_figure(verdict: Verdict, policy: RetrainPolicy, last: RetrainRecord, now: RetrainFacts) -> None:
     rule = policy.metric_drop
     if rule is None:
+        return
+    if _went_back(last, now):
+        _say(verdict, False, f"{rule.metric} is of a version that was rolled back to, the last run's of another")
         return
     before = last.figure_after if last.figure_after is not None else last.facts.figure
     if before is None or now.figure is None:

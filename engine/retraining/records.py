@@ -50,4 +50,4 @@ class RetrainRecords:
 
     def write(self, record: RetrainRecord) -> None:
         """Put a record in its place; only while held."""
-        self.store.write(f"{record.number:06d}.json", (record.model_dump_json(indent=1) + "\n").encode())
+        self.store.write_document(f"{record.number:06d}.json", record)

@@ -111,7 +111,7 @@ class Schedule:
 
     def write(self, state: ScheduleState) -> None:
         """Put the state in place; only with the lock held."""
-        self.store.write(STATE, (state.model_dump_json(indent=1) + "\n").encode())
+        self.store.write_document(STATE, state)
 
 
 class Claim:
@@ -126,10 +126,6 @@ class Claim:
         as attempts; everything else is served."""
         with self.held:
             self.write(now, outcome, message)
-
-    def let_go(self) -> None:
-        """Without a record, as a crash does."""
-        self.held.close()
 
     def write(self, now: datetime, outcome: ScheduleOutcome, message: str) -> None:
         """The record alone; only with the lock held."""

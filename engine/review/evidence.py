@@ -22,6 +22,7 @@ from engine.calibrated_scores import box_size_of_share
 from engine.calibration import MIN_IOU, Evidence, group_number
 from engine.review.selecting import PlacedBox, match_verdicts
 from engine.review.verdicts import CaptionKey, Verdicts
+from engine.selection_columns import SCORE_DECIMALS
 from engine.selection_rules import iou
 from engine.shards import annotations_name
 from schemas.calibration import Frequency
@@ -47,7 +48,8 @@ def verdict_evidence(
         for verdict, place in zip(about, match_verdicts(about, [_placed(row) for row in rows]), strict=True):
             if place is not None:
                 row = rows[place]
-                found.append((row["score"], _is_right(verdict, row), _group(row, frequencies), picture))
+                score = round(row["score"], SCORE_DECIMALS)  # as every reader of the tables takes it
+                found.append((score, _is_right(verdict, row), _group(row, frequencies), picture))
     scores, right, groups, numbers = zip(*found, strict=True) if found else ((), (), (), ())
     return Evidence(
         np.asarray(scores, np.float64),

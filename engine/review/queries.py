@@ -79,14 +79,16 @@ class Totals(NamedTuple):
 
 
 class ReviewIndex:
-    """The boxes of the committed units of one dataset. Safe to ask from several threads."""
+    """The boxes of the committed units of one dataset, with what was said of it so far. Safe to ask from several
+    threads."""
 
-    def __init__(self, connection: Connection, store: Store, units: Sequence[int]) -> None:
+    def __init__(self, connection: Connection, store: Store, units: Sequence[int], verdicts: Verdicts) -> None:
         self._connection, self._units = connection, sorted(units)
         self._files = dict(zip(self._units, stored_tables(connection, store, self._units), strict=True))
         self._unit_of: dict[str, int] = {}
         self._lock = threading.Lock()
         connection.execute(f"CREATE TABLE judged ({', '.join(f'{name} VARCHAR' for name in _JUDGED_COLUMNS)})")
+        self.set_verdicts(verdicts)
 
     def set_verdicts(self, verdicts: Verdicts) -> None:
         """What holds now, for the filter by state."""
@@ -187,13 +189,6 @@ class ReviewIndex:
         except QueryError as error:
             what = " ".join(str(error).split())[:300]
             raise RuntimeError(f"a table of the dataset cannot be asked ({what}); run `glip-engine verify`") from None
-
-
-def open_index(connection: Connection, store: Store, units: Sequence[int], verdicts: Verdicts) -> ReviewIndex:
-    """The index of a dataset with what was said of it so far."""
-    index = ReviewIndex(connection, store, units)
-    index.set_verdicts(verdicts)
-    return index
 
 
 def _condition(query: ReviewQuery) -> tuple[str, list[object]]:

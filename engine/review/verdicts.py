@@ -31,8 +31,6 @@ MAX_FILE_BYTES = 50_000_000
 _NAME = re.compile(r"\d{8}T\d{12}Z-[0-9a-f]{16}\.parquet")
 CaptionKey = tuple[str, str]  # SHA-256 of the picture and of the caption
 Target = tuple[str, str, int, int, Box]
-
-
 _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -114,6 +112,7 @@ class VerdictLog:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._read: dict[str, tuple[str, list[Verdict]]] = {}
+        self._latest = ""
 
     def refresh(self) -> bool:
         """Read the files that are new; whether there were any. ValueError where one is no table of verdicts."""
@@ -122,15 +121,15 @@ class VerdictLog:
         for name, content in zip(names, self._store.read_many(paths, MAX_FILE_BYTES), strict=True):
             rows = _rows(f"{self._store.root}/{VERDICTS}/{name}", content)
             self._read[name] = (hashlib.sha256(content).hexdigest(), rows)
+            self._latest = max([self._latest, *(row.at for row in rows)])
         return bool(names)
 
     def time_of_next(self) -> str:
         """The time of a verdict given now. It is after all that were read, also where a clock was put back or another
         reviewer's is ahead: of one box the latest counts."""
-        latest = max((row.at for _, found in self._read.values() for row in found), default="")
-        if not latest or now() > latest:
-            return now()
-        return (datetime.strptime(latest, _TIME) + timedelta(microseconds=1)).strftime(_TIME)
+        if (told := now()) > self._latest:
+            return told
+        return (datetime.strptime(self._latest, _TIME) + timedelta(microseconds=1)).strftime(_TIME)
 
     def rows(self) -> list[Verdict]:
         """Every verdict ever given, by time, and by name of its file where two are of one moment."""

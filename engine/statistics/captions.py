@@ -26,7 +26,9 @@ def caption_sample(store: Store, manifests: Sequence[ShardManifest]) -> CaptionS
     """What a sample of the stored captions says; None where no shard can be read, or where there is no sample."""
     captions: list[str] = []
     read = 0
-    for manifest in _even(sorted(manifests, key=lambda one: one.unit), UNITS):
+    ordered = sorted(manifests, key=lambda one: one.unit)
+    for place in _even(len(ordered), UNITS):
+        manifest = ordered[place]
         found = _captions(store, manifest, -(-CAPTIONS // min(UNITS, len(manifests))))
         captions += found
         read += bool(found)
@@ -41,32 +43,22 @@ def caption_sample(store: Store, manifests: Sequence[ShardManifest]) -> CaptionS
         words=_histogram("caption_words", "Words of a caption", "words", WORDS, captions, _words, what),
         languages=languages,
         language_unknown=unknown,
-        definition=f"{what}. The language is the most probable one by py3langid, which is often wrong of a few words.",
+        definition=f"{what}. The language is the most probable one by py3langid, often wrong on a few words.",
     )
 
 
-def _even(things: Sequence[ShardManifest], count: int) -> list[ShardManifest]:
-    """At most ``count`` of them at even spaces."""
-    return (
-        [things[place] for place in sorted({number * len(things) // count for number in range(count)})]
-        if things
-        else []
-    )
+def _even(things: int, count: int) -> list[int]:
+    """The numbers of at most ``count`` things at even spaces."""
+    return sorted({number * things // count for number in range(count)}) if things else []
 
 
 def _captions(store: Store, manifest: ShardManifest, count: int) -> list[str]:
     """Captions of a unit at even spaces; none where its shard is not there or not whole."""
     try:
-        reader = ShardReader(store, manifest.unit)
+        with ShardReader(store, manifest.unit) as reader:
+            return [reader.labels(row).caption for row in _even(len(reader), count)]
     except (FileNotFoundError, ValueError):  # told of with the dataset's wholeness
         return []
-    try:
-        rows = sorted({number * len(reader) // count for number in range(count)}) if len(reader) else []
-        return [reader.labels(row).caption for row in rows]
-    except ValueError:
-        return []
-    finally:
-        reader.close()
 
 
 def _words(caption: str) -> int:

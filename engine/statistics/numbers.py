@@ -219,10 +219,11 @@ DIGITS = 9  # sums of many floats depend on their order, equal data are to give 
 def numbers(tables: StatisticsTables, unknown: Collection[str]) -> list[Statistic]:
     """All of ``NUMBERS``, in order; None where there is nothing to divide by, and what needs a column in ``unknown``,
     which no table has."""
-    return [_asked(tables, one, one.needs in unknown) for one in NUMBERS]
+    return [asked(tables, one, one.needs in unknown) for one in NUMBERS]
 
 
-def _asked(tables: StatisticsTables, one: Question, unknown: bool) -> Statistic:
+def asked(tables: StatisticsTables, one: Question, unknown: bool = False) -> Statistic:
+    """The answer to a question; None where that is ``unknown``."""
     value = None if unknown else tables.distinct(*one.distinct) if one.distinct else tables.one(one.sql)[0]
     return Statistic(
         name=one.name,

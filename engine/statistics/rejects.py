@@ -67,7 +67,7 @@ def _counts(stored: StoredTable) -> pa.Table:
             "place": pa.array(range(stored.unit << 32, (stored.unit << 32) + len(grouped)), pa.int64()),
             "stage": grouped["stage"],
             "reason": grouped["reason"],
-            "host": pa.array([_host(one) for one in grouped["origin"].to_pylist()], pa.string()),
+            "host": pa.array([host_of(one) for one in grouped["origin"].to_pylist()], pa.string()),
             "count": grouped["message_count"],
             "example": pc.utf8_slice_codeunits(grouped["message_first"], 0, MAX_EXAMPLE_CHARS),
         }
@@ -75,13 +75,9 @@ def _counts(stored: StoredTable) -> pa.Table:
 
 
 @lru_cache(maxsize=65536)
-def _host(origin: str | None) -> str | None:
-    return None if origin is None else host_of(origin)
-
-
-def host_of(message: str) -> str | None:
+def host_of(message: str | None) -> str | None:
     """The host of the url that a reject's message begins with; None where it begins with none."""
-    if not message.startswith(("http://", "https://")):
+    if message is None or not message.startswith(("http://", "https://")):
         return None
     try:
         return urlsplit(message.partition(": ")[0]).hostname

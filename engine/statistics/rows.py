@@ -149,13 +149,10 @@ def _shard_rows(table: pa.Table, image: Integers, of_unit: Integers, store: Stor
     number: Integers = image[of_unit] - image[of_unit[0]]
     if number[-1] + 1 == samples:
         return number
-    reader = ShardReader(store, int(table["unit"][int(of_unit[0])].as_py()))
-    try:
-        rows = {key: reader.row_of(key) for key in table["key"].take(pa.array(of_unit)).unique().to_pylist()}
-    finally:
-        reader.close()
     keys = table["key"].take(pa.array(of_unit)).to_pylist()
-    return np.array([-1 if (row := rows[key]) is None else row for key in keys], dtype=np.int64)
+    with ShardReader(store, int(table["unit"][int(of_unit[0])].as_py())) as reader:
+        rows = [reader.row_of(key) for key in keys]
+    return np.array([-1 if row is None else row for row in rows], dtype=np.int64)
 
 
 def _reviewed_rows(table: pa.Table, verdicts: Verdicts) -> NDArray[np.bool_]:
@@ -182,14 +179,11 @@ def _from_shards(table: pa.Table, store: Store, readers: Readers, filled: Filled
     found = []
     for unit, keys in sorted(wanted.items()):
         kept: list[SampleLabels] = []
-        reader = ShardReader(store, unit)
-        try:
+        with ShardReader(store, unit) as reader:
             for row in sorted(row for key in keys if (row := reader.row_of(key)) is not None):
                 selected, dropped = select_reviewed(reader.labels(row), readers.selection, readers.verdicts)
                 kept.append(selected)
                 filled.dropped.update(dropped)
-        finally:
-            reader.close()
         rows = annotation_table(kept)
         columns = [as_type(rows[field.name], field.type) for field in BOX_SCHEMA]
         found.append(StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA), ()))

@@ -13,7 +13,7 @@ from engine.duplicates import EXACT, NEAR, Duplicates
 from engine.leaks import LEAK_REASONS
 from engine.selection import CALIBRATED, resolve_selection
 from engine.statistics.rows import Filled
-from schemas.calibration import BOX_SIZES, FREQUENCIES, group_name
+from schemas.calibration import GROUPS
 from schemas.dataset_report import CalibratedGroup, CalibrationSummary, Statistic
 from schemas.recipes import SelectionChoice
 from schemas.reports import StageCounts
@@ -80,7 +80,6 @@ def calibration_summary(selection: SelectionChoice | None, filled: Filled) -> Ca
     rules = resolve_selection(selection).calibrated
     assert rules is not None
     document, _ = read_calibration(str(selection["calibration"]))
-    names = [group_name(frequency, size) for frequency in FREQUENCIES for size in BOX_SIZES]
     came, kept = filled.came_by_group.tolist(), filled.kept_by_group.tolist()
     return CalibrationSummary(
         calibration=rules.calibration,
@@ -92,7 +91,7 @@ def calibration_summary(selection: SelectionChoice | None, filled: Filled) -> Ca
                 candidate_boxes=came[number] if came else 0,
                 boxes=kept[number] if kept else 0,
             )
-            for number, name in enumerate(names)
+            for number, name in enumerate(GROUPS)
         ],
         raw=document.held_out.raw,
         calibrated=document.held_out.calibrated,

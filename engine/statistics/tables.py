@@ -203,9 +203,9 @@ class StatisticsTables:
         return found
 
     def copy(self, sql: str, path: Path) -> None:
-        """Write the answer to a question as a Parquet file, out of core. ``path`` is the caller's own, not data."""
+        """Write the answer to a question as a Parquet file, out of core."""
         self.use()
-        self.connection.execute(f"COPY ({sql}) TO '{path}' (FORMAT parquet, COMPRESSION zstd)")
+        self.connection.sql(sql).write_parquet(str(path), compression="zstd")
 
     def one(self, sql: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
         """The one row of an answer."""

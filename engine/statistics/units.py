@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 import pyarrow as pa
 
 from engine.statistics.histograms import Distribution, histogram
-from engine.statistics.numbers import DIGITS
+from engine.statistics.numbers import DIGITS, Question, asked
 from engine.statistics.tables import StatisticsTables
-from schemas.dataset_report import Histogram, Section, StageTime, Statistic, UnitTime
+from schemas.dataset_report import Histogram, StageTime, Statistic, UnitTime
 from schemas.reports import StageCounts
 from schemas.shards import ShardManifest
 
@@ -39,9 +39,8 @@ _STAGES = pa.schema(
 )
 _DROPS = pa.schema([("unit", pa.int32()), ("stage", pa.string()), ("reason", pa.string()), ("count", pa.int64())])
 
-# name, title, section, unit, SQL, definition
-NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
-    (
+NUMBERS = (
+    Question(
         "source_pairs",
         "Source pairs",
         "funnel",
@@ -49,7 +48,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT coalesce(sum(rows), 0) FROM units",
         "Rows of the source's units done.",
     ),
-    (
+    Question(
         "samples",
         "Stored samples",
         "funnel",
@@ -57,7 +56,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT coalesce(sum(samples), 0) FROM units",
         "Samples in the shards: at least one candidate box above the recipe's floor.",
     ),
-    (
+    Question(
         "parsed_phrases",
         "Parsed phrases",
         "funnel",
@@ -65,7 +64,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT coalesce(sum(phrases), 0) FROM units",
         "Noun phrases of the stored samples, with or without a box.",
     ),
-    (
+    Question(
         "candidate_boxes",
         "Candidate boxes",
         "funnel",
@@ -73,7 +72,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT coalesce(sum(boxes), 0) FROM units",
         "Stored candidates, before the selection.",
     ),
-    (
+    Question(
         "rejected_pairs",
         "Rejects",
         "funnel",
@@ -81,7 +80,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT coalesce(sum(rejects), 0) FROM units",
         "Rows of the tables of rejects: source pairs that a stage dropped, and boxes that an import dropped.",
     ),
-    (
+    Question(
         "pairs_per_second",
         "Pairs per second",
         "cost",
@@ -89,7 +88,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT sum(rows) / nullif(sum(seconds), 0) FROM units",
         "Source pairs divided by the seconds that their units took, added up over workers.",
     ),
-    (
+    Question(
         "work_seconds",
         "Seconds of work",
         "cost",
@@ -97,7 +96,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT coalesce(sum(seconds), 0) FROM units",
         "Wall-clock seconds that the units took, added up over workers.",
     ),
-    (
+    Question(
         "seconds_per_unit",
         "Seconds per unit",
         "cost",
@@ -105,7 +104,7 @@ NUMBERS: tuple[tuple[str, str, Section, str, str, str], ...] = (
         "SELECT avg(seconds) FROM units",
         "Mean of the wall-clock seconds that a unit took.",
     ),
-    (
+    Question(
         "median_seconds_per_unit",
         "Median seconds per unit",
         "cost",
@@ -157,30 +156,20 @@ def funnel(tables: StatisticsTables) -> list[StageCounts]:
 
 def unit_numbers(tables: StatisticsTables, price_per_hour: float | None) -> list[Statistic]:
     """What the manifests say, before any selection; the cost where a price is given."""
-    asked = list(NUMBERS)
+    questions = list(NUMBERS)
     if price_per_hour is not None:
         price = repr(float(price_per_hour))
-        total = f"SELECT sum(seconds) / 3600 * {price}"
-        definition = _COST.format(price=price)
-        asked.append(("cost", "Cost", "cost", "price", f"{total} FROM units", definition))
-        per_unit = f"{total} / nullif(count(*), 0) FROM units"
-        asked.append(("cost_per_unit", "Cost per unit", "cost", "price", per_unit, f"{definition} Per unit."))
-        million = f"{total} / nullif(sum(rows), 0) * 1000000 FROM units"
-        asked.append(
-            ("cost_per_million_pairs", "Cost per million pairs", "cost", "price", million, f"{definition} Per pair.")
-        )
-    return [
-        Statistic(
-            name=name,
-            title=title,
-            value=None if (value := tables.one(sql)[0]) is None else round(float(value), DIGITS),
-            definition=definition,
-            sql=sql,
-            section=section,
-            unit=unit,
-        )
-        for name, title, section, unit, sql, definition in asked
-    ]
+        total, definition = f"SELECT sum(seconds) / 3600 * {price}", _COST.format(price=price)
+        per_unit, million = f"{total} / nullif(count(*), 0)", f"{total} / nullif(sum(rows), 0) * 1000000"
+        questions += [
+            Question(name, title, "cost", "price", f"{sql} FROM units", definition + divided)
+            for name, title, sql, divided in (
+                ("cost", "Cost", total, ""),
+                ("cost_per_unit", "Cost per unit", per_unit, " Per unit."),
+                ("cost_per_million_pairs", "Cost per million pairs", million, " Per pair."),
+            )
+        ]
+    return [asked(tables, one) for one in questions]
 
 
 def unit_seconds(tables: StatisticsTables) -> Histogram | None:
