@@ -61,7 +61,8 @@ class TeacherRecipe(Recipe):
     batch_size: int = Field(default=8, gt=0)
     """Images of one shape bucket that go through the model at once; halved by itself when memory runs out."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """``auto`` is bf16 on a GPU and fp32 on a CPU; fp32 for the Grounding DINOs, whose boxes bf16 moves."""
+    """``auto`` is bf16 on a GPU and fp32 on a CPU; fp32 for the Grounding DINOs, whose boxes bf16 moves. On a CPU that
+    multiplies in it, ``bf16`` is faster (``docs/performance.md``)."""
     threads: int = Field(default=1, gt=0)
     """CPU threads of each worker's model. Part of the recipe since it can change the last digit of a score."""
     compile: bool | Literal["reduce-overhead"] = False

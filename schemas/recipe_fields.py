@@ -16,11 +16,13 @@ from pydantic import BaseModel
 
 Schema = dict[str, Any]
 Location = Sequence[int | str]
+_NAMED = "<name>"
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeField:
-    """``name`` is dotted, with ``[]`` after a list; ``default`` is JSON, and None where a value has to be given.
+    """``name`` is dotted, with ``[]`` after a list and ``<name>`` for what a recipe names itself; ``default`` is JSON,
+    and None where a value has to be given.
 
     ``only_of`` is the choice that has the field, such as the kind of a source; empty where all have it.
     """
@@ -46,7 +48,7 @@ def _fields(schema: Schema, defs: Schema, prefix: str, only_of: str, inside: tup
         if not nested or "description" in field:
             text = " ".join(field.get("description", "").split())
             yield RecipeField(prefix + name, _type(field), default, text, only_of)
-        dots = f"{name}[]." if "items" in field else f"{name}."
+        dots = f"{name}[]." if "items" in field else f"{name}.{_NAMED}." if _values(field) else f"{name}."
         for reference, choice in nested:
             yield from _fields(defs[reference], defs, prefix + dots, choice or only_of, (*inside, reference))
 
@@ -55,12 +57,20 @@ def _nested(field: Schema, defs: Schema) -> list[tuple[str, str]]:
     """The recipes that a field, or each item of a list, holds: the name of the definition, and of the choice it is."""
     if "items" in field:
         return _nested(field["items"], defs)
+    if _values(field):
+        return _nested(_values(field), defs)
     if "discriminator" in field:
         name = field["discriminator"]["propertyName"]
         mapping: dict[str, str] = field["discriminator"]["mapping"]
         return [(path.rpartition("/")[2], f"{name}: {choice}") for choice, path in mapping.items()]
     references = [one["$ref"].rpartition("/")[2] for one in (field, *field.get("anyOf", ())) if "$ref" in one]
     return [(one, "") for one in references if "properties" in defs[one]]
+
+
+def _values(field: Schema) -> Schema:
+    """What a mapping whose names are the writer's own holds under each; empty where that is no recipe."""
+    values = field.get("additionalProperties")
+    return values if isinstance(values, dict) and "$ref" in values else {}
 
 
 def _type(field: Schema) -> str:
@@ -96,7 +106,7 @@ def what_is_meant(recipe: type[BaseModel], location: Location) -> str:
     """What ends the sentence about an unknown field: the name that is like it, there or elsewhere, or all there are."""
     fields = fields_of(recipe)
     *parents, wrong = _written(fields, location)
-    place = "".join(f"{step}." for step in parents if isinstance(step, str))
+    place = _place(fields, [step for step in parents if isinstance(step, str)])
     names = {field.name.replace("[]", ""): field.name for field in fields}
     beside = list(dict.fromkeys(_step_after(place, name) for name in names if name.startswith(place)))
     like = difflib.get_close_matches(str(wrong), beside, n=1)
@@ -106,6 +116,15 @@ def what_is_meant(recipe: type[BaseModel], location: Location) -> str:
     if elsewhere:
         return f"did you mean {' or '.join(map(repr, elsewhere))}?"
     return f"there are: {', '.join(beside)}"
+
+
+def _place(fields: Sequence[RecipeField], parents: Sequence[str]) -> str:
+    """The parents as names of fields begin with them: with ``<name>`` for what a recipe names itself."""
+    place = ""
+    for step in parents:
+        itself = any(field.name.replace("[]", "").startswith(f"{place}{step}.") for field in fields)
+        place += f"{step}." if itself else f"{_NAMED}."
+    return place
 
 
 def _step_after(place: str, name: str) -> str:

@@ -74,6 +74,9 @@ class SampleLabels(Document):
         default=None, description="of a federated detection dataset: classes of which not every thing has its box"
     )
     locator: str
+    source_columns: dict[str, str | int | float | bool] | None = Field(
+        default=None, description="cells of the source's own columns that the recipe's `source.carry` names"
+    )
     teacher_digest: str | None = None
     recipe_digest: str
 

@@ -2,15 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
+from schemas.column_rules import ColumnRule
 from schemas.recipe_files import Recipe
 
 
-class WebDatasetSource(Recipe):
-    """Captioned images as img2dataset writes them: tar files of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``)."""
+class SourceRecipe(Recipe):
+    """What sources share: fields that came later are left out where they are not used, so that recipes from before
+    them keep their digests."""
+
+    came_later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        declared = type(self).model_fields
+        unused = {name for name in self.came_later if getattr(self, name) == declared[name].default}
+        return {name: value for name, value in fields.items() if name not in unused}
+
+
+class SourceWithColumns(SourceRecipe):
+    """A source whose rows have columns of their own, such as LAION's ``similarity`` and ``punsafe``."""
+
+    came_later = frozenset({"keep", "carry"})
+
+    keep: dict[str, ColumnRule] = {}
+    """Rows that are taken, by the source's own columns: ``{similarity: {min: 0.3}, punsafe: {max: 0.5}, LANGUAGE:
+    {one_of: [en]}}``. Names are as in the source. Others are rejects before their picture is opened or downloaded."""
+    carry: tuple[str, ...] = ()
+    """Columns whose cells go with each sample into its shard, as ``source_columns`` of its ``.json``."""
+
+
+class WebDatasetSource(SourceWithColumns):
+    """Captioned images as img2dataset writes them: tar files of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``),
+    whose fields are the columns that ``keep`` names."""
+
+    came_later = SourceWithColumns.came_later | {"caption_field", "row_counts"}
 
     kind: Literal["webdataset"] = "webdataset"
     uri: str
@@ -23,15 +53,8 @@ class WebDatasetSource(Recipe):
     max_image_bytes: int = Field(default=50_000_000, gt=0)
     """A larger image member is rejected as ``image_too_large`` without being read."""
 
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Defaults are left out, so that recipes from before these fields existed keep their digests."""
-        fields: dict[str, Any] = serialize(self)
-        unused = {"caption_field": None, "row_counts": "auto"}
-        return {name: value for name, value in fields.items() if name not in unused or value != unused[name]}
 
-
-class ParquetSource(Recipe):
+class ParquetSource(SourceWithColumns):
     """Captioned images in Parquet files: the bytes themselves, as Hugging Face ``datasets`` writes them, or paths."""
 
     kind: Literal["parquet"] = "parquet"
@@ -50,7 +73,7 @@ class ParquetSource(Recipe):
     """A larger image is rejected as ``image_too_large``."""
 
 
-class UrlsSource(Recipe):
+class UrlsSource(SourceWithColumns):
     """Lists of url and caption; the images are downloaded inside the job."""
 
     kind: Literal["urls"] = "urls"
@@ -85,8 +108,9 @@ class UrlsSource(Recipe):
     """What the job calls itself; the word before the first ``/`` is also the name it answers to in ``X-Robots-Tag``."""
 
 
-class CocoSource(Recipe):
-    """COCO's captions JSON and a folder of images."""
+class CocoSource(SourceWithColumns):
+    """COCO's captions JSON and a folder of images; the columns that ``keep`` names are fields of the images and, where
+    each caption is a sample, of the annotations."""
 
     kind: Literal["coco"] = "coco"
     uri: str
@@ -99,8 +123,29 @@ class CocoSource(Recipe):
     """A larger image is rejected as ``image_too_large``."""
 
 
-class ScenesSource(Recipe):
+class FolderSource(Recipe):
+    """Pictures in a folder, with captions in text files of the same names, or in a table."""
+
+    kind: Literal["folder"] = "folder"
+    uri: str
+    """The folder, or a glob of pictures (``'photos/**/*.jpg'``); local or ``s3://``. With ``captions``, the folder that
+    the table's names start from."""
+    captions: str | None = None
+    """A ``.csv`` or ``.tsv`` with a line of names, or a ``.jsonl``, that names each picture and its caption. Where not
+    given, ``dog.txt`` has the caption of ``dog.jpg``."""
+    image_column: str | None = None
+    """Of the table; the first of ``image``, ``img``, ``jpg``, ``image_path``, ``file_name``, ``filename``, ``file``,
+    ``path``, ``image_name`` that there is, where not given."""
+    caption_column: str | None = None
+    """The first of ``caption``, ``text``, ``txt``, ``alt_text``, ``top_caption`` that there is, where not given."""
+    max_image_bytes: int = Field(default=50_000_000, gt=0)
+    """A larger image is rejected as ``image_too_large``."""
+
+
+class ScenesSource(SourceRecipe):
     """Procedurally drawn pictures with captions and exact boxes: a world without downloads, licences or people."""
+
+    came_later = frozenset({"names"})
 
     kind: Literal["scenes"] = "scenes"
     count: int = Field(default=200, gt=0)
@@ -123,13 +168,8 @@ class ScenesSource(Recipe):
     """Other words that captions use for a kind, a colour or a texture, such as ``{key: dax, turquoise: chromium}``:
     words that a model cannot know, for things that it may have seen. The pictures stay the same."""
 
-    @model_serializer(mode="wrap")
-    def _without_names_where_there_are_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Left out, so that recipes from before this field existed keep their digests."""
-        fields: dict[str, Any] = serialize(self)
-        return {name: value for name, value in fields.items() if name != "names" or value}
-
 
 Source = Annotated[
-    WebDatasetSource | ParquetSource | UrlsSource | CocoSource | ScenesSource, Field(discriminator="kind")
+    WebDatasetSource | ParquetSource | UrlsSource | CocoSource | FolderSource | ScenesSource,
+    Field(discriminator="kind"),
 ]

@@ -60,6 +60,12 @@ def _coco(recipe: Any) -> Source:
     return Coco(recipe)
 
 
+def _folder(recipe: Any) -> Source:
+    from engine.sources.folder import Folder
+
+    return Folder(recipe)
+
+
 def _scenes(recipe: Any) -> Source:
     from engine.sources.scenes import Scenes
 
@@ -71,6 +77,7 @@ SOURCES: dict[str, Callable[[Any], Source]] = {
     "parquet": _parquet,
     "urls": _urls,
     "coco": _coco,
+    "folder": _folder,
     "scenes": _scenes,
 }
 

@@ -12,31 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 from engine.artifacts import digest_of
-from engine.shards import valid_key
-from engine.sources.columns import stripped_caption
-from engine.sources.image_files import ImageFolder, Problem, image_extension
+from engine.sources.columns import cell_text
+from engine.sources.image_files import ImageFolder, Problem
+from engine.sources.named_pictures import NamedPictures, NamedRow, with_unique_keys
+from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files
 from schemas.recipes import CocoSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
 MAX_JSON_BYTES = 2_000_000_000
+Fields = dict[str, Any]
+Images = dict[int | str, Fields]
 SENTENCE_ENDS = (".", "!", "?", "…")
-
-
-@dataclass(frozen=True, slots=True)
-class CocoRow:
-    """A sample to be: the picture's name and the caption, or, where there is a ``reason``, why it is none."""
-
-    key: str
-    file_name: str = ""
-    caption: str = ""
-    reason: str = ""
-    message: str = ""
 
 
 class Coco:
@@ -44,20 +35,20 @@ class Coco:
 
     def __init__(self, recipe: CocoSource) -> None:
         self._recipe = recipe
-        self._folder = ImageFolder(recipe.images, recipe.max_image_bytes)
+        folder, own = ImageFolder(recipe.images, recipe.max_image_bytes), OwnColumns(recipe)
         document, self._digest = _load(recipe.uri)
-        names, captions = _names(document, recipe.uri), _list(document, "annotations", recipe.uri)
-        rows = _each(names, captions) if recipe.captions == "each" else _joined(names, captions)
-        self._rows = _with_unique_keys(rows)
+        images, captions = _list(document, "images", recipe.uri), _list(document, "annotations", recipe.uri)
+        each = recipe.captions == "each"
+        if own.names:
+            own.check(_field_names([*images, *captions] if each else images), f"the JSON {recipe.uri}")
+        rows = _each(images, captions, own) if each else _joined(images, captions, own)
+        self._pictures = NamedPictures(with_unique_keys(rows), folder)
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        if not self._rows:
+        refs = self._pictures.units(unit_size, "captions")
+        if not refs:
             raise ValueError(f"source {self._recipe.uri} holds no caption")
-        starts = range(0, len(self._rows), unit_size)
-        return [
-            UnitRef(index, "captions", first, min(unit_size, len(self._rows) - first))
-            for index, first in enumerate(starts)
-        ]
+        return refs
 
     def fingerprint(self) -> str:
         """Of the JSON's bytes. The pictures are named by it and not read."""
@@ -67,21 +58,7 @@ class Coco:
         return self.fingerprint()
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
-        rows = self._rows[ref.first_row : ref.first_row + ref.rows]
-        names = list(dict.fromkeys(row.file_name for row in rows if not row.reason))
-        pictures = dict(zip(names, self._folder.read_all(names), strict=True))
-        return [_outcome(row, pictures.get(row.file_name)) for row in rows]
-
-
-def _outcome(row: CocoRow, picture: bytes | Problem | None) -> CaptionedImage | Reject:
-    if picture is None:
-        return Reject(row.key, "read", row.reason, row.message)
-    if isinstance(picture, Problem):
-        return Reject(row.key, "read", picture.reason, picture.message)
-    extension = image_extension(picture)
-    if extension is None:
-        return Reject(row.key, "read", "not_an_image", f"{row.file_name!r} begins as no picture: {picture[:16]!r}")
-    return CaptionedImage(row.key, picture, extension, row.caption, row.file_name)
+        return self._pictures.read(ref)
 
 
 def _load(uri: str) -> tuple[Any, str]:
@@ -94,9 +71,18 @@ def _load(uri: str) -> tuple[Any, str]:
     with files.open_whole(files.all[0]) as file:
         content = file.read(MAX_JSON_BYTES)
     try:
-        return json.loads(content), hashlib.sha256(content).hexdigest()
+        return _parse(content), hashlib.sha256(content).hexdigest()
     except (ValueError, RecursionError) as error:
         raise ValueError(f"source {uri} is not JSON: {error}") from None
+
+
+def _parse(content: bytes) -> Any:
+    """The JSON value. Where bytes are no UTF-8, they become halves of surrogate pairs: what they stand in is a reject,
+    and the rest is read."""
+    try:
+        return json.loads(content)
+    except UnicodeDecodeError:
+        return json.loads(content.decode("utf-8-sig", "surrogateescape"))
 
 
 def _list(document: Any, name: str, uri: str) -> list[Any]:
@@ -106,75 +92,87 @@ def _list(document: Any, name: str, uri: str) -> list[Any]:
     return found
 
 
-def _names(document: Any, uri: str) -> dict[int | str, str]:
-    """File names by image id; the first of two images with one id counts."""
-    names: dict[int | str, str] = {}
-    for image in _list(document, "images", uri):
-        if isinstance(image, dict) and _is_id(image.get("id")) and isinstance(image.get("file_name"), str):
-            names.setdefault(image["id"], image["file_name"])
-    return names
+def _field_names(items: Iterable[Any]) -> list[str]:
+    return list(dict.fromkeys(name for item in items if isinstance(item, dict) for name in item))
 
 
-def _each(names: dict[int | str, str], annotations: list[Any]) -> list[CocoRow]:
-    return [_caption_row(names, annotation, number) for number, annotation in enumerate(annotations)]
+def _each(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[NamedRow]:
+    """A sample a caption, in the order of the captions; its columns are its own fields and those of its image."""
+    named, _ = _by_id(images)
+    rows = []
+    for number, annotation in enumerate(annotations):
+        image = _image_of(named, annotation, number)
+        if isinstance(image, NamedRow):
+            rows.append(image)
+        else:
+            key = f"{_id_text(annotation['image_id'])}-{annotation['id']}"
+            rows.append(_row(key, image["file_name"], _caption(annotation), image | annotation, own))
+    return rows
 
 
-def _caption_row(names: dict[int | str, str], annotation: Any, number: int) -> CocoRow:
-    """The sample of one caption; its key has the image's id and the annotation's."""
+def _joined(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[NamedRow]:
+    """A sample an image, in the order of the images; then a row for each image or annotation that belongs to none."""
+    named, stray = _by_id(images)
+    captions: dict[int | str, list[str]] = {image: [] for image in named}
+    for number, annotation in enumerate(annotations):
+        image = _image_of(named, annotation, number)
+        if isinstance(image, NamedRow):
+            stray.append(image)
+        elif isinstance(caption := _caption(annotation), str):
+            captions[annotation["image_id"]].append(caption)
+    return [
+        _row(_id_text(image), named[image]["file_name"], _as_sentences(texts), named[image], own)
+        for image, texts in captions.items()
+    ] + stray
+
+
+def _image_of(named: Images, annotation: Any, number: int) -> Fields | NamedRow:
+    """The image of an annotation, or the row that says why it has none."""
     fields = annotation if isinstance(annotation, dict) else {}
     image, own = fields.get("image_id"), fields.get("id")
     if not _is_id(image) or not _is_id(own):
-        return CocoRow(f"(annotation {number})", reason="annotation_invalid", message="it has no id or no image_id")
-    key = f"{_id_text(image)}-{own}"
-    if image not in names:
-        return CocoRow(key, reason="image_undeclared", message=f"image {image!r} is not in the list of images")
-    caption = stripped_caption(fields.get("caption"))
-    if caption is None:
-        return CocoRow(key, reason="caption_missing", message="the annotation has no text in its field 'caption'")
-    return CocoRow(key, names[image], caption)
+        return NamedRow(f"(annotation {number})", reason="annotation_invalid", message="it has no id or no image_id")
+    if image not in named:
+        key, message = f"{_id_text(image)}-{own}", f"image {image!r} is not in the list of images"
+        return NamedRow(key, reason="image_undeclared", message=message)
+    return named[image]
 
 
-def _joined(names: dict[int | str, str], annotations: list[Any]) -> list[CocoRow]:
-    """One sample an image, in the order of the images; then a row for each annotation that belongs to none."""
-    captions: dict[int | str, list[str]] = {image: [] for image in names}
+def _by_id(images: list[Any]) -> tuple[Images, list[NamedRow]]:
+    """Images by id, the first of two with one id; and a row for each of the others."""
+    named: Images = {}
     stray = []
-    for row, annotation in zip(_each(names, annotations), annotations, strict=True):
-        if row.reason in ("annotation_invalid", "image_undeclared"):
-            stray.append(row)
-        elif not row.reason:
-            captions[annotation["image_id"]].append(row.caption)
-    rows = [
-        CocoRow(_id_text(image), names[image], _as_sentences(texts))
-        if texts
-        else CocoRow(_id_text(image), reason="caption_missing", message="no annotation has a caption of this image")
-        for image, texts in captions.items()
-    ]
-    return rows + stray
+    for number, image in enumerate(images):
+        fields = image if isinstance(image, dict) else {}
+        if not _is_id(fields.get("id")) or not isinstance(fields.get("file_name"), str):
+            message = "it has no id or no file_name"
+            stray.append(NamedRow(f"(image {number})", reason="image_invalid", message=message))
+        elif fields["id"] in named:
+            message = "an earlier image has this id; the first one counts"
+            stray.append(NamedRow(_id_text(fields["id"]), reason="image_duplicate", message=message))
+        else:
+            named[fields["id"]] = fields
+    return named, stray
 
 
-def _as_sentences(captions: list[str]) -> str:
+def _row(key: str, file_name: str, caption: str | Problem, fields: Fields, own: OwnColumns) -> NamedRow:
+    problem = own.broken_by(fields) or caption
+    if isinstance(problem, Problem):
+        return NamedRow(key, reason=problem.reason, message=problem.message)
+    return NamedRow(key, file_name, problem, columns=own.carried(fields))
+
+
+def _caption(annotation: Fields) -> str | Problem:
+    return cell_text(annotation.get("caption"), "caption", "caption")
+
+
+def _as_sentences(captions: list[str]) -> str | Problem:
     """The captions as one text; one alone stays as it is."""
+    if not captions:
+        return Problem("caption_missing", "no annotation has a caption of this image")
     if len(captions) == 1:
         return captions[0]
     return " ".join(text if text.endswith(SENTENCE_ENDS) else f"{text}." for text in captions)
-
-
-def _with_unique_keys(rows: list[CocoRow]) -> list[CocoRow]:
-    """The rows, where of two good ones with one key the first counts."""
-    seen: Counter[str] = Counter()
-    checked = []
-    for row in rows:
-        if not row.reason and not valid_key(row.key):
-            row = CocoRow(
-                row.key[:200], reason="key_invalid", message="an id is a number or a text without dot or slash"
-            )
-        elif not row.reason and seen[row.key]:
-            row = CocoRow(
-                row.key, reason="key_duplicate", message="an earlier caption has this id; the first one counts"
-            )
-        seen[row.key] += not row.reason
-        checked.append(row)
-    return checked
 
 
 def _is_id(value: Any) -> TypeGuard[int | str]:

@@ -5,11 +5,13 @@ In: a word, a path or a uri. Out: the fields of a source's recipe, to be checked
 
 from __future__ import annotations
 
+import tarfile
 from pathlib import Path
 from typing import Any
 
 from engine.sources.columns import IMAGE_NAMES, URL_NAMES
-from engine.sources.parquet_rows import read_schema
+from engine.sources.folder import PICTURES, TABLES
+from engine.sources.parquet_layout import read_schema
 from engine.sources.places import Files
 
 LISTS = (".tsv", ".jsonl")
@@ -17,7 +19,8 @@ IN_FOLDERS = (".tar", ".parquet", *LISTS)
 
 
 def guess_source(argument: str) -> dict[str, Any]:
-    """The recipe's fields for ``scenes``, tars, Parquet files, lists of urls, or a captions JSON with its images.
+    """The recipe's fields for ``scenes``, tars, Parquet files, lists of urls, a captions JSON with its images, or
+    pictures with their captions in a folder or a CSV.
 
     A COCO JSON is looked for beside its images in COCO's own layout, ``annotations/captions_X.json`` and ``X/``; any
     other needs a recipe, and so does whatever is not clear: ValueError says so.
@@ -33,18 +36,44 @@ def guess_source(argument: str) -> dict[str, Any]:
         return {"kind": _kind_of_parquet(argument), "uri": argument}
     if path.endswith(".tar"):
         return {"kind": "webdataset", "uri": argument}
+    if path.endswith(".csv"):
+        return {"kind": "folder", "uri": argument.rpartition("/")[0] or ".", "captions": argument}
     return _guess_folder(argument)
 
 
 def _guess_folder(argument: str) -> dict[str, Any]:
-    """The kind of a folder (or a glob) by its files; tars go before the Parquet files that img2dataset puts beside."""
+    """The kind of a folder (or a glob) by its files; tars go before the Parquet files that img2dataset puts beside, and
+    those before pictures, which they may name."""
     _refuse_coco_folder(Path(argument))
-    files = Files(argument, IN_FOLDERS)
+    _refuse_file(Path(argument))
+    files = Files(argument, (*IN_FOLDERS, ".csv", *PICTURES))
     endings = {"." + file.name.rpartition(".")[2] for file in files.all}
     ending = next((one for one in IN_FOLDERS if one in endings), None)
+    if ending not in (".tar", ".parquet") and endings & set(PICTURES):
+        return _guess_pictures(argument, files)
     if ending in LISTS:
         return {"kind": "urls", "uri": argument}
     return {"kind": _kind_of_parquet(argument) if ending == ".parquet" else "webdataset", "uri": argument}
+
+
+def _guess_pictures(argument: str, files: Files) -> dict[str, Any]:
+    """Pictures with the one table that lies beside them, or else with text files of their names."""
+    tables = [file.path for file in files.all if file.name.endswith(TABLES)]
+    if len(tables) > 1:
+        raise ValueError(f"{argument} has {len(tables)} tables; name the one of captions: --set source.captions=FILE")
+    return {"kind": "folder", "uri": argument, **({"captions": tables[0]} if tables else {})}
+
+
+def _refuse_file(file: Path) -> None:
+    """A file of another kind would be read as a tar: ValueError where it is none."""
+    if file.suffix in PICTURES and file.is_file():
+        raise ValueError(
+            f"source {file} is one picture: `glip-engine ground {file} TEXT` finds what a text names in it"
+        )
+    if file.is_file() and not tarfile.is_tarfile(file):
+        raise ValueError(
+            f"source {file} is no tar; give tars, .parquet, .csv, .tsv, .jsonl, a captions JSON of COCO, or a folder"
+        )
 
 
 def _kind_of_parquet(argument: str) -> str:

@@ -6,6 +6,8 @@ leads out of the folder, whether by ``..``, by an absolute path or by a symbolic
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +62,7 @@ class ImageFolder:
             raise ValueError(f"images {uri}: a package is not installed ({error}); see the extra s3") from None
         if is_local(self._system) and not Path(self._root).is_dir():
             raise ValueError(f"images {uri} is no folder; give the folder that the names of the pictures start from")
+        self._real_root = os.path.realpath(self._root)  # of a local folder
 
     def read_all(self, names: Sequence[str]) -> list[bytes | Problem]:
         """The bytes of each picture, in order; of an object store many at once."""
@@ -76,17 +79,29 @@ class ImageFolder:
         if not name or pure.is_absolute() or ".." in pure.parts or _UNSAFE.search(name):
             return Problem("path_unsafe", f"{shown!r} leads out of the folder or is no path")
         path = f"{self._root}/{name}"
-        if is_local(self._system) and not Path(path).resolve().is_relative_to(Path(self._root).resolve()):
+        if self._leads_out(path):
             return Problem("path_unsafe", f"{shown!r} is a link that leads out of the folder")
         try:
             with self._system.open(path, "rb") as file:
                 content: bytes = file.read(self._max_bytes + 1)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-            return Problem("image_missing", f"there is no {shown!r} in {self._uri}")
         except PermissionError:
             if not is_local(self._system):  # of a store: its credentials have ended, and with them every picture
                 raise
             return Problem("image_forbidden", f"{shown!r} may not be read")
+        except OSError as error:
+            if not _is_of_the_name(error):
+                raise
+            return Problem("image_missing", f"there is no {shown!r} in {self._uri}")
         if len(content) > self._max_bytes:
             return Problem("image_too_large", f"{shown!r} has more than {self._max_bytes} bytes, max_image_bytes")
         return content
+
+    def _leads_out(self, path: str) -> bool:
+        """Whether a path of a local folder is, by links, one of another."""
+        return is_local(self._system) and not Path(os.path.realpath(path)).is_relative_to(self._real_root)
+
+
+def _is_of_the_name(error: OSError) -> bool:
+    """Whether it is the name that leads to no file; of anything else, another picture may suffer too."""
+    missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+    return missing or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)

@@ -9,104 +9,83 @@ Layout: https://huggingface.co/docs/datasets (an ``Image`` feature is a struct o
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 
-from engine.artifacts import digest_of
-from engine.sources.columns import (
-    CAPTION_NAMES,
-    IMAGE_NAMES,
-    RepeatedRows,
-    name_row,
-    part_digest,
-    pick_column,
-    row_key,
-    stripped_caption,
-)
+from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, cell_text, pick_column
 from engine.sources.image_files import ImageFolder, Problem, image_extension
-from engine.sources.parquet_rows import ParquetRows, read_schema, slice_units
+from engine.sources.own_columns import OwnColumns
+from engine.sources.parquet_layout import read_schema
+from engine.sources.parquet_rows import ParquetRows
 from engine.sources.places import Files
+from engine.sources.table import Table, TableRow
 from schemas.recipes import ParquetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
-Row = dict[str, Any]
+Asked = tuple[TableRow, str, bytes | str]
+"""A row, its caption, and its picture's bytes or path."""
 
 
 class Parquet:
     """A :class:`~engine.sources.Source` over Parquet files. ValueError where the columns are not there or not such."""
 
     def __init__(self, recipe: ParquetSource) -> None:
-        self._recipe = recipe
-        files = Files(recipe.uri, (".parquet",))
+        self._max_bytes = recipe.max_image_bytes
+        files, self._own = Files(recipe.uri, (".parquet",)), OwnColumns(recipe)
         schema = read_schema(files)
         self._image = pick_column(schema.names, recipe.image_column, IMAGE_NAMES, "image", recipe.uri)
         self._caption = pick_column(schema.names, recipe.caption_column, CAPTION_NAMES, "caption", recipe.uri)
-        self._key = recipe.key_column and pick_column(schema.names, recipe.key_column, (), "key", recipe.uri)
-        paths = _is_path(schema.field(self._image), recipe.uri)
-        texts = [self._caption, *([self._key] if self._key else []), *([self._image] if paths else [])]
-        self._rows = ParquetRows(files, [self._image, self._caption, *([self._key] if self._key else [])], texts)
-        self._repeats = RepeatedRows(self._rows.column(self._key) if self._key else ())
+        key = recipe.key_column and pick_column(schema.names, recipe.key_column, (), "key", recipe.uri)
+        self._own.check(schema.names, recipe.uri)
+        are_paths = _is_path(schema.field(self._image), recipe.uri)
+        texts = [self._caption, *([key] if key else []), *([self._image] if are_paths else []), *self._own.names]
+        rows = ParquetRows(files, [self._image, *texts], texts)
+        self._table = Table(rows, recipe.uri, [self._image, self._caption], key, self._own)
         root = files.system.unstrip_protocol(files.root) if recipe.images is None else recipe.images
         self._folder = ImageFolder(root, recipe.max_image_bytes)
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        return slice_units(self._rows.slices(unit_size), self._recipe.uri)
+        return self._table.units(unit_size)
 
     def fingerprint(self) -> str:
-        """Of the columns' names and of what :meth:`ParquetRows.digest` covers."""
-        return digest_of([self._image, self._caption, self._key, self._rows.digest()])
+        return self._table.fingerprint()
 
     def part_digest(self, uri: str) -> str:
-        """Of one file, of the number of its first row, and of its keys that an earlier file has."""
-        return part_digest([self._image, self._caption, self._key], self._rows, self._repeats, uri)
+        return self._table.part_digest(uri)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
-        rows = self._rows.read(ref.uri, ref.first_row, ref.rows)
-        pictures = self._pictures(rows)
-        return [
-            self._outcome(row, picture, ref.uri, ref.first_row + place)
-            for place, (row, picture) in enumerate(zip(rows, pictures, strict=True))
-        ]
+        asked = [row if isinstance(row, Reject) else self._asked(row) for row in self._table.read(ref)]
+        paths = [one[2] for one in asked if not isinstance(one, Reject) and isinstance(one[2], str)]
+        files = iter(self._folder.read_all(paths))
+        return [one if isinstance(one, Reject) else self._outcome(one, files) for one in asked]
 
-    def _pictures(self, rows: list[Row | str]) -> list[bytes | Problem]:
-        """The bytes of each row's picture; those that are files are read together."""
-        cells = [_cell(row, self._image) for row in rows]
-        from_files = self._folder.read_all([cell for cell in cells if isinstance(cell, str)])
-        files = iter(from_files)
-        return [next(files) if isinstance(cell, str) else cell for cell in cells]
+    def _asked(self, row: TableRow) -> Asked | Reject:
+        caption = cell_text(row.cells[self._caption], "caption", self._caption)
+        if isinstance(caption, Problem):
+            return row.reject(caption)
+        value = row.cells[self._image]
+        if isinstance(value, dict):
+            value = value.get("bytes") or value.get("path")
+        if not isinstance(value, bytes | str):
+            return row.reject(Problem("image_missing", f"nothing in column {self._image!r}"))
+        return row, caption, value
 
-    def _outcome(self, row: Row | str, picture: bytes | Problem, name: str, place: int) -> CaptionedImage | Reject:
-        number = self._rows.number_of(name, place)
-        key = row_key(number)
-
-        def reject(reason: str, message: str) -> Reject:
-            return Reject(key, "read", reason, f"{name}#{place}: {message}")
-
-        if isinstance(row, str):
-            return reject("row_group_broken", row)
-        key, problem = name_row(row, self._key, number, self._repeats)
-        if problem:
-            return reject(problem.reason, problem.message)
-        caption = stripped_caption(row[self._caption])
-        if caption is None:
-            return reject("caption_missing", f"no text in column {self._caption!r}")
+    def _outcome(self, asked: Asked, files: Iterator[bytes | Problem]) -> CaptionedImage | Reject:
+        """The sample of a row; ``files`` are the contents of the paths, in order."""
+        row, caption, value = asked
+        picture = next(files) if isinstance(value, str) else value
         if isinstance(picture, Problem):
-            return reject(picture.reason, picture.message)
-        if len(picture) > self._recipe.max_image_bytes:
-            return reject("image_too_large", f"{len(picture)} bytes, more than max_image_bytes")
+            return row.reject(picture)
+        if len(picture) > self._max_bytes:
+            return row.reject(Problem("image_too_large", f"{len(picture)} bytes, more than max_image_bytes"))
         extension = image_extension(picture)
         if extension is None:
-            return reject("not_an_image", f"its {len(picture)} bytes begin as no picture's: {picture[:16]!r}")
-        return CaptionedImage(key, picture, extension, caption, f"{name}#{place}")
-
-
-def _cell(row: Row | str, column: str) -> bytes | str | Problem:
-    """The bytes or the path in a row's image column."""
-    value = row[column] if isinstance(row, dict) else None
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    return value if isinstance(value, (bytes, str)) else Problem("image_missing", f"nothing in column {column!r}")
+            why = f"its {len(picture)} bytes begin as no picture's: {picture[:16]!r}"
+            return row.reject(Problem("not_an_image", why))
+        columns = self._own.carried(row.cells)
+        return CaptionedImage(row.key, picture, extension, caption, row.locator, columns=columns)
 
 
 def _is_path(field: Any, uri: str) -> bool:

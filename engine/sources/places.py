@@ -27,6 +27,7 @@ REQUESTS_AT_ONCE = 32
 RANGE_BYTES = 1 << 16  # of one range read: a header and, as a rule, the small members after it
 COPY_BYTES = 1 << 23
 FETCH_TRIES = 3
+NAMED_KINDS = 6  # endings that a message names; those of pictures are many
 PASSING = (OSError, aiohttp.ClientError, TimeoutError)
 
 Item = TypeVar("Item")
@@ -64,7 +65,7 @@ class Files:
         except Exception as error:  # what an object store's client raises has no common class; the cause is kept
             raise ValueError(f"source {uri} cannot be listed: {type(error).__name__}: {error}") from error
         if not paths:
-            kinds = " or ".join(suffixes)
+            kinds = " or ".join(suffixes[:NAMED_KINDS])
             found = "a folder without such a file" if os.path.isdir(uri) else "nothing is there"
             found += "" if self.is_local else ", or the place does not answer"
             raise ValueError(f"source {uri} is no {kinds} file, no folder of such and no glob: {found}")

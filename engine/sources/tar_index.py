@@ -11,6 +11,7 @@ with the reason ``tar_broken``, so that the same bytes always give the same rows
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import tarfile
 from dataclasses import dataclass, field
@@ -18,10 +19,12 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from engine.shards import valid_key
+from engine.sources.keys import printable
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_TAR_BYTES = 1 << 43  # a header that points farther is forged, and no filesystem need understand it
 DIGESTED_BYTES = 1024  # of each member: a caption as a rule whole, of a picture enough to tell two files of one size
+FIRST_MEMBERS = 60  # that are looked at for what fields samples have: of twenty samples, as a rule
 _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:")
 
 
@@ -85,9 +88,19 @@ def index_tar(file: BinaryIO) -> TarIndex:
     return TarIndex(tuple(rows), digest.hexdigest())
 
 
-def printable(name: str) -> str:
-    """A member's name as text that any file can hold: escapes for what is no UTF-8, at most 200 characters."""
-    return name.encode("utf-8", "backslashreplace").decode()[:200]
+def first_jsons(file: BinaryIO) -> list[Member] | None:
+    """The ``.json`` among the first members of a tar; None where these cannot be read, or there are none."""
+    found, members = [], False
+    try:
+        with tarfile.open(fileobj=cast(Any, _HeaderReader(file)), mode="r:", errors="surrogateescape") as tar:
+            for member in itertools.islice(tar, FIRST_MEMBERS):
+                members = True
+                _check_progress(tar, member)
+                if member.isreg() and member.name.lower().endswith(".json"):
+                    found.append(Member(member.offset_data, member.size))
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError):
+        return None
+    return found if members else None
 
 
 class _Grouping:

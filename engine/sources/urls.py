@@ -15,29 +15,19 @@ rows or more (``unit_size``) where the list is long, several times ``concurrency
 
 from __future__ import annotations
 
-from typing import Any
-
-from engine.artifacts import digest_of
-from engine.sources.columns import (
-    CAPTION_NAMES,
-    URL_NAMES,
-    RepeatedRows,
-    name_row,
-    part_digest,
-    pick_column,
-    row_key,
-    stripped_caption,
-)
+from engine.sources.columns import CAPTION_NAMES, URL_NAMES, cell_text, pick_column
 from engine.sources.download import Download, Downloader
 from engine.sources.image_files import Problem
-from engine.sources.parquet_rows import ParquetRows, read_schema, slice_units
+from engine.sources.own_columns import OwnColumns
+from engine.sources.parquet_layout import read_schema
+from engine.sources.parquet_rows import ParquetRows
 from engine.sources.places import Files
+from engine.sources.table import Cells, Table, TableRow
 from engine.sources.text_rows import TextRows
 from schemas.recipes import UrlsSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
 SUFFIXES = (".tsv", ".txt", ".jsonl", ".parquet")
-Row = dict[str, Any]
 
 
 class Urls:
@@ -46,62 +36,59 @@ class Urls:
     def __init__(self, recipe: UrlsSource) -> None:
         self._recipe = recipe
         self._downloader = Downloader(recipe)
+        self._own = OwnColumns(recipe)
         files = Files(recipe.uri, SUFFIXES)
         kinds = {"." + file.name.rpartition(".")[2] for file in files.all}
         if len(kinds) != 1 or not kinds <= set(SUFFIXES):
             raise ValueError(f"source {recipe.uri} has files of {sorted(kinds)}; a list is of one of {SUFFIXES}")
-        self._rows = self._open_parquet(files) if kinds == {".parquet"} else self._open_text(files)
-        self._repeats = RepeatedRows(self._rows.column(self._key) if self._key else ())
+        rows = self._open_parquet(files) if kinds == {".parquet"} else self._open_text(files)
+        self._table = Table(rows, recipe.uri, [self._url, self._caption], self._key, self._own)
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        return slice_units(self._rows.slices(unit_size), self._recipe.uri)
+        return self._table.units(unit_size)
 
     def fingerprint(self) -> str:
-        """Of the list: its columns' names and its content. Not of what the urls lead to."""
-        return digest_of([self._url, self._caption, self._key, self._rows.digest()])
+        """Of the list. Not of what the urls lead to."""
+        return self._table.fingerprint()
 
     def part_digest(self, uri: str) -> str:
-        """Of one file, of the number of its first row, and of its keys that an earlier file has."""
-        return part_digest([self._url, self._caption, self._key], self._rows, self._repeats, uri)
+        return self._table.part_digest(uri)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
-        rows = self._rows.read(ref.uri, ref.first_row, ref.rows)
-        asked = [self._asked(row, ref.uri, ref.first_row + place) for place, row in enumerate(rows)]
+        asked = [row if isinstance(row, Reject) else self._asked(row) for row in self._table.read(ref)]
         wanted = [one for one in asked if not isinstance(one, Reject)]
         found = iter(self._downloader.download([url for _, url, _ in wanted]))
-        return [one if isinstance(one, Reject) else _outcome(*one, next(found)) for one in asked]
+        return [one if isinstance(one, Reject) else self._outcome(*one, next(found)) for one in asked]
 
-    def _asked(self, row: Row | str, name: str, place: int) -> tuple[str, str, str] | Reject:
-        """Key, url and caption of a row, or why it is not asked for."""
-        number = self._rows.number_of(name, place)
-        key = row_key(number)
+    def _asked(self, row: TableRow) -> tuple[TableRow, str, str] | Reject:
+        """A row with its url and caption, or why it is not asked for."""
+        url = cell_text(row.cells.get(self._url), "url", self._url)
+        caption = cell_text(row.cells.get(self._caption), "caption", self._caption)
+        if isinstance(url, Problem):
+            return row.reject(url)
+        if isinstance(caption, Problem):
+            return row.reject(caption)
+        return row, url, caption
 
-        def reject(reason: str, message: str) -> Reject:
-            return Reject(key, "read", reason, f"{name}#{place}: {message}")
-
-        if isinstance(row, str):
-            return reject("row_unreadable", row)
-        key, problem = name_row(row, self._key, number, self._repeats)
-        if problem:
-            return reject(problem.reason, problem.message)
-        url, caption = stripped_caption(row.get(self._url)), stripped_caption(row.get(self._caption))
-        if url is None:
-            return reject("url_missing", f"no text in column {self._url!r}")
-        if caption is None:
-            return reject("caption_missing", f"no text in column {self._caption!r}")
-        return key, url, caption
+    def _outcome(self, row: TableRow, url: str, caption: str, found: Download | Problem) -> CaptionedImage | Reject:
+        if isinstance(found, Problem):  # without the row's place: a message about a download begins with its url
+            return Reject(row.key, "read", found.reason, found.message)
+        columns = self._own.carried(row.cells)
+        return CaptionedImage(row.key, found.content, found.extension, caption, url, columns=columns)
 
     def _open_parquet(self, files: Files) -> ParquetRows:
         self._name_columns(read_schema(files).names)
-        columns = [self._url, self._caption, *([self._key] if self._key else [])]
+        columns = [self._url, self._caption, *([self._key] if self._key else []), *self._own.names]
         return ParquetRows(files, columns, columns)
 
     def _open_text(self, files: Files) -> TextRows:
-        named = (self._recipe.url_column, self._recipe.caption_column, self._recipe.key_column)
+        recipe = self._recipe
+        named = (recipe.url_column, recipe.caption_column, recipe.key_column, *self._own.names)
         own = (name.lower() for name in named if name is not None and not name.isdigit())
         rows = TextRows(files, frozenset((*URL_NAMES, *CAPTION_NAMES, *own)))
-        if "0" in rows.names and self._recipe.url_column is None:
+        if "0" in rows.names and recipe.url_column is None:
             self._name_numbers(rows.first_row)
+            self._own.check(rows.names, recipe.uri)
         else:
             self._name_columns(rows.names)
         return rows
@@ -111,8 +98,9 @@ class Urls:
         self._url = pick_column(there, recipe.url_column, URL_NAMES, "url", recipe.uri)
         self._caption = pick_column(there, recipe.caption_column, CAPTION_NAMES, "caption", recipe.uri)
         self._key = recipe.key_column and pick_column(there, recipe.key_column, (), "key", recipe.uri)
+        self._own.check(there, recipe.uri)
 
-    def _name_numbers(self, first: Row) -> None:
+    def _name_numbers(self, first: Cells) -> None:
         """The columns of a TSV without a line of names, by what stands in its first line."""
         url = next((number for number, text in first.items() if text.strip().startswith(("http://", "https://"))), None)
         caption = self._recipe.caption_column or next((number for number in first if number != url), None)
@@ -122,9 +110,3 @@ class Urls:
                 'by number: source.url_column="1", source.caption_column="0"'
             )
         self._url, self._caption, self._key = url, caption, self._recipe.key_column
-
-
-def _outcome(key: str, url: str, caption: str, found: Download | Problem) -> CaptionedImage | Reject:
-    if isinstance(found, Problem):
-        return Reject(key, "read", found.reason, found.message)
-    return CaptionedImage(key, found.content, found.extension, caption, url)

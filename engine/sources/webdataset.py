@@ -15,17 +15,19 @@ Layout: https://github.com/rom1504/img2dataset (output format ``webdataset``).
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from engine.artifacts import digest_of
-from engine.sources.columns import ShortDigests, repeats, short_digest, short_digests
+from engine.sources.image_files import Problem
+from engine.sources.keys import ShortDigests, repeats, short_digest, short_digests
+from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files, LastOpened, SourceFile
 from engine.sources.tar_counts import stated_counts, tar_stem
-from engine.sources.tar_index import Member, Row, TarIndex, index_tar
+from engine.sources.tar_index import Row, TarIndex, first_jsons, index_tar
+from engine.sources.tar_texts import field_names, read_caption, read_fields, read_member
 from schemas.recipes import WebDatasetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
@@ -35,7 +37,6 @@ IMAGE_EXTENSIONS = frozenset({
     "jp2", "j2k", "jpx", "avif", "heic", "heif", "ico", "svg",
 })
 # fmt: on
-MAX_TEXT_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class WebDataset:
         self._tars: dict[str, TarSummary] | None = None
         self._last = LastOpened(self._files, self._files.open_whole)
         self._index: tuple[str, TarIndex] | None = None  # of the tar that was read last
+        self._own = OwnColumns(recipe)
+        self._check_own_columns()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_index": None}
@@ -112,6 +115,16 @@ class WebDataset:
             for number in numbers
         ]
 
+    def _check_own_columns(self) -> None:
+        """ValueError where the recipe names fields that none of the first samples has; no look where it names none."""
+        if not self._own.names:
+            return
+        first = self._files.all[0]
+        with self._files.open(first) as file:
+            members = first_jsons(file)
+            if members is not None:
+                self._own.check(field_names(file, members), f"the .json of the first samples of {first.path}")
+
     def _listing(self) -> dict[str, TarSummary]:
         if self._tars is None:
             self._tars = self._stated_tars() or self._scanned_tars()
@@ -145,58 +158,47 @@ class WebDataset:
         return TarSummary(source_file.name, len(index.rows), index.digest), keys
 
     def _read_row(self, file: BinaryIO, tar: TarSummary, row: Row) -> CaptionedImage | Reject:
-        def reject(reason: str, message: str) -> Reject:
-            return Reject(row.key, "read", reason, f"{tar.name}: {message}")
+        found = _fault(tar, row) or self._sample(file, tar, row)
+        return (
+            Reject(row.key, "read", found.reason, f"{tar.name}: {found.message}")
+            if isinstance(found, Problem)
+            else found
+        )
 
-        if row.reason:
-            return reject(row.reason, row.message)
-        if tar.duplicates and short_digest(row.key) in tar.duplicates:
-            return reject("key_duplicate", "the key occurs in an earlier tar; label the folders as separate datasets")
-        if tar.stated and not row.key.startswith(tar_stem(tar.name)):
-            return reject(
-                "key_foreign", "it does not begin with the tar's name, so it may repeat; row_counts=scan looks"
-            )
+    def _sample(self, file: BinaryIO, tar: TarSummary, row: Row) -> CaptionedImage | Problem:
+        """What a row with a key holds; its ``.json`` is read where the recipe names fields, or where the caption is."""
+        fields = read_fields(file, row) if self._own.names else {}
+        if isinstance(fields, Problem):
+            return Problem("columns_unreadable", fields.message)
+        if not_taken := self._own.broken_by(fields):
+            return not_taken
         extension = next((name for name in row.members if _image_type(name) in IMAGE_EXTENSIONS), None)
         if extension is None:
-            return reject("image_missing", f"the sample has no picture, only {sorted(row.members)}")
+            return Problem("image_missing", f"the sample has no picture, only {sorted(row.members)}")
         image = row.members[extension]
         if image.size > self._recipe.max_image_bytes:
-            return reject("image_too_large", f"{image.size} bytes, more than max_image_bytes")
-        caption, problem = _read_caption(file, row, self._recipe.caption_field)
-        if problem:
-            return reject(*problem)
-        locator = f"{tar.name}#{row.key}"
-        return CaptionedImage(row.key, _read(file, image), _image_type(extension), caption, locator)
+            return Problem("image_too_large", f"{image.size} bytes, more than max_image_bytes")
+        caption = read_caption(file, row, self._recipe.caption_field)
+        if isinstance(caption, Problem):
+            return caption
+        content, locator = read_member(file, image), f"{tar.name}#{row.key}"
+        columns = self._own.carried(fields)
+        return CaptionedImage(row.key, content, _image_type(extension), caption, locator, columns=columns)
+
+
+def _fault(tar: TarSummary, row: Row) -> Problem | None:
+    """Why a row is no sample, by its headers and its key."""
+    if row.reason:
+        return Problem(row.reason, row.message)
+    if tar.duplicates and short_digest(row.key) in tar.duplicates:
+        why = "the key occurs in an earlier tar; label the folders as separate datasets"
+        return Problem("key_duplicate", why)
+    if tar.stated and not row.key.startswith(tar_stem(tar.name)):
+        why = "it does not begin with the tar's name, so it may repeat; row_counts=scan looks"
+        return Problem("key_foreign", why)
+    return None
 
 
 def _image_type(extension: str) -> str:
     """``jpg`` of ``jpg``, and of ``image.jpg``: a key ends at the first dot."""
     return extension.rpartition(".")[2]
-
-
-def _read(file: BinaryIO, member: Member) -> bytes:
-    file.seek(member.offset)
-    return file.read(member.size)
-
-
-def _read_caption(file: BinaryIO, row: Row, field: str | None) -> tuple[str, tuple[str, str] | None]:
-    """The caption of a row, or the reason and message why there is none."""
-    from_text = field is None and "txt" in row.members
-    member = row.members.get("txt" if from_text else "json")
-    if member is None:
-        wanted = "neither .txt nor .json" if field is None else f"no .json with the field {field!r}"
-        return "", ("caption_missing", f"the sample has {wanted}")
-    if member.size > MAX_TEXT_BYTES:
-        return "", ("caption_too_long", f"the caption's member has {member.size} bytes")
-    try:
-        text: object = _read(file, member).decode("utf-8-sig")
-        if not from_text:
-            fields = json.loads(str(text))
-            text = fields.get(field or "caption") if isinstance(fields, dict) else None
-        if not isinstance(text, str):
-            return "", ("caption_missing", f"the .json has no text in its field {field or 'caption'!r}")
-        caption = text.strip()
-        caption.encode()  # JSON can smuggle in half a surrogate pair, which no file of ours could hold
-    except (ValueError, RecursionError) as error:
-        return "", ("caption_unreadable", f"the caption is no UTF-8 text or no JSON: {type(error).__name__}")
-    return caption, None

@@ -20,32 +20,24 @@ from engine.sources import Source
 from engine.stages import Stage, Work
 from pipelines.models.checkpoints import local_teacher
 from schemas.recipes import FiltersRecipe, GroundRecipe, LabelRecipe, PhrasesRecipe, TeacherRecipe
-from schemas.records import (
-    CaptionedImage,
-    Grounding,
-    GroundingRequest,
-    ParsedCaption,
-    PseudoLabel,
-    Reject,
-    Unit,
-)
+from schemas.records import CaptionedImage, ParsedCaption, Reject, Unit
 from teacher.grounder import open_grounder
 
 
 def stages(recipe: LabelRecipe, source: Source, guard: LeakGuard | None = None) -> list[Stage]:
-    """The job, top to bottom: what each stage gives, and which processes do it. Filters are there where they are on;
+    """The job, top to bottom, and which processes do it. Filters are there where they are on;
     ``guard`` is that of the recipe's ``leaks``."""
-    read = Stage("read", partial(_open_source_reader, source), CaptionedImage)
+    read = Stage("read", partial(_open_source_reader, source))
     phrases, *answering = grounding_stages(recipe)
     on_samples, on_phrases = filter_stages(recipe.filters, guard)
-    identify = Stage("identify", _open_identifier, ParsedCaption)
+    identify = Stage("identify", _open_identifier)
     return [read, *on_samples, phrases, *on_phrases, identify, *answering]
 
 
 def filter_stages(recipe: FiltersRecipe, guard: LeakGuard | None) -> tuple[list[Stage], list[Stage]]:
     """What filters captioned pictures, and what filters their phrases; none where nothing is to be filtered."""
-    on_samples = Stage("filter", partial(_open_filter, recipe, guard), CaptionedImage)
-    on_phrases = Stage("filter_phrases", partial(_open_phrase_filter, recipe), ParsedCaption)
+    on_samples = Stage("filter", partial(_open_filter, recipe, guard))
+    on_phrases = Stage("filter_phrases", partial(_open_phrase_filter, recipe))
     wanted = guard is not None or recipe.rules().keys() - {"stop_phrases"}
     return ([on_samples] if wanted else [], [on_phrases] if recipe.stop_phrases else [])
 
@@ -53,10 +45,10 @@ def filter_stages(recipe: FiltersRecipe, guard: LeakGuard | None) -> tuple[list[
 def grounding_stages(recipe: GroundRecipe) -> list[Stage]:
     """From captioned pictures to boxes: all of the job that is neither its source nor its shards."""
     return [
-        Stage("phrases", partial(_open_parser, recipe.phrases), ParsedCaption),
-        Stage("prompt", partial(_open_prompter, recipe.teacher), GroundingRequest, "teacher"),
-        Stage("ground", partial(_open_teacher, recipe), Grounding, "teacher"),
-        Stage("select", partial(_open_floor, recipe), PseudoLabel, "teacher"),
+        Stage("phrases", partial(_open_parser, recipe.phrases)),
+        Stage("prompt", partial(_open_prompter, recipe.teacher), "teacher"),
+        Stage("ground", partial(_open_teacher, recipe), "teacher"),
+        Stage("select", partial(_open_floor, recipe), "teacher"),
     ]
 
 

@@ -67,6 +67,7 @@ def labelled_image(label: PseudoLabel, digests: Digests) -> LabelledImage:
             "image_sha256": source.sha256,
             "image_phash": source.phash,
             "locator": source.locator,
+            "source_columns": source.columns,
             "teacher_digest": digests.teacher,
             "recipe_digest": digests.recipe,
         }

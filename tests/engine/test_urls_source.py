@@ -82,7 +82,7 @@ def test_a_bad_line_is_one_reject_and_the_next_one_is_read(bad_server: Any, tmp_
     ]
     path = tmp_path / "list.jsonl"
     path.write_bytes(b"\n".join(lines))  # the last line has no end
-    expected = ["ok", *["row_unreadable"] * 6, "url_missing", "caption_missing", "caption_missing", "ok"]
+    expected = ["ok", *["row_unreadable"] * 6, "url_missing", "caption_missing", "caption_unreadable", "ok"]
     assert reasons(outcomes(path)) == expected
     assert reasons(outcomes(path, unit_size=4)) == expected
 
@@ -162,7 +162,7 @@ def test_what_hangs_or_drips_ends_at_the_timeout(bad_server: Any, tmp_path: Path
     path = list_of(tmp_path / "list.jsonl", [bad_server.url("/hang/1"), bad_server.url("/drip/1")])
     started = time.monotonic()
     assert reasons(outcomes(path, timeout_s=0.5)) == ["timeout", "timeout"]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # and not for ever, which is how long they hang
 
 
 def test_bad_urls_and_dead_hosts_are_counted(tmp_path: Path) -> None:

@@ -43,6 +43,10 @@ MISTAKES = {
         [*TARS, "source.caption_field=7"],
         "'source.caption_field' is text, not the number 7: put it in",
     ),
+    "a slip in what the recipe names itself": (
+        [*TARS, "source.keep.similarity.mim=0.3"],
+        "unknown field 'source.keep.similarity.mim'; did you mean 'source.keep.similarity.min'?",
+    ),
     "a word for a mapping": ([SCENES, "teacher=nano"], "field 'teacher' is a mapping of fields to values"),
 }
 
@@ -84,6 +88,7 @@ def test_a_listed_field_has_type_default_and_text() -> None:
     assert (size.type, size.default) == ("integer", "200")
     assert size.text.startswith("Samples in a unit")
     assert fields["source.uri", "kind: urls"].default is None, "it has to be given"
+    assert fields["source.keep.<name>.min", "kind: urls"].type == "number or null"
     assert fields["teacher.precision", ""].type == "auto or fp32 or bf16"
 
 

@@ -1,0 +1,79 @@
+"""Rows that name a picture of a folder and have their caption already: what COCO's captions and plain folders share.
+
+In: rows in order, and the folder. Out: units of rows, and the captioned images of a unit with the pictures' bytes
+untouched. A row that is no sample says so (``reason``), and stays in its place.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from engine.shards import valid_key
+from engine.sources.image_files import ImageFolder, Problem, image_extension
+from engine.sources.keys import printable
+from schemas.records import CaptionedImage, Cell, Reject, UnitRef
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRow:
+    """A sample to be: the picture's name and the caption, or, where there is a ``reason``, why it is none."""
+
+    key: str
+    file_name: str = ""
+    caption: str = ""
+    reason: str = ""
+    message: str = ""
+    columns: dict[str, Cell] | None = None
+
+
+class NamedPictures:
+    """The rows of a source of one piece, whose pictures lie in one folder. Picklable."""
+
+    def __init__(self, rows: Sequence[NamedRow], folder: ImageFolder) -> None:
+        self._rows, self._folder = rows, folder
+
+    def units(self, unit_size: int, uri: str) -> list[UnitRef]:
+        """At most ``unit_size`` rows each; ``uri`` is what a unit says of where its rows stand."""
+        starts = range(0, len(self._rows), unit_size)
+        return [
+            UnitRef(index, uri, first, min(unit_size, len(self._rows) - first)) for index, first in enumerate(starts)
+        ]
+
+    def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
+        """The outcomes of a unit's rows; a picture that several rows name is read once."""
+        rows = self._rows[ref.first_row : ref.first_row + ref.rows]
+        names = list(dict.fromkeys(row.file_name for row in rows if not row.reason))
+        pictures = dict(zip(names, self._folder.read_all(names), strict=True))
+        return [_outcome(row, pictures.get(row.file_name)) for row in rows]
+
+
+def _outcome(row: NamedRow, picture: bytes | Problem | None) -> CaptionedImage | Reject:
+    if row.reason or picture is None:
+        return Reject(row.key, "read", row.reason, row.message)
+    if isinstance(picture, Problem):
+        return Reject(row.key, "read", picture.reason, picture.message)
+    extension = image_extension(picture)
+    if extension is None:
+        return Reject(row.key, "read", "not_an_image", f"{row.file_name!r} begins as no picture: {picture[:16]!r}")
+    return CaptionedImage(row.key, picture, extension, row.caption, row.file_name, columns=row.columns)
+
+
+def with_unique_keys(rows: Iterable[NamedRow]) -> list[NamedRow]:
+    """The rows, where of two good ones with one key the first counts."""
+    seen: Counter[str] = Counter()
+    return [_checked(row, seen) for row in rows]
+
+
+def _checked(row: NamedRow, seen: Counter[str]) -> NamedRow:
+    if row.reason:
+        return row
+    seen[row.key] += 1
+    if not valid_key(row.key):
+        return replace(
+            row, key=printable(row.key), reason="key_invalid", message="a key is a text without dot or slash"
+        )
+    if seen[row.key] > 1:
+        return replace(row, reason="key_duplicate", message="an earlier row has this key; the first one counts")
+    return row

@@ -1,0 +1,90 @@
+"""What planning knows of a Parquet file: the rows of its row groups, its columns, and a digest; from its footer alone,
+and the stored text of some row groups.
+
+In: an open file and the names of its columns of text. Out: its layout. Files come from outside: ValueError says where
+one is no Parquet file or lacks a column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from engine.sources.places import Files, SourceFile
+
+DIGESTED_GROUPS = 8  # of each file, evenly spread, whose text is part of the digest
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayout:
+    """Rows of each row group of one file, and the digest of its footer and sampled text."""
+
+    groups: tuple[int, ...]
+    digest: str
+
+    def slices(self, unit_size: int) -> Iterator[int]:
+        """Sizes of the slices of a file: large row groups in parts, small neighbours together."""
+        together = 0
+        for rows in self.groups:
+            if together and together + rows > unit_size:
+                yield together
+                together = 0
+            together += rows
+            while together >= unit_size:
+                yield unit_size
+                together -= unit_size
+        if together:
+            yield together
+
+
+def read_schema(files: Files) -> pa.Schema:
+    """The columns of the first file; ValueError where it is no Parquet file."""
+    with files.open(files.all[0]) as opened:
+        return _metadata(opened, files.all[0]).schema.to_arrow_schema()
+
+
+def read_layout(files: Files, file: SourceFile, columns: Sequence[str], text_columns: Sequence[str]) -> FileLayout:
+    """The layout of one file. ValueError where it is no Parquet file, or lacks one of ``columns``."""
+    with files.open(file) as opened:
+        metadata = _metadata(opened, file)
+        there = metadata.schema.to_arrow_schema().names
+        missing = [name for name in columns if name not in there]
+        if missing:
+            raise ValueError(f"{file.path} has no column {missing[0]!r}, which the first file has")
+        digest = hashlib.sha256(_footer(opened))
+        groups = range(metadata.num_row_groups)
+        for group in groups[:: max(1, -(-len(groups) // DIGESTED_GROUPS))]:
+            for chunk in _chunks(metadata.row_group(group), text_columns):
+                opened.seek(_start(chunk))
+                digest.update(opened.read(chunk.total_compressed_size))
+        return FileLayout(tuple(metadata.row_group(group).num_rows for group in groups), digest.hexdigest())
+
+
+def _metadata(opened: Any, file: SourceFile) -> Any:
+    try:
+        return pq.ParquetFile(opened).metadata
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{file.path} is no Parquet file: {' '.join(str(error).split())[:300]}") from None
+
+
+def _footer(opened: BinaryIO) -> bytes:
+    """The footer as stored, which has the sizes and offsets of all column chunks, and its own length at the end."""
+    size = opened.seek(-8, os.SEEK_END) + 8
+    length = int.from_bytes(opened.read(4), "little")
+    opened.seek(max(size - 8 - length, 0))
+    return opened.read(length)
+
+
+def _chunks(group: Any, columns: Sequence[str]) -> Iterator[Any]:
+    every = (group.column(number) for number in range(group.num_columns))
+    return (chunk for chunk in every if chunk.path_in_schema in columns)
+
+
+def _start(chunk: Any) -> int:
+    return int(min(chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset))

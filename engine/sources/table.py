@@ -1,0 +1,96 @@
+"""A source whose rows have columns: what Parquet files of pictures and lists of urls share.
+
+In: rows of files, the columns that samples are made of, and those that the recipe names. Out: units, digests, and the
+rows of a unit by their keys, each with the cells of its columns, or with the reason why it is no sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from engine.artifacts import digest_of
+from engine.sources.image_files import Problem
+from engine.sources.keys import RepeatedRows, key_of, row_key
+from engine.sources.numbered_files import NumberedFiles, Slice, slice_units
+from engine.sources.own_columns import OwnColumns
+from schemas.records import Reject, UnitRef
+
+Cells = dict[str, Any]
+
+
+class Rows(Protocol):
+    """The rows of files of one kind. Picklable."""
+
+    @property
+    def files(self) -> NumberedFiles: ...
+
+    def slices(self, unit_size: int) -> Iterator[Slice]:
+        """The slices of at most ``unit_size`` rows that units are made of."""
+        ...
+
+    def read(self, name: str, first_row: int, rows: int) -> list[Cells | Problem]:
+        """Exactly so many rows of one file; why not, of each that cannot be read."""
+        ...
+
+    def column(self, name: str) -> Iterator[Any]:
+        """All values of one column, in order; None where there is none."""
+        ...
+
+
+class TableRow(NamedTuple):
+    """A row that may be a sample. ``locator`` says where it stands (``part.parquet#12``)."""
+
+    key: str
+    cells: Cells
+    locator: str
+
+    def reject(self, problem: Problem) -> Reject:
+        """The row, as it is no sample after all."""
+        return Reject(self.key, "read", problem.reason, f"{self.locator}: {problem.message}")
+
+
+class Table:
+    """All rows of a source. ``columns`` are those that samples are made of; ``key_column`` may be None."""
+
+    def __init__(self, rows: Rows, uri: str, columns: Sequence[str], key_column: str | None, own: OwnColumns) -> None:
+        self._rows, self._uri, self._own = rows, uri, own
+        self._columns, self._key = [*columns, key_column], key_column
+        self._repeated = RepeatedRows(rows.column(key_column) if key_column else ())
+
+    def units(self, unit_size: int) -> list[UnitRef]:
+        """ValueError where there is no row."""
+        return slice_units(self._rows.slices(unit_size), self._uri)
+
+    def fingerprint(self) -> str:
+        """Of the columns' names and of the files' contents."""
+        return digest_of([*self._columns, self._rows.files.digest()])
+
+    def part_digest(self, uri: str) -> str:
+        """Of all that decides the samples of one file: the columns that are read, its content, the numbers of its rows,
+        which keys are made of, and which of them repeat a key of an earlier file."""
+        files = self._rows.files
+        numbers = files.numbers(uri)
+        repeated = self._repeated.among(numbers)
+        return digest_of([*self._columns, uri, files.file_digest(uri), numbers.start, repeated])
+
+    def read(self, ref: UnitRef) -> list[TableRow | Reject]:
+        """The rows of a unit in order. Reasons, beside those of the files: ``key_invalid``, ``key_duplicate`` and those
+        of :mod:`engine.sources.own_columns`."""
+        first = self._rows.files.numbers(ref.uri).start + ref.first_row
+        repeated = frozenset(self._repeated.among(range(first, first + ref.rows)))
+        rows = self._rows.read(ref.uri, ref.first_row, ref.rows)
+        return [
+            self._outcome(cells, f"{ref.uri}#{ref.first_row + place}", first + place, repeated)
+            for place, cells in enumerate(rows)
+        ]
+
+    def _outcome(
+        self, cells: Cells | Problem, locator: str, number: int, repeated: Container[int]
+    ) -> TableRow | Reject:
+        if isinstance(cells, Problem):
+            return TableRow(row_key(number), {}, locator).reject(cells)
+        key, problem = key_of(cells, self._key, number, repeated)
+        problem = problem or self._own.broken_by(cells)
+        row = TableRow(key, cells, locator)
+        return row if problem is None else row.reject(problem)

@@ -1,0 +1,76 @@
+"""What the text members of a tar's samples say: the caption, and the fields of the ``.json``.
+
+In: an open tar and where a sample's members stand in it. Out: text, fields, or the reason why there are none; members
+come from outside, and are of bounded size.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from engine.sources.columns import is_encodable
+from engine.sources.image_files import Problem
+from engine.sources.tar_index import Member, Row
+
+MAX_TEXT_BYTES = 1_000_000
+
+
+def read_caption(file: BinaryIO, row: Row, field: str | None) -> str | Problem:
+    """The caption of a row: of its ``.txt``, or, where it has none or a ``field`` is asked for, of its ``.json``.
+
+    Reasons: ``caption_missing``, ``caption_unreadable``, ``caption_too_long``. The caption may be empty.
+    """
+    if field is None and "txt" in row.members:
+        text = _read_text(file, row.members["txt"])
+        return text if isinstance(text, Problem) else text.strip()
+    if "json" not in row.members:
+        wanted = "neither .txt nor .json" if field is None else f"no .json with the field {field!r}"
+        return Problem("caption_missing", f"the sample has {wanted}")
+    fields = read_fields(file, row)
+    if isinstance(fields, Problem):
+        return fields
+    caption = fields.get(field or "caption")
+    if not isinstance(caption, str):
+        return Problem("caption_missing", f"the .json has no text in its field {field or 'caption'!r}")
+    return caption.strip() if is_encodable(caption) else Problem("caption_unreadable", "the caption is no UTF-8 text")
+
+
+def read_fields(file: BinaryIO, row: Row) -> dict[str, Any] | Problem:
+    """The fields of a row's ``.json``; none where there is no ``.json``, or no object in it. Reasons as of captions."""
+    return _fields(file, row.members["json"]) if "json" in row.members else {}
+
+
+def field_names(file: BinaryIO, members: Iterable[Member]) -> list[str]:
+    """The names of the fields of ``.json`` members, in the order in which they come up."""
+    found = (_fields(file, member) for member in members)
+    return list(dict.fromkeys(name for fields in found if isinstance(fields, dict) for name in fields))
+
+
+def read_member(file: BinaryIO, member: Member) -> bytes:
+    """The bytes of a member."""
+    file.seek(member.offset)
+    return file.read(member.size)
+
+
+def _fields(file: BinaryIO, member: Member) -> dict[str, Any] | Problem:
+    text = _read_text(file, member)
+    if isinstance(text, Problem):
+        return text
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Problem("caption_unreadable", f"the .json is no JSON: {type(error).__name__}")
+    return fields if isinstance(fields, dict) else {}
+
+
+def _read_text(file: BinaryIO, member: Member) -> str | Problem:
+    if member.size > MAX_TEXT_BYTES:
+        return Problem(
+            "caption_too_long", f"the text's member has {member.size} bytes, at most {MAX_TEXT_BYTES} are read"
+        )
+    try:
+        return read_member(file, member).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return Problem("caption_unreadable", "the text's member is no UTF-8")

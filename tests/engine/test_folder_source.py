@@ -1,0 +1,131 @@
+"""Pictures in a folder, with captions beside them or in a table: every one is a sample or says why not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from source_outcomes import read_units, told
+
+from engine.sources import open_source
+from engine.sources.folder import Folder
+from engine.sources.guess import guess_source
+from schemas.recipes import FolderSource
+from schemas.records import CaptionedImage
+
+
+@pytest.fixture
+def photos(web: Any, tmp_path: Path) -> Path:
+    """Three pictures: one with a caption, one with a long name and none, one in capitals."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number, name in enumerate(("a.jpg", "b.v2.jpg", "C.JPG")):
+        (folder / name).write_bytes(web.jpeg(number))
+    (folder / "a.txt").write_text("\ufeffA dog.\n", encoding="utf-8")
+    (folder / "C.txt").write_text("Two cats.", encoding="utf-8")
+    return folder
+
+
+def read_all(uri: Path, unit_size: int = 100, **fields: Any) -> list[Any]:
+    return read_units(Folder(FolderSource(uri=str(uri), **fields)), unit_size)
+
+
+@pytest.mark.parametrize("unit_size", [1, 2, 100])
+def test_a_caption_lies_beside_its_picture(web: Any, photos: Path, unit_size: int) -> None:
+    found = read_all(photos, unit_size)
+    assert told(found) == [("C", "ok"), ("a", "ok"), ("b_v2", "caption_missing")]
+    samples = [one for one in found if isinstance(one, CaptionedImage)]
+    assert [one.caption for one in samples] == ["Two cats.", "A dog."]
+    assert [one.image for one in samples] == [web.jpeg(2), web.jpeg(0)]
+
+
+TABLES = {
+    "pairs.csv": 'file_name,caption\na.jpg,"A dog, and a ""cat""."\n./b.v2.jpg,A cat.\n',
+    "pairs.tsv": 'file_name\tcaption\na.jpg\tA dog, and a "cat".\nb.v2.jpg\tA cat.\n',
+    "semicolons.csv": 'file_name; caption\na.jpg; "A dog, and a ""cat""."\nb.v2.jpg; A cat.\n',
+    "metadata.jsonl": "".join(
+        json.dumps({"file_name": name, "text": text}) + "\n"
+        for name, text in (("a.jpg", 'A dog, and a "cat".'), ("b.v2.jpg", "A cat."))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_names_pictures_and_captions(photos: Path, name: str) -> None:
+    (photos / name).write_text(TABLES[name], encoding="utf-8")
+    found = read_all(photos, captions=str(photos / name))
+    assert [(one.key, one.caption) for one in found] == [("a", 'A dog, and a "cat".'), ("b_v2", "A cat.")]
+
+
+def test_several_captions_of_a_picture_are_several_samples(photos: Path) -> None:
+    table = photos / "pairs.csv"
+    table.write_text(f"path,text\n{photos}/a.jpg,A dog.\na.jpg,A brown dog.\n")
+    assert told(read_all(photos, captions=str(table))) == [("a", "ok"), ("a_2", "ok")]
+
+
+def test_bad_rows_are_counted_and_the_rest_is_read(photos: Path) -> None:
+    (photos / "notes.txt").write_text("no picture")
+    rows = {
+        "a.jpg,A dog, and more": "row_invalid",
+        "a.jpg,": "caption_missing",
+        "a.jpg": "caption_missing",
+        "none.jpg,A dog.": "image_missing",
+        "../photos/a.jpg,A dog.": "path_unsafe",
+        ",A dog.": "path_unsafe",
+        "..,A dog.": "path_unsafe",
+        "notes.txt,A dog.": "not_an_image",
+        "C.JPG,Two cats.": "ok",
+    }
+    table = photos / "pairs.csv"
+    table.write_text("\n".join(["file,caption", *rows]))
+    assert [reason for _, reason in told(read_all(photos, captions=str(table)))] == list(rows.values())
+
+
+def test_the_fingerprint_is_of_names_and_captions_wherever_they_lie(photos: Path, tmp_path: Path) -> None:
+    here = open_source(FolderSource(uri=str(photos))).fingerprint()
+    photos.rename(tmp_path / "elsewhere")
+    there = FolderSource(uri=str(tmp_path / "elsewhere"))
+    assert open_source(there).fingerprint() == here
+    (tmp_path / "elsewhere" / "a.txt").write_text("A wolf.")
+    assert open_source(there).fingerprint() != here
+
+
+WRONG = {
+    "url,caption\nhttp://a,A dog.\n": "lists urls",
+    "file,words\na.jpg,A dog.\n": "none of the columns caption, text.*source.caption_column",
+    "file,caption\n": "no row below",
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_a_table_of_something_else_is_one_line(photos: Path, text: str) -> None:
+    (photos / "pairs.csv").write_text(text)
+    with pytest.raises(ValueError, match=WRONG[text]):
+        read_all(photos, captions=str(photos / "pairs.csv"))
+
+
+def test_a_folder_and_a_csv_are_guessed(photos: Path) -> None:
+    assert guess_source(str(photos)) == {"kind": "folder", "uri": str(photos)}
+    table = photos / "metadata.csv"
+    table.write_text("file_name,caption\n")
+    expected = {"kind": "folder", "uri": str(photos), "captions": str(table)}
+    assert guess_source(str(photos)) == expected == guess_source(str(table))
+    (photos / "more.csv").write_text("")
+    with pytest.raises(ValueError, match="2 tables; name the one"):
+        guess_source(str(photos))
+
+
+def test_a_file_of_another_kind_is_not_taken_for_a_tar(photos: Path) -> None:
+    with pytest.raises(ValueError, match="is one picture: `glip-engine ground"):
+        guess_source(str(photos / "a.jpg"))
+    with pytest.raises(ValueError, match="is no tar; give tars"):
+        guess_source(str(photos / "a.txt"))
+
+
+def test_pictures_without_any_caption_are_told_where_to_put_them(photos: Path) -> None:
+    for name in ("a.txt", "C.txt"):
+        (photos / name).unlink()
+    with pytest.raises(ValueError, match=r"3 pictures and no caption; .*--set source\.captions"):
+        read_all(photos)
