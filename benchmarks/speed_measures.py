@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import ctypes
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from speed_workload import Inputs, Workload
 from torch import Tensor, nn
+from torch._subclasses import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from glip.boxes import pairwise_iou
@@ -25,9 +28,13 @@ _BATCHES_AHEAD = 2
 
 
 @torch.inference_mode()
-def count_flops(model: nn.Module, inputs: Inputs) -> int:
-    """Floating-point operations (two a multiply-add) of matrix products, attention and convolutions."""
-    with FlopCounterMode(display=False) as counter:
+def count_flops(model: nn.Module, inputs: Inputs, *, by_shapes: bool) -> int:
+    """Floating-point operations (two a multiply-add) of matrix products, attention and convolutions.
+
+    by_shapes: nothing is computed, which a model allows whose operations depend on no value.
+    """
+    shapes_alone = FakeTensorMode(allow_non_fake_inputs=True) if by_shapes else nullcontext()
+    with shapes_alone, FlopCounterMode(display=False) as counter:
         model(inputs.images_B3HW, inputs.token_ids_BT, inputs.attention_mask_BT)
     return int(counter.get_total_flops())
 
@@ -62,18 +69,19 @@ def found_again(wanted: list[PhraseBoxes], found: list[PhraseBoxes]) -> float | 
 
 
 def stream(work: Workload, step: Callable[[Tensor], Any], batches: int, threads: int) -> dict[str, float]:
-    """Images a second from JPEG to boxes, decoded ahead on threads, and the share of time the model computed."""
+    """Images a second from JPEG to boxes, and the share of time the model computed; as in the teacher's worker, each
+    picture is decoded ahead on a thread of its own, and padding a batch is part of computing."""
     computing = 0.0
     with ThreadPoolExecutor(threads) as pool:
-        waiting: list[Future[Tensor]] = []
+        waiting: deque[list[Future[Tensor]]] = deque()
         started = time.perf_counter()
         for number in range(batches + _BATCHES_AHEAD):
             if number < batches:
-                waiting.append(pool.submit(lambda: work.preprocess(work.decode())))
+                waiting.append([pool.submit(work.picture, slot) for slot in range(work.batch)])
             if number >= _BATCHES_AHEAD:
-                images = waiting.pop(0).result()
+                pictures = [future.result() for future in waiting.popleft()]
                 began = time.perf_counter()
-                step(images)  # ends with boxes on the host, so the device is done
+                step(work.pad(pictures))  # ends with boxes on the host, so the device is done
                 computing += time.perf_counter() - began
         elapsed = time.perf_counter() - started
     return {"images_per_s": batches * work.batch / elapsed, "utilisation": computing / elapsed, "batches": batches}

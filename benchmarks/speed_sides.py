@@ -48,7 +48,7 @@ def build_sides(
     for kind, module in modules.items():
         works = {count: Workload(model.config, image_hw, 1, count, torch.device("cpu")) for count in tokens}
         inputs = {count: work.inputs(padded=kind == "reference") for count, work in works.items()}
-        flops[kind] = {count: count_flops(module, inputs[count]) for count in tokens}
+        flops[kind] = {count: count_flops(module, inputs[count], by_shapes=kind == "ours") for count in tokens}
     for module in modules.values():
         module.to(device)
     return [_side(name, modules[_kind(name)], flops[_kind(name)]) for name in names]

@@ -24,7 +24,7 @@ FIGURES = (
 
 
 def table(result: dict[str, Any]) -> str:
-    """The table of one run, with the ratio of the last side to the first."""
+    """The table of one run, with the ratio of the last side to the first, and which sides failed."""
     sides = result["sides"]
     names = list(sides)
     height, width = result["image"]
@@ -40,6 +40,7 @@ def table(result: dict[str, Any]) -> str:
         if any(cell is not None for cell in cells):
             lines.append(f"| {label} | {_cells(cells, digits)} | |")
     lines += [f"\nStream, {name}: {json.dumps(sides[name]['stream'])}" for name in names if "stream" in sides[name]]
+    lines += [f"\nLeft out, {name}: {why}" for name, why in result["failed"].items()]
     return "\n".join(lines)
 
 

@@ -68,11 +68,17 @@ class Workload:
         self._jpegs = [_jpeg(number, self._original_hw) for number in range(batch)]
 
     def decode(self) -> list[Image.Image]:
-        return [Image.open(io.BytesIO(jpeg)).convert("RGB") for jpeg in self._jpegs]
+        return [_decoded(jpeg) for jpeg in self._jpegs]
 
     def preprocess(self, pictures: list[Image.Image]) -> Tensor:
         """[B, 3, H, W] on the CPU, in pinned memory where the device is a GPU."""
-        images = [image_tensor(picture, self.image_hw) for picture in pictures]
+        return self.pad([image_tensor(picture, self.image_hw) for picture in pictures])
+
+    def picture(self, slot: int) -> Tensor:
+        """One picture of the batch, decoded and as the model wants it."""
+        return image_tensor(_decoded(self._jpegs[slot]), self.image_hw)
+
+    def pad(self, images: list[Tensor]) -> Tensor:
         return pad_batch(images, self.image_hw, pinned=self.device.type == "cuda")
 
     def inputs(self, images_B3HW: Tensor | None = None, *, padded: bool = False) -> Inputs:
@@ -90,6 +96,10 @@ class Workload:
         sizes = [self.image_hw] * self.batch
         originals = [self._original_hw] * self.batch
         return side.post_process(output, [self.phrases] * self.batch, sizes, originals, self.config)
+
+
+def _decoded(jpeg: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(jpeg)).convert("RGB")
 
 
 def _jpeg(number: int, size_hw: tuple[int, int]) -> bytes:

@@ -7,15 +7,18 @@
 On a GPU the defaults are the whole sweep: fp32, bf16, compiled, compiled with CUDA graphs, and Grounding DINO; see
 benchmarks/speed_sides.py for what the sides are. All of GLIP have the same weights, made by the rule of the parity
 fixtures. The sides take turns, the figures are medians, and ratios are those of one run. Peak memory is what a batch
-adds to the weights. FLOPs are those of matrix products, attention and convolutions, counted on the CPU; their share of
-`--peak-tflops`, the card's in bf16, is told of the sides in bf16. Prints a table per size, batch and caption; --json
-keeps all figures, written anew after each table.
+adds to the weights. FLOPs are those of matrix products, attention and convolutions, counted on the CPU; with
+`--peak-tflops`, the card's in bf16, it is told first what share of it the images a second of `--aim` need, and of each
+side in bf16 the share it reached. A side that fails, for want of memory say, is left out of its table. Prints a table
+per size, batch and caption; --json keeps all figures, written anew after each table.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -33,14 +36,25 @@ from glip.config import GLIPConfig
 from glip.postprocess import PhraseBoxes
 
 SIZES = {"nano": GLIPConfig.nano, "tiny": GLIPConfig.tiny, "large": GLIPConfig.large}
-ON_CPU = {"sides": ["ours", "reference"], "image": (800, 1216), "batch": [1], "tokens": [16, 256], "stream": 0}
+ON_CPU = {
+    "sides": ["ours", "reference"],
+    "image": (800, 1216),
+    "batch": [1],
+    "tokens": [16, 256],
+    "stream": 0,
+    "warmup": 1,
+    "threads": 2,
+}
 ON_GPU = {
     "sides": ["ours", "bf16", "compiled", "graphs", "grounding-dino"],
     "image": (800, 1344),
     "batch": [1, 8, 32],
     "tokens": [16],
     "stream": 20,
+    "warmup": 3,  # a CUDA graph is captured at the second batch of a shape
+    "threads": os.cpu_count(),
 }
+AIMS = {"tiny": 100.0, "large": 25.0}  # images/s on an H200
 
 
 def main() -> int:
@@ -49,15 +63,14 @@ def main() -> int:
     device = torch.device(options.device)
     model = build_model(SIZES[options.size]())
     sides = build_sides(options.sides, model, options.image, options.tokens, device)
+    if options.peak_tflops:
+        print(needed(sides, options), flush=True)
+    if not options.repeats:
+        return 0
     results = []
     for batch in options.batch:
         for tokens in options.tokens:
-            work = Workload(model.config, options.image, batch, tokens, device)
-            try:
-                results.append(measure(work, sides, options))
-            except torch.OutOfMemoryError:
-                print(f"\nbatch {batch}, {tokens} tokens: does not fit into the memory of the device", flush=True)
-                continue
+            results.append(measure(Workload(model.config, options.image, batch, tokens, device), sides, options))
             print(table(results[-1]), flush=True)
             if options.json:
                 content = {"machine": machine(), "arguments": sys.argv[1:], "runs": results}
@@ -65,24 +78,58 @@ def main() -> int:
     return 0
 
 
+def needed(sides: list[Side], options: argparse.Namespace) -> str:
+    """What `--aim` asks of the card, for the FLOPs of each side."""
+    aim, peak = options.aim or AIMS.get(options.size, 0.0), options.peak_tflops
+    flops: dict[tuple[int, int], str] = {}
+    for side in sides:
+        for counted in side.flops.items():
+            flops.setdefault(counted, side.name)
+    lines = [
+        f"{options.size}, {name}, {tokens} tokens: {count / 1e12:.3f} TFLOP an image; {aim:g} images/s need "
+        f"{aim * count / 1e12:.1f} TFLOP/s, {aim * count / 1e12 / peak:.1%} of {peak:g}"
+        for (tokens, count), name in flops.items()
+    ]
+    return "\n".join(lines)
+
+
 @torch.inference_mode()
 def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> dict[str, Any]:
-    """Medians of every component of every side, in seconds an image, and what goes with them."""
+    """Medians of every component of every side that gets through, in seconds an image, and what goes with them."""
     rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
     found: dict[str, list[PhraseBoxes]] = {}
+    failed: dict[str, str] = {}
     for number in range(options.warmup + options.repeats):
-        for side in sides:
-            seconds, found[side.name] = one_pass(work, side)
-            if number >= options.warmup:
-                rounds[side.name].append(seconds)
-    figures = {side.name: side_figures(work, side, rounds[side.name], options) for side in sides}
+        for side in [side for side in sides if side.name not in failed]:
+            passed = attempt(lambda s=side: one_pass(work, s), side, failed)
+            if passed is not None and number >= options.warmup:
+                rounds[side.name].append(passed[0])
+                found[side.name] = passed[1]
+    figures: dict[str, dict[str, Any]] = {}
+    for side in [side for side in sides if side.name not in failed]:
+        told = attempt(lambda s=side: side_figures(work, s, rounds[s.name], options), side, failed)
+        if told is not None:
+            figures[side.name] = told
+    sides = [side for side in sides if side.name in figures]
     for side in sides:
         boxes = found[side.name]
         figures[side.name]["boxes"] = sum(len(one.scores_K) for one in boxes)
         if side.hooked is not None or side.bf16:  # GLIP, whose boxes can be compared
             figures[side.name]["boxes_found_again"] = found_again(found[sides[0].name], boxes)
     result = {"model": work.config.name, "batch": work.batch, "tokens": work.tokens, "image": work.image_hw}
-    return {**result, "sides": figures}
+    return {**result, "sides": figures, "failed": failed}
+
+
+def attempt(work: Callable[[], Any], side: Side, failed: dict[str, str]) -> Any:
+    """What the work gives; None, and a word on it, where it fails: one side must not cost the figures of the others."""
+    try:
+        return work()
+    except Exception as error:  # out of memory, a compiler, another version of transformers: whatever it is
+        failed[side.name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        print(f"{side.name} is left out: {failed[side.name]}", file=sys.stderr, flush=True)
+    gc.collect()  # only now: within the except clause the error holds the tensors of the attempt
+    torch.cuda.empty_cache()
+    return None
 
 
 def side_figures(
@@ -138,15 +185,16 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", choices=SIZES, default="tiny")
     parser.add_argument("--sides", nargs="+", choices=NAMES)
-    parser.add_argument("--image", type=_size, help="HxW, multiples of 32")
+    parser.add_argument("--image", type=parse_size, help="HxW, multiples of 32")
     parser.add_argument("--batch", type=int, nargs="+")
     parser.add_argument("--tokens", type=int, nargs="+", help="tokens of the caption")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--warmup", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch on the CPU")
+    parser.add_argument("--repeats", type=int, default=5, help="0: nothing is run, only FLOPs are told")
+    parser.add_argument("--warmup", type=int)
+    parser.add_argument("--threads", type=int, help="of PyTorch on the CPU")
     parser.add_argument("--stream", type=int, help="batches to run end to end, decoded ahead on threads")
     parser.add_argument("--decode-threads", type=int, default=2)
     parser.add_argument("--peak-tflops", type=float, help="of the card in bf16, for the share that is reached")
+    parser.add_argument("--aim", type=float, help="images/s that are wanted; 100 of tiny, 25 of large")
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args()
     for name, value in (ON_GPU if options.device == "cuda" else ON_CPU).items():
@@ -155,7 +203,7 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _size(text: str) -> tuple[int, int]:
+def parse_size(text: str) -> tuple[int, int]:
     height, width = (int(side) for side in text.lower().split("x"))
     return height, width
 

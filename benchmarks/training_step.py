@@ -4,13 +4,14 @@
     OMP_NUM_THREADS=2 python benchmarks/training_step.py --size tiny --short 160 --long 256 --batch-size 1 --repeats 1
     python benchmarks/training_step.py --device cuda --size tiny --batch-size 4 --json training.json        # 800 x 1333
 
-Steps of ``student.step`` on drawn scenes, read ahead by loader threads as in a run. Sides: fp32 and bf16, each
-keeping what the backward pass needs, or computing blocks again ("checkpointed"); by default bf16 on a GPU and fp32 on a
-CPU. Medians of some steps after one of warm-up. To time a component every one of them waits for the device, so "whole
-step, undisturbed" is of other steps, which wait once. "Preprocess" is a batch made by one thread while nothing else
-runs; in a step it happens beside the model, and "data wait" is what is left of it. Peak memory is what a step adds to
-what is held between steps: weights, their average and the moments of the optimizer. nano has the shipped weights, the
-others random ones.
+Steps of ``student.step`` on drawn scenes, read ahead by loader threads as in a run. Sides: fp32 and bf16, each keeping
+what the backward pass needs, or computing blocks again ("checkpointed"), or as FSDP's only process ("fsdp"); by default
+bf16 on a GPU and fp32 on a CPU. Medians of some steps after one of warm-up. To time a component every one of them waits
+for the device, so "whole step, undisturbed" is of other steps, which wait once. "Preprocess" is a batch made by one
+thread while nothing else runs; in a step it happens beside the model, and "data wait" is what is left of it. Peak
+memory is what a step adds to what is held between steps: weights, their average and the moments of the optimizer. nano
+has the shipped weights, the others random ones, and its words filled up to the 30,522 entries of BERT's vocabulary. A
+side that memory does not hold is told and left out; --json is written anew after each.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import sys
 import tempfile
 import time
@@ -29,25 +31,31 @@ from statistics import median
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from component_timing import COMPONENTS, clocked, machine, synchronise, timed_components
-from self_training_worlds import DATA
 from speed_measures import peak_memory
 from training_table import REST, table
 
 from engine.gold import import_gold
 from engine.mix import Mix
+from glip.config import GLIPConfig
+from glip.model_folder import SHIPPED, TOKENIZER_FILE
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
+from student.process_group import ShardedWorkers
 from student.session import SIZES, Session, build
 from student.step import train_step
 from student.workers import Workers
+from teacher.memory import is_out_of_memory
 
 SIDES: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
     "fp32 checkpointed": {"precision": "fp32", "gradient_checkpointing": True},
     "bf16": {"precision": "bf16"},
     "bf16 checkpointed": {"precision": "bf16", "gradient_checkpointing": True},
+    "fp32 fsdp": {"precision": "fp32", "strategy": "fsdp"},
+    "bf16 fsdp": {"precision": "bf16", "strategy": "fsdp"},
 }
-ON_CPU, ON_GPU = ["fp32", "fp32 checkpointed"], ["bf16", "bf16 checkpointed"]
+ON_CPU, ON_GPU = ["fp32", "fp32 checkpointed"], ["bf16", "bf16 checkpointed", "bf16 fsdp"]
 SCENES = 64
 
 
@@ -115,14 +123,22 @@ def _held_bytes(session: Session) -> int:
     return sum(tensor.nbytes for tensor in held)
 
 
-def _recipe(options: argparse.Namespace, folder: Path, side: str) -> TrainRecipe:
+def _full_vocabulary(file: Path) -> Path:
+    """nano's vocabulary with as many entries as the published models have, so that their sizes are the published."""
+    words = json.loads((SHIPPED["nano"] / TOKENIZER_FILE).read_text())["model"]["vocab"]
+    missing = range(len(words), GLIPConfig.tiny().vocabulary_size)
+    file.write_text("\n".join([*sorted(words, key=words.__getitem__), *(f"[unused{number}]" for number in missing)]))
+    return file
+
+
+def _recipe(options: argparse.Namespace, folder: Path, side: str, batch_size: int) -> TrainRecipe:
     config = SIZES[options.size]()
     return TrainRecipe(
         mix=(MixEntry(dataset=str(folder)),),
         init="nano" if options.size == "nano" else f"random:{options.size}",
-        tokenizer=str(options.tokenizer),
+        tokenizer=str(options.tokenizer or _full_vocabulary(folder.parent / "vocab.txt")),
         steps=2 * (options.warmup + options.repeats),
-        batch_size=options.batch_size,
+        batch_size=batch_size,
         min_sizes=(options.short or max(config.train_min_sizes),),
         max_size=options.long or config.train_max_size,
         loader_threads=options.loader_threads,
@@ -133,30 +149,56 @@ def _recipe(options: argparse.Namespace, folder: Path, side: str) -> TrainRecipe
 def main() -> int:
     options = _options()
     torch.set_num_threads(options.threads)
-    found: dict[str, dict[str, Any]] = {}
+    print(f"machine: {json.dumps(machine())}", flush=True)
+    runs: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "scenes"
         import_gold("scenes", ScenesSource(count=SCENES, seed=1), folder)
-        for side in options.sides or (ON_GPU if options.device == "cuda" else ON_CPU):
-            recipe = _recipe(options, folder, side)
-            mix = Mix.open(recipe.mix, recipe.seed)
-            try:
-                session = build(recipe, mix, Workers(torch.device(options.device)))
-                found[side] = measure(session, options.warmup, options.repeats)
-            except torch.OutOfMemoryError:
-                print(f"{side}: batch {options.batch_size} does not fit into the memory of the device", flush=True)
-            finally:
-                session = None
-                mix.close()
-                gc.collect()  # the next side has the memory of this one
-    if not found:
-        return 1
-    sides = f"short side {recipe.min_sizes[0]}, long side at most {recipe.max_size}"
-    print(f"machine: {json.dumps(machine())}")
-    print(table(f"{options.size}, batch {options.batch_size}, {sides}", found), flush=True)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "arguments": sys.argv[1:], "sides": found}, indent=1))
-    return 0
+        for batch_size in options.batch_size:
+            found: dict[str, dict[str, Any]] = {}
+            runs.append({"batch_size": batch_size, "sides": found})
+            for side in options.sides or (ON_GPU if options.device == "cuda" else ON_CPU):
+                recipe = _recipe(options, folder, side, batch_size)
+                figures = _measured(recipe, options)
+                if figures is None:
+                    print(f"{side}: batch {batch_size} does not fit into the memory of the device", flush=True)
+                    continue
+                found[side] = figures
+                if options.json:
+                    content = {"machine": machine(), "arguments": sys.argv[1:], "runs": runs}
+                    options.json.write_text(json.dumps(content, indent=1))
+            sizes = f"short side {recipe.min_sizes[0]}, long side at most {recipe.max_size}"
+            print(table(f"{options.size}, batch {batch_size}, {sizes}", found), flush=True)
+    return 0 if any(run["sides"] for run in runs) else 1
+
+
+@contextmanager
+def _workers(recipe: TrainRecipe, device: torch.device) -> Iterator[Workers]:
+    """This process alone; where the recipe shards the model, as a group of one."""
+    if recipe.strategy != "fsdp":
+        yield Workers(device)
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        yield ShardedWorkers(device)
+    finally:
+        dist.destroy_process_group()
+
+
+def _measured(recipe: TrainRecipe, options: argparse.Namespace) -> dict[str, Any] | None:
+    """The figures of one side; None where memory does not hold its batch."""
+    mix = Mix.open(recipe.mix, recipe.seed)
+    try:
+        with _workers(recipe, torch.device(options.device)) as workers:
+            return measure(build(recipe, mix, workers), options.warmup, options.repeats)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    finally:
+        mix.close()
+        gc.collect()  # the next side has the memory of this one
+    torch.cuda.empty_cache()
+    return None
 
 
 def _options() -> argparse.Namespace:
@@ -164,16 +206,20 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--size", choices=SIZES, default="nano")
     parser.add_argument("--sides", nargs="+", choices=SIDES)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, nargs="+", default=[8])
     parser.add_argument("--short", type=int, help="short side of the pictures in pixels; the model's largest")
     parser.add_argument("--long", type=int, help="the long side is at most this; the model's own")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--warmup", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch on the CPU")
-    parser.add_argument("--loader-threads", type=int, default=2)
-    parser.add_argument("--tokenizer", type=Path, default=DATA / "wordpiece" / "vocab.txt", help="of random weights")
+    parser.add_argument("--threads", type=int, help="of PyTorch on the CPU; two, beside a GPU one a core")
+    parser.add_argument("--loader-threads", type=int, help="two, beside a GPU one for two cores")
+    parser.add_argument("--tokenizer", type=Path, help="of random weights, another vocabulary")
     parser.add_argument("--json", type=Path, help="file for all figures")
-    return parser.parse_args()
+    options = parser.parse_args()
+    cores = os.cpu_count() or 1
+    options.threads = options.threads or (cores if options.device == "cuda" else 2)
+    options.loader_threads = options.loader_threads or (max(2, cores // 2) if options.device == "cuda" else 2)
+    return options
 
 
 if __name__ == "__main__":

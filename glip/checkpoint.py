@@ -106,10 +106,10 @@ def load_model(
         return _load_published(path, device, tokenizer, PUBLISHED[name].config, str(wanted or file.sha256))
     path = path_of(name_or_path)
     if path.is_dir():
-        check_sha256(path / WEIGHTS_FILE, wanted, "what was asked for")
+        check_sha256(path / WEIGHTS_FILE, wanted, "wanted was")
         return _load_folder(path, device)
     if path.is_file():
-        check_sha256(path, wanted, "what was asked for")
+        check_sha256(path, wanted, "wanted was")
         return _load_published(path, device, tokenizer, None, wanted or file_sha256(path))
     raise FileNotFoundError(
         f"{name_or_path}: no such model; wanted a model folder, a published .pth or .safetensors file, "

@@ -1,11 +1,12 @@
 """The model through `torch.compile`: one graph for each shape of a batch, and a bound on their number.
 
 In: a model in evaluation mode. Out: what is called as the model is, with answers equal within rounding. Shapes are
-static: images come padded to few sizes (`bucket_shape`), prompts to few lengths (`padded_length`), and the caller keeps
-the batch size; so there are as many graphs as sizes times lengths in use. What comes after `MAX_GRAPHS` shapes runs as
-it is written, instead of compiling on and on. The text tower is not compiled: `TextFeatureCache` calls it seldom.
+static: images come padded to few sizes (`bucket_shape`), the caller keeps the batch size, and prompts are padded on to
+one of `LENGTHS`, which changes no answer; so there are as many graphs as sizes times lengths in use. What comes after
+`MAX_GRAPHS` shapes runs as it is written, instead of compiling on and on. The text tower is not compiled:
+`TextFeatureCache` calls it seldom.
 
-Shapes: B batch, H W padded image, T tokens, D text width.
+Shapes: B batch of prompts, I pictures, H W padded image, T tokens, D text width.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from glip.deform_conv_engine import gpu_engine
 from glip.model import GLIP, GLIPOutput
 
+LENGTHS = (32, 64, 128, 256)  # fewer than `padded_length` has: a graph takes minutes, tokens more take next to nothing
 MAX_GRAPHS = 64  # the sizes and lengths that a job meets first, which are those it meets again
 
 CompileMode = Literal["default", "reduce-overhead"]
@@ -37,28 +42,57 @@ class CompiledModel:
         """
         self._model, self._replayed = model, mode == "reduce-overhead"
         if backend == "inductor":
-            check_compiler(next(model.parameters()).device)
+            device = next(model.parameters()).device
+            check_compiler(device)
+            if device.type == "cuda":
+                gpu_engine()  # tries kernels on the device: now, and not while the model is traced
         self._compiled: Callable[..., Any] = torch.compile(
             model, dynamic=False, fullgraph=True, backend=backend, mode=mode
         )
         self.shapes: set[tuple[torch.Size, torch.Size]] = set()
 
     def __call__(
-        self, images_B3HW: Tensor, token_ids_BT: Tensor, attention_mask_BT: Tensor, text_BTD: Tensor | None = None
+        self,
+        images_I3HW: Tensor,
+        token_ids_BT: Tensor,
+        attention_mask_BT: Tensor,
+        text_BTD: Tensor | None = None,
+        image_B: Tensor | None = None,
     ) -> GLIPOutput:
         """As `GLIP.forward`."""
         if text_BTD is None:
             text_BTD = self._model.language_backbone(token_ids_BT, attention_mask_BT)
-        shape = (images_B3HW.shape, token_ids_BT.shape)
+        tokens = token_ids_BT.shape[1]
+        more = self._padded(tokens) - tokens
+        token_ids_BT, attention_mask_BT = (F.pad(x_BT, (0, more)) for x_BT in (token_ids_BT, attention_mask_BT))
+        text_BTD = F.pad(text_BTD, (0, 0, 0, more))
+        output = self._answer(images_I3HW, token_ids_BT, attention_mask_BT, text_BTD, image_B)
+        return replace(output, logits=[logits[..., :tokens] for logits in output.logits])
+
+    def _padded(self, tokens: int) -> int:
+        """As long as the next of `LENGTHS`, or as the model's longest where that is less."""
+        length = next((length for length in LENGTHS if length >= tokens), tokens)
+        return max(tokens, min(length, self._model.config.max_tokens))
+
+    def _answer(
+        self,
+        images_I3HW: Tensor,
+        token_ids_BT: Tensor,
+        attention_mask_BT: Tensor,
+        text_BTD: Tensor,
+        image_B: Tensor | None,
+    ) -> GLIPOutput:
+        """Of the graph for these shapes, compiled now if it is the first batch of them."""
+        shape = (images_I3HW.shape, token_ids_BT.shape)
         if shape not in self.shapes and len(self.shapes) >= MAX_GRAPHS:
-            output: GLIPOutput = self._model(images_B3HW, token_ids_BT, attention_mask_BT, text_BTD)
+            output: GLIPOutput = self._model(images_I3HW, token_ids_BT, attention_mask_BT, text_BTD, image_B)
             return output
         self.shapes.add(shape)
         if self._replayed:
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
         # Beyond the limit a graph would be looked for no more, and the shapes after it would run as they are written.
         with torch._dynamo.config.patch(cache_size_limit=MAX_GRAPHS):
-            output = self._compiled(images_B3HW, token_ids_BT, attention_mask_BT, text_BTD)
+            output = self._compiled(images_I3HW, token_ids_BT, attention_mask_BT, text_BTD, image_B)
         return output
 
 

@@ -72,7 +72,8 @@ class RegionWordContrast(nn.Module):
         image_P: the picture of each region. token_map_PT: bool, the words of its own picture's text that name it.
         words: concepts are numbered alike in all processes.
         """
-        image_P = processes.gather(image_P + processes.rank * len(text_BTD))
+        before = processes.gather(image_P.new_tensor([len(text_BTD)]))[: processes.rank].sum()
+        image_P = processes.gather(image_P + before)
         regions_PE, words_BTE = processes.gather(self.region(regions_PC)), processes.gather(self.word(text_BTD.float()))
         valid_W = processes.gather(attention_mask_BT.bool()).flatten()
         words = WordConcepts(processes.gather(words.concept_BT), words.related_KK)

@@ -24,8 +24,10 @@ def deform_conv(
     mask (before the sigmoid) in channel 18 + k. Its size need not be the output's: the published models were trained
     with a kernel that reads both buffers flat with the *output's* size, so that reinterpretation is part of the model.
 
-    Returns: [B, O, h, w] in channels-last memory, h = ceil(H / stride), float32 (float64 for a float64 map). The Triton
-        engine multiplies a bfloat16 or float16 map in its own type; all other arithmetic is of the returned type.
+    Returns: [B, O, h, w] in channels-last memory, h = ceil(H / stride), float32 (float64 for a float64 map). Samples
+        and weights are multiplied in autocast's type, without it in the map's, as in a plain convolution (by
+        torchvision in the returned type); all other arithmetic is of the returned type, but that the Triton engine
+        reads the map in the type of the products.
     Raises: ValueError where the offset buffer is smaller than the output needs.
     """
     needed, available = _output_positions(map_BCHW, stride), offset_mask_B27HW.shape[2] * offset_mask_B27HW.shape[3]
@@ -33,12 +35,21 @@ def deform_conv(
         raise ValueError(f"deform_conv: the offset map has {available} positions, the output needs {needed}")
     engine = gpu_engine() if map_BCHW.is_cuda else "torch"
     wide = torch.promote_types(map_BCHW.dtype, torch.float32)
-    narrow = map_BCHW.dtype if engine == "triton" else wide
+    product = wide if engine == "torchvision" else _product_type(map_BCHW)
+    read = product if engine == "triton" else wide
     with torch.autocast(map_BCHW.device.type, enabled=False):
         out_BOHW = ENGINES[engine](
-            map_BCHW.to(narrow), offset_mask_B27HW.to(wide), weight_OC33.to(narrow), bias_O.to(narrow), stride
+            map_BCHW.to(read), offset_mask_B27HW.to(wide), weight_OC33.to(product), bias_O.to(product), stride
         )
         return out_BOHW.to(wide)
+
+
+def _product_type(map_BCHW: Tensor) -> torch.dtype:
+    """What autocast multiplies this map in; without autocast its own type."""
+    device = map_BCHW.device.type
+    if torch.is_autocast_enabled(device) and map_BCHW.dtype != torch.float64:
+        return torch.get_autocast_dtype(device)
+    return map_BCHW.dtype
 
 
 def _output_positions(map_BCHW: Tensor, stride: int) -> int:

@@ -106,9 +106,10 @@ def _difference(name: str, device: str) -> float:
     """The largest difference between the engine's output and gradients and plain PyTorch's, over the largest value."""
     generator = torch.Generator().manual_seed(0)
     shapes = ((2, 32, 9, 7), (2, 27, 9, 7), (32, 32, 3, 3), (32,))
-    x, offset_mask, weight, bias = (torch.randn(s, generator=generator).to(device).requires_grad_() for s in shapes)
     answers = []
-    with torch.enable_grad():
+    # The first map comes in the midst of a forward pass, most often without gradients and under autocast.
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast(device, enabled=False):
+        x, offset_mask, weight, bias = (torch.randn(s, generator=generator).to(device).requires_grad_() for s in shapes)
         for engine in (ENGINES[name], deform_conv_torch):
             out = engine(x, offset_mask, weight, bias, 2)
             gradients = torch.autograd.grad(out.square().sum(), (x, offset_mask, weight, bias))

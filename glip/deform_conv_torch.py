@@ -1,14 +1,18 @@
 """Modulated deformable convolution in plain PyTorch, for any device: what a CPU runs and what every engine must equal.
 
-In: a map, the raw offsets and masks, weight and bias, all float32 or all float64. Out: the convolved map.
+In: a map, the raw offsets and masks, float32 or float64, and weight and bias, of the same type or a narrower one, in
+which samples and weights are multiplied then. Out: the convolved map, in the type of the weights.
 Sampling is one `embedding_bag`: every sample is the weighted sum of four rows of the channel-last map, so neither the
-four corners nor the mask product is ever held in memory. Without gradients a CPU makes the columns for some positions
-at a time, which stay in its cache until they are multiplied.
+four corners nor the mask product is ever held in memory; the gradient of the map is another. Without gradients a CPU
+makes the columns for some positions at a time, which stay in its cache until they are multiplied.
 
-Shapes: B batch, C channels in, O channels out, H W map, h w output, K = 9 kernel points, P = h*w, R = B*P rows.
+Shapes: B batch, C channels in, O channels out, H W map, h w output, K = 9 kernel points, P = h*w, R = B*P rows,
+S = R*K samples, N = B*H*W rows of the table.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +39,7 @@ def deform_conv_torch(
     at_once = _CACHED_ROWS if map_BCHW.device.type == "cpu" and not with_gradients else max(rows, 1)
     samples_at_once = at_once * _KERNEL_POINTS
     parts = [
-        torch.addmm(bias_O, _columns(table, index, weights), matrix)
+        torch.addmm(bias_O, _columns(table, index, weights).to(bias_O.dtype), matrix)
         for index, weights in zip(
             torch.split(index_R4, samples_at_once), torch.split(weights_R4, samples_at_once), strict=True
         )
@@ -51,10 +55,38 @@ def read_flat(offset_mask_B27HW: Tensor, positions: int) -> tuple[Tensor, Tensor
     return offset_B18.view(batch, _KERNEL_POINTS, 2, positions), mask_B9.view(batch, _KERNEL_POINTS, positions)
 
 
-def _columns(table_NC: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+def _columns(table_NC: Tensor, index_S4: Tensor, weights_S4: Tensor) -> Tensor:
     """Bilinear samples times mask, [rows, K*C], of [rows*K, 4] indices into the table and their weights."""
-    samples = F.embedding_bag(index, table_NC, per_sample_weights=weights, mode="sum")
-    return samples.view(-1, _KERNEL_POINTS * table_NC.shape[1])
+    by_hand = table_NC.device.type == "cpu" and table_NC.requires_grad
+    source_NC = table_NC.detach() if by_hand else table_NC
+    samples_SC = F.embedding_bag(index_S4, source_NC, per_sample_weights=weights_S4, mode="sum")
+    if by_hand:
+        samples_SC = _TableGradient.apply(  # type: ignore[no-untyped-call]
+            samples_SC, table_NC, index_S4, weights_S4.detach()
+        )
+    return samples_SC.view(-1, _KERNEL_POINTS * table_NC.shape[1])
+
+
+class _TableGradient(torch.autograd.Function):
+    """Passes samples on, and their gradient to the table they were taken from: each row is the weighted sum of the
+    samples that took it. `embedding_bag` would add every sample to its rows, which is slow on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, samples_SC: Tensor, table_NC: Tensor, index_S4: Tensor, weights_S4: Tensor) -> Tensor:
+        ctx.save_for_backward(index_S4, weights_S4)
+        ctx.rows = len(table_NC)
+        return samples_SC.view_as(samples_SC)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        gradient_SC = gradients[0].contiguous()
+        index, weights = (saved.flatten() for saved in ctx.saved_tensors)
+        by_row = index.argsort(stable=True)
+        counts_N = torch.bincount(index, minlength=ctx.rows)
+        table_gradient_NC = F.embedding_bag(
+            by_row // 4, gradient_SC, counts_N.cumsum(0) - counts_N, per_sample_weights=weights[by_row], mode="sum"
+        )
+        return gradient_SC, table_gradient_NC, None, None
 
 
 def _corners(

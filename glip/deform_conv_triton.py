@@ -10,8 +10,9 @@ columns of its own type, multiplied with float32 sums. The map's gradient is add
 order: its last bits differ between runs.
 
 Checked: the arithmetic of both kernels and the operator, under Triton's interpreter on a CPU, against plain PyTorch and
-the published reference (tests/glip/test_deform_conv_triton.py); Triton 3.9 compiles the kernels for sm_80 and sm_90.
-Not checked: anything on a real GPU, speed included. The tests marked `gpu` and benchmarks/deform_conv.py are for that.
+the published reference (tests/glip/test_deform_conv_triton.py); Triton 3.6 and 3.9 compile the kernels for sm_90, 3.9
+for sm_80 too. For sm_90 3.6 spills no register, and loads and adds sixteen bytes at a time. Not checked: anything on a
+real GPU, speed included. The tests marked `gpu` and benchmarks/deform_conv.py are for that.
 
 Shapes: B batch, C channels in, O channels out, H W map, h w output, K = 9 kernel points, R = B*h*w rows.
 """

@@ -18,6 +18,7 @@ from transformers import BertConfig, BertModel
 
 from glip.config import GLIPConfig
 from glip.tokens import padded_length
+from glip.transfer import to_device
 
 # The reference clamps here against float16 overflow; it never acts in float32 or bfloat16.
 _CLAMP = 50_000.0
@@ -114,8 +115,8 @@ class TextFeatureCache:
     def _encode(self, prompts: list[tuple[int, ...]], length: int) -> None:
         rows = prompts + prompts[:1] * (self._rows - len(prompts))
         device = next(self._tower.parameters()).device
-        ids_RT = torch.tensor([[*row, *[0] * (length - len(row))] for row in rows], device=device)
-        sizes_R1 = torch.tensor([[len(row)] for row in rows], device=device)
+        ids_RT = to_device(torch.tensor([[*row, *[0] * (length - len(row))] for row in rows]), device)
+        sizes_R1 = to_device(torch.tensor([[len(row)] for row in rows]), device)
         hidden_RTD = self._tower(ids_RT, torch.arange(length, device=device) < sizes_R1)
         for prompt, hidden_TD in zip(prompts, hidden_RTD, strict=False):  # the rest are rows that fill up the shape
             self._kept[prompt] = hidden_TD[: len(prompt)].clone()

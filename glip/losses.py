@@ -59,7 +59,7 @@ class Positives:
 
     def normalisers(self) -> Tensor:
         """[2] float32, what the losses are divided by: the number of anchors, and the sum of their centerness."""
-        return torch.stack((self.centerness_P.new_tensor(float(len(self.centerness_P))), self.centerness_P.sum()))
+        return torch.stack((self.centerness_P.new_full((), len(self.centerness_P)), self.centerness_P.sum()))
 
 
 def grounding_losses(

@@ -66,16 +66,17 @@ def read_json(path: Path) -> dict[str, Any]:
 def check_files(folder: Path, description: dict[str, Any]) -> None:
     """ValueError where a file is not the one that the description was written for."""
     for name, wanted in description["sha256"].items():
-        check_sha256(folder / name, wanted, CONFIG_FILE)
+        check_sha256(folder / name, wanted, f"{CONFIG_FILE} says")
 
 
 def check_sha256(path: Path, wanted: object, source: str) -> None:
-    """ValueError where the file has another digest than the source says; nothing is checked where that is None."""
+    """ValueError where the file has another digest than ``wanted``, with the source of that in words before it; nothing
+    is checked where that is None."""
     if wanted is None:
         return
     found = file_sha256(path)
     if found != wanted:
-        raise ValueError(f"{path}: sha256 is {found}, {source} says {wanted}; damaged, copy the model again")
+        raise ValueError(f"{path}: sha256 is {found}, {source} {wanted}; damaged, or not the file that was meant")
 
 
 def description_digest(description: dict[str, Any]) -> str:

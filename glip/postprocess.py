@@ -21,6 +21,7 @@ from glip.anchors import anchor_grid
 from glip.config import GLIPConfig
 from glip.head import GLIPOutput
 from glip.nms import beats, nms, suppress_once
+from glip.transfer import to_device
 
 # The best so many candidates of an image nearly always hold all the boxes it may keep; where they do not, or where
 # so many passes of suppression do not settle, the image is done again with all of them.
@@ -80,8 +81,8 @@ def ground(
             f"{len(token_positions)}, {len(image_shapes_hw)} and {len(original_shapes_hw)}"
         )
     device = output.logits[0].device
-    limits_B4 = _to_device(torch.tensor([(w - 1, h - 1, w - 1, h - 1) for h, w in image_shapes_hw]).float(), device)
-    positions_BPL = _to_device(_pack_positions(token_positions), device)
+    limits_B4 = to_device(torch.tensor([(w - 1, h - 1, w - 1, h - 1) for h, w in image_shapes_hw]).float(), device)
+    positions_BPL = to_device(_pack_positions(token_positions), device)
     if positions_BPL.shape[1] == 0:
         return [PhraseBoxes(torch.zeros(0).long(), torch.zeros(0, 4), torch.zeros(0)) for _ in range(batch)]
     candidates = find_candidates(output, positions_BPL, limits_B4, config, min_score)
@@ -158,11 +159,6 @@ def _pack_positions(token_positions: list[list[list[int]]]) -> Tensor:
         for phrases in token_positions
     ]
     return torch.tensor(filled, dtype=torch.long).view(len(token_positions), most, longest)
-
-
-def _to_device(tensor: Tensor, device: torch.device) -> Tensor:
-    """A copy that the host does not wait for: from pinned memory, where the device is a GPU."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def _phrase_scores(logits_BNT: Tensor, positions_BPL: Tensor) -> Tensor:

@@ -80,10 +80,12 @@ def pad_batch(images: list[Tensor], shape: tuple[int, int], *, pinned: bool = Fa
     if not images:
         raise ValueError("pad_batch: no images")
     first = images[0]
-    batch = torch.zeros(len(images), 3, *shape, dtype=first.dtype, device=first.device, pin_memory=pinned)
+    batch = torch.empty(len(images), 3, *shape, dtype=first.dtype, device=first.device, pin_memory=pinned)
     for slot, image in zip(batch, images, strict=True):
         height, width = image.shape[-2:]
         if height > shape[0] or width > shape[1]:
             raise ValueError(f"pad_batch: an image of {height}x{width} does not fit into {shape[0]}x{shape[1]}")
         slot[:, :height, :width] = image
+        slot[:, height:] = 0  # what lies beside the picture alone: a batch is hundreds of megabytes, written once
+        slot[:, :height, width:] = 0
     return batch

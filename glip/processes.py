@@ -10,8 +10,8 @@ from torch import Tensor
 
 
 class Processes:
-    """One of ``size`` processes, number ``rank``, each with as many pictures of a batch; alone where nothing else is
-    said. Every method that exchanges something is called by all processes together."""
+    """One of ``size`` processes, number ``rank``, that share the pictures of a batch; alone where nothing else is said.
+    Every method that exchanges something is called by all processes together."""
 
     rank: int = 0
     size: int = 1

@@ -10,9 +10,9 @@ slots of the windows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 _FORBIDDEN = -100.0
@@ -36,17 +36,17 @@ class Windows:
 
     def cut(self, x_BHWC: Tensor) -> Tensor:
         """[B, W, L, C]; padding is zero and is not masked, as published."""
-        channels = x_BHWC.shape[-1]
-        # As a lookup in a table its gradient is fast on a CPU as well.
-        slots_SC = F.embedding(self.position_S, x_BHWC.reshape(-1, channels))
-        if len(self.padding):
-            slots_SC = slots_SC.index_fill_(0, self.padding, 0.0)
-        return slots_SC.view(*self.window_shape, channels)
+        if not torch.is_grad_enabled():
+            return _take_positions(x_BHWC, self)
+        out_BWLC: Tensor = _Cut.apply(x_BHWC, self)  # type: ignore[no-untyped-call]
+        return out_BWLC
 
     def join(self, windows_BWLC: Tensor) -> Tensor:
         """[B, H, W, C], what lies beyond the map left out."""
-        channels = windows_BWLC.shape[-1]
-        return F.embedding(self.slot_N, windows_BWLC.reshape(-1, channels)).view(*self.map_shape, channels)
+        if not torch.is_grad_enabled():
+            return _take_slots(windows_BWLC, self)
+        out_BHWC: Tensor = _Join.apply(windows_BWLC, self)  # type: ignore[no-untyped-call]
+        return out_BHWC
 
 
 def cut_windows(batch: int, size_hw: tuple[int, int], side: int, shift: int, device: torch.device) -> Windows:
@@ -70,6 +70,46 @@ def cut_windows(batch: int, size_hw: tuple[int, int], side: int, shift: int, dev
         padding=(slot_S[height * width :] + image_B1 * len(slot_S)).flatten(),
         region_mask_WLL=_region_mask((rows, columns), side, shift, device) if shift else None,
     )
+
+
+def _take_positions(x_BHWC: Tensor, windows: Windows) -> Tensor:
+    channels = x_BHWC.shape[-1]
+    slots_SC = x_BHWC.reshape(-1, channels).index_select(0, windows.position_S)
+    if len(windows.padding):
+        slots_SC.index_fill_(0, windows.padding, 0.0)
+    return slots_SC.view(*windows.window_shape, channels)
+
+
+def _take_slots(windows_BWLC: Tensor, windows: Windows) -> Tensor:
+    channels = windows_BWLC.shape[-1]
+    positions_NC = windows_BWLC.reshape(-1, channels).index_select(0, windows.slot_N)
+    return positions_NC.view(*windows.map_shape, channels)
+
+
+# Each position has one slot, so the gradient of cutting is joining and that of joining is cutting; autograd, which does
+# not know it, would add row after row.
+
+
+class _Cut(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x_BHWC: Tensor, windows: Windows) -> Tensor:
+        ctx.windows = windows
+        return _take_positions(x_BHWC, windows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _take_slots(gradients[0], ctx.windows), None
+
+
+class _Join(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, windows_BWLC: Tensor, windows: Windows) -> Tensor:
+        ctx.windows = windows
+        return _take_slots(windows_BWLC, windows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _take_positions(gradients[0], ctx.windows), None
 
 
 def _in_windows(map_HW: Tensor, side: int) -> Tensor:

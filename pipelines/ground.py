@@ -14,6 +14,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from PIL import Image
@@ -35,13 +36,15 @@ ImageLike = str | os.PathLike[str] | bytes | Image.Image
 @dataclass(frozen=True)
 class GroundedImage:
     """What was found. ``image`` is the encoded picture; boxes are pixels of it as stored (EXIF orientation is not
-    applied), numbered by ``phrases``, in their order and the best first. Phrases without a box are in ``phrases`` too.
+    applied), numbered by ``phrases``, in their order and the best first. Phrases without a box are in ``phrases`` too;
+    ``left_out`` are those that have more tokens than the teacher reads, and were not asked for.
     """
 
     image: bytes
     caption: str
     phrases: tuple[Phrase, ...]
     boxes: tuple[Candidate, ...]
+    left_out: tuple[Phrase, ...]
     min_score: float
 
     def __str__(self) -> str:
@@ -74,7 +77,8 @@ class GroundedImage:
             {"phrase": b.phrase, "text": self.phrases[b.phrase].text, "score": b.score, "box_xyxy": list(b.box_xyxy)}
             for b in self.boxes
         ]
-        return {"caption": self.caption, "phrases": phrases, "boxes": boxes}
+        left_out = [phrase.text for phrase in self.left_out]
+        return {"caption": self.caption, "phrases": phrases, "boxes": boxes, "left_out": left_out}
 
 
 def ground_image(
@@ -84,7 +88,7 @@ def ground_image(
 
     image: a path, an encoded file, or a Pillow image. min_score: of the boxes that are kept, in (0, 1).
     The model and the parser stay open for the next call with the same options.
-    ValueError where the picture cannot be read, or the caption has no noun phrase.
+    ValueError where the picture cannot be read, or the caption has no noun phrase that the model can be asked for.
     """
     recipe = interactive_recipe()
     recipe["teacher"]["checkpoint"] = checkpoint
@@ -100,27 +104,31 @@ def ground_with(recipe: GroundRecipe, image: ImageLike, caption: str) -> Grounde
     """As :func:`ground_image`, with any teacher and any option of the recipe."""
     name = str(image) if isinstance(image, str | os.PathLike) else "the picture"
     encoded = _encoded(image)
-    parse, answer = _opened(recipe)
+    parse, ask, answer = _opened(recipe)
     parsed = parse(Unit(UnitRef(0, name, 0, 1), (CaptionedImage("picture", encoded, "", caption, name),)))
-    if parsed.rejects:
-        raise ValueError(f"the text {caption!r}: {parsed.rejects[0].message}; wanted a noun phrase, as in 'two dogs'")
-    answered = answer(parsed)
-    phrases, boxes = parsed.records[0].phrases, ()
-    if answered.records:
-        phrases, boxes = answered.records[0].phrases, answered.records[0].candidates
-    elif answered.rejects[0].reason != "no_candidate":
+    asked = ask(parsed)
+    if asked.rejects:
+        reject = asked.rejects[0]
+        wanted = "; wanted a noun phrase, as in 'two dogs'" if reject.reason in ("caption_empty", "no_phrase") else ""
+        raise ValueError(f"the text: {reject.message}{wanted}")
+    answered = answer(asked)
+    if answered.rejects and answered.rejects[0].reason != "no_candidate":
         raise ValueError(f"{name}: {answered.rejects[0].message}")
-    return GroundedImage(encoded, caption, phrases, boxes, recipe.min_score)
+    phrases = asked.records[0].phrases
+    boxes = answered.records[0].candidates if answered.records else ()
+    left_out = tuple(phrase for phrase in parsed.records[0].phrases if phrase not in phrases)
+    return GroundedImage(encoded, caption, phrases, boxes, left_out, recipe.min_score)
 
 
 def table(found: GroundedImage) -> str:
-    """A line a box: phrase, score and corners in pixels; a phrase without a box has a line that says so."""
-    rows = [("phrase", "score", "box (x1 y1 x2 y2)")]
+    """A line a box: phrase, score and corners in pixels; a phrase without a box has a line that says why."""
+    rows = [("phrase", "score", "box, pixels (x1 y1 x2 y2)")]
     for number, phrase in enumerate(found.phrases):
         boxes = [box for box in found.boxes if box.phrase == number]
         rows += [(phrase.text, f"{b.score:.2f}", " ".join(f"{side:7.1f}" for side in b.box_xyxy)) for b in boxes]
         if not boxes:
             rows.append((phrase.text, "-", f"none scores {found.min_score:g} or more"))
+    rows += [(shorten(phrase.text, 60), "-", "longer than the teacher reads") for phrase in found.left_out]
     width = max(len(text) for text, _, _ in rows)
     return "\n".join(f"{text:{width}}  {score:>5}  {box}" for text, score, box in rows)
 
@@ -137,10 +145,10 @@ def check_out(path: Path) -> str:
 
 
 @lru_cache(maxsize=1)
-def _opened(recipe: GroundRecipe) -> tuple[OpenedStages, OpenedStages]:
-    """The caption's stages and the picture's."""
-    parse, *answer = grounding_stages(recipe)
-    return OpenedStages([parse]), OpenedStages(answer)
+def _opened(recipe: GroundRecipe) -> tuple[OpenedStages, OpenedStages, OpenedStages]:
+    """From the caption to its phrases, from them to what the teacher is asked, and its answer."""
+    parse, ask, *answer = grounding_stages(recipe)
+    return OpenedStages([parse]), OpenedStages([ask]), OpenedStages(answer)
 
 
 def _encoded(image: ImageLike) -> bytes:

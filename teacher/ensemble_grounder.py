@@ -15,8 +15,10 @@ from typing import Any
 from PIL.Image import Image
 
 from schemas.records import Candidate
-from teacher.grounder import Grounder, Question
 from teacher.merging import combine_teachers
+from teacher.protocol import Grounder, Question
+
+MEMBER_FLOOR = 0.05  # members are asked down to here whatever the floor: a weak box may confirm a strong one
 
 
 class EnsembleGrounder:
@@ -42,8 +44,9 @@ class EnsembleGrounder:
         return tuple(member.prepare(image) for member in self._members)
 
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        floor = min(min_score, MEMBER_FLOOR)
         first, second = (
-            member.ground([dataclasses.replace(one, pixels=one.pixels[number]) for one in questions], min_score)
+            member.ground([dataclasses.replace(one, pixels=one.pixels[number]) for one in questions], floor)
             for number, member in enumerate(self._members)
         )
         combined = (combine_teachers(ours, theirs) for ours, theirs in zip(first, second, strict=True))

@@ -19,10 +19,11 @@ from glip.model import GLIP
 from glip.postprocess import ground
 from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
 from glip.tokens import TokenizedPrompts
+from glip.transfer import to_device
 from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate
 from teacher.glip_digest import glip_digest
-from teacher.grounder import Question
+from teacher.protocol import Question, distinct_pictures
 from teacher.torch_device import choose_device, wants_bf16
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
@@ -70,12 +71,12 @@ class GlipGrounder:
         text = self._tokenizer.encode(prompts, self.max_tokens, in_steps=True)
         bucket = self.bucket(questions[0].width, questions[0].height)
         on_gpu = self._device.type == "cuda"
-        images_B3HW = pad_batch([question.pixels for question in questions], bucket, pinned=on_gpu)
-        images_B3HW = images_B3HW.to(self._device, non_blocking=on_gpu)
+        pictures, image_B = self._pictures(questions)
+        images_I3HW = pad_batch(pictures, bucket, pinned=on_gpu).to(self._device, non_blocking=on_gpu)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             text_BTD = self._text_features(text.ids_BT, text.attention_mask_BT)
-            ids_BT, mask_BT = (part.to(self._device) for part in (text.ids_BT, text.attention_mask_BT))
-            output = self._forward(images_B3HW, ids_BT, mask_BT, text_BTD)
+            ids_BT, mask_BT = (to_device(part, self._device) for part in (text.ids_BT, text.attention_mask_BT))
+            output = self._forward(images_I3HW, ids_BT, mask_BT, text_BTD, image_B)
         found = ground(
             output,
             [_token_positions(text, number, question) for number, question in enumerate(questions)],
@@ -93,6 +94,14 @@ class GlipGrounder:
             ]
             for question, boxes in zip(questions, found, strict=True)
         ]
+
+    def _pictures(self, questions: Sequence[Question]) -> tuple[list[Tensor], Tensor | None]:
+        """The pictures, and which one each question is about, None where each has its own: so it is for a compiled
+        model, to which every number of pictures would be another shape."""
+        pictures, numbers = distinct_pictures(questions)
+        if self.full_batches or len(pictures) == len(questions):
+            return [question.pixels for question in questions], None
+        return pictures, to_device(torch.tensor(numbers), self._device)
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         return resized_shape(height, width, self._min_size, self._max_size)

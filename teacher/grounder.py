@@ -1,68 +1,18 @@
-"""What a teacher is to the engine: one protocol, and the table of all that have it.
+"""The teachers there are: a recipe in, an opened grounder or its digest out.
 
-In: decoded pictures with the phrases to be found in them. Out: scored boxes per phrase. To add one: write a file with a
-class of this protocol and a line in ``GROUNDERS``.
+To add one: write a file with a class of the protocol (``teacher/protocol.py``) and a line in ``GROUNDERS``. A grounder
+is imported when it is opened, since a digest can be had without PyTorch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
 
-from PIL.Image import Image
-
+from glip.model_folder import CONFIG_FILE, path_of
 from schemas.recipes import TeacherRecipe
-from schemas.records import Candidate, Prompt
 from teacher.glip_digest import folder_digest
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One prompt on one picture. ``pixels`` is what the grounder's ``prepare`` made of the picture."""
-
-    pixels: Any
-    prompt: Prompt
-    width: int
-    height: int
-
-
-class Grounder(Protocol):
-    """A model that finds phrases in pictures. Not for sharing between threads, except ``prepare``."""
-
-    digest: str
-    """Of everything that decides the answers: weights, sizes, vocabulary."""
-    max_tokens: int
-    """Longest prompt in tokens, special ones included."""
-    full_batches: bool
-    """Whether batches of one size alone are wanted, as of a compiled model, which has a graph for each size: the worker
-    then fills up one that has fewer pictures."""
-
-    def count_tokens(self, text: str) -> int:
-        """Tokens of the text as a prompt, special ones included."""
-        ...
-
-    def phrase_fits(self, text: str) -> bool:
-        """Whether the grounder reads a phrase of this text whole; one that it does not read whole is not asked for."""
-        ...
-
-    def bucket(self, width: int, height: int) -> Hashable:
-        """Pictures of one bucket go through the model in one batch. Depends on the picture's own size alone, so that
-        a picture's neighbours never change its boxes."""
-        ...
-
-    def prepare(self, image: Image) -> Any:
-        """The picture resized and normalised. Called on threads."""
-        ...
-
-    def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
-        """Boxes in pixels of the original picture, for each question, of at least ``min_score``.
-
-        All questions are of one bucket. Where memory does not hold them, what PyTorch raises is passed on:
-        ``torch.OutOfMemoryError`` of a GPU, ``RuntimeError`` or ``MemoryError`` of a CPU (``teacher.memory``).
-        """
-        ...
+from teacher.protocol import Grounder
 
 
 def _glip(recipe: TeacherRecipe) -> Grounder:
@@ -116,10 +66,22 @@ def teacher_digest(recipe: TeacherRecipe) -> str:
     return quick or _open(recipe.model_copy(update={"device": "cpu", "compile": False})).digest
 
 
-@lru_cache(maxsize=1)
 def open_grounder(recipe: TeacherRecipe) -> Grounder:
-    """The recipe's grounder, on its device; opened once in a process. ValueError names what is missing."""
+    """The recipe's grounder, on its device; opened once in a process, and again where its model folder holds another
+    model. ValueError names what is missing."""
+    return _opened(recipe, _descriptions(recipe))
+
+
+@lru_cache(maxsize=1)
+def _opened(recipe: TeacherRecipe, descriptions: tuple[bytes, ...]) -> Grounder:
     return _open(recipe)
+
+
+def _descriptions(recipe: TeacherRecipe) -> tuple[bytes, ...]:
+    """What the model folders of a recipe say of themselves: a training run writes each of its models to one place."""
+    file = path_of(recipe.checkpoint) / CONFIG_FILE
+    own = file.read_bytes() if file.is_file() else b""
+    return (own, *(one for member in recipe.members for one in _descriptions(member)))
 
 
 def _open(recipe: TeacherRecipe) -> Grounder:

@@ -27,8 +27,8 @@ from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate
 from teacher.best_pairs import best_pairs, corners
 from teacher.detr_image import ImageRules, pad_with_mask
-from teacher.grounder import Question
 from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_weights
+from teacher.protocol import Question
 from teacher.torch_device import choose_device
 
 CLASSES = {

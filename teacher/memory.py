@@ -24,10 +24,12 @@ _WORDS = (
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that memory ran out, on a CPU or on a GPU; also where that is the cause of it."""
+    """Whether the error says that memory ran out, on a CPU or on a GPU; also where that is the cause of it, or what was
+    being handled when it came: a CUDA graph whose capture ran out of memory ends with an error of its own."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
     if isinstance(error, RuntimeError) and any(words in text for words in _WORDS):
         return True
-    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
+    before = error.__cause__ if error.__suppress_context__ else error.__context__
+    return before is not None and is_out_of_memory(before)

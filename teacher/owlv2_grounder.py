@@ -24,9 +24,9 @@ from torch import Tensor
 from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate, Prompt
 from teacher.best_pairs import best_pairs, corners
-from teacher.grounder import Question
 from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_weights
 from teacher.owlv2_image import SquareRules
+from teacher.protocol import Question, distinct_pictures
 from teacher.torch_device import choose_device, wants_bf16
 
 
@@ -103,16 +103,10 @@ class Owlv2Grounder:
 
 def _by_picture(questions: Sequence[Question]) -> tuple[list[Tensor], list[list[str]], list[tuple[int, int]]]:
     """The pictures, each once, the phrases asked of each, and for each question its picture and first phrase."""
-    numbers: dict[int, int] = {}
-    pictures: list[Tensor] = []
-    queries: list[list[str]] = []
+    pictures, numbers = distinct_pictures(questions)
+    queries: list[list[str]] = [[] for _ in pictures]
     places = []
-    for question in questions:
-        if id(question.pixels) not in numbers:
-            numbers[id(question.pixels)] = len(pictures)
-            pictures.append(question.pixels)
-            queries.append([])
-        number = numbers[id(question.pixels)]
+    for question, number in zip(questions, numbers, strict=True):
         places.append((number, len(queries[number])))
         queries[number] += _phrases(question.prompt)
     return pictures, queries, places

@@ -23,10 +23,10 @@ from PIL import Image
 
 from glip.rgb import as_rgb
 from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
-from teacher.grounder import Grounder, Question
 from teacher.memory import is_out_of_memory
 from teacher.merging import merge_prompts
 from teacher.picture_file import encoded_picture, open_picture, unreadable
+from teacher.protocol import Grounder, Question
 
 BATCHES_AHEAD = 2  # decoded while the model works on one
 SCORE_DECIMALS = 4

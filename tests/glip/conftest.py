@@ -11,9 +11,6 @@ from glip.config import GLIPConfig
 from glip.model import GLIP
 from glip.tokens import PromptTokenizer, train_tokenizer
 
-# The tensors here are too small to share; threads that wait for each other on a busy machine cost more than they give.
-torch.set_num_threads(1)
-
 SENTENCES = ["a dog and two cats", "the café has a red door", "person. bicycle. traffic light", "a woman's hat"]
 
 

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses import FakeTensorMode
 
 from glip import deform_conv_engine, deform_conv_torch
 from glip.deform_conv import deform_conv
@@ -117,13 +118,46 @@ def test_no_image_gives_no_output() -> None:
     assert deform_conv(*case(4, 5, batch=0)).shape == (0, 2, 4, 5)
 
 
-def test_a_narrow_map_is_convolved_in_float32_whatever_the_autocast_state() -> None:
-    x, offset_mask, weight, bias = (t.float() for t in case(4, 5))
-    wanted = deform_conv(x.bfloat16().float(), offset_mask, weight, bias)
+def test_under_autocast_samples_and_weights_are_rounded_and_positions_are_not() -> None:
+    x, offset_mask, weight, bias = (t.float() for t in case(2, 600, batch=1))  # bfloat16 tells 300 from 302, not 301
+    wanted = deform_conv(x, offset_mask, weight, bias)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = deform_conv(x.bfloat16(), offset_mask, weight, bias)
+        found = deform_conv(x, offset_mask, weight, bias)
     assert found.dtype == torch.float32
-    assert torch.equal(found, wanted)
+    assert not torch.equal(found, wanted)
+    assert (found - wanted).abs().max() < 0.02 * wanted.abs().max()
+
+
+@pytest.mark.filterwarnings("ignore:.*CUDA is not available")  # said where there is no GPU; nothing is computed here
+@pytest.mark.parametrize(("engine", "product"), [("triton", torch.bfloat16), ("torchvision", torch.float32)])
+def test_under_autocast_our_kernels_multiply_a_wide_map_in_its_type(
+    engine: str, product: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.dtype] = []
+
+    def convolve(x: Tensor, offset_mask: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
+        seen.extend(tensor.dtype for tensor in (x, offset_mask, weight, bias))
+        return x
+
+    monkeypatch.setattr(deform_conv_engine, "_chosen", [engine])
+    monkeypatch.setitem(deform_conv_engine.ENGINES, engine, convolve)
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cuda")
+    monkeypatch.setattr(torch, "get_autocast_dtype", lambda device: torch.bfloat16)
+    with FakeTensorMode():
+        shapes = ((1, 4, 5, 6), (1, 27, 5, 6), (4, 4, 3, 3), (4,))
+        out = deform_conv(*(torch.empty(shape, device="cuda") for shape in shapes))
+    assert seen == [product, torch.float32, product, product]
+    assert out.dtype == torch.float32
+
+
+@torch.inference_mode()
+def test_an_engine_is_tried_in_the_midst_of_an_inference_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the first map of a job: its gradients are looked at, and no product is rounded."""
+    monkeypatch.setattr(deform_conv_engine, "is_installed", lambda name: True)
+    monkeypatch.setattr(deform_conv_engine, "load", lambda name: None)
+    monkeypatch.setitem(deform_conv_engine.ENGINES, "triton", deform_conv_torch.deform_conv_torch)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert choose_engine("cpu", None) == "triton"
 
 
 def test_an_unknown_engine_is_refused_by_name() -> None:

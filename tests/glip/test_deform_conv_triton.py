@@ -183,6 +183,12 @@ def test_the_kernels_equal_the_published_reference(case: str, stride: int, devic
         torch.testing.assert_close(ours, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
 
 
+@torch.inference_mode()
+def test_an_engine_is_tried_in_the_midst_of_an_inference_in_bfloat16(device: str) -> None:
+    with torch.autocast(device, torch.bfloat16):
+        assert deform_conv_engine.choose_engine(device, None) == "triton"
+
+
 def test_an_engine_is_chosen_where_it_answers_right(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert deform_conv_engine.choose_engine(device, None) == "triton"
 

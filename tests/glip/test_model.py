@@ -51,6 +51,17 @@ def test_an_image_gives_the_same_answer_alone_and_in_a_batch(small_model: GLIP) 
         torch.testing.assert_close(ours[0], theirs[1], rtol=1e-4, atol=1e-5)
 
 
+def test_a_picture_that_is_asked_several_things_gives_what_it_gives_to_each_alone(small_model: GLIP) -> None:
+    images, image_of_prompt = torch.randn(2, 3, 64, 96), torch.tensor([1, 0, 1])
+    ids = torch.tensor([[2, 3, 4, 5], [6, 7, 8, 9], [10, 11, 12, 13]])
+    mask = torch.ones_like(ids, dtype=torch.bool)
+    with torch.no_grad():
+        shared = small_model(images, ids, mask, image_B=image_of_prompt)
+        apart = small_model(images[image_of_prompt], ids, mask)
+    torch.testing.assert_close(shared.logits, apart.logits, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(shared.box_regression, apart.box_regression, rtol=1e-4, atol=1e-5)
+
+
 def test_training_and_inference_attention_agree(small_model: GLIP) -> None:
     image = torch.randn(1, 3, 96, 64)
     with_gradients = small_model(image, *prompt(4))

@@ -45,7 +45,7 @@ def brute_force_nms(boxes: Tensor, scores: Tensor, groups: Tensor, max_iou: floa
     return sorted(kept)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), count=st.integers(0, 80), groups=st.integers(1, 9), max_iou=st.floats(0.05, 0.9))
 def test_nms_equals_brute_force_in_every_group(seed: int, count: int, groups: int, max_iou: float) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -127,6 +127,31 @@ def test_only_the_best_boxes_stay_and_they_come_best_first() -> None:
     best = ground(output, [[[1], [2]]], sizes, sizes, dataclasses.replace(CONFIG, max_boxes_per_image=5))[0]
     assert everything.scores_K.tolist() == sorted(everything.scores_K.tolist(), reverse=True)
     assert torch.equal(best.boxes_xyxy_K4, everything.boxes_xyxy_K4[:5])
+
+
+def undecided_output() -> GLIPOutput:
+    """Every word and every centre has a probability of one half, and so has every box its score."""
+    drawn = random_output(1, 4, seed=6)
+    logits, centerness = ([torch.zeros_like(one) for one in level] for level in (drawn.logits, drawn.centerness))
+    return GLIPOutput(logits, drawn.box_regression, centerness, SHAPES)
+
+
+def test_boxes_that_tie_for_the_last_place_all_stay() -> None:
+    sizes = [(64, 64)]
+    most = [dataclasses.replace(CONFIG, max_boxes_per_image=count) for count in (10**6, 5)]
+    everything, best = (ground(undecided_output(), [[[1]]], sizes, sizes, config)[0] for config in most)
+    assert len(best.scores_K) == len(everything.scores_K) > 5
+
+
+@pytest.mark.parametrize(
+    ("exceeded", "floor", "some"), [(0.49, 0.5, True), (0.5, 0.0, False), (0.49, 0.51, False), (0.0, 0.0, True)]
+)
+def test_the_score_of_a_phrase_is_above_its_threshold_and_the_final_one_at_least_the_floor(
+    exceeded: float, floor: float, some: bool
+) -> None:
+    config, sizes = dataclasses.replace(CONFIG, candidate_min_score=exceeded), [(64, 64)]
+    found = ground(undecided_output(), [[[1]]], sizes, sizes, config, min_score=floor)[0]
+    assert (len(found.scores_K) > 0) == some
 
 
 def test_lists_that_do_not_fit_the_batch_are_refused() -> None:

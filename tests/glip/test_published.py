@@ -89,7 +89,7 @@ def test_a_vocabulary_of_another_size_is_refused(small_file: Path, tmp_path: Pat
 
 
 def test_a_digest_that_does_not_fit_is_refused(small_file: Path) -> None:
-    with pytest.raises(ValueError, match="what was asked for says 0000"):
+    with pytest.raises(ValueError, match="wanted was 0000"):
         load_model(small_file, sha256="0" * 64)
 
 

@@ -66,7 +66,7 @@ def test_count_leaves_out_the_two_special_tokens(tokenizer: PromptTokenizer) -> 
     assert tokenizer.count(text) == int(tokenizer.encode([text], 64).attention_mask_BT.sum()) - 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=40), data=st.data())
 def test_no_text_and_no_span_breaks_it(tokenizer: PromptTokenizer, text: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))

@@ -151,7 +151,6 @@ def test_a_teacher_is_the_same_wherever_its_vocabulary_lies(published: Path, sma
 def test_a_run_begins_with_a_published_file_and_names_it_in_its_lineage(
     published: Path, vocabulary: Path, tmp_path: Path, small: LoadedModel
 ) -> None:
-    torch.set_num_threads(1)
     import_gold("scenes", ScenesSource(count=2, seed=1), tmp_path / "scenes")
     recipe = TrainRecipe(
         mix=(MixEntry(dataset=str(tmp_path / "scenes")),),

@@ -16,6 +16,7 @@ from pipelines.ground import GroundedImage, ground_image, ground_with
 from schemas.recipes import GroundRecipe, ScenesSource
 
 TEXT = "a brown dog and two cats"
+LONG = f"a {'big ' * 400}dog"  # one phrase
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,16 @@ def test_the_table_has_a_line_a_box_and_names_a_phrase_without_one(
     assert str(nothing).count("none scores 0.99 or more") == 2
 
 
+def test_a_phrase_that_the_model_cannot_read_whole_is_told_and_the_others_are_found(
+    photo: Path, random_checkpoint: Path
+) -> None:
+    found = ground_image(photo, f"two cats and {LONG}", str(random_checkpoint), min_score=0.01)
+    assert [phrase.text for phrase in found.phrases] == ["two cats"]
+    assert [phrase.text for phrase in found.left_out] == [LONG]
+    assert str(found).splitlines()[-1].split()[-5:] == ["longer", "than", "the", "teacher", "reads"]
+    assert found.plain()["left_out"] == [LONG]
+
+
 @pytest.mark.parametrize(("name", "image_format"), [("a.png", "PNG"), ("b.JPG", "JPEG"), ("new/c.webp", "WEBP")])
 def test_the_annotated_picture_is_written_in_the_format_of_its_name(
     found: GroundedImage, tmp_path: Path, name: str, image_format: str
@@ -121,6 +132,8 @@ MISTAKES = {
     "no picture": ("text.jpg", TEXT, [], "text.jpg: 4 bytes that cannot be read as a picture"),
     "a text without a phrase": ("photo.jpg", "running quickly", [], "wanted a noun phrase"),
     "an empty text": ("photo.jpg", " ", [], "the caption is empty or blank"),
+    "a text beyond the limit": ("photo.jpg", "a dog " * 400, [], "2400 characters, at most 2000 (phrases.max_caption_"),
+    "a phrase beyond the model": ("photo.jpg", LONG, [], "the text: each of the 1 phrases has more tokens than"),
     "an unwritable out": ("photo.jpg", TEXT, ["--out", "text.jpg/a.png"], "cannot be written"),
     "a folder for out": ("photo.jpg", TEXT, ["--out", "folder.png"], "cannot be written"),
     "an out of no format": ("photo.jpg", TEXT, ["--out", "a.exe"], "ending in .png, .jpg or .webp, not '.exe'"),

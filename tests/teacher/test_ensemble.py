@@ -20,7 +20,8 @@ from engine.statistics import dataset_report
 from pipelines.label import label
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource, load_recipe
-from teacher.grounder import Grounder, Question, open_grounder, teacher_digest
+from teacher.grounder import open_grounder, teacher_digest
+from teacher.protocol import Grounder, Question
 
 
 @pytest.fixture
@@ -33,9 +34,9 @@ def ensemble(first: TeacherRecipe, second: TeacherRecipe, **fields: Any) -> Teac
     return TeacherRecipe(grounder="ensemble", members=(first, second), device="cpu", **fields)
 
 
-def answers(web: Any, grounder: Grounder) -> list[Any]:
+def answers(web: Any, grounder: Grounder, min_score: float = 0.05) -> list[Any]:
     image = Image.open(io.BytesIO(web.jpeg(1))).convert("RGB")
-    return grounder.ground([Question(grounder.prepare(image), PROMPT, *image.size)], 0.05)[0]
+    return grounder.ground([Question(grounder.prepare(image), PROMPT, *image.size)], min_score)[0]
 
 
 def test_a_teacher_agrees_with_itself_wholly(web: Any, members: dict[str, TeacherRecipe]) -> None:
@@ -52,6 +53,14 @@ def test_every_box_says_how_far_two_different_teachers_agree(web: Any, members: 
     assert all(one.agreement is not None and 0 <= one.agreement <= 1 for one in found)
     assert all(one.agreement == 0 or one.agreement >= 0.5 for one in found)
     assert min(one.score for one in found) >= 0.05
+
+
+def test_a_higher_floor_leaves_out_boxes_and_changes_none(web: Any, members: dict[str, TeacherRecipe]) -> None:
+    both = open_grounder(ensemble(members["grounding-dino"], members["owlv2"]))
+    whole = answers(web, both)
+    agreed = [one for one in whole if one.agreement and one.score < 0.6]
+    for floor in (0.3, 0.5, *(one.score for one in agreed[:3])):
+        assert answers(web, both, floor) == [one for one in whole if one.score >= floor]
 
 
 def test_a_prompt_fits_where_both_teachers_read_it(members: dict[str, TeacherRecipe]) -> None:

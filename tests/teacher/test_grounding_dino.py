@@ -17,8 +17,9 @@ from PIL import Image
 from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate, CaptionedImage, Grounding, GroundingRequest, Phrase, Prompt, PromptSpan
 from teacher.detr_image import ImageRules
-from teacher.grounder import Grounder, Question, open_grounder, teacher_digest
+from teacher.grounder import open_grounder, teacher_digest
 from teacher.grounding_dino_grounder import closed, tokens_of
+from teacher.protocol import Grounder, Question
 from teacher.worker import TeacherWorker
 
 KINDS = ("grounding-dino", "mm-grounding-dino")

@@ -17,8 +17,9 @@ from PIL import Image
 
 from schemas.recipes import TeacherRecipe
 from schemas.records import Grounding, Reject
-from teacher.grounder import Grounder, open_grounder
+from teacher.grounder import open_grounder
 from teacher.memory import is_out_of_memory
+from teacher.protocol import Grounder
 from teacher.worker import TeacherWorker
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +44,13 @@ def test_what_python_raises_is_known_as_want_of_memory_and_other_errors_are_not(
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     assert not is_out_of_memory(ValueError("not enough memory of the past"))
+
+
+def test_an_error_in_the_wake_of_want_of_memory_is_known_as_that() -> None:
+    """As of a CUDA graph, whose capture cannot be ended after memory ran out in it."""
+    ended = RuntimeError("CUDA error: operation failed due to a previous error during capture")
+    ended.__context__ = torch.OutOfMemoryError("CUDA out of memory")
+    assert is_out_of_memory(ended)
 
 
 class Forgetful:

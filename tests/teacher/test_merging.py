@@ -31,6 +31,13 @@ def test_a_phrase_that_stood_in_two_prompts_is_not_counted_twice() -> None:
     ]
 
 
+def test_boxes_of_two_prompts_are_one_thing_only_above_an_iou_of_six_tenths() -> None:
+    at_the_limit, above_it = (Candidate(0, (0.0, 0.0, 10.0, height), 0.4) for height in (6.0, 6.1))
+    best = Candidate(0, BOX, 0.8)
+    assert merge_prompts([[best], [at_the_limit]]) == [best, at_the_limit]
+    assert merge_prompts([[best], [above_it]]) == [best]
+
+
 def test_boxes_of_one_prompt_are_left_as_they_are() -> None:
     answer = [Candidate(0, BOX, 0.8), Candidate(0, BOX, 0.7), Candidate(1, BOX, 0.6)]
     assert merge_prompts([answer]) == answer

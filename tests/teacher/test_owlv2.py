@@ -23,8 +23,9 @@ from schemas.records import (
     Prompt,
     PromptSpan,
 )
-from teacher.grounder import Grounder, Question, open_grounder
+from teacher.grounder import open_grounder
 from teacher.owlv2_image import SquareRules
+from teacher.protocol import Grounder, Question
 from teacher.worker import TeacherWorker
 
 CAPTION = "a dog and two cats"

@@ -11,7 +11,9 @@ import pytest
 import torch
 from grounding_requests import request
 from PIL import Image
+from torch.nn.modules.module import register_module_forward_pre_hook
 
+from glip.vision import VisionBackbone
 from schemas.recipes import TeacherRecipe
 from schemas.records import (
     Candidate,
@@ -21,7 +23,8 @@ from schemas.records import (
     PromptSpan,
     Reject,
 )
-from teacher.grounder import Grounder, Question, open_grounder, teacher_digest
+from teacher.grounder import open_grounder, teacher_digest
+from teacher.protocol import Grounder, Question
 from teacher.worker import TeacherWorker
 
 
@@ -168,6 +171,22 @@ def test_prompts_of_one_sample_are_grounded_each_and_put_together(web: Any, grou
     assert both.candidates == first.candidates + second.candidates
     assert {c.phrase for c in first.candidates} == {0}
     assert {c.phrase for c in second.candidates} == {1}
+
+
+def test_a_picture_goes_through_the_image_tower_once_for_all_its_prompts_in_a_batch(
+    web: Any, grounder: Grounder
+) -> None:
+    prompts = tuple(Prompt(text, (PromptSpan(number, 0, len(text)),)) for number, text in enumerate(["a dog", "cats"]))
+    seen: list[int] = []
+
+    def count(module: torch.nn.Module, given: tuple[Any, ...]) -> None:
+        if isinstance(module, VisionBackbone):
+            seen.append(len(given[0]))
+
+    with register_module_forward_pre_hook(count):
+        worker_of(grounder, 4).ground([request("a", web.jpeg(1), prompts), request("b", web.jpeg(2), prompts)])
+        worker_of(grounder, 4).ground([request(str(number), web.jpeg(1)) for number in range(4)])
+    assert seen == [2, 4], "as many pictures, not as many prompts; equal files are pictures of their own"
 
 
 def test_no_request_gives_nothing(grounder: Grounder) -> None:

@@ -1,0 +1,33 @@
+"""The steps of a GPU's visit: what was printed is kept, and no step costs another its turn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gpu_all import Step, plan, run_all
+
+WAITING = "import time; print('first figures', flush=True); time.sleep(60)"
+
+
+def test_a_step_that_hangs_or_fails_costs_no_other_step(tmp_path: Path) -> None:
+    report = tmp_path / "report.txt"
+    steps = [
+        Step("hangs", 3.0, ["-I", "-S", "-c", WAITING]),
+        Step("fails", 30.0, ["-c", "raise SystemExit(3)"]),
+        Step("works", 30.0, ["-c", "print('last figures')"]),
+    ]
+    assert run_all(steps, report, minutes=5) == ["stopped after 3 s", "failed with status 3", "done"]
+    text = report.read_text()
+    assert text.index("first figures") < text.index("## fails") < text.index("last figures")
+
+
+def test_no_step_begins_when_the_time_is_over(tmp_path: Path) -> None:
+    step = Step("late", 30.0, ["-c", "print('figures')"])
+    assert run_all([step], tmp_path / "report.txt", minutes=0) == ["not begun: no time is left"]
+
+
+def test_every_step_is_a_file_that_is_there(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    scripts = [step.command[0] for step in plan(tmp_path, 989.0, 4) if step.command[0] != "-m"]
+    assert scripts
+    assert all((root / script).is_file() for script in scripts)
