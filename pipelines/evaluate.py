@@ -15,13 +15,14 @@ from pathlib import Path
 
 from engine.artifacts import Store
 from engine.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
+from engine.layout import Workers
 from engine.metrics import Figures, ImageResult
 from engine.metrics.curves import class_curve, phrase_curve
 from engine.metrics.detection import gold_counts
 from engine.metrics.federated import read_frequencies
 from engine.metrics.judged import judge
 from engine.metrics.protocols import Beside, protocols_for, score_by
-from engine.runner import Backend, Workers
+from engine.runner import Backend
 from pipelines.evaluation.exams import Exam, open_exam, open_exams
 from pipelines.evaluation.files import EVALUATION, Sitting, write_evaluation
 from pipelines.evaluation.job import Answered, answer_exams
@@ -159,7 +160,7 @@ def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | 
     training: list[SampleLabels] = []
     for dataset in datasets:
         exam = open_exam(dataset, None)
-        if exam.card.source_fingerprint == card.source_fingerprint:
+        if (exam.card.source_fingerprint, exam.card.recipe_digest) == (card.source_fingerprint, card.recipe_digest):
             raise ValueError(f"the baseline would be fitted on {dataset}, which is evaluated on; give training data")
         if exam.card.task == card.task:
             training += [sample.labels for sample in exam.samples()]

@@ -18,10 +18,12 @@ from pipelines.convert import convert
 from pipelines.lineage.nodes import model_digest
 from pipelines.models.checkpoints import local_checkpoint, pinned, registry_name
 from pipelines.training.bar import TrainingBar
-from pipelines.training.evaluation import EvaluateAlong, Standing, best_of, check_apart, standings
+from pipelines.training.evaluation import EvaluateAlong, Standing, best_of, check_before, standings
 from schemas.recipes import TrainRecipe
 from schemas.reports import Document
+from student.data import pictures_at_once
 from student.trainer import RunResult, run
+from student.training_log import LOSSES
 
 RECIPE, RESULT = "recipe.json", "result.json"
 # Fields that may change when a run is resumed: they decide how long and how it runs, not what a step does; the mix
@@ -50,13 +52,15 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     ``out`` holds a run of another recipe.
     """
     folder = Path(out)
+    pictures_at_once(recipe, workers or 1)  # a mistake is told before workers are started
     recipe = _pinned(recipe, Store(folder))
     mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
     try:
-        if progress:
-            print(mix.table(), flush=True)
+        told = [mix.table()]
         if recipe.evaluation is not None:
-            check_apart(recipe.evaluation, mix)
+            told += check_before(recipe.evaluation, [dataset.store for dataset in mix.datasets])
+        if progress:
+            print("\n".join(told), flush=True)
         result = _run(recipe, mix, folder, workers or 1, progress)
     finally:
         mix.close()
@@ -69,8 +73,8 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
         skipped_steps=result.skipped_steps,
         best=best_of(found) if (found := standings(folder)) else None,
     )
-    Store(folder).write(RECIPE, (recipe.model_dump_json(indent=1) + "\n").encode())
-    Store(folder).write(RESULT, (summary.model_dump_json(indent=1) + "\n").encode())
+    Store(folder).write_document(RECIPE, recipe)
+    Store(folder).write_document(RESULT, summary)
     return summary
 
 
@@ -82,37 +86,39 @@ def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
     begun_with = TrainRecipe.model_validate_json(store.read(RECIPE)).init if store.exists(RECIPE) else None
     recipe = recipe.model_copy(update={"init": pinned(recipe.init, begun_with)})
     if begun_with is None:
-        store.write(RECIPE, (recipe.model_dump_json(indent=1) + "\n").encode())
+        store.write_document(RECIPE, recipe)
     return recipe
 
 
 def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bool) -> RunResult:
     identity = digest_of([recipe.model_dump(mode="json", exclude=RUN_FIELDS, exclude_defaults=True), mix.fingerprint])
-    init = _local_init(recipe, folder, workers)
+    in_group = workers > 1 or recipe.strategy == "fsdp"  # of one process, too: what is asked for is what runs
+    init = _local_init(recipe, folder, in_group)
     metadata = _lineage(recipe, init, mix)
     recipe = recipe.model_copy(update={"init": init})
     along = EvaluateAlong(recipe.evaluation, folder) if recipe.evaluation is not None else None
     named: dict[str, Any] = {"identity": identity, "metadata": metadata, "on_checkpoint": along}
-    if workers > 1:
+    with TrainingBar(recipe, enabled=progress) as bar:
+        if not in_group:
+            return run(recipe, mix, folder, report=bar.report, **named)
         from student.distributed import run_distributed  # ray is imported only where it is used
 
-        return run_distributed(recipe, folder, workers=workers, **named)
-    with TrainingBar(recipe, enabled=progress) as bar:
-        return run(recipe, mix, folder, report=bar.report, **named)
+        with bar.following(folder / LOSSES):
+            return run_distributed(recipe, folder, workers=workers, **named)
 
 
-def _local_init(recipe: TrainRecipe, folder: Path, workers: int) -> str:
+def _local_init(recipe: TrainRecipe, folder: Path, in_group: bool) -> str:
     """What the workers open: a random start as it is, or a model folder, checked where the recipe has its digest.
     A published file is converted into a folder of the run's own first."""
     # The workers of other machines see the folder of the run, not the cache of this one.
-    init = local_checkpoint(recipe.init, folder / "init" if workers > 1 else None)
+    init = local_checkpoint(recipe.init, folder / "init" if in_group else None)
     if init.startswith("random:"):
         return init
     path = path_of(init)
     if init in PUBLISHED or path.is_file():
         return convert(init, folder / "init" / "model", tokenizer=recipe.tokenizer, sha256=recipe.init_sha256).folder
     if recipe.init_sha256 is not None and path.is_dir():
-        check_sha256(path / WEIGHTS_FILE, parse_sha256(recipe.init_sha256), "init_sha256")
+        check_sha256(path / WEIGHTS_FILE, parse_sha256(recipe.init_sha256), "init_sha256 says")
     return init
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from schemas.recipe_files import Recipe
-from schemas.shards import DatasetCard
+
+if TYPE_CHECKING:  # it brings pyarrow, which no command line needs to be read
+    from schemas.shards import DatasetCard
 
 PromptText = Annotated[str, Field(max_length=500)]
 

@@ -116,8 +116,8 @@ class TrainRecipe(Recipe):
     gradient_checkpointing: bool = False
     """Compute blocks again in the backward pass instead of keeping what they computed: less memory, more time."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
-    """On several workers: each holds the whole model (``ddp``), or a share of weights, gradients and moments
-    (``fsdp``). Either goes on where the other stopped."""
+    """How workers hold the model: each the whole (``ddp``), or a share of weights, gradients and moments (``fsdp``; one
+    worker, too, then runs on Ray). Either goes on where the other stopped."""
     min_workers: int | None = Field(default=None, gt=0)
     """On several workers: after one has died, go on with as few as these where there is no room for all."""
     max_restarts: int = Field(default=3, ge=0)

@@ -21,7 +21,10 @@ CANVAS_ASPECTS = (4 / 3, 4 / 3, 3 / 4)  # width / height; most photographs lie
 CANVAS_STEP = 32  # pixels; the coarsest stride of the image tower, so that nothing is padded on top
 MIN_VISIBLE_SHARE = 0.3  # of a box's area; of less, a person could not tell what it is
 MIN_BOX_SIDE = 2.0  # pixels after resizing
-_SIDE_WORDS = re.compile(r"\b(left|right|leftmost|rightmost)\b", re.IGNORECASE)
+# Also "left-hand", "right_side", "lefthand", "leftwards", "left-most"; not "leftover", "bright" or "upright".
+_SIDE_WORDS = re.compile(
+    r"(?<![^\W_])(left|right)(most|hand(ed)?|side|wards?|er|y|ies)?(?![^\W_])|clockwise", re.IGNORECASE
+)
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -67,7 +70,7 @@ def draw_step_shape(augmentation: Augmentation, random: np.random.Generator) -> 
 def draw_view(
     size_hw: tuple[int, int], caption: str, augmentation: Augmentation, shape: StepShape, random: np.random.Generator
 ) -> View:
-    """How a picture of ``size_hw`` pixels is seen. A caption that says left or right is never mirrored."""
+    """How a picture of ``size_hw`` pixels is seen. One whose caption says left or right is never mirrored."""
     flip = augmentation.flip and random.random() < 0.5 and not _SIDE_WORDS.search(caption)
     height, width = size_hw
     full_hw = resized_shape(height, width, shape.min_size, augmentation.max_size)

@@ -147,11 +147,12 @@ class Collator:
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
-    """A batch as ``parts`` batches of the same padding, each with as many pictures. ValueError where it has no such."""
+    """A batch as ``parts`` batches of the same padding, of as many pictures as can be: one more in some where they do
+    not go up. ValueError where it has fewer pictures than parts."""
     count = len(batch.images)
-    if count % parts:
+    if count < parts:
         raise ValueError(f"{count} pictures of a worker cannot go in {parts} parts; choose batch_size or accumulation")
-    slices = [slice(start, start + count // parts) for start in range(0, count, count // parts)]
+    slices = [slice(count * part // parts, count * (part + 1) // parts) for part in range(parts)]
     return [
         Batch(
             batch.images[part],

@@ -44,12 +44,7 @@ class TrainingData:
     def __init__(
         self, mix: Mix, recipe: TrainRecipe, config: GLIPConfig, tokenizer: PromptTokenizer, *, rank: int, size: int
     ) -> None:
-        parts = size * recipe.accumulation
-        if recipe.batch_size % parts:
-            each = f", each in {recipe.accumulation} parts (accumulation)" if recipe.accumulation > 1 else ""
-            raise ValueError(
-                f"batch_size {recipe.batch_size} cannot be shared by {size} workers{each}; choose a multiple of {parts}"
-            )
+        pictures_at_once(recipe, size)
         self.mix, self.recipe, self.config, self.tokenizer = mix, recipe, config, tokenizer
         self.rank, self.size = rank, size
         self.relations = NameRelations(recipe.synonyms)
@@ -115,11 +110,10 @@ class TrainingData:
         return " ".join([labels.caption, *(asked[one.text].text for one in labels.phrases if one.text in asked)])
 
     def _prompt(self, ref: SampleRef, sample: MixSample, random: np.random.Generator) -> TrainingPrompt:
-        known = self.mix.known_names(sample.labels)
         if sample.card.task == "grounding":
-            everyone = self.mix.datasets[ref.dataset].refs
             count = int(random.integers(self.recipe.caption_negatives + 1))
-            others = [self.mix.labels(everyone[int(random.integers(len(everyone)))]) for _ in range(count)]
+            others = self.mix.draw_labels(ref.dataset, count, random) if count else []
+            known = self.mix.known_names(sample.labels) if others else ()
             return packed_caption(sample.labels, others, self.relations, self.budget, random, known)
         return class_prompt(
             sample.labels,
@@ -128,9 +122,20 @@ class TrainingData:
             self.budget,
             random,
             max_negatives=self.recipe.max_negatives,
-            known=known,
+            known=self.mix.known_names(sample.labels),
             asked=self.mix.datasets[ref.dataset].asked,
         )
+
+
+def pictures_at_once(recipe: TrainRecipe, workers: int) -> int:
+    """The most pictures that one of so many workers has in its model at once. ValueError where some would have none."""
+    parts = workers * recipe.accumulation
+    if recipe.batch_size < parts:
+        each = f", each in {recipe.accumulation} parts (accumulation)" if recipe.accumulation > 1 else ""
+        raise ValueError(
+            f"batch_size {recipe.batch_size} cannot be shared by {workers} workers{each}; choose at least {parts}"
+        )
+    return -(-recipe.batch_size // parts)
 
 
 def _submit_next(

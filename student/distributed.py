@@ -1,4 +1,4 @@
-"""The training loop on several processes, by Ray Train: the only file of the student that knows of Ray.
+"""The training loop on a group of processes, by Ray Train: the only file of the student that knows of Ray.
 
 Each worker runs the same loop on its share of every batch (``student/process_group.py``), so N workers take the steps
 that one process takes on the same batches, to rounding. gloo on CPUs, nccl on GPUs. Where a worker dies, all start
@@ -11,6 +11,8 @@ import dataclasses
 import json
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,6 +110,7 @@ def _ray_session(workers: int) -> Iterator[None]:
         yield
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     address = os.environ.get("RAY_ADDRESS")
     if address:
         ray.init(address=address, **quiet)
@@ -116,6 +119,8 @@ def _ray_session(workers: int) -> Iterator[None]:
         ray.init(
             address="local", num_cpus=cpus, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False, **quiet
         )
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place
     try:
         yield
     finally:

@@ -4,7 +4,7 @@ In: a recipe and an open mix. Out: a folder with
 
     model/         the averaged weights as a checkpoint that every grounder loads (rewritten at each checkpoint)
     state.pt       the state to resume from
-    losses.jsonl   a line for every ``log_every`` steps, means over those whose gradient was finite
+    losses.jsonl   a line for every ``log_every`` steps and each checkpoint, means over those whose gradient was finite
     tensorboard/   the same for TensorBoard, where it is installed; on MLflow where MLFLOW_TRACKING_URI is set
 
 What a step does is in ``student/step.py``. A run on several workers takes the same steps as one process does on the
@@ -47,7 +47,8 @@ OnCheckpoint = Callable[[int, Path], None]
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """A finished run: where the model is, and the figures of its last logged step. ``skipped_steps`` had a gradient
-    that was not finite; ``images_per_second`` is of the steps from ``first_step`` on."""
+    that was not finite; ``images_per_second`` is of the steps from ``first_step`` on, or without any of the last logged
+    ones."""
 
     model_folder: Path
     steps: int
@@ -72,11 +73,15 @@ def run(
 
     ``identity`` names recipe, data and model: a checkpoint of another identity is refused. ``metadata`` is saved with
     the model. ``report`` is called with the number of steps done and the latest figures, ``on_checkpoint``, in the
-    first worker alone, with the number of steps and the folder of the model that was saved.
+    first worker alone, with the number of steps and the folder of the model that was saved; of the checkpoint that a
+    run goes on from, too, since what saved it may have been stopped right after.
     """
     session = build(recipe, mix, workers or Workers())
     first_step, skipped = _restore(session, out, identity)
     skips = _Skips(skipped)
+    hear = on_checkpoint if session.workers.rank == 0 else None
+    if hear is not None and first_step:
+        hear(first_step, out / MODEL)
     parameters = recipe.model_dump(mode="json")
     with (
         closing(session.data.batches(first_step)) as batches,
@@ -89,19 +94,22 @@ def run(
             values = train_step(session, batch, step)
             good = skips.note(step, values)
             state = _state(session, step) | {"skipped_steps": float(skips.total)}
-            figures = log.step(step, values if good else {}, images=recipe.batch_size, waited=waited, state=state)
+            saves = (step + 1) % recipe.checkpoint_every == 0 or step + 1 == recipe.steps
+            figures = log.step(
+                step, values if good else {}, images=recipe.batch_size, waited=waited, state=state, ends=saves
+            )
             if report is not None:
                 report(step + 1, figures)
-            if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == recipe.steps:
+            if saves:
                 _checkpoint(session, out, step + 1, skips.total, identity, metadata)
-                if on_checkpoint is not None and session.workers.rank == 0:
-                    on_checkpoint(step + 1, out / MODEL)
+                if hear is not None:
+                    hear(step + 1, out / MODEL)
     return RunResult(
         model_folder=out / MODEL,
         steps=recipe.steps,
         first_step=first_step,
         losses=log.latest,
-        images_per_second=log.images / log.seconds if log.images else 0.0,
+        images_per_second=log.images / log.seconds if log.images else log.latest.get("images_per_second", 0.0),
         skipped_steps=skips.total,
     )
 

@@ -1,7 +1,7 @@
-"""What a run writes down about itself: a JSON line every few steps, and the same on its boards.
+"""What a run writes down about itself: a JSON line every few steps and at each checkpoint, and the same on its boards.
 
 Lines of a run that was killed and resumed are those of a run that was not: what was logged after the checkpoint is
-dropped when it resumes.
+dropped when it resumes, and no mean reaches over a checkpoint.
 """
 
 from __future__ import annotations
@@ -22,27 +22,38 @@ LOSSES = "losses.jsonl"
 
 
 class TrainingLog:
-    """Averages what the steps report and writes it every ``every`` steps; the first worker alone writes."""
+    """Averages what the steps report and writes it every ``every`` steps; the first worker alone writes. ``latest`` has
+    the figures of the last line."""
 
     def __init__(
         self, out: Path, first_step: int, every: int, workers: Workers, parameters: Mapping[str, object]
     ) -> None:
         self.every, self.workers = every, workers
-        self.latest: dict[str, float] = {}
         self.images = 0
         self.seconds = 0.0
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
         self._started = time.perf_counter()
         self._window = (self._started, 0, 0.0)
-        self._file = _open_lines(out / LOSSES, first_step) if workers.rank == 0 else None
+        self.latest: dict[str, float] = {}
+        self._file: FileIO | None = None
+        if workers.rank == 0:
+            self.latest, self._file = _open_lines(out / LOSSES, first_step)
         self._boards = open_boards(out, first_step, parameters) if workers.rank == 0 else []
 
     def step(
-        self, step: int, values: dict[str, Tensor], *, images: int, waited: float, state: dict[str, float]
+        self,
+        step: int,
+        values: dict[str, Tensor],
+        *,
+        images: int,
+        waited: float,
+        state: dict[str, float],
+        ends: bool = False,
     ) -> dict[str, float]:
         """Take in the values of one step (0-dimensional tensors, ``images`` over all workers) and what is logged as it
-        stands (``state``); the latest figures. A step without values, in all workers, is left out of the means."""
+        stands (``state``); the latest figures. A step without values, in all workers, is left out of the means. A step
+        that ``ends`` a stretch of the run has a line whatever its number."""
         for name, value in values.items():
             seen = value.detach().float()
             self._sums[name] = self._sums[name] + seen if name in self._sums else seen
@@ -50,7 +61,7 @@ class TrainingLog:
         self.images += images
         since, before, waits = self._window
         self._window = (since, before, waits + waited)
-        if (step + 1) % self.every == 0:
+        if ends or (step + 1) % self.every == 0:
             self._write(step + 1, state)
         return self.latest
 
@@ -88,19 +99,21 @@ class TrainingLog:
         self.close()
 
 
-def _open_lines(path: Path, first_step: int) -> FileIO:
-    """The file of lines, opened to append, without the lines after ``first_step``: cut off where they begin, which
-    takes no room on the disk."""
+def _open_lines(path: Path, first_step: int) -> tuple[dict[str, float], FileIO]:
+    """The figures of the last line up to ``first_step``, and the file, opened to append, without the lines after it:
+    cut off where they begin, which takes no room on the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    latest: dict[str, float] = {}
     if path.is_file():
         with path.open("r+b") as lines:
             kept = 0
             for line in lines:
-                if not line.endswith(b"\n") or _step_of(line) > first_step:
+                found = figures_of(line)
+                if found is None or found.pop("step") > first_step:
                     break
-                kept += len(line)
+                latest, kept = found, kept + len(line)
             lines.truncate(kept)
-    return path.open("ab", buffering=0)
+    return latest, path.open("ab", buffering=0)
 
 
 def _write_line(file: FileIO, line: bytes) -> None:
@@ -117,8 +130,10 @@ def _write_line(file: FileIO, line: bytes) -> None:
         )
 
 
-def _step_of(line: bytes) -> float:
+def figures_of(line: bytes) -> dict[str, float] | None:
+    """What a line of the log holds, ``step`` among it; None of one that a crash cut off."""
     try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")  # a line that a crash cut off
+        found = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("step"), int | float) else None

@@ -35,7 +35,8 @@ from engine.gold.mdetr import MdetrCaptions
 from engine.gold.odvg import open_odvg
 from engine.gold.phrases import CocoPhrases
 from engine.gold.refcoco import ReferringExpressions
-from engine.gold.sources import DrawnScenes, GoldPlace, GoldReader, GoldRow
+from engine.gold.scenes import DrawnScenes
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.voc import VocDetection
 from engine.gold.yolo import YoloDetection
 from engine.shard_files import annotations_name, manifest_name, rejects_name, shard_name

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from engine.artifacts import canonical_json
 from engine.gold.json_lists import Items, JsonLists
-from engine.gold.rules import Picture, read_picture
+from engine.gold.rules import Picture, key_of, read_picture
 from engine.gold.scratch import Row, RowsByKey, stored
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.shards import valid_key
@@ -54,9 +54,9 @@ class CocoImage(CocoItem):
     not_exhaustive_category_ids: tuple[Id, ...] | None = None
 
     @property
-    def stem(self) -> str:
-        """The file's name without folders and extension."""
-        return PurePosixPath(self.file_name).stem
+    def key(self) -> str:
+        """The key of its sample in detection."""
+        return key_of(self.file_name)
 
 
 def load_json(file: Path) -> tuple[Any, str]:
@@ -113,10 +113,10 @@ class Images:
     def __getitem__(self, row: int) -> CocoImage | str:
         return checked(CocoImage, self._read_image(self._declared[row]))
 
-    def stems(self, first: int = 0) -> Iterator[str]:
-        """The names of the images' files without folders and extension; empty where an image is none."""
+    def keys(self, first: int = 0) -> Iterator[str]:
+        """The keys of the images; empty where an image is none."""
         for (name,) in self._database.select("SELECT file_name FROM images WHERE row >= ? ORDER BY row", first):
-            yield PurePosixPath(name).stem if name else ""
+            yield key_of(name) if name else ""
 
     def row_of(self, image_id: Id) -> int | None:
         """The row that an id belongs to, None where none is declared."""
@@ -129,10 +129,10 @@ class Images:
         image = None if row is None else self[row]
         return image if isinstance(image, CocoImage) else None
 
-    def stem_of(self, image_id: Id) -> str:
-        """The name of its file without folders and extension; the id itself where none is declared."""
+    def key_of_id(self, image_id: Id) -> str:
+        """The key of an image; the id itself where none is declared."""
         row = self.row_of(image_id)
-        return str(image_id) if row is None else next(self.stems(row))
+        return str(image_id) if row is None else next(self.keys(row))
 
     def homeless(self, annotations: Items) -> tuple[Reject, ...]:
         """A reject ``image_undeclared`` for each annotation whose ``image_id`` is no image's; they are the items of the
@@ -177,11 +177,11 @@ class Keys:
         return None if self._rows.first(key) == row else "duplicate_key"
 
 
-def own_keys(stems: Iterable[str]) -> Keys:
-    """Keys of captions by the names of their images: the first caption of an image takes its name, the others add the
+def own_keys(images: Iterable[str]) -> Keys:
+    """Keys of captions by the keys of their images: the first caption of an image takes its name, the others add the
     number of their row, as several captions of one photo are several samples."""
-    rows = RowsByKey(stems)
-    return Keys(stem if rows.first(stem) == row else f"{stem}-{row}" for row, stem in enumerate(rows.texts()))
+    rows = RowsByKey(images)
+    return Keys(key if rows.first(key) == row else f"{key}-{row}" for row, key in enumerate(rows.texts()))
 
 
 def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...]) -> GoldRow:

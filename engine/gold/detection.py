@@ -1,7 +1,8 @@
 """Reader of COCO detection JSON: class boxes as grounding, the way GLIP sees detection (section 3.1).
 
-In: a JSON file, or the folder that holds one ``instances*.json`` or ``annotations/`` with one. Out: a row an image. The
-caption is the names of the classes in it, "cat. dog", in the order of the categories; each name is a phrase with boxes.
+In: a JSON file, or the folder that holds one: ``instances*.json``, ``annotations/`` with it, or a part of ODinW, with
+``annotations_without_background.json`` among the pictures. Out: a row an image. The caption is the names of the classes
+in it, "cat. dog", in the order of the categories; each name is a phrase with boxes.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ from engine.gold.sources import GoldPlace, GoldRow, labelled_image
 from schemas.records import BoxXYXY, Phrase, Reject
 
 SEPARATOR = ". "
+# COCO's own names; then those of ODinW's folders, whose second file has a class that nothing is of.
+COCO_FILES = (
+    *("instances*.json", "annotations/instances*.json"),
+    *("annotations_without_background.json", "_annotations.coco.json"),
+)
 
 
 class ClassBox(NamedTuple):
@@ -63,10 +69,15 @@ class CocoDetection:
     task: Literal["grounding", "detection"] = "detection"
 
     def __init__(
-        self, place: GoldPlace, *, files: str = "instances*.json", read_image: Callable[[Any], Any] = lambda item: item
+        self,
+        place: GoldPlace,
+        *,
+        files: Sequence[str] = COCO_FILES,
+        read_image: Callable[[Any], Any] = lambda item: item,
     ) -> None:
-        """``files`` is what the JSON is called in a folder; ``read_image`` gives a declared image COCO's fields."""
-        file = place.without_split("coco").file(files, f"annotations/{files}")
+        """``files`` is what the JSON may be called in a folder, the first that is there; ``read_image`` gives an image
+        COCO's fields."""
+        file = place.without_split("coco").file(*files)
         document = JsonLists(file, {"annotations": "image_id"})
         self.uri = file.name
         self._images = Images(listed(document, "images", file), image_folder(place, file), read_image)
@@ -76,7 +87,7 @@ class CocoDetection:
         self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} declares no category; a detection JSON lists its classes under 'categories'")
-        self._keys = Keys(self._images.stems())
+        self._keys = Keys(self._images.keys())
         self._fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
@@ -91,15 +102,15 @@ class CocoDetection:
         image = self._images[row]
         if isinstance(image, str):
             return rejected_row(f"row-{row}", "image_malformed", image, homeless)
-        fault = self._keys.fault(image.stem, row)
+        fault = self._keys.fault(image.key, row)
         if fault is None and self._images.row_of(image.id) != row:
             fault = "duplicate_id"  # whose boxes are whose cannot be told, and none is not the same as unknown
         picture = fault or self._images.picture(image)
         if isinstance(picture, str):
-            return rejected_row(image.stem, picture, f"image {image.file_name!r}", homeless)
+            return rejected_row(image.key, picture, f"image {image.file_name!r}", homeless)
         boxes, rejects = self._valid_boxes(self.annotations_of(row), image)
         found = ClassBoxes(
-            key=image.stem,
+            key=image.key,
             boxes=boxes,
             rejects=(*homeless, *rejects),
             locator=f"{self.uri}#{image.id}",
@@ -127,9 +138,9 @@ class CocoDetection:
             where = f"annotation {item.get('id')!r}, bbox {item.get('bbox')!r}"
             known = (repr(item.get("id")), found) if "id" in item else None
             if isinstance(found, str):
-                rejects.append(dropped(image.stem, found, where))
+                rejects.append(dropped(image.key, found, where))
             elif known in seen:
-                rejects.append(dropped(image.stem, "duplicate_id", where))
+                rejects.append(dropped(image.key, "duplicate_id", where))
             else:
                 boxes.append(found)
                 seen.update([known] if known else [])

@@ -23,6 +23,7 @@ from pydantic import Field
 from engine.artifacts import digest_of
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
 from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, decoded_size, file_sizes, read_picture
+from engine.gold.scratch import RowsByKey
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
 from engine.gold.tsv_files import TsvLines
@@ -57,10 +58,8 @@ class GlipTsvCaptions:
         self._pictures = TsvLines(img) if img is not None else None
         self._folder = place.image_folder("images")
         self.uri = label.name
-        self._names = self._labels.keys()
-        self._keys = Keys(self._names)
-        shown = self._pictures.keys() if self._pictures is not None else []
-        self._line_of = {key: line for line, key in reversed(list(enumerate(shown)))}
+        self._keys = Keys(self._labels.keys())
+        self._shown = RowsByKey([] if self._pictures is None else self._pictures.keys())
 
     def __len__(self) -> int:
         return len(self._labels)
@@ -68,10 +67,11 @@ class GlipTsvCaptions:
     def fingerprint(self) -> str:
         if self._pictures is not None:
             return digest_of([self._labels.sha256, self._pictures.sha256])
-        return digest_of([self._labels.sha256, file_sizes(self._folder / self._file_name(key) for key in self._names)])
+        names = (self._file_name(self._keys[row]) for row in range(len(self)))
+        return digest_of([self._labels.sha256, file_sizes(self._folder / name for name in names)])
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        key = self._names[row]
+        key = self._keys[row]
         label = checked(GlipLabel, self._labels.json(row))
         if isinstance(label, str):
             return rejected_row(key, "line_malformed", f"line {row}: {label}", ())
@@ -91,7 +91,7 @@ class GlipTsvCaptions:
     def _picture(self, key: str, size: tuple[int, int]) -> Picture | str:
         if self._pictures is None:
             return read_picture(self._folder, self._file_name(key), size)
-        line = self._line_of.get(key)
+        line = self._shown.first(key)
         return "image_missing" if line is None else _decoded(self._pictures.value(line, MAX_IMAGE_BYTES * 4 // 3), size)
 
     def _file_name(self, key: str) -> str:

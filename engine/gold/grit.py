@@ -9,6 +9,7 @@ phrases, and are left out. Source: the dataset card of zzliang/GRIT on the Huggi
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -58,8 +59,8 @@ class GritCaptions:
                 self._groups.append((file, group))
                 self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
         self._at, self._rows = -1, list[dict[str, Any]]()
-        names = [str(name) for file in self._files for name in file.read(columns=["key"])["key"].to_pylist()]
-        self._keys = Keys(names)
+        batches = (batch for file in self._files for batch in file.iter_batches(columns=["key"]))
+        self._keys = Keys(str(name) for batch in batches for name in batch["key"].to_pylist())
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -69,7 +70,7 @@ class GritCaptions:
         return digest_of([self._digests, file_sizes(self._folder / PurePosixPath(name).name for name in names)])
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        number = next(n for n in range(len(self._groups)) if row < self._starts[n + 1])
+        number = bisect_right(self._starts, row) - 1
         value = self._group(number)[row - self._starts[number]]
         line = checked(GritRow, value)
         if isinstance(line, str):

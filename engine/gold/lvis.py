@@ -19,7 +19,7 @@ from engine.gold.sources import GoldPlace
 
 def lvis_detection(place: GoldPlace) -> CocoDetection:
     """The reader of LVIS; errors as those of COCO's."""
-    return CocoDetection(place, files="lvis*.json", read_image=_with_file_name(place))
+    return CocoDetection(place, files=("lvis*.json", "annotations/lvis*.json"), read_image=_with_file_name(place))
 
 
 def _with_file_name(place: GoldPlace) -> Callable[[Any], Any]:

@@ -56,7 +56,7 @@ class MdetrCaptions:
         self._captions = listed(document, "images", file)
         self._boxes = listed(document, "annotations", file)
         self._images = Images(self._captions, place.image_folder("images"))
-        self._keys = own_keys(stem or f"row-{row}" for row, stem in enumerate(self._images.stems()))
+        self._keys = own_keys(key or f"row-{row}" for row, key in enumerate(self._images.keys()))
         self._fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:

@@ -14,7 +14,7 @@ Source: mmdetection, configs/mm_grounding_dino/dataset_prepare.md and mmdet/data
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -23,7 +23,7 @@ from engine.artifacts import digest_of
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, dropped, load_json, own_keys, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
 from engine.gold.json_lines import JsonLines
-from engine.gold.rules import Picture, box_from_xyxy, class_name, read_picture
+from engine.gold.rules import Picture, box_from_xyxy, class_name, key_of, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
 from schemas.records import Reject
@@ -101,13 +101,13 @@ class _Lines:
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self.lines, self.folder = lines, folder
         self.uri = file.name
-        stems, sizes = [], []
+        keys, sizes = [], []
         for row, value in enumerate(lines):
             line = checked(OdvgLine, value)
-            stems.append(f"row-{row}" if isinstance(line, str) else PurePosixPath(line.filename).stem)
+            keys.append(f"row-{row}" if isinstance(line, str) else key_of(line.filename))
             path = None if isinstance(line, str) else folder / line.filename
             sizes.append(path.stat().st_size if path is not None and path.is_file() else -1)
-        self.stems = stems
+        self.keys = keys
         self.digest = digest_of([lines.sha256, digest_of(sizes)])
 
     def picture(self, line: OdvgLine) -> Picture | str:
@@ -127,7 +127,7 @@ class OdvgDetection:
         self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} names no category, and there is no *label_map.json beside it that does")
-        self._keys = Keys(self._lines.stems)
+        self._keys = Keys(self._lines.keys)
 
     def __len__(self) -> int:
         return len(self._lines.lines)
@@ -136,7 +136,7 @@ class OdvgDetection:
         return digest_of([self._lines.digest, self._names])
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        line, key = checked(OdvgDetectionLine, self._lines.lines[row]), self._lines.stems[row]
+        line, key = checked(OdvgDetectionLine, self._lines.lines[row]), self._lines.keys[row]
         if isinstance(line, str):
             return rejected_row(key, "line_malformed", f"line {row}: {line}", ())
         picture = self._keys.fault(key, row) or self._lines.picture(line)
@@ -174,7 +174,7 @@ class OdvgGrounding:
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self._lines = _Lines(lines, file, folder)
         self.uri = self._lines.uri
-        self._keys = own_keys(self._lines.stems)
+        self._keys = own_keys(self._lines.keys)
 
     def __len__(self) -> int:
         return len(self._lines.lines)

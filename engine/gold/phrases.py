@@ -108,7 +108,7 @@ class CocoPhrases:
         """Image and caption: several captions of one photo are several samples."""
         if isinstance(caption, str):
             return f"row-{row}"
-        return f"{self._images.stem_of(caption.image_id)}-{caption.id}"
+        return f"{self._images.key_of_id(caption.image_id)}-{caption.id}"
 
     def _phrases(self, caption_id: Id) -> Iterator[Any]:
         entries = (checked(CaptionPhrases, item) for item in self._entries.of(caption_id))

@@ -139,7 +139,7 @@ class ReferringExpressions:
     def _key(self, row: int, one: Expression) -> str:
         if one.reference is None or isinstance(one.sentence, str):
             return f"row-{row}"
-        return f"{self._images.stem_of(one.reference.image_id)}-{one.sentence.sent_id}"
+        return f"{self._images.key_of_id(one.reference.image_id)}-{one.sentence.sent_id}"
 
 
 def _pickles(place: GoldPlace) -> bool:

@@ -11,7 +11,7 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
@@ -113,6 +113,18 @@ def decoded_size(content: bytes) -> tuple[int, int] | str:
                 return image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return "image_unreadable"
+
+
+def key_of(file_name: str) -> str:
+    """The key of a picture's sample: the file's name without folders and extension.
+
+    WebDataset cuts a key at its first dot, and all of Roboflow's names have some: dots become underscores. Of two names
+    that are then one the second is a counted reject; the sample's locator has what the source calls it.
+
+    >>> key_of("train/raccoon-1_jpg.rf.1c9d.jpg")
+    'raccoon-1_jpg_rf_1c9d'
+    """
+    return PurePosixPath(file_name).stem.replace(".", "_")
 
 
 def class_name(name: str) -> str:

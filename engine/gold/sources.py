@@ -1,12 +1,12 @@
-"""What every reader of human annotations gives, and the reader of drawn scenes, whose annotations are the drawing.
+"""What every reader of human annotations takes and gives: a place, and rows of it with a labelled image or the reasons
+why there is none.
 
-In: the recipe of the scenes. Out: one :class:`GoldRow` at a time: a labelled image, or the reasons why there is none.
-The readers of files are in ``engine.gold_*``, one a format; the table of all is in ``engine.gold``.
+In: what a reader found out about one picture. Out: a :class:`GoldRow`. The readers are beside this file, one a format;
+the table of all is in ``engine.gold``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,6 @@ from typing import Literal, Protocol
 from engine.gold.rules import Picture
 from engine.image_hash import phash_text
 from engine.shards import LabelledImage
-from engine.sources.scenes import Scenes, render_scene, scene_jpeg, scene_key
-from schemas.recipes import ScenesSource
 from schemas.records import BoxXYXY, Phrase, Reject
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 
@@ -138,37 +136,3 @@ def labelled_image(
         recipe_digest=recipe_digest,
     )
     return LabelledImage(labels, picture.content, picture.extension)
-
-
-class DrawnScenes:
-    """Scenes with their exact boxes; no row is ever a reject."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
-
-    def __init__(self, recipe: ScenesSource) -> None:
-        self._recipe = recipe
-        self._fingerprint = Scenes(recipe).fingerprint()
-        self.uri = f"scenes:seed={recipe.seed}"
-
-    def __len__(self) -> int:
-        return self._recipe.count
-
-    def read(self, row: int, recipe_digest: str) -> GoldRow:
-        index = self._recipe.first_index + row
-        scene = render_scene(index, self._recipe)
-        content = scene_jpeg(scene.image)
-        picture = Picture(content, "jpg", *scene.image.size, hashlib.sha256(content).hexdigest())
-        sample = labelled_image(
-            scene_key(index),
-            scene.caption,
-            scene.phrases,
-            scene.boxes,
-            picture,
-            locator=f"{self.uri}#{index}",
-            recipe_digest=recipe_digest,
-        )
-        return GoldRow(sample, (), len(scene.boxes))
-
-    def fingerprint(self) -> str:
-        return self._fingerprint

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from engine.gold.coco_json import Keys, dropped, rejected_row
 from engine.gold.rules import Picture, box_from_xyxy, head_lemma
 from engine.gold.sources import GoldRow, labelled_image
+from engine.selection_columns import SCORE_DECIMALS
 from schemas.records import BoxXYXY, Phrase, Reject
 
 NumberedBoxes = list[tuple[int, BoxXYXY, float]]
@@ -92,7 +93,8 @@ def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], NumberedBoxes, li
                 text = caption.text[span.start : span.end]
                 rejects.append(dropped(caption.key, box, f"{text!r}, xyxy {tuple(corners)}"))
             else:
-                found.setdefault((span.start, span.end), []).append((box, score))
+                # As the tables of boxes are read: what is selected is the same by table and by sample.
+                found.setdefault((span.start, span.end), []).append((box, round(score, SCORE_DECIMALS)))
     spans = sorted(found)
     texts = [caption.text[start:end] for start, end in spans]
     phrases = tuple(Phrase(text, *span, head_lemma(text)) for text, span in zip(texts, spans, strict=True))

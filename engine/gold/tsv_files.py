@@ -1,6 +1,6 @@
 """Tab-separated lines at the boundary: a key, a tab, a value that may be a whole picture; read line by line.
 
-In: a ``.tsv`` file. Out: keys and values by number of the line. Memory holds the keys, and one value at a time.
+In: a ``.tsv`` file. Out: keys and values by number of the line. Memory holds one of them at a time, and where they are.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,21 +50,19 @@ class TsvLines:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def keys(self) -> list[str]:
+    def keys(self) -> Iterator[str]:
         """The first column of every line, as far as it is text; "row-3" where a line has no tab."""
         self._values = array("q")
-        keys = []
         with self._file.open("rb") as opened:
             for row, start in enumerate(self._starts):
                 opened.seek(start)
                 head = opened.read(min(MAX_KEY_BYTES, self._ends[row] - start))
                 key, tab, _ = head.partition(b"\t")
                 self._values.append(start + len(key) + 1 if tab else self._ends[row])
-                keys.append(key.decode(errors="backslashreplace").strip() if tab else f"row-{row}")
-        return keys
+                yield key.decode(errors="backslashreplace").strip() if tab else f"row-{row}"
 
     def value(self, row: int, max_bytes: int) -> bytes | None:
-        """What stands after the key in line ``row``, None where it is longer. :meth:`keys` was asked before."""
+        """What stands after the key in line ``row``, None where it is longer. :meth:`keys` were taken before."""
         start, end = self._values[row], self._ends[row]
         if end - start > max_bytes:
             return None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from engine.artifacts import digest_of
 from engine.gold.coco_json import Keys, dropped, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
-from engine.gold.rules import EXTENSIONS, Picture, box_from_voc, class_name, read_picture
+from engine.gold.rules import EXTENSIONS, Picture, box_from_voc, class_name, key_of, read_picture
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.gold.xml_files import corners_of, parse_xml, size_of, text_of, xml_files
 from schemas.records import Reject
@@ -58,7 +58,7 @@ class VocDetection:
         self._names = frozenset(self.classes)
         if not self.classes:
             raise ValueError(f"{place.annotations}: none of {len(self._files)} XML files has an object with a name")
-        self._keys = Keys([file.stem for file in self._files])
+        self._keys = Keys(key_of(file.name) for file in self._files)
         self._fingerprint = digest_of(digests)
 
     def __len__(self) -> int:
@@ -68,20 +68,20 @@ class VocDetection:
         return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        file = self._files[row]
-        if fault := self._keys.fault(file.stem, row):
-            return rejected_row(file.stem, fault, f"annotation {file.name!r}", ())
+        file, key = self._files[row], self._keys[row]
+        if fault := self._keys.fault(key, row):
+            return rejected_row(key, fault, f"annotation {file.name!r}", ())
         if not file.is_file():
-            return rejected_row(file.stem, "annotation_missing", f"{file.name} is in the list of the split", ())
+            return rejected_row(key, "annotation_missing", f"{file.name} is in the list of the split", ())
         root = parse_xml(file.read_bytes())
         if isinstance(root, str):
-            return rejected_row(file.stem, "annotation_malformed", f"{file.name}: {root}", ())
+            return rejected_row(key, "annotation_malformed", f"{file.name}: {root}", ())
         name = self._image_name(file, root)
         picture = read_picture(self._folder, name, size_of(root))
         if isinstance(picture, str):
-            return rejected_row(file.stem, picture, f"image {name!r}", ())
-        boxes, rejects = self._valid_boxes(file.stem, root, picture)
-        found = ClassBoxes(file.stem, boxes, rejects, f"{self.uri}#{file.stem}")
+            return rejected_row(key, picture, f"image {name!r}", ())
+        boxes, rejects = self._valid_boxes(key, root, picture)
+        found = ClassBoxes(key, boxes, rejects, f"{self.uri}#{file.stem}")
         return detection_row(found, picture, self.classes, recipe_digest)
 
     def _valid_boxes(self, key: str, root: Element, picture: Picture) -> tuple[list[ClassBox], list[Reject]]:

@@ -20,7 +20,7 @@ import yaml
 from engine.artifacts import digest_of
 from engine.gold.coco_json import Keys, dropped, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
-from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, read_picture
+from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, key_of, read_picture
 from engine.gold.sources import GoldPlace, GoldRow
 from schemas.records import Reject
 
@@ -42,7 +42,7 @@ class YoloDetection:
         self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
         self._files = sorted(file for file in self._images.iterdir() if file.suffix.lower().lstrip(".") in EXTENSIONS)
         self.uri = "labels"
-        self._keys = Keys([file.stem for file in self._files])
+        self._keys = Keys(key_of(file.name) for file in self._files)
         rows = [[file.name, file.stat().st_size, self._digest(file)] for file in self._files]
         self._fingerprint = digest_of([rows, self._names])
 
@@ -53,19 +53,19 @@ class YoloDetection:
         return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        file = self._files[row]
-        picture = self._keys.fault(file.stem, row) or read_picture(self._images, file.name, None)
+        file, key = self._files[row], self._keys[row]
+        picture = self._keys.fault(key, row) or read_picture(self._images, file.name, None)
         if isinstance(picture, str):
-            return rejected_row(file.stem, picture, f"image {file.name!r}", ())
+            return rejected_row(key, picture, f"image {file.name!r}", ())
         boxes: list[ClassBox] = []
         rejects: list[Reject] = []
         for number, line in enumerate(self._lines(file)):
             found = self._valid_box(line, picture)
             if isinstance(found, str):
-                rejects.append(dropped(file.stem, found, f"line {number}: {line[:100]!r}"))
+                rejects.append(dropped(key, found, f"line {number}: {line[:100]!r}"))
             else:
                 boxes.append(found)
-        found_boxes = ClassBoxes(file.stem, boxes, rejects, f"{self.uri}#{file.stem}")
+        found_boxes = ClassBoxes(key, boxes, rejects, f"{self.uri}#{file.stem}")
         return detection_row(found_boxes, picture, self.classes, recipe_digest)
 
     def _valid_box(self, line: str, picture: Picture) -> ClassBox | str:

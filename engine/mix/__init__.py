@@ -14,6 +14,8 @@ from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
+
 from engine.artifacts import digest_of
 from engine.mix.datasets import MixedDataset, epoch_of, interleave_of, open_datasets
 from engine.mix.labels import names_by_picture
@@ -90,13 +92,20 @@ class Mix:
         with self._lock:
             return self._reader(ref).labels(ref.row)
 
+    def draw_labels(self, number: int, count: int, random: np.random.Generator) -> list[SampleLabels]:
+        """The labels of ``count`` samples of dataset ``number``, drawn from one shard, which a sample is drawn for: of
+        millions each stands in a shard that is not open, and to open that many takes longer than a step."""
+        refs = self.datasets[number].refs
+        shard = refs.in_shard_of(int(random.integers(len(refs))))
+        return [self.labels(refs[shard[int(place)]]) for place in random.integers(len(shard), size=count)]
+
     def known_names(self, labels: SampleLabels) -> frozenset[str]:
-        """What the datasets of the mix say is in a sample's picture, where more than one has it."""
+        """What all samples of the mix say is in a sample's picture, where more than one has it."""
         return self._names.get(labels.image_sha256, frozenset())
 
     @cached_property
     def _names(self) -> Mapping[str, frozenset[str]]:
-        return names_by_picture([dataset.store for dataset in self.datasets]) if len(self.datasets) > 1 else {}
+        return names_by_picture(list({dataset.store.root: dataset.store for dataset in self.datasets}.values()))
 
     def share(self, number: int) -> float:
         """Share of the stream that dataset ``number`` has."""

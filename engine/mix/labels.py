@@ -1,14 +1,16 @@
-"""What other datasets of a mix say is in a picture: the same photo may have phrases in one and class names in another.
+"""Pictures that several samples have: what the others say is in one, as a photo may have phrases in one dataset and
+class names in another, and five captions in one; and how many pictures of an exam are learned from.
 
-In: the annotation tables of the datasets. Out: for a picture that at least two of them have, by the SHA-256 of its
-file, the phrases and head lemmas of all its boxes. Pictures that one dataset alone has cost nothing; while the datasets
-are compared, a picture takes eight bytes.
+In: the annotation tables of the datasets. Out: for a picture that at least two samples have, by the SHA-256 of its
+file, the phrases and head lemmas of all its boxes. Pictures of one sample cost nothing; while they are looked for, a
+sample takes eight bytes.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from sys import intern
 
 import numpy as np
 import numpy.typing as npt
@@ -16,18 +18,19 @@ import pyarrow as pa
 
 from engine.annotation_tables import TableFault, read_unit_tables
 from engine.artifacts import Store
+from engine.box_batches import TEXT, codes, texts
 from engine.shards import annotations_name, committed_units
 
-TEXT = pa.dictionary(pa.int32(), pa.string())
 NAMES = ("phrase_text", "head_lemma")
+PICTURES = pa.schema([("key", TEXT), ("image_sha256", TEXT)])
 SCHEMA = pa.schema([("image_sha256", TEXT), *((name, TEXT) for name in NAMES)])
 Words = npt.NDArray[np.uint64]
 
 
 def names_by_picture(stores: Sequence[Store]) -> Mapping[str, frozenset[str]]:
-    """The names of each picture that at least two of ``stores`` have, by its SHA-256. A table that cannot be read says
-    nothing: `verify` tells of it."""
-    shared = _shared([_pictures(store) for store in stores])
+    """The names of each picture that at least two samples of ``stores`` have, by its SHA-256. A table that cannot be
+    read says nothing: `verify` tells of it."""
+    shared = _shared([words for store in stores for words in _words_of_samples(store)])
     found: dict[str, set[str]] = defaultdict(set)
     if len(shared):
         for store in stores:
@@ -37,25 +40,42 @@ def names_by_picture(stores: Sequence[Store]) -> Mapping[str, frozenset[str]]:
     return {picture: frozenset(names) for picture, names in found.items()}
 
 
-def _tables(store: Store) -> Iterator[pa.Table]:
+def shared_pictures(store: Store, others: Iterable[Store]) -> tuple[int, int]:
+    """How many pictures with a box a dataset has, and how many of them one of the ``others`` has, too. Its own pictures
+    alone are held in memory."""
+    own = _pictures(store)
+    is_shared = np.zeros(len(own), dtype=bool)
+    for other in others:
+        for words in _words_of_samples(other):
+            is_shared |= np.isin(own, words)
+    return len(own), int(is_shared.sum())
+
+
+def _tables(store: Store, columns: pa.Schema = SCHEMA) -> Iterator[pa.Table]:
     names = [(unit, annotations_name(unit)) for unit in committed_units(store)]
-    for _, stored in read_unit_tables(store, names, SCHEMA, frozenset()):
+    for _, stored in read_unit_tables(store, names, columns, frozenset()):
         if not isinstance(stored, TableFault):
             yield stored.table
 
 
+def _words_of_samples(store: Store) -> Iterator[Words]:
+    """The first eight bytes of the digest of each sample's picture; the rows of a sample stand together."""
+    for table in filter(len, _tables(store, PICTURES)):
+        begins = np.flatnonzero(np.diff(codes(table, "key"), prepend=-1))
+        yield _words(texts(table, "image_sha256").to_pylist())[codes(table, "image_sha256")[begins]]
+
+
 def _pictures(store: Store) -> Words:
-    """The first eight bytes of the digests of a dataset's pictures, sorted."""
-    parts = [_words(table["image_sha256"].unique().to_pylist()) for table in _tables(store)]
-    return np.unique(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
+    """The same of a dataset's pictures, each once, sorted."""
+    return np.unique(np.concatenate([np.zeros(0, np.uint64), *_words_of_samples(store)]))
 
 
 def _words(digests: Iterable[str | None]) -> Words:
     return np.array([int(digest[:16], 16) for digest in digests if digest is not None], dtype=np.uint64)
 
 
-def _shared(pictures: Sequence[Words]) -> Words:
-    values, counts = np.unique(np.concatenate([*pictures, np.zeros(0, np.uint64)]), return_counts=True)
+def _shared(samples: Sequence[Words]) -> Words:
+    values, counts = np.unique(np.concatenate([*samples, np.zeros(0, np.uint64)]), return_counts=True)
     return values[counts > 1]
 
 
@@ -65,4 +85,4 @@ def _names_of_shared(table: pa.Table, shared: Words) -> Iterator[tuple[str, set[
     is_shared = np.isin(_words(known), shared)
     rows = np.flatnonzero(is_shared[digests.indices.to_numpy()]) if len(known) else np.zeros(0, np.int64)
     for row in table.take(pa.array(rows)).to_pylist():
-        yield row["image_sha256"], {row[name] for name in NAMES if row[name]}
+        yield row["image_sha256"], {intern(row[name]) for name in NAMES if row[name]}

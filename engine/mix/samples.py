@@ -49,10 +49,18 @@ class SampleRefs:
         if not -len(self) <= number < len(self):
             raise IndexError(f"sample {number} of {len(self)}")
         number = int(number) % len(self)
-        place = int(np.searchsorted(self._ends, number, side="right"))
-        row = number - (int(self._ends[place - 1]) if place else 0)
+        place = self._place(number)
+        row = number - self.in_shard_of(number).start
         rows = self._rows[place]
         return SampleRef(self._dataset, int(self._units[place]), row if rows is None else int(rows[row]))
+
+    def in_shard_of(self, number: int) -> range:
+        """The numbers of the samples in the shard of sample ``number``, 0 or more; its own among them."""
+        place = self._place(number)
+        return range(int(self._ends[place - 1]) if place else 0, int(self._ends[place]))
+
+    def _place(self, number: int) -> int:
+        return int(np.searchsorted(self._ends, number, side="right"))
 
     def __iter__(self) -> Iterator[SampleRef]:
         return (self[number] for number in range(len(self)))

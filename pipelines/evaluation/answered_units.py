@@ -7,17 +7,19 @@ file, whole or absent. An evaluation that was stopped goes on after them; one by
 from __future__ import annotations
 
 import io
+from dataclasses import asdict
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from schemas.plain_records import from_plain, to_plain
-from schemas.records import Answer, UnitRef
+from schemas.records import Answer, Candidate, UnitRef
 from schemas.shards import ShardManifest
 
-SCHEMA = pa.schema(list(Answer.arrow_type))
+_BOX = [("phrase", pa.int32()), ("box_xyxy", pa.list_(pa.float64(), 4)), ("score", pa.float64())]
+SCHEMA = pa.schema([("key", pa.string()), ("candidates", pa.list_(pa.struct([*_BOX, ("agreement", pa.float64())])))])
 MANIFEST = b"glip-engine:manifest"
 MAX_BYTES = 1_000_000_000
 
@@ -38,7 +40,7 @@ def unit_name(ref: UnitRef) -> str:
 def write_unit(store: Store, ref: UnitRef, unit: AnsweredUnit) -> None:
     """Write one unit's table, in place of one of other work."""
     manifest = unit.model_dump_json(exclude={"answers"})
-    rows = [to_plain(one) for one in unit.answers]
+    rows = [asdict(one) for one in unit.answers]
     table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({MANIFEST: manifest.encode()}))
     file = io.BytesIO()
     pq.write_table(table, file, compression="zstd")
@@ -58,5 +60,9 @@ def read_unit(store: Store, ref: UnitRef, work_digest: str) -> AnsweredUnit | No
         return None
     if manifest.work_digest != work_digest or table.schema.remove_metadata() != SCHEMA:
         return None
-    answers = [from_plain(Answer, row) for row in table.to_pylist()]
+    answers = [Answer(row["key"], tuple(map(_candidate, row["candidates"]))) for row in table.to_pylist()]
     return AnsweredUnit(**{**dict(manifest), "unit": ref.index, "answers": answers})
+
+
+def _candidate(row: dict[str, Any]) -> Candidate:
+    return Candidate(**{**row, "box_xyxy": tuple(row["box_xyxy"])})

@@ -27,7 +27,7 @@ from schemas.records import (
     Reject,
 )
 from schemas.shards import DatasetCard
-from teacher.grounder import Grounder
+from teacher.protocol import Grounder
 from teacher.worker import TeacherWorker
 
 SAMPLES_AT_ONCE = 64

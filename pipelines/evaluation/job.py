@@ -13,8 +13,9 @@ from functools import partial
 from itertools import islice
 
 from engine.artifacts import Store, digest_of
+from engine.layout import Workers
 from engine.metrics import ImageResult
-from engine.runner import Backend, Workers, run
+from engine.runner import Backend, run
 from engine.shards import read_labels
 from pipelines.evaluation.answered_units import AnsweredUnit, read_unit, write_unit
 from pipelines.evaluation.exams import Exam
@@ -69,7 +70,6 @@ def answer_exams(
                 partial(open_commit, work),
                 backend=backend,
                 workers=workers,
-                gives=AnsweredUnit,
             )
         ) as answered,
     ):

@@ -10,7 +10,6 @@ no folder in common with the driver but those of the datasets and the model.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -61,15 +60,15 @@ def answer_stages(exams: Sequence[Exam], recipe: EvaluateRecipe) -> list[Stage]:
     """The job, top to bottom. Beside a GPU pictures are read by other processes than answer."""
     by_name = {exam.name: exam for exam in exams}
     return [
-        Stage("read", partial(_open_reader, by_name), ParsedCaption),
-        Stage(ANSWER, partial(_Answering, by_name, recipe), Answer, "teacher"),
+        Stage("read", partial(_open_reader, by_name)),
+        Stage(ANSWER, partial(_Answering, by_name, recipe), "teacher"),
     ]
 
 
 def _open_reader(exams: Mapping[str, Exam]) -> Callable[[Unit[int]], list[ParsedCaption]]:
     def read(unit: Unit[int]) -> list[ParsedCaption]:
         name, _, shard = unit.ref.uri.rpartition("#")
-        with closing(ShardReader(exams[name].store, int(shard))) as reader:
+        with ShardReader(exams[name].store, int(shard)) as reader:
             return [as_question(reader[row]) for row in unit.records]
 
     return read

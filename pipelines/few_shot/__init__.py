@@ -1,7 +1,8 @@
 """Transfer to new data with few examples, as on ODinW: zero-shot, few-shot and full, by mode and seed.
 
 In: a :class:`~schemas.few_shot_recipes.FewShotRecipe`. Out: a folder with a report for each cell, ``few_shot.json`` and
-a table for each dataset and metric. A cell that is done is not done again; one that was stopped goes on.
+a table for each dataset and metric, and of the mean over datasets. A cell that is done is not done again; one that was
+stopped goes on.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 
 from engine.artifacts import Store
 from pipelines.few_shot.cells import Cell, cells_of, make_cell, train_recipe
-from pipelines.few_shot.tables import FewShotTable, markdown, resampled_keys, table_of
+from pipelines.few_shot.tables import FewShotTable, markdown, resampled_keys, tables_of
+from pipelines.training.evaluation import check_apart
 from schemas.few_shot_recipes import FewShotRecipe
 from schemas.reports import Document, EvaluationReport
 
@@ -19,7 +21,7 @@ RESULT = "few_shot.json"
 
 
 class FewShotResult(Document):
-    """``few_shot.json``: a table for each dataset and metric, and the recipe."""
+    """``few_shot.json``: a table for each dataset and metric, for the mean over several, and the recipe."""
 
     recipe: dict[str, Any]
     tables: list[FewShotTable]
@@ -34,6 +36,9 @@ def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -
     folder, cells = Path(out), list(cells_of(recipe))
     for cell in cells:
         train_recipe(recipe, cell, folder)  # a mistake is told before any work starts
+    told = [line for one in recipe.datasets for line in check_apart([one.test], [Store(one.train)])]
+    if progress and told:
+        print("\n".join(told), flush=True)
     reports: dict[Cell, EvaluationReport] = {}
     for number, cell in enumerate(cells):
         reports[cell] = make_cell(recipe, cell, folder)
@@ -46,9 +51,9 @@ def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -
         dataset.name: {cell: report for cell, report in reports.items() if cell.dataset == dataset}
         for dataset in recipe.datasets
     }
-    tables = [table_of(metric, mine) for mine in by_dataset.values() for metric in recipe.metrics]
+    tables = tables_of(recipe.metrics, by_dataset)
     result = FewShotResult(recipe=recipe.model_dump(mode="json"), tables=tables)
-    Store(folder).write(RESULT, (result.model_dump_json(indent=1) + "\n").encode())
+    Store(folder).write_document(RESULT, result)
     if progress:
         print("\n" + "\n\n".join(map(markdown, tables)))
     return result

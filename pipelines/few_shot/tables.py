@@ -1,7 +1,7 @@
 """The tables of a few-shot harness: modes down, shots across, each figure with its interval.
 
 In: the reports of the cells. Out: the mean over the seeds, with the percentile interval of a bootstrap (Efron, 1979)
-in which seeds and pictures of the test set are both drawn with replacement.
+in which seeds and pictures of the test set are both drawn with replacement; the same of the mean over datasets.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.metrics.resampling import image_keys, resampled
-from pipelines.few_shot.cells import Cell
+from pipelines.few_shot.cells import ZERO_SHOT, Cell
 from pipelines.labelling.estimates import DRAWS, Estimate
 from schemas.few_shot_recipes import Shots
 from schemas.reports import Document, EvaluationReport
@@ -19,8 +20,14 @@ from schemas.reports import Document, EvaluationReport
 CONFIDENCE = 0.95
 
 
+Reports = Mapping[Cell, EvaluationReport]
+Draws = tuple[float, NDArray[np.float64]]
+"""A figure, and its values on resamples [R]."""
+
+
 class FewShotTable(Document):
-    """One metric on one dataset; ``modes`` has for each mode an estimate for each of ``shots``."""
+    """One metric on one dataset, or its mean over all; ``modes`` has for each mode an estimate for each number of
+    ``shots``."""
 
     dataset: str
     metric: str
@@ -31,41 +38,61 @@ class FewShotTable(Document):
     modes: dict[str, list[Estimate]]
 
 
-def table_of(metric: str, reports: Mapping[Cell, EvaluationReport]) -> FewShotTable:
-    """The table of the cells of one dataset. ValueError where their evaluation has no such metric, or it is no mean or
-    average precision and has no interval."""
-    by_kind: dict[tuple[str, Shots], list[EvaluationReport]] = {}
-    for cell, report in reports.items():
-        by_kind.setdefault((cell.mode, cell.shots), []).append(report)
-    zero_shot = next(report for cell, report in reports.items() if cell.shots == 0)
-    tuned = [kind for kind in by_kind if kind[1] != 0]
-    shots = list(dict.fromkeys(shots for _, shots in tuned))
+def tables_of(metrics: Sequence[str], datasets: Mapping[str, Reports]) -> list[FewShotTable]:
+    """A table for each dataset and metric; of several datasets the mean over them, too, as ODinW is reported."""
+    tables = [table_of(name, metric, [reports]) for name, reports in datasets.items() for metric in metrics]
+    if len(datasets) > 1:
+        name = f"mean over {len(datasets)} datasets"
+        tables += [table_of(name, metric, list(datasets.values())) for metric in metrics]
+    return tables
+
+
+def table_of(name: str, metric: str, datasets: Sequence[Reports]) -> FewShotTable:
+    """The table of the cells of one dataset, or of the mean over several. ValueError where an evaluation has no such
+    metric, or it is no mean or average precision and has no interval."""
+    by_kind = [_by_kind(reports) for reports in datasets]
+    kinds = [kind for kind in by_kind[0] if kind[1] != 0]
+    shots = list(dict.fromkeys(shots for _, shots in kinds))
+
+    def estimate(mode: str, shots: Shots) -> Estimate:
+        return _mean([_draws(one[mode, shots], metric, number) for number, one in enumerate(by_kind)])
+
     return FewShotTable(
-        dataset=next(iter(reports)).dataset.name,
+        dataset=name,
         metric=metric,
-        pictures=zero_shot.images,
-        seeds=max(len(group) for group in by_kind.values()),
-        zero_shot=estimate([zero_shot], metric),
+        pictures=sum(one[ZERO_SHOT, 0][0].images for one in by_kind),
+        seeds=max(len(group) for group in by_kind[0].values()),
+        zero_shot=estimate(ZERO_SHOT, 0),
         shots=shots,
-        modes={
-            mode: [estimate(by_kind[mode, number], metric) for number in shots]
-            for mode in dict.fromkeys(mode for mode, _ in tuned)
-        },
+        modes={mode: [estimate(mode, number) for number in shots] for mode in dict.fromkeys(mode for mode, _ in kinds)},
     )
 
 
-def estimate(reports: Sequence[EvaluationReport], metric: str) -> Estimate:
-    """The mean of a metric over the reports of several seeds on one test set, with its interval."""
+def _by_kind(reports: Reports) -> dict[tuple[str, Shots], list[EvaluationReport]]:
+    """The reports of all seeds by mode and shots."""
+    by_kind: dict[tuple[str, Shots], list[EvaluationReport]] = {}
+    for cell, report in reports.items():
+        by_kind.setdefault((cell.mode, cell.shots), []).append(report)
+    return by_kind
+
+
+def _draws(reports: Sequence[EvaluationReport], metric: str, seed: int) -> Draws:
+    """The mean of a metric over the reports of several seeds on one test set, and that on resamples of both."""
     keys = resampled_keys(reports[0], metric)
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     draws_RI = random.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=DRAWS).astype(np.float64)
     values_SR = np.stack([resampled(report, metric, keys, draws_RI) for report in reports])
     seeds_RS = random.integers(len(reports), size=(DRAWS, len(reports)))
-    means_R = values_SR[seeds_RS, np.arange(DRAWS)[:, None]].mean(axis=1)
+    mean = float(np.mean([report.value(metric) for report in reports]))
+    return mean, values_SR[seeds_RS, np.arange(DRAWS)[:, None]].mean(axis=1)
+
+
+def _mean(datasets: Sequence[Draws]) -> Estimate:
+    """The mean over datasets, each of which was drawn by itself."""
+    means_R = np.mean([values for _, values in datasets], axis=0)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(means_R, (tail, 1 - tail))
-    mean = float(np.mean([report.value(metric) for report in reports]))
-    return Estimate(value=mean, low=float(low), high=float(high))
+    return Estimate(value=float(np.mean([value for value, _ in datasets])), low=float(low), high=float(high))
 
 
 def resampled_keys(report: EvaluationReport, metric: str) -> list[str]:

@@ -1,16 +1,24 @@
 """Progress of a training run on the terminal: steps, loss, images a second, time left. In a log file: a line a minute.
 
-In: the number of steps done and the latest figures. Out: what a person reads; nothing depends on it.
+In: the number of steps done and the latest figures, told by the run in this process, or found in the log that a run of
+other processes writes. Out: what a person reads; nothing depends on it.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from schemas.recipes import TrainRecipe
+from student.training_log import figures_of
+
+TAIL_BYTES = 16_384  # several lines of a log
 
 
 class TrainingBar:
@@ -31,6 +39,7 @@ class TrainingBar:
         )
         self._task = self._progress.add_task("training", total=recipe.steps, figures="")
         self._steps, self._printed_at = recipe.steps, 0.0
+        self._found: dict[str, float] | None = None
 
     def __enter__(self) -> TrainingBar:
         self._progress.start()
@@ -38,6 +47,30 @@ class TrainingBar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    @contextmanager
+    def following(self, log: Path, every_s: float = 1.0) -> Iterator[None]:
+        """Inside, what other processes write into the ``log`` of a run is shown, and its last line at the end."""
+        ended = threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(every_s):
+                self._show_last(log)
+
+        thread = threading.Thread(target=follow, name="progress", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            self._show_last(log)
+
+    def _show_last(self, log: Path) -> None:
+        found = _last_figures(log)
+        if found is not None and found != self._found:
+            self._found = dict(found)
+            self.report(int(found.pop("step")), found)
 
     def report(self, steps: int, figures: dict[str, float]) -> None:
         """Show that so many steps are done."""
@@ -47,6 +80,16 @@ class TrainingBar:
         if self._prints_lines and (now - self._printed_at > self.LOG_EVERY_SECONDS or steps == self._steps):
             self._printed_at = now
             print(f"step {steps}/{self._steps}  {text}", flush=True)
+
+
+def _last_figures(log: Path) -> dict[str, float] | None:
+    """What the last whole line holds; None where there is none yet."""
+    if not log.is_file():
+        return None
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+        lines = file.read().splitlines(keepends=True)
+    return next((found for line in reversed(lines) if (found := figures_of(line)) is not None), None)
 
 
 def _figures(figures: dict[str, float]) -> str:

@@ -8,25 +8,31 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
 from engine.artifacts import Store
-from engine.mix import Mix
-from engine.shards import read_card
+from engine.metrics.protocols import PROTOCOLS
+from engine.mix.labels import shared_pictures
+from glip.model_folder import CONFIG_FILE, description_digest, read_description
 from glip.whole_folder import written_whole
 from pipelines.evaluate import evaluate
-from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe, protocols_with
+from pipelines.evaluation.exams import open_exams
+from schemas.evaluate_recipes import METRIC_PREFIXES
+from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe, protocol_of, protocols_with
 from schemas.reports import Document, EvaluationReport
 
 EVALUATIONS, BEST = "evaluations.jsonl", "best"
 
 
 class Standing(Document):
-    """How good the model was after so many steps: ``value`` is the run's metric, ``datasets`` it on each of them."""
+    """How good the model was after so many steps: ``value`` is the run's metric, ``datasets`` it on each of them;
+    ``model_digest`` is of the model that was judged."""
 
     steps: int
+    model_digest: str | None = None
     metric: str
     value: float
     datasets: dict[str, float]
@@ -40,9 +46,17 @@ class EvaluateAlong:
     out: Path
 
     def __call__(self, steps: int, model: Path) -> None:
-        """Evaluate the model that was saved after ``steps``; ValueError where no dataset has the metric."""
-        before = [one for one in standings(self.out) if one.steps < steps]
-        found = _standing(self.recipe, steps, model)
+        """Evaluate the model that was saved after ``steps``; ValueError where no dataset has the metric.
+
+        One that has been judged is not judged again: a run that goes on asks about the checkpoint that it goes on from,
+        after which it may have been stopped. Nor is one of other steps, which that run makes again.
+        """
+        digest = _digest_after(steps, model)
+        known = [one for one in standings(self.out) if one.metric == self.recipe.metric]  # others compare with nothing
+        if digest is None or any((one.steps, one.model_digest) == (steps, digest) for one in known):
+            return
+        before = [one for one in known if one.steps < steps]
+        found = _standing(self.recipe, steps, model).model_copy(update={"model_digest": digest})
         if not before or found.value > best_of(before).value:
             with written_whole(self.out / BEST) as draft:
                 shutil.copytree(model, draft, dirs_exist_ok=True)
@@ -63,26 +77,59 @@ def best_of(found: list[Standing]) -> Standing:
     return max(found, key=lambda one: (one.value, -one.steps))
 
 
-def check_apart(recipe: RunEvaluation, mix: Mix) -> None:
-    """ValueError where a dataset to evaluate on is one that is learned from."""
-    learned = {dataset.card.source_fingerprint for dataset in mix.datasets}
-    for folder in recipe.datasets:
-        if read_card(Store(folder)).source_fingerprint in learned:
+def check_before(recipe: RunEvaluation, learned: Sequence[Store]) -> list[str]:
+    """What is to be told before a run that is evaluated along begins: lines as of :func:`check_apart`.
+
+    ValueError where a dataset is no whole human one, none of them is scored by the metric, or one is learned from.
+    """
+    exams, protocol = open_exams(_exam_recipe(recipe, "")), protocol_of(recipe.metric)
+    if not any(protocol in PROTOCOLS[exam.card.task] for exam in exams):
+        scoring = {name for exam in exams for name in PROTOCOLS[exam.card.task]}
+        begin = ", ".join(prefix for prefix, name in METRIC_PREFIXES.items() if name in scoring)
+        raise ValueError(
+            f"evaluation.metric: {recipe.metric!r} scores none of the datasets; figures of them begin with {begin}"
+        )
+    return check_apart(recipe.datasets, learned)
+
+
+def check_apart(exams: Sequence[str], learned: Sequence[Store]) -> list[str]:
+    """A line on each dataset to evaluate on some of whose pictures, byte for byte, are learned from.
+
+    ValueError where all of them are, in whatever format: then it is the same data.
+    """
+    told = []
+    for folder in exams:
+        pictures, shared = shared_pictures(Store(folder), learned)
+        if 0 < shared == pictures:
             raise ValueError(
-                f"evaluation.datasets: {folder} is in the mix too; a model is not judged by what it learned"
+                f"{folder} is learned from: all of its {pictures} pictures with boxes are in the training data, too; "
+                "a model is not judged by what it learned"
             )
+        if shared:
+            told.append(f"{folder}: {shared} of its {pictures} pictures with boxes are learned from, too")
+    return told
 
 
-def _standing(recipe: RunEvaluation, steps: int, model: Path) -> Standing:
-    teacher = TeacherRecipe(checkpoint=str(model), min_size=recipe.min_size)
-    exam = EvaluateRecipe(
+def _digest_after(steps: int, model: Path) -> str | None:
+    """The digest of the model in the folder; None where that is gone, or of other steps."""
+    if not (model / CONFIG_FILE).is_file():
+        return None
+    description = read_description(model)
+    return description_digest(description) if description["metadata"].get("steps") == steps else None
+
+
+def _exam_recipe(recipe: RunEvaluation, checkpoint: str) -> EvaluateRecipe:
+    return EvaluateRecipe(
         datasets=recipe.datasets,
         protocols=protocols_with(recipe.metric),
-        teacher=teacher,
+        teacher=TeacherRecipe(checkpoint=checkpoint, min_size=recipe.min_size),
         limit=recipe.limit,
         prompts=recipe.prompts,
     )
-    reports = evaluate(exam, progress=False)
+
+
+def _standing(recipe: RunEvaluation, steps: int, model: Path) -> Standing:
+    reports = evaluate(_exam_recipe(recipe, str(model)), progress=False)
     values = {report.dataset: value for report in reports if (value := _value(report, recipe.metric)) is not None}
     if not values:
         known = sorted({one.name for report in reports for one in report.metrics if "/" not in one.name})

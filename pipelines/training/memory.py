@@ -17,10 +17,12 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from glip.config import GLIPConfig
 from glip.model import GLIP
+from schemas.recipes import TrainRecipe
 from student.memory import blocks_of
+from student.tuning import prepare
 
-# Each in 4 bytes: weight, gradient, the two moments of AdamW, and the averaged weight.
-BYTES_PER_PARAMETER = 4 * 5
+# Each in 4 bytes: weight and averaged weight; of what is trained gradient and the two moments of AdamW, too.
+HELD_BYTES, TRAINED_BYTES = 4 * 2, 4 * 3
 
 
 @dataclass
@@ -51,10 +53,13 @@ class _Saved:
         place[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
 
 
-def parameter_count(config: GLIPConfig) -> int:
-    """The numbers that a model of these sizes learns."""
+def parameter_counts(config: GLIPConfig, recipe: TrainRecipe) -> tuple[int, int]:
+    """How many numbers a model of these sizes has, with those that the recipe's mode adds, and how many it trains."""
     with torch.device("meta"):
-        return sum(parameter.numel() for parameter in GLIP(config).parameters())
+        model = GLIP(config)
+        prepare(model, recipe)
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    return sum(size for size, _ in sizes), sum(size for size, is_trained in sizes if is_trained)
 
 
 def activation_bytes(config: GLIPConfig, size_hw: tuple[int, int], *, bf16: bool, recompute: bool) -> int:

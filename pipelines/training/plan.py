@@ -9,18 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.mix import Interleave
+from engine.mix.datasets import epoch_of, interleave_of
+from engine.mix.order import Passes
 from engine.shards import CARD, read_card
 from glip.config import GLIPConfig
 from glip.model_folder import path_of, read_description
-from pipelines.training.memory import BYTES_PER_PARAMETER, activation_bytes, parameter_count
+from pipelines.training.memory import HELD_BYTES, TRAINED_BYTES, activation_bytes, parameter_counts
 from schemas.recipes import MixEntry, TrainRecipe
 from schemas.reports import Document
+from student.augment import CANVAS_ASPECTS
+from student.data import pictures_at_once
 from student.session import RANDOM, SIZES
 
 # GLIP paper, table of speeds: images a second of one V100 while training at up to 800 x 1333.
 PUBLISHED_RATES = {"tiny": 1.62, "large": 0.88}
 PUBLISHED = {"glip-t": "tiny", "glip-l": "large"}
+LONGEST_ASPECT = 5 / 3  # of a picture that the memory is counted for: 800 x 1333
 GIB = 2**30
 
 
@@ -38,6 +42,7 @@ class TrainPlan(Document):
 
     model: str
     parameters: int
+    trained_parameters: int
     steps: int
     images: int
     epochs: float | None
@@ -56,33 +61,32 @@ def train_plan(recipe: TrainRecipe, *, gpus: int = 1, images_per_second: float |
     """The plan of ``recipe`` on ``gpus`` of which one trains on so many images a second.
 
     Where no rate is given, the published one of the model's size on a V100, none where there is no such. ValueError
-    where the GPUs cannot share a step, or the sizes of the model are not known.
+    where the GPUs cannot share a step, or the sizes of the model or of a dataset that it depends on are not known.
     """
-    if recipe.batch_size % (gpus * recipe.accumulation):
-        raise ValueError(f"batch_size {recipe.batch_size} cannot be shared by {gpus} GPUs; choose another number")
+    at_once = pictures_at_once(recipe, gpus)
     config = _config(recipe)
     rate = images_per_second or PUBLISHED_RATES.get(config.name)
     images = recipe.steps * recipe.batch_size
     hours = images / rate / 3600 if rate is not None else None
-    at_once = recipe.batch_size // (gpus * recipe.accumulation)
     size_hw = _largest(recipe, config)
     kept = activation_bytes(config, size_hw, bf16=recipe.precision != "fp32", recompute=recipe.gradient_checkpointing)
-    parameters = parameter_count(config)
+    parameters, trained = parameter_counts(config, recipe)
     sharded = gpus if recipe.strategy == "fsdp" else 1
-    datasets = _datasets(recipe, images)
+    sizes = [_samples(entry) for entry in recipe.mix]
     return TrainPlan(
         model=config.name,
         parameters=parameters,
+        trained_parameters=trained,
         steps=recipe.steps,
         images=images,
-        epochs=_epochs(recipe, images),
-        datasets=datasets,
+        epochs=_epochs(recipe, images, sizes),
+        datasets=_datasets(recipe, images, sizes),
         gpus=gpus,
         images_per_gpu=at_once,
         images_per_second=rate,
         gpu_hours=hours,
         days=None if hours is None else hours / 24 / gpus,
-        states_gib=parameters * BYTES_PER_PARAMETER / sharded / GIB,
+        states_gib=(parameters * HELD_BYTES + trained * TRAINED_BYTES) / sharded / GIB,
         activations_gib=kept * at_once / GIB,
         rests_on=_rests_on(recipe, config, size_hw, given=images_per_second is not None),
     )
@@ -98,15 +102,16 @@ def _config(recipe: TrainRecipe) -> GLIPConfig:
 
 
 def _largest(recipe: TrainRecipe, config: GLIPConfig) -> tuple[int, int]:
-    """Sides of the largest pictures of the run, landscape 4:3 or as long as they may be, in multiples of 32."""
+    """Sides of the largest pictures of the run, in multiples of 32: the canvas of jittered ones, else long ones."""
     short = max(recipe.min_sizes or config.train_min_sizes)
-    long = min(recipe.max_size or config.train_max_size, round(short * 5 / 3))
+    aspect = LONGEST_ASPECT if recipe.scale_jitter is None else max(CANVAS_ASPECTS)
+    long = min(recipe.max_size or config.train_max_size, round(short * aspect))
     return -(-short // 32) * 32, -(-long // 32) * 32
 
 
-def _datasets(recipe: TrainRecipe, images: int) -> list[PlannedDataset]:
-    sizes = [_samples(entry) for entry in recipe.mix]
-    shares = _shares(recipe, sizes)
+def _datasets(recipe: TrainRecipe, images: int, sizes: list[int | None]) -> list[PlannedDataset]:
+    turns = _turns(recipe, sizes)
+    shares = [count / sum(turns) for count in turns]
     return [
         PlannedDataset(
             dataset=entry.dataset,
@@ -118,22 +123,26 @@ def _datasets(recipe: TrainRecipe, images: int) -> list[PlannedDataset]:
     ]
 
 
-def _shares(recipe: TrainRecipe, sizes: list[int | None]) -> list[float]:
-    if recipe.mix[0].copies is None:
-        turns = Interleave([entry.weight for entry in recipe.mix]).turns
-        return [count / sum(turns) for count in turns]
+def _turns(recipe: TrainRecipe, sizes: list[int | None]) -> list[int]:
+    """How often each dataset has its turn, as the mix itself will count it, but for repeat factors."""
     missing = [entry.dataset for entry, size in zip(recipe.mix, sizes, strict=True) if size is None]
-    if missing:
-        raise ValueError(f"mix: copies need sizes; {', '.join(missing)} is not there and has no `samples`")
-    parts = [(entry.copies or 0) * (size or 0) for entry, size in zip(recipe.mix, sizes, strict=True)]
-    return [part / sum(parts) for part in parts]
+    if missing and (recipe.sampling.temperature or any(entry.copies for entry in recipe.mix)):
+        raise ValueError(
+            f"mix: copies and temperature need sizes; {', '.join(missing)} is not there and has no `samples`"
+        )
+    return interleave_of(recipe.mix, _passes([size or 1 for size in sizes]), recipe.sampling).turns
 
 
-def _epochs(recipe: TrainRecipe, images: int) -> float | None:
-    sizes = [_samples(entry) for entry in recipe.mix]
-    if any(size is None for size in sizes):
+def _epochs(recipe: TrainRecipe, images: int, sizes: list[int | None]) -> float | None:
+    """How often all copies are seen, or where there are none as many samples as all datasets have."""
+    known = [size for size in sizes if size is not None]
+    if len(known) < len(sizes):
         return None
-    return images / sum((entry.copies or 1) * (size or 0) for entry, size in zip(recipe.mix, sizes, strict=True))
+    return images / (epoch_of(recipe.mix, _passes(known)) or sum(known))
+
+
+def _passes(sizes: list[int]) -> list[Passes]:
+    return [Passes(size, 0, number) for number, size in enumerate(sizes)]
 
 
 def _samples(entry: MixEntry) -> int | None:
@@ -147,11 +156,12 @@ def _rests_on(recipe: TrainRecipe, config: GLIPConfig, size_hw: tuple[int, int],
     if not given and config.name not in PUBLISHED_RATES:
         rate = f"nothing: no published rate of {config.name}; give --rate, images a second of one GPU"
     kept = "blocks computed again" if recipe.gradient_checkpointing else "everything kept"
+    repeats = "; repeat factors, which need the data, are not in them" if recipe.sampling.repeat_threshold else ""
     number = "fp32" if recipe.precision == "fp32" else "bf16"
     return {
-        "samples": "the cards of the datasets that are there, else `samples` of the recipe",
+        "samples": f"the cards of the datasets that are there, else `samples` of the recipe{repeats}",
         "images_per_second": rate,
         "gpu_hours": "images over the rate; waiting for data or for each other is not in it",
-        "states_gib": "weights, gradients, two moments and the average in 4 bytes each",
+        "states_gib": "in 4 bytes each: weights and their average; gradients and two moments of what is trained",
         "activations_gib": f"counted at {size_hw[0]} x {size_hw[1]} pixels, {number}, {kept}; without the text tower",
     }

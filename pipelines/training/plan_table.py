@@ -16,7 +16,7 @@ def plan_text(plan: TrainPlan) -> str:
         for one in plan.datasets
     ]
     figures = {
-        "model": f"{plan.model}, {plan.parameters / 1e6:.1f} M parameters",
+        "model": f"{plan.model}, {_millions(plan.parameters)} parameters, {_millions(plan.trained_parameters)} trained",
         "steps": f"{plan.steps:,} of {plan.images // plan.steps} images: {plan.images:,} images",
         "epochs": f"{_number(plan.epochs, '.2f')} of the mix",
         "memory": f"{plan.states_gib:.1f} GiB states + {plan.activations_gib:.1f} GiB for {plan.images_per_gpu} images "
@@ -27,6 +27,10 @@ def plan_text(plan: TrainPlan) -> str:
     }
     lines += ["", *(f"{name:<10} {text}" for name, text in figures.items()), "", "rests on:"]
     return "\n".join([*lines, *(f"  {name}: {text}" for name, text in plan.rests_on.items())])
+
+
+def _millions(value: int) -> str:
+    return f"{value / 1e6:.1f} M"
 
 
 def _count(value: int | None) -> str:

@@ -21,7 +21,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     document=st.lists(VALUES)
     | st.dictionaries(st.text(st.characters(codec="ascii")), VALUES | st.lists(VALUES), max_size=4),

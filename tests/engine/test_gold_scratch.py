@@ -15,7 +15,7 @@ from engine.gold.scratch import RowsByKey, Scratch, stored
 IDS = st.integers() | st.sampled_from([0, 1, 2**63, -(2**63), 2**63 - 1]) | st.text(max_size=3) | st.booleans()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(keys=st.lists(IDS | st.none()), other=IDS)
 def test_the_first_row_of_a_key_is_that_of_a_dictionary(keys: list[int | str | None], other: int | str) -> None:
     rows = RowsByKey(keys)

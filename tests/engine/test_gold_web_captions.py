@@ -65,6 +65,12 @@ def test_a_noun_chunk_that_is_none_is_a_counted_reject(tmp_path: Path, chunk: li
     assert card.stages[1].dropped == {reason: 1}
 
 
+def test_a_score_is_kept_as_the_tables_of_boxes_are_read(tmp_path: Path) -> None:
+    """0.5000004 is no score above 0.5 to a selection, whether it looks at the sample or at the columns."""
+    _, [sample] = import_grit(tmp_path, [[0, 5, 0.1, 0.25, 0.5, 1.0, 0.5000004], [9, 21, 0, 0, 1, 1, 2 / 3]])
+    assert [box.score for box in sample.boxes] == [0.5, 0.666667]
+
+
 def test_a_name_of_a_picture_leads_nowhere_else(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="image_outside_folder"):
         import_grit(tmp_path, [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.9]], file_name="../../../etc/passwd.jpg")

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.mix.datasets import interleave_of
 from engine.mix.order import Interleave, Passes
 from engine.mix.samples import SampleRef, SampleRefs, UnitRows
+from schemas.recipes import MixEntry, MixSampling
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6))
@@ -35,6 +37,12 @@ def test_weights_are_taken_by_their_decimals() -> None:
     assert Interleave([0.1, 0.2]).turns == [1, 2]
     assert Interleave([0.3333, 0.6667]).turns == [3333, 6667]
     assert Interleave([1e-6, 1]).turns == [1, 10**6]
+
+
+def test_by_size_a_dataset_of_one_sample_among_millions_still_has_its_turn() -> None:
+    entries = [MixEntry(dataset=name) for name in "ab"]
+    passes = [Passes(samples, 0, number) for number, samples in enumerate((5_000_000, 1))]
+    assert interleave_of(entries, passes, MixSampling(temperature=1)).turns[1] == 1
 
 
 @given(st.lists(st.integers(4, 30), min_size=1, max_size=40), st.integers(0, 2**31))

@@ -7,11 +7,13 @@ import io
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from engine.artifacts import Store
 from engine.mix import Mix
+from engine.mix.labels import shared_pictures
 from engine.shards import LabelledImage, write_card, write_shard
 from schemas.recipes import MixEntry, MixSampling
 from schemas.records import UnitRef
@@ -138,3 +140,34 @@ def test_a_picture_in_two_datasets_is_known_by_the_names_of_both(tmp_path: Path)
     of = {sample.labels.key: mix.known_names(sample.labels) for sample in map(mix.load, mix.datasets[0].refs)}
     assert of["a"] == {"a dog", "dog", "a kitten", "kitten", "a ball", "ball"}
     assert of["b"] == frozenset()
+
+
+def test_the_captions_of_a_picture_in_one_dataset_know_the_names_of_each_other(tmp_path: Path) -> None:
+    captions = [_sample("a", ["a dog"], 1), _sample("b", ["a boy", "a ball"], 1), _sample("c", ["a car"], 2)]
+    entry = MixEntry(dataset=_dataset(tmp_path / "one", captions))
+    for entries in ([entry], [entry, entry]):  # the same dataset twice has no picture twice
+        mix = Mix.open(entries, 0)
+        of = {sample.labels.key: mix.known_names(sample.labels) for sample in map(mix.load, mix.datasets[0].refs)}
+        assert of["a"] == of["b"] == {"a dog", "dog", "a boy", "boy", "a ball", "ball"}
+        assert of["c"] == frozenset()
+
+
+def test_labels_are_drawn_from_one_shard_and_over_time_from_all(folders: list[str]) -> None:
+    mix = Mix.open([MixEntry(dataset=folder) for folder in folders], 0)
+    drawn = [mix.draw_labels(0, 6, np.random.default_rng(seed)) for seed in range(60)]
+    assert all(len(some) == 6 for some in drawn)
+    assert {len({int(one.key[1:]) // 4 for one in some}) for some in drawn} == {1}, "shards have four samples each"
+    assert {one.key for some in drawn for one in some} == {f"d{n}" for n in range(16)}
+    assert all(one.key.startswith("o") for one in mix.draw_labels(1, 3, np.random.default_rng(5)))
+
+
+def test_pictures_of_one_dataset_are_found_in_others(tmp_path: Path) -> None:
+    exam = Store(_dataset(tmp_path / "exam", [_sample("a", ["a dog"], 1), _sample("b", ["a cat"], 1)]))
+    other = Store(_dataset(tmp_path / "other", [_sample(f"c{n}", ["a dog"], n) for n in (2, 3)]))
+    same = Store(_dataset(tmp_path / "same", [_sample(f"d{n}", ["a tree"], n) for n in (1, 3)]))
+    assert shared_pictures(exam, [other]) == (1, 0)
+    assert shared_pictures(exam, [other, same]) == (1, 1)
+    assert shared_pictures(same, [other]) == (2, 1)
+    assert shared_pictures(exam, []) == (1, 0)
+    blank = Store(_dataset(tmp_path / "blank", [_sample("e", ["a dog"], 1, boxed=False)]))
+    assert shared_pictures(blank, [exam]) == (0, 0)

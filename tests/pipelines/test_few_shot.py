@@ -6,22 +6,20 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 from coco_folders import coco_dataset
 
 from pipelines.cli import main
 from pipelines.few_shot import RESULT, FewShotResult
 from pipelines.few_shot.tables import markdown
-from schemas.few_shot_recipes import FewShotRecipe
 
 TRAIN = [["cat"], ["dog"], ["cat", "dog"], ["cat"], ["dog"]]
-TEST = [["cat"], ["dog"], ["cat", "dog"]]
+BIRDS = {"train": [["bird"]] * 3, "test": [["bird", "bird"]] * 2}
+TEST = [["dog"], ["cat"], ["dog", "cat"]]
 
 
 @pytest.fixture
 def recipe(tmp_path: Path, random_checkpoint: Path) -> Path:
-    torch.set_num_threads(1)
     train, test = coco_dataset(tmp_path / "train", TRAIN), coco_dataset(tmp_path / "test", TEST)
     fields = {
         "datasets": [{"name": "pets", "train": str(train), "test": str(test)}],
@@ -65,6 +63,30 @@ def test_one_command_makes_every_cell_once_and_a_table_with_intervals(
     assert FewShotResult.model_validate_json((out / RESULT).read_text()) == result
 
 
+def test_of_several_datasets_the_mean_is_told_too(recipe: Path, tmp_path: Path) -> None:
+    fields = yaml.safe_load(recipe.read_text())
+    birds = {part: str(coco_dataset(tmp_path / f"birds-{part}", pictures)) for part, pictures in BIRDS.items()}
+    fields |= {"datasets": [*fields["datasets"], {"name": "birds", **birds}], "shots": [1], "modes": ["prompt"]}
+    recipe.write_text(yaml.safe_dump(fields | {"seeds": 1}))
+    assert _run(recipe, tmp_path / "out") == 0
+    pets, birds_alone, mean = FewShotResult.model_validate_json((tmp_path / "out" / RESULT).read_text()).tables
+    assert (mean.dataset, mean.pictures) == ("mean over 2 datasets", pets.pictures + birds_alone.pictures)
+    assert mean.zero_shot.value == pytest.approx((pets.zero_shot.value + birds_alone.zero_shot.value) / 2)
+    [one], [other], [both] = (table.modes["prompt"] for table in (pets, birds_alone, mean))
+    assert both.value == pytest.approx((one.value + other.value) / 2)
+    assert both.low <= both.value <= both.high
+
+
+def test_a_test_part_that_is_learned_from_is_refused(
+    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = yaml.safe_load(recipe.read_text())
+    fields["datasets"][0]["test"] = fields["datasets"][0]["train"]
+    recipe.write_text(yaml.safe_dump(fields))
+    assert _run(recipe, tmp_path / "out") == 2
+    assert "all of its 5 pictures with boxes are in the training data" in capsys.readouterr().err
+
+
 def test_a_cell_of_another_recipe_is_made_again(recipe: Path, tmp_path: Path) -> None:
     few = ("--set", "shots=[1]", "--set", "modes=[prompt]", "--set", "seeds=1")
     assert _run(recipe, tmp_path / "out", *few, "--set", "keep_models=true") == 0
@@ -91,8 +113,3 @@ def test_a_mistake_is_told_in_one_line(
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in told
     assert told.startswith("glip-engine: error:")
-
-
-def test_the_shipped_recipe_is_valid() -> None:
-    fields = yaml.safe_load((Path(__file__).parents[2] / "recipes" / "few_shot_raccoon.yaml").read_text())
-    assert FewShotRecipe.model_validate(fields).seeds == 3

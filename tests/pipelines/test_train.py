@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
-import torch
 
 from engine.gold import import_gold
 from glip.checkpoint import load_model
 from glip.tokens import train_tokenizer
 from pipelines.train import TrainResult, train
+from pipelines.training.bar import TrainingBar
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> TrainRecipe:
-    torch.set_num_threads(1)
     import_gold("scenes", ScenesSource(count=6, seed=1), tmp_path / "scenes")
     (tmp_path / "tokenizer.json").write_text(train_tokenizer(["a red dog beside two cats"], 60).to_json())
     return TrainRecipe(
@@ -60,6 +60,38 @@ def test_more_steps_go_on_from_the_checkpoint_and_another_recipe_is_refused(
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
     with pytest.raises(ValueError, match="another recipe, mix or model"):
         train(recipe.model_copy(update={"seed": 9}), tmp_path / "out", progress=False)
+
+
+def test_the_log_that_other_processes_write_is_shown_as_it_grows(
+    recipe: TrainRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, shown = tmp_path / "losses.jsonl", threading.Event()
+    with TrainingBar(recipe, enabled=True) as bar, bar.following(log, every_s=0.01):
+        report = bar.report
+        bar.report = lambda *found: (report(*found), shown.set())  # type: ignore[method-assign]
+        log.write_text('{"step": 1, "loss_token": 2.0}\n{"step": 2, "loss')  # as it stands when it is read
+        assert shown.wait(30)
+        log.write_text('{"step": 1, "loss_token": 2.0}\n{"step": 2, "loss_token": 1.5, "images_per_second": 4.0}\n')
+    printed = capsys.readouterr().out
+    assert "step 1/2  loss 2.000" in printed
+    assert printed.endswith("step 2/2  loss 1.500  4.0 images/s\n")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's
+def test_one_worker_shares_weights_with_itself_where_the_recipe_says_so(
+    recipe: TrainRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain = train(recipe, tmp_path / "plain", progress=False)
+    sharded = train(recipe.model_copy(update={"strategy": "fsdp"}), tmp_path / "fsdp")
+    assert "step 2/2" in capsys.readouterr().out
+    assert sharded.losses["loss_token"] == pytest.approx(plain.losses["loss_token"], rel=1e-3)
+
+
+def test_more_workers_than_pictures_are_refused_before_any_is_started(recipe: TrainRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batch_size 2 cannot be shared by 3 workers; choose at least 3"):
+        train(recipe, tmp_path / "out", workers=3, progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_training_in_one_process_imports_neither_ray_nor_spacy() -> None:

@@ -3,13 +3,13 @@ learned."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-import torch
 from coco_folders import coco_dataset
 
-from glip.checkpoint import load_model
+from glip.checkpoint import load_model, save_model
 from pipelines.train import train
 from pipelines.training.evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, standings
 from schemas.recipes import MixEntry, RunEvaluation, TrainRecipe
@@ -17,7 +17,6 @@ from schemas.recipes import MixEntry, RunEvaluation, TrainRecipe
 
 @pytest.fixture
 def recipe(tmp_path: Path, random_checkpoint: Path) -> TrainRecipe:
-    torch.set_num_threads(1)
     learned = coco_dataset(tmp_path / "learned", [["cat"], ["dog"], ["cat", "dog"]])
     judged = coco_dataset(tmp_path / "judged", [["dog"], ["cat"]])
     return TrainRecipe(
@@ -37,10 +36,13 @@ def test_every_checkpoint_has_its_figure_and_the_best_model_is_kept(recipe: Trai
     result = train(recipe, tmp_path / "run", progress=False)
     found = standings(tmp_path / "run")
     assert [one.steps for one in found] == [1, 2, 3]
+    assert len({one.model_digest for one in found}) == 3, "each model is judged, and not the first one each time"
     assert result.best == best_of(found)
     assert result.best is not None
     assert load_model(tmp_path / "run" / BEST).metadata["steps"] == result.best.steps
-    before = load_model(tmp_path / "run" / BEST).digest
+    assert load_model(tmp_path / "run" / BEST).digest == result.best.model_digest
+    assert load_model(tmp_path / "run" / "model").digest == found[-1].model_digest
+    before = result.best.model_digest
     more = train(recipe.model_copy(update={"steps": 4}), tmp_path / "run", progress=False)
     assert [one.steps for one in standings(tmp_path / "run")] == [1, 2, 3, 4]
     if more.best == result.best:
@@ -51,8 +53,36 @@ def test_steps_that_are_made_again_are_judged_again(recipe: TrainRecipe, tmp_pat
     assert recipe.evaluation is not None
     lines = [Standing(steps=steps, metric="AP50", value=0.0, datasets={}) for steps in (1, 2, 3)]
     (tmp_path / EVALUATIONS).write_text("".join(one.model_dump_json() + "\n" for one in lines))
-    EvaluateAlong(recipe.evaluation, tmp_path)(2, Path(recipe.init))
+    start = load_model(recipe.init)
+    saved = save_model(tmp_path / "model", start.model, start.tokenizer, {"steps": 2})
+    along = EvaluateAlong(recipe.evaluation, tmp_path)
+    along(2, saved)
     assert [one.steps for one in standings(tmp_path)] == [1, 2]
+    before = (tmp_path / EVALUATIONS).stat().st_mtime_ns
+    along(2, saved)  # judged already
+    along(1, saved)  # of other steps
+    along(2, tmp_path / "none")
+    assert (tmp_path / EVALUATIONS).stat().st_mtime_ns == before
+
+
+def test_a_run_that_was_stopped_before_its_last_checkpoint_was_judged_has_it_judged(
+    recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(self: EvaluateAlong, steps: int, model: Path) -> None:
+        if steps == recipe.steps:
+            raise KeyboardInterrupt
+        judged(self, steps, model)
+
+    judged = EvaluateAlong.__call__
+    with monkeypatch.context() as patched:
+        patched.setattr(EvaluateAlong, "__call__", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tmp_path / "run", progress=False)
+    assert [one.steps for one in standings(tmp_path / "run")] == [1, 2]
+    losses = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
+    result = train(recipe, tmp_path / "run", progress=False)
+    assert [one.steps for one in standings(tmp_path / "run")] == [1, 2, 3]
+    assert result.losses == {name: value for name, value in losses[-1].items() if name != "step"}
 
 
 def test_of_equal_models_the_earliest_is_the_best() -> None:
@@ -65,8 +95,17 @@ def test_a_dataset_of_the_mix_and_an_unknown_metric_are_refused(recipe: TrainRec
     evaluation = recipe.evaluation
     assert evaluation is not None
     learned = evaluation.model_copy(update={"datasets": (recipe.mix[0].dataset,)})
-    with pytest.raises(ValueError, match="is in the mix too"):
+    with pytest.raises(ValueError, match="is learned from: all of its 3 pictures"):
         train(recipe.model_copy(update={"evaluation": learned}), tmp_path / "a", progress=False)
+    other = recipe.model_copy(update={"evaluation": evaluation.model_copy(update={"metric": "phrase_recall@1"})})
+    with pytest.raises(
+        ValueError, match="'phrase_recall@1' scores none of the datasets; figures of them begin with AP,"
+    ):
+        train(other, tmp_path / "c", progress=False)
+    missing = evaluation.model_copy(update={"datasets": (str(tmp_path / "none"),)})
+    with pytest.raises(ValueError, match="none"):
+        train(recipe.model_copy(update={"evaluation": missing}), tmp_path / "d", progress=False)
+    assert not [*(tmp_path / "c").glob("*"), *(tmp_path / "d").glob("*")], "told before any step"
     unknown = evaluation.model_copy(update={"metric": "AP99"})
     with pytest.raises(ValueError, match=r"no dataset has 'AP99'; there are: .*AP50"):
         train(recipe.model_copy(update={"evaluation": unknown}), tmp_path / "b", progress=False)

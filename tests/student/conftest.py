@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,17 +11,13 @@ import torch
 
 from engine.artifacts import Store
 from engine.gold import import_gold
+from engine.mix import Mix
 from engine.shards import ShardReader
-from glip.checkpoint import save_model
+from glip.checkpoint import LoadedModel, load_model, save_model
 from glip.config import GLIPConfig
 from glip.model import GLIP
 from glip.tokens import PromptTokenizer, train_tokenizer
 from schemas.recipes import MixEntry, OptimizerRecipe, ScenesSource, TrainRecipe
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +75,15 @@ def small_recipe(scenes_folder: Path, small_model: Path) -> TrainRecipe:
         log_every=1,
         loader_threads=0,
     )
+
+
+@pytest.fixture
+def loaded(small_model: Path) -> LoadedModel:
+    return load_model(small_model)
+
+
+@pytest.fixture
+def mix(small_recipe: TrainRecipe) -> Iterator[Mix]:
+    mix = Mix.open(small_recipe.mix, small_recipe.seed)
+    yield mix
+    mix.close()

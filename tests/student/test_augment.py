@@ -61,12 +61,38 @@ def test_a_jittered_view_fits_the_canvas_of_its_step_and_shows_a_part_of_the_pic
     assert shape.canvas_hw[0] % 32 == shape.canvas_hw[1] % 32 == 0
 
 
+def test_factors_are_drawn_evenly_in_their_logarithm_so_that_halves_come_as_often_as_doubles() -> None:
+    jitter, shape = Augmentation(min_sizes=(64,), max_size=64, scale_jitter=(0.25, 1.0)), StepShape(64, (64, 64))
+    random = np.random.default_rng(0)
+    seen = [draw_view((1000, 1000), "", jitter, shape, random).size_hw[0] for _ in range(400)]
+    assert 16 <= min(seen) < max(seen) <= 64
+    assert 160 < sum(side < 32 for side in seen) < 240, "32 of 64 is the middle between a quarter and one"
+
+
 def test_without_jitter_the_whole_picture_is_seen_at_the_size_of_the_specification() -> None:
     view = draw_view((50, 100), "", PLAIN, StepShape(64, None), np.random.default_rng(0))
     assert view == View((0.0, 0.0, 100.0, 50.0), (50, 100), flip=False)
 
 
-@pytest.mark.parametrize("caption", ["a dog left of a cat", "The RIGHT shoe", "the leftmost cup"])
+SIDES = [
+    "a dog left of a cat",
+    "The RIGHT shoe",
+    "the leftmost cup",
+    "a left-hand drive",
+    "his left_shoe",
+    "left, a tree",
+]
+SIDES += [
+    "a righthanded batter",
+    "looking leftwards",
+    "right-most seat",
+    "on the man's right.",
+    "a lefty",
+    "the right's",
+]
+
+
+@pytest.mark.parametrize("caption", [*SIDES, "a clock that runs counterclockwise"])
 def test_a_picture_whose_caption_names_a_side_is_never_mirrored(caption: str) -> None:
     augmentation = Augmentation(min_sizes=(64,), max_size=100)
     views = [
@@ -78,7 +104,8 @@ def test_a_picture_whose_caption_names_a_side_is_never_mirrored(caption: str) ->
 def test_half_of_the_other_pictures_are_mirrored() -> None:
     augmentation = Augmentation(min_sizes=(64,), max_size=100)
     random = np.random.default_rng(0)
-    flips = [draw_view((50, 60), "bright lights", augmentation, StepShape(64, None), random).flip for _ in range(400)]
+    caption = "bright lights, an upright piano and leftover cake at a copyright office"
+    flips = [draw_view((50, 60), caption, augmentation, StepShape(64, None), random).flip for _ in range(400)]
     assert 160 < sum(flips) < 240
 
 

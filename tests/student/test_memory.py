@@ -56,7 +56,7 @@ OBJECTIVE = {"masked_language": 1.0, "masked_share": 0.4}
 def test_a_batch_in_parts_gives_the_losses_and_gradients_of_the_whole(small_recipe: TrainRecipe) -> None:
     """Parts have unequal numbers of boxes, so that each by itself would be divided by another number."""
     values, gradients, positives = {}, {}, {}
-    for parts in (1, 2, 4):
+    for parts in (1, 2, 3, 4):
         session = _session(small_recipe.model_copy(update={"accumulation": parts, **OBJECTIVE}))
         batch = session.data.batch(0)
         found = parts_of_step(batch, session.recipe, session.config, session.workers)
@@ -64,7 +64,7 @@ def test_a_batch_in_parts_gives_the_losses_and_gradients_of_the_whole(small_reci
         values[parts] = train_step(session, batch, 0)
         gradients[parts] = [p.grad for p in session.raw.parameters() if p.grad is not None]
     assert len(set(positives[4])) > 1
-    for parts in (2, 4):
+    for parts in (2, 3, 4):
         assert sum(positives[parts]) == sum(positives[1])
         torch.testing.assert_close(values[parts], values[1], atol=1e-6, rtol=1e-4)
         torch.testing.assert_close(gradients[parts], gradients[1], atol=1e-6, rtol=1e-3)
@@ -84,8 +84,9 @@ def test_parts_are_the_batch_in_order_and_padded_as_the_whole(small_recipe: Trai
     assert [len(part.images) for part in parts] == [1] * 4
     assert all(part.shape_hw == batch.shape_hw for part in parts)
     assert all(part.images[0] is image for part, image in zip(parts, batch.images, strict=True))
-    with pytest.raises(ValueError, match="4 pictures of a worker cannot go in 3 parts"):
-        split_batch(batch, 3)
+    assert [len(part.images) for part in split_batch(batch, 3)] == [1, 1, 2]
+    with pytest.raises(ValueError, match="4 pictures of a worker cannot go in 5 parts"):
+        split_batch(batch, 5)
 
 
 def test_the_peak_of_memory_is_of_this_process() -> None:

@@ -88,10 +88,12 @@ def test_every_group_follows_the_schedule_from_its_own_rate() -> None:
 def test_the_average_follows_the_weights_and_settles_on_constant_ones() -> None:
     model = _Model()
     average = WeightAverage(model, 0.9)
+    start = average.weights["head.weight"].clone()
     with torch.no_grad():
         model.head.weight.fill_(3.0)
     average.update(model, 0)
     first = average.weights["head.weight"].clone()
+    torch.testing.assert_close(first, 0.1 * start + 0.9 * 3.0, msg="a random start is soon forgotten")
     for step in range(1, 100):
         average.update(model, step)
     assert bool((first < 3.0).all())

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import resource
+import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from killed_jobs import call_apart
 from student_runs import train_alone
 
-from glip.checkpoint import load_model
+from glip.checkpoint import load_model, save_model
+from glip.model import GLIP
+from glip.tokens import PromptTokenizer
 from schemas.recipes import TrainRecipe
+from student import trainer
 from student.checkpoint import STATE, load_state, save_state
 
-# Files of the process end where the limit is, as on a disk that is full.
-JOB = """
-import resource, signal, sys
-from pathlib import Path
-from engine.mix import Mix
-from schemas.recipes import TrainRecipe
-from student.trainer import run
-recipe = TrainRecipe.model_validate_json(sys.argv[1])
-mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
-run(recipe, mix, Path(sys.argv[2]), identity="me", metadata={})
-"""
+
+def train_on_full_disk(recipe: TrainRecipe, out: Path, limit: int) -> str:
+    """What is said: files of the process end where the limit is, as on a disk that is full."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        train_alone(recipe, out)
+    except OSError as error:
+        return str(error)
+    return "nothing"
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 2.0])
@@ -39,10 +42,9 @@ def test_a_disk_that_is_full_while_saving_leaves_the_checkpoint_before(
     before = load_model(tmp_path / "model")
     limit = 100_000 + round(share * (tmp_path / "model" / "model.safetensors").stat().st_size)
     more = recipe.model_copy(update={"steps": 6})
-    command = [sys.executable, "-c", JOB, more.model_dump_json(), str(tmp_path), str(limit)]
-    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "before is whole: make room on the disk" in done.stderr.splitlines()[-1]
+    said = call_apart(train_on_full_disk, more, tmp_path, limit)
+    assert "before is whole: make room on the disk" in said
+    assert "\n" not in said
     state = load_state(tmp_path, "me")
     assert state is not None
     assert state["step"] == 3
@@ -52,6 +54,29 @@ def test_a_disk_that_is_full_while_saving_leaves_the_checkpoint_before(
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".writing")]
     train_alone(more, tmp_path)
     assert load_model(tmp_path / "model").metadata["steps"] == 6
+
+
+def test_a_run_that_dies_while_its_last_model_is_saved_makes_the_steps_again_and_the_model(
+    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The state is written last: whoever finds it finds its model too."""
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_model", no_room_after(4))
+        with pytest.raises(OSError, match="the checkpoint after 6 steps could not be written"):
+            train_alone(small_recipe, tmp_path)
+    assert train_alone(small_recipe, tmp_path).first_step == 3
+    assert load_model(tmp_path / "model").metadata["steps"] == 6
+
+
+def no_room_after(steps: int) -> Callable[..., Path]:
+    """Saves models of as many steps, and no others."""
+
+    def save(out: Path, model: GLIP, tokenizer: PromptTokenizer, metadata: dict[str, Any]) -> Path:
+        if metadata["steps"] > steps:
+            raise OSError("no space left on device")
+        return save_model(out, model, tokenizer, metadata)
+
+    return save
 
 
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.6, 0.99])

@@ -31,6 +31,16 @@ def test_a_step_that_was_skipped_is_in_no_mean(tmp_path: Path) -> None:
     assert log.images == 24
 
 
+def test_a_stretch_ends_with_a_line_that_a_run_that_goes_on_takes_up(tmp_path: Path) -> None:
+    with _log(tmp_path) as log:
+        for step, ends in enumerate([False, False, True]):
+            values = {"loss": torch.tensor(float(step))}
+            log.step(step, values, images=1, waited=0.0, state={}, ends=ends)
+    assert [(line["step"], line["loss"]) for line in _lines(tmp_path)] == [(2, 0.5), (3, 2.0)]
+    with _log(tmp_path, first_step=3) as resumed:
+        assert resumed.latest == log.latest
+
+
 @pytest.mark.parametrize("tail", ["", '{"step": 5, "loss"', '{"step": 6}', '{"step": 5}\n{"st', "\\0\\0"])
 def test_a_resumed_run_goes_on_after_the_lines_of_its_checkpoint(tmp_path: Path, tail: str) -> None:
     whole = "".join(f'{{"step": {step}}}\n' for step in (2, 4))

@@ -20,8 +20,10 @@ GRANULAR = {"granular_alignment": 1.0}
 OPTIONS: dict[str, dict[str, Any]] = {
     "plain": {},
     "parts": {"accumulation": 2},
+    "uneven": {"batch_size": 5, "accumulation": 2, **MASKED},
     "recomputed": {"gradient_checkpointing": True},
     "contrast": CONTRAST,
+    "uneven-contrast": {"batch_size": 5, **CONTRAST},
     "masked": MASKED,
     "granular": GRANULAR,
     "linear-probe": {"tune": "linear-probe"},

@@ -1,0 +1,136 @@
+"""What a student is asked for: the boxes and tokens of a batch are those that the shards and the recipe say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from student_runs import training_data
+
+from engine.mix import Mix
+from glip.checkpoint import LoadedModel
+from schemas.recipes import TrainRecipe
+
+
+def test_tokens_of_a_box_are_the_tokens_of_its_phrase(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:
+    data = training_data(mix, small_recipe, loaded)
+    batch = data.batch(0)
+    for number, target in enumerate(batch.targets):
+        labels = mix.load(mix.sample_ref(number)).labels
+        prompts = loaded.tokenizer.encode([labels.caption], loaded.config.max_tokens)
+        named = {tuple(prompts.token_positions(0, p.start, p.end)) for p in labels.phrases}
+        rows = {tuple(row.nonzero().flatten().tolist()) for row in target.token_map_NT}
+        assert rows
+        assert rows <= named
+        height, width = batch.images[number].shape[-2:]
+        assert bool((target.boxes_xyxy_N4 >= 0).all())
+        assert bool((target.boxes_xyxy_N4 <= torch.tensor([width, height, width, height])).all())
+
+
+def test_a_box_that_two_phrases_name_is_one_box_with_the_tokens_of_both(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = next(
+        sample for sample in map(mix.load, mix.datasets[0].refs) if len({b.phrase for b in sample.labels.boxes}) > 1
+    )
+    first = sample.labels.boxes[0]
+    second = next(box for box in sample.labels.boxes if box.phrase != first.phrase)
+    boxes = [
+        first.model_copy(update={"score": 0.9}),
+        second.model_copy(update={"box_xyxy": first.box_xyxy, "score": 0.4}),
+    ]
+    labels = sample.labels.model_copy(update={"boxes": boxes})
+    card = sample.card.model_copy(update={"origin": "pseudo"})
+    monkeypatch.setattr(mix, "load", lambda ref: type(sample)(labels, sample.image, card))
+    batch = training_data(mix, small_recipe.model_copy(update={"score_weighted": True}), loaded).batch(0)
+    prompts = loaded.tokenizer.encode([labels.caption], loaded.config.max_tokens)
+    both = {
+        position
+        for phrase in (labels.phrases[first.phrase], labels.phrases[second.phrase])
+        for position in prompts.token_positions(0, phrase.start, phrase.end)
+    }
+    for target in batch.targets:
+        assert len(target.boxes_xyxy_N4) == 1
+        assert target.score_weight_N is not None
+        assert target.score_weight_N.tolist() == pytest.approx([0.9]), "the better of its scores"
+        assert set(target.token_map_NT[0].nonzero().flatten().tolist()) == both
+
+
+def test_pseudo_boxes_can_be_kept_out_of_the_box_loss_and_weighed_by_their_score(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = mix.load(mix.datasets[0].refs[0])
+    boxes = [box.model_copy(update={"score": 0.7}) for box in sample.labels.boxes]
+    labels = sample.labels.model_copy(update={"boxes": boxes})
+    card = sample.card.model_copy(update={"origin": "pseudo"})
+    monkeypatch.setattr(mix, "load", lambda ref: type(sample)(labels, sample.image, card))
+    recipe = small_recipe.model_copy(update={"pseudo_regression": False, "score_weighted": True})
+    target = training_data(mix, recipe, loaded).batch(0).targets[0]
+    assert target.regress_N is not None
+    assert target.score_weight_N is not None
+    assert not target.regress_N.any()
+    assert target.score_weight_N.tolist() == pytest.approx([0.7] * len(target.score_weight_N))
+    plain = training_data(mix, small_recipe, loaded).batch(0).targets[0]
+    assert plain.regress_N is plain.score_weight_N is None
+    monkeypatch.setattr(mix, "load", lambda ref: type(sample)(labels, sample.image, sample.card))
+    human = training_data(mix, recipe, loaded).batch(0).targets[0]
+    assert human.regress_N is human.score_weight_N is None, "human boxes are trusted whatever the recipe says"
+
+
+def _changed(mix: Mix, monkeypatch: pytest.MonkeyPatch, labels: dict[str, object], card: dict[str, object]) -> None:
+    """A mix that gives one sample over and over, with some fields changed."""
+    sample = mix.load(mix.datasets[0].refs[0])
+    changed = sample.labels.model_copy(update=labels)
+    cards = sample.card.model_copy(update=card)
+    monkeypatch.setattr(mix, "load", lambda ref: type(sample)(changed, sample.image, cards))
+
+
+def test_words_of_a_class_annotated_in_part_are_uncertain(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = mix.load(mix.datasets[0].refs[0]).labels.phrases[0]
+    _changed(mix, monkeypatch, {"incomplete_classes": [first.text]}, {"task": "detection", "classes": [first.text]})
+    batch = training_data(mix, small_recipe, loaded).batch(0)
+    for number, target in enumerate(batch.targets):
+        assert target.uncertain_T is not None
+        said = loaded.tokenizer.encode([first.text], 20).ids_BT[0, 1:-1].tolist()
+        assert batch.token_ids_bt[number][target.uncertain_T].tolist() == said
+
+
+def test_phrases_that_a_selection_left_no_box_are_uncertain_only_where_the_recipe_says_so(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = mix.load(mix.datasets[0].refs[0]).labels
+    kept = [box for box in sample.boxes if box.phrase == sample.boxes[0].phrase]
+    _changed(mix, monkeypatch, {"boxes": kept}, {"origin": "pseudo"})
+    recipe = small_recipe.model_copy(update={"ignore_ungrounded": True})
+    plain, forgiving = (training_data(mix, r, loaded).batch(0).targets[0] for r in (small_recipe, recipe))
+    assert plain.uncertain_T is None
+    prompts = loaded.tokenizer.encode([sample.caption], loaded.config.max_tokens)
+    boxless = [p for number, p in enumerate(sample.phrases) if number != kept[0].phrase]
+    assert boxless
+    assert forgiving.uncertain_T is not None
+    expected = {at for p in boxless for at in prompts.token_positions(0, p.start, p.end)}
+    assert set(forgiving.uncertain_T.nonzero().flatten().tolist()) == expected
+
+
+def test_what_another_dataset_knows_of_a_picture_keeps_its_classes_from_the_negatives(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _changed(mix, monkeypatch, {}, {"task": "detection", "classes": ["zebra", "kettle"]})
+    plain = training_data(mix, small_recipe, loaded).batch(0)
+    monkeypatch.setattr(mix, "known_names", lambda labels: frozenset({"a zebra"}))
+    knowing = training_data(mix, small_recipe, loaded).batch(0)
+    assert (plain.token_ids_bt != 0).sum() > (knowing.token_ids_bt != 0).sum()
+
+
+def test_a_caption_that_names_what_another_caption_of_the_picture_names_is_not_packed(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small_recipe.model_copy(update={"caption_negatives": 3})
+    packed = training_data(mix, recipe, loaded).batch(0)
+    heads = {phrase.head_lemma for ref in mix.datasets[0].refs for phrase in mix.labels(ref).phrases}
+    monkeypatch.setattr(mix, "known_names", lambda labels: frozenset(heads))
+    alone = training_data(mix, recipe, loaded).batch(0)
+    plain = training_data(mix, small_recipe, loaded).batch(0)
+    assert torch.equal(alone.token_ids_bt, plain.token_ids_bt)
+    assert packed.token_ids_bt.shape[1] > plain.token_ids_bt.shape[1]
