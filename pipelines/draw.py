@@ -18,6 +18,7 @@ from glip.rgb import as_rgb
 COLOURS = ("#2563eb", "#d6303a", "#177e42", "#b35a05", "#7c4df0", "#0b7a8c", "#bf2c8d", "#6b6f00")
 READABLE_SIDE = 1000  # a picture whose long side is shorter is enlarged by a whole number
 FONT_SHARE, MIN_FONT, MAX_FONT = 1 / 42, 13, 64  # of the long side; pixels
+LINE_SHARE = 0.15  # of the font's height
 MAX_LABEL_CHARS = 60
 
 Rectangle = tuple[float, float, float, float]
@@ -32,11 +33,11 @@ class LabelledBox:
     colour: int
 
 
-def draw_boxes(image: Image.Image, boxes: Sequence[LabelledBox]) -> Image.Image:
+def draw_boxes(image: Image.Image, boxes: Sequence[LabelledBox], font_share: float = FONT_SHARE) -> Image.Image:
     """A copy of the picture in RGB with the boxes on it, the first of them on top; no boxes give the picture alone.
 
-    Labels stand above their box, or where they neither leave the picture nor cover another label, if there is such a
-    place.
+    ``font_share``: height of the labels as a share of the long side, larger for what is shown small. Labels stand above
+    their box, or where they neither leave the picture nor cover another label, if there is such a place.
     """
     scale = max(1, READABLE_SIDE // max(image.size))
     size = (image.width * scale, image.height * scale)
@@ -44,9 +45,10 @@ def draw_boxes(image: Image.Image, boxes: Sequence[LabelledBox]) -> Image.Image:
     if scale > 1:
         canvas = canvas.resize(size, Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(min(MAX_FONT, max(MIN_FONT, round(max(size) * FONT_SHARE))))
+    height = min(MAX_FONT, max(MIN_FONT, round(max(size) * font_share)))
+    font = ImageFont.load_default(height)
     scaled = [_scaled(box.box_xyxy, scale) for box in boxes]
-    width = max(2, round(max(size) / 280))
+    width = max(2, round(height * LINE_SHARE))
     for box, corners in reversed(list(zip(boxes, scaled, strict=True))):
         pen.rectangle(corners, outline=COLOURS[box.colour % len(COLOURS)], width=width)
     taken: list[Rectangle] = []

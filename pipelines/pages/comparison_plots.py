@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.pages.plots import Plot, axis, plain
+from pipelines.pages.plots import RATIO, RATIO_TITLE, Plot, axis, plain, ratio
 from schemas.dataset_comparison import DatasetComparison, Drift
 
 TICKS = 5
@@ -65,11 +65,20 @@ def _bin_axis(drift: Drift) -> dict[str, Any]:
     full = [place for place, counts in enumerate(zip(drift.before, drift.after, strict=True)) if any(counts)]
     first, last = full[0], full[-1]
     ticks = list(range(first, last + 1, -(-(last + 1 - first) // TICKS)))
+    begins = [drift.bins[place].partition(" to ")[0] for place in ticks]
     return axis(
-        drift.unit,
+        RATIO_TITLE if drift.unit == RATIO else drift.unit,
         type="category",
         range=[first - 0.6, last + 0.6],
         tickvals=ticks,
-        ticktext=[plain(drift.bins[place].partition(" to ")[0]) for place in ticks],
+        ticktext=[_as_ratio(name) if drift.unit == RATIO else plain(name) for name in begins],
         tickangle=0,
     )
+
+
+def _as_ratio(logarithm: str) -> str:
+    """Of the name of a bin; as it is where that is no number, as of an open bin."""
+    try:
+        return ratio(float(logarithm))
+    except ValueError:
+        return plain(logarithm)

@@ -19,14 +19,14 @@ from schemas.reports import EvaluationReport, MetricValue, PrecisionRecall
 
 VERDICTS = {
     "right": "",
-    "localisation": "near a human box of its name, IoU in [0.1, 0.5)",
+    "localisation": "near a human box of its name, IoU from 0.1 to 0.5",
     "other_name": "on a human box of another name",
     "background": "on nothing that was annotated",
     "duplicate": "on a human box that a better box had found",
     "missed": "found by no box",
 }
-SURE = ("Sure and wrong", "Wrong boxes of the highest score (red), and the human boxes of that name (green).")
-MISSED = ("Missed", "The largest human boxes that nothing found.")
+SURE = ("Sure and wrong", "Wrong boxes of the highest score (red), and the human boxes of that name (blue).")
+MISSED = ("Missed", "The largest human boxes (blue) that nothing found.")
 
 
 @dataclass(frozen=True)

@@ -76,13 +76,15 @@ def _is_main(metric: str) -> bool:
 def print_reports(reports: Sequence[EvaluationReport]) -> None:
     """The figures as a table on the terminal, in per cent."""
     table = Table(title="Evaluation")
-    for column in ("dataset", "metric", "%", "baseline", "n"):
+    base = ["constant box"] if any(one.baseline is not None for report in reports for one in report.metrics) else []
+    for column in ("dataset", "metric", "%", *base, "over"):
         table.add_column(column, justify="left" if column in ("dataset", "metric") else "right")
     for report in reports:
         shown = main_metrics(report)
         for number, one in enumerate(shown):
             name = report.dataset if number == 0 else ""
-            cells = (name, one.name, _percent(one.value), _percent(one.baseline), f"{one.count:,}")
+            baseline = [_percent(one.baseline)] if base else []
+            cells = (name, one.name, _percent(one.value), *baseline, f"{one.count:,}")
             table.add_row(*cells, end_section=number == len(shown) - 1)
     Console().print(table)
 

@@ -142,13 +142,10 @@ def _of_unit(store: Store, manifest: ShardManifest, rows: Sequence[range], reade
     """ValueError or FileNotFoundError where the shard is not whole."""
     left_out = readers.duplicates.of(manifest.unit)
     found: list[Picture] = []
-    reader = ShardReader(store, manifest.unit)
-    try:
+    with ShardReader(store, manifest.unit) as reader:
         for tries in rows:
             shown = (_shown(reader, row, readers, manifest.source_uri) for row in tries if row not in left_out)
             found += islice(filter(None, shown), 1)
-    finally:
-        reader.close()
     return found
 
 

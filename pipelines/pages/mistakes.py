@@ -25,7 +25,8 @@ from schemas.shards import SampleLabels
 SURE, MISSED = 24, 12
 SIDE = 512
 MAX_IMAGE_BYTES = 64 << 20
-ANSWER, HUMAN = 1, 2  # colours of pipelines.draw: red, green
+ANSWER, HUMAN = 1, 0  # colours of pipelines.draw: red and blue, which look different to everybody
+FONT_SHARE = 1 / 20  # of the long side, since the pictures are shown small
 
 
 @dataclass(frozen=True)
@@ -72,15 +73,12 @@ def _read(dataset: Store, by_key: Mapping[str, Sequence[JudgedBox]]) -> Iterator
     for unit in committed_units(dataset):
         if not left:
             return
-        reader = ShardReader(dataset, unit)
-        try:
+        with ShardReader(dataset, unit) as reader:
             for key in sorted(left):
                 row = reader.row_of(key)
                 if row is not None:
                     left.discard(key)
                     yield from _of_picture(reader, row, by_key[key])
-        finally:
-            reader.close()
 
 
 def _of_picture(reader: ShardReader, row: int, mistakes: Sequence[JudgedBox]) -> Iterator[Mistake]:
@@ -101,7 +99,7 @@ def _jpeg(stored: Image.Image, one: JudgedBox, labels: SampleLabels) -> str:
     boxes = [LabelledBox(box, one.name, HUMAN) for box in human]
     if one.rank:
         boxes.insert(0, LabelledBox(one.box_xyxy, f"{one.name} {one.score:.2f}", ANSWER))
-    picture = draw_boxes(stored, boxes)
+    picture = draw_boxes(stored, boxes, FONT_SHARE)
     picture.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 NONE = "–"
 
 
@@ -10,11 +12,16 @@ def whole(value: float | None) -> str:
     return NONE if value is None else f"{value:,.0f}"
 
 
+def counted(value: float, one: str, more: str = "") -> str:
+    """A number and what it counts, in the right number: 1 image, 2 images; 1 box, 2 boxes."""
+    return f"{whole(value)} {one if value == 1 else more or one + 's'}"
+
+
 def figure(value: float | None) -> str:
-    """A number with as many digits as help a reader: 12,345; 37.1; 3.25; 0.75."""
+    """A number with as many digits as help a reader: 12,345; 37.1; 3.25; 0.75; 1."""
     if value is None:
         return NONE
-    if value == int(value) and (abs(value) >= 2 or value == 0):
+    if value == int(value):
         return f"{value:,.0f}"
     size = abs(value)
     return f"{value:,.0f}" if size >= 1000 else f"{value:.1f}" if size >= 10 else f"{value:.{2 if size >= 0.1 else 3}f}"
@@ -53,10 +60,16 @@ def percent(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference in points, with its sign."""
-    return NONE if value is None else f"{100 * value:+.1f}".replace("-", "−")
+    """A difference in points, with its sign, which nothing has."""
+    shown = "" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+    return NONE if value is None else "0.0" if shown in ("+0.0", "−0.0") else shown
+
+
+def minus(text: str) -> str:
+    """A sentence whose negative numbers have the sign of numbers, not a hyphen."""
+    return re.sub(r"(?<!\w)-(?=\d)", "−", text)
 
 
 def number_filters() -> dict[str, object]:
     """The formats by the names that templates know them by."""
-    return {one.__name__: one for one in (whole, figure, measured, changed, compact, percent, signed)}
+    return {one.__name__: one for one in (whole, counted, figure, measured, changed, compact, percent, signed, minus)}

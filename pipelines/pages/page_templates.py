@@ -20,13 +20,14 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipelines.pages.number_formats import number_filters
 
@@ -44,8 +45,13 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(number_filters())
+    templates.filters.update(number_filters(), coded=coded)
     return templates
+
+
+def coded(text: str) -> Markup:
+    """Text in which what stands between backticks is code; everything in it is escaped."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def asset(name: str) -> str:

@@ -15,7 +15,18 @@ from typing import Any
 
 from schemas.dataset_report import HeatMap, Histogram
 
-MAX_TITLE_CHARS = 34
+MAX_TITLE_CHARS = 26
+# What the bars of a histogram count, by its name or else by its section.
+COUNTED = {
+    "boxes_per_phrase": "phrases",
+    "unit_seconds": "units",
+    "size": "images",
+    "scores": "boxes",
+    "boxes": "boxes",
+    "images": "images",
+    "captions": "captions",
+}
+RATIO, RATIO_TITLE = "log2 of width / height", "width : height"  # the report's unit, and how an axis is named
 
 
 @dataclass(frozen=True)
@@ -99,17 +110,38 @@ def histogram_plot(histogram: Histogram) -> Plot:
     x = _counted_axis(histogram, names) if counted else axis(histogram.unit, range=_shown_range(histogram))
     if not even:
         x = axis(histogram.unit, type="category")
+    if histogram.unit == RATIO:
+        x = _ratio_axis(histogram)
+    things = COUNTED.get(histogram.name) or COUNTED.get(histogram.section, "count")
     most = max(range(len(names)), key=lambda number: histogram.counts[number])
     return Plot(
         name=histogram.name,
         title=histogram.title,
         summary=f"{histogram.title}: {total:,} values, most of them at {names[most]} ({histogram.counts[most]:,}).",
-        figure={"data": [trace], "layout": {"xaxis": x, "yaxis": {"rangemode": "tozero"}}},
-        columns=(histogram.unit, "count"),
+        figure={"data": [trace], "layout": {"xaxis": x, "yaxis": count_axis(things, max(histogram.counts))}},
+        columns=(histogram.unit, things),
         rows=[(name, f"{count:,}") for name, count in zip(names, histogram.counts, strict=True)],
         definition=histogram.definition,
         sql=histogram.sql,
     )
+
+
+def count_axis(things: str, most: int) -> dict[str, Any]:
+    """An axis of whole numbers from 0, named by what is counted."""
+    return axis(things, rangemode="tozero", tickformat=",", **({"dtick": 1} if most <= 5 else {}))
+
+
+def _ratio_axis(histogram: Histogram) -> dict[str, Any]:
+    """Powers of two as ratios: 1:4, 1:1, 4:1."""
+    low, high = _shown_range(histogram)
+    ticks = range(ceil(low), int(high) + 1, 2 if high - low > 5 else 1)
+    return axis(RATIO_TITLE, range=[low, high], tickvals=[*ticks], ticktext=[ratio(tick) for tick in ticks])
+
+
+def ratio(logarithm: float) -> str:
+    """A logarithm of base two as the ratio that it is of: 2:1, 1:1.41."""
+    times = f"{2 ** abs(logarithm):.3g}"
+    return f"{times}:1" if logarithm >= 0 else f"1:{times}"
 
 
 def _shown_range(histogram: Histogram) -> list[float]:

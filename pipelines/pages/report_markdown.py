@@ -9,6 +9,8 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipelines.pages.findings import findings
+from pipelines.pages.number_formats import counted
 from schemas.dataset_comparison import DatasetComparison
 from schemas.dataset_report import DatasetReport, Statistic
 from schemas.report_document import Report
@@ -55,9 +57,12 @@ def _dataset(report: DatasetReport) -> Iterator[str]:
     yield f"## {text(report.dataset)}"
     yield ""
     selection = "as annotated" if report.selection is None else f"selection {text(report.selection)}"
-    yield f"{report.origin}, {report.task}, {selection}, {report.whole.units_counted} units."
+    yield f"{report.origin}, {report.task}, {selection}, {counted(report.whole.units_counted, 'unit')}."
     yield ""
     yield from (f"> {text(message)}\n" for message in report.whole.messages)
+    noted = findings(report)
+    if noted:
+        yield from ("### What stands out", "", *(f"- **{text(one.text)}** {text(one.advice)}" for one in noted), "")
     for section, title in SECTIONS.items():
         yield from _numbers(title, [one for one in report.numbers if one.section == section])
     yield from _table("Stages", ("stage", "came in", "went on", "dropped"), _stages(report))

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from pipelines.pages.comparison_plots import drift_plots
 from pipelines.pages.evaluation_tables import evaluation_tables
+from pipelines.pages.findings import Finding, findings
 from pipelines.pages.gallery import Gallery
 from pipelines.pages.page_templates import embedded_json, environment, page_assets
 from pipelines.pages.picture_cards import card_record
@@ -54,6 +55,7 @@ class DatasetView:
     tiles: list[Statistic]
     facts: dict[str, list[Statistic]]
     plots: dict[str, list[Plot]]
+    findings: list[Finding]
 
     @property
     def chapters(self) -> list[tuple[str, str]]:
@@ -116,7 +118,7 @@ def _view(place: str, report: DatasetReport, gallery: Gallery) -> DatasetView:
         ]
         for chapter, sections in CHAPTERS.items()
     }
-    return DatasetView(place, report, gallery, tiles, facts, _plots(report))
+    return DatasetView(place, report, gallery, tiles, facts, _plots(report), findings(report))
 
 
 def _plots(report: DatasetReport) -> dict[str, list[Plot]]:

@@ -27,17 +27,22 @@
   const several = (count, one, more) => `${count.toLocaleString("en")} ${count === 1 ? one : more}`;
   const scored = (record, words, score) => (record.scored ? `, ${words} ${score.toFixed(2)}` : "");
 
+  // In a picture of many boxes, those that are not among the best of their phrase stand back until they are pointed at.
+  const MANY = 8, BEST = 2;
+  const rank = (record, box) => record.boxes.filter((one) => one.phrase === box.phrase && one.score > box.score).length;
+  const weak = (record, box) => record.scored && record.boxes.length > MANY && rank(record, box) >= BEST;
+
   function drawn(record, box) {
     const [x, y, width, height] = box.at;
     const corners = { x, y, width, height };
     const label = record.phrases[box.phrase].text + scored(record, "score", box.score);
     const marks = { "data-phrase": box.phrase, "data-box": box.number, "data-label": label };
-    return make("g", { class: colour(box.phrase), ...marks },
+    return make("g", { class: colour(box.phrase) + (weak(record, box) ? " weak" : ""), ...marks },
       make("rect", { class: "edge", ...corners }), make("rect", { class: "line", ...corners }));
   }
 
   function score(record, box) {
-    const quiet = record.boxes.length > 8 ? " quiet" : "";
+    const quiet = record.boxes.length > MANY && rank(record, box) > 0 ? " quiet" : "";
     const inside = box.at[1] < 9 ? " inside" : "";
     const place = { left: `${Math.min(box.at[0], 92)}%`, top: `${box.at[1]}%` };
     const marks = { "data-phrase": box.phrase, "data-box": box.number, style: place };

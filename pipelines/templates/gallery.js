@@ -68,8 +68,9 @@
       shown = Math.min(count, found.length);
       more.hidden = shown === found.length;
       const of = found.length === records.length ? "" : ` of ${records.length}`;
+      const pictures = `${found.length}${of} ${records.length === 1 ? "picture" : "pictures"}`;
       status.textContent = found.length
-        ? `${found.length}${of} pictures, ${shown} shown`
+        ? (shown < found.length ? `${pictures}, ${shown} shown` : pictures)
         : "No picture of the sample fits. Loosen a filter, or reset them.";
       return added[0];
     }

@@ -14,14 +14,14 @@
 
   const pictureOf = (key, size) => `/api/picture?key=${encodeURIComponent(key)}&size=${size}`;
   const number = (value) => value.toLocaleString("en");
-  const plural = (count, thing) => `${number(count)} ${thing}${count === 1 ? "" : thing === "box" ? "es" : "s"}`;
+  const plural = (count, thing) => `${number(count)} ${thing}${count === 1 ? "" : thing.endsWith("box") ? "es" : "s"}`;
 
   const page = {
     about(about) {
       document.title = `${about.dataset} · glip-engine review`;
       byId("dataset").textContent = about.dataset;
-      const chosen = about.selection ? `, selected by ${about.selection}` : "";
-      byId("reviewer").textContent = `${plural(about.samples, "picture")}, ${plural(about.boxes, "box")}${chosen} · reviewing as ${about.reviewer}`;
+      const boxes = about.selection ? `${plural(about.boxes, "candidate box")}, selection ${about.selection}` : plural(about.boxes, "box");
+      byId("reviewer").textContent = `${plural(about.samples, "picture")}, ${boxes} · reviewing as ${about.reviewer}`;
       byId("notes").textContent = about.notes.join(" ");
     },
 

@@ -61,7 +61,7 @@ def test_a_mistake_whose_picture_is_broken_is_left_out(tmp_path: Path) -> None:
 @pytest.fixture
 def address(tmp_path: Path) -> str:
     """A page on which everything that comes from the data is hostile."""
-    one = sample("evil", HOSTILE, [(0, len(HOSTILE))], [(0, BOX, 1.0)])
+    one = sample("evil", f"see {HOSTILE}", [(4, 4 + len(HOSTILE))], [(0, BOX, 1.0)])
     dataset = write_dataset(tmp_path / "dogs", [one])
     mistakes = (drawn(Store(dataset), [judged("evil", "other_name", 0.9, name=HOSTILE)]), [])
     report = EvaluationReport(

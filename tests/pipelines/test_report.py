@@ -130,7 +130,7 @@ def test_the_json_holds_what_the_page_shows(tmp_path: Path) -> None:
     assert whole.datasets[0].number("boxes") == 5
     text = page_of(tmp_path / "out" / "index.html").text
     assert "5 pseudo-labelled boxes for 5 phrases in 5 captioned images" in text
-    assert "A sample of 5 of 5 pictures, drawn by seed 0" in text
+    assert "All 5 pictures." in text
     assert "image unreadable" in text
 
 
@@ -165,7 +165,7 @@ def test_models_decision_and_label_quality_are_shown_when_known(tmp_path: Path) 
         quality=quality,
     )
     text = " ".join(page_of(path).text.split())
-    assert "Promoted The candidate becomes the next teacher. 1 of 1 rules passed." in text
+    assert "Promoted The candidate becomes the next teacher. 1 of 1 rule passed." in text
     assert "phrase_recall@1 20.0 50.0 75.0 +25.0 100" in text
     assert "glip 100.0 100.0 100.0 6 0" in text
     whole = Report.model_validate_json((tmp_path / "out" / "report.json").read_text())

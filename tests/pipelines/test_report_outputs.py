@@ -121,13 +121,13 @@ def test_the_command_compares_and_tells_where_the_page_is(counted: Counted, tmp_
     assert {one.jensen_shannon for one in whole.comparison.drifts} == {0.0}
     page = (tmp_path / "out/index.html").read_text()
     assert "What differs: nothing in source, recipe and teacher." in page
-    assert "Languages of captions" in page
+    assert "Languages <small>by captions" in page
 
 
 def test_class_prompts_of_detection_data_have_no_language(written: tuple[Path, Report]) -> None:
     detection = [one.model_copy(update={"task": "detection"}) for one in written[1].datasets]
     page = render(written[1].model_copy(update={"datasets": detection}), [_no_pictures()] * len(detection), "classes")
-    assert "Languages of captions" not in page
+    assert "Languages <small>by captions" not in page
     assert "Image sizes" in page
 
 

@@ -1,0 +1,181 @@
+"""What stands out in a dataset, and what to do about it: the few sentences that a reader of its report looks for first.
+
+In: a dataset's report. Out: findings, those that ask for something first. Each is one rule here, with the bound from
+which it speaks; a dataset of which nothing is to be said gives none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipelines.pages.number_formats import counted, figure, whole
+from schemas.dataset_report import DatasetReport
+
+DROPPED_SHARE = 0.05  # of the source pairs, by one stage for one reason
+UNSELECTED_SHARE = 0.2  # of the labelled images, left without a box by the selection
+BOXES_A_PHRASE = 4.0
+REPEATED_SHARE = 0.01
+ONE_HEAD_SHARE = 0.25
+FOREIGN_SHARE = 0.1
+SMALL_SHARE = 0.5
+SLOW_FACTOR = 3.0  # the slowest unit's seconds a row, against the mean
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found, what to do, and the chapter that has it. ``act``: whether it asks for something."""
+
+    text: str
+    advice: str
+    chapter: str
+    act: bool = True
+
+
+def findings(report: DatasetReport) -> list[Finding]:
+    """In order: what asks for something, then what is good to know."""
+    found = [finding for rule in RULES if (finding := rule(report)) is not None]
+    return sorted(found, key=lambda one: not one.act)
+
+
+def _dropped(report: DatasetReport) -> Finding | None:
+    """The reason that cost most source pairs, before any selection."""
+    pairs = _number(report, "source_pairs")
+    made = [stage for stage in report.stages if stage.stage not in ("selection", "dedupe")]
+    lost = [(count, reason, stage.stage) for stage in made for reason, count in stage.dropped.items()]
+    if not pairs or not lost or max(lost)[0] < DROPPED_SHARE * pairs:
+        return None
+    count, reason, stage = max(lost)
+    return Finding(
+        f"{reason.replace('_', ' ').capitalize()}: {_of(count, pairs)} source pairs were dropped at the stage {stage}.",
+        "The funnel has an example of each reason; `rejects/*.parquet` every one with its message.",
+        "funnel",
+    )
+
+
+def _unselected(report: DatasetReport) -> Finding | None:
+    selected = next((stage for stage in report.stages if stage.stage == "selection"), None)
+    lost = selected.came_in - selected.went_on if selected is not None else 0
+    if selected is None or lost < max(1, UNSELECTED_SHARE * selected.came_in):
+        return None
+    return Finding(
+        f"The selection {report.selection} leaves no box in {_of(lost, selected.came_in)} stored images.",
+        "A lower threshold brings them back without labelling again: `--selection`.",
+        "funnel",
+    )
+
+
+def _many_boxes(report: DatasetReport) -> Finding | None:
+    each = _number(report, "boxes_per_phrase")
+    if report.origin != "pseudo" or not each or each < BOXES_A_PHRASE:
+        return None
+    return Finding(
+        f"A phrase has {figure(each)} boxes on average, where most phrases name one thing or a few.",
+        "A stricter selection is likely to be more precise: `--selection glip`, or `max_boxes_per_phrase` in it.",
+        "boxes",
+    )
+
+
+def _uncalibrated(report: DatasetReport) -> Finding | None:
+    if report.origin != "pseudo" or report.calibration is not None or not _number(report, "boxes"):
+        return None
+    return Finding(
+        "Scores are the teacher's own; they do not say how many boxes are right.",
+        "`glip-engine calibrate` tells, from human boxes or from verdicts given in `glip-engine serve`.",
+        "boxes",
+        act=False,
+    )
+
+
+def _repeated(report: DatasetReport) -> Finding | None:
+    images, repeated = _number(report, "images"), _number(report, "repeated_images")
+    if not images or not repeated or repeated < REPEATED_SHARE * images:
+        return None
+    return Finding(
+        f"The same file again: {_of(repeated, images)} labelled images.",
+        "`glip-engine dedupe` finds them, and near copies; readers then leave them out.",
+        "duplicates",
+    )
+
+
+def _one_head(report: DatasetReport) -> Finding | None:
+    boxes, heads = _number(report, "boxes"), report.head_lemmas
+    if not boxes or not heads or max(one.boxes for one in heads) < ONE_HEAD_SHARE * boxes or len(heads) == 1:
+        return None
+    first = max(heads, key=lambda one: one.boxes)
+    return Finding(
+        f"One head noun, “{first.head_lemma}”, has {_of(first.boxes, boxes)} boxes.",
+        "`sampling.repeat_threshold` of a training recipe shows rare phrases more often.",
+        "phrases",
+        act=False,
+    )
+
+
+def _foreign(report: DatasetReport) -> Finding | None:
+    sample = report.captions
+    if sample is None or report.task != "grounding" or not sample.languages:
+        return None
+    known = sum(one.captions for one in sample.languages)
+    foreign = known - sum(one.captions for one in sample.languages if one.language == "en")
+    if foreign < max(2, FOREIGN_SHARE * known):
+        return None
+    return Finding(
+        f"Probably not English: {_of(foreign, known)} captions that were read.",
+        "The shipped caption parser reads English; `filters: {languages: [en]}` of a recipe leaves the others out.",
+        "images",
+    )
+
+
+def _small(report: DatasetReport) -> Finding | None:
+    share = _number(report, "small_boxes_share")
+    if not share or share < SMALL_SHARE:
+        return None
+    return Finding(
+        f"{100 * share:.0f} % of the boxes are small, below 32 × 32 pixels.",
+        "Train and label at a larger size where these matter: `min_sizes`, `max_size`.",
+        "boxes",
+        act=False,
+    )
+
+
+def _slow(report: DatasetReport) -> Finding | None:
+    rows, seconds = _number(report, "source_pairs"), _number(report, "work_seconds")
+    slowest = max(report.slowest_units, key=lambda one: one.seconds_per_row or 0, default=None)
+    if not rows or not seconds or slowest is None or report.units < 3:
+        return None
+    factor = (slowest.seconds_per_row or 0) * rows / seconds
+    if factor < SLOW_FACTOR:
+        return None
+    return Finding(
+        f"Unit {slowest.unit} took {factor:.1f} times as long a row as the mean.",
+        f"Look at its worker ({slowest.worker or 'not recorded'}) and at its pictures.",
+        "cost",
+        act=False,
+    )
+
+
+def _new_concepts(report: DatasetReport) -> Finding | None:
+    found = report.novelty
+    if found is None or not found.new_phrases:
+        return None
+    return Finding(
+        f"In no human dataset: {counted(found.new_phrases, 'unique phrase')} ({100 * found.new_share:.0f} %).",
+        "These are what pseudo-labels add; judge some of them in `glip-engine serve`.",
+        "phrases",
+        act=False,
+    )
+
+
+RULES: tuple[Callable[[DatasetReport], Finding | None], ...] = (
+    *(_dropped, _unselected, _many_boxes, _repeated, _foreign),
+    *(_new_concepts, _one_head, _small, _slow, _uncalibrated),
+)
+
+
+def _number(report: DatasetReport, name: str) -> float | None:
+    return next((one.value for one in report.numbers if one.name == name), None)
+
+
+def _of(part: float, everything: float) -> str:
+    share = 100 * part / everything
+    return f"{whole(part)} of {whole(everything)} ({share:.0f} %)"

@@ -1,0 +1,105 @@
+"""What a report says stands out: each rule speaks from its bound on, names the numbers, and is silent below."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from report_datasets import dog, sample, write_dataset
+
+from engine.statistics import dataset_report
+from pipelines.pages.findings import findings
+from schemas.dataset_report import CaptionSample, DatasetReport, LanguageCount, Statistic, UnitTime
+from schemas.dataset_vocabulary import HeadCount
+from schemas.reports import StageCounts
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> DatasetReport:
+    """A report that asks for nothing: the tests change one thing of it."""
+    found = dataset_report(write_dataset(tmp_path_factory.mktemp("plain") / "dogs", [dog(1), dog(2)]))
+    quiet = {"source_pairs": 100.0, "images": 100.0, "boxes": 200.0, "boxes_per_phrase": 1.2, "repeated_images": 0.0}
+    return found.model_copy(
+        update={"numbers": _numbers(found, quiet), "stages": [], "head_lemmas": [], "captions": None}
+    )
+
+
+def _numbers(report: DatasetReport, values: dict[str, float]) -> list[Statistic]:
+    return [one.model_copy(update={"value": values.get(one.name, one.value)}) for one in report.numbers]
+
+
+def texts(report: DatasetReport, **update: Any) -> list[str]:
+    """What stands out beside the raw scores, of which every uncalibrated dataset is told."""
+    found = findings(report.model_copy(update=update))
+    return [one.text for one in found if not one.text.startswith("Scores are the teacher's own")]
+
+
+def stage(name: str, came_in: int, dropped: dict[str, int]) -> StageCounts:
+    return StageCounts(stage=name, came_in=came_in, went_on=came_in - sum(dropped.values()), dropped=dropped)
+
+
+def test_of_a_plain_dataset_only_the_raw_scores_are_told(plain: DatasetReport) -> None:
+    assert texts(plain) == []
+    [one] = findings(plain)
+    assert "glip-engine calibrate" in one.advice
+    assert not one.act
+
+
+def test_human_boxes_have_no_scores_to_calibrate(plain: DatasetReport) -> None:
+    assert findings(plain.model_copy(update={"origin": "human"})) == []
+
+
+def test_the_reason_that_cost_most_pairs_is_named_from_a_twentieth_on(plain: DatasetReport) -> None:
+    few = [stage("read", 100, {"image_unreadable": 4})]
+    assert texts(plain, stages=few) == []
+    many = [stage("read", 100, {"timeout": 5, "http_404": 7}), stage("phrases", 88, {"no_phrase": 6})]
+    assert texts(plain, stages=many) == ["Http 404: 7 of 100 (7 %) source pairs were dropped at the stage read."]
+
+
+def test_a_selection_that_empties_many_pictures_is_told(plain: DatasetReport) -> None:
+    assert texts(plain, stages=[stage("selection", 100, {"no_box_selected": 19})]) == []
+    assert texts(plain, stages=[stage("selection", 100, {"no_box_selected": 40})]) == [
+        "The selection glip leaves no box in 40 of 100 (40 %) stored images."
+    ]
+
+
+def test_many_boxes_a_phrase_and_repeated_files_ask_for_something(plain: DatasetReport) -> None:
+    numbers = _numbers(plain, {"boxes_per_phrase": 17.4, "repeated_images": 3.0})
+    told = findings(plain.model_copy(update={"numbers": numbers}))
+    assert [(one.text.partition(":")[0], one.act) for one in told[:2]] == [
+        ("A phrase has 17.4 boxes on average, where most phrases name one thing or a few.", True),
+        ("The same file again", True),
+    ]
+    assert [one.act for one in told] == sorted((one.act for one in told), reverse=True), "what asks for something first"
+
+
+def test_a_head_noun_with_a_quarter_of_the_boxes_is_named(plain: DatasetReport) -> None:
+    heads = [
+        HeadCount(head_lemma=name, occurrences=boxes, unique_phrases=1, boxes=boxes, mean_score=0.5)
+        for name, boxes in (("man", 60), ("dog", 40))
+    ]
+    assert texts(plain, head_lemmas=heads) == ["One head noun, “man”, has 60 of 200 (30 %) boxes."]
+    assert texts(plain, head_lemmas=heads[1:]) == [], "a dataset of one noun is of that noun"
+
+
+def test_captions_in_other_languages_are_told(plain: DatasetReport) -> None:
+    languages = [LanguageCount(language="en", captions=80), LanguageCount(language="de", captions=20)]
+    sample_of = CaptionSample(captions=100, units=1, languages=languages)
+    assert texts(plain, captions=sample_of) == ["Probably not English: 20 of 100 (20 %) captions that were read."]
+
+
+def test_a_unit_far_slower_than_the_mean_is_named_with_its_worker(plain: DatasetReport) -> None:
+    slow = UnitTime(unit=7, source_uri="a.tar", rows=10, boxes=1, seconds=90, seconds_per_row=9, worker="node-3:17")
+    numbers = _numbers(plain, {"work_seconds": 200.0})
+    report = plain.model_copy(update={"slowest_units": [slow], "units": 10, "numbers": numbers})
+    assert report.number("work_seconds") == 200
+    [told, _] = findings(report)
+    assert told.text == "Unit 7 took 4.5 times as long a row as the mean."
+    assert "node-3:17" in told.advice
+
+
+def test_a_dataset_without_a_box_says_why_and_breaks_nothing(tmp_path: Path) -> None:
+    low = sample("low", "a dog", [(0, 5)], [(0, (1, 1, 9, 9), 0.1)])
+    report = dataset_report(write_dataset(tmp_path / "low", [low]))
+    assert "The selection glip leaves no box in 1 of 1 (100 %) stored images." in texts(report)
