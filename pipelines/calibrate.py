@@ -14,7 +14,6 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from engine.artifacts import Store
@@ -23,12 +22,13 @@ from engine.calibration import MIN_IOU, Evidence, fit_groups, judge
 from engine.calibration_check import check_on_held_out
 from engine.metrics import ImageResult
 from engine.review.evidence import together
-from engine.shards import LabelledImage, committed_units, read_card, read_shard
+from engine.shards import committed_units, read_card, read_shard
 from pipelines.evaluation.answers import answer_all
 from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.pages.reliability import reliability_svg
 from pipelines.phrase_frequency import head_frequencies
+from pipelines.progress import tracked
 from pipelines.review.datasets import ReviewedDataset, one_teacher, open_reviewed
 from schemas.calibration import Calibration, HeldOut
 from schemas.recipes import CalibrateRecipe
@@ -55,7 +55,7 @@ def calibrate(recipe: CalibrateRecipe, out: str | Path, *, progress: bool = True
     document = _read_done(f"{store.root}/{name}", recipe, made_from, teacher)
     if document is None:
         document = _fit(recipe, exams, reviewed, made_from, teacher, progress)
-    store.write(name, (document.model_dump_json(indent=1) + "\n").encode())
+    store.write_document(name, document)
     store.write(f"{name[:-5]}.svg", reliability_svg(document).encode())
     if progress:
         print_calibration(document, f"{store.root}/{name}")
@@ -139,21 +139,11 @@ def _answers(
     grounder = open_grounder(local_teacher(recipe.teacher))
     worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=recipe.min_score)
     for store, card in exams:
-        samples = islice(_samples(store), recipe.limit)
-        shown = track(
-            answer_all(samples, card, grounder, worker, chunk_classes=1),
-            f"calibrate on {PurePosixPath(store.root).name}",
-            total=min(card.samples, recipe.limit or card.samples),
-            console=Console(stderr=True),
-            disable=not progress,
-        )
-        for result in shown:
+        samples = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
+        answers = answer_all(islice(samples, recipe.limit), card, grounder, worker, chunk_classes=1)
+        doing = f"calibrating on {PurePosixPath(store.root).name}"
+        for result in tracked(answers, doing, shown=progress, total=min(card.samples, recipe.limit or card.samples)):
             yield _best_of_each_phrase(result, recipe.max_boxes_per_phrase)
-
-
-def _samples(store: Store) -> Iterator[LabelledImage]:
-    for unit in committed_units(store):
-        yield from read_shard(store, unit)
 
 
 def _best_of_each_phrase(result: ImageResult, most: int) -> ImageResult:

@@ -13,23 +13,26 @@ import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext, redirect_stdout
 from importlib.metadata import version
-from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
+from pydantic_core import to_json
 
 from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
 from pipelines.commands.arguments import Command
 from pipelines.commands.parser import HelpFormatter, Parser
 from pipelines.exit_status import FAILED, INVALID
+from pipelines.stop_signals import ended_by_sigterm
 from schemas.recipes import explain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status and never raises for a user's mistake."""
+    """Run one command; returns the exit status and never raises for a user's mistake. SIGTERM is Ctrl-C to all of them,
+    but for those that finish what was begun."""
     options = command_line().parse_args(arguments)
     command: Command = options.command
     try:
-        with redirect_stdout(sys.stderr) if options.json else nullcontext():  # Ray prints of workers that died
+        printed = redirect_stdout(sys.stderr) if options.json else nullcontext()  # Ray tells of workers that died
+        with ended_by_sigterm(), printed:
             status, result = command(options)
     except KeyboardInterrupt:
         again = "; run the same command again to go on where it stopped" if options.goes_on else ""
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         return _fail(options, _told(error), FAILED)
     if options.json:
-        print(json.dumps(_plain(result), indent=1, ensure_ascii=False))
+        print(to_json(result, indent=1, inf_nan_mode="null").decode())
     return status
 
 
@@ -63,14 +66,6 @@ def _told(error: Exception) -> str:
     if ours or type(error) is RuntimeError:  # which our stores raise, in a sentence; its subclasses are libraries'
         return str(error)
     return f"{type(error).__name__}: {error}"
-
-
-def _plain(result: Any) -> Any:
-    if isinstance(result, BaseModel):
-        return result.model_dump(mode="json")
-    if isinstance(result, list):
-        return [_plain(item) for item in result]
-    return result
 
 
 def command_line() -> Parser:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import track
-
 from engine.artifacts import Store
 from engine.duplicates import (
     EXACT,
@@ -25,6 +22,7 @@ from engine.duplicates import (
 from engine.image_identity import ImageIdentity, image_identities
 from engine.near_duplicates import MAX_DISTANCE
 from engine.shards import read_card, read_manifests
+from pipelines.progress import tracked
 from schemas.recipes import DEFAULT_DISTANCE
 from schemas.reports import Document
 from schemas.shards import ShardManifest
@@ -85,8 +83,7 @@ def _gather(store: Store, manifests: list[ShardManifest], progress: bool) -> tup
         keys.append(image.key)
         return image
 
-    console = Console(stderr=True)
-    units = track(manifests, "reading hashes", console=console, disable=not progress, transient=True)
+    units = tracked(manifests, "reading hashes", shown=progress)
     return Identities.of(with_keys(image) for unit in units for image in image_identities(store, unit)), keys
 
 

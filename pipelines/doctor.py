@@ -1,13 +1,17 @@
-"""What of the installation works on this machine: each part is really opened, not only imported."""
+"""What of the installation works on this machine: each part is really opened, not only imported; and which extras
+there are."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from schemas.reports import Document
+
+EXTRAS = {"s3": "s3fs", "language": "py3langid", "mlflow": "mlflow"}  # by the module that each brings
 
 
 class Finding(Document):
@@ -19,12 +23,13 @@ class Finding(Document):
 
 
 def examine() -> list[Finding]:
-    """Findings for torch, the caption parser, the shipped model, Ray and the disk."""
+    """Findings for torch, the caption parser, the shipped model, Ray, the extras and the disk."""
     checks: dict[str, Callable[[], str]] = {
         "torch": _torch,
         "caption parser": _caption_parser,
         "nano model": _nano,
         "ray": _ray,
+        "extras": _extras,
         "disk": _disk,
     }
     return [_check(name, check) for name, check in checks.items()]
@@ -61,10 +66,20 @@ def _nano() -> str:
 
 
 def _ray() -> str:
-    from importlib.metadata import version
+    from engine.layout import Workers
+    from engine.runner import connected
 
     address = os.environ.get("RAY_ADDRESS")
-    return f"{version('ray')}, " + (f"cluster at {address}" if address else "embedded (RAY_ADDRESS is not set)")
+    with connected(Workers(count=1)) as ray:
+        there = ray.cluster_resources()
+    where = f"the cluster at {address}" if address else "started here (RAY_ADDRESS is not set)"
+    return f"{ray.__version__}, {where}: {there.get('CPU', 0):g} CPUs, {there.get('GPU', 0):g} GPUs"
+
+
+def _extras() -> str:
+    missing = [name for name, module in EXTRAS.items() if find_spec(module) is None]
+    there = ", ".join(name for name in EXTRAS if name not in missing) or "none"
+    return there + (f"; not there: pip install 'glip-engine[{','.join(missing)}]'" if missing else "")
 
 
 def _disk() -> str:

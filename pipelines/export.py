@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import Field
-from rich.console import Console
-from rich.progress import track
 
 from engine.artifacts import Store, digest_of
 from engine.duplicates import Duplicates, read_duplicates
@@ -22,6 +20,8 @@ from engine.review.selecting import REJECTED, select_reviewed
 from engine.review.verdicts import read_verdicts
 from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, read_card, read_manifests
+from pipelines.pages.number_formats import counted
+from pipelines.progress import tracked
 from schemas.recipes import SelectionChoice
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleBox, SampleLabels, ShardManifest
@@ -85,7 +85,7 @@ def export(
             boxes=counts.pop("boxes", 0),
             left_out=dict(sorted(counts.items())),
         )
-        target.write(RECEIPT, (receipt.model_dump_json(indent=1) + "\n").encode())
+        target.write_document(RECEIPT, receipt)
     if progress:
         print(f"{target.root}: {summary(receipt)}")
     return receipt
@@ -117,18 +117,14 @@ class _Samples:
         self._progress = progress
 
     def __iter__(self) -> Iterator[tuple[ShardReader, int, SampleLabels]]:
-        console = Console(stderr=True)
-        for manifest in track(self._manifests, "exporting", console=console, disable=not self._progress):
+        for manifest in tracked(self._manifests, "exporting", shown=self._progress):
             left_out = self._duplicates.of(manifest.unit)
-            reader = ShardReader(self._store, manifest.unit)
-            try:
+            with ShardReader(self._store, manifest.unit) as reader:
                 for row in range(len(reader)):
                     if row in left_out:
                         self._counts["duplicate"] += 1
                     elif (labels := self._kept(reader.labels(row))) is not None:
                         yield reader, row, labels
-            finally:
-                reader.close()
 
     def _kept(self, labels: SampleLabels) -> SampleLabels | None:
         """The labels with the boxes that are written, None where the sample is left out."""
@@ -144,8 +140,9 @@ class _Samples:
 
 def summary(receipt: ExportReceipt) -> str:
     """What was written, and what was left out, so that a small number is no riddle."""
-    left_out = [f"{count} {what.replace('_', ' ')}" for what, count in receipt.left_out.items() if count]
-    written = f"{receipt.samples} samples, {receipt.boxes} boxes in the format {receipt.format}"
+    left_out = [f"{what.replace('_', ' ')} ({count:,})" for what, count in receipt.left_out.items() if count]
+    boxes = counted(receipt.boxes, "box", "boxes")
+    written = f"{counted(receipt.samples, 'sample')}, {boxes} in the format {receipt.format}"
     return f"{written}; left out: {', '.join(left_out)}" if left_out else written
 
 

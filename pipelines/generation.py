@@ -28,7 +28,7 @@ from schemas.reports import Document, EvaluationReport, PromotionDecision
 
 class GenerationSummary(Document):
     """What a generation came to; everything else is in its folder. ``promoted``: the student's name in the recipe's
-    registry."""
+    registry; ``mirror_problem``: why a mirror of that lags behind, where it does."""
 
     name: str
     page: str
@@ -37,6 +37,7 @@ class GenerationSummary(Document):
     student: str
     decision: PromotionDecision
     promoted: str | None = None
+    mirror_problem: str | None = None
 
 
 def generation(
@@ -62,18 +63,18 @@ def generation(
     if pseudo.units_left:
         raise KeyboardInterrupt(f"labelling has stopped: {pseudo.stopped}")
     say("train")
-    trained = train(plan.training, folder / "student", progress=progress).checkpoint
+    trained = train(plan.training, folder / "student", workers=recipe.train_workers, progress=progress).checkpoint
     student = candidate_model(folder / "student", trained, recipe.candidate, plan.training.init)
     say("evaluate the teacher, then the student")
     incumbent = evaluate(plan.exams, folder / "evaluation" / "teacher", progress=progress)
     candidate = evaluate(plan.exams_of(student), folder / "evaluation" / "student", progress=progress)
     decision = decide(candidate, incumbent, recipe.gate)
-    Store(folder).write(DECISION, (decision.model_dump_json(indent=1) + "\n").encode())
+    Store(folder).write_document(DECISION, decision)
     page = _report(plan, incumbent, candidate, decision)
     trace(folder, recipe, student, incumbent, candidate)
     say("promote" if decision.promote else "keep the teacher", decision.reason)
     registry = recipe.registry if decision.promote else None
-    promoted = promote(folder, registry, progress=progress).name if registry is not None else None
+    promoted = promote(folder, registry, progress=progress) if registry is not None else None
     say("report", page)
     return GenerationSummary(
         name=recipe.name,
@@ -82,7 +83,8 @@ def generation(
         pseudo_boxes=pseudo.boxes,
         student=student,
         decision=decision,
-        promoted=promoted,
+        promoted=promoted.name if promoted else None,
+        mirror_problem=promoted.mirror.problem if promoted and promoted.mirror else None,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engine.artifacts import Store
+from engine.artifacts import Store, document_bytes
 from engine.gold import import_gold
 from engine.selection import check_agreement, check_teacher
 from pipelines.models.checkpoints import local_teacher, pinned, pinned_teacher
@@ -106,7 +106,7 @@ def _begun_with(saved: Path) -> GenerationRecipe | None:
 def _claim(folder: Path, recipe: GenerationRecipe) -> None:
     """Save the recipe in the folder, or make sure that it is the one that is there."""
     store = Store(folder)
-    content = (recipe.model_dump_json(indent=1) + "\n").encode()
+    content = document_bytes(recipe)
     if store.exists(RECIPE) and store.read(RECIPE) != content:
         raise ValueError(f"{folder} holds a generation of another recipe ({RECIPE} differs); give another --out")
     store.write(RECIPE, content)

@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.committed import committed_manifests
+from engine.committed import committed_manifests, delete_units_beyond, uncommit
+from engine.layout import Workers
 from engine.leaks import LeakGuard, read_leak_guard
-from engine.runner import Backend, Workers, run
+from engine.runner import Backend, run
 from engine.selection import check_teacher
 from engine.sources import Source, open_source
 from engine.stopping import Stopping
-from engine.uncommit import delete_units_beyond, uncommit
 from pipelines.labelling.bookkeeping import (
     Digests,
     LabelResult,

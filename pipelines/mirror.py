@@ -32,7 +32,7 @@ def mirror(registry: str | Path, *, model: str | None = None, progress: bool = T
         raise ValueError(f"{place.uri} has no mirror; --model NAME names the model that MLflow is to show it as")
     result = _follow(place, setting, progress)
     if model is not None and result.problem is None:
-        place.store.write(MIRROR, (setting.model_dump_json(indent=1) + "\n").encode())
+        place.store.write_document(MIRROR, setting)
     return result
 
 

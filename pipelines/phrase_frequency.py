@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from engine.artifacts import Store
-from engine.calibration import frequency_groups, head_counts
+from engine.calibration import frequency_groups
 from engine.metrics.protocols import Task
 from engine.shards import read_card, read_labels
 from schemas.calibration import Frequency
@@ -22,7 +22,7 @@ def head_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
     counts: Counter[str] = Counter()
     for dataset in datasets:
         for labels in _labels(dataset):
-            counts.update(head_counts(phrase.head_lemma for phrase in labels.phrases))
+            counts.update(phrase.head_lemma.lower() for phrase in labels.phrases)
     return frequency_groups(counts)
 
 
@@ -41,7 +41,7 @@ def _class_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
     counts: Counter[str] = Counter()
     for dataset in datasets:
         for labels in _labels(dataset):
-            counts.update(head_counts(labels.phrases[box.phrase].text for box in labels.boxes))
+            counts.update(labels.phrases[box.phrase].text.lower() for box in labels.boxes)
     return frequency_groups(counts)
 
 

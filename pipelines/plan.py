@@ -21,8 +21,9 @@ from functools import partial
 from typing import Any
 
 from engine.artifacts import Store
+from engine.layout import WRITE, Layout, Workers, layout
 from engine.leaks import LeakGuard, read_leak_guard
-from engine.runner import WRITE, Backend, Layout, Workers, connected, layout, run
+from engine.runner import Backend, connected, run
 from engine.sources import Source, open_source
 from engine.stages import Commit
 from pipelines.labelling.bookkeeping import Digests, recipe_digest
@@ -36,6 +37,7 @@ from schemas.reports import Document
 from schemas.shards import ShardManifest
 from teacher.grounder import teacher_digest
 
+SAMPLES = 300
 SLICES = 10  # that are timed: few enough to be long, enough for an interval
 
 
@@ -65,7 +67,7 @@ class LabelPlan(Document):
 def plan(
     recipe: LabelRecipe,
     *,
-    samples: int = 300,
+    samples: int = SAMPLES,
     seed: int = 0,
     workers: int | None = None,
     backend: Backend = "ray",
@@ -84,8 +86,8 @@ def plan(
     slots = Workers.of_teacher(recipe.teacher, workers)
     ray: AbstractContextManager[Any] = connected(slots) if backend == "ray" else nullcontext()
     began = time.monotonic()
-    with ray:
-        place = layout(stages(recipe, source, guard), backend=backend, workers=slots)
+    with ray as cluster:
+        place = layout(stages(recipe, source, guard), slots, cluster and cluster.cluster_resources())
         probes = spread_slices(refs, samples, SLICES + place.teachers, seed)
         manifests, first_at = _probe(recipe, source, guard, probes, backend, slots)
     timed = _timed(manifests, place)
@@ -192,7 +194,7 @@ def _openings(refs: Sequence[UnitRef], place: Layout) -> dict[str, float]:
     for ref in refs:
         rows[ref.uri] += ref.rows
         units[ref.uri] += 1
-    return {uri: min(place.pools[0][1], units[uri]) / rows[uri] for uri in rows}
+    return {uri: min(place.pools[0].size, units[uri]) / rows[uri] for uri in rows}
 
 
 def _rate(manifests: Sequence[ShardManifest], *, place: Layout, openings: dict[str, float]) -> float:
@@ -209,7 +211,7 @@ def _rate(manifests: Sequence[ShardManifest], *, place: Layout, openings: dict[s
         seconds[read.stage] += opening * (openings[manifest.source_uri] * manifest.rows - 1)
         seconds[read.stage] -= max(0.0, read.seconds - opening) / (manifest.rows + 1)
     images = sum(manifest.rows for manifest in manifests)
-    return min(size * images / max(1e-9, sum(seconds[name] for name in names)) for names, size in place.pools)
+    return min(pool.size * images / max(1e-9, sum(seconds[name] for name in pool.names)) for pool in place.pools)
 
 
 def _share(amount: Callable[[ShardManifest], float]) -> Callable[[Sequence[ShardManifest]], float]:

@@ -1,15 +1,25 @@
-"""What a person sees of a job of units: the bar while it runs (images/s, rejects, time left); of labelling a funnel."""
+"""What a person sees of long work: a bar; of units with images/s, rejects and time left; of labelling a funnel too."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
+from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Column
 
 from pipelines.labelling.bookkeeping import LabelResult
 from pipelines.labelling.totals import Totals
+from pipelines.pages.number_formats import counted
+
+Thing = TypeVar("Thing")
+
+
+def tracked(things: Iterable[Thing], doing: str, *, shown: bool, total: int | None = None) -> Iterable[Thing]:
+    """The things, one after another, with a bar beside the word for what is done, which is gone at the end."""
+    return track(things, doing, total, console=Console(stderr=True), disable=not shown, transient=True)
 
 
 class UnitProgress:
@@ -65,8 +75,9 @@ def print_result(result: LabelResult) -> None:
     if result.utilisation is not None:
         speed += f", the model computing {result.utilisation:.0%} of its workers' time"
     print(
-        f"{result.dataset}: {result.samples} labelled images in {result.units} shards, {result.phrases} phrases, "
-        f"{result.boxes} boxes, {sum(result.rejects.values())} rejects; {result.seconds} s, {speed}"
+        f"{result.dataset}: {counted(result.samples, 'labelled image')} in {counted(result.units, 'shard')}, "
+        f"{counted(result.phrases, 'phrase')}, {counted(result.boxes, 'candidate box', 'candidate boxes')}, "
+        f"{counted(sum(result.rejects.values()), 'reject')}; {result.seconds} s, {speed}"
     )
     if result.rejects and not result.samples:
         print(f"nothing was labelled; {result.dataset}/rejects/ holds each sample with its reason")

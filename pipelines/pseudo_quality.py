@@ -55,7 +55,7 @@ def pseudo_quality(
         curve=figures[len(chosen) :],
     )
     if out is not None:
-        Store(out).write(PSEUDO_QUALITY, (report.model_dump_json(indent=1) + "\n").encode())
+        Store(out).write_document(PSEUDO_QUALITY, report)
     return report
 
 

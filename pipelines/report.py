@@ -79,7 +79,7 @@ def report(
         for message in one.whole.messages:
             print(f"{one.dataset}: {message}")
     name = title or _title(whole)
-    store.write("report.json", (whole.model_dump_json(indent=1) + "\n").encode())
+    store.write_document("report.json", whole)
     store.write("report.md", markdown(whole, name).encode(errors="replace"))
     store.write(PAGE, render(whole, galleries, name).encode(errors="replace"))
     return Path(store.path(PAGE)) if store.is_local else f"{store.root}/{PAGE}"

@@ -1,29 +1,33 @@
 """``glip-engine retrain``: a generation when one is due, into the registry, once, whoever else asks.
 
 In: a recipe with a policy. Out: a run in a folder of its own, its record in the registry, the reasons in print. A run
-that was stopped, or whose machine died, is gone on with by the next call. Asked again with nothing new, it rests.
+that was stopped, or whose machine died, is gone on with by the next call, which begins another where the source or the
+recipe has changed. Asked again with nothing new, it rests.
 """
 
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from engine.artifacts import Store, digest_of
 from engine.retraining.policy import Verdict, judge
 from engine.retraining.records import BusyError, RetrainRecords
 from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
+from pipelines.generation_plan import DECISION
 from pipelines.retraining.facts import current_teacher, observe, phrase_growth, watched_figure
 from pipelines.retraining.webhook import send, webhook_address
-from pipelines.stop_signals import ended_by_sigterm
 from schemas.recipes import GenerationRecipe
 from schemas.retrain import RetrainFacts, RetrainRecord, RetrainResult
 from schemas.retrain_recipes import RetrainRecipe
 
 FAILURE = "failure.txt"
+TOLD = ("number", "folder", "because", "outcome", "reason", "page", "promoted", "mirror_problem", "attempts")
 
 
 def retrain(
@@ -49,69 +53,82 @@ def retrain(
     records = RetrainRecords(uri)
     try:
         with records.held():
-            return _retrain(recipe, records, at, if_due, {"workers": workers, "backend": backend, "progress": progress})
+            due = _look(recipe, records, at, if_due)
+            _tell(due, progress)
+            work = partial(generation, workers=workers, backend=backend, progress=progress)
+            return due if due.run is None else _run(recipe, records, due, due.run, work)
     except BusyError as error:
         result = RetrainResult(outcome="busy", due=False, because=[], not_due=[str(error)])
         _tell(result, progress)
         return result
 
 
-def _retrain(
-    recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool, how: dict[str, Any]
-) -> RetrainResult:
-    last = records.last()
-    begun = _to_go_on_with(recipe, records, last, at)
+def _look(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> RetrainResult:
+    """With a run that is due, on record from here on, or without. What goes wrong before there is one is told too."""
+    try:
+        return _due(recipe, records, at, if_due)
+    except Exception as error:
+        _notify(recipe, "failed", _in_words(error), None)
+        raise
+
+
+def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> RetrainResult:
+    last, facts = records.last(), observe(recipe)
+    changed = _changed(recipe, last, facts)
+    begun = None if changed else _to_go_on_with(recipe, last)
     if begun is not None:
-        verdict = Verdict(begun.because, [])
+        again = f"run {begun.number} did not end; it is gone on with"
+        verdict = Verdict([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], [])
     else:
-        facts = observe(recipe)
+        if last is not None and last.finished is None:
+            _record(recipe, records, _failed(last, f"it did not end{changed or ', as often as it was attempted'}"))
         verdict = _judged(recipe, last, facts, at)
+        if last is not None and changed:
+            verdict.because.append(f"run {last.number} failed{changed}")
         if not verdict.due and if_due:
-            result = RetrainResult(outcome="not due", due=False, because=[], not_due=verdict.not_due)
-            _tell(result, how["progress"])
-            return result
+            return RetrainResult(outcome="not due", due=False, because=[], not_due=verdict.not_due)
         begun = _begin(recipe, last, verdict.because or ["it was asked for"], facts, at)
     records.write(begun)
-    due = RetrainResult(outcome="not due", due=True, because=begun.because, not_due=verdict.not_due, run=begun)
-    _tell(due, how["progress"])
-    ended = _run(recipe, records, begun, how)
-    assert ended.outcome is not None
-    return due.model_copy(update={"outcome": ended.outcome, "run": ended})
+    because = verdict.because or begun.because
+    return RetrainResult(outcome="not due", due=True, because=because, not_due=verdict.not_due, run=begun)
+
+
+def _changed(recipe: RetrainRecipe, last: RetrainRecord | None, now: RetrainFacts) -> str:
+    """Why a run that did not end, or failed, cannot be gone on with and is to be made anew: what it was begun with is
+    not there any more. Empty where that is not so."""
+    if last is None or last.outcome not in ("failed", None):
+        return ""
+    if last.recipe_digest != _digest(recipe):
+        return ", and the recipe has changed since"
+    if last.facts.parts != now.parts:
+        return ", and the source has changed since"
+    if last.facts.teacher != now.teacher and not Store(last.folder).exists(DECISION):  # else it may be its own student
+        return ", and another version is current since"
+    return ""
+
+
+def _to_go_on_with(recipe: RetrainRecipe, last: RetrainRecord | None) -> RetrainRecord | None:
+    """The last run, where it did not end, or failed, and may be attempted again."""
+    if last is None or last.outcome not in ("failed", None) or last.attempts >= recipe.max_attempts:
+        return None
+    return last.model_copy(update={"attempts": last.attempts + 1, "finished": None, "outcome": None})
 
 
 def _judged(recipe: RetrainRecipe, last: RetrainRecord | None, facts: RetrainFacts, at: datetime) -> Verdict:
     wanted = last is not None and recipe.policy.phrase_growth is not None
     growth = phrase_growth(recipe, last, facts) if wanted and last is not None else None
-    verdict = judge(recipe.policy, last, facts, at, unit_size=recipe.generation.label.unit_size, growth=growth)
-    if last is not None and last.outcome in ("failed", None) and last.recipe_digest != _digest(recipe):
-        verdict.because.append(f"run {last.number} failed, and the recipe has changed since")
-    return verdict
-
-
-def _to_go_on_with(
-    recipe: RetrainRecipe, records: RetrainRecords, last: RetrainRecord | None, at: datetime
-) -> RetrainRecord | None:
-    """The last run, where it did not end, or failed and may be attempted again. One that was attempted too often, or
-    begun by another recipe, is closed."""
-    if last is None or (last.finished is not None and last.outcome != "failed"):
-        return None
-    if last.attempts >= recipe.max_attempts or last.recipe_digest != _digest(recipe):
-        if last.finished is None:
-            records.write(last.model_copy(update={"finished": at, "outcome": "failed", "reason": "it did not end"}))
-        return None
-    again = f"run {last.number} did not end; it is gone on with (attempt {last.attempts + 1} of {recipe.max_attempts})"
-    update = {"attempts": last.attempts + 1, "finished": None, "outcome": None, "because": [again]}
-    return last.model_copy(update=update)
+    return judge(recipe.policy, last, facts, at, unit_size=recipe.generation.label.unit_size, growth=growth)
 
 
 def _begin(
     recipe: RetrainRecipe, last: RetrainRecord | None, because: list[str], facts: RetrainFacts, at: datetime
 ) -> RetrainRecord:
     number = 1 if last is None else last.number + 1
-    folder = str(Path(recipe.runs) / f"{number:06d}")
-    recipe_digest = _digest(recipe)
+    while (folder := Path(recipe.runs) / f"{number:06d}").exists():  # of a registry that was begun anew
+        number += 1
+    digest = _digest(recipe)
     return RetrainRecord(
-        number=number, folder=folder, because=because, begun=at, facts=facts, recipe_digest=recipe_digest
+        number=number, folder=str(folder), because=because, begun=at, facts=facts, recipe_digest=digest
     )
 
 
@@ -120,24 +137,36 @@ def _digest(recipe: RetrainRecipe) -> str:
     return digest_of(recipe.generation.model_dump(mode="json"))
 
 
-def _run(recipe: RetrainRecipe, records: RetrainRecords, begun: RetrainRecord, how: dict[str, Any]) -> RetrainRecord:
+def _run(
+    recipe: RetrainRecipe,
+    records: RetrainRecords,
+    due: RetrainResult,
+    begun: RetrainRecord,
+    work: Callable[[GenerationRecipe, str], GenerationSummary],
+) -> RetrainResult:
     """The generation; what became of it is on record, and told, before anything is raised."""
     try:
-        with ended_by_sigterm():
-            summary = generation(_named(recipe.generation, begun), begun.folder, **how)
-            ended = _ended(recipe, begun, summary)
+        summary = work(_named(recipe.generation, begun), begun.folder)
+        ended = _ended(recipe, begun, summary)
     except KeyboardInterrupt:
         records.write(begun.model_copy(update={"attempts": begun.attempts - 1}))  # a stop is no failed attempt
         raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000]
-        update = {"outcome": "failed", "reason": reason, "finished": datetime.now(UTC)}
-        ended = begun.model_copy(update={**update, "teacher_after": begun.facts.teacher})
-        Store(begun.folder).write(FAILURE, traceback.format_exc().encode())
-        _record(recipe, records, ended)
+        with suppress(OSError, RuntimeError):  # the disk may be full; the record may lie on another one
+            Store(begun.folder).write(FAILURE, traceback.format_exc().encode())
+        _record(recipe, records, _failed(begun, _in_words(error)))
         raise
     _record(recipe, records, ended)
-    return ended
+    return due.model_copy(update={"outcome": ended.outcome, "run": ended})
+
+
+def _failed(run: RetrainRecord, reason: str) -> RetrainRecord:
+    update = {"outcome": "failed", "reason": reason, "finished": datetime.now(UTC), "teacher_after": run.facts.teacher}
+    return run.model_copy(update=update)
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000]
 
 
 def _named(recipe: GenerationRecipe, begun: RetrainRecord) -> GenerationRecipe:
@@ -154,20 +183,25 @@ def _ended(recipe: RetrainRecipe, begun: RetrainRecord, summary: GenerationSumma
             "reason": summary.decision.reason,
             "page": summary.page,
             "promoted": summary.promoted,
-            "teacher_after": current_teacher(recipe),
+            "mirror_problem": summary.mirror_problem,
+            "teacher_after": current_teacher(recipe)[0],
             "figure_after": watched_figure(recipe),
         }
     )
 
 
 def _record(recipe: RetrainRecipe, records: RetrainRecords, ended: RetrainRecord) -> None:
-    records.write(ended)
-    notify = recipe.notify
-    if notify is None or ended.outcome not in notify.events:
-        return
-    said = ("number", "folder", "because", "outcome", "reason", "page", "promoted", "attempts")
-    event = {"event": ended.outcome, "registry": recipe.generation.registry}
-    send(notify, event | {"run": {name: getattr(ended, name) for name in said}})
+    assert ended.outcome is not None
+    try:
+        records.write(ended)
+    finally:  # who is to hear of a failure hears of it also where it cannot be written down
+        _notify(recipe, ended.outcome, ended.reason, ended)
+
+
+def _notify(recipe: RetrainRecipe, event: str, reason: str, run: RetrainRecord | None) -> None:
+    if recipe.notify is not None and event in recipe.notify.events:
+        told = None if run is None else {name: getattr(run, name) for name in TOLD}
+        send(recipe.notify, {"event": event, "registry": recipe.generation.registry, "reason": reason, "run": told})
 
 
 def _tell(result: RetrainResult, progress: bool) -> None:

@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from engine.artifacts import Store
 from engine.retraining.cron import Cron
+from engine.retraining.records import RetrainRecords
 from engine.retraining.schedule import BUSY as BUSY_PAUSE
 from engine.retraining.schedule import Claim, Schedule, Wait
 from pipelines.exit_status import BUSY, DONE, INVALID, REFUSED
-from schemas.retrain import ScheduledRun, ScheduleOutcome, ScheduleStatus
+from schemas.retrain import RetrainRecord, ScheduledRun, ScheduleOutcome, ScheduleStatus
 from schemas.retrain_recipes import RetrainRecipe
 
 LOOK_S = 30.0  # a clock that is moved while the scheduler waits is noticed so soon
@@ -96,15 +97,19 @@ def schedule(recipe: RetrainRecipe, arguments: Sequence[str], *, progress: bool 
     command = [sys.executable, "-m", "pipelines.cli", "retrain", "--if-due", *arguments]
 
     def run(claim: Claim, stop: threading.Event) -> tuple[ScheduleOutcome, str]:
-        return run_child(command, stop, recipe.schedule.stop_seconds)
+        # What a run prints is no part of the scheduler's own answer in JSON.
+        return run_child(command, stop, recipe.schedule.stop_seconds, stdout=None if progress else sys.stderr)
 
     with stop_by_signal() as stop:
         return serve(plan, run, stop, SystemClock(), progress=progress)
 
 
-def run_child(command: Sequence[str], stop: threading.Event, stop_s: float) -> tuple[ScheduleOutcome, str]:
+def run_child(
+    command: Sequence[str], stop: threading.Event, stop_s: float, *, stdout: TextIO | None = None
+) -> tuple[ScheduleOutcome, str]:
     """Run a command to its end; told to stop, pass that on, and kill it after ``stop_s`` seconds."""
-    child = subprocess.Popen(command, start_new_session=True)  # Ctrl-C is for the scheduler, which passes it on
+    # In a session of its own: Ctrl-C is for the scheduler, which passes it on.
+    child = subprocess.Popen(command, start_new_session=True, stdout=stdout)
     try:
         while not stop.is_set():
             try:
@@ -144,6 +149,7 @@ def schedule_status(recipe: RetrainRecipe, *, progress: bool = True, now: dateti
         overdue=None if state is None else plan.due(state, at),
         under_way=_is_locked(plan.store),
         state=state,
+        last_run=RetrainRecords(str(recipe.generation.registry)).last(),
     )
     if progress:
         _print_status(status)
@@ -162,9 +168,11 @@ def _is_locked(store: Store) -> bool:
 
 def _print_status(status: ScheduleStatus) -> None:
     if status.state is None:
-        print("no scheduler has run yet; `glip-engine schedule --recipe FILE` begins")
+        print("no scheduler has run yet; `glip-engine schedule --recipe FILE` begins one")
     for run in status.state.history[-10:] if status.state else []:
         print(_line(run))
+    if status.last_run is not None:
+        print(_run_line(status.last_run))
     print("under way" if status.under_way else "nothing is under way")
     if status.overdue is not None:
         print(f"overdue since {_minute(status.overdue)}")
@@ -178,3 +186,11 @@ def _line(run: ScheduledRun) -> str:
 
 def _minute(instant: datetime) -> str:
     return instant.isoformat(timespec="minutes")
+
+
+def _run_line(run: RetrainRecord) -> str:
+    """The latest run: what became of it and why, and what to read next."""
+    ended = f"{run.outcome} {_minute(run.finished)}" if run.finished else f"not ended, begun {_minute(run.begun)}"
+    reason = f": {run.reason}" if run.reason else ""
+    read = run.page or f"{run.folder}, whose failure.txt is the traceback of one that failed"
+    return f"run {run.number}  attempt {run.attempts}  {ended}{reason}\n  see {read}"

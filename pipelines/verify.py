@@ -15,8 +15,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.progress import track
 
 from engine.artifacts import Store
 from engine.duplicates import DUPLICATES, read_duplicates
@@ -34,6 +32,7 @@ from engine.shards import (
     rejects_name,
     shard_name,
 )
+from pipelines.progress import tracked
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleLabels, ShardManifest
 
@@ -58,8 +57,7 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
     problems: list[str] = []
     manifests: list[ShardManifest] = []
     keys = KeyLog()
-    console = Console(stderr=True)
-    for number in track(numbers, "verifying", console=console, disable=not progress, transient=True):
+    for number in tracked(numbers, "verifying", shown=progress):
         manifest = read_manifest(store, number)
         if manifest is None or manifest.unit != number:
             problems.append(f"manifests/{number:06d}.json is not a whole manifest of unit {number}")
@@ -155,13 +153,10 @@ def _broken_view(store: Store, manifests: list[ShardManifest]) -> list[str]:
 
 def _repeated_keys(store: Store, keys: KeyLog) -> Iterator[str]:
     for unit, repeated in itertools.groupby(keys.repeats(), key=lambda one: one.unit):
-        reader = ShardReader(store, unit)
-        try:
+        with ShardReader(store, unit) as reader:
             for one in repeated:
                 key = reader.labels(one.row).key
                 yield f"unit {unit}: key {key} is also in unit {one.first_unit}; keys are unique in a dataset"
-        finally:
-            reader.close()
 
 
 # ------------------------------------------------------------------------------------------------------------ a unit

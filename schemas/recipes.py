@@ -32,6 +32,7 @@ from schemas.label_recipes import (
 from schemas.recipe_files import Recipe, explain, load_recipe, make_recipe, read_yaml
 from schemas.source_recipes import (
     CocoSource,
+    FolderSource,
     ParquetSource,
     ScenesSource,
     Source,
@@ -51,6 +52,7 @@ __all__ = [
     "EvaluateRecipe",
     "EvaluationProtocol",
     "FiltersRecipe",
+    "FolderSource",
     "GateRecipe",
     "GenerationRecipe",
     "GoldFormat",
@@ -185,6 +187,9 @@ class GenerationRecipe(Recipe):
     """Selection applied to the pseudo-labels when training."""
     train: dict[str, Any] = {}
     """Fields of ``TrainRecipe`` that differ from its defaults; the mix is made here."""
+    train_workers: int | None = Field(default=None, gt=0, exclude=True)
+    """Processes that train, through Ray Train; one, in this process, where not given. No part of the recipe as it is
+    saved: a generation may go on with others."""
     evaluate: dict[str, Any] = {}
     """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
     candidate: CandidateWeights = "ema"

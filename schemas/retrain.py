@@ -21,11 +21,12 @@ class SourcePart(Document):
 
 
 class RetrainFacts(Document):
-    """What the policy looks at, as it was found. ``teacher`` is the digest of the registry's current model; ``figure``
-    is the watched metric of it."""
+    """What the policy looks at, as it was found. ``teacher`` is the digest of the registry's current model, which is
+    ``rolled_back`` to, or was promoted; ``figure`` is the watched metric of it."""
 
     parts: dict[str, SourcePart] = {}
     teacher: str = ""
+    rolled_back: bool = False
     figure: float | None = None
 
     @property
@@ -49,6 +50,7 @@ class RetrainRecord(Document):
     reason: str = ""
     page: str | None = None
     promoted: str | None = None
+    mirror_problem: str | None = None
     teacher_after: str | None = None
     figure_after: float | None = None
 
@@ -89,9 +91,11 @@ class ScheduleState(Document):
 
 
 class ScheduleStatus(Document):
-    """``schedule status``: the next due time, what is under way, and the latest attempts, the newest last."""
+    """``schedule status``: the next due time, what is under way, the latest attempts of the scheduler, the newest last,
+    and the latest run, whoever asked for it."""
 
     next_due: datetime | None
     overdue: datetime | None
     under_way: bool
     state: ScheduleState | None
+    last_run: RetrainRecord | None = None

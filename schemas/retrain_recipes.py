@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from schemas.recipe_files import Recipe
 from schemas.recipes import GenerationRecipe
@@ -82,13 +82,20 @@ class RetrainRecipe(Recipe):
     generation: GenerationRecipe
     """What is done: with a ``registry``, whose current version is the teacher (``checkpoint: registry:URI``)."""
     runs: str
-    """Folder of the runs, one for each; a run that was stopped goes on there."""
+    """Folder of the runs, one for each, on this machine or on what it mounts; a run that was stopped goes on there."""
     policy: RetrainPolicy = RetrainPolicy(new_shards=1, new_teacher=True)
     schedule: ScheduleRecipe = ScheduleRecipe()
     notify: NotifyRecipe | None = None
     max_attempts: int = Field(default=3, gt=0)
     """A run that failed is gone on with by the next call, so often; then it is given up, and what it was due for counts
     as seen."""
+
+    @field_validator("runs")
+    @classmethod
+    def _is_a_path_of_this_machine(cls, runs: str) -> str:
+        if "://" in runs:
+            raise ValueError("models are trained in a folder of this machine, or of what it mounts; no URL is one")
+        return runs
 
     @model_validator(mode="after")
     def _the_current_version_teaches(self) -> RetrainRecipe:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
@@ -74,12 +75,11 @@ def add_registry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--registry", required=True, metavar="URI", help="folder or s3:// prefix of the registry")
 
 
-def add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--workers", type=count, help="model workers; one for each GPU or CPU slot by default")
-
-
-def add_inline(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--inline", action="store_true", help="work in this process, without Ray")
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    """Where the model answers: in workers on Ray, or here."""
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument("--workers", type=count, help="model workers; one for each GPU or CPU slot by default")
+    places.add_argument("--inline", action="store_true", help="work in this process, without Ray")
 
 
 def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
@@ -94,8 +94,32 @@ def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
     return {str(name): value for name, value in fields.items()}
 
 
+def overrides(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the command line says in words of its own, as ``--set`` says it; None is not given."""
+    return tuple(
+        f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items() if value is not None
+    )
+
+
+def check_for_plan(options: argparse.Namespace, *names: str) -> None:
+    """ValueError where options were given that mean something to ``--plan`` alone: a job was hardly meant then."""
+    given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+    if given and not options.plan:
+        raise ValueError(f"{', '.join(given)} without --plan: the plan alone asks for it; add --plan, or leave it out")
+
+
 def chosen_backend(options: argparse.Namespace) -> Literal["ray", "inline"]:
     return "inline" if options.inline else "ray"
+
+
+def local_path(text: str) -> str:
+    """Of annotations, models and what is made around them; a URL would be taken for the name of a folder."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"wanted a path of this machine, or of what it mounts, not {text!r}: datasets, exports, reports, "
+            "evaluations, calibrations and registries alone lie in an object store"
+        )
+    return text
 
 
 def positive(text: str) -> float:
@@ -103,6 +127,13 @@ def positive(text: str) -> float:
         if 0 < (number := float(text)) < float("inf"):
             return number
     raise argparse.ArgumentTypeError(f"wanted a number above 0, not {text!r}")
+
+
+def score(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= (number := float(text)) < 1:
+            return number
+    raise argparse.ArgumentTypeError(f"wanted a score from 0 to below 1, not {text!r}")
 
 
 def count(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_selection, chosen_selection, count, positive
+from pipelines.commands.arguments import add_command, add_selection, chosen_selection, count, local_path, positive
 from schemas.recipes import EXPORT_FORMATS, GOLD_FILES
 
 
@@ -78,9 +78,11 @@ def _add_import(commands: Any) -> None:
         commands, "import", _import, "human annotations into the project's dataset format", goes_on=True
     )
     parser.add_argument("format", choices=GOLD_FILES, help="format of the annotations: %(choices)s", metavar="FORMAT")
-    parser.add_argument("source", help="folder of the annotations, with the images, or their file")
+    parser.add_argument("source", type=local_path, help="folder of the annotations, with the images, or their file")
     parser.add_argument("--out", required=True, help="folder of the dataset")
-    parser.add_argument("--images", help="folder of the images, where they are not beside the annotations")
+    parser.add_argument(
+        "--images", type=local_path, help="folder of the images, where they are not beside the annotations"
+    )
     parser.add_argument("--split", help="of a source that lists its splits: train, val, testA, ...; all by default")
 
 

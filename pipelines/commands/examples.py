@@ -7,6 +7,7 @@ _RETRAIN = "--recipe recipes/retrain.yaml"
 EXAMPLES = {
     "label": (
         "path/to/tars --out my-dataset",
+        "photos --out my-dataset",
         "pairs.parquet --out my-dataset --set unit_size=2000 --set teacher.checkpoint=glip-t.pth",
         "'s3://bucket/{00000..00099}.tar' --plan",
     ),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from schemas.recipe_fields import RecipeField, fields_of
@@ -31,8 +33,21 @@ class FieldList(argparse.Action):
 
 def field_text(recipe: type[Recipe], beginning: str = "") -> str:
     """A paragraph a field; empty where none begins so."""
-    chosen = [field for field in fields_of(recipe) if field.name.startswith(beginning)]
+    chosen = [field for field in _with_choices_together(fields_of(recipe)) if field.name.startswith(beginning)]
     return "".join(f"{line}\n" for field in chosen for line in _paragraph(field))
+
+
+def _with_choices_together(fields: Sequence[RecipeField]) -> Iterator[RecipeField]:
+    """The fields, where one that tells choices apart, as the kind of a source, comes once and names them all."""
+    choices: dict[str, list[str]] = {}
+    for field in fields:
+        if field.type.startswith('"'):
+            choices.setdefault(field.name, []).append(json.loads(field.type))
+    for field in fields:
+        if not field.type.startswith('"'):
+            yield field
+        elif field.name in choices:
+            yield replace(field, type=" or ".join(choices.pop(field.name)), default=None, only_of="")
 
 
 def _paragraph(field: RecipeField) -> Iterator[str]:

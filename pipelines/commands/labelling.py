@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
 from pipelines.commands.arguments import (
+    add_backend,
     add_command,
-    add_inline,
     add_overrides,
     add_published,
     add_recipe,
-    add_workers,
+    check_for_plan,
     chosen_backend,
     count,
+    local_path,
+    overrides,
     positive,
 )
 from schemas.recipes import DEFAULT_DISTANCE, GroundRecipe, LabelRecipe, load_recipe
@@ -36,39 +37,44 @@ def _add_label(commands: Any) -> None:
     parser.add_argument(
         "source",
         nargs="?",
-        help="tars, Parquet files, a list of urls (.tsv, .jsonl, .parquet), annotations/captions_X.json of COCO, or "
-        "the word 'scenes'; a file, a folder, a glob or {00..99}, local, http(s):// or s3://; or in the recipe",
+        help="tars, pictures with .txt captions, a .csv of pictures and captions, Parquet files, a list of urls (.tsv, "
+        ".jsonl, .parquet), annotations/captions_X.json of COCO, or the word 'scenes'; a file, a folder, a glob or "
+        "{00..99}, local, http(s):// or s3://; or in the recipe",
     )
     parser.add_argument("--out", help="folder of the dataset; a started one is gone on with")
     add_recipe(parser, LabelRecipe, required=False)
     parser.add_argument(
         "--plan", action="store_true", help="label nothing; tell images/s, hours, storage and cost of the whole source"
     )
-    parser.add_argument("--plan-samples", type=count, default=300, help="samples that --plan probes (300)")
-    parser.add_argument("--plan-seed", type=int, default=0, help="draws the samples that are probed")
+    parser.add_argument("--plan-samples", type=count, help="samples that --plan probes (300)")
+    parser.add_argument("--plan-seed", type=int, help="draws the samples that are probed (0)")
     parser.add_argument("--price-per-hour", type=positive, help="of one worker (a GPU), for the plan's cost")
     parser.add_argument(
         "--budget-hours", type=positive, metavar="H", help="begin no unit that would not be done H hours from now"
     )
-    parser.add_argument("--log", metavar="FILE", help="append a line of JSON for each unit, and for start and end")
+    parser.add_argument(
+        "--log", metavar="FILE", type=local_path, help="append a line of JSON for each unit, and for start and end"
+    )
     parser.add_argument(
         "--relabel", action="store_true", help="do again what a changed recipe, teacher or source changes in OUT"
     )
-    add_workers(parser)
-    add_inline(parser)
+    add_backend(parser)
 
 
 def _label(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.label import label
 
     if not (options.source or options.recipe or any(one.startswith("source") for one in options.set)):
-        raise ValueError("nothing to label: give a source (tars, Parquet, a list of urls, 'scenes'), or a recipe")
+        raise ValueError(
+            "nothing to label: give a source (tars, pictures, Parquet, a list of urls, 'scenes'), or a recipe"
+        )
     if options.out is None and not options.plan:
         raise ValueError("nowhere to write: give --out FOLDER, or --plan to see what the job will take")
+    check_for_plan(options, "plan_samples", "plan_seed", "price_per_hour")
     recipe = load_recipe(LabelRecipe, options.recipe, (*_source_overrides(options), *options.set))
     if options.plan:
         return _plan(options, recipe)
-    return 0, label(
+    result = label(
         recipe,
         options.out,
         workers=options.workers,
@@ -78,15 +84,18 @@ def _label(options: argparse.Namespace) -> tuple[int, Any]:
         log=options.log,
         progress=not options.json,
     )
+    if result.samples and not result.units_left and not options.json:
+        print(f"next: glip-engine report {options.out} --out {options.out.rstrip('/')}-report")
+    return 0, result
 
 
 def _plan(options: argparse.Namespace, recipe: LabelRecipe) -> tuple[int, Any]:
-    from pipelines.plan import plan, print_plan
+    from pipelines.plan import SAMPLES, plan, print_plan
 
     result = plan(
         recipe,
-        samples=options.plan_samples,
-        seed=options.plan_seed,
+        samples=options.plan_samples or SAMPLES,
+        seed=options.plan_seed or 0,
         workers=options.workers,
         backend=chosen_backend(options),
         price_per_hour=options.price_per_hour,
@@ -102,7 +111,7 @@ def _source_overrides(options: argparse.Namespace) -> tuple[str, ...]:
         return ()
     from engine.sources.guess import guess_source
 
-    return tuple(f"source.{name}={json.dumps(value)}" for name, value in guess_source(options.source).items())
+    return overrides({f"source.{name}": value for name, value in guess_source(options.source).items()})
 
 
 def _add_verify(commands: Any) -> None:
@@ -148,7 +157,9 @@ def _add_ground(commands: Any) -> None:
     )
     parser.add_argument("image", help="a picture file")
     parser.add_argument("text", help="what to find, as in 'a red car and two dogs'")
-    parser.add_argument("--out", help="the picture with its boxes: a name ending in .png, .jpg or .webp")
+    parser.add_argument(
+        "--out", type=local_path, help="the picture with its boxes: a name ending in .png, .jpg or .webp"
+    )
     parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a checkpoint folder or file")
     add_published(parser)
     parser.add_argument("--min-score", type=float, help="boxes below are left out (default 0.5)")
@@ -158,13 +169,14 @@ def _add_ground(commands: Any) -> None:
 def _ground(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.ground import check_out, ground_with, interactive_recipe
 
-    overrides = {
-        "teacher.checkpoint": options.checkpoint,
-        "teacher.checkpoint_sha256": options.sha256,
-        "teacher.tokenizer": options.tokenizer,
-        "min_score": options.min_score,
-    }
-    given = [f"{name}={json.dumps(value)}" for name, value in overrides.items() if value is not None]
+    given = overrides(
+        {
+            "teacher.checkpoint": options.checkpoint,
+            "teacher.checkpoint_sha256": options.sha256,
+            "teacher.tokenizer": options.tokenizer,
+            "min_score": options.min_score,
+        }
+    )
     recipe = load_recipe(GroundRecipe, None, (*given, *options.set), interactive_recipe())
     if options.out:
         check_out(Path(options.out))  # before the model takes its time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_published, add_registry, count
+from pipelines.commands.arguments import add_command, add_published, add_registry, count, local_path
 from pipelines.exit_status import FAILED
 
 
@@ -25,7 +25,7 @@ def _add_convert(commands: Any) -> None:
         commands, "convert", _convert, "a published checkpoint into a model folder: safetensors and config"
     )
     parser.add_argument("source", help="'glip-t', 'glip-l', a published .pth or .safetensors file, or a model folder")
-    parser.add_argument("--out", required=True, help="folder of the model")
+    parser.add_argument("--out", required=True, type=local_path, help="folder of the model")
     add_published(parser)
 
 

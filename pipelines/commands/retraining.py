@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_inline, add_recipe, add_workers, chosen_backend
+from pipelines.commands.arguments import add_backend, add_command, add_recipe, chosen_backend
 from pipelines.exit_status import BUSY, DONE, REFUSED
 from schemas.recipes import load_recipe
 from schemas.retrain_recipes import RetrainRecipe
@@ -27,8 +27,7 @@ def _add_retrain(commands: Any) -> None:
     )
     parser.add_argument("--if-due", action="store_true", help="only where the recipe's policy says so; prints why")
     add_recipe(parser, RetrainRecipe, required=True)
-    add_workers(parser)
-    add_inline(parser)
+    add_backend(parser)
 
 
 def _retrain(options: argparse.Namespace) -> tuple[int, Any]:
@@ -51,8 +50,7 @@ def _add_schedule(commands: Any) -> None:
     )
     parser.add_argument("action", nargs="?", choices=["run", "status"], default="run", help="run (default), or status")
     add_recipe(parser, RetrainRecipe, required=True)
-    add_workers(parser)
-    add_inline(parser)
+    add_backend(parser)
 
 
 def _schedule(options: argparse.Namespace) -> tuple[int, Any]:

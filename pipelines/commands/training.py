@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from pipelines.commands.arguments import (
+    add_backend,
     add_command,
-    add_inline,
     add_recipe,
-    add_workers,
+    check_for_plan,
     chosen_backend,
     count,
+    local_path,
+    overrides,
     positive,
+    score,
 )
 from schemas.few_shot_recipes import FewShotRecipe
 from schemas.recipes import (
@@ -24,7 +27,6 @@ from schemas.recipes import (
     TeacherRecipe,
     TrainRecipe,
     load_recipe,
-    read_yaml,
 )
 
 
@@ -42,13 +44,14 @@ def _add_generation(commands: Any) -> None:
     parser = add_command(
         commands, "generation", _generation, "label, mix, train, evaluate, decide, report", goes_on=True
     )
-    parser.add_argument("--out", required=True, help="folder of the generation; a started one is gone on with")
+    parser.add_argument(
+        "--out", required=True, type=local_path, help="folder of the generation; a started one is gone on with"
+    )
     parser.add_argument(
         "--generations", type=count, metavar="N", help="so many in a row, the promoted student teaching the next"
     )
     add_recipe(parser, GenerationRecipe, required=True)
-    add_workers(parser)
-    add_inline(parser)
+    add_backend(parser)
 
 
 def _generation(options: argparse.Namespace) -> tuple[int, Any]:
@@ -67,17 +70,20 @@ def _add_train(commands: Any) -> None:
     parser = add_command(
         commands, "train", _train, "train a student on a mix of human and pseudo-labelled datasets", goes_on=True
     )
-    parser.add_argument("--out", help="folder of the run; a started one is gone on with; not needed with --plan")
+    parser.add_argument(
+        "--out", type=local_path, help="folder of the run; a started one is gone on with; not needed with --plan"
+    )
     parser.add_argument("--plan", action="store_true", help="say what the run will take, and train nothing")
-    parser.add_argument("--gpus", type=count, default=1, metavar="N", help="GPUs of the plan (1)")
+    parser.add_argument("--gpus", type=count, metavar="N", help="GPUs of the plan (1)")
     parser.add_argument("--rate", type=positive, help="images a second of one GPU, for the plan; else published ones")
+    parser.add_argument("--workers", type=count, help="processes that share every batch, through Ray Train (1)")
     add_recipe(parser, TrainRecipe, required=True)
-    add_workers(parser)
 
 
 def _train(options: argparse.Namespace) -> tuple[int, Any]:
     if options.out is None and not options.plan:
         raise ValueError("nowhere to write: give --out FOLDER, or --plan to see what the run will take")
+    check_for_plan(options, "gpus", "rate")
     recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
     if options.plan:
         return 0, _planned(recipe, options)
@@ -93,7 +99,7 @@ def _planned(recipe: TrainRecipe, options: argparse.Namespace) -> Any:
     from pipelines.training.plan import train_plan
     from pipelines.training.plan_table import plan_text
 
-    plan = train_plan(recipe, gpus=options.gpus, images_per_second=options.rate)
+    plan = train_plan(recipe, gpus=options.gpus or 1, images_per_second=options.rate)
     if not options.json:
         print(plan_text(plan))
     return plan
@@ -103,7 +109,9 @@ def _add_few_shot(commands: Any) -> None:
     parser = add_command(
         commands, "few-shot", _few_shot, "zero-shot, few-shot and full transfer to new data, as ODinW", goes_on=True
     )
-    parser.add_argument("--out", required=True, help="folder of the cells; a started one is gone on with")
+    parser.add_argument(
+        "--out", required=True, type=local_path, help="folder of the cells; a started one is gone on with"
+    )
     add_recipe(parser, FewShotRecipe, required=True)
 
 
@@ -120,18 +128,16 @@ def _add_evaluate(commands: Any) -> None:
     )
     _add_model_and_datasets(parser, EvaluateRecipe)
     parser.add_argument("--out", help="folder for figures, a table of every box, a page of mistakes; gone on with")
-    add_workers(parser)
-    add_inline(parser)
+    add_backend(parser)
 
 
 def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.evaluate import evaluate
 
     options.goes_on = options.out is not None  # what has been answered lies there
-    fields = _model_and_datasets(options)
-    if "datasets" not in fields and not any(one.startswith("datasets") for one in options.set):
+    if not (options.on or options.recipe or any(one.startswith("datasets") for one in options.set)):
         raise ValueError("nothing to look at: give --on DATASET, a human dataset as `import` makes it")
-    recipe = load_recipe(EvaluateRecipe, None, tuple(options.set), fields)
+    recipe = load_recipe(EvaluateRecipe, options.recipe, _model_and_datasets(options))
     reports = evaluate(
         recipe,
         options.out,
@@ -140,7 +146,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
         progress=not options.json,
     )
     if options.out is not None and not options.json:
-        print(f"page: {Path(options.out) / 'index.html'}")
+        print(f"page: {options.out.rstrip('/')}/index.html")
     return 0, reports
 
 
@@ -148,7 +154,7 @@ def _add_robustness(commands: Any) -> None:
     parser = add_command(commands, "robustness", _robustness, "boxes under wrong and blank captions: how many survive")
     parser.add_argument("checkpoint", help="'nano', a checkpoint folder or file")
     parser.add_argument("--on", required=True, metavar="DATASET", help="a human grounding dataset")
-    parser.add_argument("--min-score", type=float, default=0.5, help="boxes below do not count (0.5)")
+    parser.add_argument("--min-score", type=score, default=0.5, help="boxes below do not count (0.5)")
     parser.add_argument("--limit", type=count, help="only the first so many samples")
 
 
@@ -181,12 +187,8 @@ def _add_calibrate(commands: Any) -> None:
 def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.calibrate import calibrate
 
-    fields = _model_and_datasets(options)
-    if options.verdicts:
-        fields["verdicts"] = options.verdicts
-    if options.precision is not None:
-        fields["precision"] = options.precision
-    recipe = load_recipe(CalibrateRecipe, None, tuple(options.set), fields)
+    own = {"verdicts": options.verdicts or None, "precision": options.precision}
+    recipe = load_recipe(CalibrateRecipe, options.recipe, _model_and_datasets(options, own))
     return 0, calibrate(recipe, options.out, progress=not options.json)
 
 
@@ -196,11 +198,7 @@ def _add_model_and_datasets(parser: argparse.ArgumentParser, recipe: type[Recipe
     add_recipe(parser, recipe, required=False)
 
 
-def _model_and_datasets(options: argparse.Namespace) -> dict[str, Any]:
-    """The recipe's fields, with what the command line says in their place."""
-    fields = read_yaml(Path(options.recipe)) if options.recipe else {}
-    if options.on:
-        fields["datasets"] = options.on
-    if options.checkpoint:
-        fields["teacher"] = {**fields.get("teacher", {}), "checkpoint": options.checkpoint}
-    return fields
+def _model_and_datasets(options: argparse.Namespace, own: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """What the command line says in the place of the recipe's fields, with what is a command's ``own``."""
+    given = {"datasets": options.on or None, "teacher.checkpoint": options.checkpoint}
+    return (*overrides({**given, **(own or {})}), *options.set)

@@ -55,7 +55,7 @@ def trace(
     report = make_node("report", "report/report.json", digest_of(["report", *shown]), shown, "report")
     made = [dataset_node(folder / name, name, digest) for name, digest in datasets.items()]
     lineage = Lineage(nodes=once([*sources, *made, *calibrations, *checkpoints, *evaluations, decision, report]))
-    Store(folder).write(LINEAGE, (lineage.model_dump_json(indent=1) + "\n").encode())
+    Store(folder).write_document(LINEAGE, lineage)
     return lineage
 
 

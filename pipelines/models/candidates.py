@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from engine.artifacts import document_bytes
 from engine.calibrated_scores import file_in_store
 from engine.registry import Registry
 from glip.config import GLIPConfig
@@ -102,7 +103,7 @@ def model_files(candidate: Candidate) -> dict[str, Path | bytes]:
     documents = {RECIPE: candidate.recipe, DECISION: candidate.decision, LINEAGE: candidate.lineage}
     for name, document in documents.items():
         if isinstance(document, BaseModel):
-            files[name] = (document.model_dump_json(indent=1) + "\n").encode()
+            files[name] = document_bytes(document)
         elif document is not None:
             files[name] = (json.dumps(document, indent=1, sort_keys=True) + "\n").encode()
     return files | ({EVALUATION: candidate.evaluation} if candidate.evaluation else {})

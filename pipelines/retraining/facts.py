@@ -26,14 +26,17 @@ from schemas.retrain_recipes import RetrainRecipe
 
 def observe(recipe: RetrainRecipe) -> RetrainFacts:
     """The facts as they are now. ValueError where the source or the registry cannot be read."""
-    return RetrainFacts(parts=source_parts(recipe), teacher=current_teacher(recipe), figure=watched_figure(recipe))
+    teacher, rolled_back = current_teacher(recipe)
+    figure = watched_figure(recipe)
+    return RetrainFacts(parts=source_parts(recipe), teacher=teacher, rolled_back=rolled_back, figure=figure)
 
 
-def current_teacher(recipe: RetrainRecipe) -> str:
-    """The digest of the registry's current model."""
-    uri = recipe.generation.registry
-    assert uri is not None, "the recipe has been checked"
-    return current_version(Registry(uri)).model_digest
+def current_teacher(recipe: RetrainRecipe) -> tuple[str, bool]:
+    """The digest of the registry's current model, and whether a rollback made it current."""
+    assert recipe.generation.registry is not None, "the recipe has been checked"
+    registry = Registry(recipe.generation.registry)
+    entry = registry.state().current()
+    return current_version(registry).model_digest, entry is not None and entry.action == "rollback"
 
 
 def source_parts(recipe: RetrainRecipe) -> dict[str, SourcePart]:

@@ -58,7 +58,7 @@ def send(notify: NotifyRecipe, event: dict[str, Any]) -> bool:
             error.close()
             if error.code < 500 and error.code != 429:
                 break
-        except (OSError, HTTPException) as error:
+        except (OSError, HTTPException, UnicodeError) as error:  # the last of a name that no host can have
             fault = type(error).__name__
         if pause_s is not None:
             time.sleep(pause_s)

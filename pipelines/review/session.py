@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.artifacts import Store
 from engine.box_tables import box_database
 from engine.dataset_wholeness import examine
-from engine.review.queries import ReviewIndex, ReviewQuery, open_index
+from engine.review.queries import ReviewIndex, ReviewQuery
 from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, caption_sha256, target_of
 from engine.sample_lookup import SampleLookup
 from engine.selection import Selection, resolve_selection
@@ -80,7 +80,7 @@ class ReviewSession:
         self._log.refresh()
         self._verdicts: Verdicts = self._log.verdicts()
         connection, _ = self._stack.enter_context(box_database())
-        self._index: ReviewIndex = open_index(connection, self._store, self._units, self._verdicts)
+        self._index = ReviewIndex(connection, self._store, self._units, self._verdicts)
         self._samples = SampleLookup(self._store, self._index.unit_of)
         self._stack.callback(self._samples.close)
         return self

@@ -8,17 +8,15 @@ data folder (``GLIP_ENGINE_DATA``). Nothing marked *scoring only* is read; the v
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from engine.gold import import_gold
+from pipelines.shipped import DATA, RECIPES
 from pipelines.shipped.nano_card import ship
 from pipelines.shipped.vocabulary import train_vocabulary
 from pipelines.train import TrainResult, train
 from schemas.recipes import ScenesSource, TrainRecipe, load_recipe
 
-DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-RECIPES = Path(__file__).parents[1] / "recipes"
 STAGES = ("nano", "nano_packed")
 SCENES = ScenesSource(count=40_000, seed=7)  # held-out scenes are those of another seed
 PHOTOS = {

@@ -13,11 +13,11 @@ import torch
 from engine.artifacts import Store
 from engine.gold import import_gold
 from glip.checkpoint import load_model, save_model
+from glip.model_folder import SHIPPED
 from pipelines.evaluate import evaluate
 from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
 from schemas.reports import EvaluationReport
 
-SHIPPED = Path(__file__).parents[1] / "glip" / "pretrained" / "nano"
 HELD_OUT = ScenesSource(count=400, seed=900_001)  # nano learns from seed 7
 PHRASES, BOXES = "coco-phrases", "coco"
 SHOWN = ("phrase_recall@1", "phrase_recall@5", "AP50", "AP50/person")
@@ -66,7 +66,7 @@ def examine(checkpoint: str, work: Path, data: Path) -> list[EvaluationReport]:
     return reports
 
 
-def ship(checkpoint: str, work: Path, data: Path, scenes: ScenesSource, made: str, out: Path = SHIPPED) -> None:
+def ship(checkpoint: str, work: Path, data: Path, scenes: ScenesSource, made: str, out: Path = SHIPPED["nano"]) -> None:
     """Write the model in half precision with its card into ``out``, replacing what is there; ``made`` says how it was
     trained. The card's figures are those of the weights as they are shipped, after halving."""
     loaded = load_model(checkpoint)

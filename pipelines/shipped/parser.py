@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import random
 import sys
 import time
@@ -27,13 +26,12 @@ from spacy.util import fix_random_seed, load_model_from_config, minibatch
 from thinc.api import Adam, Optimizer
 
 from engine.phrase_chunks import noun_chunks
-from engine.phrases import tree_of
+from engine.phrases import BUNDLED, tree_of
+from pipelines.shipped import DATA
 from pipelines.shipped.caption_words import with_caption_words
 from pipelines.shipped.parser_card import write_card
 from pipelines.shipped.treebank import Sentence, caption_like, read_conllu
 
-DEFAULT_DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
-SHIPPED = Path(__file__).parents[1] / "engine" / "parser"
 EPOCHS = 12
 FRAGMENT_RATE = 0.4  # of the sentences, per epoch, seen as a caption-like piece of themselves
 CAPTION_WORDS_RATE = 0.3  # of what is seen, has some of its verbs and nouns exchanged for those of captions
@@ -198,9 +196,9 @@ def main() -> int:
     """Train, score and write the shipped parser."""
     arguments = argparse.ArgumentParser(description="Train the caption parser that ships in engine/parser.")
     arguments.add_argument(
-        "--treebank", type=Path, default=DEFAULT_DATA / "treebank", help="folder of UD English EWT (train and dev)"
+        "--treebank", type=Path, default=DATA / "treebank", help="folder of UD English EWT (train and dev)"
     )
-    arguments.add_argument("--out", type=Path, default=SHIPPED, help="folder to write (default: the shipped one)")
+    arguments.add_argument("--out", type=Path, default=BUNDLED, help="folder to write (default: the shipped one)")
     arguments.add_argument("--epochs", type=int, default=EPOCHS)
     arguments.add_argument("--seed", type=int, default=0)
     options = arguments.parse_args()

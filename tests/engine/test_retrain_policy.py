@@ -94,6 +94,15 @@ def test_another_current_version_is_a_new_teacher_and_the_own_student_is_not() -
     assert not asked(facts(teacher="a" * 64), new_teacher=True).due
 
 
+def test_what_was_rolled_back_to_is_nothing_new_and_no_fallen_figure() -> None:
+    back = facts(0.5, teacher="b" * 64).model_copy(update={"rolled_back": True})
+    policy = {"new_teacher": True, "metric_drop": MetricDrop(dataset="d", by=0.05)}
+    assert asked(back, **policy).because == []
+    assert len(asked(back.model_copy(update={"rolled_back": False}), **policy).because) == 2
+    own = back.model_copy(update={"teacher": "a" * 64})
+    assert "a drop of 5.0 points makes a run due" in asked(own, **policy).because[0]
+
+
 def test_an_age_that_a_wrong_clock_left_is_not_believed() -> None:
     assert "its age is not known" in asked(BEFORE, at=THEN - timedelta(days=400), max_age_days=20).because[0]
     assert not asked(BEFORE, at=THEN - timedelta(hours=1), max_age_days=20).due

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pipelines.cli import main
+from schemas.reports import Document
 
 MISTAKES = {
     "an unknown recipe field": (["label", "scenes", "--set", "teacher.chekpoint=x"], "unknown field"),
@@ -120,3 +124,30 @@ def test_an_import_tells_why_it_rejected(tmp_path: Path, capsys: pytest.CaptureF
     (tmp_path / "instances.json").write_text(json.dumps(document))
     assert main(["import", "coco", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.endswith("1 samples, 1 phrases, 1 boxes, 1 rejects (1 crowd)\n")
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped() -> list[object]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+        return []
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("pipelines.doctor.examine", stopped)
+    assert main(["doctor"]) == 1
+    assert capsys.readouterr().err == "glip-engine: error: interrupted\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_figure_that_is_no_number_is_null_in_json(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Found(Document):
+        ok: bool = True
+        share: float = float("nan")
+
+    monkeypatch.setattr("pipelines.doctor.examine", lambda: [Found()])
+    assert main(["doctor", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [{"ok": True, "share": None}]

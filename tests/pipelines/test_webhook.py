@@ -87,6 +87,8 @@ def test_a_server_that_is_not_there_fails_nothing(capsys: pytest.CaptureFixture[
     hook.server.server_close()
     assert not send(notify(hook.url, timeout_s=1), {})
     assert "was not told: URLError" in capsys.readouterr().out
+    assert not send(notify(f"http://{70 * 'a'}.invalid/"), {}), "a name that no host can have"
+    assert "was not told: UnicodeError" in capsys.readouterr().out
 
 
 def test_an_address_can_come_from_the_environment_and_a_bad_one_is_not_repeated(
