@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network; read when huggingface_hub is first imported
+# The tensors of tests are too small to share: threads that wait for each other cost more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported, here and in processes of tests
 if importlib.util.find_spec("triton"):
     import torch
 
@@ -22,6 +24,17 @@ DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shar
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Examples that hypothesis draws are the same every time, and new ones where slow tests run; a busy machine is no
+    failure."""
+    from hypothesis import HealthCheck, settings
+
+    busy: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("same", derandomize=True, **busy)
+    settings.register_profile("new", **busy)
+    settings.load_profile("new" if config.getoption("--slow") else "same")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -150,24 +163,28 @@ def bad_server(tmp_path: Path) -> Iterator[Any]:
         yield server
 
 
-@pytest.fixture
-def s3_bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """``s3://bucket`` of a real S3 API on loopback, which every client of this process and its children speaks to."""
-    s3fs = pytest.importorskip("s3fs")
-    server_module = pytest.importorskip("moto.server")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[str]:
+    """The address of a real S3 API on loopback: one for all tests, since each takes half a second to stop."""
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    settings = {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "x"}
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(_s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """``s3://bucket``, empty, of a real S3 API, which every client of this process and its children speaks to."""
+    s3fs = pytest.importorskip("s3fs")
+    settings = {"AWS_ENDPOINT_URL": _s3_server, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "x"}
     for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
     s3fs.S3FileSystem.clear_instance_cache()
-    reset = urllib.request.Request(f"http://{host}:{port}/moto-api/reset", method="POST")  # the process keeps its state
-    urllib.request.urlopen(reset).close()
+    urllib.request.urlopen(urllib.request.Request(f"{_s3_server}/moto-api/reset", method="POST")).close()
     s3fs.S3FileSystem().mkdir("bucket")
     yield "s3://bucket"
     s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Labelling jobs that die by SIGKILL at a chosen moment, each in a process of its own.
+"""Calls in clean processes, and labelling jobs that die by SIGKILL at a chosen moment, each in one of its own.
 
 What is on a disk can differ only between the calls by which files take their names, or go: these are the moments.
 """
@@ -8,8 +8,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Callable, Sequence
 from functools import cache
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,37 @@ from schemas.recipes import LabelRecipe
 def clean_processes() -> BaseContext:
     """Processes that start from a clean one with everything imported: quick, and free of this process's threads."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipelines.label", "engine.phrases", "teacher.worker", "teacher.glip_grounder"])
+    context.set_forkserver_preload(
+        ["pipelines.generation", "engine.phrases", "teacher.worker", "teacher.glip_grounder"]
+    )
     return context
+
+
+def call_apart(function: Callable[..., Any], *arguments: Any, timeout_s: float = 300) -> Any:
+    """What the function gives in a clean process; AssertionError with its traceback where it raises, or dies."""
+    answer, send = Pipe(duplex=False)
+    process = clean_processes().Process(target=_call_and_send, args=(send, function, arguments))
+    process.start()
+    send.close()  # the child's is the only one left, so that its death is the end of the file
+    try:
+        assert answer.poll(timeout_s), f"no answer after {timeout_s} s"
+        given, raised = answer.recv()
+    except EOFError:
+        process.join()
+        raise AssertionError(f"the process ended with {process.exitcode} and no answer") from None
+    finally:
+        process.kill()
+        process.join()
+        answer.close()
+    assert not raised, raised
+    return given
+
+
+def _call_and_send(send: Connection, function: Callable[..., Any], arguments: Sequence[Any]) -> None:
+    try:
+        send.send((function(*arguments), ""))
+    except BaseException:
+        send.send((None, traceback.format_exc()))
 
 
 def label_and_die(

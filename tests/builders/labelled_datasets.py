@@ -26,6 +26,21 @@ def tars_recipe(folder: Path, checkpoint: Path, unit_size: int) -> LabelRecipe:
     return LabelRecipe(source=WebDatasetSource(uri=str(folder)), teacher=teacher, unit_size=unit_size)
 
 
+def tars_with_rejects(web: Any, folder: Path) -> Path:
+    """Two tars: seven good samples, and one of each kind that a stage drops."""
+    jpeg = web.jpeg()
+    bad = [
+        ("empty", jpeg, b" "),
+        ("long", jpeg, b"a dog " * 2000),
+        ("nothing", jpeg, b"running quickly"),
+        ("noise", b"no picture", b"a dog"),
+    ]
+    members = [member for key, image, text in bad for member in ((f"{key}.jpg", image), (f"{key}.txt", text))]
+    web.tar_of(folder / "0.tar", [*web.samples(4), ("../x.jpg", jpeg), *members])
+    web.tar_of(folder / "1.tar", web.samples(3, first=4))
+    return folder
+
+
 def checksums(out: Path | str) -> dict[str, str]:
     """SHA-256 of every file of a folder or prefix but the manifests, which hold times."""
     files, root = fsspec.core.url_to_fs(str(out), use_listings_cache=False)

@@ -13,7 +13,7 @@ from engine.artifacts import Store
 from engine.shards import LabelledImage, write_card, write_shard
 from schemas.records import BoxXYXY, Candidate, UnitRef
 from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
-from teacher.grounder import Question
+from teacher.protocol import Question
 from teacher.worker import TeacherWorker
 
 SIZE = (120, 80)

@@ -1,4 +1,4 @@
-"""A student trained in this process, on a mix that is opened and closed for it."""
+"""A student trained in this process, on a mix that is opened and closed for it, and the batches of such a run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from engine.mix import Mix
+from glip.checkpoint import LoadedModel
 from schemas.recipes import TrainRecipe
+from student.data import TrainingData
 from student.trainer import RunResult, run
 
 
@@ -17,3 +19,8 @@ def train_alone(recipe: TrainRecipe, out: Path, *, identity: str = "me", **optio
         return run(recipe, mix, out, identity=identity, **{"metadata": {"made_by": "test"}, **options})
     finally:
         mix.close()
+
+
+def training_data(mix: Mix, recipe: TrainRecipe, loaded: LoadedModel, rank: int = 0, size: int = 1) -> TrainingData:
+    """The batches of one worker of a run that goes on from a model."""
+    return TrainingData(mix, recipe, loaded.config, loaded.tokenizer, rank=rank, size=size)

@@ -69,7 +69,6 @@ def outcomes_of_two(cases: Mapping[str, Case], folder: Path) -> dict[str, dict[s
 
 def _worker(rank: int, cases: dict[str, Case], folder: str) -> None:
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
     try:
         for name, case in cases.items():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import pickle
+import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +36,14 @@ def test_what_is_not_there_has_no_size_and_no_name(store: Store) -> None:
         store.read("shards/0.tar")
 
 
+def test_an_empty_file_is_read_as_what_it_is(s3_bucket: str, tmp_path: Path) -> None:
+    for root in (tmp_path, f"memory://{tmp_path.name}", f"{s3_bucket}/d"):
+        store = Store(root)
+        store.write("a", b"")
+        assert store.read("a") == b""
+        assert list(store.read_many(["a", "a"])) == [b"", b""]
+
+
 def test_a_write_that_fails_leaves_the_old_file_and_no_trace(store: Store) -> None:
     store.write("a", b"old")
     with pytest.raises(TypeError), store.writing("a") as file:
@@ -52,12 +63,53 @@ def test_a_file_that_is_being_written_has_no_name_yet(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("lasting", [True, False])
+def test_the_content_is_on_the_disk_before_its_name_and_a_lasting_name_before_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    """The calls as they come; each is made."""
+    calls: list[str] = []
+
+    def fsync(opened: int, really: Any = os.fsync) -> None:
+        calls.append("fsync of the folder" if stat.S_ISDIR(os.fstat(opened).st_mode) else "fsync of the content")
+        really(opened)
+
+    def replace(temporary: str, final: str, really: Any = os.replace) -> None:
+        calls.append(f"named, {os.stat(temporary).st_mode & 0o777:o}")
+        really(temporary, final)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    Store(tmp_path).write("a", b"whole", lasting=lasting)
+    assert calls == ["fsync of the content", "named, 644", *(["fsync of the folder"] if lasting else [])]
+    calls.clear()
+    Store(tmp_path).flush("")
+    assert calls == ["fsync of the folder"]
+
+
+def test_an_object_that_a_store_did_not_take_whole_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(f"memory://{tmp_path.name}")
+    put = store._files.put_file
+
+    def put_half(local: str, final: str) -> None:
+        put(local, final)
+        store._files.pipe_file(final, store._files.cat_file(final)[:2])
+
+    monkeypatch.setattr(store._files, "put_file", put_half)
+    with pytest.raises((OSError, RuntimeError), match="2 of 5 bytes were stored"):
+        store.write("a", b"whole")
+
+
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.write("a", b"whole")
     (tmp_path / ".writing-xyz").write_bytes(b"half")
     assert store.delete_temporary_files("") == 1
     assert os.listdir(tmp_path) == ["a"]
+    with store.locked():
+        assert store.delete_temporary_files("") == 0
+        with pickle.loads(pickle.dumps(store)).committing():  # its workers pass: the fence of the job stands
+            pass
 
 
 @pytest.mark.parametrize("name", ["../a", "/etc/a", "shards/../../a"])

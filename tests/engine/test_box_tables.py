@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from report_datasets import sample, write_dataset
 
@@ -13,6 +15,7 @@ from engine.artifacts import Store
 from engine.box_tables import add_boxes, box_database
 from engine.selection import PRESETS, resolve_selection, select
 from engine.shards import LabelledImage, annotations_name, committed_units, read_shard
+from engine.statistics.tables import StatisticsTables
 from schemas.recipes import SelectionChoice
 
 CAPTION = "a dog in a field of love, the time"
@@ -65,3 +68,12 @@ def test_a_table_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
         view_of(store, "glip")
     with pytest.raises(ValueError, match="labelled by one teacher"):
         view_of(Store(write_dataset(tmp_path / "other", some_samples(4))), {"min_agreement": 0.5})
+
+
+def test_the_temporary_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "o'brien's"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with box_database(on_disk=True) as (connection, _):
+        StatisticsTables(connection).copy("SELECT 1 AS one", folder / "one.parquet")
+    assert pq.read_table(folder / "one.parquet").to_pylist() == [{"one": 1}]

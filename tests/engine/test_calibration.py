@@ -116,9 +116,7 @@ def test_size_groups_do_not_depend_on_the_resolution_of_the_picture() -> None:
     small = answered().gold
     double = small.model_copy(update={"width": 1280, "height": 960})
     for side in (20, 31, 33, 95, 97, 400):
-        at_one = SampleBox(phrase=0, box_xyxy=(0, 0, side, side), score=1)
-        at_two = SampleBox(phrase=0, box_xyxy=(0, 0, 2 * side, 2 * side), score=1)
-        assert box_size(small, at_one) == box_size(double, at_two)
+        assert box_size(small, (0, 0, side, side)) == box_size(double, (0, 0, 2 * side, 2 * side))
 
 
 def test_calibration_brings_the_error_down_on_pictures_that_were_not_fitted_on() -> None:
@@ -185,6 +183,14 @@ def test_bounds_count_pictures_so_that_twenty_boxes_of_one_picture_prove_little(
     heaped = fit_groups(evidence(400, power=0.1, boxes_a_picture=20), **FIT)[0]
     assert spread.points[0].precision == pytest.approx(heaped.points[0].precision)
     assert heaped.points[0].lower_bound < spread.points[0].lower_bound
+
+
+def test_a_box_that_scores_exactly_the_lowest_score_is_among_the_kept_ones() -> None:
+    """As the selection keeps it, whose scores have as many decimals as the points."""
+    few = Evidence(np.array([0.05, 0.3, 0.3]), np.array([False, True, True]), np.zeros(3, int), np.array([0, 1, 2]))
+    boxes = {point.min_score: point.boxes for point in fit_groups(few, **FIT)[0].points}
+    assert (boxes[0.05], boxes[0.3]) == (3, 2)
+    assert max(boxes) == 0.3
 
 
 def test_phrases_that_nobody_has_counted_have_the_evidence_of_the_rarest_ones() -> None:

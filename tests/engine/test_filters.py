@@ -166,10 +166,12 @@ def parsed(*phrases: tuple[str, str]) -> ParsedCaption:
         ("Free  Shipping", "shipping", True),
         ("shipping", "shipping", False),
         ("the", "the", False),
+        ("a logo", "logo", True),
+        ("the logo", "logo", False),
     ],
 )
 def test_a_phrase_that_ends_in_a_stopped_one_is_stopped(text: str, lemma: str, stopped: bool) -> None:
-    stops = PhraseStopList(["PHOTO", "free shipping"])
+    stops = PhraseStopList(["PHOTO", "free shipping", "a logo"])
     assert stops.stops(Phrase(text, 0, len(text), lemma)) is stopped
 
 

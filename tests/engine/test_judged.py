@@ -39,6 +39,17 @@ def test_a_detection_is_right_once_and_each_mistake_has_its_kind() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("height", "verdict"),
+    [(20.0, "right"), (19.9, "localisation"), (4.0, "localisation"), (3.9, "background")],
+    ids=["IoU of a half", "less", "of a tenth", "less than that"],
+)
+def test_a_box_is_right_from_a_half_on_and_near_from_a_tenth_on(height: float, verdict: str) -> None:
+    gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
+    answer = (Candidate(1, (0, 0, 40, height), 0.9),)
+    assert judge_detection(ImageResult(gold, answer), CLASSES)[0].verdict == verdict
+
+
 def test_a_missed_box_tells_how_near_the_answers_came() -> None:
     gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
     *_, missed = judge_detection(ImageResult(gold, (Candidate(1, SHIFTED, 0.5),)), CLASSES)

@@ -18,7 +18,7 @@ from engine import leases
 from engine.artifacts import LOCK, Store
 from engine.leases import Lease
 
-LEASE_S = 0.6
+LEASE_S = 1.5
 
 
 @pytest.fixture
@@ -49,6 +49,13 @@ def test_a_job_on_another_machine_that_is_alive_keeps_the_lock_however_long_it_w
     first.give_back()
     assert not first.lost
     assert not files.exists("bucket/out/lock")
+
+
+@pytest.mark.usefixtures("s3_bucket")
+def test_a_bucket_that_does_not_exist_is_told_of_and_not_waited_for() -> None:
+    for write in (Store("s3://nowhere/out").locked, lambda: Store("s3://nowhere/out").writing("dataset.json")):
+        with pytest.raises(ValueError, match=r"s3://nowhere/out/.* cannot be written .*; make the bucket"), write():
+            pass
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -61,7 +61,7 @@ def test_with_groups_pairs_are_of_one_group() -> None:
     assert as_set(words, 6, groups) == all_pairs(words, 6, groups)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(0, (1 << 128) - 1), max_size=12), st.integers(0, 12), st.data())
 def test_any_hash_with_bits_flipped_within_the_limit_is_found(
     hashes: list[int], distance: int, data: st.DataObject

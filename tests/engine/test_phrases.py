@@ -84,7 +84,7 @@ def test_odd_text_never_breaks_a_span(caption: str, expressions: bool) -> None:
         st.one_of(st.text(max_size=60), st.text(alphabet="a dog's-\u200d👩🐕\x00\n\"<>&;שA", max_size=60)), max_size=4
     )
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_arbitrary_text_never_breaks_a_span(captions: list[str]) -> None:
     assert_spans_hold(captions, PARSER.parse(captions))
 

@@ -120,6 +120,8 @@ def test_a_floor_is_about_the_candidate_alone() -> None:
     old = recall_report("old", world(0.9, 2))
     assert decide([recall_report("new", world(0.75, 1))], [old], gate(floor)).promote
     assert "does not reach" in decide([recall_report("new", world(0.4, 1))], [old], gate(floor)).reason
+    at_the_floor = np.array([3, 3, 3, 0, 0] * 30)
+    assert decide([recall_report("new", at_the_floor)], [old], gate(floor)).promote
 
 
 def test_a_rule_that_cannot_be_judged_has_not_passed() -> None:
@@ -138,9 +140,27 @@ def test_a_rule_looks_at_each_dataset_or_at_the_one_it_names() -> None:
     assert decide(new, old, gate(IMPROVE.model_copy(update={"dataset": "a"}))).promote
 
 
-def test_equal_input_gives_an_equal_decision() -> None:
+def test_equal_input_gives_an_equal_decision_and_another_seed_other_draws() -> None:
     new, old = [recall_report("new", world(0.6, 1))], [recall_report("old", world(0.5, 2))]
-    assert decide(new, old, gate(IMPROVE)) == decide(new, old, gate(IMPROVE))
+    first = decide(new, old, gate(IMPROVE))
+    assert first == decide(new, old, gate(IMPROVE))
+    another = decide(new, old, gate(IMPROVE).model_copy(update={"seed": 1}))
+    assert another.comparisons[0].interval != first.comparisons[0].interval
+
+
+@pytest.mark.parametrize(("of_gate", "of_rule", "deviations"), [(0.95, None, 1.960), (0.95, 0.8, 1.282)])
+def test_the_interval_is_as_wide_as_its_confidence_says(
+    of_gate: float, of_rule: float | None, deviations: float
+) -> None:
+    """Two-sided, of the paired differences: so many images are near enough to the normal distribution."""
+    new, old = world(0.6, 1, images=400), world(0.5, 2, images=400)
+    rule = IMPROVE.model_copy(update={"confidence": of_rule})
+    asked = gate(rule, resamples=4000).model_copy(update={"confidence": of_gate})
+    (found,) = decide([recall_report("new", new)], [recall_report("old", old)], asked).comparisons
+    standard_error = float(np.std((new - old) / 3) / np.sqrt(400))
+    assert found.difference is not None
+    wanted = [found.difference + side * deviations * standard_error for side in (-1, 1)]
+    assert found.interval == pytest.approx(wanted, abs=0.15 * standard_error)
 
 
 def test_reports_on_different_data_are_refused() -> None:

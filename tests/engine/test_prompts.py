@@ -102,7 +102,7 @@ def test_the_names_of_a_list_stand_in_prompts_of_a_chunk_inside_the_budget() -> 
     names = [f"kind {number}" for number in range(100)]
     prompts = list_prompts(names, chunk=40, max_tokens=1000, **PER_WORD)
     assert [len(prompt.spans) for prompt in prompts] == [40, 40, 20]
-    prompts = list_prompts(names, chunk=40, max_tokens=9, **PER_WORD)
+    prompts = list_prompts(names, chunk=40, max_tokens=8, **PER_WORD)  # three names have just as many
     assert {len(prompt.spans) for prompt in prompts} == {3, 1}
     assert [prompt.text[span.start : span.end] for prompt in prompts for span in prompt.spans] == names
     assert [span.phrase for prompt in prompts for span in prompt.spans] == list(range(100))

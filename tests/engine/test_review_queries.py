@@ -14,7 +14,7 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.box_tables import box_database
-from engine.review.queries import PAGE_SAMPLES, ReviewIndex, ReviewQuery, open_index
+from engine.review.queries import PAGE_SAMPLES, ReviewIndex, ReviewQuery
 from engine.review.verdicts import Verdicts
 from engine.shards import LabelledImage, committed_units
 
@@ -47,7 +47,7 @@ JUDGED = Verdicts.of_rows([said(FIRST, FIRST.boxes[0].phrase, "accepted", FIRST.
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewIndex]:
     store = Store(write_dataset(tmp_path_factory.mktemp("review") / "dogs", SAMPLES, units=30))
     with box_database() as (connection, _):
-        yield open_index(connection, store, committed_units(store), JUDGED)
+        yield ReviewIndex(connection, store, committed_units(store), JUDGED)
 
 
 def every_page(index: ReviewIndex, query: ReviewQuery) -> list[Any]:
@@ -149,7 +149,7 @@ def test_verdicts_that_come_later_change_what_is_reviewed(index: ReviewIndex) ->
 
 def test_a_dataset_without_a_unit_has_nothing(tmp_path: Path) -> None:
     with box_database() as (connection, _):
-        index = open_index(connection, Store(tmp_path), [], Verdicts())
+        index = ReviewIndex(connection, Store(tmp_path), [], Verdicts())
         assert index.find(ReviewQuery()).samples == []
         assert index.totals(ReviewQuery()).boxes == 0
         assert index.unit_of("a") is None

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from engine.runner import Workers, connected, run
+from engine.layout import Workers
+from engine.runner import connected, run
 from engine.stages import Commit, Stage, Work
 from engine.stopping import Stopping
 from engine.unit_flow import UNITS_AHEAD
-from engine.unit_row import unit_from_arrow, unit_to_arrow
 from schemas.records import (
     Candidate,
     CaptionedImage,
@@ -129,22 +129,20 @@ def open_signing_commit() -> Commit[ShardManifest]:
 
 def job(backend: Any, what: str = "fine", workers: Workers = WORKERS) -> list[ShardManifest]:
     stages = [
-        Stage("read", open_reader, CaptionedImage),
-        Stage("teach", partial(open_teacher, what), ParsedCaption, "teacher"),
+        Stage("read", open_reader),
+        Stage("teach", partial(open_teacher, what), "teacher"),
     ]
     manifests = run(REFS, stages, open_commit, backend=backend, workers=workers)
     return sorted(manifests, key=lambda manifest: manifest.unit)
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
-def test_every_record_travels_as_arrow_and_comes_back_equal(record: Any) -> None:
+def test_a_unit_of_every_record_comes_through_pickle_equal_and_of_its_type(record: Any) -> None:
     rejects, tallies = (Reject("r", "read", "why", "so"),), (StageTally("read", 2, 1, 0.5),)
     unit = Unit(REFS[1], (record, record), rejects, tallies)
-    table = unit_to_arrow(unit, type(record))
-    assert table.num_rows == 1
-    assert unit_from_arrow(pickle.loads(pickle.dumps(table)), type(record)) == unit
-    empty: Unit[Any] = Unit(REFS[0], ())
-    assert unit_from_arrow(unit_to_arrow(empty, type(record)), type(record)) == empty
+    found = pickle.loads(pickle.dumps(unit))
+    assert found == unit
+    assert type(found.records[0]) is type(record)
 
 
 def test_every_unit_gives_one_manifest_and_its_counts_are_those_of_the_stages() -> None:
@@ -161,10 +159,10 @@ def test_ray_gives_the_same_manifests_as_this_process(ray: Any) -> None:
 def test_beside_a_gpu_reading_teaching_and_writing_are_processes_of_their_own(ray: Any) -> None:
     def pids(workers: Workers) -> list[set[str]]:
         stages = [
-            Stage("read", open_reader, CaptionedImage),
-            Stage("mark", open_marker, CaptionedImage),
-            Stage("teach", open_teacher, ParsedCaption, "teacher"),
-            Stage("sign", open_signer, ParsedCaption, "teacher"),
+            Stage("read", open_reader),
+            Stage("mark", open_marker),
+            Stage("teach", open_teacher, "teacher"),
+            Stage("sign", open_signer, "teacher"),
         ]
         manifests = list(run(REFS, stages, open_signing_commit, backend="ray", workers=workers))
         return [set(manifest.work_digest.split()) for manifest in manifests]
@@ -199,7 +197,7 @@ def test_a_unit_that_kills_its_worker_ends_the_job_instead_of_killing_workers_fo
 @pytest.mark.parametrize("backend", ["inline", "ray"])
 def test_once_asked_to_stop_the_units_that_were_begun_are_done_and_no_other(ray: Any, backend: Any) -> None:
     refs = [UnitRef(number, "0.tar", 5, 4) for number in range(100)]
-    stages = [Stage("read", open_reader, CaptionedImage), Stage("teach", open_teacher, ParsedCaption, "teacher")]
+    stages = [Stage("read", open_reader), Stage("teach", open_teacher, "teacher")]
     stopping, done = Stopping(), []
     for manifest in run(refs, stages, open_commit, backend=backend, workers=WORKERS, stopping=stopping):
         done.append(manifest.unit)
@@ -213,8 +211,8 @@ def test_once_asked_to_stop_the_units_that_were_begun_are_done_and_no_other(ray:
 def test_a_worker_that_dies_once_costs_its_units_a_second_try_and_nothing_else(ray: Any, tmp_path: Path) -> None:
     lost: list[int] = []
     stages = [
-        Stage("read", open_reader, CaptionedImage),
-        Stage("teach", partial(open_dying_once, tmp_path / "died"), ParsedCaption, "teacher"),
+        Stage("read", open_reader),
+        Stage("teach", partial(open_dying_once, tmp_path / "died"), "teacher"),
     ]
     manifests = run(
         REFS, stages, open_commit, backend="ray", workers=WORKERS, lost=lambda ref, why: lost.append(ref.index)
@@ -241,13 +239,11 @@ def test_workers_that_no_machine_has_room_for_are_told_of(
     ray: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("engine.unit_flow.TELL_AFTER_S", 0.2)
-    workers, stages = Workers(count=2, threads=512), [Stage("read", open_reader, CaptionedImage)]
+    workers, stages = Workers(count=2, threads=512), [Stage("read", open_reader)]
     assert list(run(REFS, stages, open_commit, backend="ray", workers=workers, stopping=Stopping(3.0))) == []
     assert [record.message[:25] for record in caplog.records] == ["no unit could be begun fo"]
     assert "2 worker processes wait for room" in caplog.text
 
 
 def test_no_unit_is_no_work() -> None:
-    assert (
-        list(run([], [Stage("read", open_reader, CaptionedImage)], open_commit, backend="ray", workers=WORKERS)) == []
-    )
+    assert list(run([], [Stage("read", open_reader)], open_commit, backend="ray", workers=WORKERS)) == []

@@ -51,6 +51,13 @@ def test_a_rule_on_area_keeps_what_is_at_its_limit(rules: dict[str, Any], kept: 
     assert dropped == ({reason: 5 - len(kept)} if reason else {})
 
 
+def test_two_boxes_that_overlap_just_as_much_as_they_may_both_stay() -> None:
+    upper = (0.0, 0.0, 100.0, 50.0)  # IoU 0.5 with HALF
+    sample = labels((0, HALF, 0.9), (1, upper, 0.8))
+    assert select_with_reasons(sample, {"max_overlap": 0.5})[1] == {}
+    assert select_with_reasons(sample, {"max_overlap": 0.49})[1] == {"box_overlaps_better": 1}
+
+
 def test_the_best_boxes_of_each_phrase_stay_in_their_order() -> None:
     sample = labels(*((phrase, HALF, score) for phrase, score in [(0, 0.3), (0, 0.9), (1, 0.1), (0, 0.5), (1, 0.2)]))
     selected, dropped = select_with_reasons(sample, {"max_boxes_per_phrase": 2})

@@ -17,12 +17,11 @@ from engine.selection import Selection, resolve_selection, select_with_reasons
 from engine.selection_columns import COLUMN_RULES, select_rows
 from engine.selection_rules import RULES
 from engine.shards import annotation_table
-from schemas.calibration import BOX_SIZES, FREQUENCIES, group_name
+from schemas.calibration import GROUPS
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 
 WORDS = ("dog", "time", "cat", "love")
 SIDE = 100
-GROUPS = [group_name(frequency, size) for frequency in FREQUENCIES for size in BOX_SIZES]
 # Scores that float32 does not hold exactly, at the thresholds and beside them.
 SCORES = st.sampled_from([0.1, 0.3, 0.3001, 0.5, 0.6, 0.65, 0.6501, 0.7, 0.9, 0.9999, 1.0])
 CORNERS = st.tuples(*[st.integers(0, 10 * SIDE) for _ in range(4)])
@@ -110,7 +109,7 @@ def one_by_one(units: list[list[SampleLabels]], selection: Selection) -> tuple[C
     return kept, dropped
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     units=st.lists(st.lists(samples(), min_size=1, max_size=4, unique_by=lambda one: one.key), min_size=1, max_size=3)
 )

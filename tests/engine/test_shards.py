@@ -23,6 +23,7 @@ from engine.shards import (
     read_shard,
     sample_json,
     sample_schema,
+    shard_name,
     write_shard,
 )
 from schemas.records import Reject, UnitRef
@@ -136,6 +137,23 @@ def test_a_key_twice_commits_nothing(store: Store) -> None:
     with pytest.raises(ValueError, match="'b' occurs twice"):
         write(store, [SAMPLES[0], SAMPLES[0]])
     assert committed_units(store) == []
+
+
+def test_a_unit_that_this_work_has_committed_stays_as_it_is(store: Store) -> None:
+    first = write(store)
+    assert write(store, SAMPLES[:1]) == first, "a worker that was thought lost may have come first"
+    assert write(store, SAMPLES[:1], work_digest="other") != first
+
+
+@pytest.mark.parametrize("left", [None, b"cut off"])
+def test_a_manifest_whose_shard_is_gone_or_cut_off_vouches_for_nothing(store: Store, left: bytes | None) -> None:
+    name = shard_name(write(store).unit)
+    whole = store.digest(name)
+    store.delete(name)
+    if left is not None:
+        store.write(name, left)
+    write(store)
+    assert store.digest(name) == whole
 
 
 @pytest.mark.parametrize(

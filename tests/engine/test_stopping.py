@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
+
+import pytest
 
 from engine.stopping import Stopping
 
@@ -27,8 +29,14 @@ def test_a_unit_that_would_not_be_done_in_the_budget_is_not_begun() -> None:
     assert (stopping.reason, stopping.asked) == ("the budget is spent", False)
 
 
-def test_a_budget_is_spent_when_its_time_is_over() -> None:
-    stopping = Stopping(budget_s=0.01)
+def test_a_budget_is_spent_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(monotonic=lambda: at)
+    monkeypatch.setattr("engine.stopping.time", clock)
+    at = 1000.0
+    stopping = Stopping(budget_s=10)
+    at = 1009.9
     assert not stopping.now()
-    time.sleep(0.02)
+    stopping.unit_took(0.05)
+    assert not stopping.now()
+    at = 1009.95
     assert stopping.now()

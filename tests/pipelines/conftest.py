@@ -1,83 +1,43 @@
-"""Labelling jobs in a process of their own with bounded memory and time, for hostile input; a headless browser."""
+"""What all tests of pipelines share: the parser, opened once, a second model, and a headless browser."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 
-from engine.artifacts import Store
-from engine.shards import committed_units, read_shard
-from pipelines.verify import verify
-from schemas.recipes import LabelRecipe, TeacherRecipe
-from schemas.shards import SampleLabels
 
-ADDRESS_SPACE = 12 << 30  # torch alone maps some gigabytes
-TIMEOUT_S = 300
-JOB = """
-import json, resource, sys
-from pathlib import Path
-resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]),) * 2)
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-from pipelines.label import label
-from schemas.recipes import LabelRecipe
-label(LabelRecipe.model_validate_json(sys.argv[1]), sys.argv[2], backend="inline", progress=False)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-"""
+@pytest.fixture(scope="session", autouse=True)
+def _parser_opened_once() -> Iterator[None]:
+    """To open the shipped parser takes several times as long as to label the few captions of a test: the jobs of this
+    process share one. Those that run in processes of their own open theirs."""
+    from engine import phrases
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(phrases, "open_pipeline", lru_cache(phrases.open_pipeline))
+        yield
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """What became of each sample: its labels, or its rejects as (reason, message)."""
-
-    labels: dict[str, SampleLabels]
-    images: dict[str, bytes]
-    rejects: list[dict[str, str]]
-    peak_bytes: int
-
-    def reason(self, key: str) -> str | None:
-        return next((row["reason"] for row in self.rejects if row["key"] == key), None)
-
-
-def label_apart(source: Any, folder: Path, **fields: Any) -> Labelled:
-    """Label by nano in a process of its own, whose working folder is empty and must stay so; verified."""
-    teacher = TeacherRecipe(checkpoint="nano", device="cpu")
-    recipe = LabelRecipe(source=source, teacher=teacher, min_score=0.0001, **fields)
-    (folder / "elsewhere").mkdir()
-    before = sorted(path for path in folder.rglob("*") if "out" not in path.parts)
-    command = [sys.executable, "-c", JOB, recipe.model_dump_json(), str(folder / "out"), str(ADDRESS_SPACE)]
-    root = str(Path(__file__).parents[2])
-    environment = {**os.environ, "PYTHONPATH": root}
-    done = subprocess.run(
-        command, cwd=folder / "elsewhere", env=environment, timeout=TIMEOUT_S, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    after = sorted(path for path in folder.rglob("*") if path != folder / "out" and folder / "out" not in path.parents)
-    assert after == before  # nothing is written outside of the output
-    assert verify(folder / "out", progress=False).problems == []
-    return read_labelled(folder / "out", int(json.loads(done.stdout.splitlines()[-1])))
-
-
-def read_labelled(out: Path, peak_bytes: int) -> Labelled:
-    store = Store(out)
-    samples = [sample for unit in committed_units(store) for sample in read_shard(store, unit)]
-    rejects = [row for path in sorted((out / "rejects").iterdir()) for row in pq.read_table(path).to_pylist()]
-    labels = {sample.labels.key: sample.labels for sample in samples}
-    return Labelled(labels, {sample.labels.key: sample.image for sample in samples}, rejects, peak_bytes)
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models that are fetched lie in the test's own folder, never in the user's."""
+    monkeypatch.setenv("GLIP_ENGINE_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="session")
-def labelled_apart() -> Any:
-    """:func:`label_apart`."""
-    return label_apart
+def second_checkpoint(random_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As ``random_checkpoint``, with other weights."""
+    import torch
+
+    from glip.checkpoint import load_model, save_model
+
+    loaded = load_model(random_checkpoint)
+    with torch.no_grad():
+        loaded.model.rpn.head.bias0.add_(0.25)
+    return save_model(tmp_path_factory.mktemp("second") / "model", loaded.model, loaded.tokenizer, {})
 
 
 @pytest.fixture(scope="module")

@@ -73,17 +73,6 @@ def test_the_report_counts_duplicates_and_everything_adds_up(recipe: LabelRecipe
     assert "duplicate exact" in page
 
 
-def test_the_view_does_not_depend_on_how_the_job_was_run(recipe: LabelRecipe, tmp_path: Path) -> None:
-    from engine.runner import Workers, connected
-
-    label_inline(recipe, tmp_path / "inline")
-    with connected(Workers(count=2)):
-        label_inline(recipe, tmp_path / "ray", backend="ray", workers=2)
-    for out in (tmp_path / "inline", tmp_path / "ray"):
-        dedupe(out, progress=False)
-    assert checksums(tmp_path / "inline") == checksums(tmp_path / "ray")
-
-
 def test_by_pair_another_caption_of_a_picture_stays(recipe: LabelRecipe, tmp_path: Path) -> None:
     label_inline(recipe, tmp_path / "out")
     dedupe(tmp_path / "out", by="pair", progress=False)

@@ -21,7 +21,8 @@ from job_processes import DEADLINE_S, kill, wait_for
 
 from engine.artifacts import Store
 from engine.gold import import_gold
-from engine.runner import Workers, connected
+from engine.layout import Workers
+from engine.runner import connected
 from engine.shards import write_shard
 from pipelines.evaluate import evaluate
 from pipelines.evaluation.answered_units import MANIFEST
@@ -128,7 +129,7 @@ def kill_first_worker(out: Path) -> None:
 def test_beside_a_gpu_pictures_are_read_by_other_processes_than_answer(
     ray: Any, recipe: EvaluateRecipe, inline: Path, tmp_path: Path
 ) -> None:
-    """Between them the samples travel as Arrow. Where there is no GPU the model takes the CPU."""
+    """Where there is no GPU the model takes the CPU."""
     out = tmp_path / "out"
     beside_gpu = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"device": "auto"})})
     found = figures(evaluate(beside_gpu, out, backend="ray", progress=False))

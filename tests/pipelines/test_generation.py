@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from tiny_generations import tiny_generation
 
 from pipelines.generation import GenerationSummary, generation
@@ -26,7 +25,6 @@ def recipe(random_checkpoint: Path) -> GenerationRecipe:
 
 
 def run(recipe: GenerationRecipe, out: Path) -> GenerationSummary:
-    torch.set_num_threads(1)
     return generation(recipe, out, backend="inline", progress=False)
 
 
@@ -105,6 +103,22 @@ def test_a_folder_of_another_generation_is_refused(recipe: GenerationRecipe, tmp
 def test_without_truth_nothing_is_judged(recipe: GenerationRecipe, tmp_path: Path) -> None:
     run(recipe.model_copy(update={"truth": None}), tmp_path)
     assert not (tmp_path / "pseudo_quality.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own, while its training is imported
+def test_several_processes_train_where_the_recipe_says_so_and_one_may_go_on(
+    recipe: GenerationRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from student import distributed
+
+    asked, work = [], distributed.run_distributed
+    monkeypatch.setattr(
+        distributed, "run_distributed", lambda *given, **how: asked.append(how["workers"]) or work(*given, **how)
+    )
+    summary = run(recipe.model_copy(update={"train_workers": 2}), tmp_path)
+    assert asked == [2]
+    assert run(recipe, tmp_path) == summary
 
 
 @pytest.mark.parametrize(

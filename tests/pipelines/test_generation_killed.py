@@ -9,17 +9,14 @@ training resumes from, whose file holds the same tensors in another order of wri
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import random
 import signal
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from killed_jobs import die_at
+from killed_jobs import clean_processes, die_at
 from tiny_generations import tiny_generation
 
 from pipelines.generation import generation
@@ -46,27 +43,17 @@ def recipe(random_checkpoint: Path) -> GenerationRecipe:
     )
 
 
-@pytest.fixture(scope="module")
-def context() -> Any:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["pipelines.generation", "engine.phrases", "teacher.worker", "teacher.glip_grounder"]
-    )
-    return context
-
-
 def job(recipe: GenerationRecipe, folder: str, moment: int = 0) -> None:
     """The generation in ``folder``, which dies at the ``moment``-th of the moments at which a name is taken."""
     os.chdir(folder)
-    torch.set_num_threads(1)
     passed = die_at(moment, ("replace", "rename"), after=True)
     generation(recipe, OUT, backend="inline", progress=False)
     Path("moments").write_text(str(passed()))
 
 
-def run(context: Any, recipe: GenerationRecipe, folder: Path, moment: int = 0, after_s: float | None = None) -> int:
+def run(recipe: GenerationRecipe, folder: Path, moment: int = 0, after_s: float | None = None) -> int:
     """The exit code of the job, killed at the moment or after so many seconds."""
-    process = context.Process(target=job, args=(recipe, str(folder), moment))
+    process = clean_processes().Process(target=job, args=(recipe, str(folder), moment))
     process.start()
     process.join(after_s)
     if process.is_alive():
@@ -84,10 +71,10 @@ def digests(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(recipe: GenerationRecipe, context: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(recipe: GenerationRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed")
     started = time.monotonic()
-    assert run(context, recipe, folder) == 0
+    assert run(recipe, folder) == 0
     (folder / "seconds").write_text(str(time.monotonic() - started))
     return folder
 
@@ -105,25 +92,25 @@ def assert_equals_undisturbed(folder: Path, undisturbed: Path) -> None:
 
 @pytest.mark.parametrize("share", [0.35, 0.8, 0.97])
 def test_killed_where_a_name_is_taken_and_run_again_it_ends_in_the_same_digests(
-    recipe: GenerationRecipe, context: Any, undisturbed: Path, tmp_path: Path, share: float
+    recipe: GenerationRecipe, undisturbed: Path, tmp_path: Path, share: float
 ) -> None:
     moment = round(int((undisturbed / "moments").read_text()) * share)
-    assert run(context, recipe, tmp_path, moment) == -signal.SIGKILL
-    assert run(context, recipe, tmp_path) == 0
+    assert run(recipe, tmp_path, moment) == -signal.SIGKILL
+    assert run(recipe, tmp_path) == 0
     assert_equals_undisturbed(tmp_path, undisturbed)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(20))
 def test_killed_at_a_random_moment_it_ends_in_the_same_digests(
-    recipe: GenerationRecipe, context: Any, undisturbed: Path, tmp_path: Path, number: int
+    recipe: GenerationRecipe, undisturbed: Path, tmp_path: Path, number: int
 ) -> None:
     chance = random.Random(number)
     moments, seconds = (float((undisturbed / name).read_text()) for name in ("moments", "seconds"))
     for _ in range(chance.choice([1, 1, 2, 3])):
         if chance.random() < 0.5:
-            run(context, recipe, tmp_path, moment=chance.randint(1, int(moments)))
+            run(recipe, tmp_path, moment=chance.randint(1, int(moments)))
         else:
-            run(context, recipe, tmp_path, after_s=chance.uniform(0, seconds))
-    assert run(context, recipe, tmp_path) == 0
+            run(recipe, tmp_path, after_s=chance.uniform(0, seconds))
+    assert run(recipe, tmp_path) == 0
     assert_equals_undisturbed(tmp_path, undisturbed)

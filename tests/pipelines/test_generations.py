@@ -21,7 +21,6 @@ def recipe_of(checkpoint: str, margin: float = 0.0, **fields: Any) -> Generation
     def scenes(seed: int) -> dict[str, object]:
         return {"kind": "scenes", "seed": seed, "count": 2}
 
-    torch.set_num_threads(1)
     rule = {"metric": "phrase_recall@1", "must": "exceed", "margin": margin}
     return GenerationRecipe.model_validate(
         {

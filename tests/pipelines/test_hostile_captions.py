@@ -10,6 +10,7 @@ import io
 from typing import Any
 
 import pytest
+from bounded_jobs import label_apart
 from PIL import Image
 
 from schemas.recipes import WebDatasetSource
@@ -85,7 +86,7 @@ JSONS: dict[str, tuple[bytes, str | None]] = {
 
 
 @pytest.fixture(scope="module")
-def labelled(web: Any, labelled_apart: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def labelled(web: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("captions")
     grey, file = Image.radial_gradient("L").resize((64, 48)), io.BytesIO()
     grey.save(file, "PNG")
@@ -95,7 +96,7 @@ def labelled(web: Any, labelled_apart: Any, tmp_path_factory: pytest.TempPathFac
             members += [(f"{key}.png", file.getvalue())]
             members += [(f"{key}.{kind}", text if isinstance(text, bytes) else text.encode())]
     web.tar_of(folder / "in" / "0.tar", members)
-    return labelled_apart(WebDatasetSource(uri=str(folder / "in")), folder)
+    return label_apart(WebDatasetSource(uri=str(folder / "in")), folder)
 
 
 def test_each_hostile_caption_is_labelled_or_a_reject_with_its_reason(labelled: Any) -> None:

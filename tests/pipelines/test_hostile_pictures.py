@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from bounded_jobs import label_apart
 from hostile_pictures import cases
 
 from schemas.recipes import WebDatasetSource
 
 
 @pytest.fixture(scope="module")
-def labelled(web: Any, labelled_apart: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def labelled(web: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("pictures")
     members = [
         (f"{key}.{kind}", part)
@@ -23,7 +24,7 @@ def labelled(web: Any, labelled_apart: Any, tmp_path_factory: pytest.TempPathFac
         for kind, part in (("jpg", image), ("txt", b"A dog beside a red car."))
     ]
     web.tar_of(folder / "in" / "0.tar", members)
-    return labelled_apart(WebDatasetSource(uri=str(folder / "in")), folder)
+    return label_apart(WebDatasetSource(uri=str(folder / "in")), folder)
 
 
 def test_each_hostile_picture_is_labelled_as_stored_or_a_reject_with_its_reason(labelled: Any) -> None:

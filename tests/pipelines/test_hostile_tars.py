@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bounded_jobs import label_apart
 from hostile_tars import file, tars
 
 from engine.sources import open_source
@@ -25,12 +26,12 @@ def cases(web: Any) -> dict[str, tuple[bytes, bool, list[str]]]:
 
 
 @pytest.fixture(scope="module")
-def labelled(cases: Any, labelled_apart: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def labelled(cases: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("tars")
     (folder / "in").mkdir()
     for name, (content, _, _) in cases.items():
         (folder / "in" / f"{name}.tar").write_bytes(content)
-    return labelled_apart(WebDatasetSource(uri=str(folder / "in")), folder, unit_size=50)
+    return label_apart(WebDatasetSource(uri=str(folder / "in")), folder, unit_size=50)
 
 
 def test_each_hostile_tar_gives_its_good_samples_and_its_rejects(cases: Any, labelled: Any) -> None:
@@ -49,9 +50,7 @@ def test_hostile_tars_take_no_memory(labelled: Any) -> None:
     assert labelled.peak_bytes < 2 << 30
 
 
-def test_a_tar_of_a_hundred_thousand_members_is_counted_to_the_last(
-    web: Any, labelled_apart: Any, tmp_path: Path
-) -> None:
+def test_a_tar_of_a_hundred_thousand_members_is_counted_to_the_last(web: Any, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     block, good = file("x.txt", b""), web.tar_of(tmp_path / "good.tar", web.samples(1)).read_bytes()
     with (tmp_path / "in" / "0.tar").open("wb") as out:
@@ -59,7 +58,7 @@ def test_a_tar_of_a_hundred_thousand_members_is_counted_to_the_last(
             out.write(_renamed(block, f"{number:06d}x.txt"))
         out.write(good)
     started = time.monotonic()
-    labelled = labelled_apart(WebDatasetSource(uri=str(tmp_path / "in")), tmp_path, unit_size=50_000)
+    labelled = label_apart(WebDatasetSource(uri=str(tmp_path / "in")), tmp_path, unit_size=50_000)
     assert len(labelled.rejects) == 100_000
     assert {row["reason"] for row in labelled.rejects} == {"image_missing"}
     assert list(labelled.labels) == ["000000000"]
@@ -150,11 +149,11 @@ YAML_BOMBS = {
 @pytest.mark.parametrize("bomb", YAML_BOMBS)
 def test_a_yaml_bomb_is_an_error_in_one_line(tmp_path: Path, bomb: str) -> None:
     (tmp_path / "recipe.yaml").write_text(YAML_BOMBS[bomb])
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError) as caught:
         load_recipe(LabelRecipe, tmp_path / "recipe.yaml")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 2000
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     with pytest.raises(ValueError):
         load_recipe(LabelRecipe, None, (f"source={YAML_BOMBS[bomb]}",))

@@ -9,29 +9,18 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from labelled_datasets import checksums, label_inline, tars_recipe
+from labelled_datasets import checksums, label_inline, tars_recipe, tars_with_rejects
 
 from engine.artifacts import Store
 from engine.shards import read_card, read_manifest, read_shard
-from pipelines.cli import main
+from pipelines.dedupe import dedupe
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
 
 
 @pytest.fixture
 def source(web: Any, tmp_path: Path) -> Path:
-    """Two tars: seven good samples, and one of each kind that a stage drops."""
-    jpeg = web.jpeg()
-    bad = [
-        ("empty", jpeg, b" "),
-        ("long", jpeg, b"a dog " * 2000),
-        ("nothing", jpeg, b"running quickly"),
-        ("noise", b"no picture", b"a dog"),
-    ]
-    members = [member for key, image, text in bad for member in ((f"{key}.jpg", image), (f"{key}.txt", text))]
-    web.tar_of(tmp_path / "web/0.tar", [*web.samples(4), ("../x.jpg", jpeg), *members])
-    web.tar_of(tmp_path / "web/1.tar", web.samples(3, first=4))
-    return tmp_path / "web"
+    return tars_with_rejects(web, tmp_path / "web")
 
 
 @pytest.fixture
@@ -96,16 +85,22 @@ def test_the_same_work_gives_the_same_bytes_elsewhere(recipe: LabelRecipe, tmp_p
     assert first == second
 
 
-def test_ray_with_one_and_two_workers_gives_the_bytes_of_the_inline_run(recipe: LabelRecipe, tmp_path: Path) -> None:
-    from engine.runner import Workers, connected
+def test_ray_with_one_and_two_workers_gives_the_bytes_of_the_inline_run_and_finds_its_duplicates(
+    web: Any, recipe: LabelRecipe, tmp_path: Path
+) -> None:
+    from engine.layout import Workers
+    from engine.runner import connected
 
+    web.tar_of(tmp_path / "web/2.tar", [("again.jpg", web.jpeg(0, 80, 64)), ("again.txt", b"A dog.")])
     label_inline(recipe, tmp_path / "inline")
     with connected(Workers(count=2)):
         for workers in (1, 2):
             label_inline(recipe, tmp_path / f"ray{workers}", backend="ray", workers=workers)
+    for out in ("inline", "ray1", "ray2"):
+        assert dedupe(tmp_path / out, progress=False).duplicates == {"duplicate_exact": 1, "duplicate_near": 0}
+        assert verify(tmp_path / out, progress=False).problems == []
     assert checksums(tmp_path / "ray1") == checksums(tmp_path / "inline")
     assert checksums(tmp_path / "ray2") == checksums(tmp_path / "inline")
-    assert verify(tmp_path / "ray2", progress=False).problems == []
 
 
 @pytest.mark.parametrize("damage", ["no manifest", "half a manifest", "other work", "no shard", "cut shard"])
@@ -186,59 +181,6 @@ def test_drawn_scenes_are_labelled_too(recipe: LabelRecipe, tmp_path: Path) -> N
     assert result.samples + sum(result.rejects.values()) == 5
     assert result.samples > 0
     assert verify(tmp_path / "out", progress=False).problems == []
-
-
-# ------------------------------------------------------------------------------------------------- the command line
-
-
-def command(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    status = main(list(arguments))
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
-
-
-def test_the_command_labels_verifies_and_prints_its_result(
-    recipe: LabelRecipe, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out, model = str(tmp_path / "out"), f"teacher.checkpoint={recipe.teacher.checkpoint}"
-    status, text, _ = command(capsys, "label", str(source), "--out", out, "--inline", "--json", "--set", model)
-    assert (status, json.loads(text)["samples"]) == (0, 7)
-    status, text, _ = command(capsys, "verify", out)
-    assert status == 0
-    assert "7 samples, 5 rejects: clean" in text
-    (tmp_path / "out/shards/000000.tar").write_bytes(b"")
-    status, text, _ = command(capsys, "verify", out)
-    assert status == 1
-    assert "unit 0: shards/000000.tar is not what was committed" in text
-
-
-MISTAKES: dict[str, tuple[list[str], str]] = {
-    "no source": (["label", "nowhere", "--out", "OUT"], "nothing is there"),
-    "no checkpoint": (["label", "SRC", "--out", "OUT", "--set", "teacher.checkpoint=gone.pth"], "no such model"),
-    "unknown field": (["label", "SRC", "--out", "OUT", "--set", "min_scor=0.1"], "unknown field 'min_scor'"),
-    "bad value": (["label", "SRC", "--out", "OUT", "--set", "min_score=7"], "field 'min_score'"),
-    "unknown grounder": (["label", "SRC", "--out", "OUT", "--set", "teacher.grounder=x"], "no grounder 'x'"),
-    "unknown selection": (["label", "SRC", "--out", "OUT", "--set", "selection=x"], "no selection 'x'"),
-    "unknown pipeline": (["label", "SRC", "--out", "OUT", "--set", "phrases.pipeline=x"], "cannot open 'x'"),
-    "no recipe file": (["label", "SRC", "--out", "OUT", "--recipe", "gone.yaml"], "does not exist"),
-    "no dataset": (["verify", "SRC"], "is no dataset"),
-}
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_ends_with_status_2_and_one_line_and_no_folder(
-    mistake: str, source: Path, random_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments, expected = MISTAKES[mistake]
-    places = {"SRC": str(source), "OUT": str(tmp_path / "out")}
-    filled = [places.get(argument, argument) for argument in arguments]
-    if "label" in filled:
-        filled += ["--inline", "--set", f"teacher.checkpoint={random_checkpoint}"] if mistake != "no checkpoint" else []
-    status, _, err = command(capsys, *filled)
-    assert status == 2
-    assert expected in err
-    assert err.count("\n") == 1
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.data

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.runner import Workers, connected
+from engine.layout import Workers
+from engine.runner import connected
 from pipelines.label import label
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 

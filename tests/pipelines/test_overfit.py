@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 
 from engine.few_shot import write_shots
 from engine.gold import import_gold
@@ -19,7 +18,6 @@ STEPS = 150
 @pytest.mark.slow
 @pytest.mark.data
 def test_nano_overfits_16_photos(data_folder: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     import_gold("coco", data_folder / "raccoon", tmp_path / "all", images=data_folder / "raccoon" / "images")
     photos = str(tmp_path / "photos")
     assert write_shots(tmp_path / "all", 16, 0, photos).samples == 16

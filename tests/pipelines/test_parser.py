@@ -1,10 +1,13 @@
-"""The training job of the caption parser, on a handful of sentences."""
+"""The jobs that made what ships: nano's recipes, the training of the caption parser on a handful of sentences."""
 
 from pathlib import Path
 
+from pipelines.shipped import RECIPES
+from pipelines.shipped.nano import PHOTOS, STAGES
 from pipelines.shipped.parser import parser_scores, phrase_scores, train_parser
 from pipelines.shipped.parser_card import write_card
 from pipelines.shipped.treebank import Sentence
+from schemas.recipes import TrainRecipe, load_recipe
 
 RIDER = Sentence(
     words=("The", "man", "is", "riding", "big", "waves", "."),
@@ -32,3 +35,8 @@ def test_training_learns_its_sentences_and_the_same_seed_gives_the_same_bytes(tm
     first.to_disk(tmp_path)
     write_card(tmp_path, scores, epochs=4, seed=5)
     assert "CC BY-SA 4.0" in (tmp_path / "README.md").read_text()
+
+
+def test_the_recipes_of_nano_are_found_and_mix_what_its_job_makes() -> None:
+    recipes = [load_recipe(TrainRecipe, RECIPES / f"{stage}.yaml") for stage in STAGES]
+    assert {entry.dataset for recipe in recipes for entry in recipe.mix} == {*PHOTOS, "scenes"}

@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
 from engine.gold import import_gold
@@ -21,7 +20,6 @@ RECIPE = Path(__file__).parents[2] / "recipes" / "photos_openimages.yaml"
 
 @pytest.mark.data
 def test_the_recipe_of_two_human_sources_trains_on_its_shares(data_folder: Path, tmp_path: Path) -> None:
-    torch.set_num_threads(1)
     fields = yaml.safe_load(RECIPE.read_text())
     sources = {
         "photos-phrases": ("coco-phrases", data_folder / "photos" / "val"),

@@ -24,5 +24,5 @@ def test_an_export_tells_what_it_left_out() -> None:
     fields = {"format": "coco", "dataset_digest": "0", "selection": None, "images": False, "samples": 9, "boxes": 12}
     left_out = {"box_without_area": 0, "sample_without_box": 11}
     told = summary(ExportReceipt.model_validate({**fields, "left_out": left_out}))
-    assert told == "9 samples, 12 boxes in the format coco; left out: 11 sample without box"
+    assert told == "9 samples, 12 boxes in the format coco; left out: sample without box (11)"
     assert "left out" not in summary(ExportReceipt.model_validate({**fields, "left_out": {}}))

@@ -11,10 +11,10 @@ from report_datasets import CARD, dog, write_dataset
 from verdict_samples import said
 
 from engine.artifacts import Store
+from engine.committed import delete_units_beyond, uncommit
 from engine.mix import Mix
 from engine.review.verdicts import VERDICTS, append_verdicts
 from engine.statistics import dataset_report
-from engine.uncommit import delete_units_beyond, uncommit
 from pipelines.dedupe import dedupe
 from pipelines.export import export
 from pipelines.pages.gallery import gallery

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from coco_folders import coco_dataset
 
 from engine.gold import import_gold
@@ -18,7 +17,6 @@ from schemas.recipes import ScenesSource
 def test_nano_answers_its_own_captions_more_than_wrong_ones_and_blank_ones_least(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.set_num_threads(1)
     import_gold("scenes", ScenesSource(count=10, seed=5), tmp_path / "scenes")
     arguments = ["robustness", "nano", "--on", str(tmp_path / "scenes")]
     assert main([*arguments, "--json"]) == 0

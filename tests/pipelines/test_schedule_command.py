@@ -18,18 +18,17 @@ import yaml
 
 from engine.artifacts import Store
 from engine.retraining.cron import Cron
+from engine.retraining.records import RetrainRecords
 from engine.retraining.schedule import Schedule
 from pipelines.cli import main
 from pipelines.schedule import run_child, serve
-from schemas.retrain import ScheduleState
+from schemas.retrain import RetrainFacts, RetrainRecord, ScheduleState
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
-SLEEPS = [sys.executable, "-c", "import time; time.sleep(60)"]
-DEAF = [
-    sys.executable,
-    "-c",
-    "import signal, time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(60)",
-]
+SLEEPS = (
+    "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, getattr(signal, sys.argv[1])); "
+    "pathlib.Path(sys.argv[2]).touch(); time.sleep(60)"
+)
 
 
 class FakeClock:
@@ -102,16 +101,19 @@ def test_a_run_that_is_killed_has_failed() -> None:
     assert run_child(command, threading.Event(), 1) == ("failed", "exit status -9")
 
 
-@pytest.mark.parametrize(("command", "said"), [(SLEEPS, "stopped"), (DEAF, "killed")])
-def test_a_stop_is_passed_on_and_enforced(command: list[str], said: str, capfd: pytest.CaptureFixture[str]) -> None:
-    stop = threading.Event()
-    timer = threading.Timer(0.7, stop.set)
-    timer.start()
-    started = time.monotonic()
-    outcome, message = run_child(command, stop, 0.5)
-    timer.join()
+class StopOnceThere(threading.Event):
+    """Set as soon as there is a file: the child is at work, however long it took to start."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.is_set = path.exists  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(("at_sigterm", "stop_s", "said"), [("SIG_DFL", 50, "stopped"), ("SIG_IGN", 0.5, "killed")])
+def test_a_stop_is_passed_on_and_enforced(tmp_path: Path, at_sigterm: str, stop_s: float, said: str) -> None:
+    command = [sys.executable, "-c", SLEEPS, at_sigterm, str(tmp_path / "at work")]
+    outcome, message = run_child(command, StopOnceThere(tmp_path / "at work"), stop_s)
     assert (outcome, message.split()[0].rstrip(",;")) == ("interrupted", said)
-    assert time.monotonic() - started < 30
 
 
 @pytest.fixture
@@ -149,6 +151,24 @@ def test_status_tells_the_last_the_next_and_the_outcome(
     assert "overdue since" in said
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"]["served"] == "2026-11-02T01:30:00Z"
+
+
+def test_status_tells_what_became_of_the_latest_run_and_what_to_read(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = RetrainFacts(parts={}, teacher="t" * 64)
+    at = datetime(2026, 11, 2, 3, tzinfo=UTC)
+    run = {"number": 7, "folder": "runs/000007", "because": [], "recipe_digest": "r", "begun": at, "facts": facts}
+    records, command = RetrainRecords(str(tmp_path / "models")), ["schedule", "status", "--recipe", str(recipe_file)]
+    records.write(RetrainRecord(**run, finished=at, outcome="failed", reason="no space left"))
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert (
+        "run 7  attempt 1  failed 2026-11-02T03:00+00:00: no space left\n  see runs/000007, whose failure.txt" in said
+    )
+    records.write(RetrainRecord(**run, finished=at, outcome="refused", page="runs/000007/report/index.html"))
+    assert main(command) == 0
+    assert "  see runs/000007/report/index.html\n" in capsys.readouterr().out
 
 
 def test_an_expression_that_is_none_is_refused_before_anything_runs(
