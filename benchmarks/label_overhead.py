@@ -23,7 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.runner import Workers, connected
+from engine.layout import Workers
+from engine.runner import connected
 from engine.sources import open_source
 from pipelines.label import label
 from pipelines.labelling.stages import stages

@@ -18,7 +18,7 @@ from generated_boxes import write_generated
 
 from engine.artifacts import Store
 from engine.box_tables import box_database
-from engine.review.queries import ReviewIndex, ReviewQuery, open_index
+from engine.review.queries import ReviewIndex, ReviewQuery
 from engine.review.verdicts import Verdicts
 from engine.shards import committed_units
 
@@ -47,7 +47,7 @@ def main() -> int:
             store = Store(Path(folder) / "boxes")
             write_generated(store, int(millions * 1_000_000))
             units = committed_units(store)
-            index = open_index(connection, store, units, Verdicts())
+            index = ReviewIndex(connection, store, units, Verdicts())
             print(f"{millions:g} million boxes in {len(units)} units")
             for name, ask in questions(index).items():
                 started = time.perf_counter()
