@@ -109,7 +109,7 @@ def test_the_command_prints_a_table_and_draws(
     options = ["--checkpoint", str(random_checkpoint), "--min-score", "0.01"]
     assert main(["ground", str(photo), TEXT, "--out", str(out), *options]) == 0
     printed = capsys.readouterr().out
-    assert printed.splitlines()[0].split() == ["phrase", "score", "box", "(x1", "y1", "x2", "y2)"]
+    assert printed.splitlines()[0].split() == ["phrase", "score", "box,", "pixels", "(x1", "y1", "x2", "y2)"]
     assert printed.splitlines()[-1] == f"drawn: {out}"
     with Image.open(out) as drawn, Image.open(photo) as plain:
         assert drawn.size == (96 * 10, 64 * 10)
