@@ -4,7 +4,8 @@
 
 Makes, in a temporary folder, a source of tars counted by their `_stats.json`, and the dataset that labelling it whole
 would leave: manifests in full, files that have the size that these tell (hard links to a few, since nothing but their
-size is asked for). Then calls `label`, twice. Exits with 1 where planning or the rest takes more than --at-most.
+size is asked for). Then calls `label`, twice, and tells what a manifest takes in memory: whole, and as a mix, an export
+or a report holds it. Exits with 1 where planning or the rest takes more than --at-most.
 """
 
 from __future__ import annotations
@@ -16,11 +17,22 @@ import resource
 import sys
 import tempfile
 import time
+import tracemalloc
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.shard_files import document_bytes
-from engine.shards import annotations_name, manifest_name, rejects_name, shard_name, write_shard
+from engine.digests import document_bytes
+from engine.shards import (
+    annotations_name,
+    committed_units,
+    manifest_name,
+    read_manifest,
+    read_manifests,
+    rejects_name,
+    shard_name,
+    write_shard,
+)
 from engine.sources import open_source
 from pipelines.label import label
 from pipelines.labelling.bookkeeping import Digests, open_dataset, recipe_digest
@@ -49,16 +61,35 @@ def main() -> int:
             started = time.monotonic()
             result = label(recipe, out, progress=False)
             runs.append(round(time.monotonic() - started, 2))
+        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the jobs alone
         assert (result.units, result.new_units, result.units_left) == (len(refs), 0, 0)
+        bytes_whole, bytes_held = bytes_a_manifest(Store(out))
     figures = {
         "units": len(refs),
         "images": result.images,
         "seconds_to_plan": round(planned, 2),
         "seconds_to_resume": runs,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mb": peak_kb // 1024,
+        "bytes_a_manifest": {"whole": bytes_whole, "as_held": bytes_held},
     }
     print(json.dumps(figures, indent=1))
     return 0 if max(planned, *runs) <= options.at_most else 1
+
+
+def bytes_a_manifest(store: Store) -> tuple[int, int]:
+    """Of the Python objects that a manifest is: of the first thousand whole, and of all as they are held."""
+    some = committed_units(store)[:1000]
+    return _bytes_each(lambda: [read_manifest(store, unit) for unit in some]), _bytes_each(
+        lambda: read_manifests(store)
+    )
+
+
+def _bytes_each(read: Callable[[], Sequence[object]]) -> int:
+    tracemalloc.start()
+    held = read()
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return round(size / len(held))
 
 
 def make_source(folder: Path, rows: int) -> WebDatasetSource:

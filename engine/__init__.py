@@ -32,8 +32,8 @@ All files, by what they are for:
     selecting    selection, selection_rules (of samples), selection_columns (of tables); calibrated_scores, calibration,
                  calibration_check: which score means which precision
     storage      artifacts, digests, local_files, folder_lock, leases, compare_and_swap, store_faults
-    a dataset    shards, shard_files, shard_reader, annotation_rows, annotation_tables; committed, dataset_wholeness,
-                 repeated_keys, sample_lookup
+    a dataset    shards, shard_files, shard_reader, annotation_rows, annotation_tables; committed, manifest_summary,
+                 dataset_wholeness, repeated_keys, open_shards, sample_lookup
     questions    box_tables (the only file that imports DuckDB), box_batches, statistics/, label_diff; review/
     formats      sources/ and gold/ are read, exporters/ written
     running      stages (what one is), runner (the only file here that imports Ray), layout (which processes there are),

@@ -7,12 +7,13 @@ tells of the rest, so that a damaged or half-written dataset gives a report of w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
 
 from engine.artifacts import Store
+from engine.manifest_summary import ManifestSummary
 from engine.shard_files import annotations_name, file_sizes, manifest_name, rejects_name, shard_name, unit_of
 from schemas.dataset_report import UnitProblem, Wholeness
 from schemas.shards import DatasetCard, ShardManifest
@@ -24,7 +25,7 @@ MAX_PROBLEMS = 100
 class Examination:
     """What was found so far; problems may be added while tables are read."""
 
-    manifests: dict[int, ShardManifest] = field(default_factory=dict)
+    manifests: dict[int, ManifestSummary] = field(default_factory=dict)
     units_found: int = 0
     problems: list[UnitProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -62,9 +63,10 @@ class Examination:
             yield f"Tables of an older format lack columns, whose numbers are of the other units alone: {names}."
 
 
-def examine(store: Store) -> Examination:
+def examine(store: Store, each: Callable[[ShardManifest], None] | None = None) -> Examination:
     """Read every manifest, and compare the sizes of the tables with what it says. A missing shard is told of and no
-    reason to leave the unit out: numbers are of the tables."""
+    reason to leave the unit out: numbers are of the tables. ``each`` is given the whole manifest of each unit that is
+    counted so far, of which the examination keeps a summary."""
     sizes = file_sizes(store)
     units = sorted({unit for path in sizes if (unit := unit_of(path)) is not None})
     found = Examination(units_found=len(units))
@@ -76,7 +78,7 @@ def examine(store: Store) -> Examination:
     for unit, content in zip(committed, contents, strict=True):
         manifest = _manifest(unit, content, found)
         if manifest is not None:
-            found.manifests[unit] = manifest
+            found.manifests[unit] = ManifestSummary.of(manifest)
             wrong = list(_wrong_sizes(manifest, sizes))
             no_shard += any(file == shard_name(unit) for file, _ in wrong)
             for file, problem in wrong:
@@ -84,6 +86,8 @@ def examine(store: Store) -> Examination:
                     found.leave_out(unit, file, problem)
                 elif file == rejects_name(unit):
                     found.problems.append(UnitProblem(unit=unit, file=file, problem=problem))
+            if each is not None and unit in found.manifests:
+                each(manifest)
     if no_shard:
         found.notes.append(f"The shards of {no_shard} units are missing or not of their size: pictures cannot be read.")
     return found

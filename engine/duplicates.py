@@ -26,9 +26,10 @@ import pyarrow.parquet as pq
 from engine.artifacts import Store, digest_of
 from engine.image_hash import ALGORITHM, WordArray
 from engine.image_identity import ImageIdentity
+from engine.manifest_summary import ManifestSummary
 from engine.near_duplicates import IndexArray, leaders, near_pairs
 from engine.shards import CARD
-from schemas.shards import DUPLICATE_SCHEMA, ShardManifest
+from schemas.shards import DUPLICATE_SCHEMA
 
 DUPLICATES = "duplicates.parquet"
 EXACT, NEAR = "duplicate_exact", "duplicate_near"
@@ -110,7 +111,7 @@ def _first_of_equal(rows: npt.NDArray[np.uint64]) -> IndexArray:
 # ------------------------------------------------------------------------------------------------------ the table
 
 
-def duplicate_table(found: Found, keys: Sequence[str], manifests: Sequence[ShardManifest]) -> pa.Table:
+def duplicate_table(found: Found, keys: Sequence[str], manifests: Sequence[ManifestSummary]) -> pa.Table:
     """The samples that are left out, in order: ``DUPLICATE_SCHEMA``. ``keys`` of all samples, of these units."""
     out = np.flatnonzero(found.of != np.arange(len(found.of)))
     ends = np.cumsum([manifest.samples for manifest in manifests])
@@ -129,7 +130,7 @@ def duplicate_table(found: Found, keys: Sequence[str], manifests: Sequence[Shard
 
 
 def write_duplicates(
-    store: Store, table: pa.Table, manifests: Sequence[ShardManifest], *, by: DuplicateOf, max_distance: int
+    store: Store, table: pa.Table, manifests: Sequence[ManifestSummary], *, by: DuplicateOf, max_distance: int
 ) -> None:
     """Write the view; it says of which shards it is, and how it was made."""
     made = {"shards": shards_digest(manifests), "by": by, "max_distance": max_distance, "hash": ALGORITHM}
@@ -138,7 +139,7 @@ def write_duplicates(
     store.write(DUPLICATES, sink.getvalue())
 
 
-def shards_digest(manifests: Sequence[ShardManifest]) -> str:
+def shards_digest(manifests: Sequence[ManifestSummary]) -> str:
     """Digest of the shards that a view is of."""
     return digest_of([file.sha256 for one in manifests for file in one.files if file.path.startswith("shards/")])
 
@@ -162,7 +163,7 @@ class Duplicates:
         return sum(self.counts.values())
 
 
-def read_duplicates(store: Store, manifests: Sequence[ShardManifest]) -> Duplicates:
+def read_duplicates(store: Store, manifests: Sequence[ManifestSummary]) -> Duplicates:
     """The view of a dataset; nothing is left out where there is none.
 
     ValueError where it is of other shards than ``manifests``: the dataset has changed since.

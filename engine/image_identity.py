@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from engine.artifacts import Store
 from engine.image_hash import perceptual_hash, phash_text
+from engine.manifest_summary import ManifestSummary
 from engine.shards import ShardReader, annotations_name
 from schemas.records import CaptionedImage
-from schemas.shards import ShardManifest
 
 _COLUMNS = ("key", "image_sha256", "image_phash", "caption_sha256")
 
@@ -40,7 +40,7 @@ def identified(image: CaptionedImage) -> CaptionedImage:
     return replace(image, sha256=hashlib.sha256(image.image).hexdigest(), phash=phash_text(image.image))
 
 
-def image_identities(store: Store, manifest: ShardManifest) -> Iterator[ImageIdentity]:
+def image_identities(store: Store, manifest: ManifestSummary) -> Iterator[ImageIdentity]:
     """One a sample, in order. ValueError where the shard does not hold what its manifest says."""
     rows = _rows_of_table(store, manifest)
     if rows.num_rows != manifest.samples:
@@ -56,7 +56,7 @@ def image_identities(store: Store, manifest: ShardManifest) -> Iterator[ImageIde
             yield ImageIdentity(key, bytes.fromhex(digests[row]), int(hashes[row], 16), bytes.fromhex(captions[row]))
 
 
-def _rows_of_table(store: Store, manifest: ShardManifest) -> pa.Table:
+def _rows_of_table(store: Store, manifest: ManifestSummary) -> pa.Table:
     """The first row of each sample in the table of boxes, whose samples stand in the order of the shard."""
     with store.open(annotations_name(manifest.unit)) as file:
         stored = pq.ParquetFile(file)

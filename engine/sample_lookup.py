@@ -6,11 +6,11 @@ tar, never made into a path. A few shards are kept open; one reader has a shard 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from engine.artifacts import Store
+from engine.open_shards import OpenShards
 from engine.shards import ShardReader
 from schemas.shards import SampleLabels
 
@@ -27,8 +27,7 @@ class SampleLookup:
 
     def __init__(self, store: Store, unit_of: Callable[[str], int | None]) -> None:
         self._store, self._unit_of = store, unit_of
-        self._readers: dict[int, ShardReader] = {}
-        self._lock = threading.Lock()
+        self._shards = OpenShards(MAX_OPEN_SHARDS)
 
     def labels(self, key: str) -> SampleLabels:
         """The stored labels. UnknownKeyError where there is no such sample."""
@@ -42,21 +41,14 @@ class SampleLookup:
 
     def close(self) -> None:
         """Close the shards that are open."""
-        with self._lock:
-            for reader in self._readers.values():
-                reader.close()
-            self._readers.clear()
+        self._shards.close()
 
     @contextmanager
     def _place(self, key: str) -> Iterator[tuple[ShardReader, int]]:
         unit = self._unit_of(key)
         if unit is None:
             raise UnknownKeyError(key)
-        with self._lock:
-            reader = self._readers.pop(unit, None) or ShardReader(self._store, unit)
-            self._readers[unit] = reader  # put last: the first is the one unused for longest
-            if len(self._readers) > MAX_OPEN_SHARDS:
-                self._readers.pop(next(iter(self._readers))).close()
+        with self._shards.reader(self._store, unit) as reader:
             row = reader.row_of(key)
             if row is None:
                 raise UnknownKeyError(key)

@@ -10,6 +10,7 @@ import re
 from pydantic import ValidationError
 
 from engine.artifacts import Store
+from engine.manifest_summary import ManifestSummary
 from schemas.shards import FORMAT, DatasetCard, ShardManifest
 
 CARD = "dataset.json"
@@ -37,6 +38,17 @@ def manifest_name(unit: int) -> str:
 def valid_key(key: str) -> bool:
     """Whether WebDataset keeps the key whole: a dot would split it, a slash or control character leads elsewhere."""
     return _KEY.fullmatch(key) is not None
+
+
+def key_of_name(name: str) -> str:
+    """The key that stands for a picture's name (without its ending) or id: dots and slashes, which no key has, become
+    underscores, and nothing else changes. Of two names that are then one the second is a counted reject; the sample's
+    locator has what the source calls it.
+
+    >>> key_of_name("train/raccoon-1_jpg.rf.1c9d")
+    'train_raccoon-1_jpg_rf_1c9d'
+    """
+    return name.replace("/", "_").replace(".", "_")
 
 
 def write_card(store: Store, card: DatasetCard) -> None:
@@ -69,8 +81,8 @@ def read_manifest(store: Store, unit: int) -> ShardManifest | None:
         return None
 
 
-def read_manifests(store: Store) -> list[ShardManifest]:
-    """The manifests of all committed units, ascending; of an object store many are read at once.
+def read_manifests(store: Store) -> list[ManifestSummary]:
+    """What the manifests of all committed units say, ascending; of an object store many are read at once.
 
     ValueError where one cannot be read: who takes a dataset whole may not leave a unit out unseen.
     """
@@ -78,7 +90,7 @@ def read_manifests(store: Store) -> list[ShardManifest]:
     manifests = []
     for name, content in zip(names, store.read_many(names), strict=True):
         try:
-            manifests.append(ShardManifest.model_validate_json(content))
+            manifests.append(ManifestSummary.of(ShardManifest.model_validate_json(content)))
         except ValidationError:
             raise ValueError(
                 f"{store.root}/{name} is damaged, so its samples cannot be counted on; `glip-engine verify` tells what "

@@ -20,12 +20,12 @@ from engine.duplicates import (
     write_duplicates,
 )
 from engine.image_identity import ImageIdentity, image_identities
+from engine.manifest_summary import ManifestSummary
 from engine.near_duplicates import MAX_DISTANCE
 from engine.shards import read_card, read_manifests
 from pipelines.progress import tracked
 from schemas.recipes import DEFAULT_DISTANCE
 from schemas.reports import Document
-from schemas.shards import ShardManifest
 
 
 class DedupeResult(Document):
@@ -75,7 +75,7 @@ def dedupe(
     return result
 
 
-def _gather(store: Store, manifests: list[ShardManifest], progress: bool) -> tuple[Identities, list[str]]:
+def _gather(store: Store, manifests: list[ManifestSummary], progress: bool) -> tuple[Identities, list[str]]:
     """What all samples are known by, and their keys; never more than one unit's rows beside them."""
     keys: list[str] = []
 

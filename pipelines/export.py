@@ -16,6 +16,7 @@ from pydantic import Field
 from engine.artifacts import Store, digest_of
 from engine.duplicates import Duplicates, read_duplicates
 from engine.exporters import EXPORTERS, image_name
+from engine.manifest_summary import ManifestSummary
 from engine.review.selecting import REJECTED, select_reviewed
 from engine.review.verdicts import read_verdicts
 from engine.selection import Selection, resolve_selection
@@ -24,7 +25,7 @@ from pipelines.pages.number_formats import counted
 from pipelines.progress import tracked
 from schemas.recipes import SelectionChoice
 from schemas.reports import Document
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, ShardManifest
+from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 RECEIPT = "export.json"
 
@@ -105,7 +106,7 @@ class _Samples:
     def __init__(
         self,
         store: Store,
-        manifests: Sequence[ShardManifest],
+        manifests: Sequence[ManifestSummary],
         rules: Selection | None,
         counts: Counter[str],
         *,

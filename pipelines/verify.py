@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from engine.artifacts import Store
 from engine.duplicates import DUPLICATES, read_duplicates
+from engine.manifest_summary import ManifestSummary
 from engine.repeated_keys import KeyLog
 from engine.review.verdicts import verdict_problems
 from engine.shards import (
@@ -55,17 +56,20 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
     card = read_card(store)
     numbers = committed_units(store)
     problems: list[str] = []
-    manifests: list[ShardManifest] = []
+    manifests: list[ManifestSummary] = []
+    dropped = Counter[str]()
     keys = KeyLog()
     for number in tracked(numbers, "verifying", shown=progress):
         manifest = read_manifest(store, number)
         if manifest is None or manifest.unit != number:
             problems.append(f"manifests/{number:06d}.json is not a whole manifest of unit {number}")
             continue
-        manifests.append(manifest)
+        manifests.append(ManifestSummary.of(manifest))
+        for stage in manifest.stages:
+            dropped[stage.stage] += sum(stage.dropped.values())
         problems += _unit_problems(store, card, manifest, keys)
     problems += list(_repeated_keys(store, keys))
-    problems += _gaps(card, numbers, manifests) + _sums(card, manifests) + list(_strays(store, set(numbers)))
+    problems += _gaps(card, numbers, manifests) + _sums(card, manifests, dropped) + list(_strays(store, set(numbers)))
     problems += _broken_view(store, manifests) + verdict_problems(store)
     report = VerifyReport(
         dataset=store.root,
@@ -89,7 +93,7 @@ def _print(report: VerifyReport) -> None:
 # --------------------------------------------------------------------------------------------------------- the whole
 
 
-def _gaps(card: DatasetCard, numbers: list[int], manifests: list[ShardManifest]) -> list[str]:
+def _gaps(card: DatasetCard, numbers: list[int], manifests: list[ManifestSummary]) -> list[str]:
     problems = []
     if not card.complete:
         planned = card.planned_units
@@ -110,7 +114,7 @@ def _gaps(card: DatasetCard, numbers: list[int], manifests: list[ShardManifest])
     return problems
 
 
-def _sums(card: DatasetCard, manifests: list[ShardManifest]) -> list[str]:
+def _sums(card: DatasetCard, manifests: list[ManifestSummary], dropped: Counter[str]) -> list[str]:
     if not card.complete:
         return []
     totals = {name: sum(getattr(manifest, name) for manifest in manifests) for name in SUMS}
@@ -119,10 +123,6 @@ def _sums(card: DatasetCard, manifests: list[ShardManifest]) -> list[str]:
         for name, total in totals.items()
         if getattr(card, name) != total
     ]
-    dropped = Counter[str]()
-    for manifest in manifests:
-        for stage in manifest.stages:
-            dropped[stage.stage] += sum(stage.dropped.values())
     return problems + [
         f"dataset.json: stage {stage.stage} drops {sum(stage.dropped.values())}, the manifests {dropped[stage.stage]}"
         for stage in card.stages
@@ -137,7 +137,7 @@ def _strays(store: Store, committed: set[int]) -> Iterator[str]:
             yield f"{folder}/{name} belongs to no committed unit; run the same command again"
 
 
-def _broken_view(store: Store, manifests: list[ShardManifest]) -> list[str]:
+def _broken_view(store: Store, manifests: list[ManifestSummary]) -> list[str]:
     """What is wrong with the table of duplicates, where there is one."""
     try:
         left_out = read_duplicates(store, manifests).rows

@@ -100,17 +100,19 @@ def import_gold(
     store = Store(out)
     with store.locked():
         _claim(store, card)
-        manifests = []
+        stages = [StageCounts(stage=stage, came_in=0, went_on=0) for stage in ("read", "annotation")]
+        counted = card.model_copy(update={"complete": True, "stages": stages})
         for ref in _units(reader, unit_size):
-            manifests.append(_import_unit(store, reader, ref, card))
+            manifest = _import_unit(store, reader, ref, card)
+            counted = _counted(counted, manifest)
             if on_unit is not None:
-                on_unit(manifests[-1])
-        card = _completed(card, manifests)
-        if card.samples == 0:
-            _withdraw(store, manifests)
-            raise ValueError(f"{reader.uri}: none of {len(reader)} samples could be imported: {_first_reason(card)}")
-        write_card(store, card)
-    return card
+                on_unit(manifest)
+        if counted.samples == 0:
+            _withdraw(store, counted.units)
+            reason = _first_reason(counted)
+            raise ValueError(f"{reader.uri}: none of {len(reader)} samples could be imported: {reason}")
+        write_card(store, counted)
+    return counted
 
 
 def _open_reader(
@@ -177,29 +179,18 @@ def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
     ]
 
 
-def _completed(card: DatasetCard, manifests: list[ShardManifest]) -> DatasetCard:
-    totals = [StageCounts(stage=stage, came_in=0, went_on=0) for stage in ("read", "annotation")]
-    for manifest in manifests:
-        totals = [total + counts for total, counts in zip(totals, manifest.stages, strict=True)]
-    return card.model_copy(
-        update={
-            "complete": True,
-            "units": len(manifests),
-            "samples": sum(manifest.samples for manifest in manifests),
-            "phrases": sum(manifest.phrases for manifest in manifests),
-            "boxes": sum(manifest.boxes for manifest in manifests),
-            "rejects": sum(manifest.rejects for manifest in manifests),
-            "stages": totals,
-        }
-    )
+def _counted(card: DatasetCard, manifest: ShardManifest) -> DatasetCard:
+    """The card with a unit more in its sums."""
+    sums = {name: getattr(card, name) + getattr(manifest, name) for name in ("samples", "phrases", "boxes", "rejects")}
+    stages = [total + counts for total, counts in zip(card.stages, manifest.stages, strict=True)]
+    return card.model_copy(update={**sums, "units": card.units + 1, "stages": stages})
 
 
-def _withdraw(store: Store, manifests: Iterable[ShardManifest]) -> None:
+def _withdraw(store: Store, units: int) -> None:
     """Leave the folder free for another try: units without a sample are no dataset. Manifests go first, as a unit is
     done by its manifest."""
-    units = [manifest.unit for manifest in manifests]
     for name in (manifest_name, shard_name, annotations_name, rejects_name):
-        for unit in units:
+        for unit in range(units):
             store.delete(name(unit))
     store.delete(CARD)
 

@@ -7,7 +7,6 @@ of workers may each take their positions, and a resumed run goes on at the exact
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +21,7 @@ from engine.mix.labels import names_by_picture
 from engine.mix.names import NameRelations
 from engine.mix.order import Interleave, Passes
 from engine.mix.samples import SampleRef, SampleRefs
-from engine.shards import ShardReader
+from engine.open_shards import OpenShards
 from schemas.recipes import MixEntry, MixSampling
 from schemas.shards import DatasetCard, SampleLabels
 
@@ -42,7 +41,8 @@ class MixSample:
 
 
 class Mix:
-    """An endless stream of samples with random access; safe to read from several threads.
+    """An endless stream of samples with random access; safe to read from several threads, which read different
+    shards at the same time.
 
     ``epoch``: samples in which each dataset has had its copies; None where shares are by weight.
     """
@@ -59,8 +59,7 @@ class Mix:
         self.datasets, self.interleave, self.seed, self.epoch = tuple(datasets), interleave, seed, epoch
         self.fingerprint = _fingerprint(datasets, passes, interleave, seed)
         self._passes = tuple(passes)
-        self._readers: dict[tuple[int, int], ShardReader] = {}
-        self._lock = threading.Lock()
+        self._shards = OpenShards(MAX_OPEN_SHARDS)
 
     @classmethod
     def open(cls, entries: Sequence[MixEntry], seed: int, sampling: MixSampling = EVERYTHING_ONCE) -> Mix:
@@ -83,14 +82,14 @@ class Mix:
     def load(self, ref: SampleRef) -> MixSample:
         """Read a sample from its shard, and select from it where it is a pseudo one."""
         dataset = self.datasets[ref.dataset]
-        with self._lock:
-            sample = self._reader(ref)[ref.row]
+        with self._shards.reader(dataset.store, ref.unit) as reader:
+            sample = reader[ref.row]
         return MixSample(dataset.learned(sample.labels), sample.image, dataset.card)
 
     def labels(self, ref: SampleRef) -> SampleLabels:
         """The labels of a sample as stored, without reading its picture."""
-        with self._lock:
-            return self._reader(ref).labels(ref.row)
+        with self._shards.reader(self.datasets[ref.dataset].store, ref.unit) as reader:
+            return reader.labels(ref.row)
 
     def draw_labels(self, number: int, count: int, random: np.random.Generator) -> list[SampleLabels]:
         """The labels of ``count`` samples of dataset ``number``, drawn from one shard, which a sample is drawn for: of
@@ -133,18 +132,7 @@ class Mix:
 
     def close(self) -> None:
         """Close the shards that are open."""
-        with self._lock:
-            for reader in self._readers.values():
-                reader.close()
-            self._readers.clear()
-
-    def _reader(self, ref: SampleRef) -> ShardReader:
-        key = (ref.dataset, ref.unit)
-        reader = self._readers.pop(key, None) or ShardReader(self.datasets[ref.dataset].store, ref.unit)
-        self._readers[key] = reader  # put last: the first is the one unused for longest
-        if len(self._readers) > MAX_OPEN_SHARDS:
-            self._readers.pop(next(iter(self._readers))).close()
-        return reader
+        self._shards.close()
 
 
 def _fingerprint(datasets: Sequence[MixedDataset], passes: Sequence[Passes], interleave: Interleave, seed: int) -> str:

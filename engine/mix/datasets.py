@@ -15,6 +15,7 @@ import numpy as np
 
 from engine.artifacts import Store, digest_of
 from engine.duplicates import Duplicates, read_duplicates
+from engine.manifest_summary import ManifestSummary
 from engine.mix.kept_rows import KeptRows, kept_rows
 from engine.mix.order import Interleave, Passes
 from engine.mix.repeats import PhraseLog, repeat_quarters
@@ -25,7 +26,7 @@ from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, read_card, read_manifests
 from schemas.class_prompts import AskedClass, asked_of
 from schemas.recipes import MixEntry, MixSampling
-from schemas.shards import DatasetCard, SampleLabels, ShardManifest
+from schemas.shards import DatasetCard, SampleLabels
 
 TEMPERATURE_PERIOD = 10_000
 
@@ -129,7 +130,7 @@ class _Found:
     name: str
     store: Store
     card: DatasetCard
-    manifests: Sequence[ShardManifest]
+    manifests: Sequence[ManifestSummary]
     selection: Selection | None
     duplicates: Duplicates
     verdicts: Verdicts
@@ -186,7 +187,7 @@ def _open_dataset(number: int, entry: MixEntry, log: PhraseLog | None, sampling:
     )
 
 
-def _digests(manifest: ShardManifest) -> list[str]:
+def _digests(manifest: ManifestSummary) -> list[str]:
     return [file.sha256 for file in manifest.files if file.path.startswith("shards/")]
 
 
@@ -207,7 +208,7 @@ def _is_for(selection: Selection, card: DatasetCard) -> bool:
     return selection.calibrated is None or selection.calibrated.teacher == card.teacher_digest
 
 
-def _rows(found: _Found, manifest: ShardManifest, log: PhraseLog | None, *, by_head: bool) -> _Opened:
+def _rows(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by_head: bool) -> _Opened:
     """The same of one shard, by reading its labels, without duplicates. Of a human shard what a reviewer rejected is
     gone when a sample is loaded."""
     selection, left_out = found.selection, found.duplicates.of(manifest.unit)

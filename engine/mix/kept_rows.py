@@ -19,12 +19,12 @@ from engine.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.artifacts import Store
 from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, joined, numbered
 from engine.duplicates import Duplicates
+from engine.manifest_summary import ManifestSummary
 from engine.mix.samples import Rows
 from engine.review.verdicts import Verdicts
 from engine.selection import Selection
 from engine.selection_columns import select_rows
 from engine.shard_files import annotations_name, shard_name
-from schemas.shards import ShardManifest
 
 
 class KeptRows(NamedTuple):
@@ -36,7 +36,7 @@ class KeptRows(NamedTuple):
 
 
 def kept_rows(
-    store: Store, manifests: Sequence[ShardManifest], selection: Selection, duplicates: Duplicates, verdicts: Verdicts
+    store: Store, manifests: Sequence[ManifestSummary], selection: Selection, duplicates: Duplicates, verdicts: Verdicts
 ) -> Iterator[KeptRows | None]:
     """One for each manifest, in order; None where the shard has to be read. Errors of the store itself are raised."""
     names = [(manifest.unit, annotations_name(manifest.unit)) for manifest in manifests]
@@ -53,7 +53,7 @@ def kept_rows(
             yield None
 
 
-def _tells_all(stored: StoredTable, manifest: ShardManifest, needed: Sequence[str], reviewed: pa.Array) -> bool:
+def _tells_all(stored: StoredTable, manifest: ManifestSummary, needed: Sequence[str], reviewed: pa.Array) -> bool:
     table = stored.table
     if len(table) != manifest.boxes or any(table[name].null_count for name in needed):
         return False

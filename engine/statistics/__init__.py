@@ -32,7 +32,7 @@ from engine.statistics.rejects import fill_rejects, reject_counts, unit_rejects,
 from engine.statistics.rows import Filled, Readers, fill
 from engine.statistics.selection import box_selection, calibration_summary, left_out, views
 from engine.statistics.tables import StatisticsTables
-from engine.statistics.units import fill_units, funnel, slowest_units, stage_times, unit_numbers, unit_seconds
+from engine.statistics.units import UnitRows, funnel, slowest_units, stage_times, unit_numbers, unit_seconds
 from engine.statistics.vocabulary_laws import paper_figures, rank_frequency, vocabulary_growth, zipf_fit
 from schemas.dataset_report import DatasetReport, SizeCount
 from schemas.dataset_vocabulary import PhraseCount
@@ -113,12 +113,13 @@ def _statistics(
     chosen = chosen_selection(card, selection)
     if chosen is not None:
         check_teacher(chosen, str(card.teacher_digest))
-    found = examine(store)
+    units = UnitRows()
+    found = examine(store, units.add)
     duplicates = Duplicates() if chosen is None else read_duplicates(store, list(found.manifests.values()))
     rules = None if chosen is None else resolve_selection(chosen)
     tables = StatisticsTables(connection, schema)
     filled = fill(tables, store, found, Readers(rules, duplicates, read_verdicts(store)))
-    fill_units(tables, found.manifests.values())
+    units.fill(tables, found.manifests)
     fill_rejects(tables, store, found)
     others = [one for one in human if one.root != store.root] if card.origin == "pseudo" else []
     if others:

@@ -13,16 +13,16 @@ import numpy as np
 
 from engine.artifacts import Store
 from engine.caption_language import count_languages
+from engine.manifest_summary import ManifestSummary
 from engine.shards import ShardReader
 from schemas.dataset_report import CaptionSample, Histogram, LanguageCount
-from schemas.shards import ShardManifest
 
 UNITS, CAPTIONS = 16, 2_000
 CHARACTERS, WORDS, BINS = 20, 3, 20
 LANGUAGES = 20
 
 
-def caption_sample(store: Store, manifests: Sequence[ShardManifest]) -> CaptionSample | None:
+def caption_sample(store: Store, manifests: Sequence[ManifestSummary]) -> CaptionSample | None:
     """What a sample of the stored captions says; None where no shard can be read, or where there is no sample."""
     captions: list[str] = []
     read = 0
@@ -52,7 +52,7 @@ def _even(things: int, count: int) -> list[int]:
     return sorted({number * things // count for number in range(count)}) if things else []
 
 
-def _captions(store: Store, manifest: ShardManifest, count: int) -> list[str]:
+def _captions(store: Store, manifest: ManifestSummary, count: int) -> list[str]:
     """Captions of a unit at even spaces; none where its shard is not there or not whole."""
     try:
         with ShardReader(store, manifest.unit) as reader:

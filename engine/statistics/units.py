@@ -6,9 +6,10 @@ In: the manifests of whole units, as rows of ``units``, ``stages`` and ``drops``
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from engine.statistics.histograms import Distribution, histogram
 from engine.statistics.numbers import DIGITS, Question, asked
@@ -19,6 +20,7 @@ from schemas.shards import ShardManifest
 
 SLOWEST = 20
 SECONDS_BINS = 20
+UNITS_AT_ONCE = 1_000  # whose rows are Python objects at a time
 _UNITS = pa.schema(
     [
         ("unit", pa.int32()),
@@ -38,6 +40,7 @@ _STAGES = pa.schema(
     ]
 )
 _DROPS = pa.schema([("unit", pa.int32()), ("stage", pa.string()), ("reason", pa.string()), ("count", pa.int64())])
+_TABLES = {"units": _UNITS, "stages": _STAGES, "drops": _DROPS}
 
 NUMBERS = (
     Question(
@@ -116,21 +119,41 @@ NUMBERS = (
 _COST = "Seconds of work, as hours, times the price of a worker's hour that was given: {price}."
 
 
-def fill_units(tables: StatisticsTables, manifests: Iterable[ShardManifest]) -> None:
-    """Fill ``units``, ``stages`` and ``drops``."""
-    tables.use()
-    units, stages, drops = [], [], []
-    for one in manifests:
-        units.append({name: getattr(one, name) for name in _UNITS.names})
+class UnitRows:
+    """The rows of ``units``, ``stages`` and ``drops``, from one manifest after another; held as columns, since the
+    manifests of a large dataset would take many times as much."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, list[dict[str, object]]] = {name: [] for name in _TABLES}
+        self._tables: dict[str, list[pa.Table]] = {name: [] for name in _TABLES}
+
+    def add(self, one: ShardManifest) -> None:
+        """One unit more."""
+        self._rows["units"].append({name: getattr(one, name) for name in _UNITS.names})
         for place, stage in enumerate(one.stages):
             counts = {name: getattr(stage, name) for name in _STAGES.names[2:]}
-            stages.append({"unit": one.unit, "place": place, **counts})
+            self._rows["stages"].append({"unit": one.unit, "place": place, **counts})
             for reason, count in stage.dropped.items():
-                drops.append({"unit": one.unit, "stage": stage.stage, "reason": reason, "count": count})
-    for name, rows, schema in (("units", units, _UNITS), ("stages", stages, _STAGES), ("drops", drops, _DROPS)):
-        tables.connection.register("arriving", pa.Table.from_pylist(rows, schema))
-        tables.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
-        tables.connection.unregister("arriving")
+                drop = {"unit": one.unit, "stage": stage.stage, "reason": reason, "count": count}
+                self._rows["drops"].append(drop)
+        if len(self._rows["units"]) == UNITS_AT_ONCE:
+            self._pack()
+
+    def fill(self, tables: StatisticsTables, counted: Collection[int]) -> None:
+        """Fill the tables with the rows of these units; the others turned out not to be whole."""
+        tables.use()
+        self._pack()
+        numbers = pa.array(list(counted), pa.int32())
+        for name, packed in self._tables.items():
+            table = pa.concat_tables(packed)
+            tables.connection.register("arriving", table.filter(pc.is_in(table["unit"], value_set=numbers)))
+            tables.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
+            tables.connection.unregister("arriving")
+
+    def _pack(self) -> None:
+        for name, schema in _TABLES.items():
+            self._tables[name].append(pa.Table.from_pylist(self._rows[name], schema))
+            self._rows[name].clear()
 
 
 def funnel(tables: StatisticsTables) -> list[StageCounts]:

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
+from engine.manifest_summary import ManifestSummary
 from engine.mix.datasets import entry_fingerprint
 from engine.registry import Registry
 from engine.shards import read_card, read_manifests
@@ -23,7 +24,7 @@ from pipelines.models.checkpoints import current_version, registry_name
 from schemas.recipes import MixEntry, TeacherRecipe, TrainRecipe
 from schemas.registry import ModelVersion
 from schemas.reports import Lineage, LineageNode
-from schemas.shards import DatasetCard, ShardManifest
+from schemas.shards import DatasetCard
 
 LINEAGE = "lineage.json"
 MAX_CHECKPOINTS = 50  # that one lineage looks at itself; a registry's version brings its own along
@@ -100,7 +101,7 @@ def dataset_nodes(folder: str, digest: str | None = None, walk: Walk | None = No
     return [*nodes, dataset_node(folder, folder, digest)]
 
 
-def _slices(manifests: Iterable[ShardManifest]) -> list[str]:
+def _slices(manifests: Iterable[ManifestSummary]) -> list[str]:
     """``URI rows 0 to 399``: the rows of each file of the source, those of neighbouring units put together."""
     ranges: dict[str, list[list[int]]] = {}
     for manifest in sorted(manifests, key=lambda one: (one.source_uri, one.first_row)):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from engine.artifacts import Store
 from engine.duplicates import Duplicates, read_duplicates
+from engine.manifest_summary import ManifestSummary
 from engine.review.selecting import select_reviewed
 from engine.review.verdicts import Verdicts, read_verdicts
 from engine.selection import Selection, resolve_selection
@@ -26,7 +27,6 @@ from engine.statistics import chosen_selection
 from pipelines.pages.picture_cards import Picture, draw, thumbnail
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.recipes import SelectionChoice
-from schemas.shards import ShardManifest
 
 MAX_UNITS = 48
 MAX_IMAGE_BYTES = 64 << 20  # of the stored file; a larger one is passed over
@@ -85,7 +85,8 @@ def gallery(
     card = read_card(store)
     chosen = chosen_selection(card, selection)
     rules = None if chosen is None else resolve_selection(chosen)
-    manifests = [manifest for unit in committed_units(store) if (manifest := read_manifest(store, unit))]
+    found_manifests = (read_manifest(store, unit) for unit in committed_units(store))
+    manifests = [ManifestSummary.of(one) for one in found_manifests if one is not None]
     duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
     readers = _Readers(rules, duplicates, read_verdicts(store))
     places = sample_places([one.samples for one in manifests], limit, seed)
@@ -138,7 +139,7 @@ def _ranges(rows: int, count: int, draws: random.Random) -> list[range]:
     return [range(start, min(end, start + MAX_TRIES)) for start, end in zip(starts, ends, strict=True)]
 
 
-def _of_unit(store: Store, manifest: ShardManifest, rows: Sequence[range], readers: _Readers) -> list[Picture]:
+def _of_unit(store: Store, manifest: ManifestSummary, rows: Sequence[range], readers: _Readers) -> list[Picture]:
     """ValueError or FileNotFoundError where the shard is not whole."""
     left_out = readers.duplicates.of(manifest.unit)
     found: list[Picture] = []

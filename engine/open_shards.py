@@ -1,0 +1,75 @@
+"""The shards that are read from again and again, kept open: a bounded number of them, for several threads.
+
+In: a dataset's store and a unit. Out: its open :class:`~engine.shard_reader.ShardReader`, lent to one thread at a time.
+Different shards are opened and read at the same time, since of an object store each read is a wait.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from engine.artifacts import Store
+from engine.shard_reader import ShardReader
+
+
+@dataclass(eq=False, slots=True)
+class _Place:
+    """One shard, open or not yet; ``users`` are the threads that read it or wait for it."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    reader: ShardReader | None = None
+    users: int = 0
+
+    def close(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+            self.reader = None
+
+
+class OpenShards:
+    """At most ``limit`` open shards, those unused for longest closed first; one that is being read is never closed, so
+    that there are more where more threads read."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._places: dict[tuple[str, int], _Place] = {}
+        self._lock = threading.Lock()  # of the dict and the counts of users, never held while a store is asked
+
+    @contextmanager
+    def reader(self, store: Store, unit: int) -> Iterator[ShardReader]:
+        """The reader of a unit, for the ``with`` alone. Errors as of :class:`~engine.shard_reader.ShardReader`."""
+        place = self._take((store.root, unit))
+        try:
+            with place.lock:
+                if place.reader is None:
+                    place.reader = ShardReader(store, unit)
+                yield place.reader
+        finally:
+            with self._lock:
+                place.users -= 1
+
+    def close(self) -> None:
+        """Close all of them, each when it is no longer being read."""
+        with self._lock:
+            places = list(self._places.values())
+        for place in places:
+            with place.lock:
+                place.close()
+
+    def _take(self, key: tuple[str, int]) -> _Place:
+        with self._lock:
+            place = self._places.pop(key, None) or _Place()
+            self._places[key] = place  # put last: the first is the one unused for longest
+            place.users += 1
+            unused = self._unused() if len(self._places) > self._limit else []
+        for one in unused:
+            one.close()
+        return place
+
+    def _unused(self) -> list[_Place]:
+        """Those to be closed, taken out; the caller has the lock."""
+        idle = [key for key, place in self._places.items() if not place.users]
+        return [self._places.pop(key) for key in idle[: len(self._places) - self._limit]]

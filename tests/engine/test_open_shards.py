@@ -1,0 +1,122 @@
+"""Open shards are read by several threads at once, each shard by one of them, and no more stay open than may."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from engine.artifacts import Store
+from engine.mix import Mix, SampleRef
+from engine.open_shards import OpenShards
+from engine.shards import LabelledImage, ShardReader, write_card, write_shard
+from schemas.recipes import MixEntry
+from schemas.records import UnitRef
+from schemas.shards import DatasetCard, SampleLabels
+
+UNITS, ROWS, THREADS = 6, 4, 4
+WAIT_S = 20.0  # for threads that do come
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Units of four samples, and a last one without any."""
+    store = Store(tmp_path / "dataset")
+    write_card(store, DatasetCard(origin="human", task="grounding", source_fingerprint="s", recipe_digest="r"))
+    for unit in range(UNITS + 1):
+        samples = [_sample(f"{unit}-{row}") for row in range(ROWS if unit < UNITS else 0)]
+        write_shard(store, UnitRef(unit, "u", 0, ROWS), samples, [], work_digest="w", stages=[])
+    return store
+
+
+def _sample(key: str) -> LabelledImage:
+    fields = {"caption": "", "phrases": [], "boxes": [], "width": 1, "height": 1, "image_sha256": "0" * 64}
+    labels = SampleLabels.model_validate({"key": key, "locator": key, "recipe_digest": "r"} | fields)
+    return LabelledImage(labels, key.encode(), "png")
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[ShardReader]:
+    """The readers that were opened, closed or not."""
+    readers: list[ShardReader] = []
+    begin = ShardReader.__init__
+
+    def opening(self: ShardReader, store: Store, unit: int) -> None:
+        begin(self, store, unit)
+        readers.append(self)
+
+    monkeypatch.setattr(ShardReader, "__init__", opening)
+    return readers
+
+
+def _open(readers: list[ShardReader]) -> int:
+    return sum(not reader._file.closed for reader in readers)
+
+
+def test_two_threads_are_inside_reads_of_a_mix_at_the_same_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    mix = Mix.open([MixEntry(dataset=store.root)], seed=0)
+    both, read = threading.Barrier(2), ShardReader._bytes
+
+    def met(self: ShardReader, offset: int, size: int) -> bytes:
+        both.wait(WAIT_S)  # a BrokenBarrierError where the other one may not come in
+        return read(self, offset, size)
+
+    monkeypatch.setattr(ShardReader, "_bytes", met)
+    with ThreadPoolExecutor(2) as threads, closing(mix):
+        loaded = list(threads.map(mix.load, [SampleRef(0, 1, 2), SampleRef(0, 4, 0)]))
+    assert [one.image for one in loaded] == [b"1-2", b"4-0"]
+
+
+def test_two_shards_are_opened_at_the_same_time(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    both, opens = threading.Barrier(2), Store.open
+    monkeypatch.setattr(Store, "open", lambda self, name: (both.wait(WAIT_S), opens(self, name))[1])
+    with closing(OpenShards(8)) as shards, ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(lambda unit: _image(shards, store, unit, 0), (0, 1))) == [b"0-0", b"1-0"]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 64])
+def test_many_threads_get_what_they_ask_for_and_few_shards_stay_open(
+    store: Store, opened: list[ShardReader], limit: int
+) -> None:
+    shards = OpenShards(limit)
+    asked = [(unit * 5 % UNITS, row % ROWS) for row in range(40) for unit in range(UNITS)]
+    most = []
+
+    def image(place: tuple[int, int]) -> bytes:
+        most.append(_open(opened))
+        return _image(shards, store, *place)
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        assert list(threads.map(image, asked)) == [f"{unit}-{row}".encode() for unit, row in asked]
+    assert max(most) <= min(UNITS, limit + THREADS)
+    _image(shards, store, 0, 0)
+    assert _open(opened) <= limit
+    shards.close()
+    assert _open(opened) == 0
+
+
+def test_a_shard_is_opened_once_and_the_one_unused_for_longest_is_closed(
+    store: Store, opened: list[ShardReader]
+) -> None:
+    with closing(OpenShards(2)) as shards:
+        for unit in (0, 1, 0, 2, 0, UNITS, UNITS):  # the last is empty, and no less open for that
+            with shards.reader(store, unit):
+                pass
+        assert [reader._file.closed for reader in opened] == [False, True, True, False]
+
+
+def test_a_shard_that_is_not_there_is_told_of_each_time_and_found_once_it_is(store: Store) -> None:
+    with closing(OpenShards(2)) as shards:
+        for _ in range(2):
+            with pytest.raises(ValueError, match=r"unit 9 .* is not committed"):
+                _image(shards, store, 9, 0)
+        write_shard(store, UnitRef(9, "u", 0, 1), [_sample("9-0")], [], work_digest="w", stages=[])
+        assert _image(shards, store, 9, 0) == b"9-0"
+
+
+def _image(shards: OpenShards, store: Store, unit: int, row: int) -> bytes:
+    with shards.reader(store, unit) as reader:
+        return reader[row].image
