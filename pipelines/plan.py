@@ -27,41 +27,19 @@ from engine.runner import Backend, connected, run
 from engine.sources import Source, open_source
 from engine.stages import Commit
 from pipelines.labelling.bookkeeping import Digests, recipe_digest
-from pipelines.labelling.estimates import Estimate, bootstrap, spread_slices
+from pipelines.labelling.estimates import bootstrap, spread_slices
+from pipelines.labelling.plan_document import LabelPlan
 from pipelines.labelling.stages import check_recipe, stages
+from pipelines.labelling.totals import dropped_by_reason
 from pipelines.labelling.unit_commit import open_commit
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from schemas.recipes import LabelRecipe
 from schemas.records import CaptionedImage, PseudoLabel, Reject, Unit, UnitRef
-from schemas.reports import Document
 from schemas.shards import ShardManifest
 from teacher.grounder import teacher_digest
 
 SAMPLES = 300
 SLICES = 10  # that are timed: few enough to be long, enough for an interval
-
-
-class LabelPlan(Document):
-    """What labelling the whole source takes. ``worker_hours`` are GPU-hours where ``device`` is ``gpu``; ``hours`` are
-    those of ``workers`` workers, from the first unit on; ``storage_bytes`` are of shards, tables and manifests."""
-
-    source_images: int
-    units: int
-    probed_images: int
-    probed_slices: int
-    timed_slices: int
-    seed: int
-    workers: int
-    device: str
-    start_seconds: float
-    images_per_second: Estimate
-    hours: Estimate
-    worker_hours: Estimate
-    storage_bytes: Estimate
-    labelled_share: Estimate
-    boxes_per_image: Estimate
-    cost: Estimate | None = None
-    price_per_hour: float | None = None
 
 
 def plan(
@@ -111,6 +89,7 @@ def plan(
         worker_hours=worker_hours,
         storage_bytes=estimate(manifests, _share(_bytes)).times(images),
         labelled_share=estimate(manifests, _share(lambda one: one.samples)),
+        probed_rejects=dropped_by_reason(stage for one in manifests for stage in one.stages),
         boxes_per_image=estimate(manifests, _share(lambda one: one.boxes)),
         cost=None if price_per_hour is None else worker_hours.times(price_per_hour),
         price_per_hour=price_per_hour,
@@ -222,33 +201,3 @@ def _share(amount: Callable[[ShardManifest], float]) -> Callable[[Sequence[Shard
 def _bytes(manifest: ShardManifest) -> float:
     """Of files. A slice is shorter than a unit, and its tables pay their footers for fewer rows: rather too much."""
     return sum(file.size for file in manifest.files)
-
-
-# ---------------------------------------------------------------------------------------------------------- printing
-
-
-def print_plan(plan: LabelPlan) -> None:
-    """The plan for a person, a line a figure."""
-    where = f"{plan.workers} {plan.device} worker{'s' if plan.workers > 1 else ''}"
-    print(
-        f"{plan.source_images} images in {plan.units} units; probed {plan.probed_images} of them in "
-        f"{plan.probed_slices} slices (seed {plan.seed}), timed {plan.timed_slices}, on {where}"
-    )
-    unit = "GPU-hours" if plan.device == "gpu" else "worker-hours"
-    lines = [
-        ("images/s", plan.images_per_second, f"on {where}"),
-        ("hours", plan.hours, f"after a start of {plan.start_seconds} s"),
-        (unit, plan.worker_hours, ""),
-        ("GB stored", plan.storage_bytes.times(1e-9), "shards and tables"),
-        ("labelled share", plan.labelled_share, "of the images"),
-        ("boxes an image", plan.boxes_per_image, "above the floor"),
-    ]
-    if plan.cost is not None:
-        lines.append(("cost", plan.cost, f"at {plan.price_per_hour:g} an hour of a worker"))
-    for name, estimate, note in lines:
-        interval = f"({_short(estimate.low)} to {_short(estimate.high)})"
-        print(f"  {name:15} {_short(estimate.value):>10}  {interval:24} {note}".rstrip())
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"

@@ -78,10 +78,12 @@ class UrlsSource(SourceWithColumns):
 
     kind: Literal["urls"] = "urls"
     uri: str
-    """A ``.tsv``, ``.jsonl`` or ``.parquet`` file, a folder of one of these kinds, a glob or a brace expansion."""
+    """A ``.tsv``, ``.csv``, ``.jsonl`` or ``.parquet`` file, a folder of one of these kinds, a glob or a brace
+    expansion."""
     url_column: str | None = None
     """Name of the column; where not given, the first of ``url``, ``image_url``, ``image_link``, in any case. A TSV
-    without a line of names is read by number (``"0"``); where not given, the url is the field that begins with http."""
+    or CSV without a line of names is read by number (``"0"``); where not given, the url is the field that begins with
+    http."""
     caption_column: str | None = None
     """Name (or number) of the column; where not given, the first of ``caption``, ``text``, ``txt``, ``alt_text``,
     ``top_caption``, in any case."""
@@ -123,8 +125,9 @@ class CocoSource(SourceWithColumns):
     """A larger image is rejected as ``image_too_large``."""
 
 
-class FolderSource(Recipe):
-    """Pictures in a folder, with captions in text files of the same names, or in a table."""
+class FolderSource(SourceWithColumns):
+    """Pictures in a folder, with captions in text files of the same names, or in a table, whose columns are those that
+    ``keep`` names."""
 
     kind: Literal["folder"] = "folder"
     uri: str

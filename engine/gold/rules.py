@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from engine.phrase_lemmas import noun_lemma
+from engine.shards import key_of_name
 from schemas.records import BoxXYXY
 
 MAX_IMAGE_BYTES = 100_000_000
@@ -116,15 +117,12 @@ def decoded_size(content: bytes) -> tuple[int, int] | str:
 
 
 def key_of(file_name: str) -> str:
-    """The key of a picture's sample: the file's name without folders and extension.
-
-    WebDataset cuts a key at its first dot, and all of Roboflow's names have some: dots become underscores. Of two names
-    that are then one the second is a counted reject; the sample's locator has what the source calls it.
+    """The key of a picture's sample: the file's name without folders and extension, as a key has it.
 
     >>> key_of("train/raccoon-1_jpg.rf.1c9d.jpg")
     'raccoon-1_jpg_rf_1c9d'
     """
-    return PurePosixPath(file_name).stem.replace(".", "_")
+    return key_of_name(PurePosixPath(file_name).stem)
 
 
 def class_name(name: str) -> str:

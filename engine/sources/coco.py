@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
 from typing import Any, TypeGuard
 
 from engine.artifacts import digest_of
-from engine.sources.columns import cell_text
+from engine.shards import key_of_name
+from engine.sources.columns import cell_text, field_names
 from engine.sources.image_files import ImageFolder, Problem
-from engine.sources.named_pictures import NamedPictures, NamedRow, with_unique_keys
+from engine.sources.named_pictures import NamedPictures, NamedRow, named_row, with_unique_keys
 from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files
 from schemas.recipes import CocoSource
@@ -40,7 +40,7 @@ class Coco:
         images, captions = _list(document, "images", recipe.uri), _list(document, "annotations", recipe.uri)
         each = recipe.captions == "each"
         if own.names:
-            own.check(_field_names([*images, *captions] if each else images), f"the JSON {recipe.uri}")
+            own.check(field_names([*images, *captions] if each else images), f"the JSON {recipe.uri}")
         rows = _each(images, captions, own) if each else _joined(images, captions, own)
         self._pictures = NamedPictures(with_unique_keys(rows), folder)
 
@@ -92,10 +92,6 @@ def _list(document: Any, name: str, uri: str) -> list[Any]:
     return found
 
 
-def _field_names(items: Iterable[Any]) -> list[str]:
-    return list(dict.fromkeys(name for item in items if isinstance(item, dict) for name in item))
-
-
 def _each(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[NamedRow]:
     """A sample a caption, in the order of the captions; its columns are its own fields and those of its image."""
     named, _ = _by_id(images)
@@ -105,8 +101,8 @@ def _each(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[Na
         if isinstance(image, NamedRow):
             rows.append(image)
         else:
-            key = f"{_id_text(annotation['image_id'])}-{annotation['id']}"
-            rows.append(_row(key, image["file_name"], _caption(annotation), image | annotation, own))
+            key = _caption_key(annotation["image_id"], annotation["id"])
+            rows.append(named_row(key, image["file_name"], _caption(annotation), image | annotation, own))
     return rows
 
 
@@ -121,7 +117,7 @@ def _joined(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[
         elif isinstance(caption := _caption(annotation), str):
             captions[annotation["image_id"]].append(caption)
     return [
-        _row(_id_text(image), named[image]["file_name"], _as_sentences(texts), named[image], own)
+        named_row(_id_text(image), named[image]["file_name"], _as_sentences(texts), named[image], own)
         for image, texts in captions.items()
     ] + stray
 
@@ -133,7 +129,7 @@ def _image_of(named: Images, annotation: Any, number: int) -> Fields | NamedRow:
     if not _is_id(image) or not _is_id(own):
         return NamedRow(f"(annotation {number})", reason="annotation_invalid", message="it has no id or no image_id")
     if image not in named:
-        key, message = f"{_id_text(image)}-{own}", f"image {image!r} is not in the list of images"
+        key, message = _caption_key(image, own), f"image {image!r} is not in the list of images"
         return NamedRow(key, reason="image_undeclared", message=message)
     return named[image]
 
@@ -155,13 +151,6 @@ def _by_id(images: list[Any]) -> tuple[Images, list[NamedRow]]:
     return named, stray
 
 
-def _row(key: str, file_name: str, caption: str | Problem, fields: Fields, own: OwnColumns) -> NamedRow:
-    problem = own.broken_by(fields) or caption
-    if isinstance(problem, Problem):
-        return NamedRow(key, reason=problem.reason, message=problem.message)
-    return NamedRow(key, file_name, problem, columns=own.carried(fields))
-
-
 def _caption(annotation: Fields) -> str | Problem:
     return cell_text(annotation.get("caption"), "caption", "caption")
 
@@ -179,5 +168,10 @@ def _is_id(value: Any) -> TypeGuard[int | str]:
     return type(value) is int or (isinstance(value, str) and value.isprintable())
 
 
+def _caption_key(image: int | str, own: int | str) -> str:
+    return f"{_id_text(image)}-{key_of_name(str(own))}"
+
+
 def _id_text(image: int | str) -> str:
-    return f"{image:09d}" if isinstance(image, int) else image
+    """An image's id as keys have it."""
+    return f"{image:09d}" if isinstance(image, int) else key_of_name(image)

@@ -6,13 +6,24 @@ In: the names of columns, or a cell. Out: the column to read, or the text, or th
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from engine.sources.image_files import Problem
 
 CAPTION_NAMES = ("caption", "text", "txt", "alt_text", "top_caption")
 URL_NAMES = ("url", "image_url", "image_link")
 IMAGE_NAMES = ("image", "img", "jpg", "image_path", "file_name")
+
+
+def field_names(rows: Iterable[object]) -> list[str]:
+    """The names of all fields of the rows that are mappings, in the order in which they come up."""
+    return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
+
+
+def lists_urls(there: Iterable[str], picture_names: Collection[str]) -> bool:
+    """Whether columns are those of a list of urls: one of urls, and none of pictures."""
+    names = {name.lower() for name in there}
+    return not names.isdisjoint(URL_NAMES) and names.isdisjoint(picture_names)
 
 
 def pick_column(there: Sequence[str], wanted: str | None, usual: Sequence[str], what: str, where: str) -> str:
@@ -58,8 +69,3 @@ def is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def stripped_caption(value: object) -> str | None:
-    """The caption of a table's cell without white space around it; None where the cell holds no text."""
-    return value.strip() or None if isinstance(value, str) and is_encodable(value) else None

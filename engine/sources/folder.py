@@ -13,15 +13,18 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from posixpath import splitext
 from typing import Any
 
 from engine.artifacts import digest_of
-from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, URL_NAMES, pick_column, stripped_caption
+from engine.shards import key_of_name
+from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, cell_text, field_names, lists_urls, pick_column
 from engine.sources.image_files import ImageFolder, Problem
-from engine.sources.named_pictures import NamedPictures, NamedRow, with_unique_keys
+from engine.sources.named_pictures import NamedPictures, NamedRow, named_row, with_unique_keys
+from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files
+from engine.sources.text_records import csv_cells, csv_fields, next_csv_record, separator_of
 from schemas.recipes import FolderSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
@@ -33,9 +36,6 @@ MAX_CAPTION_BYTES = 1_000_000
 # What a table calls the picture, beside what Parquet files call it.
 NAMES = (*IMAGE_NAMES, "filename", "file", "path", "image_name")
 
-# What is said of a row with more fields than names, which would lose the end of its caption silently.
-MORE = "more fields than the line of names has; a caption with the separator in it stands in quotes"
-
 Row = dict[str, Any]
 
 
@@ -44,13 +44,14 @@ class Folder:
 
     def __init__(self, recipe: FolderSource) -> None:
         self._recipe = recipe
-        root, rows = recipe.uri, []
+        root, own = recipe.uri, OwnColumns(recipe)
+        rows: Iterable[NamedRow]
         if recipe.captions is None:
             files = Files(recipe.uri, PICTURES)
             root = files.system.unstrip_protocol(files.root)
-            rows = _beside(files, root, recipe.uri)
+            rows = _beside(files, root, recipe.uri, own)
         else:
-            rows = list(_of_table(recipe, recipe.captions))
+            rows = _of_table(recipe, recipe.captions, own)
         self._rows = with_unique_keys(rows)
         self._pictures = NamedPictures(self._rows, ImageFolder(root, recipe.max_image_bytes))
 
@@ -58,8 +59,9 @@ class Folder:
         return self._pictures.units(unit_size, "captions")
 
     def fingerprint(self) -> str:
-        """Of the pictures' names and the captions. The pictures are not read."""
-        return digest_of(["folder", [[row.file_name, row.caption, row.reason] for row in self._rows]])
+        """Of the pictures' names, the captions and the columns that go with them. The pictures are not read."""
+        told = [[one.file_name, one.caption, one.reason, *([one.columns] if one.columns else [])] for one in self._rows]
+        return digest_of(["folder", told])
 
     def part_digest(self, uri: str) -> str:
         return self.fingerprint()
@@ -68,12 +70,14 @@ class Folder:
         return self._pictures.read(ref)
 
 
-def _beside(files: Files, root: str, uri: str) -> list[NamedRow]:
-    """A row for each picture, with the text file of the same name as its caption."""
+def _beside(files: Files, root: str, uri: str, own: OwnColumns) -> list[NamedRow]:
+    """A row for each picture, with the text file of the same name as its caption. It has no column to choose by."""
+    if own.names:
+        raise ValueError(f"source {uri}: keep and carry name columns of a table, so give one with source.captions")
     names = [file.name for file in files.all]
     texts = ImageFolder(root, MAX_CAPTION_BYTES).read_all([f"{splitext(name)[0]}.txt" for name in names])
-    rows = [_row(_key(name), name, _text(found)) for name, found in zip(names, texts, strict=True)]
-    if all(row.reason for row in rows):
+    rows = [named_row(_key(name), name, _text(name, found), {}, own) for name, found in zip(names, texts, strict=True)]
+    if all(row.reason == "caption_missing" for row in rows):
         raise ValueError(
             f"source {uri} has {len(rows)} pictures and no caption; put each into a text file of the picture's name "
             "(dog.jpg, dog.txt), or give a table of both with --set source.captions=FILE.csv"
@@ -81,23 +85,26 @@ def _beside(files: Files, root: str, uri: str) -> list[NamedRow]:
     return rows
 
 
-def _text(found: bytes | Problem) -> str | None:
+def _text(name: str, found: bytes | Problem) -> str | Problem:
+    """The caption of a picture in what was found as its text file."""
     try:
-        return None if isinstance(found, Problem) else found.decode("utf-8-sig")
+        text = "" if isinstance(found, Problem) else found.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        return None
+        return Problem("caption_unreadable", f"the text file of {name!r} is no UTF-8")
+    return text or Problem("caption_missing", f"{name!r} has no caption in a text file of its name")
 
 
-def _of_table(recipe: FolderSource, uri: str) -> Iterator[NamedRow]:
+def _of_table(recipe: FolderSource, uri: str, own: OwnColumns) -> Iterator[NamedRow]:
     """A row for each of the table; a picture that several name has its further keys numbered."""
     rows = read_table(uri)
-    there = next((list(row) for row in rows if not isinstance(row, Problem)), None)
-    if there is None:
+    there = field_names(rows)
+    if not there:
         raise ValueError(f"source {uri} holds no row below its line of names")
-    if {name.lower() for name in there} & set(URL_NAMES) and not recipe.image_column:
-        raise ValueError(f"source {uri} lists urls; `label` downloads those of a .tsv, .jsonl or .parquet file")
+    if lists_urls(there, NAMES) and not recipe.image_column:
+        raise ValueError(f"source {uri} lists urls; `glip-engine label {uri}` downloads them")
     picture = pick_column(there, recipe.image_column, NAMES, "image", uri)
     caption = pick_column(there, recipe.caption_column, CAPTION_NAMES, "caption", uri)
+    own.check(there, f"the table {uri}")
     root = f"{recipe.uri.rstrip('/')}/"
     seen: Counter[str] = Counter()
     for number, row in enumerate(rows):
@@ -107,16 +114,8 @@ def _of_table(recipe: FolderSource, uri: str) -> Iterator[NamedRow]:
         name = _name(row.get(picture)).removeprefix("./").removeprefix(root)
         key = _key(name)
         seen[key] += 1
-        yield _row(key if seen[key] == 1 else f"{key}_{seen[key]}", name, row.get(caption), too_long=MORE in row)
-
-
-def _row(key: str, name: str, caption: object, *, too_long: bool = False) -> NamedRow:
-    text = stripped_caption(caption)
-    if too_long:
-        return NamedRow(key, name, reason="row_invalid", message=f"{name!r}: {MORE}")
-    if text is None:
-        return NamedRow(key, name, reason="caption_missing", message=f"{name!r} has no caption that is UTF-8 text")
-    return NamedRow(key, name, text)
+        key = key if seen[key] == 1 else f"{key}_{seen[key]}"
+        yield named_row(key, name, cell_text(row.get(caption), "caption", caption), row, own)
 
 
 def _name(cell: object) -> str:
@@ -125,14 +124,13 @@ def _name(cell: object) -> str:
 
 
 def _key(name: str) -> str:
-    """The picture's name without its ending; folders and dots in it become ``_``."""
-    return (splitext(name)[0] or "(no name)").replace("/", "_").replace(".", "_")
+    """The picture's name without its ending, with its folders, as a key has it."""
+    return key_of_name(splitext(name)[0] or "(no name)")
 
 
 def read_table(uri: str) -> list[Row | Problem]:
-    """The rows by the names of the first line, or of each JSON object; a Problem ``row_unreadable`` for a line of a
-    ``.jsonl`` that is none. Bytes that are no UTF-8 are halves of surrogate pairs, but in the first line: ValueError
-    where it is no such table."""
+    """The rows by the names of the first line, or of each JSON object; a Problem of one that is none. Bytes that are
+    no UTF-8 are halves of surrogate pairs, but in the first line: ValueError where it is no such table."""
     files = Files(uri, TABLES)
     if len(files.all) != 1 or (files.all[0].size or 0) > MAX_TABLE_BYTES:
         raise ValueError(f"source {uri} is no single table of at most {MAX_TABLE_BYTES} bytes; more go into Parquet")
@@ -140,11 +138,11 @@ def read_table(uri: str) -> list[Row | Problem]:
         content = opened.read(MAX_TABLE_BYTES)
     try:
         content.partition(b"\n")[0].decode("utf-8-sig")
+        if not files.all[0].name.endswith(".jsonl"):
+            return list(_separated(content))
         text = content.decode("utf-8-sig", "surrogateescape")
-        if files.all[0].name.endswith(".jsonl"):
-            return [_object(line) for line in text.split("\n") if line.strip()]
-        return list(_separated(text))
-    except (ValueError, RecursionError, csv.Error) as error:
+        return [_object(line) for line in text.split("\n") if line.strip()]
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"source {uri} is no table in UTF-8: {error}") from None
 
 
@@ -156,10 +154,11 @@ def _object(line: str) -> Row | Problem:
     return found if isinstance(found, dict) else Problem("row_unreadable", "the line is no JSON object")
 
 
-def _separated(text: str) -> Iterator[Row]:
-    """Rows of a CSV or TSV; what separates them is what splits the first line most."""
-    first = text.partition("\n")[0]
-    separator = max(",\t;|", key=first.count)
-    lines = csv.DictReader(io.StringIO(text, newline=""), restkey=MORE, delimiter=separator, skipinitialspace=True)
-    for row in lines:
-        yield {name.strip(): value for name, value in row.items()}
+def _separated(content: bytes) -> Iterator[Row | Problem]:
+    """Rows of a CSV or TSV, but blank lines; what separates them is what splits the first line most."""
+    file = io.BytesIO(content)
+    separator = separator_of(file)
+    names = [name.strip() for name in csv_fields(next_csv_record(file, separator) or b"", separator)]
+    while (record := next_csv_record(file, separator)) != b"":
+        if record is None or record.strip():
+            yield csv_cells(record, names, separator)

@@ -9,10 +9,11 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from engine.sources.columns import IMAGE_NAMES, URL_NAMES
-from engine.sources.folder import PICTURES, TABLES
+from engine.sources.columns import IMAGE_NAMES, lists_urls
+from engine.sources.folder import NAMES, PICTURES, TABLES
 from engine.sources.parquet_layout import read_schema
 from engine.sources.places import Files
+from engine.sources.text_records import csv_cells, next_csv_record, separator_of
 
 LISTS = (".tsv", ".jsonl")
 IN_FOLDERS = (".tar", ".parquet", *LISTS)
@@ -37,6 +38,8 @@ def guess_source(argument: str) -> dict[str, Any]:
     if path.endswith(".tar"):
         return {"kind": "webdataset", "uri": argument}
     if path.endswith(".csv"):
+        if _csv_lists_urls(argument):
+            return {"kind": "urls", "uri": argument}
         return {"kind": "folder", "uri": argument.rpartition("/")[0] or ".", "captions": argument}
     return _guess_folder(argument)
 
@@ -51,7 +54,7 @@ def _guess_folder(argument: str) -> dict[str, Any]:
     ending = next((one for one in IN_FOLDERS if one in endings), None)
     if ending not in (".tar", ".parquet") and endings & set(PICTURES):
         return _guess_pictures(argument, files)
-    if ending in LISTS:
+    if ending in LISTS or (ending is None and ".csv" in endings and _csv_lists_urls(argument)):
         return {"kind": "urls", "uri": argument}
     return {"kind": _kind_of_parquet(argument) if ending == ".parquet" else "webdataset", "uri": argument}
 
@@ -78,10 +81,17 @@ def _refuse_file(file: Path) -> None:
 
 def _kind_of_parquet(argument: str) -> str:
     """``parquet`` where a column of images is among the usual names, ``urls`` where one of urls is."""
-    names = [name.lower() for name in read_schema(Files(argument, (".parquet",))).names]
-    if not set(names) & set(IMAGE_NAMES) and set(names) & set(URL_NAMES):
-        return "urls"
-    return "parquet"
+    names = read_schema(Files(argument, (".parquet",))).names
+    return "urls" if lists_urls(names, IMAGE_NAMES) else "parquet"
+
+
+def _csv_lists_urls(argument: str) -> bool:
+    """By the line of names of the first file."""
+    files = Files(argument, (".csv",))
+    with files.open_lines(files.all[0]) as file:
+        separator = separator_of(file)
+        names = csv_cells(next_csv_record(file, separator), None, separator)
+    return isinstance(names, dict) and lists_urls(names.values(), NAMES)
 
 
 def _refuse_coco_folder(folder: Path) -> None:

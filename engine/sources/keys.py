@@ -31,7 +31,8 @@ def key_of(
     key = key_text(row.get(key_column)) if key_column else row_key(number)
     if key is None or not valid_key(key):
         fault = "a key is a whole number, or 1 to 200 characters without dot, slash, backslash or control character"
-        return row_key(number), Problem("key_invalid", f"{fault}; the row is named by its number")
+        advice = "the row is named by its number, as all are without source.key_column"
+        return row_key(number), Problem("key_invalid", f"{fault}; {advice}")
     if number in repeated:
         return key, Problem("key_duplicate", "an earlier row has this key; the first one counts")
     return key, None

@@ -7,12 +7,14 @@ untouched. A row that is no sample says so (``reason``), and stays in its place.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from engine.shards import valid_key
 from engine.sources.image_files import ImageFolder, Problem, image_extension
 from engine.sources.keys import printable
+from engine.sources.own_columns import OwnColumns
 from schemas.records import CaptionedImage, Cell, Reject, UnitRef
 
 
@@ -26,6 +28,14 @@ class NamedRow:
     reason: str = ""
     message: str = ""
     columns: dict[str, Cell] | None = None
+
+
+def named_row(key: str, file_name: str, caption: str | Problem, fields: Mapping[str, Any], own: OwnColumns) -> NamedRow:
+    """A row of a table, with what the recipe makes of its ``fields``; none where it is not kept or has no caption."""
+    problem = own.broken_by(fields) or caption
+    if isinstance(problem, Problem):
+        return NamedRow(key, file_name, reason=problem.reason, message=problem.message)
+    return NamedRow(key, file_name, problem, columns=own.carried(fields))
 
 
 class NamedPictures:
@@ -71,9 +81,9 @@ def _checked(row: NamedRow, seen: Counter[str]) -> NamedRow:
         return row
     seen[row.key] += 1
     if not valid_key(row.key):
-        return replace(
-            row, key=printable(row.key), reason="key_invalid", message="a key is a text without dot or slash"
-        )
+        fault = "a name or id makes a key of 1 to 200 characters, without backslash or control character"
+        return replace(row, key=printable(row.key), reason="key_invalid", message=fault)
     if seen[row.key] > 1:
-        return replace(row, reason="key_duplicate", message="an earlier row has this key; the first one counts")
+        fault = "an earlier row has this key, in which dots and slashes are underscores; the first one counts"
+        return replace(row, reason="key_duplicate", message=fault)
     return row

@@ -6,6 +6,7 @@ through range reads, or as a copy in an unnamed temporary file that ends with th
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import posixpath
@@ -106,6 +107,11 @@ class Files:
             remote.close()
             return self.open_whole(file)
         return remote
+
+    def open_lines(self, file: SourceFile) -> BinaryIO:
+        """As :meth:`open`, for lines: those of an object store's own files cannot be read up to a length."""
+        opened = self.open(file)
+        return opened if self.is_local else cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, opened)))
 
     def open_whole(self, file: SourceFile) -> BinaryIO:
         """The file for reading and seeking all over; one of an object store is copied to an unnamed temporary file.

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from engine.sources.columns import is_encodable
+from engine.sources.columns import field_names, is_encodable
 from engine.sources.image_files import Problem
 from engine.sources.tar_index import Member, Row
 
@@ -42,10 +42,9 @@ def read_fields(file: BinaryIO, row: Row) -> dict[str, Any] | Problem:
     return _fields(file, row.members["json"]) if "json" in row.members else {}
 
 
-def field_names(file: BinaryIO, members: Iterable[Member]) -> list[str]:
+def member_fields(file: BinaryIO, members: Iterable[Member]) -> list[str]:
     """The names of the fields of ``.json`` members, in the order in which they come up."""
-    found = (_fields(file, member) for member in members)
-    return list(dict.fromkeys(name for fields in found if isinstance(fields, dict) for name in fields))
+    return field_names(_fields(file, member) for member in members)
 
 
 def read_member(file: BinaryIO, member: Member) -> bytes:

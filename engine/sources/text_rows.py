@@ -1,52 +1,65 @@
-"""Rows of text lists, one a line: TSV or JSONL.
+"""Rows of text lists: TSV and JSONL, one a line, or CSV, whose quoted texts may have line ends.
 
-In: text files. Out: slices of lines for the units, and the lines of one slice as dictionaries.
-A text has no index, so planning reads each file through once, in blocks that are forgotten; where the units begin is
-kept. Files come from outside: a line that is too long or no JSON gives a row that says so.
+In: text files. Out: slices of rows for the units, and the rows of one slice as dictionaries.
+A text has no index, so planning reads each file through, in blocks that are forgotten; where the units begin is kept.
+Files come from outside: a line that is too long or no JSON gives a row that says so.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from functools import partial
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
+from engine.sources.columns import field_names
 from engine.sources.image_files import Problem
 from engine.sources.numbered_files import NumberedFiles, Slice
 from engine.sources.places import Files, LastOpened, SourceFile
 from engine.sources.table import Cells
+from engine.sources.text_records import (
+    MAX_LINE_BYTES,
+    csv_cells,
+    next_csv_record,
+    next_line,
+    separator_of,
+)
 
-MAX_LINE_BYTES = 1_000_000
 BLOCK_BYTES = 1 << 22
 STRIDE = 64  # lines between two offsets that are kept: 24 million lines take 3 MB
 FIRST_LINES = 100  # that are looked at for one that can be read, and for the fields of a JSONL
 
+Offsets: TypeAlias = npt.NDArray[np.int64]
+
 
 @dataclass(frozen=True, slots=True)
 class TextLayout:
-    """Lines of one file, offsets of every ``STRIDE``-th, and SHA-256."""
+    """Rows of one file, offsets of every ``STRIDE``-th, and SHA-256."""
 
     lines: int
-    offsets: np.ndarray[Any, np.dtype[np.int64]]
+    offsets: Offsets
     digest: str
 
 
 class TextRows:
-    """The :class:`~engine.sources.table.Rows` of all files: their lines; of a TSV with a line of names, those after it.
+    """The :class:`~engine.sources.table.Rows` of all files: of a TSV or CSV with a line of names, those after it.
 
-    ``names`` are the columns: of that line, or the numbers ``"0"``, ``"1"`` … of a TSV without; of a JSONL, the fields
-    of its first lines. ``known_names``, in lower case: a first line that has one of them is one of names. ``first_row``
-    is the first line that can be read.
+    ``names`` are the columns: of that line, or the numbers ``"0"``, ``"1"`` … where there is none; of a JSONL, the
+    fields of its first lines. ``known_names``, in lower case: a first line that has one of them is one of names.
+    ``first_row`` is the first that can be read.
     """
 
     def __init__(self, files: Files, known_names: frozenset[str]) -> None:
         self._places = files
-        self._last = LastOpened(files, files.open)
-        self._is_tsv = files.all[0].name.endswith((".tsv", ".txt"))
+        self._last = LastOpened(files, files.open_lines)
+        self._is_table = not files.all[0].name.endswith(".jsonl")
+        self._separator = self._find_separator() if files.all[0].name.endswith(".csv") else None
         self._header: list[str] | None = None
         self._read_first_lines(known_names)
         layouts = files.each(self._index, files.all)
@@ -70,47 +83,60 @@ class TextRows:
         file = self._last.open(name)
         file.seek(int(self._layouts[name].offsets[first_row // STRIDE]))
         for _ in range(first_row % STRIDE):
-            _next_line(file)
-        return [self._parse(_next_line(file)) for _ in range(rows)]
+            self._next(file)
+        return [self._parse(self._next(file)) for _ in range(rows)]
+
+    def _find_separator(self) -> str:
+        """What separates the fields of a CSV, by the first line of the first file."""
+        with self._places.open_lines(self._places.all[0]) as file:
+            return separator_of(file)
+
+    def _next(self, file: BinaryIO) -> bytes | None:
+        """The next row as it is written, empty at the end; None where it is too long."""
+        return next_line(file) if self._separator is None else next_csv_record(file, self._separator)
 
     def _parse(self, line: bytes | None) -> Cells | Problem:
+        if self._separator is not None:
+            return csv_cells(line, self._header, self._separator)
         if line is None:
             return Problem("row_unreadable", f"the line is longer than {MAX_LINE_BYTES} bytes")
         try:
-            text = line.decode("utf-8-sig").rstrip("\r\n")
-            if self._is_tsv:
+            text = line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n")
+            if self._is_table:
                 fields = text.split("\t")
                 return dict(zip(self._header or map(str, range(len(fields))), fields, strict=False))
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
-            return Problem("row_unreadable", f"the line is no UTF-8 text or no JSON: {type(error).__name__}")
+            return Problem("row_unreadable", f"the line is no JSON: {type(error).__name__}")
         if not isinstance(found, dict):
             return Problem("row_unreadable", f"the line is a JSON {type(found).__name__}, no object")
         return found
 
     def _read_first_lines(self, known_names: frozenset[str]) -> None:
         """Find what the columns are called. ValueError where none of the first lines can be read."""
-        with self._places.open(self._places.all[0]) as file:
-            first = self._parse(_next_line(file))
-            if self._is_tsv and isinstance(first, dict) and {str(one).lower() for one in first.values()} & known_names:
-                self._header = list(first.values())
-                first = self._parse(_next_line(file))
-            rows = [first, *(self._parse(line) for line in _lines(file, FIRST_LINES))]
+        with self._places.open_lines(self._places.all[0]) as file:
+            first = self._parse(self._next(file))
+            texts = [str(one) for one in first.values()] if self._is_table and isinstance(first, dict) else []
+            if not known_names.isdisjoint(map(str.lower, texts)):
+                self._header = texts
+                first = self._parse(self._next(file))
+            rows = [first, *(self._parse(line) for line in self._first_lines(file))]
         good = [row for row in rows if isinstance(row, dict)]
         if not good:
             why = next(row.message for row in rows if isinstance(row, Problem))
             raise ValueError(f"{self._places.all[0].path} is not a list of rows: in the first one, {why}")
         self.first_row = good[0]
-        self.names = self._header or list(good[0] if self._is_tsv else {name: None for row in good for name in row})
+        self.names = self._header or (list(good[0]) if self._is_table else field_names(good))
 
     def _checked_header(self, opened: BinaryIO, file: SourceFile) -> bytes:
         """The line of names of one file, empty of an empty one. ValueError where it is not the first file's: a row
         would be taken for names, or columns for others."""
-        line = _next_line(opened) or b""
-        if line and line.decode("utf-8-sig", "replace").rstrip("\r\n").split("\t") != self._header:
+        line = self._next(opened) or b""
+        names = self._header or []
+        if line and self._parse(line) != dict(zip(names, names, strict=True)):
             raise ValueError(
-                f"{file.path} does not begin with the line of names of the first file, "
-                f"{', '.join(self._header or ())}; give files of one layout"
+                f"{file.path} does not begin with the line of names of the first file, {', '.join(names)}; give files "
+                "of one layout"
             )
         return line
 
@@ -127,24 +153,22 @@ class TextRows:
                 kept.append(starts[(STRIDE - 1 - lines) % STRIDE :: STRIDE])
                 lines += len(starts)
                 at, last = at + len(block), block[-1:]
+            if self._separator is not None:
+                opened.seek(start)
+                return TextLayout(*self._record_starts(opened), digest.hexdigest())
         offsets = np.concatenate([np.array([start]), *kept]).astype(np.int64)
         return TextLayout(lines + (last != b"\n"), offsets, digest.hexdigest())
 
+    def _record_starts(self, opened: BinaryIO) -> tuple[int, Offsets]:
+        """How many records a CSV has from here on, and where every ``STRIDE``-th begins; which line ends are in quotes
+        is known by reading them in order."""
+        kept, records, at = [opened.tell()], 0, opened.tell()
+        while self._next(opened) != b"":
+            if records and records % STRIDE == 0:
+                kept.append(at)
+            records, at = records + 1, opened.tell()
+        return records, np.array(kept, np.int64)
 
-def _lines(file: BinaryIO, most: int) -> Iterator[bytes | None]:
-    """The next lines up to the end, at most so many."""
-    for _ in range(most):
-        line = _next_line(file)
-        if line == b"":
-            return
-        yield line
-
-
-def _next_line(file: BinaryIO) -> bytes | None:
-    """The next line, empty at the end; None where it is too long, and then passed over."""
-    line = file.readline(MAX_LINE_BYTES + 1)
-    if len(line) <= MAX_LINE_BYTES:
-        return line
-    while line and not line.endswith(b"\n"):
-        line = file.readline(MAX_LINE_BYTES)
-    return None
+    def _first_lines(self, file: BinaryIO) -> Iterator[bytes | None]:
+        """The next rows up to the end, at most ``FIRST_LINES``."""
+        return itertools.islice(iter(partial(self._next, file), b""), FIRST_LINES)

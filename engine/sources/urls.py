@@ -1,7 +1,7 @@
 """Lists of url and caption (Conceptual Captions, SBU, LAION); the pictures are downloaded inside the job.
 
-In: TSV, JSONL or Parquet. Out: units of rows of the list, and of a unit the captioned images that could be downloaded,
-with a Reject for every other row. What can go wrong with a download, and the words for it: see
+In: TSV, CSV, JSONL or Parquet. Out: units of rows of the list, and of a unit the captioned images that could be
+downloaded, with a Reject for every other row. What can go wrong with a download, and the words for it: see
 :mod:`engine.sources.download`.
 
 **What is exactly once here.** The list is fixed by its fingerprint, so every row is in one unit and has one outcome,
@@ -27,7 +27,7 @@ from engine.sources.text_rows import TextRows
 from schemas.recipes import UrlsSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
-SUFFIXES = (".tsv", ".txt", ".jsonl", ".parquet")
+SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".parquet")
 
 
 class Urls:
@@ -101,7 +101,7 @@ class Urls:
         self._own.check(there, recipe.uri)
 
     def _name_numbers(self, first: Cells) -> None:
-        """The columns of a TSV without a line of names, by what stands in its first line."""
+        """The columns of a table without a line of names, by what stands in its first line."""
         url = next((number for number, text in first.items() if text.strip().startswith(("http://", "https://"))), None)
         caption = self._recipe.caption_column or next((number for number in first if number != url), None)
         if url is None or caption not in first:

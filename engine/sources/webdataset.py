@@ -27,7 +27,7 @@ from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files, LastOpened, SourceFile
 from engine.sources.tar_counts import stated_counts, tar_stem
 from engine.sources.tar_index import Row, TarIndex, first_jsons, index_tar
-from engine.sources.tar_texts import field_names, read_caption, read_fields, read_member
+from engine.sources.tar_texts import member_fields, read_caption, read_fields, read_member
 from schemas.recipes import WebDatasetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
@@ -123,7 +123,7 @@ class WebDataset:
         with self._files.open(first) as file:
             members = first_jsons(file)
             if members is not None:
-                self._own.check(field_names(file, members), f"the .json of the first samples of {first.path}")
+                self._own.check(member_fields(file, members), f"the .json of the first samples of {first.path}")
 
     def _listing(self) -> dict[str, TarSummary]:
         if self._tars is None:

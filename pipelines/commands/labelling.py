@@ -38,8 +38,8 @@ def _add_label(commands: Any) -> None:
         "source",
         nargs="?",
         help="tars, pictures with .txt captions, a .csv of pictures and captions, Parquet files, a list of urls (.tsv, "
-        ".jsonl, .parquet), annotations/captions_X.json of COCO, or the word 'scenes'; a file, a folder, a glob or "
-        "{00..99}, local, http(s):// or s3://; or in the recipe",
+        ".csv, .jsonl, .parquet), annotations/captions_X.json of COCO, or the word 'scenes'; a file, a folder, a glob "
+        "or {00..99}, local, http(s):// or s3://; or in the recipe",
     )
     parser.add_argument("--out", help="folder of the dataset; a started one is gone on with")
     add_recipe(parser, LabelRecipe, required=False)
@@ -90,7 +90,8 @@ def _label(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _plan(options: argparse.Namespace, recipe: LabelRecipe) -> tuple[int, Any]:
-    from pipelines.plan import SAMPLES, plan, print_plan
+    from pipelines.labelling.plan_document import print_plan
+    from pipelines.plan import SAMPLES, plan
 
     result = plan(
         recipe,

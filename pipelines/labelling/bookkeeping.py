@@ -6,8 +6,7 @@ with them, and the result that a person or a program reads.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from engine.artifacts import Store, digest_of
 from engine.leaks import LeakGuard
 from engine.shard_files import CARD, FOLDERS, read_card, write_card
-from pipelines.labelling.totals import COUNTS, Totals
+from pipelines.labelling.totals import COUNTS, Totals, dropped_by_reason
 from pipelines.models.checkpoints import pinned_teacher
 from schemas.recipes import LabelRecipe, TeacherRecipe
 from schemas.records import UnitRef
@@ -161,20 +160,12 @@ def finish_dataset(
         samples=counted.samples,
         phrases=counted.phrases,
         boxes=counted.boxes,
-        rejects=_reasons(stages),
+        rejects=dropped_by_reason(stages),
         stages=stages,
         seconds=round(seconds, 1),
         images_per_second=round(new.rows / seconds, 2) if new.units else None,
         utilisation=new.utilisation(),
     )
-
-
-def _reasons(stages: Sequence[StageCounts]) -> dict[str, int]:
-    """What was dropped by reason, over all stages: a filter and a stage may have a reason in common."""
-    reasons: Counter[str] = Counter()
-    for stage in stages:
-        reasons.update(stage.dropped)
-    return dict(reasons)
 
 
 def difference_of(found: DatasetCard, fresh: DatasetCard) -> str:

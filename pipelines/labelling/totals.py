@@ -6,6 +6,7 @@ In: manifests, one after another, in any order. Out: sums of counts and times, b
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from schemas.reports import StageCounts
@@ -13,6 +14,14 @@ from schemas.shards import ShardManifest
 
 COUNTS = ("samples", "phrases", "boxes", "rejects")
 _STAGE_SUMS = ("came_in", "went_on", "phrases_left_out", "seconds", "computing_seconds", "elapsed_seconds")
+
+
+def dropped_by_reason(stages: Iterable[StageCounts]) -> dict[str, int]:
+    """What was dropped by reason, over all stages: a filter and a stage may have a reason in common."""
+    found: Counter[str] = Counter()
+    for stage in stages:
+        found.update(stage.dropped)
+    return dict(found)
 
 
 @dataclass(slots=True)

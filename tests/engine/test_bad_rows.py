@@ -65,6 +65,15 @@ def test_a_url_that_is_no_utf8_is_one_row_of_its_list(tmp_path: Path) -> None:
     assert reasons(outcomes(tmp_path / "a.parquet")) == ["url_invalid", "url_unreadable", "url_invalid"]
 
 
+@pytest.mark.parametrize("ending", ["tsv", "csv", "jsonl"])
+def test_a_caption_that_is_no_utf8_is_one_row_of_its_list(tmp_path: Path, ending: str) -> None:
+    row = {"tsv": b"ftp://a/1\t%s", "csv": b"ftp://a/1,%s", "jsonl": b'{"url": "ftp://a/1", "caption": "%s"}'}[ending]
+    names = {"tsv": [b"url\tcaption"], "csv": [b"url,caption"], "jsonl": []}[ending]
+    path = tmp_path / f"list.{ending}"
+    path.write_bytes(b"\n".join([*names, row % b"a dog", row % NO_UTF8, row % b"a cat"]))
+    assert reasons(outcomes(path)) == ["url_invalid", "caption_unreadable", "url_invalid"]
+
+
 def test_a_date_that_python_has_not_is_one_row(web: Any, tmp_path: Path) -> None:
     days = pa.array([1, 2**30, 3], pa.date32())
     path = pictures(web, tmp_path / "a.parquet", 3, taken=days)
@@ -181,7 +190,7 @@ def test_a_caption_that_is_no_utf8_is_one_row_of_a_table_of_pictures(web: Any, t
     table = tmp_path / f"captions.{ending}"
     table.write_bytes("\n".join(lines).encode().replace(b"dog 1", NO_UTF8))
     source = open_source(FolderSource(uri=str(tmp_path), captions=str(table)))
-    assert told(read_units(source, 10)) == [("0", "ok"), ("1", "caption_missing"), ("2", "ok")]
+    assert told(read_units(source, 10)) == [("0", "ok"), ("1", "caption_unreadable"), ("2", "ok")]
 
 
 def test_lines_that_are_no_rows_of_a_table_of_pictures_are_counted(web: Any, tmp_path: Path) -> None:

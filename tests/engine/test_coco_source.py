@@ -55,7 +55,7 @@ def test_joined_captions_are_one_sample_an_image(web: Any, tmp_path: Path) -> No
 
 
 def test_bad_items_are_counted_and_the_rest_is_read(web: Any, tmp_path: Path) -> None:
-    images = [*IMAGES, {"id": 10, "file_name": "../photos/1.jpg"}, {"id": "a/b", "file_name": "1.jpg"}, {"id": 11}, 5]
+    images = [*IMAGES, {"id": 10, "file_name": "../photos/1.jpg"}, {"id": "a\\b", "file_name": "1.jpg"}, {"id": 11}, 5]
     bad = [
         {"id": 4, "image_id": 10, "caption": "a way out"},
         {"id": 5, "image_id": 99, "caption": "of nothing"},
@@ -65,7 +65,7 @@ def test_bad_items_are_counted_and_the_rest_is_read(web: Any, tmp_path: Path) ->
         "no annotation",
         {"id": 2, "image_id": 7, "caption": "an id again"},
         {"id": 7, "image_id": 9, "caption": "of a file that is not there"},
-        {"id": 8, "image_id": "a/b", "caption": "of an id that is no key"},
+        {"id": 8, "image_id": "a\\b", "caption": "of an id that is no key"},
         {"id": 9, "image_id": 11, "caption": "of an image without name"},
     ]
     found = read_all(write(web, tmp_path, images, CAPTIONS + bad))
@@ -78,6 +78,18 @@ def test_bad_items_are_counted_and_the_rest_is_read(web: Any, tmp_path: Path) ->
     assert len(found) == 13
     joined = read_all(tmp_path, captions="joined")
     assert sum(isinstance(one, CaptionedImage) for one in joined) == 2
+
+
+def test_dots_and_slashes_of_an_id_are_underscores_in_keys_and_of_two_that_are_then_one_the_first_counts(
+    web: Any, tmp_path: Path
+) -> None:
+    images = [{"id": "train/1.rf.9", "file_name": "1.jpg"}, {"id": "train_1_rf.9", "file_name": "2.jpg"}]
+    captions = [{"id": f"1.{n}", "image_id": image["id"], "caption": "A dog."} for n, image in enumerate(images)]
+    write(web, tmp_path, images, captions)
+    assert told(read_all(tmp_path)) == [("train_1_rf_9-1_0", "A dog."), ("train_1_rf_9-1_1", "A dog.")]
+    found = read_all(tmp_path, captions="joined")
+    assert told(found) == [("train_1_rf_9", "A dog."), ("train_1_rf_9", "key_duplicate")]
+    assert [one.locator for one in found if isinstance(one, CaptionedImage)] == ["1.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,24 @@ def test_a_caption_lies_beside_its_picture(web: Any, photos: Path, unit_size: in
     assert [one.image for one in samples] == [web.jpeg(2), web.jpeg(0)]
 
 
+def test_a_name_with_dots_is_a_sample_and_of_two_that_become_one_key_the_second_is_counted(
+    web: Any, tmp_path: Path
+) -> None:
+    names = ("IMG_2020.12.24", "IMG_2020_12.24", "photo.rf.abc")
+    for name in names:
+        (tmp_path / f"{name}.jpg").write_bytes(web.jpeg())
+        (tmp_path / f"{name}.txt").write_text("A dog.")
+    found = read_all(tmp_path)
+    assert told(found) == [("IMG_2020_12_24", "ok"), ("IMG_2020_12_24", "key_duplicate"), ("photo_rf_abc", "ok")]
+    assert [one.locator for one in found if isinstance(one, CaptionedImage)] == [f"{names[0]}.jpg", f"{names[2]}.jpg"]
+
+
+def test_a_caption_that_is_no_utf8_and_one_of_nothing_are_counted_apart(photos: Path) -> None:
+    (photos / "a.txt").write_bytes(b"caf\xe9")
+    (photos / "b.v2.txt").write_text(" \n")
+    assert told(read_all(photos)) == [("C", "ok"), ("a", "caption_unreadable"), ("b_v2", "caption_missing")]
+
+
 TABLES = {
     "pairs.csv": 'file_name,caption\na.jpg,"A dog, and a ""cat""."\n./b.v2.jpg,A cat.\n',
     "pairs.tsv": 'file_name\tcaption\na.jpg\tA dog, and a "cat".\nb.v2.jpg\tA cat.\n',
@@ -81,6 +99,36 @@ def test_bad_rows_are_counted_and_the_rest_is_read(photos: Path) -> None:
     table = photos / "pairs.csv"
     table.write_text("\n".join(["file,caption", *rows]))
     assert [reason for _, reason in told(read_all(photos, captions=str(table)))] == list(rows.values())
+
+
+def test_of_a_table_rows_are_taken_by_its_columns_and_pictures_of_the_others_are_not_opened(photos: Path) -> None:
+    (photos / "C.JPG").unlink()
+    table = photos / "pairs.csv"
+    table.write_text("file,caption,score\na.jpg,A dog.,0.5\nC.JPG,Two cats.,0.1\na.jpg,,\na.jpg,A dog.,0.9,x\n")
+    keep = {"score": {"min": 0.3}}
+    found = read_all(photos, captions=str(table), keep=keep, carry=["score"])
+    assert told(found) == [
+        ("a", "ok"),
+        ("C", "column_score_below_min"),
+        ("a_2", "column_score_missing"),
+        ("(row 3)", "row_invalid"),
+    ]
+    assert found[0].columns == {"score": "0.5"}
+    with pytest.raises(
+        ValueError, match=r"source\.carry: the table .* no column 'scores'; did you mean 'score'\? it has"
+    ):
+        read_all(photos, captions=str(table), carry=["scores"])
+    with pytest.raises(ValueError, match=r"give one with source\.captions"):
+        read_all(photos, keep=keep)
+
+
+def test_what_a_table_carries_is_of_its_content(photos: Path) -> None:
+    def fingerprint(score: str, **fields: Any) -> str:
+        (photos / "pairs.csv").write_text(f"file,caption,score\na.jpg,A dog.,{score}\n")
+        return open_source(FolderSource(uri=str(photos), captions=str(photos / "pairs.csv"), **fields)).fingerprint()
+
+    assert fingerprint("0.5") == fingerprint("0.6")
+    assert fingerprint("0.5", carry=("score",)) != fingerprint("0.6", carry=("score",))
 
 
 def test_the_fingerprint_is_of_names_and_captions_wherever_they_lie(photos: Path, tmp_path: Path) -> None:

@@ -12,12 +12,13 @@ import pytest
 from source_outcomes import outcomes, read_units, reasons, told
 
 from engine.sources import open_source
-from schemas.recipes import CocoSource, ParquetSource, UrlsSource, WebDatasetSource
+from schemas.recipes import CocoSource, FolderSource, ParquetSource, UrlsSource, WebDatasetSource
 from schemas.records import Reject
 
 ROWS = [{"similarity": 0.35, "LANGUAGE": "en"}, {"similarity": 0.2, "LANGUAGE": "en"}, {"similarity": None}]
 KEEP = {"similarity": {"min": 0.3}, "LANGUAGE": {"one_of": ["en"], "missing": "keep"}}
 EXPECTED = ["ok", "column_similarity_below_min", "column_similarity_missing"]
+LISTS = ("tsv", "csv", "jsonl", "parquet")
 
 
 def write_list(path: Path, urls: list[str]) -> Path:
@@ -29,11 +30,12 @@ def write_list(path: Path, urls: list[str]) -> Path:
     else:
         names = ["url", "caption", "similarity", "LANGUAGE"]
         lines = [names, *([str(row.get(name) or "") for name in names] for row in rows)]
-        path.write_text("".join("\t".join(line) + "\n" for line in lines))
+        separator = {".csv": ",", ".tsv": "\t"}[path.suffix]
+        path.write_text("".join(separator.join(line) + "\n" for line in lines))
     return path
 
 
-@pytest.mark.parametrize("ending", ["tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("ending", LISTS)
 def test_of_a_list_only_what_is_kept_is_asked_for(bad_server: Any, tmp_path: Path, ending: str) -> None:
     targets = [f"/picture/{number}" for number in range(3)]
     path = write_list(tmp_path / f"list.{ending}", [bad_server.url(target) for target in targets])
@@ -143,7 +145,7 @@ def test_nothing_is_carried_unasked(web: Any, tmp_path: Path) -> None:
 def sources_without_the_column(web: Any, folder: Path) -> dict[str, Any]:
     """A source of each kind that has ``similarity``, by its name in a test."""
     fields = {"caption": "a dog", "similarity": 0.4}
-    for ending in ("tsv", "jsonl", "parquet"):
+    for ending in LISTS:
         write_list(folder / f"list.{ending}", ["http://a/1", "http://a/2", "http://a/3"])
     table = pa.table({"image": [web.jpeg()], **{name: [value] for name, value in fields.items()}})
     (folder / "pictures").mkdir()
@@ -152,14 +154,15 @@ def sources_without_the_column(web: Any, folder: Path) -> dict[str, Any]:
     coco = {"images": [{"id": 1, "file_name": "1.jpg", "similarity": 0.4}], "annotations": []}
     (folder / "c.json").write_text(json.dumps(coco))
     return {
-        **{ending: (UrlsSource, {"uri": f"{folder}/list.{ending}"}) for ending in ("tsv", "jsonl", "parquet")},
+        **{ending: (UrlsSource, {"uri": f"{folder}/list.{ending}"}) for ending in LISTS},
         "pictures": (ParquetSource, {"uri": f"{folder}/pictures"}),
         "tar": (WebDatasetSource, {"uri": f"{folder}/0.tar"}),
         "coco": (CocoSource, {"uri": f"{folder}/c.json", "images": str(folder)}),
+        "folder": (FolderSource, {"uri": str(folder), "captions": f"{folder}/list.csv", "image_column": "url"}),
     }
 
 
-@pytest.mark.parametrize("kind", ["tsv", "jsonl", "parquet", "pictures", "tar", "coco"])
+@pytest.mark.parametrize("kind", [*LISTS, "pictures", "tar", "coco", "folder"])
 def test_a_column_that_is_not_there_is_an_error_with_the_one_that_is_meant(web: Any, tmp_path: Path, kind: str) -> None:
     recipe, fields = sources_without_the_column(web, tmp_path)[kind]
     with pytest.raises(

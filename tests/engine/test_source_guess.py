@@ -30,6 +30,16 @@ def test_files_are_guessed_by_their_ending_and_parquet_by_its_columns(tmp_path: 
     assert guess_source("annotations/captions_val2017.json")["images"] == "val2017"
 
 
+def test_a_csv_is_a_list_of_urls_where_it_has_a_column_of_them_and_none_of_files(tmp_path: Path) -> None:
+    texts = {"urls": '"URL","TEXT"\n', "pairs": "file_name,caption\n", "both": "url;path;caption\n", "none": ""}
+    for name, text in texts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "list.csv").write_text(text)
+    found = {name: guess_source(f"{tmp_path}/{name}/list.csv")["kind"] for name in texts}
+    assert found == {"urls": "urls", "pairs": "folder", "both": "folder", "none": "folder"}
+    assert guess_source(f"{tmp_path}/urls") == {"kind": "urls", "uri": f"{tmp_path}/urls"}
+
+
 def test_folders_are_guessed_by_their_files_and_tars_go_first(web: Any, tmp_path: Path) -> None:
     for name in ("a", "b", "c"):
         (tmp_path / name).mkdir()

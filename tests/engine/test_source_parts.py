@@ -32,7 +32,7 @@ def source_of(folder: Path, ending: str, **fields: Any) -> Source:
     return open_source(kind(uri=str(folder), **fields))
 
 
-@pytest.mark.parametrize("ending", ["parquet", "tsv"])
+@pytest.mark.parametrize("ending", ["parquet", "tsv", "csv"])
 def test_a_file_that_comes_after_leaves_the_digests_of_the_others(tmp_path: Path, ending: str) -> None:
     write(tmp_path, f"1.{ending}", ["a", "b", "c"])
     write(tmp_path, f"2.{ending}", ["d"])
@@ -48,7 +48,7 @@ def test_a_file_that_comes_after_leaves_the_digests_of_the_others(tmp_path: Path
     assert changed[f"2.{ending}"] != before[f"2.{ending}"]
 
 
-@pytest.mark.parametrize("ending", ["parquet", "tsv"])
+@pytest.mark.parametrize("ending", ["parquet", "tsv", "csv"])
 def test_what_decides_the_keys_of_a_file_is_in_its_digest(tmp_path: Path, ending: str) -> None:
     """Numbers of rows, where a file comes before; and keys that an earlier file has."""
     write(tmp_path, f"1.{ending}", ["a"])

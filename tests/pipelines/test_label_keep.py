@@ -14,6 +14,7 @@ from labelled_datasets import checksums, label_inline
 from engine.artifacts import Store
 from engine.shards import committed_units, read_shard
 from engine.statistics import dataset_report
+from pipelines.labelling.plan_document import print_plan
 from pipelines.plan import plan
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, load_recipe
@@ -68,9 +69,21 @@ def test_another_rule_is_another_work_and_relabelling_gives_what_a_new_folder_ho
         label_inline(keeping(recipe, 0.2), tmp_path / "out")
 
 
-def test_a_plan_is_made_with_what_is_kept(recipe: LabelRecipe) -> None:
-    assert plan(recipe, backend="inline").labelled_share.value == 1
-    assert plan(keeping(recipe, 0.3), backend="inline").labelled_share.value == 0.5
+def test_a_plan_is_made_with_what_is_kept_and_tells_what_is_not(
+    recipe: LabelRecipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = plan(recipe, backend="inline")
+    assert (whole.labelled_share.value, whole.probed_rejects) == (1, {})
+    print_plan(whole)
+    assert "rejects" not in capsys.readouterr().out
+    found = plan(keeping(recipe, 0.3), backend="inline")
+    assert found.labelled_share.value == 0.5
+    assert found.probed_rejects == {"column_similarity_below_min": 2, "column_similarity_missing": 1}
+    print_plan(found)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.split(maxsplit=2) == [
+        *("rejects", "3", "of those probed: column_similarity_below_min 2, column_similarity_missing 1")
+    ]
 
 
 def test_columns_that_are_carried_are_in_the_shards(recipe: LabelRecipe, tmp_path: Path) -> None:

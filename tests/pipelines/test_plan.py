@@ -12,7 +12,8 @@ from labelled_datasets import tars_recipe
 from pipelines.cli import main
 from pipelines.label import label
 from pipelines.labelling.estimates import Estimate, bootstrap, spread_slices
-from pipelines.plan import plan, print_plan
+from pipelines.labelling.plan_document import print_plan
+from pipelines.plan import plan
 from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef
 
