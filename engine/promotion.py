@@ -111,6 +111,7 @@ def _compare(
         difference=new - old,
         interval=(low, high),
         images=len(keys),
+        least=rule.margin if rule.must == "exceed" else None,
         passed=passed,
         reason=_reason(rule, candidate.dataset, new, old, (low, high), passed),
     )
@@ -143,6 +144,9 @@ def _reason(
     rule: PromotionRule, dataset: str, new: float, old: float, interval: tuple[float, float], passed: bool
 ) -> str:
     before, after = f"{100 * old:.1f}", f"{100 * new:.1f}"
+    if rule.must == "exceed":
+        reached = "which it does" if passed else f"which it misses by {100 * (rule.margin - new):.3g}"
+        return f"{rule.metric} on {dataset} is {after}: it {rule_text(rule)}, {reached}"
     moved = f"stayed at {after}" if before == after else f"{'rose' if new > old else 'fell'} from {before} to {after}"
     low, high = (100 * value for value in interval)
     figures = (
@@ -150,8 +154,6 @@ def _reason(
     )
     if passed:
         return f"{figures}: it {rule_text(rule)}, and the figures bear that out"
-    if rule.must == "exceed":
-        return f"{figures}: it {rule_text(rule)}, which it does not reach"
     if rule.must == "improve" and new > old:
         return f"{figures}: it {rule_text(rule)}, but so small a rise may be chance"
     if rule.must == "not_worsen" and old - new <= rule.margin:

@@ -1,7 +1,8 @@
 """The command line: arguments in, exit status out; nothing else.
 
 Exit status 0: done; 1: the job failed, or ``verify`` found a problem; 2: bad usage or input, with one line that says
-what was wanted and what to do. The commands stand in ``pipelines/commands/``, a file for each group.
+what was wanted and what to do; 141: what read the output has closed it. The commands stand in ``pipelines/commands/``,
+a file for each group.
 """
 
 from __future__ import annotations
@@ -17,17 +18,31 @@ from importlib.metadata import version
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from pipelines.closed_output import output_is_closed, silence_output
 from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
 from pipelines.commands.arguments import Command
 from pipelines.commands.parser import HelpFormatter, Parser
-from pipelines.exit_status import FAILED, INVALID
+from pipelines.exit_status import CLOSED, FAILED, INVALID
 from pipelines.stop_signals import ended_by_sigterm
 from schemas.recipes import explain
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status and never raises for a user's mistake. SIGTERM is Ctrl-C to all of them,
-    but for those that finish what was begun."""
+    but for those that finish what was begun. Where what reads the output has closed it, it ends without a word."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # here, since at the interpreter's end it would complain
+    except BrokenPipeError:
+        if not output_is_closed():
+            raise
+        silence_output()
+        return CLOSED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = command_line().parse_args(arguments)
     command: Command = options.command
     try:
@@ -37,11 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         again = "; run the same command again to go on where it stopped" if options.goes_on else ""
         return _fail(options, f"interrupted{again}", FAILED)
-    except ValidationError as error:
-        return _fail(options, explain(error), INVALID)
     except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         return _fail(options, _told(error), INVALID)
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and output_is_closed():
+            raise
         return _fail(options, _told(error), FAILED)
     if options.json:
         print(to_json(result, indent=1, inf_nan_mode="null").decode())
@@ -59,7 +74,14 @@ def _fail(options: argparse.Namespace, message: str, status: int) -> int:
 
 
 def _told(error: Exception) -> str:
-    """What a person is told of it: of the operating system's errors the file and why, of our own the message."""
+    """What a person is told of it, with its notes, such as where its traceback is."""
+    return "; ".join([_message(error), *getattr(error, "__notes__", [])])
+
+
+def _message(error: Exception) -> str:
+    """Of the operating system's errors the file and why, of our own the message."""
+    if isinstance(error, ValidationError):
+        return explain(error)
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
     ours = isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | IsADirectoryError)

@@ -12,6 +12,7 @@ import torch
 
 from glip.checkpoint import LoadedModel, load_model, save_model
 from glip.model_folder import CONFIG_FILE, FILES, WEIGHTS_FILE
+from pipelines.local_folders import local_folder
 from schemas.reports import Document
 
 
@@ -38,7 +39,7 @@ def convert(
     ValueError or FileNotFoundError where the source is not a checkpoint, or ``out`` holds anything but a model;
     RuntimeError where what was written is not what was read.
     """
-    folder = Path(out)
+    folder = local_folder(out)
     _check_out(folder)
     loaded = load_model(source, tokenizer=tokenizer, sha256=sha256)
     save_model(folder, loaded.model, loaded.tokenizer, loaded.metadata)

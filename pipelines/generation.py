@@ -18,6 +18,7 @@ from pipelines.evaluate import evaluate
 from pipelines.generation_plan import DECISION, GenerationPlan, plan_generation
 from pipelines.label import label
 from pipelines.lineage import trace
+from pipelines.local_folders import local_folder
 from pipelines.models.candidate_weights import candidate_model
 from pipelines.registry import promote
 from pipelines.report import report
@@ -50,10 +51,10 @@ def generation(
 ) -> GenerationSummary:
     """Run one generation into the folder ``out``. ``workers`` is the number of teachers that label, on ``backend``.
 
-    ValueError where the recipe, a source or a checkpoint is wrong, or ``out`` holds another generation;
+    ValueError where the recipe, a source or a checkpoint is wrong, or ``out`` is a URL or holds another generation;
     KeyboardInterrupt where it was told to stop, by SIGTERM too.
     """
-    plan = plan_generation(recipe, Path(out))
+    plan = plan_generation(recipe, local_folder(out))
     folder, recipe = plan.folder, plan.recipe
     say = _announce if progress else _silence
     say("human data")

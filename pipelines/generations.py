@@ -11,6 +11,7 @@ from pathlib import Path
 
 from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
+from pipelines.local_folders import local_folder
 from schemas.recipes import GenerationRecipe
 from schemas.reports import Document
 
@@ -42,7 +43,7 @@ def generations(
     done: list[GenerationSummary] = []
     for number in range(1, count + 1):
         own = _taught_by(done[-1], recipe, number) if done else recipe
-        folder = Path(out) / f"generation-{number}"
+        folder = local_folder(out) / f"generation-{number}"
         done.append(generation(own, folder, workers=workers, backend=backend, progress=progress))
         if not done[-1].decision.promote and number < count:
             stopped = f"the student of generation {number} was not promoted, so the next would repeat it"

@@ -21,6 +21,7 @@ from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
 from pipelines.generation_plan import DECISION
 from pipelines.retraining.facts import current_teacher, observe, phrase_growth, watched_figure
+from pipelines.retraining.old_runs import without_old_runs
 from pipelines.retraining.webhook import send, webhook_address
 from schemas.recipes import GenerationRecipe
 from schemas.retrain import RetrainFacts, RetrainRecord, RetrainResult
@@ -56,7 +57,7 @@ def retrain(
             due = _look(recipe, records, at, if_due)
             _tell(due, progress)
             work = partial(generation, workers=workers, backend=backend, progress=progress)
-            return due if due.run is None else _run(recipe, records, due, due.run, work)
+            return due if due.run is None else _run(recipe, records, due, due.run, work, progress)
     except BusyError as error:
         result = RetrainResult(outcome="busy", due=False, because=[], not_due=[str(error)])
         _tell(result, progress)
@@ -143,8 +144,9 @@ def _run(
     due: RetrainResult,
     begun: RetrainRecord,
     work: Callable[[GenerationRecipe, str], GenerationSummary],
+    progress: bool,
 ) -> RetrainResult:
-    """The generation; what became of it is on record, and told, before anything is raised."""
+    """The generation; what became of it is on record, and told, before anything is raised, or deleted."""
     try:
         summary = work(_named(recipe.generation, begun), begun.folder)
         ended = _ended(recipe, begun, summary)
@@ -154,10 +156,15 @@ def _run(
     except Exception as error:
         with suppress(OSError, RuntimeError):  # the disk may be full; the record may lie on another one
             Store(begun.folder).write(FAILURE, traceback.format_exc().encode())
+            error.add_note(f"its traceback is {begun.folder}/{FAILURE}")
         _record(recipe, records, _failed(begun, _in_words(error)))
         raise
     _record(recipe, records, ended)
-    return due.model_copy(update={"outcome": ended.outcome, "run": ended})
+    tidied = without_old_runs(recipe, records, ended)
+    if tidied != ended:
+        records.write(tidied)
+        _tell_removed(tidied, progress)
+    return due.model_copy(update={"outcome": ended.outcome, "run": tidied})
 
 
 def _failed(run: RetrainRecord, reason: str) -> RetrainRecord:
@@ -213,3 +220,12 @@ def _tell(result: RetrainResult, progress: bool) -> None:
         print(f"retraining is due: {'; '.join(result.because)}", flush=True)
     else:
         print(f"retraining is not due: {'; '.join(result.not_due)}", flush=True)
+
+
+def _tell_removed(run: RetrainRecord, progress: bool) -> None:
+    if not progress:
+        return
+    if run.removed:
+        print(f"deleted, as the recipe keeps no more runs: {', '.join(run.removed)}", flush=True)
+    if run.removal_problem is not None:
+        print(f"old runs could not be deleted: {run.removal_problem}", flush=True)

@@ -192,5 +192,6 @@ def _run_line(run: RetrainRecord) -> str:
     """The latest run: what became of it and why, and what to read next."""
     ended = f"{run.outcome} {_minute(run.finished)}" if run.finished else f"not ended, begun {_minute(run.begun)}"
     reason = f": {run.reason}" if run.reason else ""
+    kept = f"\n  old runs could not be deleted: {run.removal_problem}" if run.removal_problem else ""
     read = run.page or f"{run.folder}, whose failure.txt is the traceback of one that failed"
-    return f"run {run.number}  attempt {run.attempts}  {ended}{reason}\n  see {read}"
+    return f"run {run.number}  attempt {run.attempts}  {ended}{reason}\n  see {read}{kept}"

@@ -16,6 +16,7 @@ from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
 from glip.published import PUBLISHED
 from pipelines.convert import convert
 from pipelines.lineage.nodes import model_digest
+from pipelines.local_folders import local_folder
 from pipelines.models.checkpoints import local_checkpoint, pinned, registry_name
 from pipelines.training.bar import TrainingBar
 from pipelines.training.evaluation import EvaluateAlong, Standing, best_of, check_before, standings
@@ -49,9 +50,9 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     """Train a student by ``recipe`` into the folder ``out``; a run that was stopped goes on from its last checkpoint.
 
     ``workers`` processes share every batch (1 where not given). ValueError where a dataset of the mix is none, or
-    ``out`` holds a run of another recipe.
+    ``out`` is a URL or holds a run of another recipe.
     """
-    folder = Path(out)
+    folder = local_folder(out)
     pictures_at_once(recipe, workers or 1)  # a mistake is told before workers are started
     recipe = _pinned(recipe, Store(folder))
     mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)

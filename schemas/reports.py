@@ -175,7 +175,8 @@ class PseudoLabelReport(Document):
 
 class MetricComparison(Document):
     """Candidate against incumbent on one metric of one dataset: the difference with its bootstrap interval, and the
-    verdict. The figures are None where a report lacks the metric: then the rule has not passed."""
+    verdict. The figures are None where a report lacks the metric: then the rule has not passed. ``least`` is what the
+    candidate's value is to reach, of a rule that says so: then the difference decides nothing."""
 
     metric: str
     dataset: str = ""
@@ -185,6 +186,7 @@ class MetricComparison(Document):
     difference: float | None
     interval: tuple[float, float] | None
     images: int = 0
+    least: float | None = None
     passed: bool
     reason: str
 

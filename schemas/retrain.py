@@ -36,7 +36,7 @@ class RetrainFacts(Document):
 
 class RetrainRecord(Document):
     """One run. ``facts`` are of its beginning, ``teacher_after`` and ``figure_after`` of its end. Without ``finished``
-    it is under way, or its process died."""
+    it is under way, or its process died. ``removed`` are folders of old runs that were deleted at its end."""
 
     number: int = Field(ge=1)
     folder: str
@@ -53,6 +53,8 @@ class RetrainRecord(Document):
     mirror_problem: str | None = None
     teacher_after: str | None = None
     figure_after: float | None = None
+    removed: list[str] = []
+    removal_problem: str | None = None
 
 
 class RetrainResult(Document):

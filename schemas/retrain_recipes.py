@@ -83,6 +83,9 @@ class RetrainRecipe(Recipe):
     """What is done: with a ``registry``, whose current version is the teacher (``checkpoint: registry:URI``)."""
     runs: str
     """Folder of the runs, one for each, on this machine or on what it mounts; a run that was stopped goes on there."""
+    keep_runs: int | None = Field(default=None, gt=0)
+    """So many folders of runs stay, the latest, with that of the current version and any that this recipe names; older
+    ones are deleted when a run has ended without a failure. Not given: all stay."""
     policy: RetrainPolicy = RetrainPolicy(new_shards=1, new_teacher=True)
     schedule: ScheduleRecipe = ScheduleRecipe()
     notify: NotifyRecipe | None = None

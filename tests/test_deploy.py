@@ -105,6 +105,29 @@ def test_ray_manifests_are_what_kuberay_takes(path: Path) -> None:
         jsonschema.validate(wrong, schema)
 
 
+def names_a_token(container: dict[str, Any]) -> bool:
+    environment = {one["name"]: one for one in container.get("env", [])}
+    secret = environment.get("RAY_AUTH_TOKEN", {}).get("valueFrom", {}).get("secretKeyRef")
+    return environment.get("RAY_AUTH_MODE", {}).get("value") == "token" and secret is not None
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_whoever_speaks_to_a_cluster_shows_a_token_and_no_cluster_takes_another(path: Path) -> None:
+    document = manifest(path)
+    by_operator = document["spec"].get("rayClusterSpec", {}).get("authOptions") == {"mode": "token"}
+    containers = [one for pod in pod_specs(document) for one in pod["containers"]]
+    assert all(names_a_token(one) != by_operator for one in containers)
+
+
+def test_the_cluster_and_what_is_submitted_to_it_share_one_secret() -> None:
+    names = ("raycluster.yaml", "retrain-cronjob.yaml")
+    pods = [pod for name in names for pod in pod_specs(manifest(DEPLOY / "kubernetes" / name))]
+    variables = [one for pod in pods for container in pod["containers"] for one in container["env"]]
+    tokens = [one["valueFrom"]["secretKeyRef"] for one in variables if one["name"] == "RAY_AUTH_TOKEN"]
+    assert len(tokens) == 3
+    assert all(one == tokens[0] for one in tokens)
+
+
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_units_are_what_systemd_takes(path: Path, tmp_path: Path) -> None:
     verifier = shutil.which("systemd-analyze")
@@ -117,6 +140,13 @@ def test_units_are_what_systemd_takes(path: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"})
     told = [line for line in done.stderr.splitlines() if path.stem in line]
     assert (done.returncode, told) == (0, [])
+
+
+@pytest.mark.parametrize("path", [one for one in UNITS if one.suffix == ".service"], ids=lambda path: path.name)
+def test_the_home_of_a_service_is_a_folder_that_it_may_write_to(path: Path) -> None:
+    text = path.read_text()
+    assert {"ProtectHome=yes", "ProtectSystem=strict", "StateDirectory=glip-engine"} <= set(text.split())
+    assert "Environment=HOME=/var/lib/glip-engine" in text.splitlines()
 
 
 def commands() -> list[tuple[str, str]]:

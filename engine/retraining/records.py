@@ -1,7 +1,7 @@
 """The record of retrainings: one JSON a run, numbered, in the registry under ``retrain/``, kept by one at a time.
 
-In: a registry's folder or ``s3://`` prefix. Out: the last run, whether it ended, and a lock that crashes and moved
-clocks do not break: in a folder the kernel's, on an object store a lease without clocks (:mod:`engine.leases`).
+In: a registry's folder or ``s3://`` prefix. Out: the runs, whether the last one ended, and a lock that crashes and
+moved clocks do not break: in a folder the kernel's, on an object store a lease without clocks (:mod:`engine.leases`).
 """
 
 from __future__ import annotations
@@ -38,14 +38,22 @@ class RetrainRecords:
 
     def last(self) -> RetrainRecord | None:
         """The latest run; None where there is none. ValueError where its record is damaged."""
-        names = [name for name in self.store.names("") if re.fullmatch(r"\d{6}\.json", name)]
-        if not names:
-            return None
+        names = self._names()
+        return self._read(names[-1]) if names else None
+
+    def all(self) -> list[RetrainRecord]:
+        """Every run, the first one first. ValueError where a record is damaged."""
+        return [self._read(name) for name in self._names()]
+
+    def _names(self) -> list[str]:
+        return [name for name in self.store.names("") if re.fullmatch(r"\d{6}\.json", name)]
+
+    def _read(self, name: str) -> RetrainRecord:
         try:
-            return RetrainRecord.model_validate_json(self.store.read(names[-1]))
+            return RetrainRecord.model_validate_json(self.store.read(name))
         except ValidationError:
             raise ValueError(
-                f"{self.store.root}/{names[-1]} is damaged; delete it: the run before it counts as the last then"
+                f"{self.store.root}/{name} is damaged; delete it: the run before it counts as the last then"
             ) from None
 
     def write(self, record: RetrainRecord) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from pipelines.commands.field_list import FieldList
 from pipelines.commands.parser import HelpFormatter, examples_of
+from pipelines.local_folders import local_folder
 from schemas.recipes import Recipe, SelectionChoice
 
 Command = Callable[[argparse.Namespace], "tuple[int, Any]"]
@@ -113,12 +114,11 @@ def chosen_backend(options: argparse.Namespace) -> Literal["ray", "inline"]:
 
 
 def local_path(text: str) -> str:
-    """Of annotations, models and what is made around them; a URL would be taken for the name of a folder."""
-    if "://" in text:
-        raise argparse.ArgumentTypeError(
-            f"wanted a path of this machine, or of what it mounts, not {text!r}: datasets, exports, reports, "
-            "evaluations, calibrations and registries alone lie in an object store"
-        )
+    """Of annotations, models and what is made around them."""
+    try:
+        local_folder(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return text
 
 

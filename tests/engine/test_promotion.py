@@ -118,8 +118,13 @@ def test_a_loss_within_the_margin_passes_where_the_images_can_show_it() -> None:
 def test_a_floor_is_about_the_candidate_alone() -> None:
     floor = PromotionRule(metric="phrase_recall@1", must="exceed", margin=0.6)
     old = recall_report("old", world(0.9, 2))
-    assert decide([recall_report("new", world(0.75, 1))], [old], gate(floor)).promote
-    assert "does not reach" in decide([recall_report("new", world(0.4, 1))], [old], gate(floor)).reason
+    above = decide([recall_report("new", world(0.75, 1))], [old], gate(floor))
+    assert above.promote
+    assert above.comparisons[0].least == 0.6
+    assert above.comparisons[0].reason.endswith(": it must be at least 60.0, which it does")
+    below = decide([recall_report("new", np.array([3, 3, 0, 0, 0] * 30))], [old], gate(floor)).reason
+    assert below.endswith("on phrases is 40.0: it must be at least 60.0, which it misses by 20.")
+    assert not {"fell", "rose", "interval"} & set(below.split())
     at_the_floor = np.array([3, 3, 3, 0, 0] * 30)
     assert decide([recall_report("new", at_the_floor)], [old], gate(floor)).promote
 

@@ -11,6 +11,7 @@ import pytest
 from tiny_generations import tiny_generation
 
 from pipelines.generation import GenerationSummary, generation
+from pipelines.generations import generations
 from pipelines.lineage import LINEAGE
 from pipelines.verify import verify
 from schemas.recipes import GenerationRecipe
@@ -24,7 +25,7 @@ def recipe(random_checkpoint: Path) -> GenerationRecipe:
     return tiny_generation(random_checkpoint, scenes=(6, 4, 4), unit_size=3, train={"steps": 2}, gate=gate)
 
 
-def run(recipe: GenerationRecipe, out: Path) -> GenerationSummary:
+def run(recipe: GenerationRecipe, out: str | Path) -> GenerationSummary:
     return generation(recipe, out, backend="inline", progress=False)
 
 
@@ -46,6 +47,12 @@ def test_a_generation_ends_in_a_page_a_decision_and_a_lineage_without_gaps(
     assert "gold/held-out" not in parents, "what decides is never trained on"
     names = {metric["name"] for metric in _metrics(tmp_path / "evaluation" / "student" / "evaluation.json")}
     assert any(name.startswith("phrase_recall@1:") for name in names), "the gate may ask for what is rare"
+
+
+def test_a_url_is_no_folder_of_a_generation(recipe: GenerationRecipe) -> None:
+    for work in (lambda out: run(recipe, out), lambda out: generations(recipe, out, 2, backend="inline")):
+        with pytest.raises(ValueError, match="of this machine, or of what it mounts, not 's3://bucket/run'"):
+            work("s3://bucket/run")
 
 
 def _metrics(evaluation: Path) -> list[dict[str, Any]]:

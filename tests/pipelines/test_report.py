@@ -172,6 +172,19 @@ def test_models_decision_and_label_quality_are_shown_when_known(tmp_path: Path) 
     assert whole.evaluations["student"][0].per_image == {}, "the values of single images stay in evaluation.json"
 
 
+def test_a_rule_about_the_value_alone_is_drawn_as_a_value_and_not_as_a_difference(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "pseudo", [dog(1)])
+    old, new = evaluation("old", 0.5), evaluation("new", 0.75)
+    rule = PromotionRule(metric="phrase_recall@1", must="exceed", margin=0.6)
+    gate = GateRecipe(rules=(rule,), resamples=100)
+    path = report([folder], tmp_path / "out", decision=decide([new], [old], gate))
+    (drawn,) = re.findall(r'<div class="interval".*?</div>', Path(path).read_text(encoding="utf-8"))
+    assert re.findall(r'class="(\w+)" style="left:([\d.]+)%', drawn) == [("zero", "60.0"), ("point", "75.0")]
+    text = " ".join(page_of(path).text.split())
+    assert "on val is 75.0: it must be at least 60.0, which it does." in text
+    assert "better" not in text
+
+
 def test_models_stand_side_by_side_where_one_lacks_a_dataset() -> None:
     other = evaluation("new", 0.75).model_copy(update={"dataset": "other"})
     tables = evaluation_tables({"teacher": [evaluation("old", 0.5)], "student": [other]})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tiny_retraining import HOOK, call, let_pass, recipe_of, tiny_retraining
 
 from engine.registry import Registry
 from engine.retraining.records import RetrainRecords
 from pipelines import retrain as retrain_module
+from pipelines.cli import main
 from pipelines.mirror import MIRROR
 from schemas.registry import MirrorSetting
 from schemas.retrain import RetrainFacts, RetrainRecord, SourcePart
@@ -51,6 +54,19 @@ def test_a_failure_is_recorded_told_and_attempted_until_it_is_given_up(
     mended = call(recipe_of(fields))
     assert (mended.run.number, mended.outcome) == (2, "refused")
     assert "the recipe has changed since" in mended.because[-1]
+
+
+def test_the_command_says_where_the_traceback_of_a_failed_run_is(
+    fields: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields["generation"]["gold"] = [{"name": "human", "format": "coco", "path": str(tmp_path / "nowhere")}]
+    (tmp_path / "retrain.yaml").write_text(yaml.safe_dump(fields))
+    assert main(["retrain", "--recipe", str(tmp_path / "retrain.yaml"), "--inline", "--json"]) == 2
+    printed = capsys.readouterr()
+    told = f"; its traceback is {tmp_path}/runs/000001/failure.txt"
+    assert printed.err.endswith(f"{told}\n")
+    assert json.loads(printed.out)["error"].endswith(told)
+    assert Path(told.rpartition(" ")[2]).is_file()
 
 
 def test_a_run_that_is_told_to_stop_has_made_no_attempt(

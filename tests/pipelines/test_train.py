@@ -13,6 +13,7 @@ import pytest
 from engine.gold import import_gold
 from glip.checkpoint import load_model
 from glip.tokens import train_tokenizer
+from pipelines.convert import convert
 from pipelines.train import TrainResult, train
 from pipelines.training.bar import TrainingBar
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
@@ -92,6 +93,12 @@ def test_more_workers_than_pictures_are_refused_before_any_is_started(recipe: Tr
     with pytest.raises(ValueError, match="batch_size 2 cannot be shared by 3 workers; choose at least 3"):
         train(recipe, tmp_path / "out", workers=3, progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_url_is_no_folder_to_train_or_convert_into(recipe: TrainRecipe) -> None:
+    for work in (train, lambda _, out: convert("nano", out)):
+        with pytest.raises(ValueError, match="of this machine, or of what it mounts, not 's3://bucket/run'"):
+            work(recipe, "s3://bucket/run")
 
 
 def test_training_in_one_process_imports_neither_ray_nor_spacy() -> None:
