@@ -31,6 +31,7 @@ from engine.unit_worker import Failure, UnitWorker, open_stages
 from schemas.records import UnitRef
 
 Backend = Literal["ray", "inline"]
+BESIDE_A_GPU = 2  # CPUs: what a teacher and those that read and write take there, rounded up
 OBJECT_STORE_BYTES = 1 << 30  # of the Ray started here: a few units in flight; Ray spills to disk beyond it
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -169,7 +170,7 @@ def _connect(ray: Any, workers: Workers) -> bool:
     with _silent_stderr():
         ray.init(
             address="local",
-            num_cpus=slots * workers.threads + (1 if workers.wants_gpu else 0),  # one for those that read and write
+            num_cpus=max(slots * workers.threads, BESIDE_A_GPU if workers.wants_gpu else 1),
             object_store_memory=OBJECT_STORE_BYTES,
             include_dashboard=False,
             **quiet,

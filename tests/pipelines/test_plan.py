@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,14 @@ def test_the_command_prints_the_plan_and_writes_nothing(
 
 
 @pytest.mark.slow
-def test_on_ray_the_plan_counts_the_workers(recipe: LabelRecipe, capsys: pytest.CaptureFixture[str]) -> None:
-    found = plan(recipe, samples=100, workers=2)
-    assert (found.workers, found.device) == (2, "cpu")
-    assert found.worker_hours.value == pytest.approx(2 * found.hours.value)
+@pytest.mark.parametrize("workers", [None, 3])
+def test_on_ray_the_plan_counts_the_workers_one_a_core_where_nothing_is_said(
+    recipe: LabelRecipe, workers: int | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    count = workers or max(2, len(os.sched_getaffinity(0)))
+    either = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"device": "auto"})})
+    found = plan(either, samples=100, workers=workers)
+    assert (found.workers, found.device) == (count, "cpu")
+    assert found.worker_hours.value == pytest.approx(count * found.hours.value)
     print_plan(found)
-    assert "on 2 cpu workers" in capsys.readouterr().out
+    assert f"on {count} cpu workers" in capsys.readouterr().out
