@@ -19,6 +19,10 @@ from schemas.records import Unit
 UnitWork = Callable[[Unit[Any]], Any]
 
 
+class WorkerError(Exception):
+    """The traceback of a worker process, for those who ask for one (``--debug``): it is no word to a user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What a worker met: the error in its own words, whether it is a ValueError, and the worker's traceback."""
@@ -35,9 +39,9 @@ class Failure:
         return cls(message, isinstance(error, ValueError), "".join(traceback.format_exception(error)))
 
     def error(self) -> ValueError | RuntimeError:
-        """To be raised by the driver; the worker's traceback is a note of it."""
+        """To be raised by the driver; the worker's traceback is its cause."""
         error = (ValueError if self.is_value_error else RuntimeError)(self.message)
-        error.add_note(f"In a worker process:\n{self.trace}")
+        error.__cause__ = WorkerError(f"in a worker process:\n{self.trace}")
         return error
 
 

@@ -9,6 +9,7 @@ slots of the windows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 _FORBIDDEN = -100.0
+_Move = Callable[[Tensor, "Windows"], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,17 +38,11 @@ class Windows:
 
     def cut(self, x_BHWC: Tensor) -> Tensor:
         """[B, W, L, C]; padding is zero and is not masked, as published."""
-        if not torch.is_grad_enabled():
-            return _take_positions(x_BHWC, self)
-        out_BWLC: Tensor = _Cut.apply(x_BHWC, self)  # type: ignore[no-untyped-call]
-        return out_BWLC
+        return _moved(x_BHWC, self, _take_positions, _take_slots)
 
     def join(self, windows_BWLC: Tensor) -> Tensor:
         """[B, H, W, C], what lies beyond the map left out."""
-        if not torch.is_grad_enabled():
-            return _take_slots(windows_BWLC, self)
-        out_BHWC: Tensor = _Join.apply(windows_BWLC, self)  # type: ignore[no-untyped-call]
-        return out_BHWC
+        return _moved(windows_BWLC, self, _take_slots, _take_positions)
 
 
 def cut_windows(batch: int, size_hw: tuple[int, int], side: int, shift: int, device: torch.device) -> Windows:
@@ -72,6 +68,13 @@ def cut_windows(batch: int, size_hw: tuple[int, int], side: int, shift: int, dev
     )
 
 
+def _moved(x: Tensor, windows: Windows, there: _Move, back: _Move) -> Tensor:
+    if not torch.is_grad_enabled():
+        return there(x, windows)
+    moved: Tensor = _Moved.apply(x, windows, there, back)  # type: ignore[no-untyped-call]
+    return moved
+
+
 def _take_positions(x_BHWC: Tensor, windows: Windows) -> Tensor:
     channels = x_BHWC.shape[-1]
     slots_SC = x_BHWC.reshape(-1, channels).index_select(0, windows.position_S)
@@ -86,30 +89,18 @@ def _take_slots(windows_BWLC: Tensor, windows: Windows) -> Tensor:
     return positions_NC.view(*windows.map_shape, channels)
 
 
-# Each position has one slot, so the gradient of cutting is joining and that of joining is cutting; autograd, which does
-# not know it, would add row after row.
-
-
-class _Cut(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x_BHWC: Tensor, windows: Windows) -> Tensor:
-        ctx.windows = windows
-        return _take_positions(x_BHWC, windows)
+class _Moved(torch.autograd.Function):
+    """Positions moved ``there``; their gradient moves ``back``. Each position has one slot, so that cutting and joining
+    are each other's gradient; autograd, which does not know it, would add row after row."""
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _take_slots(gradients[0], ctx.windows), None
-
-
-class _Join(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, windows_BWLC: Tensor, windows: Windows) -> Tensor:
-        ctx.windows = windows
-        return _take_slots(windows_BWLC, windows)
+    def forward(ctx: Any, x: Tensor, windows: Windows, there: _Move, back: _Move) -> Tensor:
+        ctx.windows, ctx.back = windows, back
+        return there(x, windows)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return _take_positions(gradients[0], ctx.windows), None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.back(gradients[0], ctx.windows), None, None, None
 
 
 def _in_windows(map_HW: Tensor, side: int) -> Tensor:

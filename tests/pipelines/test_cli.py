@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from engine.unit_worker import Failure
 from pipelines.cli import main
 from schemas.reports import Document
 
@@ -151,3 +152,21 @@ def test_a_figure_that_is_no_number_is_null_in_json(
     monkeypatch.setattr("pipelines.doctor.examine", lambda: [Found()])
     assert main(["doctor", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [{"ok": True, "share": None}]
+
+
+def test_what_a_worker_met_is_told_without_the_traceback_of_its_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise met.error()
+
+    try:
+        raise ValueError("the checkpoint is not there")
+    except ValueError as error:
+        met = Failure.of(error)
+    monkeypatch.setattr("pipelines.verify.verify", refused)
+    assert main(["verify", "somewhere"]) == 2
+    assert capsys.readouterr().err == "glip-engine: error: the checkpoint is not there\n"
+    with pytest.raises(ValueError, match="the checkpoint") as shown:
+        refused()
+    assert "Traceback" in str(shown.value.__cause__)
