@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from engine.layout import Workers
 from engine.runner import connected
+from engine.running.layout import Workers
 from engine.sources import open_source
 from pipelines.label import label
 from pipelines.labelling.stages import stages

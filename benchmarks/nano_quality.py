@@ -1,8 +1,9 @@
 """How good a checkpoint is on what nano never saw: ``python benchmarks/nano_quality.py [CHECKPOINT] [--limit 100]``.
 
 Held-out scenes (another seed than any training), and the photos of ``photos/val``: phrase recall, and AP50 of persons,
-each beside the best constant box per phrase head (per class) fitted on training data (``engine/baselines.py``). The
-photos are development data: they were never trained on, and val2017 is public, so no figure here is a COCO result.
+each beside the best constant box per phrase head (per class) fitted on training data
+(``engine/metrics/baselines.py``). The photos are development data: they were never trained on, and
+val2017 is public, so no figure here is a COCO result.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from engine.image_hash import FINE_FACTOR, perceptual_hash, words_of
-from engine.near_duplicates import near_pairs
+from engine.filtering.image_hash import FINE_FACTOR, perceptual_hash, words_of
+from engine.filtering.near_duplicates import near_pairs
 from schemas.recipes import DEFAULT_DISTANCE
 
 DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))

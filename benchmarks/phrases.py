@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.phrases import PhraseParser, open_pipeline
-from pipelines.shipped.parser import DEFAULT_DATA, parser_scores, phrase_scores
+from pipelines.shipped import DATA
+from pipelines.shipped.parser import parser_scores, phrase_scores
 from pipelines.shipped.treebank import read_conllu
 from schemas.recipes import PhrasesRecipe
 
@@ -83,7 +84,7 @@ def below_wanted(figures: dict[str, float]) -> list[str]:
 def main() -> int:
     """Print one line a figure; exit status 1 where one is below what is wanted."""
     arguments = argparse.ArgumentParser(description="Recall, phrases a caption and speed of the phrase stage.")
-    arguments.add_argument("--data", type=Path, default=DEFAULT_DATA)
+    arguments.add_argument("--data", type=Path, default=DATA)
     arguments.add_argument("--pipeline", default="bundled")
     arguments.add_argument("--method", default="spacy", choices=("spacy", "nltk-grammar"))
     arguments.add_argument(

@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.digests import document_bytes
 from engine.shards import (
     annotations_name,
     committed_units,
@@ -34,6 +33,7 @@ from engine.shards import (
     write_shard,
 )
 from engine.sources import open_source
+from engine.storage.digests import document_bytes
 from pipelines.label import label
 from pipelines.labelling.bookkeeping import Digests, open_dataset, recipe_digest
 from schemas.recipes import LabelRecipe, WebDatasetSource

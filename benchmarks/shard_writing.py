@@ -29,9 +29,9 @@ from typing import Any
 from label_overhead import repeat_source  # beside this file
 
 from engine.artifacts import Store
+from engine.running.stages import OpenedStages, first_unit
 from engine.shards import LabelledImage, shard_name, write_shard
 from engine.sources import open_source
-from engine.stages import OpenedStages, first_unit
 from pipelines.labelling.bookkeeping import Digests, recipe_digest
 from pipelines.labelling.stages import stages
 from pipelines.labelling.unit_commit import labelled_image, stage_counts

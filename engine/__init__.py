@@ -24,19 +24,18 @@
         ├── review/           what people said of its boxes                   ──►  every reader
         └── metrics/          AP, phrase recall, pseudo-label precision      ──►  promotion.py: the gate
 
-All files, by what they are for:
+Beside each file above, the folder with what it is made of:
 
-    filtering    filters, caption_language, leaks, image_identity, image_hash
-    duplicates   duplicates, near_duplicates: a view on what is read
-    phrases      phrases, phrase_chunks, phrase_rules, phrase_lemmas; prompts
-    selecting    selection, selection_rules (of samples), selection_columns (of tables); calibrated_scores, calibration,
-                 calibration_check: which score means which precision
-    storage      artifacts, digests, local_files, folder_lock, leases, compare_and_swap, store_faults
-    a dataset    shards, shard_files, shard_reader, annotation_rows, annotation_tables; committed, manifest_summary,
-                 dataset_wholeness, repeated_keys, open_shards, sample_lookup
-    questions    box_tables (the only file that imports DuckDB), box_batches, statistics/, label_diff; review/
-    formats      sources/ and gold/ are read, exporters/ written
-    running      stages (what one is), runner (the only file here that imports Ray), layout (which processes there are),
-                 unit_flow (which of them gets which unit), unit_worker (what runs in one), unit_metrics, stopping
-    models       mix/, few_shot; metrics/, baselines, promotion; registry/, retraining/
+    filters, duplicates     filtering/     language, the guard of evaluation sets, hashes of pictures
+    phrases                 noun_phrases/  grammar of the chunks, rules, lemmas; parser/ holds spaCy's weights
+    selection, calibration  selecting/     rules on samples and on columns, calibrated scores
+    artifacts               storage/       digests, atomic files, locks, leases, compare-and-swap
+    shards                  dataset/       files, reader and tables of a dataset; committed units, wholeness, look-up
+    runner                  running/       stages, layout of processes, flow of units, workers, metrics, stopping
+
+And what asks, reads, writes or keeps:
+
+    box_tables (the only file that imports DuckDB), box_batches, label_diff: questions to the boxes of a dataset
+    sources/ and gold/ are formats read, exporters/ formats written; few_shot takes a few pictures of a dataset
+    registry/ keeps models, retraining/ says when to train the next
 """

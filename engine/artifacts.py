@@ -20,11 +20,11 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel
 
-from engine.digests import COPY_BYTES, canonical_json, digest_file, digest_of, document_bytes
-from engine.folder_lock import FENCE_PREFIX, fence_passed, folder_locked
-from engine.leases import Lease, lease_holder, taken_over
-from engine.local_files import TEMPORARY_PREFIX, fsync_folder, written_whole
-from engine.store_faults import naming_faults
+from engine.storage.digests import COPY_BYTES, canonical_json, digest_file, digest_of, document_bytes
+from engine.storage.faults import naming_faults
+from engine.storage.folder_lock import FENCE_PREFIX, fence_passed, folder_locked
+from engine.storage.leases import Lease, lease_holder, taken_over
+from engine.storage.local_files import TEMPORARY_PREFIX, fsync_folder, written_whole
 
 __all__ = ["COPY_BYTES", "LOCK", "Store", "canonical_json", "digest_file", "digest_of", "document_bytes"]
 
@@ -186,8 +186,8 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Keep other jobs from working on the store; ValueError where one already does.
 
-        A folder's lock is the kernel's (:mod:`engine.folder_lock`). An object store has a lock object instead
-        (:mod:`engine.leases`); RuntimeError where it was taken over.
+        A folder's lock is the kernel's (:mod:`engine.storage.folder_lock`). An object store has a lock object instead
+        (:mod:`engine.storage.leases`); RuntimeError where it was taken over.
         """
         with folder_locked(Path(self._path), self.root) if self.is_local else self._leased() as self._fence:
             try:

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from engine.annotation_tables import StoredTable
+from engine.dataset.annotation_tables import StoredTable
+from engine.selecting.columns import PIXEL_DECIMALS, SCORE_DECIMALS, BoxColumns, Integers, group_numbers, select_rows
 from engine.selection import Selection
-from engine.selection_columns import PIXEL_DECIMALS, SCORE_DECIMALS, BoxColumns, Integers, group_numbers, select_rows
 from schemas.calibration import GROUPS
 
 ROWS_A_BATCH = 250_000

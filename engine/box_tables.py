@@ -17,11 +17,11 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.artifacts import Store
 from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, check_columns, joined, numbered
+from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
+from engine.selecting.columns import select_rows
 from engine.selection import Selection
-from engine.selection_columns import select_rows
 from engine.shards import annotations_name
 from schemas.shards import ANNOTATION_SCHEMA
 

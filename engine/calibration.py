@@ -20,9 +20,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.calibrated_scores import box_size
 from engine.metrics import ImageResult
 from engine.metrics.overlap import as_boxes, iou
+from engine.selecting.calibrated_scores import box_size
 from schemas.calibration import (
     BOX_SIZES,
     FREQUENCIES,

@@ -24,10 +24,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store, digest_of
-from engine.image_hash import ALGORITHM, WordArray
-from engine.image_identity import ImageIdentity
-from engine.manifest_summary import ManifestSummary
-from engine.near_duplicates import IndexArray, leaders, near_pairs
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.filtering.image_hash import ALGORITHM, WordArray
+from engine.filtering.image_identity import ImageIdentity
+from engine.filtering.near_duplicates import IndexArray, leaders, near_pairs
 from engine.shards import CARD
 from schemas.shards import DUPLICATE_SCHEMA
 
@@ -77,7 +77,7 @@ def find_duplicates(samples: Identities, *, by: DuplicateOf, max_distance: int) 
     """Which samples are duplicates, by the picture alone or by the pair of picture and caption.
 
     The first sample of a picture stays. ``max_distance`` (0 to 12) says how near the hashes of near duplicates are,
-    where both pictures have one (:func:`engine.image_hash.near`); the file must be the same otherwise.
+    where both pictures have one (:func:`engine.filtering.image_hash.near`); the file must be the same otherwise.
     """
     count = len(samples.hashes)
     captions = np.unique(samples.captions, return_inverse=True)[1] if by == "pair" else np.zeros(count, np.int64)

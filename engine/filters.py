@@ -17,9 +17,9 @@ from dataclasses import replace
 
 from PIL import Image
 
-from engine.caption_language import LanguageIdentifier
-from engine.image_identity import identified
-from engine.leaks import LeakGuard
+from engine.filtering.caption_language import LanguageIdentifier
+from engine.filtering.image_identity import identified
+from engine.filtering.leaks import LeakGuard
 from schemas.pictures import IMAGE_FORMATS
 from schemas.recipes import FiltersRecipe
 from schemas.records import CaptionedImage, ParsedCaption, Phrase, Reject, Unit

@@ -2,7 +2,7 @@
 
 In: captions as stored. Out: a tuple of `Phrase` per caption, with `caption[start:end] == text` for each.
 The tree comes from a spaCy pipeline (the one that ships in `engine/parser`, or any other); which words make a phrase is
-`engine.phrase_chunks`, which phrases are dropped is `engine.phrase_rules`.
+`engine.noun_phrases.chunks`, which phrases are dropped is `engine.noun_phrases.rules`.
 Sources: GLIP section 3.2 (phrases of web captions), Kosmos-2 section 2.1 (GRIT's expressions).
 """
 
@@ -17,8 +17,8 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from engine.phrase_chunks import Chunk, Tree, extend_to_expression, grammar_chunks, noun_chunks
-from engine.phrase_rules import dropping_rule, mention_of
+from engine.noun_phrases.chunks import Chunk, Tree, extend_to_expression, grammar_chunks, noun_chunks
+from engine.noun_phrases.rules import dropping_rule, mention_of
 from schemas.recipes import PhrasesRecipe
 from schemas.records import Phrase, Reject
 

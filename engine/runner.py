@@ -22,12 +22,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Literal
 
-from engine.layout import Pool, Workers, layout
-from engine.stages import Commit, Manifest, Stage, first_unit
-from engine.stopping import Stopping
-from engine.unit_flow import Lost, UnitFlow
-from engine.unit_metrics import UnitMetrics
-from engine.unit_worker import Failure, UnitWorker, open_stages
+from engine.running.layout import Pool, Workers, layout
+from engine.running.stages import Commit, Manifest, Stage, first_unit
+from engine.running.stopping import Stopping
+from engine.running.unit_flow import Lost, UnitFlow
+from engine.running.unit_metrics import UnitMetrics
+from engine.running.unit_worker import Failure, UnitWorker, open_stages
 from schemas.records import UnitRef
 
 Backend = Literal["ray", "inline"]

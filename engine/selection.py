@@ -1,7 +1,7 @@
 """Which boxes are high-confidence: presets, applied when a dataset is read, so that a new threshold costs no GPU.
 
 In: the labels of one sample, boxes stored from a low floor. Out: the same labels with the boxes that pass; phrases
-stay, so that box numbers keep their meaning. What each rule does is :mod:`engine.selection_rules`.
+stay, so that box numbers keep their meaning. What each rule does is :mod:`engine.selecting.rules`.
 
 Sources: GLIP section 3.3 (``glip``), Kosmos-2 section 2.1 (``grit``), OWL-ST section 3.1 (``owl-st``). ``calibrated``
 is this project's: the score that reaches a target precision on human data (``engine/calibration.py``).
@@ -12,8 +12,8 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from engine.artifacts import canonical_json
-from engine.calibrated_scores import calibrated_scores
-from engine.selection_rules import RULES, Kept, Selection
+from engine.selecting.calibrated_scores import calibrated_scores
+from engine.selecting.rules import RULES, Kept, Selection
 from schemas.recipes import SelectionChoice, TeacherRecipe, explain
 from schemas.records import Grounding, PseudoLabel, Reject
 from schemas.shards import SampleLabels

@@ -1,5 +1,5 @@
-"""The format of a dataset has one owner: it is written here, read in :mod:`engine.shard_reader`, and both, with the
-names of files, the card and the manifests (:mod:`engine.shard_files`), are imported from here.
+"""The format of a dataset has one owner: it is written here, read in :mod:`engine.dataset.shard_reader`, and both, with
+the names of files, the card and the manifests (:mod:`engine.dataset.shard_files`), are imported from here.
 
 In: labelled samples of one unit, in order, with their image bytes. Out: a tar of ``KEY.<ext>`` and ``KEY.json``, the
 tables beside it, and the manifest, written last. Any tool opens the result: ``tar``, ``webdataset``, pyarrow, DuckDB.
@@ -21,9 +21,9 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.annotation_rows import annotation_table
 from engine.artifacts import Store
-from engine.shard_files import (
+from engine.dataset.annotation_rows import annotation_table
+from engine.dataset.shard_files import (
     CARD,
     annotations_name,
     committed_units,
@@ -37,7 +37,7 @@ from engine.shard_files import (
     valid_key,
     write_card,
 )
-from engine.shard_reader import LabelledImage, ShardReader, placed_labels, read_labels, read_samples, read_shard
+from engine.dataset.shard_reader import LabelledImage, ShardReader, placed_labels, read_labels, read_samples, read_shard
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import (

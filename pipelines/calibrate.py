@@ -17,11 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.artifacts import Store
-from engine.calibrated_scores import file_in_store, read_calibration
 from engine.calibration import MIN_IOU, Evidence, fit_groups, judge
-from engine.calibration_check import check_on_held_out
 from engine.metrics import ImageResult
 from engine.review.evidence import together
+from engine.selecting.calibrated_scores import file_in_store, read_calibration
+from engine.selecting.calibration_check import check_on_held_out
 from engine.shards import committed_units, read_card, read_shard
 from pipelines.evaluation.answers import answer_all
 from pipelines.lineage.nodes import dataset_digest

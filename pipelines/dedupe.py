@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from engine.artifacts import Store
+from engine.dataset.manifest_summary import ManifestSummary
 from engine.duplicates import (
     EXACT,
     NEAR,
@@ -19,9 +20,8 @@ from engine.duplicates import (
     read_duplicates,
     write_duplicates,
 )
-from engine.image_identity import ImageIdentity, image_identities
-from engine.manifest_summary import ManifestSummary
-from engine.near_duplicates import MAX_DISTANCE
+from engine.filtering.image_identity import ImageIdentity, image_identities
+from engine.filtering.near_duplicates import MAX_DISTANCE
 from engine.shards import read_card, read_manifests
 from pipelines.progress import tracked
 from schemas.recipes import DEFAULT_DISTANCE

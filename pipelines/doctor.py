@@ -66,8 +66,8 @@ def _nano() -> str:
 
 
 def _ray() -> str:
-    from engine.layout import Workers
     from engine.runner import connected
+    from engine.running.layout import Workers
 
     address = os.environ.get("RAY_ADDRESS")
     with connected(Workers(count=1)) as ray:

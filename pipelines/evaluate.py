@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
-from engine.layout import Workers
 from engine.metrics import Figures, ImageResult
+from engine.metrics.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
 from engine.metrics.curves import class_curve, phrase_curve
 from engine.metrics.detection import gold_counts
 from engine.metrics.federated import read_frequencies
 from engine.metrics.judged import judge
 from engine.metrics.protocols import Beside, protocols_for, score_by
 from engine.runner import Backend
+from engine.running.layout import Workers
 from pipelines.evaluation.exams import Exam, open_exam, open_exams
 from pipelines.evaluation.files import EVALUATION, Sitting, write_evaluation
 from pipelines.evaluation.job import Answered, answer_exams

@@ -14,9 +14,9 @@ from pathlib import Path
 from pydantic import Field
 
 from engine.artifacts import Store, digest_of
+from engine.dataset.manifest_summary import ManifestSummary
 from engine.duplicates import Duplicates, read_duplicates
 from engine.exporters import EXPORTERS, image_name
-from engine.manifest_summary import ManifestSummary
 from engine.review.selecting import REJECTED, select_reviewed
 from engine.review.verdicts import read_verdicts
 from engine.selection import Selection, resolve_selection

@@ -19,7 +19,7 @@ from typing import Any
 
 from PIL import Image
 
-from engine.stages import OpenedStages
+from engine.running.stages import OpenedStages
 from pipelines.draw import LabelledBox, draw_boxes
 from pipelines.labelling.stages import grounding_stages
 from schemas.pictures import IMAGE_FORMATS

@@ -17,13 +17,13 @@ from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.committed import committed_manifests, delete_units_beyond, uncommit
-from engine.layout import Workers
-from engine.leaks import LeakGuard, read_leak_guard
+from engine.dataset.committed import committed_manifests, delete_units_beyond, uncommit
+from engine.filtering.leaks import LeakGuard, read_leak_guard
 from engine.runner import Backend, run
+from engine.running.layout import Workers
+from engine.running.stopping import Stopping
 from engine.selection import check_teacher
 from engine.sources import Source, open_source
-from engine.stopping import Stopping
 from pipelines.labelling.bookkeeping import (
     Digests,
     LabelResult,

@@ -21,11 +21,11 @@ from functools import partial
 from typing import Any
 
 from engine.artifacts import Store
-from engine.layout import WRITE, Layout, Workers, layout
-from engine.leaks import LeakGuard, read_leak_guard
+from engine.filtering.leaks import LeakGuard, read_leak_guard
 from engine.runner import Backend, connected, run
+from engine.running.layout import WRITE, Layout, Workers, layout
+from engine.running.stages import Commit
 from engine.sources import Source, open_source
-from engine.stages import Commit
 from pipelines.labelling.bookkeeping import Digests, recipe_digest
 from pipelines.labelling.estimates import bootstrap, spread_slices
 from pipelines.labelling.plan_document import LabelPlan

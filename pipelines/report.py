@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.shard_files import read_card
+from engine.dataset.shard_files import read_card
 from engine.statistics import DatasetStatistics, statistics_of
 from engine.statistics.comparison import compare
 from pipelines.labelling.bookkeeping import difference_of

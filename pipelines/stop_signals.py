@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from engine.stopping import Stopping
+from engine.running.stopping import Stopping
 
 TOLD = b"glip-engine: SIGTERM: finishing the units that were begun; once more, or Ctrl-C, ends at once\n"
 

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.dataset.repeated_keys import KeyLog
 from engine.duplicates import DUPLICATES, read_duplicates
-from engine.manifest_summary import ManifestSummary
-from engine.repeated_keys import KeyLog
 from engine.review.verdicts import verdict_problems
 from engine.shards import (
     LabelledImage,

@@ -76,7 +76,8 @@ class CaptionedImage(FlowRecord):
     ("jpg"); ``locator`` says where it came from (``00000.tar#000000012``).
 
     ``sha256`` and ``phash`` are what the picture is known by, in hexadecimal digits, once somebody has looked
-    (``engine.image_identity.identified``); of a picture that was looked at ``phash`` is None where it has none.
+    (``engine.filtering.image_identity.identified``); of a picture that was looked at ``phash`` is None
+    where it has none.
     ``columns`` are cells of the source that the recipe asks to be carried with the sample, where it does.
     """
 

@@ -63,7 +63,7 @@ class SampleLabels(Document):
     image_phash: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{32}$",
-        description="perceptual hash of the picture (engine.image_hash); none for a blank one",
+        description="perceptual hash of the picture (engine.filtering.image_hash); none for a blank one",
     )
     absent_classes: list[str] | None = Field(
         default=None,

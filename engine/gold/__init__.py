@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
+from engine.dataset.shard_files import annotations_name, manifest_name, rejects_name, shard_name
 from engine.gold.detection import CocoDetection
 from engine.gold.flickr import FlickrEntities
 from engine.gold.glip_tsv import GlipTsvCaptions
@@ -39,7 +40,6 @@ from engine.gold.scenes import DrawnScenes
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.voc import VocDetection
 from engine.gold.yolo import YoloDetection
-from engine.shard_files import annotations_name, manifest_name, rejects_name, shard_name
 from engine.shards import CARD, read_card, read_manifest, write_card, write_shard
 from schemas.recipes import ScenesSource
 from schemas.records import UnitRef

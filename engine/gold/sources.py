@@ -14,8 +14,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Literal, Protocol
 
+from engine.filtering.image_hash import phash_text
 from engine.gold.rules import Picture
-from engine.image_hash import phash_text
 from engine.shards import LabelledImage
 from schemas.records import BoxXYXY, Phrase, Reject
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase

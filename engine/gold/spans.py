@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from engine.gold.coco_json import Keys, dropped, rejected_row
 from engine.gold.rules import Picture, box_from_xyxy, head_lemma
 from engine.gold.sources import GoldRow, labelled_image
-from engine.selection_columns import SCORE_DECIMALS
+from engine.selecting.columns import SCORE_DECIMALS
 from schemas.records import BoxXYXY, Phrase, Reject
 
 NumberedBoxes = list[tuple[int, BoxXYXY, float]]

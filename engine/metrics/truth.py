@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from engine.calibrated_scores import file_in_store
 from engine.metrics.overlap import Boxes, as_boxes
+from engine.selecting.calibrated_scores import file_in_store
 from schemas.shards import SampleLabels, SamplePhrase
 
 # Not judged, and why. A box of such a phrase is neither right nor wrong.

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from engine.artifacts import digest_of
+from engine.dataset.open_shards import OpenShards
 from engine.mix.datasets import MixedDataset, epoch_of, interleave_of, open_datasets
 from engine.mix.labels import names_by_picture
 from engine.mix.names import NameRelations
 from engine.mix.order import Interleave, Passes
 from engine.mix.samples import SampleRef, SampleRefs
-from engine.open_shards import OpenShards
 from schemas.recipes import MixEntry, MixSampling
 from schemas.shards import DatasetCard, SampleLabels
 

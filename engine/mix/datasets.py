@@ -14,8 +14,8 @@ from itertools import repeat
 import numpy as np
 
 from engine.artifacts import Store, digest_of
+from engine.dataset.manifest_summary import ManifestSummary
 from engine.duplicates import Duplicates, read_duplicates
-from engine.manifest_summary import ManifestSummary
 from engine.mix.kept_rows import KeptRows, kept_rows
 from engine.mix.order import Interleave, Passes
 from engine.mix.repeats import PhraseLog, repeat_quarters

@@ -15,16 +15,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.artifacts import Store
 from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, joined, numbered
+from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.dataset.shard_files import annotations_name, shard_name
 from engine.duplicates import Duplicates
-from engine.manifest_summary import ManifestSummary
 from engine.mix.samples import Rows
 from engine.review.verdicts import Verdicts
+from engine.selecting.columns import select_rows
 from engine.selection import Selection
-from engine.selection_columns import select_rows
-from engine.shard_files import annotations_name, shard_name
 
 
 class KeptRows(NamedTuple):

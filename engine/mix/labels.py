@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from engine.annotation_tables import TableFault, read_unit_tables
 from engine.artifacts import Store
 from engine.box_batches import TEXT, codes, texts
+from engine.dataset.annotation_tables import TableFault, read_unit_tables
 from engine.shards import annotations_name, committed_units
 
 NAMES = ("phrase_text", "head_lemma")

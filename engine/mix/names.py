@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.mix import kinds, wordnet
-from engine.phrase_lemmas import noun_lemma
+from engine.noun_phrases.lemmas import noun_lemma
 from schemas.recipes import Synonyms
 
 _ASIDE = re.compile(r"\([^)]*\)|[_/]")

@@ -2,8 +2,8 @@
 
 In: a folder or an ``s3://`` prefix; the files of a model. Out: versions that are checked by SHA-256 whenever they are
 read. The layout is in :mod:`schemas.registry`. A version is written first, manifest last; then the pointer moves, by
-compare-and-swap (:mod:`engine.compare_and_swap`), which is the commit; then the history gets the same entry. A process
-that dies in between leaves a version that never was current, or an entry that the next move adds.
+compare-and-swap (:mod:`engine.storage.compare_and_swap`), which is the commit; then the history gets the same entry. A
+process that dies in between leaves a version that never was current, or an entry that the next move adds.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Any, BinaryIO, Literal
 from pydantic import ValidationError
 
 from engine.artifacts import COPY_BYTES, Store, digest_file
-from engine.compare_and_swap import create, swap
 from engine.registry.state import CURRENT, State, entry_digest, entry_name, go_back, read_state, seal
+from engine.storage.compare_and_swap import create, swap
 from schemas.registry import Entry, ModelVersion, VersionFile
 
 VERSIONS, MANIFEST, CLAIM = "versions", "manifest.json", "claim.json"

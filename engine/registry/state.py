@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of, document_bytes
-from engine.compare_and_swap import MAX_BYTES, Found, read_found
+from engine.storage.compare_and_swap import MAX_BYTES, Found, read_found
 from schemas.registry import Entry, SealedEntry
 
 CURRENT, HISTORY = "current.json", "history"

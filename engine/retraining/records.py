@@ -1,7 +1,8 @@
 """The record of retrainings: one JSON a run, numbered, in the registry under ``retrain/``, kept by one at a time.
 
 In: a registry's folder or ``s3://`` prefix. Out: the runs, whether the last one ended, and a lock that crashes and
-moved clocks do not break: in a folder the kernel's, on an object store a lease without clocks (:mod:`engine.leases`).
+moved clocks do not break: in a folder the kernel's, on an object store a lease without clocks
+(:mod:`engine.storage.leases`).
 """
 
 from __future__ import annotations

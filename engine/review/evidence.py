@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
-from engine.calibrated_scores import box_size_of_share
 from engine.calibration import MIN_IOU, Evidence, group_number
 from engine.review.selecting import PlacedBox, match_verdicts
 from engine.review.verdicts import CaptionKey, Verdicts
-from engine.selection_columns import SCORE_DECIMALS
-from engine.selection_rules import iou
+from engine.selecting.calibrated_scores import box_size_of_share
+from engine.selecting.columns import SCORE_DECIMALS
+from engine.selecting.rules import iou
 from engine.shards import annotations_name
 from schemas.calibration import Frequency
 from schemas.verdicts import CORNERS, Verdict

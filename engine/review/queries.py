@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.artifacts import Store
 from engine.box_tables import Connection, QueryError, stored_tables
-from engine.calibrated_scores import LARGE_FROM, MEDIUM_FROM
 from engine.review.verdicts import Verdicts
+from engine.selecting.calibrated_scores import LARGE_FROM, MEDIUM_FROM
 
 PAGE_SAMPLES = 24
 FIRST_TABLES = 4

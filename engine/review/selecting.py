@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from engine.review.verdicts import Verdicts
+from engine.selecting.rules import iou
 from engine.selection import Selection, select_with_reasons
-from engine.selection_rules import iou
 from schemas.shards import SampleBox, SampleLabels
 from schemas.verdicts import Verdict
 

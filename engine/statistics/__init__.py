@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from engine.annotation_tables import TableFault, read_unit_tables
 from engine.artifacts import Store, canonical_json
 from engine.box_batches import TEXT
 from engine.box_tables import MEMORY_LIMIT, Connection, box_database
-from engine.dataset_wholeness import Examination, examine
+from engine.dataset.annotation_tables import TableFault, read_unit_tables
+from engine.dataset.shard_files import annotations_name, read_card
+from engine.dataset.wholeness import Examination, examine
 from engine.duplicates import Duplicates, read_duplicates
 from engine.review.verdicts import read_verdicts
 from engine.selection import check_teacher, resolve_selection
-from engine.shard_files import annotations_name, read_card
 from engine.statistics.captions import caption_sample
 from engine.statistics.histograms import heat_maps, histograms
 from engine.statistics.numbers import numbers

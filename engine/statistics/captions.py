@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from engine.artifacts import Store
-from engine.caption_language import count_languages
-from engine.manifest_summary import ManifestSummary
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.filtering.caption_language import count_languages
 from engine.shards import ShardReader
 from schemas.dataset_report import CaptionSample, Histogram, LanguageCount
 

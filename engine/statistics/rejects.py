@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from engine.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.artifacts import Store
-from engine.dataset_wholeness import Examination
-from engine.shard_files import rejects_name
+from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
+from engine.dataset.shard_files import rejects_name
+from engine.dataset.wholeness import Examination
 from engine.statistics.tables import StatisticsTables
 from schemas.dataset_report import HostFailures, RejectCount, UnitProblem, UnitRejects
 from schemas.shards import REJECT_SCHEMA

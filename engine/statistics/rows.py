@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from engine.annotation_tables import StoredTable, TableFault, as_type, read_unit_tables
 from engine.artifacts import Store
 from engine.box_batches import (
     BOX_SCHEMA,
@@ -29,13 +28,14 @@ from engine.box_batches import (
     numbered,
     texts,
 )
-from engine.dataset_wholeness import Examination
+from engine.dataset.annotation_tables import StoredTable, TableFault, as_type, read_unit_tables
+from engine.dataset.shard_files import annotations_name
+from engine.dataset.wholeness import Examination
 from engine.duplicates import Duplicates
 from engine.review.selecting import select_reviewed
 from engine.review.verdicts import Verdicts
+from engine.selecting.columns import Integers
 from engine.selection import Selection
-from engine.selection_columns import Integers
-from engine.shard_files import annotations_name
 from engine.shards import ShardReader, annotation_table
 from engine.statistics.tables import StatisticsTables
 from schemas.shards import SampleLabels

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from engine.calibrated_scores import read_calibration
 from engine.duplicates import EXACT, NEAR, Duplicates
-from engine.leaks import LEAK_REASONS
+from engine.filtering.leaks import LEAK_REASONS
+from engine.selecting.calibrated_scores import read_calibration
 from engine.selection import CALIBRATED, resolve_selection
 from engine.statistics.rows import Filled
 from schemas.calibration import GROUPS

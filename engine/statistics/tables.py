@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from engine.box_tables import Connection
-from engine.phrase_lemmas import noun_lemma
+from engine.noun_phrases.lemmas import noun_lemma
 from schemas.dataset_report import TableDefinition
 
 PAIRS_AT_ONCE = 100_000

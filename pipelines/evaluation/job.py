@@ -13,9 +13,9 @@ from functools import partial
 from itertools import islice
 
 from engine.artifacts import Store, digest_of
-from engine.layout import Workers
 from engine.metrics import ImageResult
 from engine.runner import Backend, run
+from engine.running.layout import Workers
 from engine.shards import read_labels
 from pipelines.evaluation.answered_units import AnsweredUnit, read_unit, write_unit
 from pipelines.evaluation.exams import Exam

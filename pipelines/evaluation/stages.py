@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
+from engine.running.stages import Commit, Stage
 from engine.shards import ShardReader, committed_units, read_manifest
-from engine.stages import Commit, Stage
 from pipelines.evaluation.answered_units import AnsweredUnit
 from pipelines.evaluation.answers import SAMPLES_AT_ONCE, answer, as_question, open_ask
 from pipelines.evaluation.exams import Exam

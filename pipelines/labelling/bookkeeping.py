@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
-from engine.leaks import LeakGuard
-from engine.shard_files import CARD, FOLDERS, read_card, write_card
+from engine.dataset.shard_files import CARD, FOLDERS, read_card, write_card
+from engine.filtering.leaks import LeakGuard
 from pipelines.labelling.totals import COUNTS, Totals, dropped_by_reason
 from pipelines.models.checkpoints import pinned_teacher
 from schemas.recipes import LabelRecipe, TeacherRecipe

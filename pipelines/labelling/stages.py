@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from engine.image_identity import identified
-from engine.leaks import LeakGuard
+from engine.filtering.image_identity import identified
+from engine.filtering.leaks import LeakGuard
 from engine.prompts import request_grounding
+from engine.running.stages import Stage, Work
 from engine.selection import check_agreement, keep_above_floor
 from engine.sources import Source
-from engine.stages import Stage, Work
 from pipelines.models.checkpoints import local_teacher
 from schemas.recipes import FiltersRecipe, GroundRecipe, LabelRecipe, PhrasesRecipe, TeacherRecipe
 from schemas.records import CaptionedImage, ParsedCaption, Reject, Unit

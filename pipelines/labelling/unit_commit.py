@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.artifacts import Store
-from engine.image_identity import identified
+from engine.filtering.image_identity import identified
+from engine.running.stages import Commit
 from engine.shards import LabelledImage, write_shard
-from engine.stages import Commit
 from pipelines.labelling.bookkeeping import Digests
 from schemas.records import PseudoLabel, Unit
 from schemas.reports import StageCounts

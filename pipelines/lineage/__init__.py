@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
-from engine.calibrated_scores import read_calibration
+from engine.selecting.calibrated_scores import read_calibration
 from pipelines.lineage.nodes import LINEAGE as LINEAGE
 from pipelines.lineage.nodes import dataset_digest, dataset_node, make_node, once, source_node, teacher_nodes
 from schemas.recipes import GenerationRecipe

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
-from engine.manifest_summary import ManifestSummary
+from engine.dataset.manifest_summary import ManifestSummary
 from engine.mix.datasets import entry_fingerprint
 from engine.registry import Registry
 from engine.shards import read_card, read_manifests

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from engine.artifacts import document_bytes
-from engine.calibrated_scores import file_in_store
 from engine.registry import Registry
+from engine.selecting.calibrated_scores import file_in_store
 from glip.config import GLIPConfig
 from glip.model_folder import CONFIG_FILE, FILES, check_files, description_digest, path_of, read_description
 from pipelines.lineage.nodes import LINEAGE

@@ -17,8 +17,8 @@ from itertools import accumulate, islice
 from pathlib import Path
 
 from engine.artifacts import Store
+from engine.dataset.manifest_summary import ManifestSummary
 from engine.duplicates import Duplicates, read_duplicates
-from engine.manifest_summary import ManifestSummary
 from engine.review.selecting import select_reviewed
 from engine.review.verdicts import Verdicts, read_verdicts
 from engine.selection import Selection, resolve_selection

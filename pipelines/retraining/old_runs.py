@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.artifacts import Store
-from engine.local_files import fsync_folder
 from engine.registry import Registry
 from engine.retraining.records import RetrainRecords
+from engine.storage.local_files import fsync_folder
 from pipelines.generation_plan import RECIPE
 from pipelines.models.checkpoints import registry_name
 from schemas.retrain import RetrainRecord

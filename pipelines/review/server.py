@@ -15,8 +15,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
+from engine.dataset.sample_lookup import UnknownKeyError
 from engine.review.queries import ReviewQuery
-from engine.sample_lookup import UnknownKeyError
 from pipelines.pages.page_templates import asset
 from pipelines.review.guard import Guard
 from pipelines.review.session import SIDES, Judgements, ReviewSession

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.artifacts import Store
 from engine.box_tables import box_database
-from engine.dataset_wholeness import examine
+from engine.dataset.sample_lookup import SampleLookup
+from engine.dataset.wholeness import examine
 from engine.review.queries import ReviewIndex, ReviewQuery
 from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, caption_sha256, target_of
-from engine.sample_lookup import SampleLookup
 from engine.selection import Selection, resolve_selection
 from engine.shards import read_card
 from engine.statistics import chosen_selection

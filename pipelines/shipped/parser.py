@@ -25,7 +25,7 @@ from spacy.training import Example
 from spacy.util import fix_random_seed, load_model_from_config, minibatch
 from thinc.api import Adam, Optimizer
 
-from engine.phrase_chunks import noun_chunks
+from engine.noun_phrases.chunks import noun_chunks
 from engine.phrases import BUNDLED, tree_of
 from pipelines.shipped import DATA
 from pipelines.shipped.caption_words import with_caption_words

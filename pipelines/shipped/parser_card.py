@@ -29,7 +29,7 @@ An English spaCy pipeline (`tok2vec`, `tagger`, `parser`) that gives Penn Treeba
 | base noun phrases, exact span: recall | {phrase_recall} |
 | base noun phrases, exact span: precision | {phrase_precision} |
 
-The treebank marks no noun phrases: the gold ones are what `engine/phrase_chunks.py` finds on the gold trees.
+The treebank marks no noun phrases: the gold ones are what `engine/noun_phrases/chunks.py` finds on the gold trees.
 Limits: English only; short of context, a caption that is a list of names or keywords is parsed as one compound noun.
 Scores on captions, and its speed, are printed by `python benchmarks/phrases.py`.
 """

@@ -7,7 +7,7 @@ from statistics import fmean, median
 
 from counted_datasets import Counted
 
-from engine.phrase_lemmas import noun_lemma
+from engine.noun_phrases.lemmas import noun_lemma
 from schemas.shards import SampleBox, SampleLabels
 
 _DETERMINERS = "a an the this that these those some any each every another other its his her their my your our"

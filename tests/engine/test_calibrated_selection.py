@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.artifacts import Store
-from engine.calibrated_scores import CalibratedScores, calibrated_scores
+from engine.selecting.calibrated_scores import CalibratedScores, calibrated_scores
 from engine.selection import check_teacher, resolve_selection, select_with_reasons, selection_name
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.calibration import Evidence, fit_groups, frequency_groups, isotonic, judge, wilson_lower
-from engine.calibration_check import check_on_held_out, check_target, predict, reliability
 from engine.metrics import ImageResult
+from engine.selecting.calibration_check import check_on_held_out, check_target, predict, reliability
 from schemas.calibration import BOX_SIZES, FREQUENCIES
 from schemas.records import Candidate
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
@@ -111,7 +111,7 @@ def test_groups_are_by_frequency_of_the_head_and_by_share_of_the_picture() -> No
 
 
 def test_size_groups_do_not_depend_on_the_resolution_of_the_picture() -> None:
-    from engine.calibrated_scores import box_size
+    from engine.selecting.calibrated_scores import box_size
 
     small = answered().gold
     double = small.model_copy(update={"width": 1280, "height": 960})

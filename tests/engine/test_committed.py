@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.artifacts import Store
-from engine.committed import committed_manifests
+from engine.dataset.committed import committed_manifests
 from engine.shards import manifest_name, rejects_name, shard_name, write_shard
 from schemas.records import UnitRef
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from engine.artifacts import Store
-from engine.compare_and_swap import create, read_found, swap
 from engine.registry import Registry
+from engine.storage.compare_and_swap import create, read_found, swap
 
 
 def test_a_file_is_swapped_only_where_it_is_what_it_was(registry: Registry) -> None:

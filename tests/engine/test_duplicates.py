@@ -22,8 +22,8 @@ from engine.duplicates import (
     read_duplicates,
     write_duplicates,
 )
-from engine.image_hash import near, words_of
-from engine.image_identity import ImageIdentity, image_identities
+from engine.filtering.image_hash import near, words_of
+from engine.filtering.image_identity import ImageIdentity, image_identities
 from engine.shards import LabelledImage, write_shard
 from schemas.records import UnitRef
 from schemas.shards import DUPLICATE_SCHEMA, SampleBox, SampleLabels, SamplePhrase, ShardManifest

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import folder_lock
 from engine.artifacts import LOCK, Store
 from engine.shards import committed_units, read_manifest, shard_name, write_shard
+from engine.storage import folder_lock
 from schemas.records import Reject, UnitRef
 from schemas.shards import ShardManifest
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.baselines import fit_class_boxes, fit_phrase_boxes
 from engine.metrics import ImageResult, image_identity
+from engine.metrics.baselines import fit_class_boxes, fit_phrase_boxes
 from engine.metrics.grounding import first_hits, phrase_recall, phrase_recall_by_group
 from engine.metrics.overlap import as_boxes, intersections, iou
 from schemas.records import BoxXYXY, Candidate

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from engine.image_hash import near, perceptual_hash, phash_text, words_of
+from engine.filtering.image_hash import near, perceptual_hash, phash_text, words_of
 from engine.sources.scenes import render_scene
 from schemas.pictures import MAX_SCANS
 from schemas.recipes import DEFAULT_DISTANCE, ScenesSource

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from engine.layout import WRITE, Workers, layout
-from engine.stages import Stage, Work
+from engine.running.layout import WRITE, Workers, layout
+from engine.running.stages import Stage, Work
 
 
 def nothing() -> Work:

@@ -14,9 +14,9 @@ from typing import Any
 import fsspec
 import pytest
 
-from engine import leases
 from engine.artifacts import LOCK, Store
-from engine.leases import Lease
+from engine.storage import leases
+from engine.storage.leases import Lease
 
 LEASE_S = 1.5
 

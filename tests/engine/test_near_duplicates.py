@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import near_duplicates
-from engine.image_hash import WordArray, near, words_of
-from engine.near_duplicates import IndexArray, leaders, near_pairs
+from engine.filtering import near_duplicates
+from engine.filtering.image_hash import WordArray, near, words_of
+from engine.filtering.near_duplicates import IndexArray, leaders, near_pairs
 
 
 def crowded(seed: int, count: int = 300) -> WordArray:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.artifacts import Store
+from engine.dataset.open_shards import OpenShards
 from engine.mix import Mix, SampleRef
-from engine.open_shards import OpenShards
 from engine.shards import LabelledImage, ShardReader, write_card, write_shard
 from schemas.recipes import MixEntry
 from schemas.records import UnitRef

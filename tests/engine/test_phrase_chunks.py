@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.phrase_chunks import Chunk, Tree, extend_to_expression, grammar_chunks, noun_chunks
+from engine.noun_phrases.chunks import Chunk, Tree, extend_to_expression, grammar_chunks, noun_chunks
 
 
 def tree(text: str) -> Tree:

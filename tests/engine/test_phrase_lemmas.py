@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.phrase_lemmas import noun_lemma
+from engine.noun_phrases.lemmas import noun_lemma
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.phrase_rules import DROP_RULES, Mention, dropping_rule
+from engine.noun_phrases.rules import DROP_RULES, Mention, dropping_rule
 
 
 def mention(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from registered_versions import add, current, digest, files_of
 
-from engine.compare_and_swap import create
 from engine.registry import Registry
 from engine.registry.rollback import roll_back
 from engine.registry.state import CURRENT, entry_name
+from engine.storage.compare_and_swap import create
 from schemas.registry import ModelVersion
 
 

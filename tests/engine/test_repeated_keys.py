@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.repeated_keys import KeyLog, Repeat
+from engine.dataset.repeated_keys import KeyLog, Repeat
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=5), max_size=6))

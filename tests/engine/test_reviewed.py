@@ -10,8 +10,8 @@ from verdict_samples import said
 
 from engine.review.selecting import REJECTED, apply_verdicts, match_verdicts, placed_boxes, select_reviewed
 from engine.review.verdicts import Verdicts
+from engine.selecting.rules import iou
 from engine.selection import PRESETS, Selection, resolve_selection
-from engine.selection_rules import iou
 from schemas.records import BoxXYXY
 from schemas.shards import SampleLabels
 from schemas.verdicts import Verdict

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from engine.layout import Workers
 from engine.runner import connected, run
-from engine.stages import Commit, Stage, Work
-from engine.stopping import Stopping
-from engine.unit_flow import UNITS_AHEAD
+from engine.running.layout import Workers
+from engine.running.stages import Commit, Stage, Work
+from engine.running.stopping import Stopping
+from engine.running.unit_flow import UNITS_AHEAD
 from schemas.records import (
     Candidate,
     CaptionedImage,
@@ -238,7 +238,7 @@ def open_dying_once(mark: Path) -> Work:
 def test_workers_that_no_machine_has_room_for_are_told_of(
     ray: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("engine.unit_flow.TELL_AFTER_S", 0.2)
+    monkeypatch.setattr("engine.running.unit_flow.TELL_AFTER_S", 0.2)
     workers, stages = Workers(count=2, threads=512), [Stage("read", open_reader)]
     assert list(run(REFS, stages, open_commit, backend="ray", workers=workers, stopping=Stopping(3.0))) == []
     assert [record.message[:25] for record in caplog.records] == ["no unit could be begun fo"]

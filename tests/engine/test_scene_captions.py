@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from engine.phrase_lemmas import noun_lemma
+from engine.noun_phrases.lemmas import noun_lemma
 from engine.sources.scenes import KINDS, render_scene, scene_jpeg
 from engine.sources.scenes.captions import write_caption
 from engine.sources.scenes.kinds import plural

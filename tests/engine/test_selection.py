@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from engine.selecting.rules import iou
 from engine.selection import PRESETS, keep_above_floor, resolve_selection, select, select_with_reasons
-from engine.selection_rules import iou
 from schemas.records import Candidate, CaptionedImage, Grounding, Phrase, PseudoLabel, Reject
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 
-from engine.annotation_tables import StoredTable, as_type
 from engine.box_batches import BOX_SCHEMA, box_columns, joined, numbered
-from engine.calibrated_scores import CalibratedScores
+from engine.dataset.annotation_tables import StoredTable, as_type
+from engine.selecting.calibrated_scores import CalibratedScores
+from engine.selecting.columns import COLUMN_RULES, select_rows
+from engine.selecting.rules import RULES
 from engine.selection import Selection, resolve_selection, select_with_reasons
-from engine.selection_columns import COLUMN_RULES, select_rows
-from engine.selection_rules import RULES
 from engine.shards import annotation_table
 from schemas.calibration import GROUPS
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from engine.stopping import Stopping
+from engine.running.stopping import Stopping
 
 
 def test_a_job_without_a_budget_stops_only_when_asked() -> None:
@@ -31,7 +31,7 @@ def test_a_unit_that_would_not_be_done_in_the_budget_is_not_begun() -> None:
 
 def test_a_budget_is_spent_when_its_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = SimpleNamespace(monotonic=lambda: at)
-    monkeypatch.setattr("engine.stopping.time", clock)
+    monkeypatch.setattr("engine.running.stopping.time", clock)
     at = 1000.0
     stopping = Stopping(budget_s=10)
     at = 1009.9

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from engine.unit_worker import Failure
+from engine.running.unit_worker import Failure
 from pipelines.cli import main
 from schemas.reports import Document
 

@@ -10,9 +10,9 @@ import pytest
 from report_datasets import CARD, dog, write_dataset
 
 from engine.artifacts import Store
-from engine.leaks import read_leak_guard
+from engine.dataset.shard_files import manifest_name, read_manifests
+from engine.filtering.leaks import read_leak_guard
 from engine.mix import Mix
-from engine.shard_files import manifest_name, read_manifests
 from pipelines.dedupe import dedupe
 from pipelines.export import export
 from pipelines.lineage.nodes import dataset_digest

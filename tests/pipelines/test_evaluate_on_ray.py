@@ -21,8 +21,8 @@ from job_processes import DEADLINE_S, kill, wait_for
 
 from engine.artifacts import Store
 from engine.gold import import_gold
-from engine.layout import Workers
 from engine.runner import connected
+from engine.running.layout import Workers
 from engine.shards import write_shard
 from pipelines.evaluate import evaluate
 from pipelines.evaluation.answered_units import MANIFEST

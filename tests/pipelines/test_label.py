@@ -88,8 +88,8 @@ def test_the_same_work_gives_the_same_bytes_elsewhere(recipe: LabelRecipe, tmp_p
 def test_ray_with_one_and_two_workers_gives_the_bytes_of_the_inline_run_and_finds_its_duplicates(
     web: Any, recipe: LabelRecipe, tmp_path: Path
 ) -> None:
-    from engine.layout import Workers
     from engine.runner import connected
+    from engine.running.layout import Workers
 
     web.tar_of(tmp_path / "web/2.tar", [("again.jpg", web.jpeg(0, 80, 64)), ("again.txt", b"A dog.")])
     label_inline(recipe, tmp_path / "inline")

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.layout import Workers
 from engine.runner import connected
+from engine.running.layout import Workers
 from pipelines.label import label
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 

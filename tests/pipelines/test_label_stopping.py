@@ -98,7 +98,7 @@ def test_a_budget_ends_the_job_with_whole_units_and_the_next_job_does_the_rest(
     result = label_inline(recipe, out, budget_hours=1e-9)
     assert (result.units, result.units_left, result.stopped) == (0, UNITS, "the budget is spent")
     a_second_a_unit = SimpleNamespace(monotonic=lambda: len(list(out.glob("manifests/*.json"))))
-    monkeypatch.setattr("engine.stopping.time", a_second_a_unit)
+    monkeypatch.setattr("engine.running.stopping.time", a_second_a_unit)
     result = label_inline(recipe, out, budget_hours=20.5 / 3600)
     assert 0 < result.units <= 21
     assert (result.units_left, result.stopped) == (UNITS - result.units, "the budget is spent")

@@ -11,7 +11,7 @@ from report_datasets import CARD, dog, write_dataset
 from verdict_samples import said
 
 from engine.artifacts import Store
-from engine.committed import delete_units_beyond, uncommit
+from engine.dataset.committed import delete_units_beyond, uncommit
 from engine.mix import Mix
 from engine.review.verdicts import VERDICTS, append_verdicts
 from engine.statistics import dataset_report

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
-from engine.phrase_lemmas import noun_lemma
+from engine.noun_phrases.lemmas import noun_lemma
 from engine.sources.scenes.kinds import KINDS, plural
 from engine.sources.scenes.palette import COLOURS, TEXTURES, WORDS
 from engine.sources.scenes.plan import Group, Look, Relation

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.shard_files import FOLDERS, committed_units, file_sizes, manifest_name, unit_of
+from engine.dataset.shard_files import FOLDERS, committed_units, file_sizes, manifest_name, unit_of
 from schemas.records import UnitRef
 from schemas.shards import ShardManifest
 

@@ -1,7 +1,7 @@
 """The shards that are read from again and again, kept open: a bounded number of them, for several threads.
 
-In: a dataset's store and a unit. Out: its open :class:`~engine.shard_reader.ShardReader`, lent to one thread at a time.
-Different shards are opened and read at the same time, since of an object store each read is a wait.
+In: a dataset's store and a unit. Out: its open :class:`~engine.dataset.shard_reader.ShardReader`, lent to one thread
+at a time. Different shards are opened and read at the same time, since of an object store each read is a wait.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.artifacts import Store
-from engine.shard_reader import ShardReader
+from engine.dataset.shard_reader import ShardReader
 
 
 @dataclass(eq=False, slots=True)
@@ -40,7 +40,7 @@ class OpenShards:
 
     @contextmanager
     def reader(self, store: Store, unit: int) -> Iterator[ShardReader]:
-        """The reader of a unit, for the ``with`` alone. Errors as of :class:`~engine.shard_reader.ShardReader`."""
+        """The reader of a unit, for the ``with`` alone. Errors as of ``ShardReader``."""
         place = self._take((store.root, unit))
         try:
             with place.lock:

@@ -14,7 +14,7 @@ from typing import BinaryIO
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.shard_files import committed_units, read_manifest, shard_name
+from engine.dataset.shard_files import committed_units, read_manifest, shard_name
 from schemas.shards import SampleLabels
 
 MAX_LABEL_BYTES = 20_000_000

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from engine.image_hash import HALF_BITS, WordArray, coarse_distances, near
+from engine.filtering.image_hash import HALF_BITS, WordArray, coarse_distances, near
 
 IndexArray = npt.NDArray[np.int64]
 MAX_DISTANCE = 12

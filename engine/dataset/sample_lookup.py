@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from engine.artifacts import Store
-from engine.open_shards import OpenShards
+from engine.dataset.open_shards import OpenShards
 from engine.shards import ShardReader
 from schemas.shards import SampleLabels
 

@@ -1,7 +1,7 @@
 """The rules of a selection on columns: millions of boxes at once, out of the annotation tables and without the shards.
 
 In: the candidates of many images as columns. Out: which rows stay, and how many each rule dropped. Reasons, order and
-answers are those of :mod:`engine.selection_rules`, rule by rule; ``tests/engine/test_selection_columns.py`` compares
+answers are those of :mod:`engine.selecting.rules`, rule by rule; ``tests/engine/test_selection_columns.py`` compares
 them.
 
 Tables keep scores and coordinates as float32 of short decimals: read back as those decimals, they decide as the
@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.calibrated_scores import LARGE_FROM, MEDIUM_FROM
-from engine.selection_rules import ABSTRACT_HEADS, RULES, WHOLE_SIDE, Selection
+from engine.selecting.calibrated_scores import LARGE_FROM, MEDIUM_FROM
+from engine.selecting.rules import ABSTRACT_HEADS, RULES, WHOLE_SIDE, Selection
 from schemas.calibration import BOX_SIZES, FREQUENCIES, GROUPS
 
 SCORE_DECIMALS, PIXEL_DECIMALS = 6, 3  # no fewer than any writer of ours rounds to, and what float32 still holds
@@ -238,7 +238,7 @@ def _pairs(image: Integers) -> Iterator[tuple[Integers, Integers]]:
 
 
 def _iou(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of N pairs of boxes, in the order of operations of :func:`engine.selection_rules.iou`."""
+    """Intersection over union of N pairs of boxes, in the order of operations of :func:`engine.selecting.rules.iou`."""
     width = np.minimum(first[:, 2], second[:, 2]) - np.maximum(first[:, 0], second[:, 0])
     height = np.minimum(first[:, 3], second[:, 3]) - np.maximum(first[:, 1], second[:, 1])
     shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)

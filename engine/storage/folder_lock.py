@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.local_files import TEMPORARY_PREFIX
+from engine.storage.local_files import TEMPORARY_PREFIX
 
 FENCE_PREFIX = f"{TEMPORARY_PREFIX}by-"  # listed no more than what is being written
 COMMIT_S = 60.0  # how long the commits of a killed job are waited for

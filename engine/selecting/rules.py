@@ -2,7 +2,7 @@
 
 In: the boxes of one sample that are still in, and the numbers of the selection. Out: the boxes that a rule drops. To
 add a rule: a field of :class:`Selection`, a function here with a line in ``RULES``, and the same on columns
-(:mod:`engine.selection_columns`).
+(:mod:`engine.selecting.columns`).
 
 Sources: GLIP section 3.3 (scores), Kosmos-2 section 2.1 (abstract nouns, containment, suppression across phrases),
 OWL-ST section 3.1 (the image's best score). The calibrated scores are this project's (``engine/calibration.py``).
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from pydantic import Field
 
-from engine.calibrated_scores import CalibratedScores, box_share
+from engine.selecting.calibrated_scores import CalibratedScores, box_share
 from schemas.recipes import Recipe
 from schemas.shards import SampleBox, SampleLabels
 

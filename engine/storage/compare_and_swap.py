@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import fsspec
 
 from engine.artifacts import Store
-from engine.store_faults import naming_faults
+from engine.storage.faults import naming_faults
 
 MAX_BYTES = 1_000_000
 LOCK_WAIT_S = 15.0  # the lock is held for the moment of a move

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from engine.stages import Stage
+from engine.running.stages import Stage
 from schemas.label_recipes import TeacherRecipe
 
 WRITE = "write"  # the commit, where it is named beside stages

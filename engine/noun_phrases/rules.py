@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from engine.phrase_chunks import Chunk, Tree
-from engine.phrase_lemmas import noun_lemma
+from engine.noun_phrases.chunks import Chunk, Tree
+from engine.noun_phrases.lemmas import noun_lemma
 
 
 class Mention(NamedTuple):

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.stages import first_unit
-from engine.stopping import Stopping
+from engine.running.stages import first_unit
+from engine.running.stopping import Stopping
 from schemas.records import UnitRef
 
 UNITS_AHEAD = 2  # units given to a worker at once: the second one lies ready when the first is done
@@ -52,8 +52,8 @@ class _Begun:
 
 
 class UnitFlow:
-    """One job's units on one job's actors, each a :class:`~engine.unit_worker.UnitWorker`; Ray restarts them wherever
-    there is room."""
+    """One job's units on one job's actors, each a :class:`~engine.running.unit_worker.UnitWorker`; Ray restarts
+    them wherever there is room."""
 
     def __init__(self, ray: Any, pools: Sequence[Sequence[Any]], lost: Lost | None = None) -> None:
         self._ray = ray

@@ -14,8 +14,8 @@ from itertools import chain
 import numpy as np
 
 from engine.artifacts import Store, digest_of
-from engine.image_hash import ALGORITHM, WordArray, coarse_distances, near, words_of
-from engine.image_identity import image_identities
+from engine.filtering.image_hash import ALGORITHM, WordArray, coarse_distances, near, words_of
+from engine.filtering.image_identity import image_identities
 from engine.shards import read_card, read_manifests
 from schemas.records import CaptionedImage
 

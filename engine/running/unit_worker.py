@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.stages import Commit, Manifest, OpenedStages, Stage
+from engine.running.stages import Commit, Manifest, OpenedStages, Stage
 from schemas.records import Unit
 
 UnitWork = Callable[[Unit[Any]], Any]

@@ -10,7 +10,7 @@ import re
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.manifest_summary import ManifestSummary
+from engine.dataset.manifest_summary import ManifestSummary
 from schemas.shards import FORMAT, DatasetCard, ShardManifest
 
 CARD = "dataset.json"

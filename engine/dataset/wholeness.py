@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.manifest_summary import ManifestSummary
-from engine.shard_files import annotations_name, file_sizes, manifest_name, rejects_name, shard_name, unit_of
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.dataset.shard_files import annotations_name, file_sizes, manifest_name, rejects_name, shard_name, unit_of
 from schemas.dataset_report import UnitProblem, Wholeness
 from schemas.shards import DatasetCard, ShardManifest
 

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
-from engine.image_hash import perceptual_hash, phash_text
-from engine.manifest_summary import ManifestSummary
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.filtering.image_hash import perceptual_hash, phash_text
 from engine.shards import ShardReader, annotations_name
 from schemas.records import CaptionedImage
 
