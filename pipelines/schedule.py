@@ -69,7 +69,7 @@ def open_schedule(recipe: RetrainRecipe) -> Schedule:
 
 def serve(schedule: Schedule, run: Run, stop: threading.Event, clock: Clock, *, progress: bool = True) -> int:
     """Serve due times until ``stop`` is set; returns how many runs there were."""
-    say = partial(print, flush=True) if progress else lambda _: None
+    say: Callable[[str], None] = partial(print, flush=True) if progress else lambda line: None
     served, told = 0, None
     while not stop.is_set():
         try:

@@ -156,7 +156,7 @@ def _slow(report: DatasetReport) -> Finding | None:
 
 def _new_concepts(report: DatasetReport) -> Finding | None:
     found = report.novelty
-    if found is None or not found.new_phrases:
+    if found is None or not found.new_share:
         return None
     return Finding(
         f"In no human dataset: {counted(found.new_phrases, 'unique phrase')} ({100 * found.new_share:.0f} %).",
