@@ -155,11 +155,10 @@ def web() -> type[WebMaker]:
 def bad_server(tmp_path: Path) -> Iterator[Any]:
     """A web server on loopback that misbehaves as asked (``benchmarks/misbehaving_server.py``); its ``root`` is a
     folder to put files into."""
-    import misbehaving_server as module
+    from misbehaving_server import MisbehavingServer
 
     (tmp_path / "served").mkdir()
-    with module.MisbehavingServer(tmp_path / "served").in_a_thread() as server:
-        server.picture = module.PICTURE
+    with MisbehavingServer(tmp_path / "served").in_a_thread() as server:
         yield server
 
 

@@ -10,11 +10,13 @@ import random
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sample_labels import labels_of
+
 from engine.artifacts import Store
 from engine.shards import LabelledImage, write_card, write_shard
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase, ShardManifest
+from schemas.shards import DatasetCard, SampleLabels, ShardManifest
 
 CARD = DatasetCard(
     origin="pseudo",
@@ -75,7 +77,7 @@ def counted_sample(draw: random.Random, number: int) -> LabelledImage:
         PHRASES, weights=[1 / (rank + 1) for rank in range(len(PHRASES))], k=draw.randint(1, 5)
     ):
         caption += "and "
-        phrases.append(SamplePhrase(text=text, start=len(caption), end=len(caption) + len(text), head_lemma=lemma))
+        phrases.append((len(caption), len(caption) + len(text), lemma))
         caption += f"{text} "
     width, height = draw.choice(SIZES)
     boxes = []
@@ -84,18 +86,15 @@ def counted_sample(draw: random.Random, number: int) -> LabelledImage:
         down = sorted(round(draw.random() * height, 1) for _ in "ab")
         box = (across[0], down[0], across[1], down[1])
         score = round(draw.random() * 0.95 + 0.05, 4)
-        boxes.append(SampleBox(phrase=draw.randrange(len(phrases)), box_xyxy=box, score=score))
-    labels = SampleLabels(
+        boxes.append((draw.randrange(len(phrases)), box, score))
+    labels = labels_of(
+        caption,
+        phrases,
+        boxes,
         key=f"k{number:05d}",
-        caption=caption,
-        phrases=phrases,
-        boxes=boxes,
-        width=width,
-        height=height,
+        size=(width, height),
         image_sha256=hashlib.sha256(str(number - number % 7 // 6).encode()).hexdigest(),
-        locator=f"x#{number}",
         teacher_digest="t",
-        recipe_digest="r",
     )
     return LabelledImage(labels, b"no picture", "jpg")
 

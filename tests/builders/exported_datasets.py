@@ -7,15 +7,17 @@ import json
 from pathlib import Path
 
 from PIL import Image
+from sample_labels import labels_of
 
 from engine.artifacts import Store, digest_of
 from engine.gold import import_gold
 from engine.shards import LabelledImage, committed_units, read_shard, write_card, write_shard
 from pipelines.export import export
 from schemas.records import UnitRef
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import DatasetCard
 
 WIDTH, HEIGHT = 101, 83
+MADE = {"teacher_digest": "1" * 64, "recipe_digest": "2" * 64}
 CLASSES = ["traffic light", "cat", "dog"]
 CAPTIONS = [
     "Two dogs near a woman's <b>hat</b> – a hat.",
@@ -121,29 +123,18 @@ def pseudo_dataset(folder: Path) -> Path:
         picture = folder.parent / f"{key}.png"
         Image.new("RGB", (WIDTH, HEIGHT), "red").save(picture)
         content = picture.read_bytes()
-        boxes = [SampleBox(phrase=0, box_xyxy=(1.25, 2, 30, 40), score=score) for score in found]
+        boxes = [(0, (1.25, 2, 30, 40), score) for score in found]
         if key == "sample-one":
-            boxes.append(SampleBox(phrase=0, box_xyxy=(5, 5, 5, 9), score=0.99))
-        labels = SampleLabels(
-            key=key,
-            caption="a dog",
-            phrases=[SamplePhrase(text="a dog", start=0, end=5, head_lemma="dog")],
-            boxes=boxes,
-            width=WIDTH,
-            height=HEIGHT,
-            image_sha256=hashlib.sha256(content).hexdigest(),
-            locator="web.tar#0",
-            teacher_digest="1" * 64,
-            recipe_digest="2" * 64,
-        )
+            boxes.append((0, (5, 5, 5, 9), 0.99))
+        digest = hashlib.sha256(content).hexdigest()
+        labels = labels_of("a dog", ["a dog"], boxes, key=key, size=(WIDTH, HEIGHT), image_sha256=digest, **MADE)
         samples.append(LabelledImage(labels, content, "png"))
     store = Store(folder)
     card = DatasetCard(
         origin="pseudo",
         task="grounding",
         source_fingerprint=digest_of("source"),
-        recipe_digest="2" * 64,
-        teacher_digest="1" * 64,
+        **MADE,
         complete=True,
     )
     write_shard(store, UnitRef(0, "web.tar", 0, 3), samples, [], work_digest="0" * 64, stages=[])

@@ -113,8 +113,9 @@ def refcoco_reference(annotation: int, split: str, sentences: list[str]) -> dict
 
 def refcoco_files(folder: Path, references: list[Any]) -> None:
     pictures(folder / "images")
-    images = [{"id": 1, "file_name": "one.jpg", "width": WIDTH, "height": HEIGHT}]
-    boxes = [{"id": 11, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4]}]
+    names = {1: "one.jpg", 2: "two.jpg"}
+    images = [{"id": image, "file_name": name, "width": WIDTH, "height": HEIGHT} for image, name in names.items()]
+    boxes = [{"id": 10 + image, "image_id": image, "category_id": 1, "bbox": [1, 2, 3, 4]} for image in names]
     (folder / "instances.json").write_text(json.dumps({"images": images, "annotations": boxes, "categories": []}))
     (folder / "refs.json").write_text(json.dumps(references))
 

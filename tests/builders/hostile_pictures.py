@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from functools import lru_cache
 from typing import Any
 
+from pictures import saved
 from PIL import Image, PngImagePlugin
 
 Size = tuple[int, int]
@@ -18,12 +18,6 @@ def scene(mode: str = "RGB", size: Size = SIZE) -> Image.Image:
     """A bright disc on a dark ground in any mode."""
     grey = Image.radial_gradient("L").resize(size)
     return Image.merge("RGB", (grey, grey.transpose(Image.Transpose.FLIP_LEFT_RIGHT), grey)).convert(mode)
-
-
-def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def chunk(name: bytes, content: bytes) -> bytes:

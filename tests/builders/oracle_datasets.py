@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pictures import saved
 from PIL import Image
+from sample_labels import labels_of
 
 from engine.artifacts import Store
 from engine.shards import LabelledImage, write_card, write_shard
 from schemas.records import BoxXYXY, Candidate, UnitRef
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import DatasetCard
 from teacher.protocol import Question
 from teacher.worker import TeacherWorker
 
@@ -53,28 +54,12 @@ class Oracle:
 
 
 def picture(seed: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", SIZE, (seed * 40 % 256, 90, 160)).save(file, "JPEG")
-    return file.getvalue()
+    return saved(Image.new("RGB", SIZE, (seed * 40 % 256, 90, 160)), "JPEG")
 
 
 def sample(key: str, caption: str, boxes: dict[str, list[BoxXYXY]], image: bytes | None = None) -> LabelledImage:
-    phrases, rows = [], []
-    for number, (text, of_phrase) in enumerate(boxes.items()):
-        start = caption.index(text)
-        phrases.append(SamplePhrase(text=text, start=start, end=start + len(text), head_lemma=text.split()[-1]))
-        rows += [SampleBox(phrase=number, box_xyxy=box, score=1.0) for box in of_phrase]
-    labels = SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=phrases,
-        boxes=rows,
-        width=SIZE[0],
-        height=SIZE[1],
-        image_sha256=f"{int(key):064x}",
-        locator="test",
-        recipe_digest="test",
-    )
+    rows = [(number, box, 1.0) for number, of_phrase in enumerate(boxes.values()) for box in of_phrase]
+    labels = labels_of(caption, boxes, rows, key=key, size=SIZE, image_sha256=f"{int(key):064x}")
     return LabelledImage(labels, image or picture(int(key)), "jpg")
 
 

@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+from pictures import saved
 from PIL import Image
 
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
@@ -16,9 +17,7 @@ CAPTION = b"A brown dog and two cats."
 def again(content: bytes, quality: int = 50) -> bytes:
     """Another file of the same picture, half as large."""
     image = Image.open(io.BytesIO(content))
-    file = io.BytesIO()
-    image.resize((image.width // 2, image.height // 2)).save(file, "JPEG", quality=quality)
-    return file.getvalue()
+    return saved(image.resize((image.width // 2, image.height // 2)), "JPEG", quality=quality)
 
 
 def members(*samples: tuple[str, bytes, bytes]) -> list[tuple[str, bytes]]:

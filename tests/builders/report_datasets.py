@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from pathlib import Path
+from random import Random
 
+from pictures import saved
 from PIL import Image
+from sample_labels import labels_of
 
 from engine.artifacts import Store
 from engine.shards import LabelledImage, write_card, write_shard
 from schemas.records import BoxXYXY, Reject, UnitRef
 from schemas.reports import StageCounts
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import DatasetCard
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
 CARD = DatasetCard(
@@ -22,9 +24,7 @@ CARD = DatasetCard(
 
 def encoded(size: tuple[int, int] = (160, 120), colour: str = "teal") -> bytes:
     """A JPEG of one colour."""
-    file = io.BytesIO()
-    Image.new("RGB", size, colour).save(file, "JPEG")
-    return file.getvalue()
+    return saved(Image.new("RGB", size, colour), "JPEG")
 
 
 def sample(
@@ -38,19 +38,8 @@ def sample(
     size: tuple[int, int] = (160, 120),
 ) -> LabelledImage:
     """A labelled picture; ``boxes`` are (number of the phrase, box, score)."""
-    labels = SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=[
-            SamplePhrase(text=caption[a:b], start=a, end=b, head_lemma=caption[a:b].split()[-1]) for a, b in spans
-        ],
-        boxes=[SampleBox(phrase=phrase, box_xyxy=box, score=score) for phrase, box, score in boxes],
-        width=size[0],
-        height=size[1],
-        image_sha256=hashlib.sha256(key.encode()).hexdigest(),
-        locator=locator,
-        recipe_digest="r",
-    )
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    labels = labels_of(caption, spans, boxes, key=key, size=size, image_sha256=digest, locator=locator)
     return LabelledImage(labels, image or encoded(size), "jpg")
 
 
@@ -59,6 +48,19 @@ def dog(number: int) -> LabelledImage:
     return sample(
         f"{number:03d}", "a dog by a tree", [(0, 5), (9, 15)], [(0, (10, 10, 60, 80), 0.9), (1, (80, 5, 150, 110), 0.6)]
     )
+
+
+def crowded(count: int, seed: int, *, least: int = 0) -> list[LabelledImage]:
+    """Samples of ``least`` to five boxes of any score that overlap; phrases hold others, some are abstract."""
+    random, samples = Random(seed), []
+    for number in range(count):
+        boxes: list[tuple[int, BoxXYXY, float]] = []
+        for _ in range(random.randrange(least, 6)):
+            x, y, side = random.randrange(60), random.randrange(60), random.choice((5, 40, 60))
+            boxes.append((random.randrange(5), (x, y, x + side, y + side), round(random.random(), 4)))
+        spans = [(0, 5), (0, 24), (9, 16), (20, 24), (26, 34)]
+        samples.append(sample(f"{number:03d}", "a dog in a field of love, the time", spans, boxes))
+    return samples
 
 
 def write_dataset(folder: Path, samples: list[LabelledImage], card: DatasetCard = CARD, *, units: int = 1) -> Path:

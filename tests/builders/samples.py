@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
 
+from sample_labels import labels_of
+
 from schemas.records import BoxXYXY
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleBox, SampleLabels
 
 Gold = list[tuple[str, BoxXYXY]]
 
@@ -53,18 +55,10 @@ def _sample(
     boxes: list[SampleBox],
     side: int,
 ) -> SampleLabels:
-    caption, phrases = "", []
+    caption, spans = "", []
     for name in names:
-        phrases.append(SamplePhrase(text=name, start=len(caption), end=len(caption) + len(name), head_lemma=name))
+        spans.append((len(caption), len(caption) + len(name), name))
         caption += name + separator
-    return SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=phrases,
-        boxes=boxes,
-        width=side,
-        height=side,
-        image_sha256=hashlib.sha256(picture.encode()).hexdigest(),
-        locator="test",
-        recipe_digest="test",
-    )
+    digest = hashlib.sha256(picture.encode()).hexdigest()
+    labels = labels_of(caption, spans, key=key, size=(side, side), image_sha256=digest)
+    return labels.model_copy(update={"boxes": boxes})

@@ -9,7 +9,8 @@ from typing import Any
 
 from engine.sources import Source, open_source
 from engine.sources.urls import Urls
-from schemas.recipes import UrlsSource
+from engine.sources.webdataset import WebDataset
+from schemas.recipes import UrlsSource, WebDatasetSource
 from schemas.records import CaptionedImage, Reject
 
 FAST = {"allow_private": True, "timeout_s": 5.0, "retries": 0}
@@ -44,6 +45,11 @@ def assert_reads_alike(local: Any, remote: Any, unit_size: int) -> None:
     assert there.fingerprint() == here.fingerprint()
     copy = pickle.loads(pickle.dumps(there))
     assert [copy.read(ref) for ref in refs] == [here.read(ref) for ref in refs]
+
+
+def read_tars(path: Path, unit_size: int = 100, **fields: Any) -> Outcomes:
+    """What becomes of the rows of tars."""
+    return read_units(WebDataset(WebDatasetSource(uri=str(path), **fields)), unit_size)
 
 
 def list_of(path: Path, urls: list[str]) -> Path:

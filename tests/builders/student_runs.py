@@ -9,7 +9,21 @@ from engine.mix import Mix
 from glip.checkpoint import LoadedModel
 from schemas.recipes import TrainRecipe
 from student.data import TrainingData
-from student.trainer import RunResult, run
+from student.trainer import Report, RunResult, run
+
+
+class StoppedError(Exception):
+    """A run is stopped from outside."""
+
+
+def stop_after(steps: int) -> Report:
+    """What stops a run once so many steps are done: the ``report`` of one."""
+
+    def report(done: int, figures: dict[str, float]) -> None:
+        if done == steps:
+            raise StoppedError
+
+    return report
 
 
 def train_alone(recipe: TrainRecipe, out: Path, *, identity: str = "me", **options: Any) -> RunResult:

@@ -9,6 +9,16 @@ from typing import Any
 import pytest
 import torch
 
+
+@pytest.fixture(scope="module")
+def grounder(random_checkpoint: Path) -> Any:
+    """GLIP of random weights, opened on the CPU."""
+    from schemas.recipes import TeacherRecipe
+    from teacher.grounder import open_grounder
+
+    return open_grounder(TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu"))
+
+
 WORDS = "a brown dog and two cats on the red sofa man with skateboard beside car flowers in field of green ##s ##er"
 
 
