@@ -23,20 +23,18 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from self_training_cells import BATCH, FLOOR, Cell, GroupResult
-from self_training_tables import CONFIDENCE, difference
-from self_training_worlds import DATA, KNOWN_KINDS, NOVEL_ATTRIBUTES, NOVEL_KINDS
+from self_training_cells import BATCH, FLOOR, Cell, GroupResult, answers
+from self_training_tables import CONFIDENCE, difference, recall
+from self_training_worlds import KNOWN_KINDS, NOVEL_ATTRIBUTES, NOVEL_KINDS
 
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.metrics.grounding import phrase_recall
-from engine.shards import committed_units, read_card, read_shard
-from pipelines.evaluation.answers import answer_all
 from pipelines.label import label
+from pipelines.shipped import DATA
 from pipelines.train import train
 from schemas.recipes import (
     LabelRecipe,
@@ -48,8 +46,6 @@ from schemas.recipes import (
     TrainRecipe,
     WebDatasetSource,
 )
-from teacher.grounder import open_grounder
-from teacher.worker import TeacherWorker
 
 BASE = "base"
 CAPTIONS = {"caption_negatives": 4}  # of every cell but that of the option which is its absence
@@ -167,16 +163,12 @@ class Ablation:
 
     def _examine(self, checkpoint: str) -> dict[str, GroupResult]:
         recipe = TeacherRecipe(checkpoint=checkpoint, threads=1, min_size=SIZE)
-        grounder = open_grounder(recipe)
         groups: dict[str, GroupResult] = {}
         for exam, group in GROUPS.items():
             if (self.out / exam).is_dir():
-                store, worker = Store(self.out / exam), TeacherWorker(grounder, batch_size=8, min_score=0.01)
-                samples = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
-                asked = islice(samples, EXAM_PHOTOS if group == "photos" else None)
-                figures = phrase_recall(list(answer_all(asked, read_card(store), grounder, worker, 40)), at=(1,))
-                found, counts = figures.per_image[METRIC], figures.per_image_count[METRIC]
-                groups[group] = GroupResult(hits=found, counts=counts)
+                asked = EXAM_PHOTOS if group == "photos" else None
+                figures = phrase_recall(list(answers(recipe, self.out / exam, asked)), at=(1,))
+                groups[group] = GroupResult(hits=figures.per_image[METRIC], counts=figures.per_image_count[METRIC])
         return groups
 
 
@@ -185,8 +177,7 @@ def _file_name(name: str) -> str:
 
 
 def _recall(cells: Sequence[Cell], group: str) -> list[float]:
-    found = [cell.groups[group] for cell in cells]
-    return [sum(one.hits[k] * n for k, n in one.counts.items()) / sum(one.counts.values()) for one in found]
+    return recall([cell.groups[group] for cell in cells])
 
 
 def summarise(cells: Sequence[Cell], stem: Cell) -> dict[str, Any]:
@@ -212,10 +203,10 @@ def print_table(result: dict[str, Any]) -> None:
     print("| | " + " | ".join(f"{group} ({result['phrases'][group]})" for group in groups) + " |")
     print("|" + " --- |" * (1 + len(groups)))
     print("| stem | " + " | ".join(f"{100 * result['stem'][group]:.1f}" for group in groups) + " |")
-    for name, recall in result["recall"].items():
+    for name, by_group in result["recall"].items():
         parts = []
         for group in groups:
-            values = recall[group]
+            values = by_group[group]
             text = f"{100 * sum(values) / len(values):.1f}"
             if name != BASE:
                 one = result["differences"][name][group]

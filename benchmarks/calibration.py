@@ -8,9 +8,10 @@ The teacher is calibrated on human phrase boxes and labels the 714 web photos; a
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
+
+from real_data import real_data
 
 from engine.gold import import_gold
 from engine.selection import resolve_selection
@@ -21,7 +22,6 @@ from schemas.calibration import Calibration
 from schemas.recipes import CalibrateRecipe, LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.reports import PseudoLabelFigures
 
-DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 TARGETS = (0.3, 0.5, 0.7, 0.9)
 HEADER = (
     "selection        held-out half   web photos: precision   boxes judged   of all kept   phrase recall   "
@@ -31,14 +31,11 @@ HEADER = (
 
 def main() -> int:
     options = _options()
-    if not DATA.is_dir():
-        print(f"no data at {DATA}; set GLIP_ENGINE_DATA", file=sys.stderr)
-        return 2
     teacher = TeacherRecipe(checkpoint=options.checkpoint, device=options.device)
-    source = WebDatasetSource(uri=str(DATA / "photos/web"))
+    source = WebDatasetSource(uri=str(real_data("photos/web")))
     label(LabelRecipe(source=source, teacher=teacher), options.work / "web", workers=options.workers)
     for name in ("human", "val"):
-        import_gold("coco-phrases", DATA / "photos" / name, options.work / name)
+        import_gold("coco-phrases", real_data(f"photos/{name}"), options.work / name)
         recipe = CalibrateRecipe(
             datasets=(str(options.work / name),), teacher=teacher, frequencies=_frequencies(options)
         )
@@ -51,7 +48,7 @@ def judge(work: Path, name: str, document: Calibration) -> None:
     """Print a line for each target: what the held-out half of ``name`` says, and what came out on the web photos."""
     choices = {target: _choice(work / f"{name}.json", target) for target in TARGETS}
     also = [choice for choice in choices.values() if choice is not None]
-    report = pseudo_quality(work / "web", DATA / "photos/web_truth.json", also=also)
+    report = pseudo_quality(work / "web", real_data("photos/web_truth.json"), also=also)
     found = {one.selection: one for one in report.presets}
     held_out = {one.target: one for one in document.held_out.targets}
     print(f"\ncalibrated on photos/{name}, judged on {report.images} web photos")
@@ -62,8 +59,9 @@ def judge(work: Path, name: str, document: Calibration) -> None:
         if choice is None:
             print(f"target {target:.0%}       {own:>13}   out of reach in every group")
             continue
-        groups_off = sum(group.min_score(target) is None for group in document.groups)
-        print(f"target {target:.0%}       {own:>13}{_line(found[f'calibrated {target:.0%}'])}   {groups_off:>3} of 12")
+        off = sum(group.min_score(target) is None for group in document.groups)
+        line = _line(found[f"calibrated {target:.0%}"])
+        print(f"target {target:.0%}       {own:>13}{line}   {off:>3} of {len(document.groups)}")
     for preset in ("all", "glip", "grit", "owl-st"):
         print(f"{preset:16} {'':>13}{_line(found[preset])}")
 

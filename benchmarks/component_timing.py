@@ -12,13 +12,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from glip.model import GLIP
 
+Result = TypeVar("Result")
+CPU = torch.device("cpu")
 COMPONENTS = ("backbone", "FPN", "BERT", "fusion", "language layers", "dynamic head", "deformable convolution")
 
 
@@ -52,8 +54,8 @@ def timed_components(model: GLIP, device: torch.device) -> Iterator[dict[str, fl
             handle.remove()
 
 
-def clocked(work: Callable[[], Any], device: torch.device) -> tuple[Any, float]:
-    """What the work gives, and its seconds."""
+def clocked(work: Callable[[], Result], device: torch.device = CPU) -> tuple[Result, float]:
+    """What the work gives, and its seconds until the device is done."""
     synchronise(device)
     started = time.perf_counter()
     result = work()
@@ -72,8 +74,8 @@ def _modules(model: GLIP) -> Iterator[tuple[str, nn.Module]]:
     yield "backbone", model.backbone.body
     yield "FPN", model.backbone.fpn
     yield "BERT", model.language_backbone
-    for number, layer in enumerate(model.rpn["head"].dyhead_tower):
+    for number, layer in enumerate(model.get_submodule("rpn.head.dyhead_tower").children()):
         yield ("fusion", "language layers", "dynamic head")[number % 3], layer
         if number % 3 == 2:
-            for convolution in layer.DyConv:
-                yield "deformable convolution", convolution.conv
+            for convolution in layer.get_submodule("DyConv").children():
+                yield "deformable convolution", convolution.get_submodule("conv")

@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from real_data import real_data
 
 from engine.gold import import_gold
 from engine.mix import Mix
@@ -27,8 +28,6 @@ from student.collate import Batch
 from student.session import Session, build
 from student.step import train_step
 from student.workers import Workers
-
-DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
 def main() -> int:
@@ -82,7 +81,7 @@ def _first(batches: Iterator[Batch], count: int, kept: list[Batch]) -> Iterator[
 def _recipe(options: argparse.Namespace) -> TrainRecipe:
     out = Path(options.out)
     if options.photos:
-        import_gold("coco-phrases", DATA / "photos" / "human", out / "photos")
+        import_gold("coco-phrases", real_data("photos/human"), out / "photos")
     else:
         import_gold("scenes", ScenesSource(count=200, seed=0), out / "scenes")
     steps = (1 + options.stretches) * options.stretch

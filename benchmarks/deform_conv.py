@@ -12,13 +12,13 @@ seconds (median and best), the ratio to the reference order and the largest diff
 from __future__ import annotations
 
 import argparse
-import platform
+import json
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
+from component_timing import clocked, machine
 from reference_order import PlainDeformConv
 from torch import Tensor
 
@@ -29,6 +29,7 @@ CHANNELS = 256
 STRIDES = (8, 16, 32, 64, 128)
 
 Convolve = Callable[[Tensor, Tensor, int], Tensor]
+Call = tuple[Tensor, Tensor, int]
 
 
 def main() -> None:
@@ -41,15 +42,15 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in kinds}
     for repeat in range(options.repeats + 1):  # the first warms up
         for name, convolve in kinds.items():
-            taken = _seconds(partial(_run, convolve, calls, options.backward), options.device)
+            _, taken = clocked(partial(_run, convolve, calls, options.backward), torch.device(options.device))
             if repeat:
                 seconds[name].append(taken)
-    print(f"{_machine(options)}, batch {options.batch}, {options.height} x {options.width}, torch {torch.__version__}")
+    print(f"machine: {json.dumps(machine())}, batch {options.batch}, {options.height} x {options.width}")
     print(f"{'forward and backward' if options.backward else 'forward'}, one layer of the dynamic head")
     _print_table(seconds, _differences(kinds, calls[0]))
 
 
-def layer_calls(batch: int, height: int, width: int, device: str) -> list[tuple[Tensor, Tensor, int]]:
+def layer_calls(batch: int, height: int, width: int, device: str) -> list[Call]:
     """Map, offsets and stride of every convolution of one layer: each level same, by its finer, by its coarser map."""
     sizes = [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
     maps = [torch.randn(batch, CHANNELS, *size, device=device).to(memory_format=torch.channels_last) for size in sizes]
@@ -66,7 +67,7 @@ def implementations(weights: DeformConv, device: str) -> dict[str, Convolve]:
     def in_reference_order(x: Tensor, offset_mask: Tensor, stride: int) -> Tensor:
         plain = PlainDeformConv(weights)
         plain.stride = stride
-        return plain(x, offset_mask)  # type: ignore[no-any-return]
+        return plain.forward(x, offset_mask)
 
     def by_engine(name: str, dtype: torch.dtype, x: Tensor, offset_mask: Tensor, stride: int) -> Tensor:
         return ENGINES[name](x.to(dtype), offset_mask, weights.weight.to(dtype), weights.bias.to(dtype), stride)
@@ -81,7 +82,7 @@ def implementations(weights: DeformConv, device: str) -> dict[str, Convolve]:
     return kinds
 
 
-def _run(convolve: Convolve, calls: list[tuple[Tensor, Tensor, int]], backward: bool) -> None:
+def _run(convolve: Convolve, calls: list[Call], backward: bool) -> None:
     if not backward:
         with torch.inference_mode():
             for call in calls:
@@ -90,19 +91,11 @@ def _run(convolve: Convolve, calls: list[tuple[Tensor, Tensor, int]], backward: 
     for x, offset_mask, stride in calls:
         leaves = (x.detach().requires_grad_(), offset_mask.detach().requires_grad_())
         out = convolve(*leaves, stride)
-        out.backward(torch.ones_like(out))
-
-
-def _seconds(work: Callable[[], None], device: str) -> float:
-    started = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+        torch.autograd.backward(out, torch.ones_like(out))
 
 
 @torch.inference_mode()
-def _differences(kinds: dict[str, Convolve], call: tuple[Tensor, Tensor, int]) -> dict[str, float]:
+def _differences(kinds: dict[str, Convolve], call: Call) -> dict[str, float]:
     answers = {name: convolve(*call).float() for name, convolve in kinds.items()}
     reference = answers["reference order"]
     return {name: float((x - reference).abs().max() / reference.abs().max()) for name, x in answers.items()}
@@ -114,12 +107,6 @@ def _print_table(seconds: dict[str, list[float]], differences: dict[str, float])
     for name, taken in seconds.items():
         median = statistics.median(taken)
         print(f"{name:<18}{median:>10.4f}{min(taken):>10.4f}{reference / median:>15.2f}{differences[name]:>12.1e}")
-
-
-def _machine(options: argparse.Namespace) -> str:
-    if options.device == "cuda":
-        return torch.cuda.get_device_name()
-    return f"{platform.machine()}, {options.threads} threads"
 
 
 def _options() -> argparse.Namespace:

@@ -7,13 +7,11 @@ In: an empty folder. Out: jobs as a user runs them, by the command line in proce
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
 import subprocess
 import sys
-import tarfile
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from job_processes import DEADLINE_S, command_line, descendants, wait_for
+from web_tars import write_tar
 
 from engine.artifacts import Store
 from engine.shards import committed_units, read_manifest, read_shard
@@ -123,16 +122,12 @@ def killed(job: subprocess.Popen[str]) -> None:
 def write_tars(folder: Path) -> None:
     """The scenes as a web dataset."""
     source = Scenes(ScenesSource(count=SCENES))
-    scenes = [one for ref in source.units(SCENES) for one in source.read(ref)]
+    drawn = [one for ref in source.units(SCENES) for one in source.read(ref)]
+    scenes = [one for one in drawn if isinstance(one, CaptionedImage)]
+    assert len(scenes) == SCENES
     each = SCENES // TARS
     for number in range(TARS):
-        with tarfile.open(folder / f"{number:05d}.tar", "w") as tar:
-            for scene in scenes[number * each : (number + 1) * each]:
-                assert isinstance(scene, CaptionedImage)
-                for kind, content in ((scene.extension, scene.image), ("txt", scene.caption.encode())):
-                    member = tarfile.TarInfo(f"{scene.key}.{kind}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
+        write_tar(folder / f"{number:05d}.tar", scenes[number * each : (number + 1) * each])
 
 
 def checksums(out: Path | str) -> dict[str, str]:

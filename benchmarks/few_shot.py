@@ -13,18 +13,16 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 from pathlib import Path
 
 import torch
+from real_data import real_data
 
 from engine.gold import import_gold
 from pipelines.few_shot import few_shot
 from schemas.few_shot_recipes import FewShotRecipe
 from schemas.recipes import load_recipe
 
-DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
-RACCOON = DATA / "raccoon"
 RECIPE = Path(__file__).parents[1] / "recipes" / "few_shot_raccoon.yaml"
 
 
@@ -48,20 +46,20 @@ def main() -> int:
 
 def _names(part: str) -> list[str]:
     """The photos of a part of the published split."""
-    with (RACCOON / f"{part}_labels.csv").open(newline="") as file:
+    with real_data(f"raccoon/{part}_labels.csv").open(newline="") as file:
         return sorted({row["filename"] for row in csv.DictReader(file)})
 
 
 def _import_part(part: str, names: set[str], out: Path) -> None:
     """The photos of these names as a dataset."""
-    annotations = json.loads((RACCOON / "instances.json").read_text())
+    annotations = json.loads(real_data("raccoon/instances.json").read_text())
     annotations["images"] = [image for image in annotations["images"] if image["file_name"] in names]
     numbers = {image["id"] for image in annotations["images"]}
     annotations["annotations"] = [one for one in annotations["annotations"] if one["image_id"] in numbers]
     folder = out / f"raccoon-{part}-json"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "instances.json").write_text(json.dumps(annotations))
-    card = import_gold("coco", folder, out / f"raccoon-{part}", images=RACCOON / "images")
+    card = import_gold("coco", folder, out / f"raccoon-{part}", images=real_data("raccoon/images"))
     print(f"raccoon-{part}: {card.samples} pictures, {card.boxes} boxes")
 
 

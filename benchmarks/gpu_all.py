@@ -3,9 +3,10 @@
     python benchmarks/gpu_all.py --out runs/gpu --peak-tflops 989                            # all, within 25 minutes
     python benchmarks/gpu_all.py --out runs/gpu --peak-tflops 989 --minutes 9 --steps tests tiny # some of it
 
-Runs from a plain checkout: torch, triton, transformers, pydantic, pycocotools, pyarrow, fsspec, rich and defusedxml are
-what it needs, neither ray nor spaCy. A step that fails or is stopped at its limit does not keep the next from being
-run. OUT/report.txt grows as the steps print; the figures are beside it, a JSON for each step that has some.
+Runs from a plain checkout: torch, triton, transformers, pydantic, pyarrow, fsspec, rich and defusedxml are what it
+needs, for the tests pytest and hypothesis; neither ray nor spaCy. A step that fails or is stopped at its limit does not
+keep the next from being run. OUT/report.txt grows as the steps print; the figures are beside it, a JSON for each step
+that has some.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def run_all(steps: list[Step], report: Path, minutes: float) -> list[str]:
         say(report, f"\n## {step.name}: python {' '.join(step.command)}")
         started, written = time.monotonic(), report.stat().st_size
         ends.append(run(step, seconds, report) if seconds > 0 else "not begun: no time is left")
-        sys.stdout.write(report.read_text(errors="replace")[written:])
+        sys.stdout.write(report.read_bytes()[written:].decode(errors="replace"))
         say(report, f"## {step.name}: {ends[-1]}, {time.monotonic() - started:.0f} s")
     return ends
 

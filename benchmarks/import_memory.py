@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Iterator
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TextIO
+
+from own_process import in_own_process, peak_mib
 
 from engine.gold.detection import CocoDetection
 from engine.gold.sources import GoldPlace
@@ -51,7 +51,7 @@ def _write_all(out: TextIO, items: Iterator[str]) -> None:
 
 def measure(file: Path, images: int) -> None:
     """Open the file, read of it, print the line."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     start, start_cpu = time.perf_counter(), time.process_time()
     reader = CocoDetection(GoldPlace(file))
     reader.read(0, "")  # and with it what belongs to no image
@@ -59,11 +59,10 @@ def measure(file: Path, images: int) -> None:
     start = time.perf_counter()
     boxes = sum(len(reader.annotations_of(row)) for row in range(0, images, max(1, images // ROWS_READ)))
     read = time.perf_counter() - start
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
         f"{file.stat().st_size / 1e6:,.0f} MB, {images:,} images, {images * BOXES:,} boxes; opened in {opened:.1f} s "
         f"({cpu:.1f} s of the processor), {boxes:,} boxes of {boxes // BOXES:,} images read in {read:.2f} s; memory "
-        f"{before / 1024:.0f} MB before, {after / 1024:.0f} MB at most; tables of {_temporary_bytes() / 1e6:.0f} MB on "
+        f"{before:.0f} MiB before, {peak_mib():.0f} MiB at most; tables of {_temporary_bytes() / 1e6:.0f} MB on "
         "disk",
         flush=True,
     )
@@ -81,10 +80,7 @@ def main() -> None:
     for megabytes in parser.parse_args().megabytes:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "instances.json"
-            images = write_json(file, megabytes)
-            process = get_context("spawn").Process(target=measure, args=(file, images))
-            process.start()
-            process.join()
+            in_own_process(measure, file, write_json(file, megabytes))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ then compared as ``glip-engine diff`` does. Prints the time and the peak memory 
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 import duckdb
+from own_process import peak_mib
 
 from engine.artifacts import Store
 from engine.box_tables import MEMORY_LIMIT, add_boxes, box_database
@@ -60,14 +60,12 @@ def main() -> int:
             for view, store, numbers in zip(("before", "after"), stores, units, strict=True):
                 add_boxes(connection, temporary, view, store, numbers, None)
             compared = LabelComparison(connection, "key")
-            counts = compared.images(), compared.phrases(), compared.boxes(), compared.bands()
-            compared.score_shift(), compared.heads()
+            counts = {"images": compared.images(), "phrases": compared.phrases(), "boxes": compared.boxes()}
+            compared.bands(), compared.score_shift(), compared.heads()
         seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(*counts, sep="\n")
-    print(
-        f"{options.boxes:,} boxes a side: {seconds:.1f} s, peak memory {peak:,.0f} MiB (DuckDB's limit {MEMORY_LIMIT})"
-    )
+    for name, count in counts.items():
+        print(f"{name}: {count}")
+    print(f"{options.boxes:,} a side: {seconds:.1f} s, peak {peak_mib():,.0f} MiB (DuckDB's limit {MEMORY_LIMIT})")
     return 0
 
 

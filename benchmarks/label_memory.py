@@ -19,7 +19,8 @@ import time
 from pathlib import Path
 
 from job_processes import command_line, descendants
-from label_overhead import repeat_source  # beside this file
+from own_process import memory_mib
+from web_tars import repeat_source
 
 KINDS = {"driver": "pipelines.cli", "worker": "ray::UnitWorker"}  # what stands in their command lines
 
@@ -30,14 +31,14 @@ def main() -> int:
     for images in sizes:
         with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
             source = repeat_source(options.source, Path(scratch) / "web", images)
-            peaks.append(peak_mb(source, Path(scratch) / "out", options))
+            peaks.append(peak_mib(source, Path(scratch) / "out", options))
     ratios = {kind: round(peaks[1][kind] / peaks[0][kind], 3) for kind in KINDS}
-    print(json.dumps({"images": sizes, "workers": options.workers, "peak_mb": peaks, "ratio": ratios}, indent=1))
+    print(json.dumps({"images": sizes, "workers": options.workers, "peak_mib": peaks, "ratio": ratios}, indent=1))
     return 0 if max(ratios.values()) <= options.at_most else 1
 
 
-def peak_mb(source: Path, out: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Peak RSS in MB of the driver, and of the largest worker, over one job."""
+def peak_mib(source: Path, out: Path, options: argparse.Namespace) -> dict[str, float]:
+    """Peak RSS in MiB of the driver, and of the largest worker, over one job."""
     recipe = (
         "unit_size=50",
         "teacher.device=cpu",
@@ -55,19 +56,20 @@ def peak_mb(source: Path, out: Path, options: argparse.Namespace) -> dict[str, f
                     peaks[kind] = max(peaks[kind], peak)
             time.sleep(1)
         assert job.stdout is not None
-        result = json.loads(job.stdout.read())
+        result = json.loads(job.stdout.read() or "{}")
+    if job.returncode:
+        raise SystemExit(f"the job ended with status {job.returncode}: {result.get('error')}")
     assert result["images"] == sum(stage["came_in"] for stage in result["stages"][:1])
     print(f"{result['images']} images in {result['seconds']} s: {peaks}", file=sys.stderr)
     return peaks
 
 
 def look_at(pid: int) -> tuple[str | None, float]:
-    """What kind of process of the job it is, and its peak RSS so far in MB; none where it has just ended."""
+    """What kind of process of the job it is, and its peak RSS so far in MiB; none where it has just ended."""
     try:
-        status = Path(f"/proc/{pid}/status").read_text()
+        peak = memory_mib("VmHWM", pid)
     except OSError:
         return None, 0.0
-    peak = next((int(line.split()[1]) / 1024 for line in status.splitlines() if line.startswith("VmHWM")), 0.0)
     return next((kind for kind, part in KINDS.items() if part in command_line(pid)), None), peak
 
 

@@ -16,12 +16,15 @@ import math
 import multiprocessing
 import os
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Sequence
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
+
+from web_tars import repeat_source
 
 from engine.runner import connected
 from engine.running.layout import Workers
@@ -30,6 +33,8 @@ from pipelines.label import label
 from pipelines.labelling.stages import stages
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import GroundingRequest, Unit, UnitRef
+
+Span = tuple[float, float, int]  # when a process began and ended, and how many images it had
 
 
 def main() -> int:
@@ -88,14 +93,14 @@ def bare_rate(recipe: LabelRecipe, workers: int, *, limit: int) -> float:
     ]
     for process in processes:
         process.start()
-    spans = [results.get() for _ in processes]
+    spans: list[Span] = [results.get() for _ in processes]
     for process in processes:
         process.join()
     seconds = max(end for _, end, _ in spans) - min(start for start, _, _ in spans)
     return sum(count for _, _, count in spans) / seconds
 
 
-def _ground_alone(recipe: LabelRecipe, refs: Sequence[UnitRef], ready: Any, results: Any) -> None:
+def _ground_alone(recipe: LabelRecipe, refs: Sequence[UnitRef], ready: Barrier, results: Queue[Span]) -> None:
     source = open_source(recipe.source)
     *preparing, ground, _ = stages(recipe, source)
     units: list[Unit[GroundingRequest]] = []
@@ -113,26 +118,6 @@ def _ground_alone(recipe: LabelRecipe, refs: Sequence[UnitRef], ready: Any, resu
     for unit in units:
         work(unit)
     results.put((started, time.monotonic(), sum(ref.rows for ref in refs)))
-
-
-def repeat_source(uri: str, folder: Path, images: int) -> Path:
-    """The source's samples under new keys, over and over, until there are ``images``: 1,000 a tar."""
-    import io
-
-    from schemas.records import CaptionedImage
-
-    source = open_source(WebDatasetSource(uri=uri))
-    samples = [one for ref in source.units(1000) for one in source.read(ref) if isinstance(one, CaptionedImage)]
-    folder.mkdir(parents=True)
-    for first in range(0, images, 1000):
-        with tarfile.open(folder / f"{first // 1000:05d}.tar", "w") as tar:
-            for number in range(first, min(first + 1000, images)):
-                sample = samples[number % len(samples)]
-                for extension, content in ((sample.extension, sample.image), ("txt", sample.caption.encode())):
-                    member = tarfile.TarInfo(f"{number:09d}.{extension}")
-                    member.size = len(content)
-                    tar.addfile(member, io.BytesIO(content))
-    return folder
 
 
 def _options() -> argparse.Namespace:

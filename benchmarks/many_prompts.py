@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
+from collections.abc import Callable
+from functools import partial
 
 import torch
-from speed_sides import build_model
+from component_timing import clocked
+from parity_rules import rule_model
 from speed_workload import Workload
 from teacher_speed import SIZES, parse_size
 
@@ -26,23 +28,22 @@ from glip.model import GLIPOutput
 def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
-    model = build_model(SIZES[options.size]())
+    model = rule_model(SIZES[options.size]())
     inputs = Workload(model.config, options.image, options.prompts, options.tokens, torch.device("cpu")).inputs()
     images, words = inputs.images_B3HW[:1], (inputs.token_ids_BT, inputs.attention_mask_BT)
     text = model.language_backbone(*words)
     of_one = torch.zeros(options.prompts, dtype=torch.long)
-    sides = {
-        "repeated": lambda: model(images.expand(options.prompts, -1, -1, -1), *words, text),
-        "once": lambda: model(images, *words, text, of_one),
+    sides: dict[str, Callable[[], GLIPOutput]] = {
+        "repeated": partial(model, images.expand(options.prompts, -1, -1, -1), *words, text),
+        "once": partial(model, images, *words, text, of_one),
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     answers: dict[str, GLIPOutput] = {}
     for repeat in range(options.repeats + 1):  # the first warms up
         for name, side in sides.items():
-            started = time.perf_counter()
-            answers[name] = side()
+            answers[name], taken = clocked(side)
             if repeat:
-                seconds[name].append((time.perf_counter() - started) / options.prompts)
+                seconds[name].append(taken / options.prompts)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     apart = [(a - b).abs().max() for a, b in zip(answers["once"].logits, answers["repeated"].logits, strict=True)]
     size = " x ".join(map(str, options.image))

@@ -9,16 +9,15 @@ val2017 is public, so no figure here is a COCO result.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from engine.gold import import_gold
 from pipelines.evaluate import evaluate
+from pipelines.shipped import DATA
 from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
 from schemas.reports import EvaluationReport
 
-DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 HELD_OUT_SEED = 900_001  # nano trains on seed 7
 SCENES = 400
 FOR_BASELINE = ScenesSource(count=SCENES, seed=900_002)
@@ -48,7 +47,7 @@ def prepare(work: Path, data: Path, scenes_seed: int) -> None:
 
 def measure(checkpoint: str, work: Path, options: argparse.Namespace) -> list[EvaluationReport]:
     """Evaluate on the scenes and, where they are there, on the photos; each with its own baseline."""
-    exams = {("scenes",): ("scenes-baseline",)}
+    exams: dict[tuple[str, ...], tuple[str, ...]] = {("scenes",): ("scenes-baseline",)}
     if (work / "val-phrases").is_dir():
         exams["val-phrases", "val-boxes"] = ("human-phrases", "human-boxes")
     teacher = TeacherRecipe(checkpoint=checkpoint, device=options.device, threads=options.threads)

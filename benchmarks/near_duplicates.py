@@ -14,21 +14,19 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import resource
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
+from own_process import peak_mib
 from PIL import Image, ImageDraw, ImageOps
+from real_data import real_data
 
 from engine.filtering.image_hash import FINE_FACTOR, perceptual_hash, words_of
 from engine.filtering.near_duplicates import near_pairs
 from schemas.recipes import DEFAULT_DISTANCE
 
-DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 DISTANCES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
 EVERY = 4  # one photo in so many is changed; all are hashed
 
@@ -83,9 +81,9 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
 }
 
 
-def photos(data: Path) -> Iterator[tuple[str, str, bytes]]:
+def photos() -> Iterator[tuple[str, str, bytes]]:
     """Every photo there is: its set, its name, its bytes."""
-    for tar_path in sorted((data / "photos/web").glob("*.tar")):
+    for tar_path in sorted(real_data("photos/web").glob("*.tar")):
         with tarfile.open(tar_path) as tar:
             for member in tar:
                 if member.name.endswith(".jpg"):
@@ -93,13 +91,13 @@ def photos(data: Path) -> Iterator[tuple[str, str, bytes]]:
                     assert file is not None
                     yield "web", member.name, file.read()
     for folder in ("photos/val", "photos/human", "openimages5/train", "raccoon", "lvis"):
-        for path in sorted((data / folder).rglob("*.jpg")):
+        for path in sorted(real_data(folder).rglob("*.jpg")):
             yield folder, path.name, path.read_bytes()
 
 
 def least_distance(one: int, other: int) -> int:
     """The least distance at which two hashes are near."""
-    coarse, fine = np.bitwise_count(words_of([one])[0] ^ words_of([other])[0]).tolist()
+    coarse, fine = map(int, np.bitwise_count(words_of([one])[0] ^ words_of([other])[0]))
     return max(coarse, -(-fine // FINE_FACTOR))
 
 
@@ -139,8 +137,10 @@ def print_false_pairs(sets: list[str], names: list[str], hashes: list[int | None
         for row, belongs in rows.items():
             cells = [sum(map(belongs, pairs.first, pairs.second)) for pairs in found.values()]
             print(f"{row:<46}" + "".join(f"{cell:>7}" for cell in cells))
-    others = len(known) - counts.get("raccoon", 0)
-    print(f"({counts['web'] * counts['photos/val']:,}, {others * (others - 1) // 2:,} and 19,900 pairs)")
+    raccoons = counts.get("raccoon", 0)
+    others = len(known) - raccoons
+    among = [counts["web"] * counts["photos/val"], *(n * (n - 1) // 2 for n in (others, raccoons))]
+    print(f"({among[0]:,}, {among[1]:,} and {among[2]:,} pairs)")
     pairs = near_pairs(words, max(DISTANCES))
     for first, second in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
         one, other = known[first], known[second]
@@ -168,8 +168,7 @@ def search(millions: float, max_distance: int) -> None:
     seconds = time.perf_counter() - begun
     found = set(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
     missed = sum((int(one), count + copy) not in found for copy, one in enumerate(originals))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20)
-    print(f"{len(everything):,} hashes, distance {max_distance}: {seconds:.1f} s, {memory:.1f} GB at most")
+    print(f"{len(everything):,} hashes, distance {max_distance}: {seconds:.1f} s, {peak_mib() / 1024:.1f} GiB at most")
     print(f"{len(pairs.first):,} pairs, {len(copies):,} hidden, {missed} of them missed")
 
 
@@ -184,7 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.millions:
         return search(options.millions, options.distance)
-    sets, names, contents = zip(*photos(DATA), strict=True)
+    sets, names, contents = zip(*photos(), strict=True)
     begun = time.process_time()
     hashes = [perceptual_hash(content) for content in contents]
     each_ms = 1000 * (time.process_time() - begun) / len(contents)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from parity_rules import rule_image, rule_weight
+from parity_rules import rule_image, rule_model
 from parity_stages import EARLY_TOLERANCE, GRADIENT_TOLERANCE, LATE_TOLERANCE, LOSS_TOLERANCE, Recorder, Report
 from safetensors.torch import load_file
 from torch import Tensor
@@ -35,12 +35,6 @@ from glip.postprocess import ground
 
 CONFIGS = {"glip_t": GLIPConfig.tiny, "glip_l": GLIPConfig.large}
 LOSS_NAMES = {"loss_reg": "loss_box", "loss_centerness": "loss_centerness", "loss_dot_product_token": "loss_token"}
-
-
-def build_model(name: str) -> GLIP:
-    model = GLIP(CONFIGS[name]())
-    model.load_state_dict({key: rule_weight(key, tuple(v.shape)) for key, v in model.state_dict().items()})
-    return model.eval()
 
 
 def check_weights(model: GLIP, probes: dict[str, Any], report: Report) -> None:
@@ -171,7 +165,7 @@ def compare_training(model: GLIP, fixture: dict[str, Any], recorder: Recorder, r
         report.add(ours, abs(losses[ours].item() / wanted["losses"][theirs] - 1), LOSS_TOLERANCE)
     total = sum(losses.values(), start=torch.zeros(()))
     report.add("loss total", abs(total.item() / wanted["total"] - 1), LOSS_TOLERANCE)
-    total.backward()
+    torch.autograd.backward(total)
     compare_gradients(model, wanted, report)
     parameters = dict(model.named_parameters())
     for name in (n for n in fixture["tensors"] if n.startswith("grad.")):
@@ -198,7 +192,7 @@ def run_fixture(path: Path, *, inference_only: bool) -> bool:
     """Compare everything one fixture holds; true if all is within tolerance."""
     fixture, samples = json.loads(path.read_text()), load_file(path.with_suffix(".safetensors"))
     report, started = Report(), time.perf_counter()
-    model = build_model(fixture["model"])
+    model = rule_model(CONFIGS[fixture["model"]]())
     check_weights(model, fixture["weight_probe"], report)
     images, token_ids, mask = build_inputs(fixture)
     recorder = Recorder(model, fixture, samples, report)

@@ -1,6 +1,7 @@
 """Weights and images of the parity fixtures, generated from a rule so that none need be stored.
 
-In: a state-dict key and its shape, or an image's tag and size. Out: the same float32 numbers on every machine.
+In: a model's config, a state-dict key and its shape, or an image's tag and size. Out: the same float32 numbers on every
+machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import zlib
 import numpy as np
 import torch
 from torch import Tensor
+
+from glip.config import GLIPConfig
+from glip.model import GLIP
 
 # Offset, standard deviation or gain (for matrices) by key; the first suffix that matches wins.
 EMBEDDINGS = ("word_embeddings.weight", "position_embeddings.weight", "token_type_embeddings.weight")
@@ -51,6 +55,13 @@ def rule_weight(key: str, shape: tuple[int, ...]) -> Tensor:
     else:
         offset, scale = (0.0, 0.02) if leaf == "bias" else (1.0, 0.1)
     return torch.from_numpy(np.float32(offset) + np.float32(scale) * normal)
+
+
+def rule_model(config: GLIPConfig) -> GLIP:
+    """A model for inference whose weights are the rule's."""
+    model = GLIP(config).eval()
+    model.load_state_dict({key: rule_weight(key, tuple(value.shape)) for key, value in model.state_dict().items()})
+    return model
 
 
 def rule_image(tag: str, height: int, width: int) -> Tensor:

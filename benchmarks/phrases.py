@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from real_data import real_data
+
 from engine.phrases import PhraseParser, open_pipeline
-from pipelines.shipped import DATA
 from pipelines.shipped.parser import parser_scores, phrase_scores
 from pipelines.shipped.treebank import read_conllu
 from schemas.recipes import PhrasesRecipe
@@ -84,7 +85,6 @@ def below_wanted(figures: dict[str, float]) -> list[str]:
 def main() -> int:
     """Print one line a figure; exit status 1 where one is below what is wanted."""
     arguments = argparse.ArgumentParser(description="Recall, phrases a caption and speed of the phrase stage.")
-    arguments.add_argument("--data", type=Path, default=DATA)
     arguments.add_argument("--pipeline", default="bundled")
     arguments.add_argument("--method", default="spacy", choices=("spacy", "nltk-grammar"))
     arguments.add_argument(
@@ -95,26 +95,21 @@ def main() -> int:
     parser = PhraseParser(recipe)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # one core
-    figures = caption_figures(parser, options.data / "photos" / "human", options.misses)
-    figures |= caption_figures(parser, options.data / "photos" / "val", misses=False)
-    dev = read_conllu(options.data / "treebank" / "en_ewt-ud-dev.conllu")
+    figures = caption_figures(parser, real_data("photos/human"), options.misses)
+    figures |= caption_figures(parser, real_data("photos/val"), misses=False)
+    dev = read_conllu(real_data("treebank/en_ewt-ud-dev.conllu"))
     nlp = open_pipeline(options.pipeline)
     figures |= {
         f"ewt_dev_{name}": value / 100 for name, value in (parser_scores(nlp, dev) | phrase_scores(nlp, dev)).items()
     }
-    captions = json.loads((options.data / "photos" / "captions_text_only.json").read_text())
-    figures |= speed_figures(recipe, _texts(captions))
+    rows = json.loads(real_data("photos/captions_text_only.json").read_text())["annotations"]
+    figures |= speed_figures(recipe, [row["caption"] for row in rows])
     for name, value in figures.items():
         wanted = (
             f"   wanted {'at most' if 'per_caption' in name else 'at least'} {WANTED[name]:g}" if name in WANTED else ""
         )
         print(f"{name:28} {value:10.4g}{wanted}")
     return 1 if below_wanted(figures) else 0
-
-
-def _texts(rows: Any) -> list[str]:
-    rows = rows["annotations"] if isinstance(rows, dict) else rows
-    return [row["caption"] if isinstance(row, dict) else str(row) for row in rows]
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from glip.head import DyConv
 from glip.model import GLIP, GLIPOutput
 from glip.nms import nms
 from glip.postprocess import PhraseBoxes
-from glip.vision import SwinStage
+from glip.vision import SwinBlock, SwinStage, WindowAttention
 
 _CLAMP = 50_000.0
 
@@ -54,8 +54,9 @@ class PlainFusion(nn.Module):
     def __init__(self, ours: BidirectionalAttention) -> None:
         super().__init__()
         self.heads = ours.heads
-        for name, child in ours.named_children():
-            self.add_module(name, child)
+        self.v_proj, self.l_proj = ours.v_proj, ours.l_proj
+        self.values_v_proj, self.values_l_proj = ours.values_v_proj, ours.values_l_proj
+        self.out_v_proj, self.out_l_proj = ours.out_v_proj, ours.out_l_proj
 
     def forward(self, image_BNC: Tensor, text_BTD: Tensor, valid_BT: Tensor) -> tuple[Tensor, Tensor]:
         queries, values_image = self._heads(self.v_proj(image_BNC)), self._heads(self.values_v_proj(image_BNC))
@@ -70,7 +71,7 @@ class PlainFusion(nn.Module):
         return delta_BNC, delta_BTD
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2).contiguous()
+        return torch.unflatten(x, -1, (self.heads, -1)).transpose(1, 2).contiguous()
 
 
 class PlainSwinStage(nn.Module):
@@ -83,37 +84,38 @@ class PlainSwinStage(nn.Module):
 
     def forward(self, x_BHWC: Tensor) -> Tensor:
         for block, shift in zip(self.blocks, self.shifts, strict=True):
-            x_BHWC = x_BHWC + self._attend(block, block.norm1(x_BHWC), shift)
+            assert isinstance(block, SwinBlock)
+            x_BHWC = x_BHWC + self._attend(block.attn, block.norm1(x_BHWC), shift)
             x_BHWC = x_BHWC + block.mlp(block.norm2(x_BHWC))
         return x_BHWC
 
-    def _attend(self, block: nn.Module, x_BHWC: Tensor, shift: int) -> Tensor:
-        (_, height, width, _), side = x_BHWC.shape, self.window
+    def _attend(self, attn: WindowAttention, x_BHWC: Tensor, shift: int) -> Tensor:
+        (height, width), side = x_BHWC.shape[1:3], self.window
         x_BHWC = F.pad(x_BHWC, (0, 0, 0, -width % side, 0, -height % side))
-        size_hw = x_BHWC.shape[1:3]
+        rows, columns = x_BHWC.shape[1] // side, x_BHWC.shape[2] // side
         if shift:
             x_BHWC = torch.roll(x_BHWC, (-shift, -shift), dims=(1, 2))
-        windows_BWLC = self._cut(x_BHWC)
-        mask_WLL = self._region_mask(*size_hw, shift, x_BHWC.device) if shift else None
-        windows_BWLC = self._attend_windows(block.attn, windows_BWLC, mask_WLL)
-        tiles = windows_BWLC.unflatten(2, (side, side)).unflatten(1, (size_hw[0] // side, size_hw[1] // side))
+        mask_WLL = self._region_mask(rows * side, columns * side, shift, x_BHWC.device) if shift else None
+        windows_BWLC = self._attend_windows(attn, self._cut(x_BHWC), mask_WLL)
+        tiles = torch.unflatten(torch.unflatten(windows_BWLC, 2, (side, side)), 1, (rows, columns))
         x_BHWC = tiles.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if shift:
             x_BHWC = torch.roll(x_BHWC, (shift, shift), dims=(1, 2))
         return x_BHWC[:, :height, :width].contiguous()
 
-    def _attend_windows(self, attn: nn.Module, windows_BWLC: Tensor, mask_WLL: Tensor | None) -> Tensor:
-        qkv = attn.qkv(windows_BWLC).unflatten(-1, (3, attn.heads, -1)).permute(3, 0, 1, 4, 2, 5)
-        q, k, v = qkv.unbind(0)
+    def _attend_windows(self, attn: WindowAttention, windows_BWLC: Tensor, mask_WLL: Tensor | None) -> Tensor:
+        qkv = torch.unflatten(attn.qkv(windows_BWLC), -1, (3, attn.heads, -1))
+        q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).unbind(0)
         bias_hLL = attn.relative_position_bias_table[attn.relative_position_index].permute(2, 0, 1)
         scores_BWhLL = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2) + bias_hLL
         if mask_WLL is not None:
             scores_BWhLL = scores_BWhLL + mask_WLL.unsqueeze(1)
-        return attn.proj((scores_BWhLL.softmax(dim=-1) @ v).transpose(2, 3).flatten(3))
+        out_BWLC: Tensor = attn.proj((scores_BWhLL.softmax(dim=-1) @ v).transpose(2, 3).flatten(3))
+        return out_BWLC
 
     def _cut(self, x_BHWC: Tensor) -> Tensor:
         rows, columns = x_BHWC.shape[1] // self.window, x_BHWC.shape[2] // self.window
-        tiles = x_BHWC.unflatten(2, (columns, self.window)).unflatten(1, (rows, self.window))
+        tiles = torch.unflatten(torch.unflatten(x_BHWC, 2, (columns, self.window)), 1, (rows, self.window))
         return tiles.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
     def _region_mask(self, height: int, width: int, shift: int, device: torch.device) -> Tensor:
@@ -135,7 +137,8 @@ class PlainDeformConv(nn.Module):
     def forward(self, map_BCHW: Tensor, offset_mask_B27HW: Tensor) -> Tensor:
         batch, channels, map_height, map_width = map_BCHW.shape
         height, width = -(-map_height // self.stride), -(-map_width // self.stride)
-        offset_B2Khw = _read_flat(offset_mask_B27HW[:, :18], height, width).unflatten(1, (9, 2)).transpose(1, 2)
+        offset_B18hw = _read_flat(offset_mask_B27HW[:, :18], height, width)
+        offset_B2Khw = torch.unflatten(offset_B18hw, 1, (9, 2)).transpose(1, 2)
         mask_BKhw = _read_flat(offset_mask_B27HW[:, 18:], height, width).sigmoid()
         point = torch.arange(9, device=map_BCHW.device).view(9, 1, 1)
         row, column = (torch.arange(side, device=map_BCHW.device) * self.stride - 1 for side in (height, width))
@@ -153,8 +156,8 @@ class PlainDyConv(nn.Module):
 
     def __init__(self, ours: DyConv) -> None:
         super().__init__()
-        for name, child in ours.named_children():
-            self.add_module(name, child)
+        self.DyConv, self.AttnConv = ours.DyConv, ours.AttnConv
+        self.relu, self.offset = ours.relu, ours.offset
 
     def forward(self, maps: list[Tensor]) -> list[Tensor]:
         return [self._level([m.contiguous() for m in maps], level) for level in range(len(maps))]
@@ -172,7 +175,7 @@ class PlainDyConv(nn.Module):
         return self._dynamic_relu((attention * torch.stack(features)).mean(dim=0))
 
     def _dynamic_relu(self, map_BCHW: Tensor) -> Tensor:
-        coefficients = self.relu.fc(F.adaptive_avg_pool2d(map_BCHW, 1).flatten(1)) - 0.5
+        coefficients: Tensor = self.relu.fc(F.adaptive_avg_pool2d(map_BCHW, 1).flatten(1)) - 0.5
         a1, b1, a2, b2 = coefficients[:, :, None, None].chunk(4, dim=1)
         return torch.max(map_BCHW * (2 * a1 + 1) + b1, map_BCHW * (2 * a2) + b2)
 

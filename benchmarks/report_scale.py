@@ -9,15 +9,14 @@ counted. ``--selection`` measures a preset: ``grit`` drops overlapping boxes and
 from __future__ import annotations
 
 import argparse
-import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from generated_boxes import IMAGES_A_UNIT, write_generated
+from own_process import in_own_process, peak_mib
 
 from engine.artifacts import Store
 from engine.box_tables import MEMORY_LIMIT
@@ -36,7 +35,7 @@ def measure(dataset: str, selection: str, memory_limit: str) -> dict[str, float]
     return {
         "seconds": time.perf_counter() - started,
         "cpu_seconds": used.ru_utime + used.ru_stime,
-        "peak_mib": used.ru_maxrss / 1024,
+        "peak_mib": peak_mib(),
         "units": report.units,
         "kept": report.number("boxes") or 0,
         "unique_phrases": report.number("unique_phrases") or 0,
@@ -45,26 +44,13 @@ def measure(dataset: str, selection: str, memory_limit: str) -> dict[str, float]
     }
 
 
-def measured_in_child(dataset: str, options: argparse.Namespace) -> dict[str, float]:
-    """The same in a process of its own, which knows nothing of the generation."""
-    command = [sys.executable, __file__, "--measure", dataset]
-    command += ["--selection", options.selection, "--memory-limit", options.memory_limit]
-    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 3, 10, 30])
     parser.add_argument("--selection", default="all")
     parser.add_argument("--memory-limit", default=MEMORY_LIMIT, help="of DuckDB (default %(default)s)")
     parser.add_argument("--folder", help="keep the datasets here, and use those that are there")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(json.dumps(measure(options.measure, options.selection, options.memory_limit)))
-        return 0
     print(f"selection {options.selection}, {IMAGES_A_UNIT:,} images a unit, DuckDB's limit {options.memory_limit}")
     print(ROW.format(*COLUMNS), flush=True)
     for millions in options.millions:
@@ -72,7 +58,7 @@ def main() -> int:
             dataset = str(Path(options.folder or temporary) / f"boxes-{millions:g}m")
             if not Path(dataset, "dataset.json").exists():
                 write_generated(Store(dataset), int(millions * 1_000_000))
-            found = measured_in_child(dataset, options)
+            found = in_own_process(measure, dataset, options.selection, options.memory_limit)
         print(
             ROW.format(
                 f"{found['boxes']:,.0f}",

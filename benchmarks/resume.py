@@ -13,13 +13,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+
+from own_process import peak_mib
+from web_tars import counted_tars
 
 from engine.artifacts import Store
 from engine.shards import (
@@ -36,13 +39,12 @@ from engine.sources import open_source
 from engine.storage.digests import document_bytes
 from pipelines.label import label
 from pipelines.labelling.bookkeeping import Digests, open_dataset, recipe_digest
-from schemas.recipes import LabelRecipe, WebDatasetSource
+from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import ShardManifest
 from teacher.grounder import teacher_digest
 
-ROWS_A_TAR = 10_000
 LINKS = 30_000  # to one file: file systems allow 65,000
 STAGES = ("read", "phrases", "identify", "prompt", "ground", "select")
 
@@ -51,7 +53,9 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         source, out = Path(folder) / "tars", Path(folder) / "out"
-        recipe = LabelRecipe(source=make_source(source, options.units * options.unit_size), unit_size=options.unit_size)
+        source.mkdir()
+        tars = counted_tars(source, options.units * options.unit_size)
+        recipe = LabelRecipe(source=tars, unit_size=options.unit_size)
         make_dataset(recipe, out)
         started = time.monotonic()
         refs = open_source(recipe.source).units(recipe.unit_size)
@@ -61,7 +65,7 @@ def main() -> int:
             started = time.monotonic()
             result = label(recipe, out, progress=False)
             runs.append(round(time.monotonic() - started, 2))
-        peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # of the jobs alone
+        peak = peak_mib()  # of the jobs alone
         assert (result.units, result.new_units, result.units_left) == (len(refs), 0, 0)
         bytes_whole, bytes_held = bytes_a_manifest(Store(out))
     figures = {
@@ -69,7 +73,7 @@ def main() -> int:
         "images": result.images,
         "seconds_to_plan": round(planned, 2),
         "seconds_to_resume": runs,
-        "peak_mb": peak_kb // 1024,
+        "peak_mib": round(peak),
         "bytes_a_manifest": {"whole": bytes_whole, "as_held": bytes_held},
     }
     print(json.dumps(figures, indent=1))
@@ -90,17 +94,6 @@ def _bytes_each(read: Callable[[], Sequence[object]]) -> int:
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return round(size / len(held))
-
-
-def make_source(folder: Path, rows: int) -> WebDatasetSource:
-    """Empty tars with counts beside them: planning opens none."""
-    folder.mkdir()
-    for number in range(-(-rows // ROWS_A_TAR)):
-        (folder / f"{number:05d}.tar").write_bytes(b"\0" * 10240)
-        count = min(ROWS_A_TAR, rows - number * ROWS_A_TAR)
-        stats = {"count": count, "successes": count, "failed_to_download": 0, "failed_to_resize": 0}
-        (folder / f"{number:05d}_stats.json").write_text(json.dumps(stats))
-    return WebDatasetSource(uri=str(folder))
 
 
 def make_dataset(recipe: LabelRecipe, out: Path) -> None:
@@ -130,10 +123,9 @@ def link_unit(store: Store, ref: UnitRef, manifest: ShardManifest, work_digest: 
 
 def stages(ref: UnitRef) -> list[StageCounts]:
     """Of a unit whose every row a stage dropped: as long as any other's."""
-    counts = {"seconds": 1.234, "computing_seconds": 1.2, "elapsed_seconds": 1.3}
-    went_on = [StageCounts(stage=name, came_in=ref.rows, went_on=ref.rows, **counts) for name in STAGES[:-1]]
-    dropped = {"no_candidate": ref.rows}
-    return [*went_on, StageCounts(stage=STAGES[-1], came_in=ref.rows, went_on=0, dropped=dropped, **counts)]
+    counted = partial(StageCounts, came_in=ref.rows, seconds=1.234, computing_seconds=1.2, elapsed_seconds=1.3)
+    went_on = [counted(stage=name, went_on=ref.rows) for name in STAGES[:-1]]
+    return [*went_on, counted(stage=STAGES[-1], went_on=0, dropped={"no_candidate": ref.rows})]
 
 
 def _names(ref: UnitRef) -> list[str]:

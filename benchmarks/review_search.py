@@ -8,13 +8,13 @@ memory of the process so far.
 from __future__ import annotations
 
 import argparse
-import resource
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from generated_boxes import write_generated
+from own_process import peak_mib
 
 from engine.artifacts import Store
 from engine.box_tables import box_database
@@ -52,8 +52,8 @@ def main() -> int:
             for name, ask in questions(index).items():
                 started = time.perf_counter()
                 ask()
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-                print(f"  {name:<22} {time.perf_counter() - started:>7.2f} s   peak {peak:>7,.0f} MiB", flush=True)
+                seconds = time.perf_counter() - started
+                print(f"  {name:<22} {seconds:>7.2f} s   peak {peak_mib():>7,.0f} MiB", flush=True)
     return 0
 
 

@@ -1,16 +1,18 @@
-"""How many scenes one core draws, captions and encodes in a second: ``python benchmarks/scenes_rate.py [SCENES]``."""
+"""How many scenes one core draws, captions and encodes in a second: ``python benchmarks/scenes_rate.py [1000]``."""
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 
 from engine.sources.scenes import render_scene, scene_jpeg
 from schemas.recipes import ScenesSource
 
 
-def main(count: int) -> None:
-    """Print the rate over ``count`` scenes."""
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenes", type=int, nargs="?", default=1000)
+    count = parser.parse_args().scenes
     recipe = ScenesSource(seed=1)
     render_scene(0, recipe)
     started = time.process_time()
@@ -20,4 +22,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+    main()

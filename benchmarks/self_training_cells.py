@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ class Cells:
         groups: dict[str, GroupResult] = {}
         words: dict[str, GroupResult] = {}
         for exam in self.experiment.world.exams:
-            results = list(answers(self.experiment, checkpoint, self.experiment.out / exam.name))
+            teacher = teacher_recipe(self.experiment, checkpoint)
+            results = list(answers(teacher, self.experiment.out / exam.name))
             groups |= by_group(results, self.group_of) | by_group(results, self._novel_or_rest)
             words |= by_group(results, self.experiment.world.word_of)
         words.pop("", None)
@@ -130,13 +132,12 @@ def teacher_recipe(experiment: Experiment, checkpoint: str) -> TeacherRecipe:
     return TeacherRecipe(checkpoint=checkpoint, threads=experiment.threads, min_size=size)
 
 
-def answers(experiment: Experiment, checkpoint: str, dataset: Path) -> Iterator[ImageResult]:
-    """What a checkpoint answers to the phrases of an exam."""
-    store, recipe = Store(dataset), teacher_recipe(experiment, checkpoint)
-    grounder = open_grounder(recipe)
+def answers(recipe: TeacherRecipe, dataset: Path, limit: int | None = None) -> Iterator[ImageResult]:
+    """What a checkpoint answers to the phrases of an exam, or of the first so many of its pictures."""
+    store, grounder = Store(dataset), open_grounder(recipe)
     samples = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
     worker = TeacherWorker(grounder, batch_size=recipe.batch_size, min_score=0.01)
-    return answer_all(samples, read_card(store), grounder, worker, 40)
+    return answer_all(islice(samples, limit), read_card(store), grounder, worker, 40)
 
 
 def by_group(results: Sequence[ImageResult], group_of: GroupOf) -> dict[str, GroupResult]:

@@ -15,7 +15,7 @@ from self_training_worlds import GroupOf
 
 from engine.artifacts import Store
 from engine.gold import import_gold
-from engine.metrics.pseudo_labels import PseudoLabelTally, Select, above_score
+from engine.metrics.pseudo_labels import JudgedSample, PseudoLabelTally, Select, above_score
 from engine.metrics.truth import Truth
 from engine.selection import resolve_selection, select
 from engine.shards import read_labels
@@ -79,10 +79,10 @@ def _judge(labels: Path, truth: Truth, group_of: GroupOf, selects: Mapping[str, 
         selected = {name: chosen(sample) for name, chosen in selects.items()}
         for group in set(groups):
             numbers = [number for number, own in enumerate(groups) if own == group]
-            asked = _of_phrases(sample, numbers)
+            asked = JudgedSample(_of_phrases(sample, numbers), truth)
             found = tallies.setdefault(group, {name: PseudoLabelTally(name) for name in selects})
             for name, one in selected.items():
-                found[name].count(asked, _of_phrases(one, numbers), truth)
+                found[name].count(asked, _of_phrases(one, numbers))
     return {group: [tally.figures() for tally in found.values()] for group, found in sorted(tallies.items())}
 
 

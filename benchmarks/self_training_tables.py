@@ -29,7 +29,7 @@ def summarise(found: Sequence[SeedResult], experiment: Experiment) -> dict[str, 
         "seeds": len(found),
         "steps": {"teacher": experiment.teacher_steps, "others": experiment.steps},
         "set": dict(experiment.train),
-        "recall": {group: {model: _recall(_of(cells, model, group)) for model in models} for group in groups},
+        "recall": {group: {model: recall(_of(cells, model, group)) for model in models} for group in groups},
         "phrases": {group: sum(_of(cells, models[0], group)[0].counts.values()) for group in groups},
         "differences": {
             f"{first} - {second}": {group: difference(cells, first, second, group) for group in groups}
@@ -67,7 +67,7 @@ def _of(cells: Iterable[Cell], model: str, group: str) -> list[GroupResult]:
     return [cell.groups[group] for cell in sorted(cells, key=lambda cell: cell.seed) if cell.model == model]
 
 
-def _recall(results: Sequence[GroupResult]) -> list[float]:
+def recall(results: Sequence[GroupResult]) -> list[float]:
     """Recall@1 of each seed."""
     return [
         sum(one.hits[key] * count for key, count in one.counts.items()) / sum(one.counts.values()) for one in results

@@ -15,7 +15,7 @@ from schemas.recipes import SelectionChoice
 TEACHER, ENSEMBLE, NOBODY = "teacher", "ensemble", "nobody"
 PLAIN = "best-box"
 BEST_BOX = {"max_overlap": 0.5, "max_boxes_per_phrase": 1}  # of boxes on one thing the best, of a phrase the best
-PLAIN_SELECTION: SelectionChoice = {"min_score": 0.2, **BEST_BOX}  # chosen on another seed
+PLAIN_SELECTION: dict[str, Any] = {"min_score": 0.2, **BEST_BOX}  # chosen on another seed
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,17 @@ combinations; captions of the web and of the exam call them by invented words. P
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
+
+from real_data import real_data
 
 from engine.sources.scenes.palette import WORDS
 from schemas.recipes import GoldSource, ScenesSource, Source, WebDatasetSource
 from schemas.shards import SamplePhrase
 
-DATA = Path(os.environ.get("GLIP_ENGINE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 NOVEL_KINDS = {
     **{"rabbit": "dax", "guitar": "blicket", "umbrella": "toma", "cake": "wug"},
     **{"rocket": "fep", "teapot": "gazzer", "turtle": "koba", "castle": "tulver"},
@@ -69,29 +69,31 @@ def _reseeded(exam: GoldSource, seed: int) -> ScenesSource:
 
 def scenes_world(scale: float) -> World:
     """Human data without what is novel; web and exam with it."""
-    everything = {
-        "kinds": (*KNOWN_KINDS, *NOVEL_KINDS),
-        "names": {**NOVEL_KINDS, **NOVEL_ATTRIBUTES},
-        "zipf_exponent": 0.0,  # what is rare is so in the human data
-    }
-    lacking = {
-        "kinds": KNOWN_KINDS,
-        "exclude_attributes": tuple(NOVEL_ATTRIBUTES),
-        "exclude_combinations": NOVEL_COMBINATIONS,
-    }
+    everything = partial(
+        ScenesSource,
+        kinds=(*KNOWN_KINDS, *NOVEL_KINDS),
+        names={**NOVEL_KINDS, **NOVEL_ATTRIBUTES},
+        zipf_exponent=0.0,  # what is rare is so in the human data
+    )
+    lacking = partial(
+        ScenesSource,
+        kinds=KNOWN_KINDS,
+        exclude_attributes=tuple(NOVEL_ATTRIBUTES),
+        exclude_combinations=NOVEL_COMBINATIONS,
+    )
 
     def web(seed: int) -> ScenesSource:
-        return ScenesSource(count=_count(2500, scale), seed=720_000 + seed, **everything)
+        return everything(count=_count(2500, scale), seed=720_000 + seed)
 
     def human(seed: int) -> list[GoldSource]:
-        drawn = ScenesSource(count=_count(1500, scale), seed=710_000 + seed, **lacking)
+        drawn = lacking(count=_count(1500, scale), seed=710_000 + seed)
         return [GoldSource(name="human", format="scenes", scenes=drawn)]
 
     def calibration(seed: int) -> GoldSource:
-        drawn = ScenesSource(count=_count(800, scale), seed=715_000 + seed, **lacking)
+        drawn = lacking(count=_count(800, scale), seed=715_000 + seed)
         return GoldSource(name="calibration", format="scenes", scenes=drawn)
 
-    exam = ScenesSource(count=_count(1600, scale), seed=730_000, **everything)
+    exam = everything(count=_count(1600, scale), seed=730_000)
     return World(
         name="scenes",
         human=human,
@@ -139,9 +141,7 @@ def novel_word(phrase: SamplePhrase) -> str:
 
 def photos_world(scale: float) -> World:
     """400 human-annotated photos, 714 captions, 250 to examine; the hidden boxes score and are never learned from."""
-    photos = DATA / "photos"
-    if not photos.is_dir():
-        raise ValueError(f"no photos at {photos}; set GLIP_ENGINE_DATA to the data folder")
+    photos = real_data("photos")
     human = [
         GoldSource(name="human-phrases", format="coco-phrases", path=str(photos / "human")),
         GoldSource(name="human-detection", format="coco", path=str(photos / "human")),

@@ -20,13 +20,13 @@ import statistics
 import sys
 import tarfile
 import tempfile
-import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from label_overhead import repeat_source  # beside this file
+from component_timing import clocked
+from web_tars import repeat_source
 
 from engine.artifacts import Store
 from engine.running.stages import OpenedStages, first_unit
@@ -84,31 +84,30 @@ def measure(units: Sequence[Unit[PseudoLabel]], digests: Digests, folder: Path) 
     """Seconds to write the shards of all units, and to copy them; and their megabytes."""
     store, copies = Store(folder / "written"), folder / "copied"
     copies.mkdir(parents=True)
-    seconds: Counter[str] = Counter()
+    seconds: dict[str, float] = defaultdict(float)
     with store.locked():
         for unit in units:
-            made, samples = timed(lambda unit=unit: [labelled_image(label, digests) for label in unit.records])
-            written, _ = timed(lambda unit=unit, samples=samples: write(store, unit, samples, digests))
+            samples, made_s = clocked(partial(labelled_images, unit, digests))
+            _, written_s = clocked(partial(write, store, unit, samples, digests))
             shard = folder / "written" / shard_name(unit.ref.index)
-            seconds["copied"] += timed(lambda shard=shard: copy_tar(shard, copies / shard.name))[0]
-            flushed, _ = timed(lambda shard=shard: copy_tar(shard, copies / "flushed.tar", flushed=True))
-            seconds["copied_and_flushed"] += flushed
-            seconds["written"] += written
-            seconds["written_with_labels_made"] += made + written
+            _, copied_s = clocked(partial(copy_tar, shard, copies / shard.name))
+            _, flushed_s = clocked(partial(copy_tar, shard, copies / "flushed.tar", flushed=True))
+            seconds["copied"] += copied_s
+            seconds["copied_and_flushed"] += flushed_s
+            seconds["written"] += written_s
+            seconds["written_with_labels_made"] += made_s + written_s
             seconds["megabytes"] += shard.stat().st_size / 1e6
-    return dict(seconds)
+    return seconds
+
+
+def labelled_images(unit: Unit[PseudoLabel], digests: Digests) -> list[LabelledImage]:
+    return [labelled_image(label, digests) for label in unit.records]
 
 
 def write(store: Store, unit: Unit[PseudoLabel], samples: Sequence[LabelledImage], digests: Digests) -> None:
     """As the job's commit does."""
     work, stages = digests.work(unit.ref), stage_counts(unit)
     write_shard(store, unit.ref, samples, unit.rejects, work_digest=work, stages=stages)
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
 
 
 def copy_tar(shard: Path, copy: Path, *, flushed: bool = False) -> None:

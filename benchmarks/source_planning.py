@@ -9,31 +9,20 @@ of urls, Parquet files of urls. Times opening, slicing and fingerprint together,
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from web_tars import counted_tars
 
 from engine.sources import open_source
-from schemas.recipes import UrlsSource, WebDatasetSource
+from schemas.recipes import Source, UrlsSource
 
 UNIT_SIZE = 200
-ROWS_A_TAR = 10_000
 LINE = "an angler fishes river on a snowy day .\thttp://www.example.net/image/2015/02/04/800x/fishing-%09d.jpg\n"
-
-
-def make_tars(folder: Path, rows: int) -> WebDatasetSource:
-    """Empty tars with counts beside them: planning opens none."""
-    for number in range(rows // ROWS_A_TAR):
-        (folder / f"{number:05d}.tar").write_bytes(b"\0" * 10240)
-        stats = {"count": ROWS_A_TAR, "successes": ROWS_A_TAR, "failed_to_download": 0, "failed_to_resize": 0}
-        (folder / f"{number:05d}_stats.json").write_text(json.dumps(stats))
-    return WebDatasetSource(uri=str(folder))
 
 
 def make_tsv(folder: Path, rows: int) -> UrlsSource:
@@ -48,12 +37,12 @@ def make_parquet(folder: Path, rows: int) -> UrlsSource:
     group = pa.table({"URL": [f"http://a.net/{n}" for n in range(100_000)], "TEXT": ["a dog on grass"] * 100_000})
     for number in range(-(-rows // 1_000_000)):
         with pq.ParquetWriter(folder / f"{number:05d}.parquet", group.schema) as writer:
-            for _ in range(min(10, rows // 100_000 - 10 * number)):
-                writer.write_table(group)
+            for first in range(number * 1_000_000, min(rows, (number + 1) * 1_000_000), 100_000):
+                writer.write_table(group.slice(length=min(100_000, rows - first)))
     return UrlsSource(uri=str(folder))
 
 
-MAKERS: dict[str, Callable[[Path, int], Any]] = {"tars": make_tars, "tsv": make_tsv, "parquet": make_parquet}
+MAKERS: dict[str, Callable[[Path, int], Source]] = {"tars": counted_tars, "tsv": make_tsv, "parquet": make_parquet}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Figures of the speed benchmark that are no times: FLOPs, peak memory, and images a second end to end.
+"""What the speed benchmarks measure beside times: FLOPs, peak memory, images a second end to end; and what fails.
 
 In: something that runs a batch. Out: numbers; None where this system cannot tell.
 """
@@ -6,15 +6,18 @@ In: something that runs a batch. Out: numbers; None where this system cannot tel
 from __future__ import annotations
 
 import ctypes
+import gc
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from own_process import memory_mib
 from speed_workload import Inputs, Workload
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
@@ -23,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from glip.boxes import pairwise_iou
 from glip.postprocess import PhraseBoxes
 
+Result = TypeVar("Result")
 MATCH_IOU = 0.9
 _BATCHES_AHEAD = 2
 
@@ -43,18 +47,30 @@ def peak_memory(work: Callable[[], Any], device: torch.device) -> float | None:
     """MiB that the work adds at its peak to what was there before."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+        allocated = torch.cuda.memory_allocated(device)
         work()
-        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+        return (torch.cuda.max_memory_allocated(device) - allocated) / 2**20
     try:
         # What earlier work freed but the allocator kept would hide what this one takes.
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")  # the high-water mark of resident memory starts again
-        before = _resident_kib("VmRSS")
+        before = memory_mib("VmRSS")
         work()
-        return (_resident_kib("VmHWM") - before) / 2**10
+        return memory_mib("VmHWM") - before
     except (OSError, AttributeError):  # no Linux, or no glibc
         return None
+
+
+def attempt(work: Callable[[], Result], name: str, failed: dict[str, str]) -> Result | None:
+    """What the work gives; None, and a word on it, where it fails: one side must not cost the figures of the others."""
+    try:
+        return work()
+    except Exception as error:  # out of memory, a compiler, another version of transformers: whatever it is
+        failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        print(f"{name} is left out: {failed[name]}", file=sys.stderr, flush=True)
+    gc.collect()  # only now: within the except clause the error holds the tensors of the attempt
+    torch.cuda.empty_cache()
+    return None
 
 
 def found_again(wanted: list[PhraseBoxes], found: list[PhraseBoxes]) -> float | None:
@@ -85,8 +101,3 @@ def stream(work: Workload, step: Callable[[Tensor], Any], batches: int, threads:
                 computing += time.perf_counter() - began
         elapsed = time.perf_counter() - started
     return {"images_per_s": batches * work.batch / elapsed, "utilisation": computing / elapsed, "batches": batches}
-
-
-def _resident_kib(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":"))

@@ -12,46 +12,51 @@ In: a GLIP model with its weights. Out: the sides on a device, each with its FLO
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import torch
-from parity_rules import rule_weight
 from reference_order import ground_by_loops, in_reference_order
 from speed_grounding_dino import GroundingDino, best_boxes
-from speed_measures import count_flops
+from speed_measures import attempt, count_flops
 from speed_workload import Side, Workload
 from torch import nn
 
-from glip.compiled import CompiledModel
-from glip.config import GLIPConfig
+from glip.compiled import CompiledModel, CompileMode
 from glip.model import GLIP
 from glip.postprocess import ground
 
 OF_OURS = ("ours", "bf16", "compiled", "graphs")
 NAMES = (*OF_OURS, "reference", "grounding-dino")
+COMPILED: dict[str, CompileMode] = {"compiled": "default", "graphs": "reduce-overhead"}
 POST_PROCESSORS = {"reference": ground_by_loops, "grounding-dino": best_boxes}
 
 
-def build_model(config: GLIPConfig) -> GLIP:
-    """A model with the parity fixtures' weights, so that there is something to detect."""
-    with torch.device("meta"):
-        shapes = {key: tuple(value.shape) for key, value in GLIP(config).state_dict().items()}
-    model = GLIP(config).eval()
-    model.load_state_dict({key: rule_weight(key, shape) for key, shape in shapes.items()})
-    return model
-
-
 def build_sides(
-    names: list[str], model: GLIP, image_hw: tuple[int, int], tokens: list[int], device: torch.device
+    names: list[str],
+    model: GLIP,
+    image_hw: tuple[int, int],
+    tokens: list[int],
+    device: torch.device,
+    failed: dict[str, str],
 ) -> list[Side]:
-    """The sides of these names on the device; all of GLIP share one set of weights."""
-    modules = {kind: _module(kind, model) for kind in dict.fromkeys(map(_kind, names))}
-    flops: dict[str, dict[int, int]] = {}
-    for kind, module in modules.items():
-        works = {count: Workload(model.config, image_hw, 1, count, torch.device("cpu")) for count in tokens}
-        inputs = {count: work.inputs(padded=kind == "reference") for count, work in works.items()}
-        flops[kind] = {count: count_flops(module, inputs[count], by_shapes=kind == "ours") for count in tokens}
-    for module in modules.values():
+    """The sides of these names on the device; all of GLIP share one set of weights. Why one is left out is put into
+    ``failed``."""
+    works = {count: Workload(model.config, image_hw, 1, count, torch.device("cpu")) for count in tokens}
+    kinds = dict.fromkeys(map(_kind, names))
+    built = {kind: attempt(partial(_counted, kind, model, works), kind, failed) for kind in kinds}
+    found = {kind: one for kind, one in built.items() if one is not None}
+    for module, _ in found.values():
         module.to(device)
-    return [_side(name, modules[_kind(name)], flops[_kind(name)]) for name in names]
+    return [_side(name, *found[_kind(name)]) for name in names if _kind(name) in found]
+
+
+def _counted(kind: str, model: GLIP, works: dict[int, Workload]) -> tuple[nn.Module, dict[int, int]]:
+    """What computes, and its FLOPs by the length of the caption."""
+    module, padded = _module(kind, model), kind == "reference"
+    inputs = {count: work.inputs(padded=padded) for count, work in works.items()}
+    return module, {count: count_flops(module, one, by_shapes=kind == "ours") for count, one in inputs.items()}
 
 
 def _kind(name: str) -> str:
@@ -66,12 +71,14 @@ def _module(kind: str, model: GLIP) -> nn.Module:
 
 
 def _side(name: str, module: nn.Module, flops: dict[int, int]) -> Side:
-    is_compiled = name in ("compiled", "graphs")
-    forward = CompiledModel(module, "reduce-overhead" if name == "graphs" else "default") if is_compiled else module
+    glip = module if isinstance(module, GLIP) else None
+    forward: Callable[..., Any] = module
+    if glip is not None and name in COMPILED:
+        forward, glip = CompiledModel(glip, COMPILED[name]), None
     return Side(
         name=name,
         model=forward,
-        hooked=module if isinstance(module, GLIP) and not is_compiled else None,
+        hooked=glip,
         post_process=POST_PROCESSORS.get(name, ground),
         padded=name == "reference",
         bf16=name in OF_OURS and name != "ours",

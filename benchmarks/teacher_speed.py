@@ -16,19 +16,20 @@ per size, batch and caption; --json keeps all figures, written anew after each t
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import os
 import statistics
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from component_timing import clocked, machine, timed_components
-from speed_measures import found_again, peak_memory, stream
-from speed_sides import NAMES, build_model, build_sides
+from parity_rules import rule_model
+from speed_measures import attempt, found_again, peak_memory, stream
+from speed_sides import NAMES, build_sides
 from speed_table import table
 from speed_workload import Side, Workload
 
@@ -61,8 +62,9 @@ def main() -> int:
     options = _options()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    model = build_model(SIZES[options.size]())
-    sides = build_sides(options.sides, model, options.image, options.tokens, device)
+    model = rule_model(SIZES[options.size]())  # so that there is something to detect
+    unbuilt: dict[str, str] = {}
+    sides = build_sides(options.sides, model, options.image, options.tokens, device, unbuilt)
     if options.peak_tflops:
         print(needed(sides, options), flush=True)
     if not options.repeats:
@@ -70,7 +72,8 @@ def main() -> int:
     results = []
     for batch in options.batch:
         for tokens in options.tokens:
-            results.append(measure(Workload(model.config, options.image, batch, tokens, device), sides, options))
+            result = measure(Workload(model.config, options.image, batch, tokens, device), sides, options)
+            results.append({**result, "failed": unbuilt | result["failed"]})
             print(table(results[-1]), flush=True)
             if options.json:
                 content = {"machine": machine(), "arguments": sys.argv[1:], "runs": results}
@@ -101,13 +104,13 @@ def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> d
     failed: dict[str, str] = {}
     for number in range(options.warmup + options.repeats):
         for side in [side for side in sides if side.name not in failed]:
-            passed = attempt(lambda s=side: one_pass(work, s), side, failed)
+            passed = attempt(partial(one_pass, work, side), side.name, failed)
             if passed is not None and number >= options.warmup:
                 rounds[side.name].append(passed[0])
                 found[side.name] = passed[1]
     figures: dict[str, dict[str, Any]] = {}
     for side in [side for side in sides if side.name not in failed]:
-        told = attempt(lambda s=side: side_figures(work, s, rounds[s.name], options), side, failed)
+        told = attempt(partial(side_figures, work, side, rounds[side.name], options), side.name, failed)
         if told is not None:
             figures[side.name] = told
     sides = [side for side in sides if side.name in figures]
@@ -118,18 +121,6 @@ def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> d
             figures[side.name]["boxes_found_again"] = found_again(found[sides[0].name], boxes)
     result = {"model": work.config.name, "batch": work.batch, "tokens": work.tokens, "image": work.image_hw}
     return {**result, "sides": figures, "failed": failed}
-
-
-def attempt(work: Callable[[], Any], side: Side, failed: dict[str, str]) -> Any:
-    """What the work gives; None, and a word on it, where it fails: one side must not cost the figures of the others."""
-    try:
-        return work()
-    except Exception as error:  # out of memory, a compiler, another version of transformers: whatever it is
-        failed[side.name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        print(f"{side.name} is left out: {failed[side.name]}", file=sys.stderr, flush=True)
-    gc.collect()  # only now: within the except clause the error holds the tensors of the attempt
-    torch.cuda.empty_cache()
-    return None
 
 
 def side_figures(

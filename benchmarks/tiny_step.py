@@ -12,8 +12,6 @@ random because the published ones cannot be had offline; the figure is about ari
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,10 +20,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from self_training_worlds import DATA
+from own_process import in_own_process
 
 from engine.gold import import_gold
 from engine.mix import Mix
+from pipelines.shipped import DATA
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
 from student.memory import peak_memory_gb
 from student.session import build
@@ -77,29 +76,16 @@ def differences(found: dict[str, Any], exact: dict[str, Any]) -> dict[str, float
     return relative | {"gradient_norms": float(np.linalg.norm(norms - exact_norms) / np.linalg.norm(exact_norms))}
 
 
-def _in_a_process(mode: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    arguments = ["--mode", mode, "--folder", str(folder), "--side", str(options.side), "--model", options.model]
-    command = [sys.executable, __file__, *arguments, "--tokenizer", str(options.tokenizer)]
-    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found: dict[str, Any] = json.loads(answer.stdout.splitlines()[-1])
-    return found
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--side", type=int, default=256, help="longest side of the picture in pixels")
     parser.add_argument("--model", choices=["nano", "tiny", "large"], default="tiny")
     parser.add_argument("--tokenizer", type=Path, default=DATA / "wordpiece" / "vocab.txt")
     parser.add_argument("--tolerance", type=float, default=0.03, help="of bf16 against fp32, relative")
-    parser.add_argument("--mode", choices=MODES, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.mode:
-        print(json.dumps(one_step(options.mode, options.folder, options)))
-        return 0
     with tempfile.TemporaryDirectory() as temporary:
         import_gold("scenes", ScenesSource(count=1, seed=1), Path(temporary) / "scenes")
-        steps = {mode: _in_a_process(mode, Path(temporary) / "scenes", options) for mode in MODES}
+        steps = {mode: in_own_process(one_step, mode, Path(temporary) / "scenes", options) for mode in MODES}
     print(f"{options.model}, {steps[FP32]['shape']}, {torch.get_num_threads()} threads")
     good = True
     for mode, step in steps.items():

@@ -11,7 +11,7 @@ for the device, so "whole step, undisturbed" is of other steps, which wait once.
 thread while nothing else runs; in a step it happens beside the model, and "data wait" is what is left of it. Peak
 memory is what a step adds to what is held between steps: weights, their average and the moments of the optimizer. nano
 has the shipped weights, the others random ones, and its words filled up to the 30,522 entries of BERT's vocabulary. A
-side that memory does not hold is told and left out; --json is written anew after each.
+side that fails, for want of memory say, is told and left out; --json is written anew after each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,7 +34,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from component_timing import COMPONENTS, clocked, machine, synchronise, timed_components
-from speed_measures import peak_memory
+from speed_measures import attempt, peak_memory
 from training_table import REST, table
 
 from engine.gold import import_gold
@@ -45,7 +46,6 @@ from student.process_group import ShardedWorkers
 from student.session import SIZES, Session, build
 from student.step import train_step
 from student.workers import Workers
-from teacher.memory import is_out_of_memory
 
 SIDES: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},
@@ -69,8 +69,9 @@ class StepClock:
     @contextmanager
     def __call__(self, work: str) -> Iterator[None]:
         device = self.session.device
-        # Hooks for the forward pass alone: what is computed again in the backward pass would be counted twice.
-        hooks = timed_components(self.session.raw, device) if work == "forward" else nullcontext({})
+        hooks: AbstractContextManager[dict[str, float]] = nullcontext({})
+        if work == "forward":  # alone: what is computed again in the backward pass would be counted twice
+            hooks = timed_components(self.session.raw, device)
         with hooks as components:
             synchronise(device)
             started = time.perf_counter()
@@ -90,7 +91,7 @@ def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
         for step in range(warmup + repeats):
             seconds = _timed_step(session, batches, step)
             batch = next(batches)
-            _, whole = clocked(lambda b=batch, s=step: train_step(session, b, s), device)
+            _, whole = clocked(partial(train_step, session, batch, step), device)
             if step >= warmup:
                 timed.append(seconds)
                 undisturbed.append(whole)
@@ -100,7 +101,7 @@ def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
     return {
         "seconds": rows,
         "undisturbed_runs": undisturbed,
-        "preprocess": median(clocked(lambda s=step: data.batch(s), device)[1] for step in range(repeats)),
+        "preprocess": median(clocked(partial(data.batch, step), device)[1] for step in range(repeats)),
         "images_per_s": session.recipe.batch_size / rows["whole step, undisturbed"],
         "held_mib": _held_bytes(session) / 2**20,
         "peak_memory_mib": added,
@@ -132,15 +133,14 @@ def _full_vocabulary(file: Path) -> Path:
 
 
 def _recipe(options: argparse.Namespace, folder: Path, side: str, batch_size: int) -> TrainRecipe:
-    config = SIZES[options.size]()
     return TrainRecipe(
         mix=(MixEntry(dataset=str(folder)),),
         init="nano" if options.size == "nano" else f"random:{options.size}",
         tokenizer=str(options.tokenizer or _full_vocabulary(folder.parent / "vocab.txt")),
         steps=2 * (options.warmup + options.repeats),
         batch_size=batch_size,
-        min_sizes=(options.short or max(config.train_min_sizes),),
-        max_size=options.long or config.train_max_size,
+        min_sizes=(options.short,),
+        max_size=options.long,
         loader_threads=options.loader_threads,
         **SIDES[side],
     )
@@ -156,18 +156,16 @@ def main() -> int:
         import_gold("scenes", ScenesSource(count=SCENES, seed=1), folder)
         for batch_size in options.batch_size:
             found: dict[str, dict[str, Any]] = {}
-            runs.append({"batch_size": batch_size, "sides": found})
+            failed: dict[str, str] = {}
+            runs.append({"batch_size": batch_size, "sides": found, "failed": failed})
             for side in options.sides or (ON_GPU if options.device == "cuda" else ON_CPU):
-                recipe = _recipe(options, folder, side, batch_size)
-                figures = _measured(recipe, options)
-                if figures is None:
-                    print(f"{side}: batch {batch_size} does not fit into the memory of the device", flush=True)
-                    continue
-                found[side] = figures
+                figures = attempt(partial(_measured, _recipe(options, folder, side, batch_size), options), side, failed)
+                if figures is not None:
+                    found[side] = figures
                 if options.json:
                     content = {"machine": machine(), "arguments": sys.argv[1:], "runs": runs}
                     options.json.write_text(json.dumps(content, indent=1))
-            sizes = f"short side {recipe.min_sizes[0]}, long side at most {recipe.max_size}"
+            sizes = f"short side {options.short}, long side at most {options.long}"
             print(table(f"{options.size}, batch {batch_size}, {sizes}", found), flush=True)
     return 0 if any(run["sides"] for run in runs) else 1
 
@@ -178,27 +176,24 @@ def _workers(recipe: TrainRecipe, device: torch.device) -> Iterator[Workers]:
     if recipe.strategy != "fsdp":
         yield Workers(device)
         return
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=dist.HashStore(), rank=0, world_size=1)
-    try:
-        yield ShardedWorkers(device)
-    finally:
-        dist.destroy_process_group()
+    with tempfile.TemporaryDirectory() as folder:
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        dist.init_process_group(backend, init_method=f"file://{folder}/group", rank=0, world_size=1)
+        try:
+            yield ShardedWorkers(device)
+        finally:
+            dist.destroy_process_group()
 
 
-def _measured(recipe: TrainRecipe, options: argparse.Namespace) -> dict[str, Any] | None:
-    """The figures of one side; None where memory does not hold its batch."""
+def _measured(recipe: TrainRecipe, options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of one side."""
     mix = Mix.open(recipe.mix, recipe.seed)
     try:
         with _workers(recipe, torch.device(options.device)) as workers:
             return measure(build(recipe, mix, workers), options.warmup, options.repeats)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
     finally:
         mix.close()
         gc.collect()  # the next side has the memory of this one
-    torch.cuda.empty_cache()
-    return None
 
 
 def _options() -> argparse.Namespace:
@@ -216,6 +211,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, help="of random weights, another vocabulary")
     parser.add_argument("--json", type=Path, help="file for all figures")
     options = parser.parse_args()
+    config = SIZES[options.size]()
+    options.short = options.short or max(config.train_min_sizes)
+    options.long = options.long or config.train_max_size
     cores = os.cpu_count() or 1
     options.threads = options.threads or (cores if options.device == "cuda" else 2)
     options.loader_threads = options.loader_threads or (max(2, cores // 2) if options.device == "cuda" else 2)

@@ -8,14 +8,13 @@ the largest that its temporary folder was seen, and whether the counts are exact
 from __future__ import annotations
 
 import argparse
-import json
-import resource
-import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from own_process import in_own_process, peak_mib
 
 from engine.box_tables import MEMORY_LIMIT, box_database
 from engine.statistics.tables import StatisticsTables
@@ -61,7 +60,7 @@ def measure(unique: int, memory_limit: str) -> dict[str, float | bool]:
         "occurrences": total,
         "unique": unique,
         "seconds": time.perf_counter() - started,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": peak_mib(),
         "disk_mib": seen.bytes / 2**20,
         "exact": lower == (unique, total, total - unique) and written == lemmas == unique,
     }
@@ -71,19 +70,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--millions", type=float, nargs="+", default=[10, 100])
     parser.add_argument("--memory-limit", default=MEMORY_LIMIT, help="of DuckDB (default %(default)s)")
-    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.measure:
-        print(json.dumps(measure(options.measure, options.memory_limit)))
-        return 0
     print(f"DuckDB's limit {options.memory_limit}")
     print(ROW.format(*COLUMNS), flush=True)
     exact = True
     for millions in options.millions:
-        command = [sys.executable, __file__, "--measure", str(int(millions * 1e6))]
-        command += ["--memory-limit", options.memory_limit]
-        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-        exact = exact and found["exact"]
+        found = in_own_process(measure, int(millions * 1e6), options.memory_limit)
+        exact = exact and bool(found["exact"])
         counts = f"{found['occurrences']:,}", f"{found['unique']:,}"
         sizes = f"{found['peak_mib']:,.0f} MiB", f"{found['disk_mib']:,.0f} MiB"
         print(ROW.format(*counts, f"{found['seconds']:.1f}", *sizes, "yes" if found["exact"] else "NO"), flush=True)

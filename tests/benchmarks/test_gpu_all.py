@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gpu_all import Step, plan, run_all
+import pytest
+from gpu_all import Step, run_all
 
 WAITING = "import time; print('first figures', flush=True); time.sleep(60)"
 
@@ -26,8 +27,9 @@ def test_no_step_begins_when_the_time_is_over(tmp_path: Path) -> None:
     assert run_all([step], tmp_path / "report.txt", minutes=0) == ["not begun: no time is left"]
 
 
-def test_every_step_is_a_file_that_is_there(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
-    scripts = [step.command[0] for step in plan(tmp_path, 989.0, 4) if step.command[0] != "-m"]
-    assert scripts
-    assert all((root / script).is_file() for script in scripts)
+def test_what_a_step_prints_is_on_the_screen_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = ["… of which", "… of which", "last figures"]
+    steps = [Step(f"{number}", 30.0, ["-c", f"print({text!r})"]) for number, text in enumerate(said)]
+    run_all(steps, tmp_path / "report.txt", minutes=5)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line and not line.startswith("## ")] == said

@@ -74,7 +74,7 @@ def test_a_field_that_is_no_json_is_refused(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_photos_have_nothing_left_to_calibrate_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("self_training_worlds.DATA", tmp_path)
+    monkeypatch.setattr("real_data.DATA", tmp_path)
     (tmp_path / "photos").mkdir()
     with pytest.raises(SystemExit, match="calibrated: the world 'photos' has no human data"):
         _experiment(_options(["--world", "photos", "--variants", "calibrated"]))

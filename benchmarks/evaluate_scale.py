@@ -1,0 +1,111 @@
+"""What scoring costs beside the model: ``python benchmarks/evaluate_scale.py [--pictures 1000 10000]``.
+
+Human boxes and answers are generated (``benchmarks/generated_answers.py``: a dataset, and the ``units/`` of an
+evaluation of it that was answered and not scored), then for each protocol a process of its own
+does ``glip-engine evaluate``, which finds every answer there: it reads, scores, judges every box and writes
+the table, the page and the document. Prints the CPU seconds inside the protocol (other work on the machine does not
+change them), those of the whole command, and the peak memory of that process. ``--keep FOLDER`` leaves the data for
+another run, or for another version of the code to be measured on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Literal
+
+from generated_answers import write_answered  # beside this file
+
+from engine.metrics.protocols import PROTOCOLS, Metric
+from schemas.recipes import EvaluateRecipe
+
+Task = Literal["detection", "grounding"]
+TASKS: tuple[Task, ...] = ("detection", "grounding")
+OTHER_DATA = ("referring",)  # asks for samples of one phrase, and does what any-box does
+ROW = "{:>10} {:>9} {:>11} {:>12} {:>14} {:>12} {:>10} {:>12}"
+COLUMNS = ("task", "pictures", "candidates", "protocol", "in protocol", "CPU s", "peak MiB", "ms / picture")
+
+
+def measure(dataset: str, protocol: str, task: Task) -> dict[str, float]:
+    """One evaluation whose answers are there, in this process: CPU seconds of the protocol and of all, peak memory."""
+    from pipelines.evaluate import evaluate
+
+    spent = [0.0]
+
+    def timed(metric: Metric) -> Metric:
+        def scored(*arguments):  # type: ignore[no-untyped-def]
+            started = time.process_time()
+            figures = metric(*arguments)
+            spent[0] += time.process_time() - started
+            return figures
+
+        return scored
+
+    PROTOCOLS[task][protocol] = timed(PROTOCOLS[task][protocol])
+    recipe = EvaluateRecipe(datasets=(dataset,), protocols=(protocol,))  # type: ignore[arg-type]
+    started = time.process_time()
+    (report,) = evaluate(recipe, f"{dataset}-out", backend="ray", progress=False)
+    seconds = time.process_time() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"images": report.images, "protocol": spent[0], "seconds": seconds, "peak_mib": peak}
+
+
+def measured_in_child(dataset: str, protocol: str, task: Task) -> dict[str, float]:
+    """The same in a process of its own, after which nothing but the answers is left in the folder."""
+    command = [sys.executable, __file__, "--measure", dataset, "--protocols", protocol, "--task", task]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    finally:
+        for name in ("evaluation.json", "index.html", "answers"):
+            place = Path(f"{dataset}-out") / name
+            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def main() -> int:
+    options = _options()
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.protocols[0], options.task)))
+        return 0
+    print(ROW.format(*COLUMNS), flush=True)
+    with tempfile.TemporaryDirectory(prefix="evaluate-scale-") as temporary:
+        for pictures in options.pictures:
+            for task in TASKS if options.task is None else (options.task,):
+                dataset = Path(options.keep or temporary) / f"{task}-{pictures}x{options.candidates}"
+                if not dataset.exists():
+                    write_answered(dataset, task, pictures, options.candidates)
+                for protocol in PROTOCOLS[task]:
+                    if protocol in (options.protocols or PROTOCOLS[task].keys() - OTHER_DATA):
+                        _print_row(str(dataset), task, protocol, pictures, options.candidates)
+    return 0
+
+
+def _print_row(dataset: str, task: Task, protocol: str, pictures: int, candidates: int) -> None:
+    found = measured_in_child(dataset, protocol, task)
+    assert found["images"] == pictures
+    cells = (f"{found['protocol']:.1f}", f"{found['seconds']:.1f}", f"{found['peak_mib']:,.0f}")
+    each = f"{1000 * found['seconds'] / pictures:.2f}"
+    print(ROW.format(task, f"{pictures:,}", candidates, protocol, *cells, each), flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, nargs="+", default=[1000, 10000])
+    parser.add_argument("--candidates", type=int, default=100, help="of each picture")
+    parser.add_argument("--protocols", nargs="+", help="only these")
+    parser.add_argument("--task", choices=TASKS, help="only this one")
+    parser.add_argument("--keep", help="folder for the generated data, used again where it is there")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

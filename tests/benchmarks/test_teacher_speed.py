@@ -1,0 +1,32 @@
+"""The speed benchmark: sides that work are measured, whatever becomes of another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import teacher_speed
+
+SMALLEST = [
+    *("--size", "nano", "--image", "64x64", "--tokens", "8", "--threads", "1"),
+    *("--repeats", "1", "--warmup", "0", "--stream", "1", "--peak-tflops", "1"),
+]
+
+
+def test_a_side_that_cannot_be_built_costs_no_other_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def another_version(size: str) -> None:
+        raise ImportError(f"no Grounding DINO of {size} in this version")
+
+    monkeypatch.setattr("speed_sides.GroundingDino", another_version)
+    file, sides = tmp_path / "speed.json", ["ours", "bf16", "reference", "grounding-dino"]
+    monkeypatch.setattr("sys.argv", ["teacher_speed.py", *SMALLEST, "--json", str(file), "--sides", *sides])
+    assert teacher_speed.main() == 0
+    (run,) = json.loads(file.read_text())["runs"]
+    assert list(run["sides"]) == sides[:-1]
+    assert run["failed"] == {"grounding-dino": "ImportError: no Grounding DINO of nano in this version"}
+    # The same weights and the same picture: what the two orders of products find is the same.
+    assert run["sides"]["reference"]["boxes"] == run["sides"]["ours"]["boxes"] > 0
+    assert "Left out, grounding-dino" in capsys.readouterr().out
