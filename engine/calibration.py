@@ -13,7 +13,7 @@ picture stand or fall together. Sources: Zadrozny and Elkan 2002 (isotonic calib
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from statistics import NormalDist
 
@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics import ImageResult
-from engine.metrics.overlap import as_boxes, iou
-from engine.selecting.calibrated_scores import box_size
+from engine.metrics.overlap import areas, as_boxes, iou
+from engine.selecting.calibrated_scores import size_numbers
 from schemas.calibration import (
     BOX_SIZES,
     FREQUENCIES,
@@ -61,6 +61,9 @@ class Evidence:
         return Evidence(self.scores[chosen], self.right[chosen], self.groups[chosen], self.pictures[chosen])
 
 
+NO_EVIDENCE = Evidence(np.zeros(0), np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
 @dataclass(frozen=True, slots=True)
 class Curve:
     """A step function that never falls: ``precision[i]`` from ``scores[i]`` on; below the first step as on it."""
@@ -86,22 +89,24 @@ def frequency_groups(counts: Mapping[str, int]) -> dict[str, Frequency]:
 
 def judge(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) -> Evidence:
     """Every candidate of the answers, judged by the human boxes of its phrase; phrase by phrase."""
-    rows: list[tuple[float, bool, int, int]] = []
-    pictures: dict[str, int] = {}
+    parts, pictures = [NO_EVIDENCE], dict[str, int]()
     for result in results:
-        gold = result.gold
-        picture = pictures.setdefault(gold.image_sha256, len(pictures))
-        for number, phrase in enumerate(gold.phrases):
-            found = [one for one in result.candidates if one.phrase == number]
-            human = as_boxes([box.box_xyxy for box in gold.boxes if box.phrase == number])
-            overlaps = iou(as_boxes([one.box_xyxy for one in found]), human)
-            right: list[bool] = np.any(overlaps >= MIN_IOU, axis=1).tolist()
-            frequency = frequencies.get(phrase.head_lemma.lower(), "unseen")
-            for one, hit in zip(found, right, strict=True):
-                rows.append((one.score, hit, group_number(frequency, box_size(gold, one.box_xyxy)), picture))
-    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
-    types = (np.float64, np.bool_, np.int64, np.int64)
-    return Evidence(*(np.asarray(column, type) for column, type in zip(columns, types, strict=True)))
+        picture = pictures.setdefault(result.gold.image_sha256, len(pictures))
+        parts.append(_judged(result, picture, frequencies))
+    columns = ([getattr(part, column.name) for part in parts] for column in fields(Evidence))
+    return Evidence(*map(np.concatenate, columns))
+
+
+def _judged(result: ImageResult, picture: int, frequencies: Mapping[str, Frequency]) -> Evidence:
+    gold = result.gold
+    found = result.found[np.argsort(result.found.phrases, kind="stable")]
+    own = found.phrases[:, None] == np.array([box.phrase for box in gold.boxes], dtype=np.int64)
+    overlaps = iou(found.boxes_xyxy, as_boxes([box.box_xyxy for box in gold.boxes]))
+    heads = [frequencies.get(phrase.head_lemma.lower(), "unseen") for phrase in gold.phrases]
+    first = np.array([group_number(frequency, BOX_SIZES[0]) for frequency in heads], dtype=np.int64)
+    share = areas(found.boxes_xyxy) / (gold.width * gold.height)
+    right = (own & (overlaps >= MIN_IOU)).any(axis=1)
+    return Evidence(found.scores, right, first[found.phrases] + size_numbers(share), np.full(len(found), picture))
 
 
 def group_number(frequency: Frequency, size: BoxSize) -> int:

@@ -8,12 +8,12 @@ the recipe's protocols. A picture that the grounder refuses has no answer, which
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
-from engine.artifacts import Store
+from engine.artifacts import Store, digest_of
 from engine.metrics import Figures, ImageResult
 from engine.metrics.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_boxes
 from engine.metrics.curves import class_curve, phrase_curve
@@ -21,17 +21,21 @@ from engine.metrics.detection import gold_counts
 from engine.metrics.federated import read_frequencies
 from engine.metrics.judged import judge
 from engine.metrics.protocols import Beside, protocols_for, score_by
+from engine.metrics.results import Results
 from engine.runner import Backend
 from engine.running.layout import Workers
+from engine.shards import read_card
+from pipelines.evaluation.answer_table import write_answers
 from pipelines.evaluation.exams import Exam, open_exam, open_exams
 from pipelines.evaluation.files import EVALUATION, Sitting, write_evaluation
 from pipelines.evaluation.job import Answered, answer_exams
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.pages.evaluation_tables import print_reports
+from pipelines.pages.mistakes import worst
 from pipelines.phrase_frequency import frequency_groups_of
 from schemas.recipes import EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport, MetricValue
-from schemas.shards import DatasetCard, SampleLabels
+from schemas.shards import DatasetCard
 from teacher.grounder import open_grounder, teacher_digest
 
 
@@ -61,25 +65,27 @@ def evaluate(
     recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
     backend = backend or recipe.backend or "inline"
     model_digest = _model_digest(recipe, backend)
-    done = _read_done(recipe, out, exams, model_digest)
+    beside_digest = _beside_digest(recipe, frequencies)
+    done = _read_done(recipe, out, exams, model_digest, beside_digest)
     if done is None:
+        store = None if out is None else Store(out)
         asides = [Beside(one.card.classes, recipe.max_boxes, frequencies, groups.get(one.card.task)) for one in exams]
         answered = answer_exams(
             exams,
             recipe,
             model_digest,
-            None if out is None else Store(out),
+            store,
             backend=backend,
             workers=Workers.of_teacher(recipe.teacher, workers or recipe.workers),
             progress=progress,
         )
         sittings = [
-            _score(exam, answers, recipe, model_digest, beside)
+            _score(exam, answers, recipe, model_digest, beside, store)
             for exam, answers, beside in zip(exams, answered, asides, strict=True)
         ]
         done = [one.report for one in sittings]
-        if out is not None:
-            write_evaluation(Store(out), recipe, sittings)
+        if store is not None:
+            write_evaluation(store, recipe, sittings, beside_digest)
     if progress:
         print_reports(done)
     return done
@@ -91,8 +97,17 @@ def _model_digest(recipe: EvaluateRecipe, backend: Backend) -> str:
     return open_grounder(teacher).digest if backend == "inline" else teacher_digest(teacher)
 
 
+def _beside_digest(recipe: EvaluateRecipe, frequencies: Mapping[str, str] | None) -> str | None:
+    """Of the data that figures rest on beside the answers: under its path others may lie tomorrow."""
+    if not (recipe.baseline or recipe.frequencies or frequencies):
+        return None
+    counted = [read_card(Store(dataset)) for dataset in recipe.frequencies]
+    data = [[card.source_fingerprint, card.recipe_digest] for card in counted]
+    return digest_of([[open_exam(one, None).fingerprint for one in recipe.baseline], data, dict(frequencies or {})])
+
+
 def _read_done(
-    recipe: EvaluateRecipe, out: str | Path | None, exams: Sequence[Exam], model_digest: str
+    recipe: EvaluateRecipe, out: str | Path | None, exams: Sequence[Exam], model_digest: str, beside: str | None
 ) -> list[EvaluationReport] | None:
     if out is None or not Store(out).exists(EVALUATION):
         return None
@@ -102,10 +117,14 @@ def _read_done(
         return None
     wanted = [(model_digest, exam.name, exam.fingerprint) for exam in exams]
     same = [(one.model_digest, one.dataset, one.dataset_fingerprint) for one in found.reports] == wanted
+    same = same and found.beside == beside
     return found.reports if same and found.recipe == recipe.model_dump(mode="json") else None
 
 
-def _score(exam: Exam, answered: Answered, recipe: EvaluateRecipe, model_digest: str, beside: Beside) -> Sitting:
+def _score(
+    exam: Exam, answered: Answered, recipe: EvaluateRecipe, model_digest: str, beside: Beside, out: Store | None
+) -> Sitting:
+    """The report of one dataset; its table of boxes is written at once, so that no dataset's boxes wait for another."""
     results = answered.results
     scored = partial(score_by, recipe.protocols, exam.card.task, beside=beside)
     figures = scored(results)
@@ -116,18 +135,20 @@ def _score(exam: Exam, answered: Answered, recipe: EvaluateRecipe, model_digest:
         dataset=exam.name,
         dataset_fingerprint=exam.fingerprint,
         prompts={name: one.text for name, one in exam.asked.items()},
-        metrics=_with_baseline(figures, [result.gold for result in results], exam.card, recipe.baseline, scored),
+        metrics=_with_baseline(figures, results, exam.card, recipe.baseline, scored),
         per_image=figures.per_image,
         per_image_count=figures.per_image_count,
         detections=figures.detections,
         federated=figures.federated,
         voc=figures.voc,
         curve=class_curve(judged, gold_counts(results, classes)) if classes else phrase_curve(judged),
-        verdicts=dict(Counter(one.verdict for one in judged)),
+        verdicts={str(verdict): count for verdict, count in judged.verdicts().items()},
         images=len({result.gold.image_sha256 for result in results}),
         seconds=answered.seconds,
     )
-    return Sitting(exam, report, judged)
+    if out is not None:
+        write_answers(out, exam.name, judged)
+    return Sitting(exam, report, worst(judged))
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
@@ -135,20 +156,17 @@ def _score(exam: Exam, answered: Answered, recipe: EvaluateRecipe, model_digest:
 
 def _with_baseline(
     figures: Figures,
-    gold: Sequence[SampleLabels],
+    results: Results,
     card: DatasetCard,
     datasets: Sequence[str],
-    scored: Callable[[Sequence[ImageResult]], Figures],
+    scored: Callable[[Iterable[ImageResult]], Figures],
 ) -> list[MetricValue]:
     """The figures with what the best constant boxes reach beside them, where there are ``datasets`` to fit them on."""
     baseline = fit_baseline(datasets, card)
     if baseline is None:
         return figures.values
-    answers = [
-        baseline.detect(labels, card.classes) if card.task == "detection" else baseline.ground(labels)
-        for labels in gold
-    ]
-    reached = {metric.name: metric.value for metric in scored(answers).values}
+    answer = partial(baseline.detect, classes=card.classes) if card.task == "detection" else baseline.ground
+    reached = {metric.name: metric.value for metric in scored(results.answered_by(answer)).values}
     return [metric.model_copy(update={"baseline": reached.get(metric.name)}) for metric in figures.values]
 
 
@@ -157,13 +175,14 @@ def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | 
 
     ValueError where one of them is the dataset that is evaluated on, or holds no human boxes.
     """
-    training: list[SampleLabels] = []
+    training: list[Exam] = []
     for dataset in datasets:
         exam = open_exam(dataset, None)
         if (exam.card.source_fingerprint, exam.card.recipe_digest) == (card.source_fingerprint, card.recipe_digest):
             raise ValueError(f"the baseline would be fitted on {dataset}, which is evaluated on; give training data")
         if exam.card.task == card.task:
-            training += [sample.labels for sample in exam.samples()]
+            training.append(exam)
     if not training:
         return None
-    return fit_class_boxes(training) if card.task == "detection" else fit_phrase_boxes(training)
+    samples = chain.from_iterable(exam.labels() for exam in training)
+    return fit_class_boxes(samples) if card.task == "detection" else fit_phrase_boxes(samples)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain, islice
 
 from engine.artifacts import Store
-from engine.shards import LabelledImage, placed_labels, read_card, read_samples
+from engine.shards import LabelledImage, placed_labels, read_card, read_samples, sample_json
 from pipelines.evaluation.answers import answer_all
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from schemas.recipes import TeacherRecipe
@@ -50,20 +50,24 @@ def robustness(teacher: TeacherRecipe, dataset: str, *, min_score: float = 0.5, 
         raise ValueError(
             f"{dataset} is {card.origin}, of task {card.task}; captions are taken from human grounding data"
         )
-    known = list(islice(placed_labels(store), limit))  # the pictures are read when they are asked about
-    labels = [one for _, one in known]
-    found = [(place, _of_other_things(labels, number)) for number, (place, _) in enumerate(known)]
-    pairs = [(place, other) for place, other in found if other is not None]
+    known = [(place, _heads(one), sample_json(one)) for place, one in islice(placed_labels(store), limit)]
+    heads = [of_sample for _, of_sample, _ in known]  # the pictures are read when they are asked about
+    found = [(place, _of_other_things(heads, number)) for number, (place, _, _) in enumerate(known)]
+    pairs = [(place, known[other][2]) for place, other in found if other is not None]
     if not pairs:
-        raise ValueError(f"{dataset} has no two pictures of different things among {len(labels)}")
+        raise ValueError(f"{dataset} has no two pictures of different things among {len(known)}")
     grounder = open_grounder(local_teacher(pinned_teacher(teacher)))
     worker = TeacherWorker(grounder, batch_size=teacher.batch_size, min_score=min_score)
 
     def boxes(changed: Callable[[LabelledImage, SampleLabels], LabelledImage]) -> float:
         pictures = read_samples(store, [place for place, _ in pairs])
-        asked = (changed(one, other) for one, (_, other) in zip(pictures, pairs, strict=True))
-        answers = list(answer_all(asked, card, grounder, worker, chunk_classes=1))
-        return sum(len(one.candidates) for one in answers) / sum(len(one.gold.phrases) for one in answers)
+        others = (SampleLabels.model_validate_json(other) for _, other in pairs)
+        asked = (changed(one, other) for one, other in zip(pictures, others, strict=True))
+        found = phrases = 0
+        for answered in answer_all(asked, card, grounder, worker, chunk_classes=1):
+            found += len(answered.candidates)
+            phrases += len(answered.gold.phrases)
+        return found / phrases
 
     return Robustness(
         dataset=store.root.rsplit("/", 1)[-1],
@@ -84,15 +88,14 @@ def robustness_line(found: Robustness) -> str:
     return ", ".join(parts) + f"; {found.pictures} pictures"
 
 
-def _of_other_things(samples: Sequence[SampleLabels], number: int) -> SampleLabels | None:
-    """The labels of the first sample after that number, in a circle, that has no head noun of it."""
-    heads = _heads(samples[number])
-    circle = chain(islice(samples, number + 1, None), islice(samples, number))
-    return next((one for one in circle if one.phrases and not heads & _heads(one)), None)
+def _of_other_things(heads: Sequence[frozenset[str]], number: int) -> int | None:
+    """The number of the first sample after that one, in a circle, that has phrases and no head noun of it."""
+    circle = chain(range(number + 1, len(heads)), range(number))
+    return next((one for one in circle if heads[one] and not heads[number] & heads[one]), None)
 
 
-def _heads(labels: SampleLabels) -> set[str]:
-    return {phrase.head_lemma.lower() for phrase in labels.phrases}
+def _heads(labels: SampleLabels) -> frozenset[str]:
+    return frozenset(phrase.head_lemma.lower() for phrase in labels.phrases)
 
 
 def _captioned(sample: LabelledImage, caption: str, phrases: Sequence[SamplePhrase]) -> LabelledImage:

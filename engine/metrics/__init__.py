@@ -1,12 +1,16 @@
 """Metrics: each a function from results to ``(name, value)`` pairs, with the values of each image beside them.
 
-In: :class:`ImageResult`, a human-annotated sample with what a grounder answered. Out: :class:`Figures`. To add a
-metric, write such a function, and give it a name in ``metrics/protocols.py``.
+In: :class:`ImageResult`, a human-annotated sample with what a grounder answered, one after another. Out:
+:class:`Figures`. To add a metric, write such a function, and give it a name in ``metrics/protocols.py``.
 
     detection.py     COCO AP                          grounding.py     phrase recall, any-box and merged-box
     federated.py     LVIS fixed AP                    referring.py     accuracy on referring expressions
     voc.py           Pascal VOC AP, 2007 and 2012     pointing.py      pointing game
     pseudo_labels.py pseudo-labels against human boxes
+    judged.py        what became of every box, for curves and lists of mistakes
+
+A dataset's answers (``results.py``) are columns (``candidates.py``), and metrics fold them picture by picture or some
+hundred at a time (``detections.py``, ``matching.py``, ``precision.py``): no box stays an object.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from engine.metrics.candidates import Candidates
 from schemas.records import Candidate
 from schemas.reports import DetectionMatches, MetricValue
 from schemas.shards import SampleLabels
@@ -28,7 +33,12 @@ class ImageResult:
     """
 
     gold: SampleLabels
-    candidates: tuple[Candidate, ...]
+    candidates: Sequence[Candidate]
+
+    @property
+    def found(self) -> Candidates:
+        """The candidates as columns."""
+        return Candidates.of(self.candidates)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics import ImageResult
+from engine.metrics.candidates import Candidates
 from engine.metrics.overlap import Boxes, as_boxes, iou
-from schemas.records import Candidate
 from schemas.shards import SampleLabels
 
 MIN_IOU = 0.5
@@ -48,14 +48,17 @@ class ConstantBoxes:
 
     def _answer(self, gold: SampleLabels, names: Sequence[str], *, only_known: bool = False) -> ImageResult:
         size = np.array([gold.width, gold.height] * 2)
-        candidates = []
+        boxes, scores = [as_boxes([])], [np.zeros(0)]
+        phrases: list[int] = []
         for number, name in enumerate(names):
             if only_known and name not in self.by_name:
                 continue
-            boxes, scores = self.by_name.get(name, self.otherwise)
-            for (x1, y1, x2, y2), score in zip((boxes * size).tolist(), scores, strict=True):
-                candidates.append(Candidate(number, (x1, y1, x2, y2), score))
-        return ImageResult(gold, tuple(candidates))
+            unit_boxes, own_scores = self.by_name.get(name, self.otherwise)
+            phrases += [number] * len(own_scores)
+            boxes.append(unit_boxes * size)
+            scores.append(np.array(own_scores))
+        found = Candidates(np.array(phrases, dtype=np.int32), np.concatenate(boxes), np.concatenate(scores))
+        return ImageResult(gold, found)
 
 
 def fit_phrase_boxes(samples: Iterable[SampleLabels]) -> ConstantBoxes:

@@ -7,13 +7,12 @@ its mean is AP50); in grounding each phrase has one box, its best, so precision 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics.judged import JudgedBox
+from engine.metrics.judged_boxes import MISSED, RIGHT, JudgedBox, JudgedBoxes, JudgedPart
 from schemas.reports import PrecisionRecall
 
 RECALLS = np.linspace(0, 1, 101)
@@ -21,24 +20,27 @@ RECALLS = np.linspace(0, 1, 101)
 
 def phrase_curve(judged: Sequence[JudgedBox]) -> PrecisionRecall | None:
     """The curve of each phrase's best box, in at most 101 points of falling score; None where none was answered."""
-    best = sorted((one for one in judged if one.rank == 1), key=lambda one: -one.score)
-    phrases = len(best) + _never_answered(judged)
-    if not best:
+    parts = JudgedBoxes.of(judged).parts
+    score = np.concatenate([part.score[part.rank == 1] for part in parts] or [np.zeros(0)])
+    if not len(score):
         return None
-    right = np.cumsum([one.verdict == "right" for one in best])
-    rows = np.unique(np.linspace(0, len(best) - 1, min(101, len(best))).round().astype(int))
+    verdict = np.concatenate([part.verdict[part.rank == 1] for part in parts])
+    order = np.argsort(-score, kind="stable")
+    right = np.cumsum(verdict[order] == RIGHT)
+    phrases = len(score) + sum(map(_never_answered, parts))
+    rows = np.unique(np.linspace(0, len(score) - 1, min(101, len(score))).round().astype(int))
     return PrecisionRecall(
         over="phrases",
         recall=(right[rows] / phrases).tolist(),
         precision=(right[rows] / (rows + 1)).tolist(),
-        score=[best[row].score for row in rows],
+        score=score[order[rows]].tolist(),
     )
 
 
-def _never_answered(judged: Sequence[JudgedBox]) -> int:
-    """How many phrases have a human box and no candidate: they are missed, and have no box of rank 1 before that."""
-    answered = {(one.key, one.number) for one in judged if one.rank == 1}
-    return sum(one.verdict == "missed" and (one.key, one.number) not in answered for one in judged)
+def _never_answered(part: JudgedPart) -> int:
+    """How many phrases have a human box and no candidate: they are missed, and have no box of rank 1."""
+    phrase = (part.sample.astype(np.int64) << 32) + part.number
+    return int((~np.isin(phrase[part.verdict == MISSED], phrase[part.rank == 1])).sum())
 
 
 def class_curve(judged: Sequence[JudgedBox], boxes: Mapping[str, int]) -> PrecisionRecall | None:
@@ -49,22 +51,30 @@ def class_curve(judged: Sequence[JudgedBox], boxes: Mapping[str, int]) -> Precis
     counted = {name: count for name, count in boxes.items() if count}
     if not counted:
         return None
-    by_name = defaultdict(list)
-    for one in judged:
-        by_name[one.name].append(one)
-    curves = [_of_class(by_name[name], count) for name, count in counted.items()]
+    parts = JudgedBoxes.of(judged).parts
+    name = np.concatenate([_places(part, counted)[part.rank > 0] for part in parts])
+    score = np.concatenate([part.score[part.rank > 0] for part in parts])
+    right = np.concatenate([part.verdict[part.rank > 0] == RIGHT for part in parts])
+    order = np.lexsort((-score, name))
+    of_class = np.split(right[order], np.searchsorted(name[order], np.arange(len(counted) + 1)))[1:-1]
+    curves = [_of_class(ranked, count) for ranked, count in zip(of_class, counted.values(), strict=True)]
     return PrecisionRecall(
         over="classes", recall=RECALLS.tolist(), precision=np.mean(curves, axis=0).tolist(), score=[]
     )
 
 
-def _of_class(judged: Sequence[JudgedBox], gold: int) -> NDArray[np.float64]:
-    """Interpolated precision [101] of the boxes of one class at IoU 0.5."""
-    ranked = sorted((one for one in judged if one.rank), key=lambda one: -one.score)
-    right = np.cumsum([one.verdict == "right" for one in ranked])
+def _places(part: JudgedPart, names: Mapping[str, int]) -> NDArray[np.int32]:
+    """The place of each box's name among ``names``, -1 where it is none of them."""
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([places.get(name, -1) for name in part.names], dtype=np.int32)[part.name]
+
+
+def _of_class(right: NDArray[np.bool_], gold: int) -> NDArray[np.float64]:
+    """Interpolated precision [101] of the boxes of one class, best first, at IoU 0.5."""
+    found = np.cumsum(right)
     precision = np.zeros(len(RECALLS))
-    if len(ranked):
-        reached = np.searchsorted(right / gold, RECALLS, side="left")
-        best = np.maximum.accumulate((right / np.arange(1, len(ranked) + 1))[::-1])[::-1]
-        precision[reached < len(ranked)] = best[reached[reached < len(ranked)]]
+    if len(right):
+        reached = np.searchsorted(found / gold, RECALLS, side="left")
+        best = np.maximum.accumulate((found / np.arange(1, len(right) + 1))[::-1])[::-1]
+        precision[reached < len(right)] = best[reached[reached < len(right)]]
     return precision

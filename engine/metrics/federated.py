@@ -1,4 +1,4 @@
-"""Detection on a federated dataset: LVIS fixed AP, through pycocotools.
+"""Detection on a federated dataset: LVIS fixed AP, matched as COCO AP is (``matching.py``).
 
 In: samples with human boxes and with the classes that were looked for, and a grounder's candidates for the card's list
 of classes. Out: ``lvis_AP`` (IoU 0.50:0.95), ``lvis_AP50``, ``lvis_AP75``, by area of the box ``lvis_APs/APm/APl``,
@@ -15,10 +15,10 @@ As LVIS' own kit does, detections without area are left out. Sizes are areas of 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,32 +27,28 @@ from engine.gold.coco_json import listed
 from engine.gold.json_lists import JsonLists
 from engine.gold.rules import class_name
 from engine.metrics import Figures, ImageResult, image_identity
-from engine.metrics.detection import (
+from engine.metrics.detection import mean_precision
+from engine.metrics.detections import Flags, Pictures, detections
+from engine.metrics.matching import match
+from engine.metrics.precision import (
     ALL_AREAS,
     IOU_50,
     IOU_75,
     LARGE,
     MEDIUM,
     SMALL,
-    class_matches,
-    coco_evaluation,
-    detection_row,
-    gold_counts,
-    gold_rows,
-    mean_precision,
+    MatchedBoxes,
+    precision_by_class,
 )
-from schemas.reports import ClassMatches, DetectionMatches, MetricValue
+from schemas.reports import DetectionMatches, MetricValue
 
 MAX_BOXES_PER_CLASS = 10_000
 Frequency = Literal["r", "c", "f"]
 FREQUENCIES: tuple[Frequency, ...] = get_args(Frequency)
-UNDEFINED = -np.ones((10, 101, 4))  # [iou, recall, area], as pycocotools writes it
-
-Rows = list[dict[str, Any]]
 
 
 def fixed_average_precision(
-    results: Sequence[ImageResult],
+    results: Iterable[ImageResult],
     classes: Sequence[str],
     *,
     frequencies: Mapping[str, Frequency] | None = None,
@@ -63,8 +59,20 @@ def fixed_average_precision(
     The best ``max_boxes_per_class`` are taken before any is left out as not verified. ``lvis_APr/APc/APf`` are there
     where ``frequencies`` are. ValueError where a sample has boxes of no class, or a class has no frequency.
     """
-    precision, matches = _precision(results, classes, max_boxes_per_class, frequencies or {})
-    counts = gold_counts(results, classes)
+    keys: list[str] = []
+    parts: list[MatchedBoxes] = []
+    judged: list[Flags] = [np.zeros(0, dtype=np.bool_)]
+    for pictures in detections(results, classes):
+        keys += map(image_identity, pictures.gold)
+        verified, loose = _verified_and_loose(pictures, classes)
+        matches = match(pictures)
+        forgiven = replace(matches, ignored=matches.ignored | (loose & ~matches.right))
+        parts.append(MatchedBoxes.of(pictures.found, pictures.scores, pictures.human, forgiven))
+        judged.append(verified & (pictures.found.areas() > 0))
+    matched = MatchedBoxes.together(parts)
+    matched = matched.where(_best_of_class(matched, max_boxes_per_class) & np.concatenate(judged))
+    groups = {name: [frequencies[name]] if frequencies and name in frequencies else [] for name in classes}
+    precision, counts, found = precision_by_class(matched, groups)
     values = _summary(precision, sum(counts.values()))
     if frequencies is not None:
         values += _by_frequency(precision, classes, counts, frequencies)
@@ -72,8 +80,7 @@ def fixed_average_precision(
         if counts[name]:
             value = mean_precision(of_class[..., ALL_AREAS])
             values.append(MetricValue(name=f"lvis_AP/{name}", value=value, count=counts[name]))
-    keys = [image_identity(result.gold) for result in results]
-    return Figures(values, federated=DetectionMatches(images=keys, classes=matches))
+    return Figures(values, federated=DetectionMatches(images=keys, classes=found))
 
 
 def read_frequencies(file: str | Path) -> dict[str, Frequency]:
@@ -84,7 +91,7 @@ def read_frequencies(file: str | Path) -> dict[str, Frequency]:
         name, frequency = (item.get("name"), item.get("frequency")) if isinstance(item, dict) else (None, None)
         if not isinstance(name, str) or frequency not in FREQUENCIES:
             raise ValueError(
-                f"{file} is no LVIS annotation file: a category has frequency {frequency!r}, not r, c or f"
+                f"{file} is not an LVIS annotation file: a category has frequency {frequency!r}, not r, c or f"
             )
         found[class_name(name)] = cast(Frequency, frequency)
     return found
@@ -124,61 +131,31 @@ def _summary(precision: NDArray[np.float64], count: int) -> list[MetricValue]:
     return [MetricValue(name=name, value=mean_precision(part), count=count) for name, part in parts.items()]
 
 
-def _precision(
-    results: Sequence[ImageResult], classes: Sequence[str], max_boxes: int, frequencies: Mapping[str, Frequency]
-) -> tuple[NDArray[np.float64], list[ClassMatches]]:
-    """Precision [class, iou, recall, area], and the matches that it comes from. Each class by itself, on the pictures
-    where it was verified: the table of all classes in all pictures, nearly empty, would not fit into memory."""
-    gold = _gold_by_class(results, classes)
-    found = _best_by_class(results, max_boxes)
-    verified, loose = _pictures_by_class(results, classes)
-    precision, matches = np.repeat(UNDEFINED[None], len(classes), axis=0), []
-    for number, rows in gold.items():
-        name = classes[number]
-        detections = [row for row in found[number] if row["image_id"] in verified[name] and row["area"] > 0]
-        evaluation = coco_evaluation(verified[name], [number], rows, detections, max_boxes, forgiven=loose[name])
-        precision[number] = evaluation.eval["precision"][:, :, 0, :, 0]
-        pictures = [item for item in evaluation.evalImgs[: len(verified[name])] if item is not None]  # of all areas
-        human = [item["image_id"] for item in pictures for ignored in item["gtIgnore"] if not ignored]
-        if human:
-            groups = [frequencies[name]] if name in frequencies else []
-            matches.append(class_matches(name, human, pictures, groups))
-    return precision, matches
+def _best_of_class(matched: MatchedBoxes, most: int) -> Flags:
+    """Which detections are among the ``most`` best of their class; equal scores keep the order of the pictures."""
+    order = np.lexsort((-matched.scores, matched.class_number))
+    numbers = matched.class_number[order]
+    best = np.zeros(len(order), dtype=np.bool_)
+    best[order] = np.arange(len(order)) - np.searchsorted(numbers, numbers) < most
+    return best
 
 
-def _gold_by_class(results: Sequence[ImageResult], classes: Sequence[str]) -> dict[int, Rows]:
-    numbers = {name: number for number, name in enumerate(classes)}
-    found: dict[int, Rows] = defaultdict(list)
-    for image, result in enumerate(results):
-        for row in gold_rows(image, result.gold, numbers):
-            found[row["category_id"]].append(row)
-    return found
-
-
-def _best_by_class(results: Sequence[ImageResult], max_boxes: int) -> dict[int, Rows]:
-    """The best detections of each class over all pictures; equal scores keep the order of the pictures."""
-    found: dict[int, Rows] = defaultdict(list)
-    for image, result in enumerate(results):
-        for candidate in result.candidates:
-            found[candidate.phrase].append(detection_row(image, candidate))
-    best = {number: sorted(rows, key=lambda row: -row["score"])[:max_boxes] for number, rows in found.items()}
-    return defaultdict(list, best)
-
-
-def _pictures_by_class(
-    results: Sequence[ImageResult], classes: Sequence[str]
-) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
-    """For each class, the pictures in which it was looked for, and those in which not every instance has its box.
+def _verified_and_loose(pictures: Pictures, classes: Sequence[str]) -> tuple[Flags, Flags]:
+    """Of each detection, whether its class was looked for in its picture, and whether not every instance has its box.
 
     A sample that lists no absent classes is not federated: all were looked for.
     """
-    verified: dict[str, set[int]] = defaultdict(set)
-    loose: dict[str, set[int]] = defaultdict(set)
-    for image, result in enumerate(results):
-        gold = result.gold
-        present = {gold.phrases[box.phrase].text for box in gold.boxes}
-        for name in classes if gold.absent_classes is None else present.union(gold.absent_classes):
-            verified[name].add(image)
-        for name in gold.incomplete_classes or ():
-            loose[name].add(image)
-    return verified, loose
+    numbers = {name: number for number, name in enumerate(classes)}
+    verified = np.zeros((len(pictures.gold), len(classes)), dtype=np.bool_)
+    loose = np.zeros_like(verified)
+    for row, gold in enumerate(pictures.gold):
+        present = (gold.phrases[box.phrase].text for box in gold.boxes)
+        verified[row, _numbers(present, numbers)] = True
+        verified[row, slice(None) if gold.absent_classes is None else _numbers(gold.absent_classes, numbers)] = True
+        loose[row, _numbers(gold.incomplete_classes or (), numbers)] = True
+    rows = pictures.found.image - pictures.first, pictures.found.class_number
+    return verified[rows], loose[rows]
+
+
+def _numbers(names: Iterable[str], numbers: Mapping[str, int]) -> list[int]:
+    return [numbers[name] for name in names if name in numbers]

@@ -10,32 +10,63 @@ without a human box are not asked about. Both may be told apart by groups of phr
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from engine.metrics import Figures, ImageResult, combined, image_identity, share_of_hits
-from engine.metrics.overlap import as_boxes, iou
-from schemas.records import BoxXYXY
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from engine.metrics.overlap import Boxes, as_boxes, iou
+from schemas.shards import SampleLabels, SamplePhrase
 
 RECALL_AT = (1, 5, 10)
 MIN_IOU = 0.5
 
 
+Ranks = dict[str, list[float]]
+"""By picture, the rank of the first candidate that hits each phrase asked about."""
+
+
 def phrase_recall(
-    results: Sequence[ImageResult], *, at: tuple[int, ...] = RECALL_AT, name: str = "phrase_recall", group: str = ""
+    results: Iterable[ImageResult], *, at: tuple[int, ...] = RECALL_AT, name: str = "phrase_recall"
 ) -> Figures:
     """``phrase_recall@k`` for each k of ``at``, over all phrases that have a human box (any-box protocol).
 
     A value in [0, 1], taken over phrases (not over images); None where no sample has a phrase with a box. The value of
-    an image is the share of the phrases of all its captions that are hit, its count their number. ``group`` ends the
-    names, as in ``phrase_recall@1:tail``.
+    an image is the share of the phrases of all its captions that are hit, its count their number.
     """
-    ending = f":{group}" if group else ""
-    ranks: dict[str, list[float]] = defaultdict(list)
+    ranks: Ranks = defaultdict(list)
     for result in results:
         ranks[image_identity(result.gold)] += first_hits(result)
+    return _recall(ranks, at, name, "")
+
+
+def phrase_recall_by_group(
+    results: Iterable[ImageResult], group_of: Callable[[SamplePhrase], str], *, at: tuple[int, ...] = RECALL_AT
+) -> Figures:
+    """``phrase_recall@k:GROUP`` for each group that the phrases with a human box fall into, as :func:`phrase_recall`
+    gives it over the phrases of that group alone."""
+    ranks: dict[str, dict[str, list[float]]] = {}  # by picture, in the order of the pictures, and by group
+    for result in results:
+        boxes, of_image = boxes_by_phrase(result.gold), ranks.setdefault(image_identity(result.gold), {})
+        for number, rank in zip(boxes, _first_hits(result, boxes), strict=True):
+            of_image.setdefault(group_of(result.gold.phrases[number]), []).append(rank)
+    groups = sorted({group for of_image in ranks.values() for group in of_image})
+    return combined(
+        _recall({image: of_image.get(group, []) for image, of_image in ranks.items()}, at, "phrase_recall", f":{group}")
+        for group in groups
+    )
+
+
+def merged_phrase_recall(results: Iterable[ImageResult], *, at: tuple[int, ...] = RECALL_AT) -> Figures:
+    """``phrase_recall_merged@k``, as :func:`phrase_recall` gives it, by the merged-box protocol."""
+    ranks: Ranks = defaultdict(list)
+    for result in results:
+        boxes = {phrase: _enclosing(of_phrase) for phrase, of_phrase in boxes_by_phrase(result.gold).items()}
+        ranks[image_identity(result.gold)] += _first_hits(result, boxes)
+    return _recall(ranks, at, "phrase_recall_merged", "")
+
+
+def _recall(ranks: Ranks, at: tuple[int, ...], name: str, ending: str) -> Figures:
     return combined(
         share_of_hits(
             f"{name}@{k}{ending}", {image: [rank <= k for rank in of_image] for image, of_image in ranks.items()}
@@ -44,58 +75,37 @@ def phrase_recall(
     )
 
 
-def phrase_recall_by_group(
-    results: Sequence[ImageResult], group_of: Callable[[SamplePhrase], str], *, at: tuple[int, ...] = RECALL_AT
-) -> Figures:
-    """``phrase_recall@k:GROUP`` for each group that the phrases with a human box fall into, as :func:`phrase_recall`
-    gives it over the phrases of that group alone."""
-    groups = sorted({group_of(result.gold.phrases[box.phrase]) for result in results for box in result.gold.boxes})
-    return combined(
-        phrase_recall([_of_group(result, group, group_of) for result in results], at=at, group=group)
-        for group in groups
-    )
-
-
-def _of_group(result: ImageResult, group: str, group_of: Callable[[SamplePhrase], str]) -> ImageResult:
-    """The result with the human boxes of the group's phrases alone: others are then not asked about."""
-    gold = result.gold
-    boxes = [box for box in gold.boxes if group_of(gold.phrases[box.phrase]) == group]
-    return ImageResult(gold.model_copy(update={"boxes": boxes}), result.candidates)
-
-
-def merged_phrase_recall(results: Sequence[ImageResult], *, at: tuple[int, ...] = RECALL_AT) -> Figures:
-    """``phrase_recall_merged@k``, as :func:`phrase_recall` gives it, by the merged-box protocol."""
-    merged = [ImageResult(_merged(result.gold), result.candidates) for result in results]
-    return phrase_recall(merged, at=at, name="phrase_recall_merged")
-
-
-def _merged(gold: SampleLabels) -> SampleLabels:
-    """The sample with one box a phrase: the smallest that holds all of its boxes."""
-    corners: dict[int, list[BoxXYXY]] = defaultdict(list)
-    for box in gold.boxes:
-        corners[box.phrase].append(box.box_xyxy)
-    boxes = [
-        SampleBox(phrase=phrase, box_xyxy=_enclosing(of_phrase), score=1.0) for phrase, of_phrase in corners.items()
-    ]
-    return gold.model_copy(update={"boxes": boxes})
-
-
-def _enclosing(boxes_xyxy: Sequence[BoxXYXY]) -> BoxXYXY:
-    x1, y1, x2, y2 = zip(*boxes_xyxy, strict=True)
-    return min(x1), min(y1), max(x2), max(y2)
-
-
 def first_hits(result: ImageResult) -> list[float]:
     """For each phrase with a human box, the rank (from 1) of the first candidate that hits it; infinity for none.
 
     Candidates of a phrase are ranked by score; equal scores keep the grounder's order.
     """
-    ranks: list[float] = []
-    for phrase in range(len(result.gold.phrases)):
-        gold = as_boxes([box.box_xyxy for box in result.gold.boxes if box.phrase == phrase])
-        if not len(gold):
-            continue
-        proposed = sorted((c for c in result.candidates if c.phrase == phrase), key=lambda c: -c.score)
-        hits = iou(as_boxes([c.box_xyxy for c in proposed]), gold).max(axis=1) >= MIN_IOU
-        ranks.append(float(np.argmax(hits)) + 1 if hits.any() else float("inf"))
-    return ranks
+    return _first_hits(result, boxes_by_phrase(result.gold))
+
+
+def boxes_by_phrase(gold: SampleLabels) -> dict[int, Boxes]:
+    """The boxes [N, 4] of each phrase that has some, in the order of the phrases."""
+    corners = defaultdict(list)
+    for box in gold.boxes:
+        corners[box.phrase].append(box.box_xyxy)
+    return {phrase: as_boxes(corners[phrase]) for phrase in sorted(corners)}
+
+
+def _enclosing(boxes_xyxy: Boxes) -> Boxes:
+    """The smallest box that holds all, [1, 4]."""
+    return np.concatenate([boxes_xyxy[:, :2].min(axis=0), boxes_xyxy[:, 2:].max(axis=0)])[None]
+
+
+def _first_hits(result: ImageResult, boxes: Mapping[int, Boxes]) -> list[float]:
+    """Of the phrases in ``boxes``: all candidates are held against all human boxes at once."""
+    if not boxes:
+        return []
+    found = result.found
+    found = found[np.lexsort((-found.scores, found.phrases))]
+    of_human = np.repeat(list(boxes), [len(of_phrase) for of_phrase in boxes.values()])
+    overlaps = iou(found.boxes_xyxy, np.concatenate(list(boxes.values()))) >= MIN_IOU
+    rows = np.flatnonzero((overlaps & (found.phrases[:, None] == of_human)).any(axis=1))
+    phrases = found.phrases[rows]
+    ranks = rows + 1 - np.searchsorted(found.phrases, phrases)
+    first = dict(zip(reversed(phrases.tolist()), reversed(ranks.tolist()), strict=True))
+    return [float(first.get(phrase, np.inf)) for phrase in boxes]

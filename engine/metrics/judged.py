@@ -1,6 +1,6 @@
 """Every box of an answer with what became of it: right, or which kind of mistake, and the human boxes nothing found.
 
-In: a result, the names its candidates number. Out: a :class:`JudgedBox` for each candidate and for each human box that
+In: results, the names their candidates number. Out: a :class:`JudgedBox` for each candidate and for each human box that
 was missed. A box is right at IoU 0.5 with a human box of its own name. Kinds of mistake as Hoiem et al. 2012
 ("Diagnosing Error in Object Detectors", section 2) tell them apart:
 
@@ -16,48 +16,42 @@ A detection of a human box that is *difficult* (Pascal VOC) is not judged, and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics import ImageResult
+from engine.metrics.candidates import Candidates
+from engine.metrics.judged_boxes import (
+    BACKGROUND,
+    DUPLICATE,
+    LOCALISATION,
+    MISSED,
+    OTHER_NAME,
+    RIGHT,
+    JudgedBox,
+    JudgedBoxes,
+    JudgedPart,
+)
 from engine.metrics.overlap import Boxes, as_boxes, iou
-from schemas.records import BoxXYXY
 
 MIN_IOU, NEAR_IOU = 0.5, 0.1
-Verdict = Literal["right", "localisation", "other_name", "background", "duplicate", "missed"]
-MISTAKES: tuple[Verdict, ...] = ("localisation", "other_name", "background", "duplicate", "missed")
+PICTURES_A_PART = 256
+
+__all__ = ["JudgedBox", "JudgedBoxes", "judge", "judge_detection", "judge_grounding"]
+
+Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedBox:
-    """A box, xyxy pixels of the original image. ``number``: of its name, the phrase of the sample or the class of the
-    dataset; ``rank``: among the candidates of that name in the image, from 1, and 0 for a human box that was missed;
-    ``overlap``: the best IoU with a human box of its name."""
-
-    key: str
-    number: int
-    name: str
-    rank: int
-    score: float
-    box_xyxy: BoxXYXY
-    overlap: float
-    verdict: Verdict
-
-
-def judge(results: Sequence[ImageResult], classes: Sequence[str], max_boxes: int) -> list[JudgedBox]:
+def judge(results: Iterable[ImageResult], classes: Sequence[str], max_boxes: int) -> JudgedBoxes:
     """All boxes of ``results``: of detection where there are ``classes``, the best ``max_boxes`` of an image as COCO AP
     takes them, else of grounding."""
-    if not classes:
-        return [one for result in results for one in judge_grounding(result)]
-    judged: list[JudgedBox] = []
-    for result in results:
-        best = sorted(result.candidates, key=lambda candidate: -candidate.score)[:max_boxes]
-        judged += judge_detection(ImageResult(result.gold, tuple(best)), classes)
-    return judged
+    pictures = _detections(results, classes, max_boxes) if classes else map(_Picture.of_phrases, results)
+    return JudgedBoxes(_parts(pictures, classes))
 
 
 def judge_grounding(result: ImageResult) -> list[JudgedBox]:
@@ -65,82 +59,142 @@ def judge_grounding(result: ImageResult) -> list[JudgedBox]:
 
     A phrase none of whose candidates is right has its first human box as ``missed`` after them.
     """
-    gold = as_boxes([box.box_xyxy for box in result.gold.boxes])
-    of_gold = np.array([box.phrase for box in result.gold.boxes], dtype=int)
-    judged: list[JudgedBox] = []
-    for number in dict.fromkeys(sorted(of_gold.tolist())):
-        name, own = result.gold.phrases[number].text, of_gold == number
-        found = list(_candidates(result, number, name, gold, own))
-        judged += found
-        if not any(one.verdict == "right" for one in found):
-            judged.append(_missed(result, number, name, int(np.flatnonzero(own)[0]), found))
-    return judged
+    return list(JudgedBoxes(_parts(iter([_Picture.of_phrases(result)]), ())))
 
 
 def judge_detection(result: ImageResult, classes: Sequence[str]) -> list[JudgedBox]:
     """The candidates by class, best first; a human box is found once, by the best box that overlaps it most."""
-    names = [result.gold.phrases[box.phrase].text for box in result.gold.boxes]
-    gold = as_boxes([box.box_xyxy for box in result.gold.boxes])
-    hard = np.array([bool(box.difficult) for box in result.gold.boxes], dtype=bool)
-    judged: list[JudgedBox] = []
-    asked = {candidate.phrase for candidate in result.candidates} | {classes.index(name) for name in names}
-    for number in sorted(asked):
-        own = np.array([name == classes[number] for name in names], dtype=bool)
-        found = list(_candidates(result, number, classes[number], gold, own, hard))
-        judged += found
-        wanted = own & ~hard
-        missed = wanted & ~_taken(found, gold, wanted)
-        judged += [_missed(result, number, classes[number], row, found) for row in np.flatnonzero(missed).tolist()]
-    return judged
+    return list(JudgedBoxes(_parts(_detections([result], classes, None), classes)))
 
 
-def _candidates(
-    result: ImageResult,
-    number: int,
-    name: str,
-    gold: Boxes,
-    own: NDArray[np.bool_],
-    hard: NDArray[np.bool_] | None = None,
-) -> Iterator[JudgedBox]:
-    """Each candidate of a name against the human boxes, of which ``own`` are of that name. ``hard``, in detection
-    alone, are those that are difficult: there a human box is found once, and what takes a hard one is left out."""
-    ranked = sorted((one for one in result.candidates if one.phrase == number), key=lambda one: -one.score)
-    overlaps = iou(as_boxes([one.box_xyxy for one in ranked]), gold)
-    free, spare = (own.copy(), np.zeros_like(own)) if hard is None else (own & ~hard, own & hard)
-    for rank, (candidate, row) in enumerate(zip(ranked, overlaps, strict=True), start=1):
-        verdict = _verdict(row, own, free)
-        taken = free if verdict == "right" else spare
-        if hard is not None and row[taken].max(initial=0.0) >= MIN_IOU:
-            taken[np.argmax(np.where(taken, row, -1.0))] = False
-            if taken is spare:
-                continue
-        best = float(row[own].max(initial=0.0))
-        yield JudgedBox(
-            result.gold.key, number, name, rank, candidate.score, candidate.box_xyxy, round(best, 4), verdict
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A result as arrays: candidates by name and falling score; human boxes, the number of the name of each, and which
+    of them are difficult. ``once``: a human box is found once."""
+
+    result: ImageResult
+    found: Candidates
+    human: Boxes
+    of_human: Ints
+    difficult: Flags
+    once: bool
+
+    @classmethod
+    def of_phrases(cls, result: ImageResult) -> _Picture:
+        """Without the candidates of phrases that have no human box."""
+        boxes = result.gold.boxes
+        of_human = np.array([box.phrase for box in boxes], dtype=np.int64)
+        found = result.found[np.isin(result.found.phrases, of_human)]
+        return cls(result, _ranked(found), as_boxes([b.box_xyxy for b in boxes]), of_human, of_human < 0, once=False)
+
+    @classmethod
+    def of_classes(cls, result: ImageResult, numbers: Mapping[str, int], max_boxes: int | None) -> _Picture:
+        """With the best ``max_boxes`` candidates."""
+        boxes, phrases = result.gold.boxes, result.gold.phrases
+        of_human = np.array([numbers[phrases[box.phrase].text] for box in boxes], dtype=np.int64)
+        difficult = np.array([bool(box.difficult) for box in boxes], dtype=np.bool_)
+        found = _ranked(result.found.best_first(max_boxes))
+        return cls(result, found, as_boxes([b.box_xyxy for b in boxes]), of_human, difficult, once=True)
+
+
+def _detections(results: Iterable[ImageResult], classes: Sequence[str], max_boxes: int | None) -> Iterator[_Picture]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    return (_Picture.of_classes(result, numbers, max_boxes) for result in results)
+
+
+def _ranked(found: Candidates) -> Candidates:
+    return found[np.lexsort((-found.scores, found.phrases))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What came of a picture: a row for each candidate that is judged, and for each human box that was missed."""
+
+    number: Ints
+    rank: Ints
+    score: NDArray[np.float64]
+    boxes_xyxy: Boxes
+    overlap: NDArray[np.float64]
+    verdict: Ints
+
+
+def _parts(pictures: Iterator[_Picture], classes: Sequence[str]) -> Iterator[JudgedPart]:
+    while some := list(islice(pictures, PICTURES_A_PART)):
+        rows = [_judged(picture) for picture in some]
+        number = np.concatenate([one.number for one in rows]).astype(np.int32)
+        sample = np.repeat(np.arange(len(some), dtype=np.int32), [len(one.number) for one in rows])
+        names, name = (classes, number) if classes else _phrase_names(some, sample, number)
+        yield JudgedPart(
+            [one.result.gold.key for one in some],
+            names,
+            sample,
+            number,
+            name,
+            np.concatenate([one.rank for one in rows]).astype(np.int32),
+            np.concatenate([one.score for one in rows]),
+            np.concatenate([one.boxes_xyxy for one in rows]),
+            # As Python rounds: numpy gives another last digit at times.
+            np.array([round(each, 4) for one in rows for each in one.overlap.tolist()], dtype=np.float32),
+            np.concatenate([one.verdict for one in rows]).astype(np.int8),
         )
 
 
-def _verdict(overlaps: NDArray[np.float64], own: NDArray[np.bool_], free: NDArray[np.bool_]) -> Verdict:
-    if overlaps[free].max(initial=0.0) >= MIN_IOU:
-        return "right"
-    if overlaps[own].max(initial=0.0) >= MIN_IOU:
-        return "duplicate"
-    if overlaps[~own].max(initial=0.0) >= MIN_IOU:
-        return "other_name"
-    return "localisation" if overlaps[own].max(initial=0.0) >= NEAR_IOU else "background"
+def _phrase_names(
+    pictures: Sequence[_Picture], sample: NDArray[np.int32], number: NDArray[np.int32]
+) -> tuple[list[str], NDArray[np.int32]]:
+    """The texts of all phrases, and the place among them of phrase ``number`` of each ``sample``."""
+    phrases = [picture.result.gold.phrases for picture in pictures]
+    starts = np.cumsum([0, *map(len, phrases)], dtype=np.int32)
+    return [phrase.text for of_picture in phrases for phrase in of_picture], starts[sample] + number
 
 
-def _taken(found: Sequence[JudgedBox], gold: Boxes, own: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which human boxes the right ones among ``found`` have found, in the order in which they were given away."""
-    taken = np.zeros(len(gold), dtype=bool)
-    for one in found:
-        if one.verdict == "right":
-            row = iou(as_boxes([one.box_xyxy]), gold)[0]
-            taken[np.argmax(np.where(own & ~taken, row, -1.0))] = True
-    return taken
+def _judged(picture: _Picture) -> _Rows:
+    found, human = picture.found, picture.human
+    overlaps = iou(found.boxes_xyxy, human)
+    own = found.phrases[:, None] == picture.of_human[None]
+    with_own = np.where(own, overlaps, 0.0)
+    nearest = with_own.max(axis=1, initial=0.0)
+    on_other = np.where(own, 0.0, overlaps).max(axis=1, initial=0.0) >= MIN_IOU
+    mistake = np.where(nearest >= NEAR_IOU, LOCALISATION, BACKGROUND)
+    mistake = np.where(on_other, OTHER_NAME, mistake)
+    verdict = np.where(nearest >= MIN_IOU, DUPLICATE if picture.once else RIGHT, mistake)
+    kept = np.ones(len(found), dtype=np.bool_)
+    missed = _find_once(picture, with_own, verdict, kept) if picture.once else _unanswered(picture, verdict)
+    rank = np.arange(1, len(found) + 1) - np.searchsorted(found.phrases, found.phrases)
+    number = np.concatenate([found.phrases[kept], picture.of_human[missed]])
+    order = np.argsort(number, kind="stable")
+    none = np.zeros(len(missed))
+    return _Rows(
+        number[order],
+        np.concatenate([rank[kept], none.astype(np.int64)])[order],
+        np.concatenate([found.scores[kept], none])[order],
+        np.concatenate([found.boxes_xyxy[kept], human[missed]])[order],
+        np.concatenate([nearest[kept], with_own[kept][:, missed].max(axis=0, initial=0.0)])[order],
+        np.concatenate([verdict[kept], np.full(len(missed), MISSED)])[order],
+    )
 
 
-def _missed(result: ImageResult, number: int, name: str, row: int, found: Sequence[JudgedBox]) -> JudgedBox:
-    box = result.gold.boxes[row].box_xyxy
-    overlaps = iou(as_boxes([one.box_xyxy for one in found]), as_boxes([box]))
-    return JudgedBox(result.gold.key, number, name, 0, 0.0, box, round(float(overlaps.max(initial=0.0)), 4), "missed")
+def _find_once(picture: _Picture, with_own: NDArray[np.float64], verdict: Ints, kept: Flags) -> Ints:
+    """Give each human box to the best candidate that overlaps it: ``verdict`` is then right, and one that gets a
+    difficult box is not ``kept``. Returns the human boxes that were missed."""
+    free = np.ones(len(picture.human), dtype=np.bool_)
+    for row in np.flatnonzero(verdict == DUPLICATE).tolist():
+        for box_kind in (~picture.difficult, picture.difficult):
+            overlaps = np.where(free & box_kind, with_own[row], 0.0)
+            best = int(overlaps.argmax())
+            if overlaps[best] >= MIN_IOU:
+                free[best] = False
+                if picture.difficult[best]:
+                    kept[row] = False
+                else:
+                    verdict[row] = RIGHT
+                break
+    return np.flatnonzero(free & ~picture.difficult)
+
+
+def _unanswered(picture: _Picture, verdict: Ints) -> Ints:
+    """The first human box of each phrase none of whose candidates is right."""
+    numbers, first = np.unique(picture.of_human, return_index=True)
+    answered = np.isin(numbers, picture.found.phrases[verdict == RIGHT])
+    unanswered: Ints = first[~answered]
+    return unanswered

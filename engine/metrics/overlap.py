@@ -37,3 +37,12 @@ def iou(left_xyxy: Boxes, right_xyxy: Boxes) -> NDArray[np.float64]:
     shared = intersections(left_xyxy, right_xyxy)
     union = areas(left_xyxy)[:, None] + areas(right_xyxy)[None, :] - shared
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def paired_iou(left_xyxy: Boxes, right_xyxy: Boxes) -> NDArray[np.float64]:
+    """Intersection over union row by row: [N, 4] and [N, 4] give [N]; 0 where both boxes have no area."""
+    sides = np.minimum(left_xyxy[:, 2:], right_xyxy[:, 2:]) - np.maximum(left_xyxy[:, :2], right_xyxy[:, :2])
+    sides = np.clip(sides, 0.0, None)
+    shared: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
+    union = areas(left_xyxy) + areas(right_xyxy) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)

@@ -10,43 +10,48 @@ peak: its centre stands for it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.metrics import Figures, ImageResult, combined, image_identity, share_of_hits
-from engine.metrics.overlap import Boxes, as_boxes
-from schemas.records import Candidate
+from engine.metrics.candidates import Candidates
+from engine.metrics.grounding import boxes_by_phrase
+from engine.metrics.overlap import Boxes
 from schemas.reports import MetricValue
 
 NAME = "pointing"
 CLASS_MARGIN_PX = 15.0
 
+Point = NDArray[np.float64]
 
-def pointing_at_phrases(results: Sequence[ImageResult], *, margin_px: float = 0.0) -> Figures:
+
+def pointing_at_phrases(results: Iterable[ImageResult], *, margin_px: float = 0.0) -> Figures:
     """``pointing`` in [0, 1], over all phrases that have a human box; None where there is none."""
     hits: dict[str, list[bool]] = defaultdict(list)
     for result in results:
-        for phrase, gold in _gold_by_phrase(result):
-            best = _best(result.candidates, phrase)
-            hits[image_identity(result.gold)].append(_points_at(best, gold, margin_px))
+        points = _best_centres(result.found)
+        for phrase, gold in boxes_by_phrase(result.gold).items():
+            hits[image_identity(result.gold)].append(_points_at(points.get(phrase), gold, margin_px))
     return share_of_hits(NAME, hits)
 
 
 def pointing_at_classes(
-    results: Sequence[ImageResult], classes: Sequence[str], *, margin_px: float = CLASS_MARGIN_PX
+    results: Iterable[ImageResult], classes: Sequence[str], *, margin_px: float = CLASS_MARGIN_PX
 ) -> Figures:
     """``pointing``, the mean over classes that have a human box of ``pointing/class``, the share of the images with the
     class whose best box of it hits. ``margin_px`` is in pixels of the stored image."""
     numbers = {name: number for number, name in enumerate(classes)}
     hits: dict[str, dict[str, list[bool]]] = {name: defaultdict(list) for name in classes}
     for result in results:
-        for phrase, gold in _gold_by_phrase(result):
+        points = _best_centres(result.found)
+        for phrase, gold in boxes_by_phrase(result.gold).items():
             name = result.gold.phrases[phrase].text
             if name not in numbers:
-                raise ValueError(f"sample {result.gold.key!r} has boxes of {name!r}, which is no class of its dataset")
-            best = _best(result.candidates, numbers[name])
-            hits[name][image_identity(result.gold)].append(_points_at(best, gold, margin_px))
+                raise ValueError(f"sample {result.gold.key!r} has boxes of {name!r}, not a class of its dataset")
+            hit = _points_at(points.get(numbers[name]), gold, margin_px)
+            hits[name][image_identity(result.gold)].append(hit)
     figures = combined(share_of_hits(f"{NAME}/{name}", of_class) for name, of_class in hits.items() if of_class)
     values = [metric.value for metric in figures.values if metric.value is not None]
     mean = MetricValue(
@@ -55,24 +60,17 @@ def pointing_at_classes(
     return Figures([mean, *figures.values], figures.per_image, figures.per_image_count)
 
 
-def _gold_by_phrase(result: ImageResult) -> Iterator[tuple[int, Boxes]]:
-    """The phrases that have human boxes, with these."""
-    for phrase in range(len(result.gold.phrases)):
-        gold = as_boxes([box.box_xyxy for box in result.gold.boxes if box.phrase == phrase])
-        if len(gold):
-            yield phrase, gold
+def _best_centres(found: Candidates) -> dict[int, Point]:
+    """The centre of the candidate of the highest score of each phrase; of equal ones the grounder's first."""
+    order = np.lexsort((-found.scores, found.phrases))
+    phrases, first = np.unique(found.phrases[order], return_index=True)
+    boxes = found.boxes_xyxy[order[first]]
+    return dict(zip(phrases.tolist(), (boxes[:, :2] + boxes[:, 2:]) / 2, strict=True))
 
 
-def _best(candidates: Sequence[Candidate], phrase: int) -> Candidate | None:
-    """The candidate of the highest score; of equal ones the grounder's first."""
-    return max((one for one in candidates if one.phrase == phrase), key=lambda one: one.score, default=None)
-
-
-def _points_at(best: Candidate | None, gold_xyxy: Boxes, margin_px: float) -> bool:
-    """Whether the centre of ``best`` is at most ``margin_px`` away from one of the boxes, edges included."""
-    if best is None:
+def _points_at(point: Point | None, gold_xyxy: Boxes, margin_px: float) -> bool:
+    """Whether a point is at most ``margin_px`` away from one of the boxes, edges included."""
+    if point is None:
         return False
-    x1, y1, x2, y2 = best.box_xyxy
-    point = np.array([(x1 + x2) / 2, (y1 + y2) / 2])
     away = np.maximum(np.maximum(gold_xyxy[:, :2] - point, point - gold_xyxy[:, 2:]), 0.0)
     return bool((np.hypot(away[:, 0], away[:, 1]) <= margin_px).any())

@@ -6,7 +6,7 @@ add a metric: a function in a file of its own, a line here, and its name in ``sc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -33,10 +33,11 @@ class Beside:
     groups: Mapping[str, str] | None = None
 
 
-Metric = Callable[[Sequence[ImageResult], Beside], Figures]
+Metric = Callable[[Iterable[ImageResult], Beside], Figures]
+"""The results may be gone over more than once (:class:`~engine.metrics.results.Results`)."""
 
 
-def _phrase_recall(results: Sequence[ImageResult], beside: Beside) -> Figures:
+def _phrase_recall(results: Iterable[ImageResult], beside: Beside) -> Figures:
     """Over all phrases and, where it is known how frequent their heads are, by that."""
     over_all, groups = phrase_recall(results), beside.groups
     if groups is None:
@@ -76,6 +77,6 @@ def protocols_for(task: Task, names: Sequence[str]) -> list[str]:
     return fitting
 
 
-def score_by(names: Sequence[str], task: Task, results: Sequence[ImageResult], beside: Beside) -> Figures:
+def score_by(names: Sequence[str], task: Task, results: Iterable[ImageResult], beside: Beside) -> Figures:
     """The figures of those of the protocols ``names`` that score datasets of this task."""
     return combined(PROTOCOLS[task][name](results, beside) for name in protocols_for(task, names))

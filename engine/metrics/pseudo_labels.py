@@ -16,6 +16,7 @@ import numpy as np
 
 from engine.metrics.overlap import areas, as_boxes, intersections, iou
 from engine.metrics.truth import IN_CROWD, HumanBoxes, Truth
+from schemas.records import BoxXYXY
 from schemas.reports import PseudoLabelFigures
 from schemas.shards import SampleBox, SampleLabels
 
@@ -23,6 +24,23 @@ MIN_IOU = 0.5
 MAX_CROWD_SHARE = 0.5
 
 Select = Callable[[SampleLabels], SampleLabels]
+
+
+class JudgedSample:
+    """A sample with every candidate, whose boxes are judged once, however many selections keep them."""
+
+    def __init__(self, labels: SampleLabels, truth: Truth) -> None:
+        self.askable = askable_phrases(labels, truth)
+        self._truth = truth
+        self._verdicts: dict[tuple[int, int, BoxXYXY], set[int] | str] = {}
+
+    def verdict(self, selected: SampleLabels, box: SampleBox) -> set[int] | str:
+        """As :func:`judge`, of a box that a selection of the sample keeps."""
+        phrase = selected.phrases[box.phrase]
+        place = phrase.start, phrase.end, box.box_xyxy
+        if place not in self._verdicts:
+            self._verdicts[place] = judge(selected, box, self._truth)
+        return self._verdicts[place]
 
 
 @dataclass
@@ -38,17 +56,16 @@ class PseudoLabelTally:
     human_boxes: int = 0
     human_boxes_found: int = 0
 
-    def count(self, labels: SampleLabels, selected: SampleLabels, truth: Truth) -> None:
-        """Count one sample: ``labels`` with every candidate, ``selected`` with those that the selection keeps
-        (where it keeps none, what could have been found is missed)."""
-        askable = askable_phrases(labels, truth)
-        self.phrases += len(askable)
-        self.human_boxes += len({identity for human in askable.values() for identity in human.ids})
+    def count(self, sample: JudgedSample, selected: SampleLabels) -> None:
+        """Count one sample, of which the selection keeps what is ``selected`` (where it keeps none, what could have
+        been found is missed)."""
+        self.phrases += len(sample.askable)
+        self.human_boxes += len({identity for human in sample.askable.values() for identity in human.ids})
         found_phrases: set[tuple[int, int]] = set()
         found_boxes: set[int] = set()
         for box in selected.boxes:
             phrase = selected.phrases[box.phrase]
-            verdict = judge(selected, box, truth)
+            verdict = sample.verdict(selected, box)
             if isinstance(verdict, str):
                 self.not_judged[verdict] += 1
             elif verdict:
@@ -108,8 +125,9 @@ def pseudo_label_figures(
     keys = truth.keys()
     for labels in samples:
         if labels.key in keys:
+            sample = JudgedSample(labels, truth)
             for name, select in selections.items():
-                tallies[name].count(labels, select(labels), truth)
+                tallies[name].count(sample, select(labels))
     return [tally.figures() for tally in tallies.values()]
 
 

@@ -8,7 +8,7 @@ Expressions", ECCV 2016). Only the first answer counts: a referring expression h
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from engine.metrics import Figures, ImageResult, image_identity, share_of_hits
 from engine.metrics.grounding import first_hits
@@ -16,7 +16,7 @@ from engine.metrics.grounding import first_hits
 NAME = "referring_accuracy"
 
 
-def referring_accuracy(results: Sequence[ImageResult]) -> Figures:
+def referring_accuracy(results: Iterable[ImageResult]) -> Figures:
     """``referring_accuracy`` in [0, 1], over expressions; None where there is none.
 
     An expression without an answer is missed. ValueError where a sample does not refer to one thing: then the dataset

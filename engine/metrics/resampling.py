@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,44 +90,70 @@ def _resampled_precision(
     thresholds = (0,) if parts["kit"] in AREAS else THRESHOLDS[parts["kind"]]
     positions = {key: position for position, key in enumerate(keys)}
     columns = np.array([positions.get(key, -1) for key in matches.images])
-    draws = np.concatenate([draws_RI, np.zeros((len(draws_RI), 1))], axis=1)[:, columns]  # column -1: not drawn
-    found = [values for one in _classes(matches, metric) for values in _class_precision(one, thresholds, draws, area)]
-    stacked = np.stack(found)
-    defined = ~np.isnan(stacked)
-    return _ratio(np.where(defined, stacked, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64))
+    classes = [_Detections.of(one) for one in _classes(matches, metric)]
+    step = max(1, MAX_CELLS // max(1, len(columns)))
+    pieces = []
+    for at in range(0, len(draws_RI), step):
+        some_RI = np.pad(draws_RI[at : at + step], ((0, 0), (0, 1)))[:, columns]  # column -1: not drawn
+        found = [values for one in classes for values in _class_precision(one, thresholds, some_RI, area)]
+        stacked = np.stack(found)
+        defined = ~np.isnan(stacked)
+        pieces.append(_ratio(np.where(defined, stacked, 0.0).sum(axis=0), defined.sum(axis=0).astype(np.float64)))
+    return np.concatenate(pieces)
+
+
+class _Detections(NamedTuple):
+    """Of one class, as :class:`~schemas.reports.ClassMatches`: N detections, and the image of each human box."""
+
+    image_N: NDArray[np.int32]
+    right_N: NDArray[np.int32]
+    ignored_N: NDArray[np.int32]
+    gold: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, one: ClassMatches) -> _Detections:
+        return cls(*(np.array(column, dtype=np.int32) for column in (one.image, one.right, one.ignored, one.gold)))
 
 
 def _class_precision(
-    one: ClassMatches, thresholds: Iterable[int], draws_RI: Draws, area: Area
+    one: _Detections, thresholds: Iterable[int], draws_RI: Draws, area: Area
 ) -> list[NDArray[np.float64]]:
     """Average precision [R] of one class at each IoU threshold, in pieces of bounded memory."""
-    image, gold = np.array(one.image, dtype=np.int64), np.array(one.gold, dtype=np.int64)
-    right, ignored = np.array(one.right, dtype=np.int64), np.array(one.ignored, dtype=np.int64)
-    step = max(1, MAX_CELLS // max(1, len(image), len(gold)))
+    step = max(1, MAX_CELLS // max(1, len(one.image_N), len(one.gold)))
+    pieces = [
+        _precision_of_some(one, thresholds, draws_RI[at : at + step], area) for at in range(0, len(draws_RI), step)
+    ]
+    return [np.concatenate(of_threshold) for of_threshold in zip(*pieces, strict=True)]
+
+
+def _precision_of_some(
+    one: _Detections, thresholds: Iterable[int], draws_RI: Draws, area: Area
+) -> list[NDArray[np.float64]]:
+    """How many detections were seen is counted once for all thresholds, where they ignore the same ones."""
+    drawn_RN, wanted_R = draws_RI[:, one.image_N], draws_RI[:, one.gold].sum(axis=1)
+    seen: dict[bytes, NDArray[np.float64]] = {}
     found = []
     for threshold in thresholds:
-        counted = (ignored >> threshold) & 1 == 0
-        correct = ((right >> threshold) & 1 == 1)[counted]
-        pieces = [
-            _accumulate(draws_RI[at : at + step], image[counted], correct, gold, area)
-            for at in range(0, len(draws_RI), step)
-        ]
-        found.append(np.concatenate(pieces))
+        counted_N = (one.ignored_N >> threshold) & 1 == 0
+        correct_N = counted_N & ((one.right_N >> threshold) & 1 == 1)
+        which = counted_N.tobytes()
+        if which not in seen:
+            seen[which] = np.cumsum(drawn_RN if counted_N.all() else drawn_RN * counted_N, axis=1)
+        found.append(_accumulate(drawn_RN[:, correct_N], seen[which][:, correct_N], wanted_R, area))
     return found
 
 
 def _accumulate(
-    draws_RI: Draws, image: NDArray[np.int64], correct: NDArray[np.bool_], gold: NDArray[np.int64], area: Area
+    drawn_RK: NDArray[np.float64], seen_RK: NDArray[np.float64], wanted_R: NDArray[np.float64], area: Area
 ) -> NDArray[np.float64]:
     """Mean precision [R] over recall, vectorised over resamples; NaN where nothing is to be found.
 
-    Precision and recall rise at right detections only (K of them), so nothing else is looked at.
+    Precision and recall rise at right detections only (K of them), so nothing else is looked at: how often each was
+    drawn, and how many detections had been seen with it.
     """
-    wanted_R = draws_RI[:, gold].sum(axis=1)
-    if not correct.any():
+    if not drawn_RK.shape[1]:
         return np.where(wanted_R > 0, 0.0, np.nan)
-    true_RK = np.cumsum(draws_RI[:, image[correct]], axis=1)
-    seen_RK = np.cumsum(draws_RI[:, image], axis=1)[:, correct]
+    true_RK = np.cumsum(drawn_RK, axis=1)
     precision_RK = true_RK / np.maximum(seen_RK, np.finfo(np.float64).eps)
     envelope_RK = np.maximum.accumulate(precision_RK[:, ::-1], axis=1)[:, ::-1]
     return np.where(wanted_R > 0, area(envelope_RK, true_RK, np.maximum(wanted_R, 1.0)), np.nan)

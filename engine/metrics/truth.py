@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from engine.metrics.overlap import Boxes, as_boxes
 from engine.selecting.calibrated_scores import file_in_store
+from engine.shards import sample_json
 from schemas.shards import SampleLabels, SamplePhrase
 
 # Not judged, and why. A box of such a phrase is neither right nor wrong.
@@ -58,13 +59,15 @@ class GoldTruth:
 
     def __init__(self, name: str, samples: Iterable[SampleLabels]) -> None:
         self.name = name
-        self._samples = {labels.key: labels for labels in samples}
+        # As text: an object for each phrase and box takes ten times as much. Questions come sample by sample.
+        self._samples = {labels.key: sample_json(labels) for labels in samples}
+        self._last: SampleLabels | None = None
 
     def keys(self) -> frozenset[str]:
         return frozenset(self._samples)
 
     def referents(self, labels: SampleLabels, phrase: int) -> HumanBoxes | str:
-        gold = self._samples.get(labels.key)
+        gold = self._gold(labels.key)
         if gold is None or gold.caption != labels.caption:
             return NO_TRUTH_FOR_IMAGE
         spans = [(one.start, one.end) for one in gold.phrases]
@@ -78,6 +81,12 @@ class GoldTruth:
         first = {box.box_xyxy: index for index, box in reversed(list(enumerate(gold.boxes)))}
         boxes = [gold.boxes[index].box_xyxy for index in ids]
         return HumanBoxes(tuple(first[box] for box in boxes), as_boxes(boxes), as_boxes([]))
+
+    def _gold(self, key: str) -> SampleLabels | None:
+        if self._last is None or self._last.key != key:
+            text = self._samples.get(key)
+            self._last = None if text is None else SampleLabels.model_validate_json(text)
+        return self._last
 
 
 def best_overlap(phrase: SamplePhrase, spans: list[tuple[int, int]]) -> int | None:

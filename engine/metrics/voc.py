@@ -14,44 +14,68 @@ same overlap without adding 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics import Figures, ImageResult, image_identity
-from engine.metrics.overlap import Boxes, as_boxes, iou
-from schemas.reports import ClassMatches, DetectionMatches, MetricValue
-from schemas.shards import SampleBox
+from engine.metrics.detections import Pictures, detections, overlapping
+from engine.metrics.matching import Matches
+from engine.metrics.precision import MatchedBoxes
+from schemas.reports import DetectionMatches, MetricValue
 
 MIN_IOU = 0.5
 Year = Literal[2007, 2012]
 
 
-def voc_average_precision(results: Sequence[ImageResult], classes: Sequence[str], *, year: Year) -> Figures:
+def voc_average_precision(results: Iterable[ImageResult], classes: Sequence[str], *, year: Year) -> Figures:
     """``vocYY_AP`` and ``vocYY_AP/class`` for each class that has a human box that counts; None where no class has one.
 
     Candidates of an image are not limited in number; equal scores keep the order of images. ValueError where a sample
     has a phrase with boxes that is no class.
     """
-    _refuse_strangers(results, classes)
     name, area = f"voc{year % 100:02}_AP", AREAS[year]
-    found = [_matches(results, number, class_name) for number, class_name in enumerate(classes)]
-    found = [one for one in found if one.gold]
-    values = [
-        MetricValue(
-            name=f"{name}/{one.name}",
-            value=area(np.array(one.right, dtype=np.bool_), len(one.gold)),
-            count=len(one.gold),
-        )
-        for one in found
-    ]
+    keys: list[str] = []
+    parts: list[MatchedBoxes] = []
+    for pictures in detections(results, classes):
+        keys += map(image_identity, pictures.gold)
+        parts.append(_judged(pictures))
+    values, matches = [], []
+    for class_name, of_class in zip(classes, MatchedBoxes.together(parts).by_class(len(classes)), strict=True):
+        count = int(of_class.wanted[0].sum())
+        if count:
+            value = area(of_class.right[0] > 0, count)
+            values.append(MetricValue(name=f"{name}/{class_name}", value=value, count=count))
+            matches.append(of_class.class_matches(class_name, ()))
     mean = float(np.mean([metric.value for metric in values])) if values else None
     return Figures(
         [MetricValue(name=name, value=mean, count=sum(metric.count for metric in values)), *values],
-        voc=DetectionMatches(images=[image_identity(result.gold) for result in results], classes=found),
+        voc=DetectionMatches(images=keys, classes=matches),
     )
+
+
+def _judged(pictures: Pictures) -> MatchedBoxes:
+    """The detections that count, each right or not, at one threshold and of all areas."""
+    best = _best_human(pictures)
+    on_human = np.flatnonzero(best >= 0)
+    right = np.zeros((1, 1, len(best)), dtype=np.bool_)
+    right[0, 0, on_human[np.unique(best[on_human], return_index=True)[1]]] = True  # the first one of each human box
+    counted = np.ones(len(best), dtype=np.bool_)
+    counted[on_human] = ~pictures.difficult[best[on_human]]
+    matches = Matches(right, np.zeros_like(right), ~pictures.difficult[None])
+    return MatchedBoxes.of(pictures.found, pictures.scores, pictures.human, matches).where(counted)
+
+
+def _best_human(pictures: Pictures) -> NDArray[np.int64]:
+    """For each detection the human box of its class that it overlaps most, -1 where that is less than it takes."""
+    pairs = overlapping(pictures, MIN_IOU)
+    pairs = pairs.where(np.lexsort((pairs.human, -pairs.iou, pairs.found)))
+    best = np.full(len(pictures.found), -1, dtype=np.int64)
+    found, first = np.unique(pairs.found, return_index=True)
+    best[found] = pairs.human[first]
+    return best
 
 
 def eleven_point_area(right: NDArray[np.bool_], wanted: int) -> float:
@@ -82,49 +106,3 @@ def _curve(right: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.floa
     """After each detection, how many were right so far, and which share."""
     found = np.cumsum(right, dtype=np.int64)
     return found, found / np.arange(1, len(right) + 1)
-
-
-def _refuse_strangers(results: Sequence[ImageResult], classes: Sequence[str]) -> None:
-    for result in results:
-        for box in result.gold.boxes:
-            name = result.gold.phrases[box.phrase].text
-            if name not in classes:
-                raise ValueError(
-                    f"sample {result.gold.key!r} has boxes of {name!r}, which is not among the {len(classes)} classes "
-                    "of its dataset.json; import the dataset again"
-                )
-
-
-def _matches(results: Sequence[ImageResult], number: int, name: str) -> ClassMatches:
-    """The detections of a class that count, best score first, and the images of the boxes that are to be found."""
-    scores: list[float] = []
-    best: list[tuple[int, int | None]] = []  # image and human box that each detection is held against
-    difficult: set[tuple[int, int | None]] = set()
-    gold: list[int] = []
-    for image, result in enumerate(results):
-        boxes = [box for box in result.gold.boxes if result.gold.phrases[box.phrase].text == name]
-        gold += [image for box in boxes if not box.difficult]
-        difficult.update((image, place) for place, box in enumerate(boxes) if box.difficult)
-        mine = [one for one in result.candidates if one.phrase == number]
-        scores += [one.score for one in mine]
-        best += [(image, place) for place in _best_boxes(as_boxes([one.box_xyxy for one in mine]), boxes)]
-    ranked = (best[place] for place in np.argsort(-np.array(scores), kind="stable"))
-    counted = [one for one in ranked if one not in difficult]
-    images, right = [image for image, _ in counted], _right(counted)
-    return ClassMatches(name=name, gold=gold, image=images, right=right, ignored=[0] * len(right))
-
-
-def _best_boxes(found: Boxes, gold: Sequence[SampleBox]) -> list[int | None]:
-    """For each box, the place of the human box that it overlaps most, None where that is less than it takes."""
-    overlaps = iou(found, as_boxes([box.box_xyxy for box in gold]))
-    return [int(row.argmax()) if row.max(initial=0.0) >= MIN_IOU else None for row in overlaps]
-
-
-def _right(best: Sequence[tuple[int, int | None]]) -> list[int]:
-    """1 for the first detection of a human box, 0 for later ones and those of none."""
-    taken: set[tuple[int, int | None]] = set()
-    right = []
-    for box in best:
-        right.append(int(box[1] is not None and box not in taken))
-        taken.add(box)
-    return right

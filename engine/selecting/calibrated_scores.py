@@ -13,13 +13,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from schemas.calibration import BOX_SIZES, BoxSize, Calibration, Frequency, group_name
+from schemas.calibration import BOX_SIZES, BoxSize, Calibration, Frequency
 from schemas.recipes import Recipe
-from schemas.records import BoxXYXY
-from schemas.shards import SampleBox, SampleLabels
 
 COCO_PICTURE = 640 * 480
 MEDIUM_FROM, LARGE_FROM = 32 * 32 / COCO_PICTURE, 96 * 96 / COCO_PICTURE  # shares of the picture
@@ -39,26 +39,15 @@ class CalibratedScores(Recipe):
     """Group of each head lemma; ``unseen`` where it is not here."""
     min_scores: dict[str, float | None]
 
-    def min_score(self, labels: SampleLabels, box: SampleBox) -> float | None:
-        """The lowest score that is kept of boxes like this one; None where none is."""
-        frequency = self.frequencies.get(labels.phrases[box.phrase].head_lemma.lower(), "unseen")
-        return self.min_scores[group_name(frequency, box_size(labels, box.box_xyxy))]
 
-
-def box_share(labels: SampleLabels, box_xyxy: BoxXYXY) -> float:
-    """Area of a box as a share of its picture, 0 to 1."""
-    x1, y1, x2, y2 = box_xyxy
-    return (x2 - x1) * (y2 - y1) / (labels.width * labels.height)
-
-
-def box_size(labels: SampleLabels, box_xyxy: BoxXYXY) -> BoxSize:
-    """The size group of a box, by the share of its picture that it covers."""
-    return box_size_of_share(box_share(labels, box_xyxy))
+def size_numbers(shares: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The size groups of boxes that cover such shares of their pictures, as numbers of ``BOX_SIZES``."""
+    return (shares >= MEDIUM_FROM).astype(np.int64) + (shares >= LARGE_FROM)
 
 
 def box_size_of_share(share: float) -> BoxSize:
     """The size group of a box that covers such a share of its picture."""
-    return BOX_SIZES[(share >= MEDIUM_FROM) + (share >= LARGE_FROM)]
+    return BOX_SIZES[int(size_numbers(np.array(share)))]
 
 
 def file_in_store(path: str) -> tuple[Store, str]:
@@ -79,7 +68,7 @@ def read_calibration(path: str) -> tuple[Calibration, str]:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"])) or "the whole"
-        raise ValueError(f"{path} is no calibration of this version: {field}: {first['msg']}") from None
+        raise ValueError(f"{path} is not a calibration of this version: {field}: {first['msg']}") from None
     return document, hashlib.sha256(content).hexdigest()
 
 
@@ -91,7 +80,7 @@ def calibrated_scores(path: str, precision: float | None = None) -> CalibratedSc
     document, digest = read_calibration(path)
     target = document.precision if precision is None else precision
     if not 0 < target < 1:
-        raise ValueError(f"a target precision lies between 0 and 1; {target} came")
+        raise ValueError(f"a target precision lies between 0 and 1, not {target}")
     min_scores = {group.name: group.min_score(target) for group in document.groups}
     if all(score is None for score in min_scores.values()):
         best = max((point.lower_bound for group in document.groups for point in group.points), default=0.0)

@@ -1,18 +1,19 @@
 """``answers/DATASET.parquet`` of an evaluation: a row for each box that was judged, for whoever asks what went wrong.
 
-In: judged boxes. Out: a table that pyarrow, pandas and DuckDB read; boxes in pixels of the stored image.
+In: judged boxes. Out: a table that pyarrow, pandas and DuckDB read; boxes in pixels of the stored image. It is written
+row group by row group, so that no more of it lies in memory.
 """
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
-from engine.metrics.judged import JudgedBox
+from engine.metrics.judged_boxes import VERDICTS, JudgedBox, JudgedBoxes, JudgedPart, Verdict
 
 SCHEMA = pa.schema(
     [
@@ -26,6 +27,7 @@ SCHEMA = pa.schema(
         pa.field("verdict", pa.dictionary(pa.int8(), pa.string()), nullable=False),
     ]
 )
+ROWS_A_GROUP = 1 << 20  # as pyarrow has it
 
 
 def answers_name(dataset: str) -> str:
@@ -34,21 +36,36 @@ def answers_name(dataset: str) -> str:
 
 
 def write_answers(store: Store, dataset: str, judged: Sequence[JudgedBox]) -> None:
-    """Write the table of one dataset; columns as the fields of :class:`~engine.metrics.judged.JudgedBox`."""
+    """Write the table of one dataset; columns as the fields of :class:`~engine.metrics.judged_boxes.JudgedBox`."""
+    boxes = JudgedBoxes.of(judged)
+    verdicts = list(boxes.verdicts())
+    with store.writing(answers_name(dataset)) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
+        for group in _row_groups(boxes, verdicts):
+            writer.write_table(group, row_group_size=ROWS_A_GROUP)
+
+
+def _row_groups(boxes: JudgedBoxes, verdicts: Sequence[Verdict]) -> Iterator[pa.Table]:
+    """Tables of ``ROWS_A_GROUP`` rows each, and the rest; one without rows where there is no box."""
+    waiting = SCHEMA.empty_table()
+    for part in boxes.parts:
+        waiting = pa.concat_tables([waiting, _table(part, verdicts)])
+        while len(waiting) >= ROWS_A_GROUP:
+            yield waiting.slice(0, ROWS_A_GROUP).combine_chunks()
+            waiting = waiting.slice(ROWS_A_GROUP)
+    if len(waiting) or not len(boxes):
+        yield waiting.combine_chunks()
+
+
+def _table(part: JudgedPart, verdicts: Sequence[Verdict]) -> pa.Table:
+    numbers = np.array([verdicts.index(one) if one in verdicts else -1 for one in VERDICTS], dtype=np.int8)
     columns = [
-        [one.key for one in judged],
-        [one.number for one in judged],
-        [one.name for one in judged],
-        [one.rank for one in judged],
-        [one.score for one in judged],
-        *([one.box_xyxy[side] for one in judged] for side in range(4)),
-        [one.overlap for one in judged],
-        pa.array([one.verdict for one in judged], pa.string()).dictionary_encode(),
+        pa.array(part.keys, pa.string()).take(pa.array(part.sample)),
+        part.number,
+        pa.array(part.names, pa.string()).take(pa.array(part.name)),
+        part.rank,
+        part.score.astype(np.float32),
+        *part.boxes_xyxy.astype(np.float32).T,
+        part.overlap,
+        pa.DictionaryArray.from_arrays(pa.array(numbers[part.verdict]), pa.array(verdicts, pa.string())),
     ]
-    arrays = [
-        pa.array(column, field.type) if isinstance(column, list) else column.cast(field.type)
-        for column, field in zip(columns, SCHEMA, strict=True)
-    ]
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), file, compression="zstd")
-    store.write(answers_name(dataset), file.getvalue())
+    return pa.Table.from_arrays([pa.array(one) for one in columns], schema=SCHEMA)

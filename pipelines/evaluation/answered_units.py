@@ -2,33 +2,37 @@
 
 In: answered units. Out: a table with a row for each sample and its boxes, whose metadata hold the unit's manifest: one
 file, whole or absent. An evaluation that was stopped goes on after them; one by another protocol asks nothing anew.
+The worker makes the file and the driver puts it down: no box is an object on the way.
 """
 
 from __future__ import annotations
 
 import io
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from schemas.records import Answer, Candidate, UnitRef
+from engine.metrics.candidates import Candidates
+from engine.storage.parquet_tables import read_parquet
+from schemas.records import Answer, UnitRef
 from schemas.shards import ShardManifest
 
 _BOX = [("phrase", pa.int32()), ("box_xyxy", pa.list_(pa.float64(), 4)), ("score", pa.float64())]
-SCHEMA = pa.schema([("key", pa.string()), ("candidates", pa.list_(pa.struct([*_BOX, ("agreement", pa.float64())])))])
+CANDIDATE = pa.struct([*_BOX, ("agreement", pa.float64())])
+SCHEMA = pa.schema([("key", pa.string()), ("candidates", pa.list_(CANDIDATE))])
 MANIFEST = b"glip-engine:manifest"
 MAX_BYTES = 1_000_000_000
 
 
 class AnsweredUnit(ShardManifest):
     """The commit of one unit of an evaluation. A sample that was refused has no answer; ``phrases`` are those, or the
-    classes, that have a box."""
+    classes, that have a box. ``content`` is its file."""
 
-    answers: list[Answer]
+    content: bytes
 
 
 def unit_name(ref: UnitRef) -> str:
@@ -37,14 +41,32 @@ def unit_name(ref: UnitRef) -> str:
     return f"units/{dataset}/{shard}-{ref.first_row:06d}.parquet"
 
 
+def answer_table(answers: Sequence[Answer]) -> pa.Table:
+    """Answers as a table of ``SCHEMA``."""
+    boxes = [one for answer in answers for one in answer.candidates]
+    corners = np.array([one.box_xyxy for one in boxes], dtype=np.float64).reshape(-1)
+    columns = [
+        pa.array([one.phrase for one in boxes], pa.int32()),
+        pa.FixedSizeListArray.from_arrays(pa.array(corners), type=CANDIDATE["box_xyxy"].type),
+        pa.array([one.score for one in boxes], pa.float64()),
+        pa.array([one.agreement for one in boxes], pa.float64()),
+    ]
+    ends = np.cumsum([0, *(len(one.candidates) for one in answers)], dtype=np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(ends), pa.StructArray.from_arrays(columns, fields=list(CANDIDATE)))
+    return pa.Table.from_arrays([pa.array([one.key for one in answers], pa.string()), lists], schema=SCHEMA)
+
+
+def answered_unit(manifest: ShardManifest, answers: pa.Table) -> AnsweredUnit:
+    """The commit of a unit, of its manifest and the answers (``SCHEMA``)."""
+    file = io.BytesIO()
+    table = answers.replace_schema_metadata({MANIFEST: manifest.model_dump_json().encode()})
+    pq.write_table(table, file, compression="zstd")
+    return AnsweredUnit(**dict(manifest), content=file.getvalue())
+
+
 def write_unit(store: Store, ref: UnitRef, unit: AnsweredUnit) -> None:
     """Write one unit's table, in place of one of other work."""
-    manifest = unit.model_dump_json(exclude={"answers"})
-    rows = [asdict(one) for one in unit.answers]
-    table = pa.Table.from_pylist(rows, SCHEMA.with_metadata({MANIFEST: manifest.encode()}))
-    file = io.BytesIO()
-    pq.write_table(table, file, compression="zstd")
-    store.write(unit_name(ref), file.getvalue(), lasting=False)
+    store.write(unit_name(ref), unit.content, lasting=False)
 
 
 def read_unit(store: Store, ref: UnitRef, work_digest: str) -> AnsweredUnit | None:
@@ -54,15 +76,24 @@ def read_unit(store: Store, ref: UnitRef, work_digest: str) -> AnsweredUnit | No
     except FileNotFoundError:
         return None
     try:
-        table = pq.read_table(io.BytesIO(content))
+        table = read_parquet(content)
         manifest = ShardManifest.model_validate_json((table.schema.metadata or {}).get(MANIFEST, b""))
     except (OSError, ValidationError, pa.ArrowException):  # damaged: it is answered anew
         return None
     if manifest.work_digest != work_digest or table.schema.remove_metadata() != SCHEMA:
         return None
-    answers = [Answer(row["key"], tuple(map(_candidate, row["candidates"]))) for row in table.to_pylist()]
-    return AnsweredUnit(**{**dict(manifest), "unit": ref.index, "answers": answers})
+    return AnsweredUnit(**{**dict(manifest), "unit": ref.index, "content": content})
 
 
-def _candidate(row: dict[str, Any]) -> Candidate:
-    return Candidate(**{**row, "box_xyxy": tuple(row["box_xyxy"])})
+def candidates_by_key(unit: AnsweredUnit) -> dict[str, Candidates]:
+    """The candidates of each sample of a unit that was answered."""
+    table = read_parquet(unit.content).combine_chunks()
+    lists = table["candidates"].combine_chunks()
+    boxes = lists.values
+    phrases, scores = boxes.field("phrase").to_numpy(), boxes.field("score").to_numpy()
+    everything = Candidates(phrases, boxes.field("box_xyxy").values.to_numpy().reshape(-1, 4), scores)
+    starts = lists.offsets.to_pylist()
+    return {
+        key: everything[start:end]
+        for key, start, end in zip(table["key"].to_pylist(), starts, starts[1:], strict=False)
+    }

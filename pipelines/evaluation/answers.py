@@ -84,9 +84,7 @@ def answer(samples: Sequence[ParsedCaption], ask: Ask, worker: TeacherWorker) ->
 def _phrase_request(sample: ParsedCaption, grounder: Grounder) -> GroundingRequest | Reject:
     if not sample.phrases:
         return Reject(sample.source.key, "prompt", "no_phrase", "there is nothing to ask")
-    return request_grounding(
-        sample, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens, phrase_fits=grounder.phrase_fits
-    )
+    return request_grounding(sample, grounder)
 
 
 def _answer(sample: ParsedCaption, grounding: Grounding | Reject) -> Answer | Reject:
@@ -108,13 +106,7 @@ def class_prompts(
     """Prompts of at most ``chunk`` class names, or of what is ``asked`` instead, inside the grounder's token budget;
     their spans number the classes, and are of the words that count."""
     texts = [(asked or {}).get(name) or asked_by_name(name) for name in classes]
-    prompts = list_prompts(
-        [one.text for one in texts],
-        chunk=chunk,
-        max_tokens=grounder.max_tokens,
-        count_tokens=grounder.count_tokens,
-        phrase_fits=grounder.phrase_fits,
-    )
+    prompts = list_prompts([one.text for one in texts], grounder, chunk=chunk)
     return tuple(_of_the_words_that_count(prompt, texts) for prompt in prompts)
 
 

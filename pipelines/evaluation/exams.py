@@ -9,32 +9,38 @@ from itertools import islice
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
-from engine.shards import LabelledImage, committed_units, read_card, read_shard
+from engine.review.verdicts import read_verdicts
+from engine.shards import read_card, read_labels
+from engine.view import View
 from schemas.class_prompts import AskedClass, asked_of
 from schemas.recipes import EvaluateRecipe
-from schemas.shards import DatasetCard
+from schemas.shards import DatasetCard, SampleLabels
 
 
 @dataclass(frozen=True)
 class Exam:
-    """A dataset to be evaluated on; ``asked`` are the classes that are not asked by their own names."""
+    """A dataset to be evaluated on, as its reviewers left it (``view``); ``asked`` are the classes that are not asked
+    by their own names."""
 
     store: Store
     card: DatasetCard
     name: str
     limit: int | None
+    view: View
     asked: Mapping[str, AskedClass] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        return digest_of([self.card.source_fingerprint, self.card.recipe_digest, self.limit])
+        verdicts = self.view.verdicts.digest
+        parts = [self.card.source_fingerprint, self.card.recipe_digest, self.limit]
+        return digest_of(parts if verdicts is None else [*parts, verdicts])
 
     def __len__(self) -> int:
         return min(self.card.samples, self.limit or self.card.samples)
 
-    def samples(self) -> Iterator[LabelledImage]:
-        everything = (sample for unit in committed_units(self.store) for sample in read_shard(self.store, unit))
-        return islice(everything, self.limit)
+    def labels(self) -> Iterator[SampleLabels]:
+        """What is right, in the order of the samples."""
+        return (self.view.seen(labels)[0] for labels in islice(read_labels(self.store), self.limit))
 
 
 def open_exams(recipe: EvaluateRecipe) -> list[Exam]:
@@ -42,9 +48,7 @@ def open_exams(recipe: EvaluateRecipe) -> list[Exam]:
     prompts are for another dataset or class, or for captions."""
     exams = [open_exam(dataset, recipe.limit) for dataset in recipe.datasets]
     if len({exam.name for exam in exams}) < len(exams):
-        raise ValueError(
-            "two datasets to evaluate on have the same folder name; reports are told apart by it: rename one"
-        )
+        raise ValueError("two datasets to evaluate on have the same folder name; reports are named by it; rename one")
     strange = recipe.prompts.keys() - {exam.name for exam in exams}
     if strange:
         raise ValueError(
@@ -61,6 +65,6 @@ def open_exam(dataset: str, limit: int | None) -> Exam:
     if card.origin != "human" or not card.complete:
         raise ValueError(
             f"{dataset} is {'not complete' if card.origin == 'human' else 'pseudo-labelled'}; "
-            "a model is evaluated on a whole dataset of human annotations, as `import` makes it"
+            "a model is evaluated on a complete dataset of human annotations, as `import` makes it"
         )
-    return Exam(store, card, Path(store.root).name, limit)
+    return Exam(store, card, Path(store.root).name, limit, View(verdicts=read_verdicts(store)))

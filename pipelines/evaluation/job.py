@@ -6,18 +6,17 @@ folder each unit's are written there, and those that are there already are not a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 
 from engine.artifacts import Store, digest_of
-from engine.metrics import ImageResult
+from engine.metrics.results import Results
 from engine.runner import Backend, run
 from engine.running.layout import Workers
-from engine.shards import read_labels
-from pipelines.evaluation.answered_units import AnsweredUnit, read_unit, write_unit
+from pipelines.evaluation.answered_units import AnsweredUnit, candidates_by_key, read_unit, write_unit
 from pipelines.evaluation.exams import Exam
 from pipelines.evaluation.stages import answer_stages, exam_name, exam_units, open_commit
 from pipelines.labelling.totals import Totals
@@ -36,7 +35,7 @@ NOT_IN_DIGEST = {
 class Answered:
     """The answers of one dataset, and the seconds of work on it, of all workers together."""
 
-    results: list[ImageResult]
+    results: Results
     seconds: float
 
 
@@ -55,7 +54,7 @@ def answer_exams(
     ValueError and RuntimeError as of :func:`pipelines.label.label`.
     """
     refs = exam_units(exams)
-    work = partial(_work_digest, {exam.name: _exam_digest(exam, recipe, model_digest) for exam in exams})
+    work = unit_digests(exams, recipe, model_digest)
     units = [None if out is None else read_unit(out, ref, work(ref)) for ref in refs]
     todo, done, new = [refs[n] for n, unit in enumerate(units) if unit is None], Totals(), Totals()
     for found in units:
@@ -80,7 +79,12 @@ def answer_exams(
             new.add(unit)
             bar.show(new)
     for exam in exams:
-        yield _of_exam(exam, [unit for ref, unit in zip(refs, units, strict=True) if exam_name(ref) == exam.name])
+        yield _of_exam(exam, [ref.index for ref in refs if exam_name(ref) == exam.name], units)
+
+
+def unit_digests(exams: Sequence[Exam], recipe: EvaluateRecipe, model_digest: str) -> Callable[[UnitRef], str]:
+    """What gives the digest of the work on a unit; of another one the answers are others."""
+    return partial(_work_digest, {exam.name: _exam_digest(exam, recipe, model_digest) for exam in exams})
 
 
 def _exam_digest(exam: Exam, recipe: EvaluateRecipe, model_digest: str) -> str:
@@ -94,13 +98,13 @@ def _work_digest(exams: Mapping[str, str], ref: UnitRef) -> str:
     return digest_of([exams[exam_name(ref)], ref.uri, ref.first_row, ref.rows])
 
 
-def _of_exam(exam: Exam, units: Sequence[AnsweredUnit | None]) -> Answered:
-    """The answers beside the human labels, which stand in the order of the units. A sample that was refused has no
-    candidates."""
-    labels, results, seconds = read_labels(exam.store), [], 0.0
-    for unit in units:
+def _of_exam(exam: Exam, numbers: Sequence[int], units: list[AnsweredUnit | None]) -> Answered:
+    """The answers of some ``units``, which are taken out of the list, beside the human labels, which stand in their
+    order. A sample that was refused has no candidates."""
+    labels, results, seconds = exam.labels(), Results(), 0.0
+    for number in numbers:
+        unit, units[number] = units[number], None
         assert unit is not None, "the job does all units or raises"
-        candidates = {one.key: one.candidates for one in unit.answers}
-        results += [ImageResult(one, candidates.get(one.key, ())) for one in islice(labels, unit.rows)]
+        results.add(islice(labels, unit.rows), candidates_by_key(unit))
         seconds += unit.seconds
     return Answered(results, seconds)

@@ -15,13 +15,14 @@ from functools import partial
 
 from engine.running.stages import Commit, Stage
 from engine.shards import ShardReader, committed_units, read_manifest
-from pipelines.evaluation.answered_units import AnsweredUnit
+from pipelines.evaluation.answered_units import AnsweredUnit, answer_table, answered_unit
 from pipelines.evaluation.answers import SAMPLES_AT_ONCE, answer, as_question, open_ask
 from pipelines.evaluation.exams import Exam
 from pipelines.labelling.unit_commit import work_record
 from pipelines.models.checkpoints import local_teacher
 from schemas.recipes import EvaluateRecipe
 from schemas.records import Answer, ParsedCaption, Reject, Unit, UnitRef
+from schemas.shards import ShardManifest
 from teacher.grounder import open_grounder
 from teacher.worker import TeacherWorker
 
@@ -104,7 +105,7 @@ def open_commit(work_digest: Callable[[UnitRef], str]) -> Commit[AnsweredUnit]:
 
     def commit(unit: Unit[Answer]) -> AnsweredUnit:
         keys = [one.key for one in unit.records]
-        return AnsweredUnit(
+        manifest = ShardManifest(
             unit=unit.ref.index,
             source_uri=unit.ref.uri,
             first_row=unit.ref.first_row,
@@ -117,8 +118,8 @@ def open_commit(work_digest: Callable[[UnitRef], str]) -> Commit[AnsweredUnit]:
             files=[],
             first_key=keys[0] if keys else None,
             last_key=keys[-1] if keys else None,
-            answers=list(unit.records),
             **work_record(unit),
         )
+        return answered_unit(manifest, answer_table(unit.records))
 
     return commit

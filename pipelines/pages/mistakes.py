@@ -10,16 +10,20 @@ from __future__ import annotations
 import base64
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from engine.artifacts import Store
-from engine.metrics.judged import JudgedBox
+from engine.metrics.judged_boxes import MISSED as NOT_FOUND
+from engine.metrics.judged_boxes import RIGHT, JudgedBox, JudgedBoxes, JudgedPart
 from engine.shards import ShardReader, committed_units
 from pipelines.draw import LabelledBox, draw_boxes
 from pipelines.pages.picture_cards import JPEG_QUALITY, MAX_PIXELS
+from schemas.pictures import IMAGE_FORMATS
 from schemas.shards import SampleLabels
 
 SURE, MISSED = 24, 12
@@ -38,25 +42,33 @@ class Mistake:
     jpeg: str
 
 
-def worst(judged: Sequence[JudgedBox], *, sure: int = SURE, missed: int = MISSED) -> tuple[list[JudgedBox], ...]:
+def worst(judged: Sequence[JudgedBox], *, sure: int = SURE) -> tuple[list[JudgedBox], ...]:
     """The wrong boxes of highest score, and the largest human boxes (in their pictures' pixels) that were missed."""
-    wrong = sorted((one for one in judged if one.rank and one.verdict != "right"), key=lambda one: -one.score)
-    unseen = sorted((one for one in judged if one.verdict == "missed"), key=lambda one: -_area(one))
-    return _of_different_pictures(wrong, sure), _of_different_pictures(unseen, missed)
+    wrong, unseen = [], []
+    for part in JudgedBoxes.of(judged).parts:
+        sides = part.boxes_xyxy[:, 2:] - part.boxes_xyxy[:, :2]
+        wrong += _of_different_pictures(part, (part.rank > 0) & (part.verdict != RIGHT), part.score, sure)
+        unseen += _of_different_pictures(part, part.verdict == NOT_FOUND, sides[:, 0] * sides[:, 1], MISSED)
+    return _best(wrong, sure), _best(unseen, MISSED)
 
 
-def _area(one: JudgedBox) -> float:
-    x1, y1, x2, y2 = one.box_xyxy
-    return (x2 - x1) * (y2 - y1)
-
-
-def _of_different_pictures(ranked: Iterable[JudgedBox], limit: int) -> list[JudgedBox]:
-    chosen: dict[str, JudgedBox] = {}
-    for one in ranked:
-        chosen.setdefault(one.key, one)
-        if len(chosen) == limit:
+def _of_different_pictures(
+    part: JudgedPart, chosen: NDArray[np.bool_], merit: NDArray[np.float64], limit: int
+) -> list[tuple[float, JudgedBox]]:
+    """Of the chosen boxes the best one of a picture, of at most ``limit`` pictures, each with its merit."""
+    rows = np.flatnonzero(chosen)
+    best: dict[int, tuple[float, JudgedBox]] = {}
+    for row in rows[np.argsort(-merit[rows], kind="stable")].tolist():
+        if len(best) == limit:
             break
-    return list(chosen.values())
+        if (sample := int(part.sample[row])) not in best:
+            best[sample] = (float(merit[row]), part.box(row))
+    return list(best.values())
+
+
+def _best(found: list[tuple[float, JudgedBox]], limit: int) -> list[JudgedBox]:
+    """The best of all pictures, of equal ones the earlier."""
+    return [one for _, one in sorted(found, key=lambda one: -one[0])[:limit]]
 
 
 def drawn(dataset: Store, chosen: Sequence[JudgedBox]) -> list[Mistake]:
@@ -86,7 +98,7 @@ def _of_picture(reader: ShardReader, row: int, mistakes: Sequence[JudgedBox]) ->
     if labels.width * labels.height > MAX_PIXELS:
         return
     try:
-        with Image.open(io.BytesIO(reader.image(row, MAX_IMAGE_BYTES))) as stored:
+        with Image.open(io.BytesIO(reader.image(row, MAX_IMAGE_BYTES)), formats=IMAGE_FORMATS) as stored:
             stored.load()
             for one in mistakes:
                 yield Mistake(one, labels.caption, _jpeg(stored, one, labels))

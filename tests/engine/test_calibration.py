@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_labels import labels_of
 
 from engine.calibration import Evidence, fit_groups, frequency_groups, isotonic, judge, wilson_lower
 from engine.metrics import ImageResult
 from engine.selecting.calibration_check import check_on_held_out, check_target, predict, reliability
 from schemas.calibration import BOX_SIZES, FREQUENCIES
 from schemas.records import Candidate
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 
 FIT = {"min_score": 0.05, "shrinkage": 20.0, "confidence": 0.9}
 
@@ -65,27 +65,14 @@ def test_half_of_all_phrases_is_the_head_and_the_last_tenth_the_tail() -> None:
     assert frequency_groups({}) == {}
 
 
+def test_a_lemma_that_crosses_a_share_is_of_the_more_frequent_group() -> None:
+    counts = {"man": 4, "dog": 3, "cat": 2, "kite": 1}
+    assert frequency_groups(counts) == {"man": "head", "dog": "head", "cat": "mid", "kite": "tail"}
+
+
 def answered(*candidates: Candidate, sha: str = "0" * 64) -> ImageResult:
-    caption = "a dog and a ball"
-    phrases = [
-        SamplePhrase(text="a dog", start=0, end=5, head_lemma="Dog"),
-        SamplePhrase(text="a ball", start=10, end=16, head_lemma="ball"),
-    ]
-    boxes = [
-        SampleBox(phrase=0, box_xyxy=(0, 0, 200, 200), score=1),
-        SampleBox(phrase=1, box_xyxy=(300, 300, 320, 320), score=1),
-    ]
-    gold = SampleLabels(
-        key="k",
-        caption=caption,
-        phrases=phrases,
-        boxes=boxes,
-        width=640,
-        height=480,
-        image_sha256=sha,
-        locator="here",
-        recipe_digest="r",
-    )
+    boxes = [(0, (0, 0, 200, 200), 1), (1, (300, 300, 320, 320), 1)]
+    gold = labels_of("a dog and a ball", [(0, 5, "Dog"), "a ball"], boxes, size=(640, 480), image_sha256=sha)
     return ImageResult(gold, candidates)
 
 
@@ -93,9 +80,10 @@ def test_a_box_is_right_on_a_human_box_of_its_own_phrase_alone() -> None:
     result = answered(
         Candidate(0, (0, 0, 200, 190), 0.9),
         Candidate(1, (0, 0, 200, 190), 0.8),  # the dog's box is no ball
+        Candidate(0, (0, 0, 200, 100), 0.75),
         Candidate(0, (0, 0, 200, 99), 0.7),  # IoU below a half
     )
-    assert judge([result], {"dog": "head"}).right.tolist() == [True, False, False]
+    assert judge([result], {"dog": "head"}).right.tolist() == [True, True, False, False]
 
 
 def test_groups_are_by_frequency_of_the_head_and_by_share_of_the_picture() -> None:
@@ -111,12 +99,12 @@ def test_groups_are_by_frequency_of_the_head_and_by_share_of_the_picture() -> No
 
 
 def test_size_groups_do_not_depend_on_the_resolution_of_the_picture() -> None:
-    from engine.selecting.calibrated_scores import box_size
-
     small = answered().gold
     double = small.model_copy(update={"width": 1280, "height": 960})
     for side in (20, 31, 33, 95, 97, 400):
-        assert box_size(small, (0, 0, side, side)) == box_size(double, (0, 0, 2 * side, 2 * side))
+        one = ImageResult(small, (Candidate(0, (0, 0, side, side), 0.5),))
+        other = ImageResult(double, (Candidate(0, (0, 0, 2 * side, 2 * side), 0.5),))
+        assert judge([one], {}).groups == judge([other], {}).groups
 
 
 def test_calibration_brings_the_error_down_on_pictures_that_were_not_fitted_on() -> None:
@@ -126,6 +114,11 @@ def test_calibration_brings_the_error_down_on_pictures_that_were_not_fitted_on()
     assert check.raw.error > 0.1
     assert check.calibrated.error < 0.05
     assert check.pictures_fitted + check.pictures_held_out == 3000
+
+
+def test_no_picture_is_both_fitted_on_and_held_out() -> None:
+    check = check_on_held_out(evidence(5, boxes_a_picture=1), seed=1, target=0.7, **FIT)
+    assert (check.pictures_fitted, check.pictures_held_out, check.boxes_held_out) == (2, 3, 3)
 
 
 def test_a_target_is_reached_on_other_pictures_in_nearly_every_group() -> None:
@@ -205,7 +198,7 @@ def test_reliability_of_a_perfect_forecast_is_without_error_and_of_none_is_none(
     right = np.array([True, False, True, False])
     perfect = reliability(np.array([1.0, 0.0, 1.0, 0.0]), right)
     assert perfect.error == 0
-    assert sum(one.boxes for one in perfect.bins) == 4
+    assert [one.boxes for one in perfect.bins] == [2, *[0] * 8, 2]  # a prediction of 1 has no bin of its own
     assert reliability(np.full(4, 0.95), right).error == pytest.approx(0.45)
     assert reliability(np.array([]), np.array([], dtype=bool)).error is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 
+import numpy as np
 import pytest
 from detection_cases import BOX, CASES, CLASSES, FAR, Case, area, by_name, check_equal, detection_sample, random_case
 from pycocotools.coco import COCO
@@ -74,6 +75,34 @@ def test_coco_ap_equals_pycocotools_by_its_own_way_in(difficult: bool) -> None:
         check_equal({name: found[name] for name in expected}, expected, seed)
         compared += 1
     assert compared >= CASES
+
+
+def crowded_case(seed: int) -> Case:
+    """Rows of boxes on a coarse grid, each overlapping many of its class, with equal overlaps and equal scores."""
+    rng = np.random.default_rng(seed)
+    results = []
+    for image in range(3):
+        gold = [(CLASSES[int(rng.integers(0, 2))], crowded_box(rng)) for _ in range(20)]
+        found = [Candidate(int(rng.integers(0, 2)), crowded_box(rng), int(rng.integers(1, 20)) / 20) for _ in range(60)]
+        hard = set(np.flatnonzero(rng.random(len(gold)) < 0.1).tolist())
+        results.append(ImageResult(detection_sample(f"{seed}-{image}", gold, difficult=hard), tuple(found)))
+    return Case(results)
+
+
+def crowded_box(rng: np.random.Generator) -> BoxXYXY:
+    x, y = (int(place) for place in 10 * rng.integers(0, 4, 2))
+    width, height = (int(side) for side in 10 * rng.integers(2, 14, 2))
+    return (x, y, x + width, y + height)
+
+
+def test_coco_ap_equals_pycocotools_where_boxes_lie_on_each_other() -> None:
+    for seed in range(20):
+        case = crowded_case(seed)
+        with contextlib.redirect_stdout(io.StringIO()):
+            expected = coco_oracle(case)
+        found = by_name(average_precision(case.results, CLASSES))
+        assert 0 < (found["AP"] or 0) < 1
+        check_equal({name: found[name] for name in expected}, expected, seed)
 
 
 def test_a_difficult_box_is_not_asked_for_and_the_one_detection_of_it_counts_neither_way() -> None:

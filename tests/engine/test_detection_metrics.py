@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from samples import Gold, detection_sample
 
-from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics import Figures, ImageResult, image_identity, resampling
 from engine.metrics.detection import average_precision
 from engine.metrics.federated import fixed_average_precision
 from engine.metrics.resampling import image_keys, resampled
@@ -130,6 +130,20 @@ def test_a_resample_equals_pycocotools_on_a_dataset_with_the_drawn_images(metric
         ]
         expected = figures_by_name(average_precision(copies, CLASSES))[metric]
         assert resampled(report, metric, keys, draw[None].astype(float))[0] == pytest.approx(expected, abs=1e-12)
+
+
+def test_resamples_of_many_boxes_are_taken_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    difficult = detection_sample("hard", [("dog", (10, 10, 60, 60))], difficult={0})  # thresholds ignore it apart
+    answer = (Candidate(1, (10, 10, 60, 48), 0.9), Candidate(1, (10, 10, 60, 60), 0.8))
+    report = as_report(average_precision([ImageResult(difficult, answer), *noisy_results(8)], CLASSES))
+    assert report.detections is not None
+    assert any(0 < bits < 1023 for one in report.detections.classes for bits in one.ignored)
+    keys = sorted(image_keys(report, "AP"))
+    draws = np.random.default_rng(0).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=30).astype(float)
+    whole = resampled(report, "AP", keys, draws)
+    assert len(set(whole.tolist())) > 20
+    monkeypatch.setattr(resampling, "MAX_CELLS", 100)
+    np.testing.assert_allclose(resampled(report, "AP", keys, draws), whole, atol=1e-12)
 
 
 def test_metrics_that_cannot_be_resampled_have_no_images() -> None:

@@ -1,0 +1,129 @@
+"""Judged boxes as columns: what became of every box of a dataset in some 60 bytes a box.
+
+In: rows of some pictures at a time. Out: a sequence of :class:`JudgedBox` for whoever looks at a few, and the columns,
+part by part, for curves, counts and tables.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal, get_args, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.metrics.overlap import Boxes, as_boxes
+from schemas.records import BoxXYXY
+
+Verdict = Literal["right", "localisation", "other_name", "background", "duplicate", "missed"]
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+RIGHT, LOCALISATION, OTHER_NAME, BACKGROUND, DUPLICATE, MISSED = range(len(VERDICTS))
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedBox:
+    """A box, xyxy pixels of the original image. ``number``: of its name, the phrase of the sample or the class of the
+    dataset; ``rank``: among the candidates of that name in the image, from 1, and 0 for a human box that was missed;
+    ``overlap``: the best IoU with a human box of its name."""
+
+    key: str
+    number: int
+    name: str
+    rank: int
+    score: float
+    box_xyxy: BoxXYXY
+    overlap: float
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPart:
+    """Judged boxes of some pictures. ``sample`` and ``name`` are places in ``keys`` and ``names``, ``verdict`` one in
+    ``VERDICTS``; other columns as the fields of :class:`JudgedBox`."""
+
+    keys: Sequence[str]
+    names: Sequence[str]
+    sample: NDArray[np.int32]
+    number: NDArray[np.int32]
+    name: NDArray[np.int32]
+    rank: NDArray[np.int32]
+    score: NDArray[np.float64]
+    boxes_xyxy: Boxes
+    overlap: NDArray[np.float32]
+    verdict: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.rank)
+
+    def box(self, row: int) -> JudgedBox:
+        """One of the boxes."""
+        x1, y1, x2, y2 = self.boxes_xyxy[row].tolist()
+        return JudgedBox(
+            self.keys[self.sample[row]],
+            int(self.number[row]),
+            self.names[self.name[row]],
+            int(self.rank[row]),
+            float(self.score[row]),
+            (x1, y1, x2, y2),
+            float(self.overlap[row]),
+            VERDICTS[self.verdict[row]],
+        )
+
+
+class JudgedBoxes(Sequence[JudgedBox]):
+    """All boxes that were judged, in ``parts``."""
+
+    def __init__(self, parts: Iterable[JudgedPart]) -> None:
+        self.parts = list(parts)
+        self._ends = list(accumulate(map(len, self.parts)))
+
+    @classmethod
+    def of(cls, judged: Sequence[JudgedBox]) -> JudgedBoxes:
+        """The columns of judged boxes; those that are columns already as they are."""
+        if isinstance(judged, JudgedBoxes):
+            return judged
+        keys = {key: place for place, key in enumerate(dict.fromkeys(one.key for one in judged))}
+        names = {name: place for place, name in enumerate(dict.fromkeys(one.name for one in judged))}
+        part = JudgedPart(
+            list(keys),
+            list(names),
+            np.array([keys[one.key] for one in judged], dtype=np.int32),
+            np.array([one.number for one in judged], dtype=np.int32),
+            np.array([names[one.name] for one in judged], dtype=np.int32),
+            np.array([one.rank for one in judged], dtype=np.int32),
+            np.array([one.score for one in judged], dtype=np.float64),
+            as_boxes([one.box_xyxy for one in judged]),
+            np.array([one.overlap for one in judged], dtype=np.float32),
+            np.array([VERDICTS.index(one.verdict) for one in judged], dtype=np.int8),
+        )
+        return cls([part])
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __iter__(self) -> Iterator[JudgedBox]:
+        return (part.box(row) for part in self.parts for row in range(len(part)))
+
+    @overload
+    def __getitem__(self, number: int) -> JudgedBox: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[JudgedBox]: ...
+    def __getitem__(self, number: int | slice) -> JudgedBox | list[JudgedBox]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        place = range(len(self))[number]
+        part = bisect_right(self._ends, place)
+        return self.parts[part].box(place - (self._ends[part] - len(self.parts[part])))
+
+    def verdicts(self) -> dict[Verdict, int]:
+        """How many boxes there are of each verdict, in the order in which verdicts first occur."""
+        counts: Counter[Verdict] = Counter()
+        for part in self.parts:
+            found, first, times = np.unique(part.verdict, return_index=True, return_counts=True)
+            for place in np.argsort(first).tolist():
+                counts[VERDICTS[found[place]]] += int(times[place])
+        return dict(counts)
