@@ -28,7 +28,7 @@ Beside each file above, the folder with what it is made of:
 
     filters, duplicates     filtering/     language, the guard of evaluation sets, hashes of pictures
     phrases                 noun_phrases/  grammar of the chunks, rules, lemmas; parser/ holds spaCy's weights
-    selection, calibration  selecting/     rules on samples and on columns, calibrated scores
+    selection, calibration  selecting/     boxes as columns, the rules on them, calibrated scores
     artifacts               storage/       digests, atomic files, locks, leases, compare-and-swap
     shards                  dataset/       files, reader and tables of a dataset; committed units, wholeness, look-up
     runner                  running/       stages, layout of processes, flow of units, workers, metrics, stopping
@@ -37,5 +37,6 @@ And what asks, reads, writes or keeps:
 
     box_tables (the only file that imports DuckDB), box_batches, label_diff: questions to the boxes of a dataset
     sources/ and gold/ are formats read, exporters/ formats written; few_shot takes a few pictures of a dataset
+    view is a dataset as every reader sees it: without duplicates, verdicts first, the selection after them
     registry/ keeps models, retraining/ says when to train the next
 """

@@ -19,9 +19,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from engine.dataset.annotation_tables import StoredTable
-from engine.selecting.columns import PIXEL_DECIMALS, SCORE_DECIMALS, BoxColumns, Integers, group_numbers, select_rows
+from engine.selecting.columns import PIXEL_DECIMALS, SCORE_DECIMALS, BoxColumns, Integers
+from engine.selecting.rules import group_numbers, select_rows
 from engine.selection import Selection
 from schemas.calibration import GROUPS
+from schemas.shards import CORNERS
 
 ROWS_A_BATCH = 250_000
 HEX_DIGITS = 64  # of a SHA-256
@@ -34,7 +36,7 @@ BOX_SCHEMA = pa.schema(
         ("head_lemma", TEXT),
         ("start", pa.int32()),
         ("end", pa.int32()),
-        *((side, pa.float32()) for side in ("x1", "y1", "x2", "y2")),
+        *((side, pa.float32()) for side in CORNERS),
         ("score", pa.float32()),
         ("agreement", pa.float32()),
         ("width", pa.int32()),
@@ -44,7 +46,6 @@ BOX_SCHEMA = pa.schema(
     ]
 )
 OPTIONAL = frozenset({"head_lemma", "start", "end", "agreement", "caption_sha256", "image_sha256"})
-SIDES = ("x1", "y1", "x2", "y2")
 _NEEDED_BY = {"drop_contained": ("start", "end"), "drop_abstract": ("head_lemma",), "calibrated": ("head_lemma",)}
 
 
@@ -66,7 +67,7 @@ def check_columns(stored: StoredTable, selection: Selection | None, name: str) -
         lacking = [column for column in columns if column in stored.missing and getattr(selection, rule)]
         if lacking:
             raise ValueError(
-                f"{name} is of an older format without {', '.join(lacking)}, which the selection's {rule} looks at; "
+                f"{name} has an older format without {', '.join(lacking)}, which the selection's {rule} looks at; "
                 "take a selection without it, or label again"
             )
     if selection is not None and selection.min_agreement is not None and stored.table["agreement"].null_count:
@@ -131,7 +132,7 @@ def _numbers(table: pa.Table, name: str, missing: float = 0.0) -> NDArray[np.flo
 
 def box_columns(table: pa.Table, image: Integers) -> BoxColumns:
     """What the rules of a selection look at."""
-    sides = [np.round(_numbers(table, side), PIXEL_DECIMALS) for side in SIDES]
+    sides = [np.round(_numbers(table, side), PIXEL_DECIMALS) for side in CORNERS]
     return BoxColumns(
         image=image,
         phrase=_numbers(table, "phrase").astype(np.int64),
@@ -158,7 +159,7 @@ def batch_of(
         columns = box_columns(table, image)
         stays, dropped = select_rows(columns, selection)
         if selection.calibrated is not None:
-            groups = group_numbers(columns, selection)
+            groups = group_numbers(columns, selection.calibrated)
             came, kept = (np.bincount(one, minlength=len(GROUPS)) for one in (groups, groups[stays]))
         table, image = table.filter(pa.array(stays)), image[stays]
     image = np.unique(image, return_inverse=True)[1].astype(np.int64)
@@ -167,7 +168,7 @@ def batch_of(
         {
             "image": image + images_before,
             "occurrence": of_box + occurrences_before,
-            **{name: table[name] for name in ("score", *SIDES, "width", "height")},
+            **{name: table[name] for name in ("score", *CORNERS, "width", "height")},
         }
     )
     return Batch(_images(table, image, occurrences, images_before), occurrences, boxes, dropped, came, kept)

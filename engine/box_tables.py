@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from engine.artifacts import Store
 from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, check_columns, joined, numbered
 from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
-from engine.selecting.columns import select_rows
+from engine.selecting.rules import select_rows
 from engine.selection import Selection
 from engine.shards import annotations_name
 from schemas.shards import ANNOTATION_SCHEMA
@@ -87,6 +87,6 @@ def _whole_tables(store: Store, units: Sequence[int], selection: Selection) -> I
     for unit, stored in read_unit_tables(store, names, BOX_SCHEMA, OPTIONAL):
         where = f"{store.root}/{annotations_name(unit)}"
         if isinstance(stored, TableFault):
-            raise ValueError(f"{where}: {stored.problem}; `glip-engine verify` tells what else is wrong")
+            raise ValueError(f"{where}: {stored.problem}; `glip-engine verify` shows what else is wrong")
         check_columns(stored, selection, where)
         yield stored

@@ -95,7 +95,7 @@ class LabelComparison:
             **{name: None if value is None else round(value, 6) for name, value in zip(names, row, strict=True)}
         )
 
-    def heads(self, limit: int = HEADS) -> list[HeadChange]:
+    def heads(self) -> list[HeadChange]:
         """The head lemmas whose boxes changed most: by boxes lost, gained and moved."""
         rows = self._rows(f"""
             WITH before AS (
@@ -111,7 +111,7 @@ class LabelComparison:
             SELECT head_lemma, coalesce(before.boxes, 0), coalesce(after.boxes, 0), coalesce(lost, 0),
                    coalesce(gained, 0), coalesce(moved, 0), round(shift, 6)
             FROM before FULL JOIN after USING (head_lemma) FULL JOIN changed USING (head_lemma)
-            ORDER BY coalesce(lost, 0) + coalesce(gained, 0) + coalesce(moved, 0) DESC, head_lemma LIMIT {limit}
+            ORDER BY coalesce(lost, 0) + coalesce(gained, 0) + coalesce(moved, 0) DESC, head_lemma LIMIT {HEADS}
         """)
         names = ("head_lemma", "boxes_before", "boxes_after", "lost", "gained", "moved", "mean_shift")
         return [HeadChange(**dict(zip(names, row, strict=True))) for row in rows]

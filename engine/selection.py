@@ -9,14 +9,16 @@ is this project's: the score that reaches a target precision on human data (``en
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import ValidationError
 
 from engine.artifacts import canonical_json
 from engine.selecting.calibrated_scores import calibrated_scores
-from engine.selecting.rules import RULES, Kept, Selection
+from engine.selecting.columns import columns_of
+from engine.selecting.rules import Selection, select_rows
 from schemas.recipes import SelectionChoice, TeacherRecipe, explain
 from schemas.records import Grounding, PseudoLabel, Reject
-from schemas.shards import SampleLabels
+from schemas.shards import DatasetCard, SampleLabels
 
 __all__ = [
     "CALIBRATED",
@@ -24,6 +26,8 @@ __all__ = [
     "Selection",
     "check_agreement",
     "check_teacher",
+    "chosen_rules",
+    "chosen_selection",
     "keep_above_floor",
     "resolve_selection",
     "select",
@@ -71,6 +75,17 @@ def _read_calibrated(fields: dict[str, object]) -> dict[str, object]:
     return {**fields, "calibrated": calibrated_scores(path, precision)}
 
 
+def chosen_selection(card: DatasetCard, selection: SelectionChoice | None) -> SelectionChoice | None:
+    """The selection that a dataset is read with: the one asked for, else its card's own; None for human boxes."""
+    return None if card.origin == "human" else selection or card.selection
+
+
+def chosen_rules(card: DatasetCard, selection: SelectionChoice | None) -> Selection | None:
+    """The numbers of :func:`chosen_selection`. ValueError where there is no such selection."""
+    chosen = chosen_selection(card, selection)
+    return None if chosen is None else resolve_selection(chosen)
+
+
 def selection_name(selection: SelectionChoice) -> str:
     """What a selection is called in a table: its preset; a calibrated one with its target; else its numbers."""
     if isinstance(selection, str):
@@ -115,14 +130,10 @@ def select_with_reasons(
     """
     rules = selection if isinstance(selection, Selection) else resolve_selection(selection)
     _check_teacher(labels, rules, vouched)
-    boxes = tuple(range(len(labels.boxes)))
-    dropped: dict[str, int] = {}
-    for reason, rule in RULES.items():
-        out = rule(Kept(labels, boxes), rules) - vouched
-        boxes = tuple(number for number in boxes if number not in out)
-        if out:
-            dropped[reason] = len(out)
-    return labels.model_copy(update={"boxes": [labels.boxes[number] for number in boxes]}), dropped
+    spared = np.isin(np.arange(len(labels.boxes)), sorted(vouched)) if vouched else None
+    stays, dropped = select_rows(columns_of(labels), rules, spared)
+    kept = [box for box, stay in zip(labels.boxes, stays.tolist(), strict=True) if stay]
+    return labels.model_copy(update={"boxes": kept}), dict(dropped)
 
 
 def _check_teacher(labels: SampleLabels, rules: Selection, vouched: frozenset[int]) -> None:

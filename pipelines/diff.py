@@ -14,9 +14,8 @@ from rich.table import Table
 from engine.artifacts import Store
 from engine.box_tables import add_boxes, box_database
 from engine.label_diff import LabelComparison, MatchedBy
-from engine.selection import check_teacher, resolve_selection, selection_name
+from engine.selection import check_teacher, chosen_selection, resolve_selection, selection_name
 from engine.shards import committed_units, read_card
-from engine.statistics import chosen_selection
 from pipelines.labelling.bookkeeping import difference_of
 from schemas.label_diff import LabelDiff
 from schemas.recipes import SelectionChoice

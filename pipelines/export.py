@@ -1,8 +1,9 @@
 """A dataset in another project's format: ``glip-engine export``.
 
 In: a dataset folder, a format of ``EXPORTERS``, and what is high-confidence. Out: a folder of that format; with
-``images`` the pictures too, byte for byte; ``export.json`` last, with the counts. Shards are read one sample after
-another: memory does not grow with the dataset.
+``images`` the pictures too, byte for byte but for an EXIF orientation, which becomes 1: boxes are of the stored pixels,
+and most readers would turn a photo away from under them. ``export.json`` is written last, with the counts. Shards are
+read one sample after another: memory does not grow with the dataset.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from pydantic import Field
 
 from engine.artifacts import Store, digest_of
 from engine.dataset.manifest_summary import ManifestSummary
-from engine.duplicates import Duplicates, read_duplicates
 from engine.exporters import EXPORTERS, image_name
-from engine.review.selecting import REJECTED, select_reviewed
-from engine.review.verdicts import read_verdicts
+from engine.review.selecting import REJECTED
 from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, read_card, read_manifests
+from engine.view import open_view
 from pipelines.pages.number_formats import counted
 from pipelines.progress import tracked
+from schemas.orientation import with_pixels_as_stored
 from schemas.recipes import SelectionChoice
 from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
@@ -73,8 +74,8 @@ def export(
     with target.locked():
         if target.names(""):
             raise ValueError(
-                f"{target.root} is not empty; an export goes into a folder of its own, and one that was interrupted "
-                "begins anew: give another folder, or delete this one"
+                f"{target.root} is not empty; an export needs an empty folder, and an interrupted one starts "
+                "over: give another folder, or delete this one"
             )
         _write(target, card, samples, format, images, counts)
         receipt = ExportReceipt(
@@ -112,14 +113,12 @@ class _Samples:
         *,
         progress: bool,
     ) -> None:
-        self._store, self._manifests, self._rules, self._counts = store, manifests, rules, counts
-        self._duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
-        self._verdicts = read_verdicts(store)
-        self._progress = progress
+        self._store, self._manifests, self._counts = store, manifests, counts
+        self._view, self._progress = open_view(store, manifests, rules), progress
 
     def __iter__(self) -> Iterator[tuple[ShardReader, int, SampleLabels]]:
         for manifest in tracked(self._manifests, "exporting", shown=self._progress):
-            left_out = self._duplicates.of(manifest.unit)
+            left_out = self._view.duplicates.of(manifest.unit)
             with ShardReader(self._store, manifest.unit) as reader:
                 for row in range(len(reader)):
                     if row in left_out:
@@ -129,11 +128,11 @@ class _Samples:
 
     def _kept(self, labels: SampleLabels) -> SampleLabels | None:
         """The labels with the boxes that are written, None where the sample is left out."""
-        labels, dropped = select_reviewed(labels, self._rules, self._verdicts)
+        labels, dropped = self._view.seen(labels)
         self._counts["box_rejected_by_reviewer"] += dropped.get(REJECTED, 0)
         boxes = [box for box in labels.boxes if _has_area(box)]
         self._counts["box_without_area"] += len(labels.boxes) - len(boxes)
-        if self._rules is not None and not boxes:
+        if self._view.selection is not None and not boxes:
             self._counts["sample_without_box"] += 1
             return None
         return labels.model_copy(update={"boxes": boxes})
@@ -159,7 +158,7 @@ def _write(
     with exporter.open(target, card) as add:
         for reader, row, labels in samples:
             name = image_name(labels.key, reader.extension(row))
-            image = reader[row].image if images else None
+            image = with_pixels_as_stored(reader[row].image) if images else None
             if exporter.image_folder is None:
                 add(labels, name, image)
             else:

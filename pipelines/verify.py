@@ -7,14 +7,12 @@ byte is read once or twice; nothing is written.
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engine.artifacts import Store
 from engine.dataset.manifest_summary import ManifestSummary
@@ -33,11 +31,10 @@ from engine.shards import (
     rejects_name,
     shard_name,
 )
+from engine.storage.parquet_tables import read_parquet
 from pipelines.progress import tracked
 from schemas.reports import Document
-from schemas.shards import DatasetCard, SampleLabels, ShardManifest
-
-SUMS = ("samples", "phrases", "boxes", "rejects")
+from schemas.shards import COUNTS, DatasetCard, SampleLabels, ShardManifest
 
 
 class VerifyReport(Document):
@@ -117,7 +114,7 @@ def _gaps(card: DatasetCard, numbers: list[int], manifests: list[ManifestSummary
 def _sums(card: DatasetCard, manifests: list[ManifestSummary], dropped: Counter[str]) -> list[str]:
     if not card.complete:
         return []
-    totals = {name: sum(getattr(manifest, name) for manifest in manifests) for name in SUMS}
+    totals = {name: sum(getattr(manifest, name) for manifest in manifests) for name in COUNTS}
     problems = [
         f"dataset.json: {name} is {getattr(card, name)}, the manifests add up to {total}"
         for name, total in totals.items()
@@ -239,4 +236,4 @@ def _reject_problems(store: Store, manifest: ShardManifest) -> Iterator[str]:
 
 
 def _table(store: Store, name: str) -> pa.Table:
-    return pq.read_table(io.BytesIO(store.read(name, max_bytes=1 << 31)))
+    return read_parquet(store.read(name, max_bytes=1 << 31))

@@ -164,6 +164,9 @@ class DatasetCard(Document):
     stages: list[StageCounts] = []
 
 
+CORNERS = ("x1", "y1", "x2", "y2")
+COUNTS = ("samples", "phrases", "boxes", "rejects")  # what manifests count, and the card adds up
+
 ANNOTATION_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -172,10 +175,7 @@ ANNOTATION_SCHEMA = pa.schema(
         ("head_lemma", pa.string()),
         ("start", pa.int32()),
         ("end", pa.int32()),
-        ("x1", pa.float32()),
-        ("y1", pa.float32()),
-        ("x2", pa.float32()),
-        ("y2", pa.float32()),
+        *((name, pa.float32()) for name in CORNERS),
         ("score", pa.float32()),
         ("agreement", pa.float32()),  # null but for an ensemble's boxes
         ("width", pa.int32()),

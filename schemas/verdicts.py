@@ -12,7 +12,7 @@ import pyarrow as pa
 from pydantic import Field, model_validator
 
 from schemas.reports import Document
-from schemas.shards import Coordinate
+from schemas.shards import CORNERS, Coordinate
 
 VerdictWord = Literal["accepted", "rejected", "corrected", "added", "withdrawn"]
 DRAWN: frozenset[VerdictWord] = frozenset({"corrected", "added"})  # those that bring a box of their own
@@ -47,7 +47,7 @@ class Verdict(Document):
             raise ValueError(f"a verdict {self.verdict!r} has {'no ' if self.drawn_xyxy else 'a '}box of its own")
         for box in (self.box_xyxy, self.drawn_xyxy or self.box_xyxy):
             if not (box[0] <= box[2] and box[1] <= box[3]):
-                raise ValueError(f"xyxy {box} is no box: its corners are in the wrong order")
+                raise ValueError(f"xyxy {box} is not a box: its corners are in the wrong order")
         return self
 
     @property
@@ -56,7 +56,6 @@ class Verdict(Document):
         return self.drawn_xyxy or self.box_xyxy
 
 
-CORNERS = ("x1", "y1", "x2", "y2")
 DRAWN_CORNERS = tuple(f"drawn_{name}" for name in CORNERS)
 
 VERDICT_SCHEMA = pa.schema(

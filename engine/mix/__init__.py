@@ -84,7 +84,7 @@ class Mix:
         dataset = self.datasets[ref.dataset]
         with self._shards.reader(dataset.store, ref.unit) as reader:
             sample = reader[ref.row]
-        return MixSample(dataset.learned(sample.labels), sample.image, dataset.card)
+        return MixSample(dataset.view.seen(sample.labels)[0], sample.image, dataset.card)
 
     def labels(self, ref: SampleRef) -> SampleLabels:
         """The labels of a sample as stored, without reading its picture."""

@@ -15,18 +15,16 @@ import numpy as np
 
 from engine.artifacts import Store, digest_of
 from engine.dataset.manifest_summary import ManifestSummary
-from engine.duplicates import Duplicates, read_duplicates
 from engine.mix.kept_rows import KeptRows, kept_rows
 from engine.mix.order import Interleave, Passes
 from engine.mix.repeats import PhraseLog, repeat_quarters
 from engine.mix.samples import SampleRefs, UnitRows
-from engine.review.selecting import select_reviewed
-from engine.review.verdicts import Verdicts, read_verdicts
-from engine.selection import Selection, resolve_selection
+from engine.selection import Selection, chosen_rules
 from engine.shards import ShardReader, read_card, read_manifests
+from engine.view import View, open_view
 from schemas.class_prompts import AskedClass, asked_of
 from schemas.recipes import MixEntry, MixSampling
-from schemas.shards import DatasetCard, SampleLabels
+from schemas.shards import DatasetCard
 
 TEMPERATURE_PERIOD = 10_000
 
@@ -39,18 +37,13 @@ class MixedDataset:
     name: str
     store: Store
     card: DatasetCard
-    selection: Selection | None
-    verdicts: Verdicts
+    view: View
     refs: SampleRefs
     phrases: int
     boxes: int
     skipped: int
     fingerprint: str
     asked: Mapping[str, AskedClass]
-
-    def learned(self, labels: SampleLabels) -> SampleLabels:
-        """What is learned from a sample of it."""
-        return _learned(labels, self.selection, self.verdicts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +89,7 @@ def interleave_of(entries: Sequence[MixEntry], passes: Sequence[Passes], samplin
         sizes = [float(one.length) ** (1 / sampling.temperature) for one in passes]
         return Interleave(_rounded([entry.weight * size for entry, size in zip(entries, sizes, strict=True)]))
     if any(count is None for count in copies) or sampling.temperature is not None:
-        raise ValueError("of a mix, either every entry has `copies` or none has, and then there is no temperature")
+        raise ValueError("either every entry has `copies` or none does, and `copies` go with no temperature")
     return Interleave([Fraction(str(count)) * one.length for count, one in zip(copies, passes, strict=True)])
 
 
@@ -125,22 +118,21 @@ def entry_fingerprint(entry: MixEntry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A dataset and its views, all that decides what can be drawn from it."""
+    """A dataset and its view, all that decides what can be drawn from it."""
 
     name: str
     store: Store
     card: DatasetCard
     manifests: Sequence[ManifestSummary]
-    selection: Selection | None
-    duplicates: Duplicates
-    verdicts: Verdicts
+    view: View
     asked: Mapping[str, AskedClass]
 
     def fingerprint(self) -> str:
-        """Of the shards, and of the views where there are some."""
-        rules = None if self.selection is None else self.selection.identity()
+        """Of the shards, and of what the view has."""
+        view = self.view
+        rules = None if view.selection is None else view.selection.identity()
         prompts = digest_of({of: asdict(one) for of, one in sorted(self.asked.items())}) if self.asked else None
-        digests = {"duplicates": self.duplicates.digest, "verdicts": self.verdicts.digest, "prompts": prompts}
+        digests = {"duplicates": view.duplicates.digest, "verdicts": view.verdicts.digest, "prompts": prompts}
         views = {"preset": rules} | {name: digest for name, digest in digests.items() if digest is not None}
         return digest_of({"files": [_digests(manifest) for manifest in self.manifests], **views})
 
@@ -148,16 +140,13 @@ class _Found:
 def _find(entry: MixEntry) -> _Found:
     store = Store(entry.dataset)
     card, manifests = read_card(store), read_manifests(store)
-    selection = resolve_selection(entry.selection or card.selection) if card.origin == "pseudo" else None
     name = store.root.rsplit("/", 1)[-1]
     return _Found(
         name=name,
         store=store,
         card=card,
         manifests=manifests,
-        selection=selection,
-        duplicates=Duplicates() if selection is None else read_duplicates(store, manifests),
-        verdicts=read_verdicts(store),
+        view=open_view(store, manifests, chosen_rules(card, entry.selection)),
         asked=asked_of(card, name, entry.prompts),
     )
 
@@ -176,8 +165,7 @@ def _open_dataset(number: int, entry: MixEntry, log: PhraseLog | None, sampling:
         name=found.name,
         store=found.store,
         card=found.card,
-        selection=found.selection,
-        verdicts=found.verdicts,
+        view=found.view,
         refs=refs,
         phrases=sum(part.phrases for part in parts),
         boxes=sum(part.boxes for part in parts),
@@ -194,8 +182,9 @@ def _digests(manifest: ManifestSummary) -> list[str]:
 def _parts(found: _Found, log: PhraseLog | None, *, by_head: bool) -> Iterator[_Opened]:
     """What can be drawn from each shard: by its table of boxes where that says it, in a fraction of the time."""
     known: Iterator[KeptRows | None] = repeat(None)
-    if found.selection is not None and log is None and _is_for(found.selection, found.card):
-        known = kept_rows(found.store, found.manifests, found.selection, found.duplicates, found.verdicts)
+    selection = found.view.selection
+    if selection is not None and log is None and _is_for(selection, found.card):
+        known = kept_rows(found.store, found.manifests, found.view)
     for manifest, kept in zip(found.manifests, known, strict=False):
         if kept is None:
             yield _rows(found, manifest, log, by_head=by_head)
@@ -211,15 +200,14 @@ def _is_for(selection: Selection, card: DatasetCard) -> bool:
 def _rows(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by_head: bool) -> _Opened:
     """The same of one shard, by reading its labels, without duplicates. Of a human shard what a reviewer rejected is
     gone when a sample is loaded."""
-    selection, left_out = found.selection, found.duplicates.of(manifest.unit)
+    selection, left_out = found.view.selection, found.view.duplicates.of(manifest.unit)
     if selection is None and log is None:
         rows = UnitRows(manifest.unit, manifest.samples)
         return _Opened(rows, manifest.phrases, manifest.boxes)
     kept, phrases, boxes = [], 0, 0
-    reader = ShardReader(found.store, manifest.unit)
-    try:
+    with ShardReader(found.store, manifest.unit) as reader:
         for row in (row for row in range(manifest.samples) if row not in left_out):
-            labels = _learned(reader.labels(row), selection, found.verdicts)
+            labels, _ = found.view.seen(reader.labels(row))
             if selection is None or labels.boxes:
                 kept.append(row)
                 boxed = sorted({box.phrase for box in labels.boxes})
@@ -227,12 +215,6 @@ def _rows(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by
                 if log is not None:
                     named = (labels.phrases[place] for place in boxed)
                     log.add((one.head_lemma if by_head else one.text).lower() for one in named)
-    finally:
-        reader.close()
     if selection is None:
         return _Opened(UnitRows(manifest.unit, manifest.samples), manifest.phrases, manifest.boxes)
     return _Opened(UnitRows(manifest.unit, len(kept), np.array(kept, dtype=np.int32)), phrases, boxes)
-
-
-def _learned(labels: SampleLabels, selection: Selection | None, verdicts: Verdicts) -> SampleLabels:
-    return select_reviewed(labels, selection, verdicts)[0]

@@ -61,10 +61,6 @@ class NameRelations:
             found = self._known[name] = self._look_up(name)
         return found
 
-    def related(self, first: str, second: str) -> bool:
-        """Whether one of two names may stand for the other; symmetric."""
-        return not self.unrelated([first], [second])
-
     def unrelated(self, names: Iterable[str], present: Iterable[str]) -> list[str]:
         """Those of ``names``, in order, that can mean nothing of what is ``present``."""
         meanings = [self.meaning(name) for name in present]

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from engine.artifacts import Store
 from engine.calibration import MIN_IOU, Evidence, group_number
-from engine.review.selecting import PlacedBox, match_verdicts
+from engine.review.selecting import PlacedBox, iou, match_verdicts
 from engine.review.verdicts import CaptionKey, Verdicts
 from engine.selecting.calibrated_scores import box_size_of_share
 from engine.selecting.columns import SCORE_DECIMALS
-from engine.selecting.rules import iou
 from engine.shards import annotations_name
+from engine.storage.parquet_tables import read_parquet
 from schemas.calibration import Frequency
-from schemas.verdicts import CORNERS, Verdict
+from schemas.shards import CORNERS
+from schemas.verdicts import Verdict
 
 COLUMNS = ["key", "image_sha256", "caption_sha256", "start", "end", *CORNERS, "score", "head_lemma", "width", "height"]
 Row = dict[str, Any]
@@ -75,7 +75,7 @@ def _captions(store: Store, units: Sequence[int], verdicts: Verdicts) -> Iterato
     images = pa.array(sorted({image for image, _ in verdicts.by_caption}), pa.string())
     for unit in units if len(images) else ():
         with store.open(annotations_name(unit)) as file:
-            table = pq.read_table(file, columns=COLUMNS)
+            table = read_parquet(file, COLUMNS)
         rows = table.filter(pc.is_in(table["image_sha256"], images)).to_pylist()
         for _, of_sample in groupby(rows, key=lambda row: row["key"]):
             boxes = list(of_sample)

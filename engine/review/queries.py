@@ -214,5 +214,5 @@ def _place(after: str | None) -> tuple[int, int]:
     """The two numbers of a page's beginning."""
     first, colon, second = (after or "0:0").partition(":")
     if not (colon and first.isdecimal() and second.isdecimal() and len(first) + len(second) < 24):
-        raise ValueError(f"{after!r} is no beginning of a page; take `next` of the page before")
+        raise ValueError(f"{after!r} is not the beginning of a page; take `next` of the page before")
     return int(first), int(second)

@@ -1,4 +1,4 @@
-"""What a reader makes of a dataset that people have reviewed: their verdicts first, the selection after them.
+"""What people said of a sample, applied to its labels; readers do it before they select (:mod:`engine.view`).
 
 In: the labels of a sample as stored, and the verdicts on its caption. Out: labels in which
 
@@ -16,9 +16,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from engine.review.verdicts import Verdicts
-from engine.selecting.rules import iou
-from engine.selection import Selection, select_with_reasons
 from schemas.shards import SampleBox, SampleLabels
 from schemas.verdicts import Verdict
 
@@ -93,13 +90,10 @@ def _human(verdict: Verdict, phrase: int, labels: SampleLabels) -> SampleBox:
     return SampleBox(phrase=phrase, box_xyxy=box, score=1.0, agreement=1.0 if of_an_ensemble else None)
 
 
-def select_reviewed(
-    labels: SampleLabels, selection: Selection | None, verdicts: Verdicts
-) -> tuple[SampleLabels, dict[str, int]]:
-    """What readers learn from a sample, and what each rule dropped; no selection (human data) keeps every box that no
-    reviewer rejected."""
-    reviewed = apply_verdicts(labels, verdicts.of(labels))
-    if selection is None:
-        return reviewed.labels, reviewed.dropped
-    kept, dropped = select_with_reasons(reviewed.labels, selection, vouched=reviewed.vouched)
-    return kept, reviewed.dropped | dropped
+def iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """Intersection over union of two xyxy boxes; 0 where both are empty."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    total = (first[2] - first[0]) * (first[3] - first[1]) + (second[2] - second[0]) * (second[3] - second[1]) - shared
+    return shared / total if total > 0 else 0.0

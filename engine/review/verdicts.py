@@ -23,8 +23,9 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
-from schemas.shards import SampleLabels
-from schemas.verdicts import CORNERS, DRAWN_CORNERS, VERDICT_SCHEMA, Box, Verdict
+from engine.storage.parquet_tables import read_parquet
+from schemas.shards import CORNERS, SampleLabels
+from schemas.verdicts import DRAWN_CORNERS, VERDICT_SCHEMA, Box, Verdict
 
 VERDICTS = "verdicts"
 MAX_FILE_BYTES = 50_000_000
@@ -155,7 +156,7 @@ def verdict_problems(store: Store) -> list[str]:
     for name in store.names(VERDICTS):
         path = f"{VERDICTS}/{name}"
         if not _NAME.fullmatch(name):
-            problems.append(f"{path} is no file of the table of verdicts; move it elsewhere")
+            problems.append(f"{path} is not a file of the table of verdicts; move it elsewhere")
             continue
         try:
             _rows(path, store.read(path, MAX_FILE_BYTES))
@@ -166,14 +167,14 @@ def verdict_problems(store: Store) -> list[str]:
 
 def _rows(path: str, content: bytes) -> list[Verdict]:
     try:
-        table = pq.read_table(io.BytesIO(content))
+        table = read_parquet(content)
         if table.schema != VERDICT_SCHEMA:
             raise ValueError(f"its columns are {', '.join(table.column_names)}")
         return [_verdict(row) for row in table.to_pylist()]
     except (pa.ArrowException, ValidationError, ValueError, OSError) as error:
         what = error.errors()[0]["msg"] if isinstance(error, ValidationError) else " ".join(str(error).split())
         raise ValueError(
-            f"{path} is no table of verdicts ({what}); bring back its copy, or move it elsewhere to do without it"
+            f"{path} is not a table of verdicts ({what}); bring back its copy, or move it elsewhere to do without it"
         ) from None
 
 

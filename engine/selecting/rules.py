@@ -1,8 +1,8 @@
-"""The rules of a selection: one function and one reason per rule, applied in the order of ``RULES``.
+"""The rules of a selection: one function and one reason per rule, applied in the order of ``RULES``, to columns.
 
-In: the boxes of one sample that are still in, and the numbers of the selection. Out: the boxes that a rule drops. To
-add a rule: a field of :class:`Selection`, a function here with a line in ``RULES``, and the same on columns
-(:mod:`engine.selecting.columns`).
+In: candidate boxes of one image or of millions (:class:`~engine.selecting.columns.BoxColumns`), and the numbers of the
+selection. Out: which rows stay, and how many each rule dropped. To add a rule: a field of :class:`Selection`, and a
+function here with a line in ``RULES``.
 
 Sources: GLIP section 3.3 (scores), Kosmos-2 section 2.1 (abstract nouns, containment, suppression across phrases),
 OWL-ST section 3.1 (the image's best score). The calibrated scores are this project's (``engine/calibration.py``).
@@ -10,14 +10,17 @@ OWL-ST section 3.1 (the image's best score). The calibrated scores are this proj
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 from pydantic import Field
 
-from engine.selecting.calibrated_scores import CalibratedScores, box_share
+from engine.selecting.calibrated_scores import CalibratedScores, size_numbers
+from engine.selecting.columns import BoxColumns, Floats, Integers, Mask
+from schemas.calibration import BOX_SIZES, FREQUENCIES, GROUPS
 from schemas.recipes import Recipe
-from schemas.shards import SampleBox, SampleLabels
 
 
 class Selection(Recipe):
@@ -66,143 +69,166 @@ ABSTRACT_HEADS = frozenset(_ABSTRACT.split())
 WHOLE_SIDE = 0.98  # of the image's, of a box that is the whole image
 
 
-class Kept(NamedTuple):
-    """Boxes that are still in, by number, ascending."""
-
-    labels: SampleLabels
-    boxes: tuple[int, ...]
+# A rule gets the boxes that are still in and the value of its field, and says which of them it drops.
+Rule = Callable[[BoxColumns, Any], Mask]
 
 
-def score_not_above_min(kept: Kept, selection: Selection) -> set[int]:
-    if selection.min_score is None:
-        return set()
-    return {number for number in kept.boxes if kept.labels.boxes[number].score <= selection.min_score}
+def score_not_above_min(columns: BoxColumns, min_score: float) -> Mask:
+    return columns.score <= min_score
 
 
-def precision_out_of_reach(kept: Kept, selection: Selection) -> set[int]:
-    if selection.calibrated is None:
-        return set()
-    least = selection.calibrated.min_score
-    return {number for number in kept.boxes if least(kept.labels, kept.labels.boxes[number]) is None}
+def precision_out_of_reach(columns: BoxColumns, calibrated: CalibratedScores) -> Mask:
+    return np.isnan(_least_scores(columns, calibrated))
 
 
-def score_below_calibrated(kept: Kept, selection: Selection) -> set[int]:
-    if selection.calibrated is None:
-        return set()
-    boxes = {number: kept.labels.boxes[number] for number in kept.boxes}
-    least = {number: selection.calibrated.min_score(kept.labels, box) for number, box in boxes.items()}
-    return {number for number, score in least.items() if score is not None and boxes[number].score < score}
+def score_below_calibrated(columns: BoxColumns, calibrated: CalibratedScores) -> Mask:
+    return columns.score < _least_scores(columns, calibrated)
 
 
-def agreement_below_min(kept: Kept, selection: Selection) -> set[int]:
-    least = selection.min_agreement
-    if least is None:
-        return set()
-    return {number for number in kept.boxes if (kept.labels.boxes[number].agreement or 0.0) < least}
+def _least_scores(columns: BoxColumns, calibrated: CalibratedScores) -> Floats:
+    """Of each box the lowest score that its group keeps; NaN where it keeps none."""
+    scores = calibrated.min_scores
+    least: Floats = np.array([np.nan if (one := scores[group]) is None else one for group in GROUPS])
+    return least[group_numbers(columns, calibrated)]
 
 
-def phrase_abstract(kept: Kept, selection: Selection) -> set[int]:
-    if not selection.drop_abstract:
-        return set()
-    phrases = kept.labels.phrases
-    return {
-        number
-        for number in kept.boxes
-        if phrases[kept.labels.boxes[number].phrase].head_lemma.lower() in ABSTRACT_HEADS
-    }
+def group_numbers(columns: BoxColumns, calibrated: CalibratedScores) -> Integers:
+    """Of each box the number of its group of the calibration: frequency by frequency, and size by size within."""
+    known = calibrated.frequencies
+    frequency = np.array([FREQUENCIES.index(known.get(head, "unseen")) for head in columns.heads], dtype=np.int64)
+    found: Integers = frequency[columns.head] * len(BOX_SIZES) + size_numbers(columns.shares())
+    return found
 
 
-def phrase_contained(kept: Kept, selection: Selection) -> set[int]:
-    if not selection.drop_contained:
-        return set()
-    spans = {number: kept.labels.phrases[number] for number in {kept.labels.boxes[box].phrase for box in kept.boxes}}
-    inner = {
-        number
-        for number, span in spans.items()
-        for other in spans.values()
-        if other.start <= span.start and span.end <= other.end and len(other.text) > len(span.text)
-    }
-    return {number for number in kept.boxes if kept.labels.boxes[number].phrase in inner}
+def agreement_below_min(columns: BoxColumns, min_agreement: float) -> Mask:
+    return columns.agreement < min_agreement
 
 
-def box_overlaps_better(kept: Kept, selection: Selection) -> set[int]:
-    if selection.max_overlap is None:
-        return set()
-    stay: list[SampleBox] = []
-    dropped = set()
-    for number in sorted(kept.boxes, key=lambda number: -kept.labels.boxes[number].score):
-        box = kept.labels.boxes[number]
-        if any(iou(box.box_xyxy, better.box_xyxy) > selection.max_overlap for better in stay):
-            dropped.add(number)
-        else:
-            stay.append(box)
-    return dropped
+def box_share_below_min(columns: BoxColumns, min_box_share: float) -> Mask:
+    return columns.shares() < min_box_share
 
 
-def box_share_below_min(kept: Kept, selection: Selection) -> set[int]:
-    least = selection.min_box_share
-    if least is None:
-        return set()
-    return {number for number in kept.boxes if box_share(kept.labels, kept.labels.boxes[number].box_xyxy) < least}
+def box_share_above_max(columns: BoxColumns, max_box_share: float) -> Mask:
+    return columns.shares() > max_box_share
 
 
-def box_share_above_max(kept: Kept, selection: Selection) -> set[int]:
-    most = selection.max_box_share
-    if most is None:
-        return set()
-    return {number for number in kept.boxes if box_share(kept.labels, kept.labels.boxes[number].box_xyxy) > most}
+def box_whole_image(columns: BoxColumns, _: bool) -> Mask:
+    x1, y1, x2, y2 = columns.boxes_xyxy.T
+    whole: Mask = (x2 - x1 >= WHOLE_SIDE * columns.width) & (y2 - y1 >= WHOLE_SIDE * columns.height)
+    return whole
 
 
-def box_whole_image(kept: Kept, selection: Selection) -> set[int]:
-    if not selection.drop_whole_image:
-        return set()
-    width, height = WHOLE_SIDE * kept.labels.width, WHOLE_SIDE * kept.labels.height
-    corners = {number: kept.labels.boxes[number].box_xyxy for number in kept.boxes}
-    return {number for number, (x1, y1, x2, y2) in corners.items() if x2 - x1 >= width and y2 - y1 >= height}
+def phrase_abstract(columns: BoxColumns, _: bool) -> Mask:
+    abstract = np.array([head in ABSTRACT_HEADS for head in columns.heads], dtype=bool)
+    found: Mask = abstract[columns.head]
+    return found
 
 
-def box_beyond_max_of_phrase(kept: Kept, selection: Selection) -> set[int]:
-    if selection.max_boxes_per_phrase is None:
-        return set()
-    seen: dict[int, int] = {}
-    dropped = set()
-    for number in sorted(kept.boxes, key=lambda number: -kept.labels.boxes[number].score):
-        phrase = kept.labels.boxes[number].phrase
-        seen[phrase] = seen.get(phrase, 0) + 1
-        if seen[phrase] > selection.max_boxes_per_phrase:
-            dropped.add(number)
-    return dropped
+def phrase_contained(columns: BoxColumns, _: bool) -> Mask:
+    first, phrase_of_row = np.unique(columns.phrase_numbers(), return_index=True, return_inverse=True)[1:]
+    image, start, end = columns.image[first], columns.start[first], columns.end[first]
+    inner = np.zeros(len(first), dtype=bool)
+    for one, other in _pairs(image):
+        longer = end[one] - start[one] > end[other] - start[other]
+        outside, inside = np.where(longer, one, other), np.where(longer, other, one)
+        holds = (start[outside] <= start[inside]) & (end[inside] <= end[outside])
+        inner[inside[holds & (end[one] - start[one] != end[other] - start[other])]] = True
+    return inner[phrase_of_row]
 
 
-def image_best_not_above_min(kept: Kept, selection: Selection) -> set[int]:
-    if selection.min_best_score is None:
-        return set()
-    best = max((kept.labels.boxes[number].score for number in kept.boxes), default=0.0)
-    return set() if best > selection.min_best_score else set(kept.boxes)
+def box_overlaps_better(columns: BoxColumns, max_overlap: float) -> Mask:
+    """Greedy suppression of all images at once: a box that no better one still in overlaps stays, and drops those it
+    overlaps; what is left is asked again. Each turn decides at least the best box left of every image."""
+    order = np.lexsort((-columns.score, columns.image))  # stable: of equal scores the first box is the better
+    boxes, image = columns.boxes_xyxy[order], columns.image[order]
+    overlapping = [
+        (better[over], worse[over])
+        for better, worse in _pairs(image)
+        if (over := _iou(boxes[better], boxes[worse]) > max_overlap).any()
+    ]
+    dropped = np.zeros(len(order), dtype=bool)
+    if overlapping:
+        better, worse = (np.concatenate(side) for side in zip(*overlapping, strict=True))
+        while len(worse):
+            open_rows = np.zeros(len(order), dtype=bool)
+            open_rows[worse] = True
+            dropped[worse[~open_rows[better]]] = True
+            alive = ~dropped[better] & ~dropped[worse]
+            better, worse = better[alive], worse[alive]
+    found = np.empty(len(order), dtype=bool)
+    found[order] = dropped
+    return found
 
 
-Rule = Callable[[Kept, Selection], set[int]]
-# Reason > rule. The name of a reason says the failure.
-RULES: dict[str, Rule] = {
-    "score_not_above_min": score_not_above_min,
-    "precision_out_of_reach": precision_out_of_reach,
-    "score_below_calibrated": score_below_calibrated,
-    "agreement_below_min": agreement_below_min,
-    "box_share_below_min": box_share_below_min,
-    "box_share_above_max": box_share_above_max,
-    "box_whole_image": box_whole_image,
-    "phrase_abstract": phrase_abstract,
-    "phrase_contained": phrase_contained,
-    "box_overlaps_better": box_overlaps_better,
-    "box_beyond_max_of_phrase": box_beyond_max_of_phrase,
-    "image_best_not_above_min": image_best_not_above_min,
+def box_beyond_max_of_phrase(columns: BoxColumns, max_boxes: int) -> Mask:
+    phrases = columns.phrase_numbers()
+    order = np.lexsort((-columns.score, phrases))
+    begins = np.flatnonzero(np.diff(phrases[order], prepend=phrases[order[:1]] - 1))
+    rank = np.arange(len(order)) - np.repeat(begins, np.diff(begins, append=len(order)))
+    found = np.empty(len(order), dtype=bool)
+    found[order] = rank >= max_boxes
+    return found
+
+
+def image_best_not_above_min(columns: BoxColumns, min_best_score: float) -> Mask:
+    begins = np.flatnonzero(np.diff(columns.image, prepend=columns.image[:1] - 1))
+    best = np.maximum.reduceat(columns.score, begins)
+    low: Mask = np.repeat(best <= min_best_score, np.diff(begins, append=len(columns)))
+    return low
+
+
+# Reason > field and rule, in the order in which they are applied. The name of a reason says the failure.
+RULES: dict[str, tuple[str, Rule]] = {
+    "score_not_above_min": ("min_score", score_not_above_min),
+    "precision_out_of_reach": ("calibrated", precision_out_of_reach),
+    "score_below_calibrated": ("calibrated", score_below_calibrated),
+    "agreement_below_min": ("min_agreement", agreement_below_min),
+    "box_share_below_min": ("min_box_share", box_share_below_min),
+    "box_share_above_max": ("max_box_share", box_share_above_max),
+    "box_whole_image": ("drop_whole_image", box_whole_image),
+    "phrase_abstract": ("drop_abstract", phrase_abstract),
+    "phrase_contained": ("drop_contained", phrase_contained),
+    "box_overlaps_better": ("max_overlap", box_overlaps_better),
+    "box_beyond_max_of_phrase": ("max_boxes_per_phrase", box_beyond_max_of_phrase),
+    "image_best_not_above_min": ("min_best_score", image_best_not_above_min),
 }
 
 
-def iou(first: Sequence[float], second: Sequence[float]) -> float:
-    """Intersection over union of two xyxy boxes; 0 where both are empty."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    total = (first[2] - first[0]) * (first[3] - first[1]) + (second[2] - second[0]) * (second[3] - second[1]) - shared
-    return shared / total if total > 0 else 0.0
+def select_rows(columns: BoxColumns, selection: Selection, vouched: Mask | None = None) -> tuple[Mask, Counter[str]]:
+    """Which rows stay (N), and the number of boxes that each rule dropped; ``vouched`` rows stay whatever it says."""
+    stays = np.ones(len(columns), dtype=bool)
+    dropped: Counter[str] = Counter()
+    for reason, (field, rule) in RULES.items():
+        value = getattr(selection, field)
+        if value is None or value is False or not stays.any():
+            continue
+        rows = np.flatnonzero(stays)
+        out = rule(columns if len(rows) == len(columns) else columns.take(rows), value)
+        if vouched is not None:
+            out = out & ~vouched[rows]
+        if out.any():
+            stays[rows[out]] = False
+            dropped[reason] = int(out.sum())
+    return stays, dropped
+
+
+def _pairs(image: Integers) -> Iterator[tuple[Integers, Integers]]:
+    """All pairs of rows of one image, the earlier row first, a distance between them at a time. ``image`` is sorted."""
+    first = np.arange(len(image))
+    for distance in range(1, len(image)):
+        first = first[: np.searchsorted(first, len(image) - distance)]
+        first = first[image[first] == image[first + distance]]
+        if not len(first):
+            return
+        yield first, first + distance
+
+
+def _iou(first: Floats, second: Floats) -> Floats:
+    """Intersection over union of N pairs of boxes; 0 where both are empty."""
+    width = np.minimum(first[:, 2], second[:, 2]) - np.maximum(first[:, 0], second[:, 0])
+    height = np.minimum(first[:, 3], second[:, 3]) - np.maximum(first[:, 1], second[:, 1])
+    shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+    areas = [(box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (first, second)]
+    total = areas[0] + areas[1] - shared
+    found: Floats = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
+    return found

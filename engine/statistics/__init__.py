@@ -21,19 +21,19 @@ from engine.box_tables import MEMORY_LIMIT, Connection, box_database
 from engine.dataset.annotation_tables import TableFault, read_unit_tables
 from engine.dataset.shard_files import annotations_name, read_card
 from engine.dataset.wholeness import Examination, examine
-from engine.duplicates import Duplicates, read_duplicates
-from engine.review.verdicts import read_verdicts
-from engine.selection import check_teacher, resolve_selection
+from engine.duplicates import Duplicates
+from engine.selection import check_teacher, chosen_rules, chosen_selection
 from engine.statistics.captions import caption_sample
 from engine.statistics.histograms import heat_maps, histograms
 from engine.statistics.numbers import numbers
 from engine.statistics.phrases import head_lemmas, head_phrases, novelty, phrase_counts, tail_phrases
 from engine.statistics.rejects import fill_rejects, reject_counts, unit_rejects, worst_hosts
-from engine.statistics.rows import Filled, Readers, fill
+from engine.statistics.rows import Filled, fill
 from engine.statistics.selection import box_selection, calibration_summary, left_out, views
 from engine.statistics.tables import StatisticsTables
 from engine.statistics.units import UnitRows, funnel, slowest_units, stage_times, unit_numbers, unit_seconds
 from engine.statistics.vocabulary_laws import paper_figures, rank_frequency, vocabulary_growth, zipf_fit
+from engine.view import open_view
 from schemas.dataset_report import DatasetReport, SizeCount
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.recipes import SelectionChoice
@@ -115,17 +115,16 @@ def _statistics(
         check_teacher(chosen, str(card.teacher_digest))
     units = UnitRows()
     found = examine(store, units.add)
-    duplicates = Duplicates() if chosen is None else read_duplicates(store, list(found.manifests.values()))
-    rules = None if chosen is None else resolve_selection(chosen)
+    view = open_view(store, list(found.manifests.values()), chosen_rules(card, selection))
     tables = StatisticsTables(connection, schema)
-    filled = fill(tables, store, found, Readers(rules, duplicates, read_verdicts(store)))
+    filled = fill(tables, store, found, view)
     units.fill(tables, found.manifests)
     fill_rejects(tables, store, found)
     others = [one for one in human if one.root != store.root] if card.origin == "pseudo" else []
     if others:
         tables.insert_human(batch for one in others for batch in _human_phrases(one))
     tables.count(bool(others))
-    gathered = _Gathered(store, card, chosen, found, filled, duplicates, others)
+    gathered = _Gathered(store, card, chosen, found, filled, view.duplicates, others)
     return DatasetStatistics(_report(tables, gathered, price_per_hour), tables)
 
 
@@ -190,18 +189,6 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         slowest_units=slowest_units(tables),
         stage_times=stage_times(stages),
     )
-
-
-def chosen_selection(card: DatasetCard, selection: SelectionChoice | None) -> SelectionChoice | None:
-    """The selection that a dataset is read with: the one asked for, else its card's own; None for human boxes.
-
-    ValueError where there is no such selection.
-    """
-    if card.origin == "human":
-        return None
-    chosen = selection or card.selection
-    resolve_selection(chosen)
-    return chosen
 
 
 def _human_phrases(store: Store) -> Iterable[pa.Table]:

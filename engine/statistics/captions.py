@@ -43,7 +43,7 @@ def caption_sample(store: Store, manifests: Sequence[ManifestSummary]) -> Captio
         words=_histogram("caption_words", "Words of a caption", "words", WORDS, captions, _words, what),
         languages=languages,
         language_unknown=unknown,
-        definition=f"{what}. The language is the most probable one by py3langid, often wrong on a few words.",
+        definition=f"{what}. The language is py3langid's most probable one, which is often wrong for a few words.",
     )
 
 

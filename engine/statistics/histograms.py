@@ -161,5 +161,5 @@ def heat_maps(tables: StatisticsTables) -> list[HeatMap]:
     counts = [[0] * side for _ in range(side)]
     for row, column, boxes in tables.rows(sql):
         counts[row][column] = int(boxes)
-    definition = f"Boxes by the place of their centre in the image, which is cut into {side} x {side} equal parts."
+    definition = f"Boxes by the position of their centre in the image, cut into {side} x {side} equal parts."
     return [HeatMap(name="box_centres", title="Where boxes are", definition=definition, sql=sql, counts=counts)]

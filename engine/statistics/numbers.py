@@ -40,7 +40,7 @@ SELECT avg(score::DOUBLE) FROM (
 
 def _quantile(name: str, title: str, percent: int) -> Question:
     below = f"Of the teacher's raw scores: {percent} % of the boxes score this or less"
-    definition = f"{below}; where the place lies between two boxes, the mean of their scores."
+    definition = f"{below}; if that falls between two boxes, the mean of their scores."
     sql = " ".join(_SCORE_QUANTILE.format(percent=percent).split())
     return Question(name, title, "scores", "score", sql, definition)
 
@@ -70,7 +70,7 @@ NUMBERS = (
         "images",
         "SELECT count(file_a) - (SELECT count(*) FROM (SELECT DISTINCT file_a, file_b FROM images "
         "WHERE file_a IS NOT NULL)) FROM images",
-        "Labelled images whose file, by its SHA-256, another labelled image before them has.",
+        "Labelled images with the same file, by its SHA-256, as an earlier labelled image.",
         "image_sha256",
     ),
     Question(
@@ -114,8 +114,8 @@ NUMBERS = (
         "phrases",
         "phrases",
         distinct_sql("lemma", "phrase_lemmas"),
-        "Distinct lemma forms of grounded phrases: lower case, without a determiner at the beginning, and the last "
-        "word as its lemma where it is the head: 'The brown dogs' and 'a brown dog' are one.",
+        "Distinct lemma forms of grounded phrases: lower case, without a leading determiner, and with the last "
+        "word as its lemma if it is the head: 'The brown dogs' and 'a brown dog' are one.",
         "head_lemma",
         ("lemma", "phrase_lemmas"),
     ),
@@ -175,7 +175,7 @@ NUMBERS = (
         "phrases",
         "share",
         "SELECT count(*) FILTER (occurrences = 1) / nullif(count(*), 0) FROM phrases",
-        "Share of the unique phrases (lower case) that are grounded once only.",
+        "Share of the unique phrases (lower case) that are grounded only once.",
     ),
     _quantile("median_score", "Median score", 50),
     _quantile("score_p05", "Score, 5th percentile", 5),

@@ -95,7 +95,7 @@ def novelty(tables: StatisticsTables, human_datasets: list[str]) -> Novelty:
             for text, count, images, boxes in rows
         ],
         heads=_heads(tables, new_heads, NEW_HEADS),
-        definition="Unique phrases (lower case) whose lemma form no phrase with a box of the human datasets has, and "
+        definition="Unique phrases (lower case) whose lemma form no grounded phrase of the human datasets has, and "
         "head lemmas that none of them has.",
         sql=" ".join(NEW_PHRASES.split()),
     )

@@ -1,6 +1,6 @@
 """From a dataset's annotation tables to the rows of a report's tables: what readers of the dataset would see.
 
-In: a store, its units, and what readers make of them: the selection, duplicates, reviewers' verdicts. Out: filled
+In: a store, its units, and the view that readers have of them. Out: filled
 :class:`~engine.statistics.tables.StatisticsTables`. A unit whose table is broken is told of and left out. Reviewed
 samples are few, and are read from their shard; all others from columns alone.
 """
@@ -19,7 +19,6 @@ from engine.artifacts import Store
 from engine.box_batches import (
     BOX_SCHEMA,
     OPTIONAL,
-    SIDES,
     Batch,
     batch_of,
     check_columns,
@@ -31,25 +30,15 @@ from engine.box_batches import (
 from engine.dataset.annotation_tables import StoredTable, TableFault, as_type, read_unit_tables
 from engine.dataset.shard_files import annotations_name
 from engine.dataset.wholeness import Examination
-from engine.duplicates import Duplicates
-from engine.review.selecting import select_reviewed
 from engine.review.verdicts import Verdicts
 from engine.selecting.columns import Integers
 from engine.selection import Selection
 from engine.shards import ShardReader, annotation_table
 from engine.statistics.tables import StatisticsTables
-from schemas.shards import SampleLabels
+from engine.view import View
+from schemas.shards import CORNERS, SampleLabels
 
 REQUIRED = tuple(name for name in BOX_SCHEMA.names if name not in OPTIONAL)
-
-
-@dataclass(frozen=True)
-class Readers:
-    """What readers make of stored candidates; no selection keeps all."""
-
-    selection: Selection | None = None
-    duplicates: Duplicates = field(default_factory=Duplicates)
-    verdicts: Verdicts = field(default_factory=Verdicts)
 
 
 @dataclass
@@ -63,18 +52,18 @@ class Filled:
     kept_by_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def fill(tables: StatisticsTables, store: Store, found: Examination, readers: Readers) -> Filled:
+def fill(tables: StatisticsTables, store: Store, found: Examination, view: View) -> Filled:
     """Fill ``images``, ``occurrences`` and ``boxes`` from the units that were found whole. RuntimeError where the store
     does not answer; ValueError where the selection asks for columns that the tables lack."""
     filled = Filled()
-    for stored in joined(whole_tables(store, found, readers.selection)):
+    for stored in joined(whole_tables(store, found, view.selection)):
         table, image = numbered(stored)
-        table, image = _without_duplicates(table, image, store, found, readers, filled)
-        reviewed = _reviewed_rows(table, readers.verdicts)
+        table, image = _without_duplicates(table, image, store, found, view, filled)
+        reviewed = _reviewed_rows(table, view.verdicts)
         if reviewed.any():
-            _insert(tables, _from_shards(table.filter(pa.array(reviewed)), store, readers, filled), None, filled)
+            _insert(tables, _from_shards(table.filter(pa.array(reviewed)), store, view, filled), None, filled)
             table, image = table.filter(pa.array(~reviewed)), image[~reviewed]
-        _insert(tables, (table, image), readers.selection, filled)
+        _insert(tables, (table, image), view.selection, filled)
     return filled
 
 
@@ -99,7 +88,7 @@ def _problem(stored: StoredTable, boxes: int) -> str | None:
     empty = [name for name in REQUIRED if table[name].null_count]
     if empty:
         return f"its column {empty[0]} has rows without a value"
-    x1, y1, x2, y2, score, width, height = (table[name].to_numpy() for name in (*SIDES, "score", "width", "height"))
+    x1, y1, x2, y2, score, width, height = (table[name].to_numpy() for name in (*CORNERS, "score", "width", "height"))
     inside = (x1 >= 0) & (x1 <= x2) & (x2 <= width) & (y1 >= 0) & (y1 <= y2) & (y2 <= height)
     wrong = ~(inside & (width > 0) & (height > 0) & (score >= 0) & (score <= 1))
     if wrong.any():
@@ -127,14 +116,14 @@ def _insert(
 
 
 def _without_duplicates(
-    table: pa.Table, image: Integers, store: Store, found: Examination, readers: Readers, filled: Filled
+    table: pa.Table, image: Integers, store: Store, found: Examination, view: View, filled: Filled
 ) -> tuple[pa.Table, Integers]:
-    if not len(readers.duplicates) or not len(table):
+    if not len(view.duplicates) or not len(table):
         return table, image
     out = np.zeros(len(table), dtype=bool)
     units = table["unit"].to_numpy()
     for unit in np.unique(units).tolist():
-        left_out = readers.duplicates.of(unit)
+        left_out = view.duplicates.of(unit)
         if left_out:
             of_unit = np.flatnonzero(units == unit)
             rows = _shard_rows(table, image, of_unit, store, found.manifests[unit].samples)
@@ -171,7 +160,7 @@ def _reviewed_rows(table: pa.Table, verdicts: Verdicts) -> NDArray[np.bool_]:
     return found
 
 
-def _from_shards(table: pa.Table, store: Store, readers: Readers, filled: Filled) -> tuple[pa.Table, Integers]:
+def _from_shards(table: pa.Table, store: Store, view: View, filled: Filled) -> tuple[pa.Table, Integers]:
     """The rows of reviewed samples as readers see them, of their labels in the shards."""
     wanted: defaultdict[int, set[str]] = defaultdict(set)
     for unit, key in zip(table["unit"].to_pylist(), table["key"].to_pylist(), strict=True):
@@ -181,7 +170,7 @@ def _from_shards(table: pa.Table, store: Store, readers: Readers, filled: Filled
         kept: list[SampleLabels] = []
         with ShardReader(store, unit) as reader:
             for row in sorted(row for key in keys if (row := reader.row_of(key)) is not None):
-                selected, dropped = select_reviewed(reader.labels(row), readers.selection, readers.verdicts)
+                selected, dropped = view.seen(reader.labels(row))
                 kept.append(selected)
                 filled.dropped.update(dropped)
         rows = annotation_table(kept)

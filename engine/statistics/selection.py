@@ -41,7 +41,7 @@ def left_out(card: DatasetCard, stages: Sequence[StageCounts], duplicates: Dupli
     found = []
     if card.recipe.get("leaks"):
         leaks = sum(stage.dropped.get(reason, 0) for stage in stages for reason in LEAK_REASONS)
-        definition = "Source pairs rejected since their picture, or one near it, is in a dataset of the recipe's leaks."
+        definition = "Source pairs rejected because the recipe's `leaks` have their picture or a near copy."
         reasons = ", ".join(f"'{reason}'" for reason in LEAK_REASONS)
         sql = f"SELECT coalesce(sum(count), 0) FROM drops WHERE reason IN ({reasons})"
         found.append(_number("leaks", "Evaluation leaks", leaks, definition, sql))

@@ -64,14 +64,14 @@ WHERE lemma NOT IN (SELECT lemma FROM human_lemmas)
 """
 DEFINITIONS = {
     "images": "An image with at least one selected box, numbered in the order of the dataset. Its file and its "
-    "caption are known by the SHA-256, folded to 128 bits (file_a, file_b, caption_a, caption_b).",
-    "occurrences": "A noun phrase of an image's caption with at least one selected box; first_in_image is false where "
-    "the same caption has the same phrase (lower case) before.",
+    "caption are identified by their SHA-256, folded to 128 bits (file_a, file_b, caption_a, caption_b).",
+    "occurrences": "A noun phrase of an image's caption with at least one selected box; first_in_image is false if "
+    "the same caption has the same phrase (lower case) earlier.",
     "boxes": "A selected box: xyxy in pixels of the stored image.",
-    "phrases": "A unique phrase in lower case; first_image is the image in which it came first.",
+    "phrases": "A unique phrase in lower case; first_image is the first image that has it.",
     "heads": "A unique lemma of a phrase's head noun.",
-    "phrase_lemmas": "A unique phrase in lower case with its lemma form: a determiner at its beginning is left out, "
-    "and the last word is given as its lemma where it is the head.",
+    "phrase_lemmas": "A unique phrase in lower case with its lemma form: without a leading determiner, "
+    "and with the last word as its lemma if it is the head.",
     "units": "A unit of the source that is whole, as its manifest says.",
     "stages": "A stage of a unit: samples that came in and went on, wall-clock seconds.",
     "drops": "Samples that a stage of a unit dropped for one reason.",
@@ -207,9 +207,9 @@ class StatisticsTables:
         self.use()
         self.connection.sql(sql).write_parquet(str(path), compression="zstd")
 
-    def one(self, sql: str, parameters: list[Any] | None = None) -> tuple[Any, ...]:
+    def one(self, sql: str) -> tuple[Any, ...]:
         """The one row of an answer."""
-        [row] = self.rows(sql, parameters)
+        [row] = self.rows(sql)
         return tuple(row)
 
 

@@ -49,7 +49,7 @@ NUMBERS = (
         "funnel",
         "pairs",
         "SELECT coalesce(sum(rows), 0) FROM units",
-        "Rows of the source's units done.",
+        "Rows of the source in the units that are done.",
     ),
     Question(
         "samples",
@@ -116,7 +116,7 @@ NUMBERS = (
         "Median of the wall-clock seconds that a unit took.",
     ),
 )
-_COST = "Seconds of work, as hours, times the price of a worker's hour that was given: {price}."
+_COST = "Seconds of work, in hours, times the given price of a worker's hour: {price}."
 
 
 class UnitRows:

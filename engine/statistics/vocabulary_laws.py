@@ -90,7 +90,7 @@ def vocabulary_growth(tables: StatisticsTables) -> VocabularyGrowth:
         early_exponent=None if early is None else round(early[0], DIGITS),
         late_exponent=None if late is None else round(late[0], DIGITS),
         definition="unique phrases = scale * occurrences ^ exponent, by least squares of the logarithms over the first "
-        "images of the dataset, in its order. The SQL gives what each place adds; its sums are the points.",
+        "images of the dataset, in its order. The SQL gives what each step adds; the running sums are the points.",
         sql=" ".join(GROWTH.split()),
     )
 

@@ -18,12 +18,9 @@ from pathlib import Path
 
 from engine.artifacts import Store
 from engine.dataset.manifest_summary import ManifestSummary
-from engine.duplicates import Duplicates, read_duplicates
-from engine.review.selecting import select_reviewed
-from engine.review.verdicts import Verdicts, read_verdicts
-from engine.selection import Selection, resolve_selection
+from engine.selection import chosen_rules
 from engine.shards import ShardReader, committed_units, read_card, read_manifest
-from engine.statistics import chosen_selection
+from engine.view import View, open_view
 from pipelines.pages.picture_cards import Picture, draw, thumbnail
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.recipes import SelectionChoice
@@ -32,15 +29,6 @@ MAX_UNITS = 48
 MAX_IMAGE_BYTES = 64 << 20  # of the stored file; a larger one is passed over
 # Rows looked at, from each of the places on, for a picture that the selection keeps a box of.
 MAX_TRIES = 20
-
-
-@dataclass(frozen=True)
-class _Readers:
-    """What readers make of stored labels: the selection, duplicates, reviewers' verdicts."""
-
-    rules: Selection | None
-    duplicates: Duplicates
-    verdicts: Verdicts
 
 
 @dataclass(frozen=True)
@@ -83,17 +71,15 @@ def gallery(
     """
     store = Store(dataset)
     card = read_card(store)
-    chosen = chosen_selection(card, selection)
-    rules = None if chosen is None else resolve_selection(chosen)
+    rules = chosen_rules(card, selection)
     found_manifests = (read_manifest(store, unit) for unit in committed_units(store))
     manifests = [ManifestSummary.of(one) for one in found_manifests if one is not None]
-    duplicates = Duplicates() if rules is None else read_duplicates(store, manifests)
-    readers = _Readers(rules, duplicates, read_verdicts(store))
+    view = open_view(store, manifests, rules)
     places = sample_places([one.samples for one in manifests], limit, seed)
     found, problems = [], []
     for index, rows in places.items():
         try:
-            found += _of_unit(store, manifests[index], rows, readers)
+            found += _of_unit(store, manifests[index], rows, view)
         except (ValueError, FileNotFoundError) as error:  # the other units have pictures too
             problems.append(str(error))
     return Gallery(
@@ -139,20 +125,20 @@ def _ranges(rows: int, count: int, draws: random.Random) -> list[range]:
     return [range(start, min(end, start + MAX_TRIES)) for start, end in zip(starts, ends, strict=True)]
 
 
-def _of_unit(store: Store, manifest: ManifestSummary, rows: Sequence[range], readers: _Readers) -> list[Picture]:
+def _of_unit(store: Store, manifest: ManifestSummary, rows: Sequence[range], view: View) -> list[Picture]:
     """ValueError or FileNotFoundError where the shard is not whole."""
-    left_out = readers.duplicates.of(manifest.unit)
+    left_out = view.duplicates.of(manifest.unit)
     found: list[Picture] = []
     with ShardReader(store, manifest.unit) as reader:
         for tries in rows:
-            shown = (_shown(reader, row, readers, manifest.source_uri) for row in tries if row not in left_out)
+            shown = (_shown(reader, row, view, manifest.source_uri) for row in tries if row not in left_out)
             found += islice(filter(None, shown), 1)
     return found
 
 
-def _shown(reader: ShardReader, row: int, readers: _Readers, source_uri: str) -> Picture | None:
+def _shown(reader: ShardReader, row: int, view: View, source_uri: str) -> Picture | None:
     """The picture of a row; None where the selection leaves it no box, or where it cannot be decoded."""
-    labels, _ = select_reviewed(reader.labels(row), readers.rules, readers.verdicts)
+    labels, _ = view.seen(reader.labels(row))
     if not labels.boxes:
         return None
     try:

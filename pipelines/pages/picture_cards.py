@@ -11,13 +11,15 @@ import base64
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from PIL import Image, UnidentifiedImageError
 
 from glip.rgb import as_rgb
+from schemas.calibration import BoxSize
 from schemas.dataset_vocabulary import PhraseCount
+from schemas.pictures import IMAGE_FORMATS
 from schemas.shards import SampleBox, SampleLabels
 
 MAX_SIDE = 448
@@ -29,7 +31,6 @@ MAX_PHRASE_CHARS = 200
 MAX_NAME_CHARS = 160
 # COCO's: the area of the box in pixels of the stored image, below 32 x 32 and below 96 x 96.
 SMALL_AREA, MEDIUM_AREA = 32 * 32, 96 * 96
-SizeName = Literal["small", "medium", "large"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class DrawnBox:
     top: float
     width: float
     height: float
-    size: SizeName
+    size: BoxSize
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def small_jpeg(image: bytes, pixels: int, max_side: int = MAX_SIDE) -> bytes | N
     if pixels > MAX_PIXELS:
         return None
     try:
-        with Image.open(io.BytesIO(image)) as stored:
+        with Image.open(io.BytesIO(image), formats=IMAGE_FORMATS) as stored:
             if stored.width * stored.height > MAX_PIXELS:
                 return None
             stored.draft("RGB", (max_side, max_side))

@@ -45,7 +45,7 @@ def open_reviewed(dataset: str) -> ReviewedDataset:
     store = Store(dataset)
     card = read_card(store)
     if card.teacher_digest is None:
-        raise ValueError(f"{dataset} is not labelled by a teacher of ours: its verdicts say nothing of one's scores")
+        raise ValueError(f"{dataset} is not labelled by a teacher of ours: its verdicts say nothing about scores")
     verdicts = read_verdicts(store)
     if not len(verdicts):
         raise ValueError(f"{dataset} has no verdict yet; review some boxes with `glip-engine serve {dataset}`")
@@ -60,6 +60,6 @@ def one_teacher(reviewed: Sequence[ReviewedDataset], asked: str | None) -> str:
     if other is not None:
         raise ValueError(
             f"{other} was labelled by teacher {teachers[other][:12]}, the calibration is of teacher {wanted[:12]}; "
-            "scores of one teacher mean nothing of another's"
+            "scores of one teacher say nothing about another's"
         )
     return wanted

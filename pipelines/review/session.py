@@ -19,9 +19,8 @@ from engine.dataset.sample_lookup import SampleLookup
 from engine.dataset.wholeness import examine
 from engine.review.queries import ReviewIndex, ReviewQuery
 from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, caption_sha256, target_of
-from engine.selection import Selection, resolve_selection
+from engine.selection import chosen_rules, chosen_selection
 from engine.shards import read_card
-from engine.statistics import chosen_selection
 from pipelines.pages.picture_cards import small_jpeg
 from pipelines.review.samples import shown_sample
 from schemas.recipes import SelectionChoice
@@ -64,7 +63,7 @@ class ReviewSession:
         self._store = Store(dataset)
         self._card = read_card(self._store)
         self.selection = chosen_selection(self._card, selection)
-        self._rules: Selection | None = None if self.selection is None else resolve_selection(self.selection)
+        self._rules = chosen_rules(self._card, selection)
         found = examine(self._store)
         if not found.manifests:
             raise ValueError(f"{self._store.root} has no committed shard yet; run `label` or `import` first")
@@ -198,6 +197,6 @@ def _check_box(box: Box, labels: SampleLabels, least_side: float) -> None:
     x1, y1, x2, y2 = box
     if not (x1 + least_side <= x2 <= labels.width and y1 + least_side <= y2 <= labels.height):
         raise ValueError(
-            f"xyxy {box} is no box of at least {least_side} pixels a side inside the picture of {labels.width} x "
+            f"xyxy {box} is not a box of at least {least_side} pixels a side inside the picture of {labels.width} x "
             f"{labels.height}"
         )

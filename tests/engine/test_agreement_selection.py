@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from sample_labels import labels_of
 
 from engine.selection import check_agreement, resolve_selection, select_with_reasons
 from schemas.recipes import TeacherRecipe
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleBox, SampleLabels
 
 ENSEMBLE = TeacherRecipe(grounder="ensemble", members=(TeacherRecipe(), TeacherRecipe(grounder="owlv2")))
 
 
 def labels(*agreements: float | None) -> SampleLabels:
-    return SampleLabels(
-        key="k",
-        caption="dog",
-        phrases=[SamplePhrase(text="dog", start=0, end=3, head_lemma="dog")],
-        boxes=[SampleBox(phrase=0, box_xyxy=(0, 0, 9, 9), score=0.9, agreement=one) for one in agreements],
-        width=10,
-        height=10,
-        image_sha256="0" * 64,
-        locator="here",
-        recipe_digest="r",
-    )
+    boxes = [SampleBox(phrase=0, box_xyxy=(0, 0, 9, 9), score=0.9, agreement=one) for one in agreements]
+    return labels_of("dog", ["dog"]).model_copy(update={"boxes": boxes})
 
 
 @pytest.mark.parametrize(("least", "kept"), [(0.01, [0.5, 0.8, 1.0]), (0.5, [0.5, 0.8, 1.0]), (0.8, [0.8, 1.0])])

@@ -4,39 +4,23 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from report_datasets import sample, write_dataset
+from report_datasets import crowded, write_dataset
 
 from engine.artifacts import Store
 from engine.box_tables import add_boxes, box_database
 from engine.selection import PRESETS, resolve_selection, select
-from engine.shards import LabelledImage, annotations_name, committed_units, read_shard
+from engine.shards import annotations_name, committed_units, read_shard
 from engine.statistics.tables import StatisticsTables
 from schemas.recipes import SelectionChoice
-
-CAPTION = "a dog in a field of love, the time"
-SPANS = [(0, 5), (0, 24), (9, 16), (20, 24), (26, 34)]
-
-
-def some_samples(count: int) -> list[LabelledImage]:
-    random = Random(7)
-    samples = []
-    for number in range(count):
-        boxes = []
-        for _ in range(random.randrange(6)):
-            x, y, side = random.randrange(60), random.randrange(60), random.choice((5, 40, 60))
-            boxes.append((random.randrange(len(SPANS)), (x, y, x + side, y + side), round(random.random(), 4)))
-        samples.append(sample(f"{number:03d}", CAPTION, SPANS, boxes))
-    return samples
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return Store(write_dataset(tmp_path_factory.mktemp("boxes") / "dogs", some_samples(60), units=20))
+    return Store(write_dataset(tmp_path_factory.mktemp("boxes") / "dogs", crowded(60, seed=7), units=20))
 
 
 def view_of(store: Store, selection: SelectionChoice) -> set[Any]:
@@ -62,12 +46,12 @@ def test_a_selection_keeps_of_the_tables_what_it_keeps_of_the_shards(store: Stor
 
 
 def test_a_table_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
-    store = Store(write_dataset(tmp_path, some_samples(4), units=2))
+    store = Store(write_dataset(tmp_path, crowded(4, seed=7), units=2))
     (tmp_path / annotations_name(1)).write_bytes(b"PAR1")
     with pytest.raises(ValueError, match=r"annotations/000001\.parquet: .*verify"):
         view_of(store, "glip")
     with pytest.raises(ValueError, match="labelled by one teacher"):
-        view_of(Store(write_dataset(tmp_path / "other", some_samples(4))), {"min_agreement": 0.5})
+        view_of(Store(write_dataset(tmp_path / "other", crowded(4, seed=7))), {"min_agreement": 0.5})
 
 
 def test_the_temporary_folder_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

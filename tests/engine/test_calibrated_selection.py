@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_labels import labels_of
 
 from engine.artifacts import Store
 from engine.selecting.calibrated_scores import CalibratedScores, calibrated_scores
 from engine.selection import check_teacher, resolve_selection, select_with_reasons, selection_name
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleLabels
 
 # Group > lowest score that reaches 0.5, and 0.7; None where it is out of reach.
 BARS: dict[str, tuple[float | None, float | None]] = {"head/large": (0.2, 0.4), "tail/large": (0.6, None)}
@@ -28,20 +29,8 @@ def file(tmp_path: Path, write_calibration: Any) -> str:
 
 
 def labels(*scores: tuple[int, float], side: float = 100, teacher: str = "teacher") -> SampleLabels:
-    caption = "a Dog, a yak, a gnu"
-    words = (("a Dog", 0, "Dog"), ("a yak", 7, "yak"), ("a gnu", 14, "gnu"))
-    return SampleLabels(
-        key="k",
-        caption=caption,
-        phrases=[SamplePhrase(text=t, start=at, end=at + len(t), head_lemma=head) for t, at, head in words],
-        boxes=[SampleBox(phrase=phrase, box_xyxy=(0, 0, side, side), score=score) for phrase, score in scores],
-        width=200,
-        height=200,
-        image_sha256="0" * 64,
-        locator="here",
-        teacher_digest=teacher,
-        recipe_digest="r",
-    )
+    boxes = [(phrase, (0, 0, side, side), score) for phrase, score in scores]
+    return labels_of("a Dog, a yak, a gnu", ["a Dog", "a yak", "a gnu"], boxes, size=(200, 200), teacher_digest=teacher)
 
 
 def chosen(file: str, **fields: Any) -> dict[str, Any]:
@@ -109,7 +98,7 @@ def test_what_cannot_be_applied_is_refused_in_words(file: str, tmp_path: Path) -
     with pytest.raises(ValueError, match="between 0 and 1"):
         calibrated_scores(file, 1.5)
     (tmp_path / "bad.json").write_text("{}")
-    with pytest.raises(ValueError, match="is no calibration of this version"):
+    with pytest.raises(ValueError, match="is not a calibration of this version"):
         resolve_selection(chosen(str(tmp_path / "bad.json")))
     with pytest.raises(ValueError, match=r"no selection 'gold'; there are: .*calibrated"):
         resolve_selection("gold")

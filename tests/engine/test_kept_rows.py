@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from report_datasets import sample, write_dataset
+from report_datasets import crowded, write_dataset
 from verdict_samples import said
 
 from engine.artifacts import Store
@@ -18,35 +17,22 @@ from engine.mix import Mix
 from engine.mix.kept_rows import KeptRows, kept_rows
 from engine.review.verdicts import Verdicts, append_verdicts
 from engine.selection import PRESETS, resolve_selection, select
-from engine.shards import LabelledImage, annotations_name, read_manifests, read_shard, shard_name
+from engine.shards import annotations_name, read_manifests, read_shard, shard_name
+from engine.view import View
 from schemas.recipes import MixEntry, SelectionChoice
 
-CAPTION = "a dog in a field of love, the time"
-SPANS = [(0, 5), (0, 24), (9, 16), (20, 24), (26, 34)]
 LEFT_OUT = Duplicates({1: frozenset({0, 2})}, {"duplicate_exact": 2}, "d" * 64)
-
-
-def some_samples(count: int, *, least: int = 1) -> list[LabelledImage]:
-    random = Random(5)
-    samples = []
-    for number in range(count):
-        boxes = []
-        for _ in range(random.randrange(least, 6)):
-            x, y, side = random.randrange(60), random.randrange(60), random.choice((5, 40, 60))
-            boxes.append((random.randrange(len(SPANS)), (x, y, x + side, y + side), round(random.random(), 4)))
-        samples.append(sample(f"{number:03d}", CAPTION, SPANS, boxes))
-    return samples
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return write_dataset(tmp_path / "dogs", some_samples(40), units=4)
+    return write_dataset(tmp_path / "dogs", crowded(40, seed=5, least=1), units=4)
 
 
 def by_tables(folder: Path, selection: SelectionChoice, verdicts: Verdicts | None = None) -> list[KeptRows | None]:
     store = Store(folder)
     rules = resolve_selection(selection)
-    return list(kept_rows(store, read_manifests(store), rules, LEFT_OUT, verdicts or Verdicts()))
+    return list(kept_rows(store, read_manifests(store), View(rules, LEFT_OUT, verdicts or Verdicts())))
 
 
 def by_shards(folder: Path, unit: int, selection: SelectionChoice) -> KeptRows:
@@ -102,13 +88,13 @@ def test_a_shard_that_is_gone_is_told_of_before_a_training_begins(folder: Path) 
 
 def test_what_tables_cannot_know_is_read_in_the_shards(tmp_path: Path) -> None:
     """Samples without a box, reviewed pictures, and an agreement that nobody measured."""
-    samples = some_samples(12)
+    samples = crowded(12, seed=5, least=1)
     folder = write_dataset(tmp_path / "dogs", samples, units=3)
     judged = said(samples[5].labels, samples[5].labels.boxes[0].phrase, "accepted", samples[5].labels.boxes[0].box_xyxy)
     found = by_tables(folder, "glip", Verdicts.of_rows([judged], None))
     assert [one is None for one in found] == [False, True, False]
     assert by_tables(folder, {"min_agreement": 0.5}) == [None] * 3
-    sparse = write_dataset(tmp_path / "sparse", some_samples(12, least=0), units=2)
+    sparse = write_dataset(tmp_path / "sparse", crowded(12, seed=5), units=2)
     assert None in by_tables(sparse, "glip")
 
 

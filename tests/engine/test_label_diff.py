@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
 from engine.box_tables import add_boxes, box_database
 from engine.label_diff import LabelComparison, MatchedBy
 from engine.metrics.overlap import as_boxes, iou
-from engine.shards import LabelledImage, write_shard
-from schemas.records import UnitRef
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from engine.shards import LabelledImage
 
 CAPTION = "a dog and a ball"
 SPANS = ((0, 5, "dog"), (10, 16, "ball"))
@@ -24,17 +23,8 @@ BIG, SHIFTED, FAR = (0.0, 0.0, 100.0, 100.0), (20.0, 0.0, 120.0, 100.0), (300.0,
 
 
 def sample(key: str, boxes: Sequence[Box], *, picture: str = "", caption: str = CAPTION) -> LabelledImage:
-    labels = SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=[SamplePhrase(text=caption[a:b], start=a, end=b, head_lemma=head) for a, b, head in SPANS],
-        boxes=[SampleBox(phrase=phrase, box_xyxy=box, score=score) for phrase, box, score in boxes],
-        width=400,
-        height=400,
-        image_sha256=f"{int.from_bytes((picture or key).encode()):064x}",
-        locator="here",
-        recipe_digest="r",
-    )
+    digest = f"{int.from_bytes((picture or key).encode()):064x}"
+    labels = labels_of(caption, SPANS, boxes, key=key, size=(400, 400), image_sha256=digest)
     return LabelledImage(labels, b"picture", "jpg")
 
 
@@ -44,12 +34,9 @@ def compare(
     """Everything the comparison says."""
     with box_database() as (connection, folder):
         for view, samples in (("before", before), ("after", after)):
-            store, units = Store(tmp_path / view), []
-            for unit in range(0, len(samples), 3):
-                ref = UnitRef(unit, "x", unit, 3)
-                write_shard(store, ref, samples[unit : unit + 3], [], work_digest="w", stages=[])
-                units.append(unit)
-            add_boxes(connection, folder, view, store, units, None)
+            store = Store(tmp_path / view)
+            units = write_units(store, [samples[first : first + 3] for first in range(0, len(samples), 3)])
+            add_boxes(connection, folder, view, store, range(len(units)), None)
         found = LabelComparison(connection, matched_by)
         return {
             **{

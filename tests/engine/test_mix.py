@@ -3,47 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import saved
 from PIL import Image
+from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
 from engine.mix import Interleave, Mix, SampleRef
-from engine.shards import LabelledImage, read_card, write_card, write_shard
+from engine.shards import LabelledImage, read_card, write_card
 from schemas.recipes import MixEntry
-from schemas.records import UnitRef
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
 
 
 def _sample(key: str, scores: list[float]) -> LabelledImage:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 6)).save(file, "PNG")
-    labels = SampleLabels(
-        key=key,
-        caption="a dog",
-        phrases=[SamplePhrase(text="a dog", start=0, end=5, head_lemma="dog")],
-        boxes=[SampleBox(phrase=0, box_xyxy=(1.0, 1.0, 4.0, 5.0), score=score) for score in scores],
-        width=8,
-        height=6,
-        image_sha256=hashlib.sha256(file.getvalue()).hexdigest(),
-        locator=key,
-        recipe_digest="r",
-    )
-    return LabelledImage(labels, file.getvalue(), "png")
+    image = saved(Image.new("RGB", (8, 6)))
+    digest = hashlib.sha256(image).hexdigest()
+    boxes = [(0, (1.0, 1.0, 4.0, 5.0), score) for score in scores]
+    labels = labels_of("a dog", ["a dog"], boxes, key=key, size=(8, 6), image_sha256=digest)
+    return LabelledImage(labels, image, "png")
 
 
 def _dataset(folder: Path, units: list[list[list[float]]], origin: str = "human") -> str:
     """A dataset whose samples have boxes of the given scores: ``units[unit][row]`` is the list of scores."""
-    store = Store(folder)
-    write_card(store, DatasetCard(origin=origin, task="grounding", source_fingerprint="s", recipe_digest="r"))
-    for unit, rows in enumerate(units):
-        samples = [_sample(f"{unit}-{row}", scores) for row, scores in enumerate(rows)]
-        write_shard(store, UnitRef(unit, "u", 0, len(rows)), samples, [], work_digest="w", stages=[])
+    samples = [[_sample(f"{n}-{row}", scores) for row, scores in enumerate(unit)] for n, unit in enumerate(units)]
+    write_units(Store(folder), samples, origin=origin)
     return str(folder)
 
 

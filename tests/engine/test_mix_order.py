@@ -77,6 +77,8 @@ def test_the_order_depends_on_seed_and_dataset_and_not_on_what_was_asked_before(
     turns = data.draw(st.lists(st.integers(0, 200), max_size=20))
     one, other = Passes(samples, 3, 0), Passes(samples, 3, 0)
     assert [one.sample(turn) for turn in turns] == [other.sample(turn) for turn in reversed(turns)][::-1]
+    orders = {tuple(map(Passes(30, seed, number).sample, range(30))) for seed in (3, 4) for number in (0, 1)}
+    assert len(orders) == 4
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=6))

@@ -3,53 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import saved
 from PIL import Image
+from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
 from engine.mix import Mix
 from engine.mix.labels import shared_pictures
-from engine.shards import LabelledImage, write_card, write_shard
+from engine.mix.repeats import PhraseLog, repeat_quarters
+from engine.shards import LabelledImage
 from schemas.recipes import MixEntry, MixSampling
-from schemas.records import UnitRef
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
 
 
 def _sample(key: str, phrases: list[str], picture: int, boxed: bool = True) -> LabelledImage:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 6), (picture, 0, 0)).save(file, "PNG")
+    image = saved(Image.new("RGB", (8, 6), (picture, 0, 0)))
     caption = " and ".join(phrases)
-    found = [
-        SamplePhrase(text=one, start=(at := caption.index(one)), end=at + len(one), head_lemma=one.split()[-1])
-        for one in phrases
-    ]
-    boxes = [SampleBox(phrase=i, box_xyxy=(1.0, 1.0, 4.0, 5.0), score=1.0) for i in range(len(phrases)) if boxed]
-    digest = hashlib.sha256(file.getvalue()).hexdigest()
-    labels = SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=found,
-        boxes=boxes,
-        width=8,
-        height=6,
-        image_sha256=digest,
-        locator=key,
-        recipe_digest="r",
-    )
-    return LabelledImage(labels, file.getvalue(), "png")
+    boxes = [(number, (1.0, 1.0, 4.0, 5.0), 1.0) for number in range(len(phrases)) if boxed]
+    digest = hashlib.sha256(image).hexdigest()
+    labels = labels_of(caption, phrases, boxes, key=key, size=(8, 6), image_sha256=digest)
+    return LabelledImage(labels, image, "png")
 
 
 def _dataset(folder: Path, samples: list[LabelledImage]) -> str:
-    store = Store(folder)
-    write_card(store, DatasetCard(origin="human", task="grounding", source_fingerprint="s", recipe_digest="r"))
-    for unit in range(0, len(samples), 4):
-        part = samples[unit : unit + 4]
-        write_shard(store, UnitRef(unit // 4, "u", unit, len(part)), part, [], work_digest="w", stages=[])
+    write_units(Store(folder), [samples[first : first + 4] for first in range(0, len(samples), 4)], origin="human")
     return str(folder)
 
 
@@ -110,6 +91,22 @@ def test_repeats_may_go_by_the_whole_phrase(tmp_path: Path) -> None:
     by_phrase = Mix.open([entry], 0, MixSampling(repeat_threshold=1.0, repeat_by="phrase"))
     assert (by_head.epoch, by_phrase.epoch) == (16, 15 + 4)
     assert _seen(by_phrase, 19)["k0"] == 4
+
+
+def test_a_rare_phrase_without_a_box_is_no_reason_to_see_a_picture_more_often(tmp_path: Path) -> None:
+    samples = [_sample(f"k{n}", ["axolotl" if n == 0 else "dog"], n, boxed=n != 0) for n in range(8)]
+    entry = MixEntry(dataset=_dataset(tmp_path / "d", samples), copies=1)
+    assert Mix.open([entry], 0, MixSampling(repeat_threshold=1.0)).epoch == 8
+
+
+def test_a_phrase_counts_once_a_picture_however_often_it_is_said() -> None:
+    """In one of four pictures: sqrt(1 / 0.25) times; in three of four: sqrt(1 / 0.75) times, to the nearest quarter."""
+    for said in (["dog"], ["dog", "dog"]):
+        log = PhraseLog({})
+        for phrases in (said, ["cat"], ["cat"], ["cat"]):
+            log.add(phrases)
+        [quarters] = repeat_quarters([log], threshold=1.0)
+        assert quarters.tolist() == [8, 5, 5, 5]
 
 
 def test_the_fingerprint_tells_repeats_and_copies(folders: list[str]) -> None:

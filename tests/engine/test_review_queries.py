@@ -102,6 +102,13 @@ def test_a_search_finds_what_a_plain_count_finds(
     assert (totals.samples, totals.boxes, totals.exact) == (len(wanted), sum(wanted.values()), True)
 
 
+def test_a_score_is_found_by_the_number_that_is_shown(index: ReviewIndex) -> None:
+    """Tables hold it as float32, which most short decimals are not."""
+    scores = [box.score for one in WITH_BOX for box in one.boxes]
+    for score in scores[:20]:
+        assert index.totals(ReviewQuery(min_score=score, max_score=score)).boxes == scores.count(score)
+
+
 def test_scores_order_pages(index: ReviewIndex) -> None:
     best = {one.key: max(box.score for box in one.boxes) for one in WITH_BOX}
     highest = every_page(index, ReviewQuery(order="highest"))

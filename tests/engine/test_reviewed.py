@@ -8,10 +8,10 @@ import pytest
 from report_datasets import sample
 from verdict_samples import said
 
-from engine.review.selecting import REJECTED, apply_verdicts, match_verdicts, placed_boxes, select_reviewed
+from engine.review.selecting import REJECTED, apply_verdicts, iou, match_verdicts, placed_boxes
 from engine.review.verdicts import Verdicts
-from engine.selecting.rules import iou
 from engine.selection import PRESETS, Selection, resolve_selection
+from engine.view import View
 from schemas.records import BoxXYXY
 from schemas.shards import SampleLabels
 from schemas.verdicts import Verdict
@@ -29,7 +29,7 @@ LABELS = labelled((0, LOW, 0.2), (0, HIGH, 0.9), (1, TREE, 0.6))
 
 def learned(labels: SampleLabels, *verdicts: Verdict, selection: str | Selection | None = "glip") -> list[object]:
     rules = resolve_selection(selection) if isinstance(selection, str) else selection
-    found, _ = select_reviewed(labels, rules, Verdicts.of_rows(verdicts, None))
+    found, _ = View(rules, verdicts=Verdicts.of_rows(verdicts, None)).seen(labels)
     return [(box.phrase, box.box_xyxy, box.score) for box in found.boxes]
 
 
@@ -44,7 +44,7 @@ def test_an_accepted_box_stays_whatever_its_score_with_the_score_of_human_boxes(
 
 def test_a_rejected_box_is_dropped_with_its_reason() -> None:
     verdicts = Verdicts.of_rows([said(LABELS, 0, "rejected", HIGH)], None)
-    found, dropped = select_reviewed(LABELS, PRESETS["glip"], verdicts)
+    found, dropped = View(PRESETS["glip"], verdicts=verdicts).seen(LABELS)
     assert [box.box_xyxy for box in found.boxes] == [TREE]
     assert dropped == {REJECTED: 1, "score_not_above_min": 1}
     assert len(found.boxes) + sum(dropped.values()) == len(LABELS.boxes)
@@ -93,6 +93,20 @@ def test_verdicts_outlive_a_relabelling_that_moves_boxes() -> None:
     assert learned(relabelled, said(LABELS, 0, "accepted", LOW)) == [(0, LOW, 1.0), (1, elsewhere, 0.8)]
     kept = learned(relabelled, said(LABELS, 1, "accepted", TREE))
     assert kept == [(0, moved, 0.7), (1, elsewhere, 0.8), (1, TREE, 1.0)], "a true box stays one that no teacher finds"
+
+
+def test_a_correction_takes_the_place_of_a_box_that_a_relabelling_put_where_it_was_drawn() -> None:
+    drawn = (101.0, 12.0, 150.0, 80.0)
+    assert learned(labelled((0, HIGH, 0.9)), said(LABELS, 0, "corrected", LOW, drawn)) == [(0, drawn, 1.0)]
+
+
+def test_a_box_is_vouched_for_also_where_one_before_it_was_rejected() -> None:
+    whole = (0.0, 0.0, float(LABELS.width), float(LABELS.height))
+    labels = labelled((0, LOW, 0.9), (1, whole, 0.8))
+    words = (said(labels, 0, "rejected", LOW), said(labels, 1, "accepted", whole))
+    assert learned(labels, *words, selection=Selection(drop_whole_image=True)) == [(1, whole, 1.0)]
+    rules = Selection(min_score=0.95, drop_whole_image=True)  # of which the first drops the box before it
+    assert learned(labels, words[1], selection=rules) == [(1, whole, 1.0)]
 
 
 def test_verdicts_are_about_their_own_phrase_and_caption() -> None:

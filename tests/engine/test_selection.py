@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import pytest
+from sample_labels import labels_of
 
-from engine.selecting.rules import iou
+from engine.review.selecting import iou
 from engine.selection import PRESETS, keep_above_floor, resolve_selection, select, select_with_reasons
 from schemas.records import Candidate, CaptionedImage, Grounding, Phrase, PseudoLabel, Reject
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleLabels
 
 CAPTION = "a dog in a field for a long time"
 PHRASES = [(0, 5, "dog"), (0, 16, "dog"), (21, 32, "time")]  # the second holds the first; the third is abstract
@@ -17,17 +20,7 @@ LEFT, LEFT_TOO, RIGHT = (0.0, 0.0, 50.0, 90.0), (1.0, 0.0, 50.0, 90.0), (50.0, 0
 
 
 def labels(*boxes: tuple[int, tuple[float, float, float, float], float]) -> SampleLabels:
-    return SampleLabels(
-        key="k",
-        caption=CAPTION,
-        phrases=[SamplePhrase(text=CAPTION[a:b], start=a, end=b, head_lemma=lemma) for a, b, lemma in PHRASES],
-        boxes=[SampleBox(phrase=phrase, box_xyxy=box, score=score) for phrase, box, score in boxes],
-        width=100,
-        height=100,
-        image_sha256="0" * 64,
-        locator="here",
-        recipe_digest="r",
-    )
+    return labels_of(CAPTION, PHRASES, boxes)
 
 
 def kept(sample: SampleLabels, selection: Any) -> list[float]:
@@ -94,6 +87,15 @@ def test_the_floor_keeps_the_best_few_of_each_phrase() -> None:
     label = keep_above_floor(grounding(0.1, 0.2, 0.3, 0.05, 0.6, 0.04), min_score=0.05, max_boxes_per_phrase=2)
     assert isinstance(label, PseudoLabel)
     assert [(c.phrase, c.score) for c in label.candidates] == [(0, 0.6), (0, 0.3), (1, 0.2), (1, 0.05)]
+
+
+def test_which_of_equal_scores_are_kept_does_not_depend_on_the_order_of_the_answer() -> None:
+    answer = grounding()
+    boxes = [Candidate(0, (float(left), 0.0, 9.0, 9.0), 0.5) for left in (3, 1, 2)]
+    for order in permutations(boxes):
+        label = keep_above_floor(replace(answer, candidates=order), min_score=0.05, max_boxes_per_phrase=2)
+        assert isinstance(label, PseudoLabel)
+        assert [one.box_xyxy[0] for one in label.candidates] == [1, 2]
 
 
 @pytest.mark.parametrize("scores", [(), (0.01, 0.02)])

@@ -7,28 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_labels import labels_of
 
 from engine.selection import resolve_selection, select_with_reasons
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleLabels
 
 WIDTH, HEIGHT = 200, 100
 
 
 def labels(*boxes: tuple[int, tuple[float, float, float, float], float]) -> SampleLabels:
-    return SampleLabels(
-        key="k",
-        caption="dog cat",
-        phrases=[
-            SamplePhrase(text="dog", start=0, end=3, head_lemma="dog"),
-            SamplePhrase(text="cat", start=4, end=7, head_lemma="cat"),
-        ],
-        boxes=[SampleBox(phrase=phrase, box_xyxy=box, score=score) for phrase, box, score in boxes],
-        width=WIDTH,
-        height=HEIGHT,
-        image_sha256="0" * 64,
-        locator="here",
-        recipe_digest="r",
-    )
+    return labels_of("dog cat", ["dog", "cat"], boxes, size=(WIDTH, HEIGHT))
 
 
 WHOLE, ALMOST = (0.0, 0.0, 200.0, 100.0), (2.0, 1.0, 199.0, 99.5)
@@ -56,6 +44,14 @@ def test_two_boxes_that_overlap_just_as_much_as_they_may_both_stay() -> None:
     sample = labels((0, HALF, 0.9), (1, upper, 0.8))
     assert select_with_reasons(sample, {"max_overlap": 0.5})[1] == {}
     assert select_with_reasons(sample, {"max_overlap": 0.49})[1] == {"box_overlaps_better": 1}
+
+
+def test_a_box_that_is_dropped_drops_no_other() -> None:
+    first, second, third = ((left, 0.0, left + 100.0, 50.0) for left in (0.0, 30.0, 60.0))
+    sample = labels((0, first, 0.9), (1, second, 0.8), (0, third, 0.7))  # only neighbours overlap by a half
+    selected, dropped = select_with_reasons(sample, {"max_overlap": 0.5})
+    assert [box.box_xyxy for box in selected.boxes] == [first, third]
+    assert dropped == {"box_overlaps_better": 1}
 
 
 def test_the_best_boxes_of_each_phrase_stay_in_their_order() -> None:

@@ -1,4 +1,4 @@
-"""Selection on columns against selection sample by sample: the same boxes, the same reasons."""
+"""Selection from the tables of many samples at once against sample by sample: the same boxes, the same reasons."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from hypothesis import given, settings
 from engine.box_batches import BOX_SCHEMA, box_columns, joined, numbered
 from engine.dataset.annotation_tables import StoredTable, as_type
 from engine.selecting.calibrated_scores import CalibratedScores
-from engine.selecting.columns import COLUMN_RULES, select_rows
-from engine.selecting.rules import RULES
+from engine.selecting.rules import RULES, select_rows
 from engine.selection import Selection, resolve_selection, select_with_reasons
 from engine.shards import annotation_table
 from schemas.calibration import GROUPS
@@ -113,14 +112,14 @@ def one_by_one(units: list[list[SampleLabels]], selection: Selection) -> tuple[C
 @given(
     units=st.lists(st.lists(samples(), min_size=1, max_size=4, unique_by=lambda one: one.key), min_size=1, max_size=3)
 )
-def test_columns_keep_and_drop_what_samples_do(units: list[list[SampleLabels]]) -> None:
+def test_many_samples_at_once_keep_and_drop_what_each_does_alone(units: list[list[SampleLabels]]) -> None:
     tables = [stored(labels, unit) for unit, labels in enumerate(units)]
     for name, selection in SELECTIONS.items():  # drawing samples costs more than selecting from them
         assert by_columns(tables, selection) == one_by_one(units, selection), name
 
 
-def test_every_rule_has_its_column_form_in_the_same_order() -> None:
-    assert list(COLUMN_RULES) == list(RULES)
+def test_every_field_of_a_selection_has_its_rule() -> None:
+    assert {field for field, _ in RULES.values()} == set(Selection.model_fields)
 
 
 def test_rows_of_an_image_that_do_not_stand_together_are_brought_together() -> None:

@@ -12,11 +12,11 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.duplicates import DUPLICATES, EXACT, NEAR, read_duplicates, write_duplicates
-from engine.review.selecting import select_reviewed
 from engine.review.verdicts import append_verdicts, read_verdicts
 from engine.selection import resolve_selection, select_with_reasons
 from engine.shards import write_card
 from engine.statistics import dataset_report
+from engine.view import View
 from schemas.shards import DUPLICATE_SCHEMA, SampleLabels
 
 
@@ -46,7 +46,7 @@ def test_human_boxes_are_not_selected(counted: Counted) -> None:
 
 
 def test_what_is_no_dataset_and_no_preset_is_said(counted: Counted, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no dataset"):
+    with pytest.raises(ValueError, match="is not a dataset"):
         dataset_report(tmp_path)
     with pytest.raises(ValueError, match="no selection 'best'"):
         dataset_report(counted.folder, "best")
@@ -131,8 +131,8 @@ def test_reviewers_verdicts_come_before_the_selection(counted: Counted, preset: 
     drawn = (1.0, 1.0, 9.0, 9.0)
     verdicts.append(said(labels[5], 0, "added", drawn, drawn))
     append_verdicts(store, verdicts)
-    judged, rules = read_verdicts(store), resolve_selection(preset)
-    selected = [select_reviewed(one, rules, judged) for one in labels]
+    view = View(resolve_selection(preset), verdicts=read_verdicts(store))
+    selected = [view.seen(one) for one in labels]
     report = dataset_report(counted.folder, preset)
     assert report.number("boxes") == boxes_of([kept for kept, _ in selected])
     assert report.number("images") == sum(bool(kept.boxes) for kept, _ in selected)

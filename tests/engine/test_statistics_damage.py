@@ -39,11 +39,17 @@ def other_format(path: Path) -> None:
     path.write_text(path.read_text().replace("glip-engine/1", "glip-engine/9"))
 
 
-DAMAGE: dict[str, tuple[str, Callable[[Path], None], str]] = {
+def copy_of_unit_0(path: Path) -> None:
+    path.write_bytes(path.with_stem("000000").read_bytes())
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no manifest": ("manifests/000001.json", Path.unlink, "was not committed"),
-    "half a manifest": ("manifests/000001.json", truncate, "is no manifest of this format"),
-    "another format": ("manifests/000001.json", other_format, "is no manifest of this format: format"),
+    "half a manifest": ("manifests/000001.json", truncate, "is not a manifest of this format"),
+    "another format": ("manifests/000001.json", other_format, "is not a manifest of this format: format"),
+    "another unit's manifest": ("manifests/000001.json", copy_of_unit_0, "it is the manifest of unit 0"),
     "no table": ("annotations/000001.parquet", Path.unlink, "it is missing"),
+    "a longer table": ("annotations/000001.parquet", lambda path: path.write_bytes(path.read_bytes() * 2), "says"),
     "half a table": ("annotations/000001.parquet", truncate, "its manifest says"),
     "noise": ("annotations/000001.parquet", same_size_noise, "cannot be read as a table"),
 }

@@ -12,13 +12,17 @@ import pyarrow as pa
 import pytest
 from counted_datasets import CARD, PHRASES, Counted, counted_dataset
 from generated_boxes import write_generated
+from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
+from engine.box_batches import numbered
 from engine.box_tables import Connection, box_database
-from engine.shards import write_card, write_shard
-from engine.statistics import dataset_report
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.shards import LabelledImage, write_card, write_shard
+from engine.statistics import captions, dataset_report
+from engine.statistics.histograms import DISTRIBUTIONS, histogram
 from engine.statistics.tables import StatisticsTables
-from schemas.records import UnitRef
+from schemas.records import Reject, UnitRef
 
 _ADDING_UP = "source_pairs samples parsed_phrases candidate_boxes rejected_pairs work_seconds images boxes phrases"
 ADDING_UP = tuple(_ADDING_UP.split())
@@ -116,6 +120,49 @@ def test_without_room_on_disk_the_same_count_does_not_fit() -> None:
 def test_a_small_memory_gives_the_same_report(tmp_path: Path) -> None:
     write_generated(Store(tmp_path), 60_000)
     assert dataset_report(tmp_path, "grit", memory_limit="60MB") == dataset_report(tmp_path, "grit")
+
+
+def test_a_score_on_an_edge_is_in_the_bin_that_begins_there_and_the_highest_in_the_last_one() -> None:
+    """As float32, which most edges are not."""
+    scores = next(one for one in DISTRIBUTIONS if one.name == "scores")
+    edges = ", ".join(f"{place / scores.bins:.2f}" for place in range(scores.bins + 1))
+    with box_database() as (connection, _):
+        found = histogram(StatisticsTables(connection), scores._replace(sql=f"SELECT unnest([{edges}])::FLOAT AS v"))
+    assert found.counts == [*[1] * (scores.bins - 1), 2]
+
+
+def test_the_example_of_a_reason_is_the_message_of_the_first_reject(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_card(store, CARD)
+    for unit, messages in enumerate((["first", "second"], ["third"])):
+        rejects = [Reject("k", "read", "why", message) for message in messages]
+        write_shard(store, UnitRef(unit, "u", 0, len(rejects)), [], rejects, work_digest="w", stages=[])
+    (found,) = dataset_report(tmp_path, "all").rejects
+    assert (found.count, found.example) == (3, "first")
+
+
+def test_boxes_at_cocos_bounds_are_medium_and_large(tmp_path: Path) -> None:
+    boxes = [(0, (0, 0, side, side), 1) for side in (32, 96)]
+    write_card(Store(tmp_path), CARD)
+    write_units(Store(tmp_path), [[LabelledImage(labels_of("a dog", ["a dog"], boxes), b"", "jpg")]])
+    report = dataset_report(tmp_path, "all")
+    assert (report.number("small_boxes_share"), report.number("large_boxes_share")) == (0.0, 0.5)
+
+
+def test_captions_are_sampled_through_the_whole_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captions, "UNITS", 2)
+    dogs = [labels_of("a dog" + ", a dog" * 3 * unit, ["a dog"], [(0, (0, 0, 9, 9), 1)]) for unit in range(4)]
+    write_card(Store(tmp_path), CARD)
+    manifests = write_units(Store(tmp_path), [[LabelledImage(one, b"", "jpg")] for one in dogs])
+    found = captions.caption_sample(Store(tmp_path), list(map(ManifestSummary.of, manifests)))
+    assert found is not None
+    assert found.characters.counts[:4] == [1, 0, 1, 0]  # units 0 and 2 of 4
+
+
+def test_a_key_of_two_units_is_two_images() -> None:
+    keys = pa.chunked_array([pa.array(["a", "b", "a"]).dictionary_encode()])
+    _, image = numbered(pa.table({"key": keys, "unit": pa.array([0, 0, 1], pa.int32())}))
+    assert image.tolist() == [0, 1, 2]
 
 
 def test_texts_that_look_like_sql_or_markup_are_counted_as_texts(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from counted_datasets import CARD, Counted, counted_dataset
+from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
-from engine.shards import write_card
+from engine.shards import LabelledImage, write_card
 from engine.statistics import dataset_report, statistics_of
 from engine.statistics.tables import is_form_of
 from engine.statistics.vocabulary_laws import PAPER_PAIRS, paper_figures, zipf_fit
@@ -120,6 +121,18 @@ def test_new_concepts_are_what_no_human_phrase_is_a_form_of(counted: Counted, tm
     assert report.novelty.new_heads == len(heads - human_heads)
 
 
+@pytest.mark.parametrize(("text", "new"), [("A Brown Dog", 0), ("the brown dogs", 0), ("a dog", 1)])
+def test_another_form_of_a_human_phrase_is_no_new_concept(tmp_path: Path, text: str, new: int) -> None:
+    for name, phrase, card in (("human", "brown dogs", HUMAN), ("web", text, CARD)):
+        labels = labels_of(phrase, [(0, len(phrase), "dog")], [(0, (0, 0, 9, 9), 1)])
+        store = Store(tmp_path / name)
+        write_units(store, [[LabelledImage(labels, b"", "jpg")]])
+        write_card(store, card)
+    report = dataset_report(tmp_path / "web", "all", human=[tmp_path / "human"])
+    assert report.novelty is not None
+    assert report.novelty.new_phrases == new
+
+
 def test_the_human_datasets_of_a_report_are_its_vocabulary(counted: Counted, tmp_path: Path) -> None:
     human = counted_dataset(tmp_path / "human", units=2, images=2, seed=5, card=HUMAN)
     with statistics_of([counted.folder, human.folder], "all") as [web, people]:
@@ -137,7 +150,7 @@ def test_a_dataset_is_not_new_to_nobody(counted: Counted) -> None:
 
 
 def test_what_is_no_human_dataset_is_said(counted: Counted, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no dataset"):
+    with pytest.raises(ValueError, match="is not a dataset"):
         dataset_report(counted.folder, human=[tmp_path / "nowhere"])
 
 

@@ -119,7 +119,7 @@ def test_what_cannot_be_calibrated_on_is_told_in_a_line(tmp_path: Path, capsys: 
     for arguments, message in (
         ([], "give `datasets`"),
         (["--verdicts", str(tmp_path / "nobody")], "not labelled by a teacher"),
-        (["--verdicts", str(folder), "--verdicts", str(other)], "mean nothing of another's"),
+        (["--verdicts", str(folder), "--verdicts", str(other)], "say nothing about another's"),
     ):
         assert main(["calibrate", *arguments, "--out", out]) == 2
         assert message in capsys.readouterr().err

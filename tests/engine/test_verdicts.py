@@ -42,6 +42,13 @@ def test_the_latest_verdict_on_a_box_counts_whoever_gave_it(tmp_path: Path) -> N
     assert held(tmp_path) == [("a tree", "accepted")]
 
 
+def test_a_box_is_known_again_to_a_hundredth_of_a_pixel_and_its_latest_verdict_stands_last(tmp_path: Path) -> None:
+    store, (x1, *others) = Store(tmp_path), DOG
+    append_verdicts(store, [said(LABELS, 0, "accepted", DOG), said(LABELS, 1, "accepted", TREE)])
+    append_verdicts(store, [said(LABELS, 0, "rejected", (x1 + 0.004, *others))])
+    assert held(tmp_path) == [("a tree", "accepted"), ("a dog", "rejected")]
+
+
 def test_time_orders_verdicts_and_not_the_names_of_their_files(tmp_path: Path) -> None:
     late = said(LABELS, 0, "rejected", DOG, at="2026-05-05T00:00:00.000000Z")
     early = said(LABELS, 0, "accepted", DOG, at="2026-04-04T00:00:00.000000Z")
@@ -102,14 +109,14 @@ def test_an_object_store_holds_the_same_table(s3_bucket: str) -> None:
 def test_a_damaged_file_is_named_by_readers_and_by_verify(tmp_path: Path) -> None:
     name = append_verdicts(Store(tmp_path), [said(LABELS, 0, "accepted", DOG)])
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-40])
-    with pytest.raises(ValueError, match="no table of verdicts"):
+    with pytest.raises(ValueError, match="not a table of verdicts"):
         read_verdicts(Store(tmp_path))
     pq.write_table(pa.table({"at": ["x"]}), tmp_path / name)
     (tmp_path / VERDICTS / "notes.txt").write_text("mine")
     problems = verdict_problems(Store(tmp_path))
     assert len(problems) == 2
     assert "its columns are at" in problems[0]
-    assert "notes.txt is no file of the table" in problems[1]
+    assert "notes.txt is not a file of the table" in problems[1]
 
 
 def test_a_row_that_breaks_a_rule_is_found(tmp_path: Path) -> None:
