@@ -25,7 +25,7 @@ def xvlm(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
 
         def elem(labels: SampleLabels, box: SampleBox) -> dict[str, object]:
             score = {} if card.origin == "human" else {"score": box.score}
-            return {"caption": labels.phrases[box.phrase].text, "bb": whole_pixels(labels, box), **score}
+            return {"caption": labels.phrases[box.phrase].text, "bb": whole_pixels(box), **score}
 
         def add(labels: SampleLabels, file_name: str) -> None:
             elems = [elem(labels, box) for box in labels.boxes]
@@ -34,8 +34,9 @@ def xvlm(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
         yield add
 
 
-def whole_pixels(labels: SampleLabels, box: SampleBox) -> list[int]:
-    """The smallest box of whole pixels around one that has an area, as x, y, width, height."""
+def whole_pixels(box: SampleBox) -> list[int]:
+    """The smallest box of whole pixels around one that has an area, as x, y, width, height; inside the picture, as the
+    box is."""
     x1, y1, x2, y2 = box.box_xyxy
     left, top = math.floor(x1), math.floor(y1)
-    return [left, top, min(math.ceil(x2), labels.width) - left, min(math.ceil(y2), labels.height) - top]
+    return [left, top, math.ceil(x2) - left, math.ceil(y2) - top]

@@ -27,7 +27,8 @@ def yolo(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
         store.write(f"labels/{PurePosixPath(file_name).stem}.txt", "".join(lines).encode())
 
     yield add
-    document = {"path": ".", "train": "images", "val": "images", "names": dict(enumerate(categories.names()))}
+    # No "path": readers then start from the file's own folder, and from where they are called with "."
+    document = {"train": "images", "val": "images", "names": dict(enumerate(categories.names()))}
     store.write("data.yaml", yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode())
 
 

@@ -22,11 +22,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
-from engine.dataset.shard_files import annotations_name, manifest_name, rejects_name, shard_name
+from engine.dataset.committed import committed_manifests
+from engine.dataset.shard_files import FOLDERS, annotations_name, manifest_name, rejects_name, shard_name
 from engine.gold.detection import CocoDetection
 from engine.gold.flickr import FlickrEntities
 from engine.gold.glip_tsv import GlipTsvCaptions
@@ -40,11 +42,11 @@ from engine.gold.scenes import DrawnScenes
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.voc import VocDetection
 from engine.gold.yolo import YoloDetection
-from engine.shards import CARD, read_card, read_manifest, write_card, write_shard
+from engine.shards import CARD, read_card, write_card, write_shard
 from schemas.recipes import ScenesSource
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
-from schemas.shards import DatasetCard, ShardManifest
+from schemas.shards import COUNTS, DatasetCard, ShardManifest
 
 READERS: dict[str, Callable[[GoldPlace], GoldReader]] = {
     "coco": CocoDetection,
@@ -91,7 +93,7 @@ def import_gold(
         origin="pseudo" if format in MACHINE_MADE else "human",
         selection="all" if format in MACHINE_MADE else "glip",
         task=reader.task,
-        source_fingerprint=reader.fingerprint(),
+        source_fingerprint=reader.fingerprint,
         recipe_digest=digest_of(recipe),
         recipe=recipe,
         classes=list(reader.classes),
@@ -102,8 +104,9 @@ def import_gold(
         _claim(store, card)
         stages = [StageCounts(stage=stage, came_in=0, went_on=0) for stage in ("read", "annotation")]
         counted = card.model_copy(update={"complete": True, "stages": stages})
-        for ref in _units(reader, unit_size):
-            manifest = _import_unit(store, reader, ref, card)
+        refs = _units(reader, unit_size)
+        for ref, done in zip(refs, committed_manifests(store, refs, partial(_work_digest, card)), strict=True):
+            manifest = done or _import_unit(store, reader, ref, card)
             counted = _counted(counted, manifest)
             if on_unit is not None:
                 on_unit(manifest)
@@ -132,7 +135,9 @@ def _open_reader(
 
 
 def _claim(store: Store, card: DatasetCard) -> None:
-    """Take the folder for this dataset; ValueError where it holds another one."""
+    """Take the folder for this dataset, without what a killed import left; ValueError where it holds another one."""
+    for folder in ("", *FOLDERS):
+        store.delete_temporary_files(folder)
     if store.exists(CARD):
         found = read_card(store)
         if (found.source_fingerprint, found.recipe_digest) != (card.source_fingerprint, card.recipe_digest):
@@ -150,15 +155,15 @@ def _units(reader: GoldReader, unit_size: int) -> list[UnitRef]:
     return [UnitRef(n, reader.uri, row, min(unit_size, len(reader) - row)) for n, row in enumerate(starts)]
 
 
+def _work_digest(card: DatasetCard, ref: UnitRef) -> str:
+    return digest_of([card.source_fingerprint, card.recipe_digest, ref.first_row, ref.rows])
+
+
 def _import_unit(store: Store, reader: GoldReader, ref: UnitRef, card: DatasetCard) -> ShardManifest:
-    work_digest = digest_of([card.source_fingerprint, card.recipe_digest, ref.first_row, ref.rows])
-    done = read_manifest(store, ref.index)
-    if done is not None and done.work_digest == work_digest:
-        return done
     rows = [reader.read(row, card.recipe_digest) for row in range(ref.first_row, ref.first_row + ref.rows)]
     samples = [row.sample for row in rows if row.sample is not None]
     rejects = [reject for row in rows for reject in row.rejects]
-    return write_shard(store, ref, samples, rejects, work_digest=work_digest, stages=_count(rows))
+    return write_shard(store, ref, samples, rejects, work_digest=_work_digest(card, ref), stages=_count(rows))
 
 
 def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
@@ -181,7 +186,7 @@ def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
 
 def _counted(card: DatasetCard, manifest: ShardManifest) -> DatasetCard:
     """The card with a unit more in its sums."""
-    sums = {name: getattr(card, name) + getattr(manifest, name) for name in ("samples", "phrases", "boxes", "rejects")}
+    sums = {name: getattr(card, name) + getattr(manifest, name) for name in COUNTS}
     stages = [total + counts for total, counts in zip(card.stages, manifest.stages, strict=True)]
     return card.model_copy(update={**sums, "units": card.units + 1, "stages": stages})
 

@@ -76,7 +76,7 @@ def listed(document: JsonLists, name: str, file: Path) -> Items:
     """The list ``name`` of the document; ValueError where there is none."""
     found = document.lists.get(name)
     if found is None:
-        raise ValueError(f"{file} has no list {name!r}, so it is not of COCO's format")
+        raise ValueError(f"{file} has no list {name!r}, so it is not in COCO's format")
     return found
 
 

@@ -7,9 +7,9 @@ in it, "cat. dog", in the order of the categories; each name is a phrase with bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from engine.artifacts import digest_of
 from engine.gold.coco_json import (
@@ -28,10 +28,10 @@ from engine.gold.coco_json import (
 )
 from engine.gold.json_lists import JsonLists
 from engine.gold.rules import Picture, box_from_xywh, class_name, head_lemma
-from engine.gold.sources import GoldPlace, GoldRow, labelled_image
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task, labelled_image
+from engine.prompts import SEPARATOR
 from schemas.records import BoxXYXY, Phrase, Reject
 
-SEPARATOR = ". "
 # COCO's own names; then those of ODinW's folders, whose second file has a class that nothing is of.
 COCO_FILES = (
     *("instances*.json", "annotations/instances*.json"),
@@ -62,11 +62,11 @@ class CocoBox(CocoItem):
     iscrowd: bool = False
 
 
-class CocoDetection:
+class CocoDetection(GoldReader):
     """An image without boxes is a sample without phrases: there a detector must find nothing. Crowds are dropped and
     counted: a box around many things teaches no box of one."""
 
-    task: Literal["grounding", "detection"] = "detection"
+    task: Task = "detection"
 
     def __init__(
         self,
@@ -84,17 +84,14 @@ class CocoDetection:
         self._annotations = listed(document, "annotations", file)
         categories = [checked(CocoCategory, item) for item in listed(document, "categories", file)]
         self._names = {item.id: class_name(item.name) for item in categories if isinstance(item, CocoCategory)}
-        self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
+        self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} declares no category; a detection JSON lists its classes under 'categories'")
         self._keys = Keys(self._images.keys())
-        self._fingerprint = digest_of([document.sha256, self._images.digest()])
+        self.fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
         return len(self._images)
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         # Annotations of no image are counted with the first one.
@@ -108,12 +105,10 @@ class CocoDetection:
         picture = fault or self._images.picture(image)
         if isinstance(picture, str):
             return rejected_row(image.key, picture, f"image {image.file_name!r}", homeless)
-        boxes, rejects = self._valid_boxes(self.annotations_of(row), image)
-        found = ClassBoxes(
-            key=image.key,
-            boxes=boxes,
-            rejects=(*homeless, *rejects),
-            locator=f"{self.uri}#{image.id}",
+        found = ClassBoxes.sorted_out(image.key, self._boxes(row, image), f"{self.uri}#{image.id}")
+        found = replace(
+            found,
+            rejects=(*homeless, *found.rejects),
             absent=self._names_of(image.neg_category_ids),
             incomplete=self._names_of(image.not_exhaustive_category_ids),
         )
@@ -130,21 +125,14 @@ class CocoDetection:
         image = self._images[row]
         return [] if isinstance(image, str) else list(self._annotations.of(image.id))
 
-    def _valid_boxes(self, annotations: list[Any], image: CocoImage) -> tuple[list[ClassBox], list[Reject]]:
-        boxes: list[ClassBox] = []
-        rejects, seen = [], set()
-        for item in annotations:
+    def _boxes(self, row: int, image: CocoImage) -> Iterator[tuple[ClassBox | str, str]]:
+        seen = set()
+        for item in self.annotations_of(row):
             found = self._valid_box(item, image)
-            where = f"annotation {item.get('id')!r}, bbox {item.get('bbox')!r}"
             known = (repr(item.get("id")), found) if "id" in item else None
-            if isinstance(found, str):
-                rejects.append(dropped(image.key, found, where))
-            elif known in seen:
-                rejects.append(dropped(image.key, "duplicate_id", where))
-            else:
-                boxes.append(found)
-                seen.update([known] if known else [])
-        return boxes, rejects
+            twice = known in seen and not isinstance(found, str)
+            yield "duplicate_id" if twice else found, f"annotation {item.get('id')!r}, bbox {item.get('bbox')!r}"
+            seen.update([known] if known else [])
 
     def _valid_box(self, item: Any, image: CocoImage) -> ClassBox | str:
         annotation = checked(CocoBox, item)
@@ -169,6 +157,18 @@ class ClassBoxes:
     locator: str
     absent: Sequence[str] | None = None
     incomplete: Sequence[str] | None = None
+
+    @classmethod
+    def sorted_out(cls, key: str, found: Iterable[tuple[ClassBox | str, str]], locator: str) -> ClassBoxes:
+        """Of each annotation its box, or the reason why it has none, and words that tell which it is."""
+        boxes: list[ClassBox] = []
+        rejects: list[Reject] = []
+        for box, which in found:
+            if isinstance(box, str):
+                rejects.append(dropped(key, box, which))
+            else:
+                boxes.append(box)
+        return cls(key, boxes, rejects, locator)
 
 
 def detection_row(found: ClassBoxes, picture: Picture, classes: Sequence[str], recipe_digest: str) -> GoldRow:

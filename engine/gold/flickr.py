@@ -12,15 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from engine.artifacts import digest_of
 from engine.gold.coco_json import Keys, rejected_row
 from engine.gold.rules import read_picture
-from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, Corners, SpanBoxes, grounding_row
 from engine.gold.voc import names_of_split
 from engine.gold.xml_files import corners_of, parse_xml, size_of
@@ -45,11 +44,8 @@ class Boxes(NamedTuple):
     malformed: int
 
 
-class FlickrEntities:
+class FlickrEntities(GoldReader):
     """A row a sentence; the five sentences of a photo are five samples, ``ID-0`` to ``ID-4``."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, place: GoldPlace) -> None:
         folder = place.folder
@@ -65,13 +61,10 @@ class FlickrEntities:
             self._rows += [(name, number, sentence) for number, sentence in enumerate(sentences)]
             digests.append([name, sentences, _digest(self._annotations / f"{name}.xml"), self._size(name)])
         self._keys = Keys([f"{name}-{number}" for name, number, _ in self._rows])
-        self._fingerprint = digest_of(digests)
+        self.fingerprint = digest_of(digests)
 
     def __len__(self) -> int:
         return len(self._rows)
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         name, number, sentence = self._rows[row]

@@ -13,9 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import yaml
 from pydantic import Field
@@ -24,12 +22,12 @@ from engine.artifacts import digest_of
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
 from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, decoded_size, file_sizes, read_picture
 from engine.gold.scratch import RowsByKey
-from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
 from engine.gold.tsv_files import TsvLines
 from engine.shards import valid_key
+from schemas.records import BoxXYXY
 
-XYXY = tuple[float, float, float, float]
 MAX_YAML_BYTES = 1_000_000
 SIGNATURES = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"RIFF": "webp", b"BM": "bmp", b"GIF8": "gif"}
 
@@ -40,16 +38,13 @@ class GlipLabel(CocoItem):
     img_w: int = Field(gt=0)
     img_h: int = Field(gt=0)
     caption: Text
-    bboxes: list[XYXY | list[XYXY]]
+    bboxes: list[BoxXYXY | list[BoxXYXY]]
     scores: list[float | list[float]]
     tokens_positive: list[list[tuple[int, int]]]
 
 
-class GlipTsvCaptions:
+class GlipTsvCaptions(GoldReader):
     """A line a caption. Pictures of ``img.tsv`` are found by their line where keys agree, else by their key."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, place: GoldPlace) -> None:
         place = place.without_split("glip-tsv")
@@ -60,11 +55,12 @@ class GlipTsvCaptions:
         self.uri = label.name
         self._keys = Keys(self._labels.keys())
         self._shown = RowsByKey([] if self._pictures is None else self._pictures.keys())
+        self.fingerprint = self._digest()
 
     def __len__(self) -> int:
         return len(self._labels)
 
-    def fingerprint(self) -> str:
+    def _digest(self) -> str:
         if self._pictures is not None:
             return digest_of([self._labels.sha256, self._pictures.sha256])
         names = (self._file_name(self._keys[row]) for row in range(len(self)))
@@ -147,7 +143,7 @@ def _files(place: Path) -> tuple[Path, Path | None]:
         return folder / named["label"], folder / named["img"] if "img" in named else None
     label = place if place.is_file() else folder / "label.tsv"
     if not label.is_file():
-        raise ValueError(f"{place} holds no label.tsv and no one YAML that names it; give that file")
+        raise ValueError(f"{place} holds neither a label.tsv nor a single YAML that names it; give that file")
     img = folder / "img.tsv"
     return label, img if img.is_file() and label.name == "label.tsv" else None
 
@@ -158,7 +154,7 @@ def _named(document: Path) -> dict[str, str]:
     try:
         found = yaml.safe_load(document.read_bytes())
     except yaml.YAMLError as error:
-        raise ValueError(f"{document} is no YAML: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{document} is not YAML: {' '.join(str(error).split())}") from None
     names = {name: found[name] for name in ("label", "img") if name in found} if isinstance(found, dict) else {}
     if "label" not in names or not all(isinstance(name, str) and Path(name).name == name for name in names.values()):
         raise ValueError(f"{document} names no `label` file, or one that is not beside it")

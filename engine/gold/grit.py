@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,7 +20,7 @@ from pydantic import Field
 from engine.artifacts import digest_file, digest_of
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
 from engine.gold.rules import file_sizes, read_picture
-from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row
 
 COLUMNS = ("key", "caption", "width", "height", "noun_chunks", "file_name")
@@ -39,11 +38,8 @@ class GritRow(CocoItem):
     file_name: Text | None = Field(default=None, pattern=r"^[^\x00]{1,250}$")
 
 
-class GritCaptions:
+class GritCaptions(GoldReader):
     """Rows in the order of the files; one row group is in memory at a time."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, place: GoldPlace) -> None:
         place = place.without_split("grit")
@@ -59,13 +55,14 @@ class GritCaptions:
                 self._groups.append((file, group))
                 self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
         self._at, self._rows = -1, list[dict[str, Any]]()
-        batches = (batch for file in self._files for batch in file.iter_batches(columns=["key"]))
+        batches = (batch for file in self._files for batch in file.iter_batches(columns=["key"], use_threads=False))
         self._keys = Keys(str(name) for batch in batches for name in batch["key"].to_pylist())
+        self.fingerprint = self._digest()
 
     def __len__(self) -> int:
         return self._starts[-1]
 
-    def fingerprint(self) -> str:
+    def _digest(self) -> str:
         names = (self._file_name(row) for number in range(len(self._groups)) for row in self._group(number))
         return digest_of([self._digests, file_sizes(self._folder / PurePosixPath(name).name for name in names)])
 
@@ -96,7 +93,7 @@ class GritCaptions:
         if self._at != number:
             file, group = self._groups[number]
             present = [name for name in COLUMNS if name in file.schema_arrow.names]
-            self._at, self._rows = number, file.read_row_group(group, columns=present).to_pylist()
+            self._at, self._rows = number, file.read_row_group(group, columns=present, use_threads=False).to_pylist()
         return self._rows
 
 
@@ -116,7 +113,7 @@ def _opened(path: Path) -> pq.ParquetFile:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{path} is no Parquet file: {' '.join(str(error).split())}") from None
+        raise ValueError(f"{path} is not a Parquet file: {' '.join(str(error).split())}") from None
     missing = sorted(set(COLUMNS[:-1]) - set(file.schema_arrow.names))
     if missing:
         raise ValueError(f"{path} is not of the format GRIT: it has no column {', '.join(missing)}")

@@ -164,7 +164,7 @@ class _Scanner:
         """The next character, one of ``wanted``, and go past it."""
         found = self.peek()
         if not found or found not in wanted:
-            raise ValueError(f"at byte {self.position()} {found!r} stands where one of {wanted!r} was expected")
+            raise ValueError(f"at byte {self.position()} {found!r} came where one of {wanted!r} was expected")
         self._at += 1
         return found
 

@@ -10,9 +10,6 @@ Source: MDETR (Kamath et al. 2021), its repository: .github/pretrain.md and scri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
-
 from engine.artifacts import digest_of
 from engine.gold.coco_json import (
     XYWH,
@@ -26,7 +23,7 @@ from engine.gold.coco_json import (
     rejected_row,
 )
 from engine.gold.json_lists import JsonLists
-from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans, xyxy_of
 
 
@@ -43,11 +40,8 @@ class MdetrBox(CocoItem):
     tokens_positive: list[tuple[int, int]]
 
 
-class MdetrCaptions:
+class MdetrCaptions(GoldReader):
     """A second caption of an id that is taken is the reject ``duplicate_id``: boxes would belong to either."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, place: GoldPlace) -> None:
         file = place.without_split("mdetr").file("mdetr*.json", "*.json")
@@ -57,13 +51,10 @@ class MdetrCaptions:
         self._boxes = listed(document, "annotations", file)
         self._images = Images(self._captions, place.image_folder("images"))
         self._keys = own_keys(key or f"row-{row}" for row, key in enumerate(self._images.keys()))
-        self._fingerprint = digest_of([document.sha256, self._images.digest()])
+        self.fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
         return len(self._images)
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         # Annotations of no caption are counted with the first one.

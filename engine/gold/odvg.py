@@ -13,22 +13,19 @@ Source: mmdetection, configs/mm_grounding_dino/dataset_prepare.md and mmdet/data
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from engine.artifacts import digest_of
-from engine.gold.coco_json import CocoItem, Keys, Text, checked, dropped, load_json, own_keys, rejected_row
+from engine.gold.coco_json import CocoItem, Keys, Text, checked, load_json, own_keys, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
 from engine.gold.json_lines import JsonLines
 from engine.gold.rules import Picture, box_from_xyxy, class_name, key_of, read_picture
-from engine.gold.sources import GoldPlace, GoldReader, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
-from schemas.records import Reject
-
-XYXY = tuple[float, float, float, float]
+from schemas.records import BoxXYXY
 
 
 class OdvgLine(CocoItem):
@@ -42,7 +39,7 @@ class OdvgLine(CocoItem):
 class OdvgInstance(CocoItem):
     """A box of a class."""
 
-    bbox: XYXY
+    bbox: BoxXYXY
     label: int | str
     category: Text | None = None
 
@@ -50,11 +47,11 @@ class OdvgInstance(CocoItem):
 class OdvgRegion(CocoItem):
     """A phrase's boxes."""
 
-    bbox: XYXY | list[XYXY]
+    bbox: BoxXYXY | list[BoxXYXY]
     phrase: str | list[str] = ""
     tokens_positive: list[tuple[int, int]]
 
-    def boxes(self) -> list[XYXY]:
+    def boxes(self) -> list[BoxXYXY]:
         return self.bbox if isinstance(self.bbox, list) else [self.bbox]
 
 
@@ -114,26 +111,24 @@ class _Lines:
         return read_picture(self.folder, line.filename, (line.width, line.height))
 
 
-class OdvgDetection:
+class OdvgDetection(GoldReader):
     """A line a picture. The classes are those of the label map, else those of the lines, by their label."""
 
-    task: Literal["grounding", "detection"] = "detection"
+    task: Task = "detection"
 
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self._lines = _Lines(lines, file, folder)
         self.uri = self._lines.uri
         label_map = _label_map(file)
         self._names = _names_of_lines(lines) if label_map is None else label_map
-        self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
+        self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} names no category, and there is no *label_map.json beside it that does")
         self._keys = Keys(self._lines.keys)
+        self.fingerprint = digest_of([self._lines.digest, self._names])
 
     def __len__(self) -> int:
         return len(self._lines.lines)
-
-    def fingerprint(self) -> str:
-        return digest_of([self._lines.digest, self._names])
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         line, key = checked(OdvgDetectionLine, self._lines.lines[row]), self._lines.keys[row]
@@ -142,15 +137,12 @@ class OdvgDetection:
         picture = self._keys.fault(key, row) or self._lines.picture(line)
         if isinstance(picture, str):
             return rejected_row(key, picture, f"image {line.filename!r}", ())
-        boxes: list[ClassBox] = []
-        rejects: list[Reject] = []
-        for number, item in enumerate(line.detection.instances):
-            found = self._valid_box(item, line)
-            if isinstance(found, str):
-                rejects.append(dropped(key, found, f"instance {number} of line {row}"))
-            else:
-                boxes.append(found)
-        return detection_row(ClassBoxes(key, boxes, rejects, f"{self.uri}#{row}"), picture, self.classes, recipe_digest)
+        boxes = (
+            (self._valid_box(item, line), f"instance {number} of line {row}")
+            for number, item in enumerate(line.detection.instances)
+        )
+        found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{row}")
+        return detection_row(found, picture, self.classes, recipe_digest)
 
     def _valid_box(self, item: Any, line: OdvgLine) -> ClassBox | str:
         instance = checked(OdvgInstance, item)
@@ -165,22 +157,17 @@ class OdvgDetection:
         return box if isinstance(box, str) else ClassBox(name, box)
 
 
-class OdvgGrounding:
+class OdvgGrounding(GoldReader):
     """A line a caption; several lines may be of one picture."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self._lines = _Lines(lines, file, folder)
         self.uri = self._lines.uri
         self._keys = own_keys(self._lines.keys)
+        self.fingerprint = self._lines.digest
 
     def __len__(self) -> int:
         return len(self._lines.lines)
-
-    def fingerprint(self) -> str:
-        return self._lines.digest
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         line, key = checked(OdvgGroundingLine, self._lines.lines[row]), self._keys[row]
@@ -215,7 +202,7 @@ def _label_map(file: Path) -> dict[str, str] | None:
     try:
         names = TypeAdapter(dict[str, Text]).validate_python(document)
     except ValidationError:
-        raise ValueError(f"{found[0]} is no label map, which is an object of names by label") from None
+        raise ValueError(f"{found[0]} is not a label map, which is an object of names by label") from None
     return {label: class_name(name) for label, name in names.items()}
 
 

@@ -6,8 +6,8 @@ with half-open character span and boxes) and the images. Out: a row a caption of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 from engine.artifacts import digest_of
 from engine.gold.coco_json import (
@@ -25,7 +25,7 @@ from engine.gold.coco_json import (
 )
 from engine.gold.json_lists import JsonLists
 from engine.gold.scratch import RowsByKey
-from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, xyxy_of
 from schemas.records import Reject
 
@@ -57,32 +57,26 @@ class PhraseBoxes(CocoItem):
         return SpanBoxes(self.start, self.end, [xyxy_of(box) for box in self.boxes_xywh], self.phrase)
 
 
-class CocoPhrases:
+class CocoPhrases(GoldReader):
     """A row is a caption; its phrases are looked up by its id."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, place: GoldPlace) -> None:
         source = place.without_split("coco-phrases").annotations
         file = source / "captions.json"
         document, annotated = JsonLists(file), JsonLists(source / "phrases.json", {None: "caption_id"})
         if None not in annotated.lists:
-            raise ValueError(f"{source / 'phrases.json'} is no list of captions with their phrases")
+            raise ValueError(f"{source / 'phrases.json'} is not a list of captions with their phrases")
         self.uri = "phrases.json"
         self._images = Images(listed(document, "images", file), image_folder(place, file))
         self._captions, self._entries = listed(document, "annotations", file), annotated.lists[None]
         self._keys = Keys(self._key(row, caption) for row, caption in enumerate(self._checked_captions()))
-        self._fingerprint = digest_of([document.sha256, annotated.sha256, self._images.digest()])
+        self.fingerprint = digest_of([document.sha256, annotated.sha256, self._images.digest()])
 
     def _checked_captions(self) -> Iterator[CocoCaption | str]:
         return (checked(CocoCaption, item) for item in self._captions)
 
     def __len__(self) -> int:
         return len(self._captions)
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         homeless = self._homeless() if row == 0 else ()  # phrases of no caption are counted with the first one

@@ -11,8 +11,8 @@ Source: Yu et al. 2016; the README of github.com/lichengunc/refer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ from engine.gold.coco_json import (
 )
 from engine.gold.json_lists import JsonLists
 from engine.gold.scratch import Scratch
-from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, xyxy_of
 
 
@@ -66,11 +66,8 @@ class Expression(NamedTuple):
     sentence: Sentence | str
 
 
-class ReferringExpressions:
+class ReferringExpressions(GoldReader):
     """References of other splits are left out and not counted."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, place: GoldPlace) -> None:
         if place.annotations.suffix == ".p" or (not list(place.folder.glob("refs*.json")) and _pickles(place)):
@@ -82,7 +79,7 @@ class ReferringExpressions:
         file, boxes_file = place.file("refs*.json"), place.folder / "instances.json"
         references, document = JsonLists(file), JsonLists(boxes_file, {"annotations": "id"})
         if None not in references.lists:
-            raise ValueError(f"{file} is no list of references")
+            raise ValueError(f"{file} is not a list of references")
         self.uri = file.name
         self._references = references.lists[None]
         self._images = Images(listed(document, "images", boxes_file), place.image_folder("images"))
@@ -93,7 +90,7 @@ class ReferringExpressions:
         self._keys = Keys(self._key(row, one) for row, (_, one) in enumerate(self._numbered(place.split)))
         if not len(self):
             raise ValueError(f"{file} has no reference of split {place.split!r}")
-        self._fingerprint = digest_of([references.sha256, document.sha256, self._images.digest()])
+        self.fingerprint = digest_of([references.sha256, document.sha256, self._images.digest()])
 
     def _numbered(self, split: str | None) -> Iterator[tuple[tuple[int, int], Expression]]:
         """The rows in order, each with the numbers of its reference and of the sentence in it."""
@@ -103,9 +100,6 @@ class ReferringExpressions:
 
     def __len__(self) -> int:
         return len(self._keys)
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         at, number = next(self._rows.select("SELECT reference, sentence FROM rows WHERE row = ?", row))

@@ -17,22 +17,35 @@ from PIL import Image
 
 from engine.noun_phrases.lemmas import noun_lemma
 from engine.shards import key_of_name
+from schemas.orientation import AS_STORED, box_as_stored, orientation_of, turned_size
+from schemas.pictures import IMAGE_FORMATS, too_many_scans
 from schemas.records import BoxXYXY
 
 MAX_IMAGE_BYTES = 100_000_000
-MAX_PIXELS = 200_000_000
 EXTENSIONS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "webp": "webp", "bmp": "bmp", "gif": "gif"}
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file that has been read whole: its bytes, untouched, and what they decode to."""
+    """An image file that has been read whole: its bytes, untouched. ``width`` and ``height`` are of the picture that
+    the boxes were drawn on; where that is the stored one as ``orientation`` turns it, it is not 1."""
 
     content: bytes
     extension: str
     width: int
     height: int
     sha256: str
+    orientation: int = AS_STORED
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Width and height of the stored pixels."""
+        return turned_size((self.width, self.height), self.orientation)
+
+    def as_stored(self, box_xyxy: BoxXYXY) -> BoxXYXY:
+        """A box of the annotations in pixels of the stored picture, in which a dataset has them."""
+        x1, y1, x2, y2 = box_as_stored(box_xyxy, self.orientation, *self.stored_size)
+        return (round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2))
 
 
 def box_from_xywh(box_xywh: Sequence[float], width: int, height: int) -> BoxXYXY | str:
@@ -91,9 +104,25 @@ def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) 
     size = decoded_size(content)
     if isinstance(size, str):
         return size
-    if size_wh is not None and size != size_wh:
+    orientation = _drawn_orientation(orientation_of(content), size, size_wh)
+    if orientation is None:
         return "image_size_mismatch"
-    return Picture(content, extension, *size, hashlib.sha256(content).hexdigest())
+    return Picture(
+        content, extension, *turned_size(size, orientation), hashlib.sha256(content).hexdigest(), orientation
+    )
+
+
+def _drawn_orientation(orientation: int, size: tuple[int, int], stated: tuple[int, int] | None) -> int | None:
+    """How the stored picture was turned when boxes were drawn on it: 1 where it was not, or by its EXIF
+    ``orientation``, as tools of today show it; None where it had neither size.
+
+    The size that the annotations state tells. Where it is both, as that of a picture turned upside down, it was not
+    turned: COCO's and other known annotations are older than browsers that do. YOLO's state no size; its own readers
+    turn.
+    """
+    if stated is None:
+        return orientation
+    return next((way for way in (AS_STORED, orientation) if turned_size(size, way) == stated), None)
 
 
 def file_sizes(paths: Iterable[Path]) -> list[int]:
@@ -102,17 +131,19 @@ def file_sizes(paths: Iterable[Path]) -> list[int]:
 
 
 def decoded_size(content: bytes) -> tuple[int, int] | str:
-    """Width and height of an encoded picture that decodes to its end, else ``image_unreadable`` or
-    ``image_too_large``."""
+    """Width and height of an encoded picture that decodes to its end, else ``image_unreadable``, or ``image_too_large``
+    to be decoded in a reasonable time."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a picture's odd metadata is no reason to stop
-            with Image.open(io.BytesIO(content)) as image:
-                if image.width * image.height > MAX_PIXELS:
+            with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+                if too_many_scans(image.format, content):
                     return "image_too_large"
                 image.load()
                 return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except Image.DecompressionBombError:  # Pillow's own bound, some 179 million pixels
+        return "image_too_large"
+    except Exception:  # hostile bytes make a decoder raise anything
         return "image_unreadable"
 
 

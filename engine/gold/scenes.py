@@ -6,24 +6,19 @@ In: the recipe of the scenes. Out: a row a scene, its caption's phrases with the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Literal
 
 from engine.gold.rules import Picture
-from engine.gold.sources import GoldRow, labelled_image
+from engine.gold.sources import GoldReader, GoldRow, labelled_image
 from engine.sources.scenes import Scenes, render_scene, scene_jpeg, scene_key
 from schemas.recipes import ScenesSource
 
 
-class DrawnScenes:
+class DrawnScenes(GoldReader):
     """Scenes with their exact boxes; no row is ever a reject."""
-
-    task: Literal["grounding", "detection"] = "grounding"
-    classes: Sequence[str] = ()
 
     def __init__(self, recipe: ScenesSource) -> None:
         self._recipe = recipe
-        self._fingerprint = Scenes(recipe).fingerprint()
+        self.fingerprint = Scenes(recipe).fingerprint()
         self.uri = f"scenes:seed={recipe.seed}"
 
     def __len__(self) -> int:
@@ -44,6 +39,3 @@ class DrawnScenes:
             recipe_digest=recipe_digest,
         )
         return GoldRow(sample, (), len(scene.boxes))
-
-    def fingerprint(self) -> str:
-        return self._fingerprint

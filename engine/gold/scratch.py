@@ -52,7 +52,7 @@ class Scratch:
                 self._connection.executemany(statement, rows)
         except sqlite3.OperationalError as error:
             raise RuntimeError(
-                f"no room for the tables of an import on the disk of temporary files ({error}); make some, or set "
+                f"no room for the tables of an import on the disk of temporary files ({error}); free some, or set "
                 "TMPDIR to a folder of another disk, and run the same command again"
             ) from error
 

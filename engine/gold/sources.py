@@ -12,13 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from engine.filtering.image_hash import phash_text
 from engine.gold.rules import Picture
 from engine.shards import LabelledImage
 from schemas.records import BoxXYXY, Phrase, Reject
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+
+Task: TypeAlias = Literal["grounding", "detection"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class GoldPlace:
         if self.split is not None and not re.fullmatch(r"[A-Za-z0-9_-]+", self.split):
             raise ValueError(f"a split is a name such as train or testA, not {self.split!r}")
         if self.images is not None and not self.images.is_dir():
-            raise ValueError(f"{self.images} is no folder; give the folder that holds the images")
+            raise ValueError(f"{self.images} is not a folder; give the folder that holds the images")
 
     @property
     def folder(self) -> Path:
@@ -83,8 +85,10 @@ class GoldReader(Protocol):
     """An ordered, finite source of human annotations; rows are counted from 0."""
 
     uri: str
-    task: Literal["grounding", "detection"]
-    classes: Sequence[str]
+    task: Task = "grounding"
+    classes: Sequence[str] = ()
+    fingerprint: str
+    """Digest (hex) of the ordered contents; independent of where they lie and of file times."""
 
     def __len__(self) -> int:
         """Number of rows: images of a detection source, captions of a grounding source."""
@@ -92,10 +96,6 @@ class GoldReader(Protocol):
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         """Row ``row``, with its picture."""
-        ...
-
-    def fingerprint(self) -> str:
-        """Digest (hex) of the ordered contents; independent of where they lie and of file times."""
         ...
 
 
@@ -116,18 +116,19 @@ def labelled_image(
     """A gold sample: human boxes have score 1, those of another machine its ``scores``; no teacher of ours.
     ``scores`` and ``difficult`` are in the order of ``boxes``; ``absent`` and ``incomplete`` are classes of a federated
     dataset (:class:`schemas.shards.SampleLabels`)."""
+    width, height = picture.stored_size
     labels = SampleLabels(
         key=key,
         caption=caption,
         phrases=[SamplePhrase(text=p.text, start=p.start, end=p.end, head_lemma=p.head_lemma) for p in phrases],
         boxes=[
-            SampleBox(phrase=phrase, box_xyxy=box, score=score, difficult=hard or None)
+            SampleBox(phrase=phrase, box_xyxy=picture.as_stored(box), score=score, difficult=hard or None)
             for (phrase, box), score, hard in zip(
                 boxes, scores or repeat(1.0), difficult or repeat(False), strict=False
             )
         ],
-        width=picture.width,
-        height=picture.height,
+        width=width,
+        height=height,
         image_sha256=picture.sha256,
         image_phash=phash_text(picture.content),
         absent_classes=None if absent is None else list(absent),

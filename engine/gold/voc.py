@@ -13,17 +13,15 @@ Source: The PASCAL VOC Challenge 2012 Development Kit, section 4 (annotations).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from engine.artifacts import digest_of
-from engine.gold.coco_json import Keys, dropped, rejected_row
+from engine.gold.coco_json import Keys, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
 from engine.gold.rules import EXTENSIONS, Picture, box_from_voc, class_name, key_of, read_picture
-from engine.gold.sources import GoldPlace, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.gold.xml_files import corners_of, parse_xml, size_of, text_of, xml_files
-from schemas.records import Reject
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -31,10 +29,10 @@ if TYPE_CHECKING:
 MAX_LIST_BYTES = 100_000_000
 
 
-class VocDetection:
+class VocDetection(GoldReader):
     """Every file is read twice: for its classes, and for its boxes; none is held in memory."""
 
-    task: Literal["grounding", "detection"] = "detection"
+    task: Task = "detection"
 
     def __init__(self, place: GoldPlace) -> None:
         self._files = _annotation_files(place)
@@ -54,18 +52,15 @@ class VocDetection:
             size = image.stat().st_size if image.is_file() else -1
             row = [file.name, hashlib.sha256(content).hexdigest(), size]
             digests.append([*row, "difficult"] if hard else row)  # such boxes were once dropped: another dataset
-        self.classes: Sequence[str] = declared or tuple(sorted(names - {""}))
+        self.classes = declared or tuple(sorted(names - {""}))
         self._names = frozenset(self.classes)
         if not self.classes:
             raise ValueError(f"{place.annotations}: none of {len(self._files)} XML files has an object with a name")
         self._keys = Keys(key_of(file.name) for file in self._files)
-        self._fingerprint = digest_of(digests)
+        self.fingerprint = digest_of(digests)
 
     def __len__(self) -> int:
         return len(self._files)
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         file, key = self._files[row], self._keys[row]
@@ -80,20 +75,12 @@ class VocDetection:
         picture = read_picture(self._folder, name, size_of(root))
         if isinstance(picture, str):
             return rejected_row(key, picture, f"image {name!r}", ())
-        boxes, rejects = self._valid_boxes(key, root, picture)
-        found = ClassBoxes(key, boxes, rejects, f"{self.uri}#{file.stem}")
+        boxes = (
+            (_valid_box(item, picture, self._names), f"object {number}, {text_of(item, 'name')!r}")
+            for number, item in enumerate(root.iter("object"))
+        )
+        found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{file.stem}")
         return detection_row(found, picture, self.classes, recipe_digest)
-
-    def _valid_boxes(self, key: str, root: Element, picture: Picture) -> tuple[list[ClassBox], list[Reject]]:
-        boxes: list[ClassBox] = []
-        rejects = []
-        for number, item in enumerate(root.iter("object")):
-            found = _valid_box(item, picture, self._names)
-            if isinstance(found, str):
-                rejects.append(dropped(key, found, f"object {number}, {text_of(item, 'name')!r}"))
-            else:
-                boxes.append(found)
-        return boxes, rejects
 
     def _image_name(self, file: Path, root: Element | str) -> str:
         """As the annotation says; the picture of the annotation's own name where it says nothing that is there."""
@@ -137,13 +124,13 @@ def names_of_split(folder: Path, split: str) -> list[str]:
     """The first word of each line of the split's list; ValueError where there is none, or a name is no file's name."""
     file = folder / f"{split}.txt"
     if not file.is_file() or file.stat().st_size > MAX_LIST_BYTES:
-        raise ValueError(f"there is no split {split!r}: {file} is missing, or is no list of names")
+        raise ValueError(f"there is no split {split!r}: {file} is missing, or is not a list of names")
     names = [
         line.split()[0] for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
     ]
     strange = next((name for name in names if Path(name).name != name), None)
     if strange is not None:
-        raise ValueError(f"{file} names {strange!r}, which is no name of a file in a folder")
+        raise ValueError(f"{file} names {strange!r}, which is not the name of a file in a folder")
     return names
 
 

@@ -11,27 +11,25 @@ Source: Ultralytics, docs: datasets/detect. A line of five numbers is a box; of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from engine.artifacts import digest_of
-from engine.gold.coco_json import Keys, dropped, rejected_row
+from engine.gold.coco_json import Keys, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
 from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, key_of, read_picture
-from engine.gold.sources import GoldPlace, GoldRow
-from schemas.records import Reject
+from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 
 MAX_LABEL_BYTES = 20_000_000
 MAX_NAMES_BYTES = 5_000_000
 
 
-class YoloDetection:
+class YoloDetection(GoldReader):
     """Labels are read when their picture is; in memory are the names of the files alone."""
 
-    task: Literal["grounding", "detection"] = "detection"
+    task: Task = "detection"
 
     def __init__(self, place: GoldPlace) -> None:
         folder, inside = place.folder, place.split or ""
@@ -39,34 +37,27 @@ class YoloDetection:
         if not self._images.is_dir() or not self._labels.is_dir():
             raise ValueError(f"{folder} has no folder images/{inside} beside labels/{inside}; give the folder of both")
         self._names = _names(folder)
-        self.classes: Sequence[str] = tuple(dict.fromkeys(name for name in self._names.values() if name))
+        self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
         self._files = sorted(file for file in self._images.iterdir() if file.suffix.lower().lstrip(".") in EXTENSIONS)
         self.uri = "labels"
         self._keys = Keys(key_of(file.name) for file in self._files)
         rows = [[file.name, file.stat().st_size, self._digest(file)] for file in self._files]
-        self._fingerprint = digest_of([rows, self._names])
+        self.fingerprint = digest_of([rows, self._names])
 
     def __len__(self) -> int:
         return len(self._files)
-
-    def fingerprint(self) -> str:
-        return self._fingerprint
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         file, key = self._files[row], self._keys[row]
         picture = self._keys.fault(key, row) or read_picture(self._images, file.name, None)
         if isinstance(picture, str):
             return rejected_row(key, picture, f"image {file.name!r}", ())
-        boxes: list[ClassBox] = []
-        rejects: list[Reject] = []
-        for number, line in enumerate(self._lines(file)):
-            found = self._valid_box(line, picture)
-            if isinstance(found, str):
-                rejects.append(dropped(key, found, f"line {number}: {line[:100]!r}"))
-            else:
-                boxes.append(found)
-        found_boxes = ClassBoxes(key, boxes, rejects, f"{self.uri}#{file.stem}")
-        return detection_row(found_boxes, picture, self.classes, recipe_digest)
+        boxes = (
+            (self._valid_box(line, picture), f"line {number}: {line[:100]!r}")
+            for number, line in enumerate(self._lines(file))
+        )
+        found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{file.stem}")
+        return detection_row(found, picture, self.classes, recipe_digest)
 
     def _valid_box(self, line: str, picture: Picture) -> ClassBox | str:
         fields = line.split()
@@ -101,7 +92,7 @@ def _names(folder: Path) -> dict[str, str]:
     """Class names by number, as text. ValueError where there are none."""
     names = _names_of_yaml(folder / "data.yaml") or _names_of_list(folder / "classes.txt")
     if not names:
-        raise ValueError(f"{folder} names no class: wanted data.yaml with `names`, or classes.txt with a name a line")
+        raise ValueError(f"{folder} names no class: wanted data.yaml with `names`, or classes.txt, one name per line")
     texts = {str(number): str(name).encode(errors="replace").decode() for number, name in names.items()}
     return {number: class_name(name) for number, name in texts.items()}
 

@@ -42,7 +42,13 @@ def test_equal_sources_give_equal_bytes_wherever_they_lie(tmp_path: Path) -> Non
 
 def test_counts_add_up_and_manifests_agree_with_the_card(tmp_path: Path) -> None:
     source = detection_source(
-        tmp_path, [box_entry(1, 5, [10, 20, 30, 40]), box_entry(1, 99, [1, 1, 4, 5]), box_entry(2, 3, [1, 1, 4, 5])]
+        tmp_path,
+        [
+            box_entry(1, 5, [10, 20, 30, 40]),
+            box_entry(1, 99, [1, 1, 4, 5]),
+            box_entry(1, 98, [1, 1, 4, 5]),
+            box_entry(2, 3, [1, 1, 4, 5]),
+        ],
     )
     seen: list[int] = []
     card = import_gold(
@@ -74,6 +80,18 @@ def test_an_interrupted_import_goes_on_and_ends_in_the_same_bytes(tmp_path: Path
     import_gold("scenes", recipe, tmp_path / "cut", unit_size=2)
     assert (tmp_path / "cut" / "shards" / "000000.tar").stat().st_mtime_ns == before
     assert _digests(tmp_path / "cut") == _digests(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("lost", ["shards/000001.tar", "annotations/000001.parquet", "rejects/000001.parquet"])
+def test_a_unit_whose_files_are_gone_or_cut_is_imported_again(tmp_path: Path, lost: str) -> None:
+    recipe, out = ScenesSource(count=4), tmp_path / "out"
+    import_gold("scenes", recipe, out, unit_size=2)
+    before = _digests(out)
+    (out / lost).unlink()
+    (out / "shards" / "000000.tar").write_bytes((out / "shards" / "000000.tar").read_bytes()[:-100])
+    (out / "shards" / ".writing-x").touch()  # of an import that was killed
+    import_gold("scenes", recipe, out, unit_size=2)
+    assert _digests(out) == before
 
 
 def test_a_folder_of_another_dataset_is_refused(tmp_path: Path) -> None:

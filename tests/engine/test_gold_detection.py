@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 from coco_sources import box_entry, detection_source, samples_in
+from pictures import saved
+from PIL import Image
 
 from engine.gold import import_gold
-from engine.gold.rules import box_from_xywh
+from engine.gold.rules import box_from_xywh, decoded_size
 
 
 def test_a_detection_json_becomes_class_prompts_with_exact_spans(tmp_path: Path) -> None:
@@ -103,3 +105,20 @@ def test_a_bad_image_is_a_counted_reject(tmp_path: Path, image: Any, reason: str
     card = import_gold("coco", source, tmp_path / "out")
     assert card.stages[0].dropped == {reason: 1}
     assert (card.samples, card.boxes, card.rejects) == (1, 1, 1)
+
+
+BLACK = Image.new("RGB", (8, 8))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (saved(BLACK, "PCX"), "image_unreadable"),  # as EPS, whose decoder would start another program
+        (saved(BLACK, "JPEG") + 201 * b"\xff\xda", "image_too_large"),
+        (b"P6 20000 10000 255\n", "image_too_large"),
+    ],
+    ids=["a format that no stage decodes", "scans without end", "a bomb of pixels"],
+)
+def test_a_picture_that_may_not_be_decoded_is_refused_before_it_is(content: bytes, reason: str) -> None:
+    assert decoded_size(saved(BLACK, "JPEG")) == (8, 8)
+    assert decoded_size(content) == reason

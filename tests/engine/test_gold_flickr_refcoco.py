@@ -60,6 +60,14 @@ def test_a_bad_flickr_sentence_is_a_counted_reject(
     assert sample.caption == "Somebody"
 
 
+def test_a_broken_box_of_a_photo_is_counted_once_and_not_with_each_of_its_sentences(tmp_path: Path) -> None:
+    broken = "<object><name>1</name><bndbox><xmin>1</xmin></bndbox></object>"
+    card, samples = import_flickr(
+        tmp_path, "[/EN#9/people A]\n[/EN#9/people B]", broken + flickr_object("9", 1, 1, 5, 5)
+    )
+    assert (len(samples), card.stages[1].dropped) == (2, {"annotation_malformed": 1})
+
+
 def test_a_long_broken_mark_is_read_in_no_time() -> None:
     assert parse_sentence("[/EN#1" + "/" * 50_000)[1] == []
 
@@ -84,7 +92,11 @@ def test_the_flickr_fragment_is_understood(data_folder: Path, tmp_path: Path) ->
 def test_an_expression_is_the_phrase_of_its_box(tmp_path: Path) -> None:
     refcoco_files(
         tmp_path,
-        [refcoco_reference(11, "train", ["the left dog", "dog"]), refcoco_reference(11, "testA", ["that one"])],
+        [
+            refcoco_reference(11, "train", ["the left dog", "dog"]),
+            refcoco_reference(11, "testA", ["that one"]),
+            refcoco_reference(12, "testB", ["the other one"]),
+        ],
     )
     card, samples = import_all("refcoco", tmp_path, split="train")
     assert [(sample.caption, *boxes_of(sample)) for sample in samples] == [
@@ -92,6 +104,8 @@ def test_an_expression_is_the_phrase_of_its_box(tmp_path: Path) -> None:
         ("dog", ("dog", (1, 2, 4, 6))),
     ]
     assert (card.recipe["split"], [sample.key for sample in samples]) == ("train", ["one-110", "one-111"])
+    of_test, (only,) = import_all("refcoco", tmp_path, split="testA", out="test")
+    assert (only.caption, of_test.rejects) == ("that one", 0)
     with pytest.raises(ValueError, match="no reference of split 'val'"):
         import_all("refcoco", tmp_path, split="val", out="other")
 
@@ -103,6 +117,7 @@ def test_bad_references_are_counted(tmp_path: Path) -> None:
         {**good, "image_id": 99, "sentences": [{"sent_id": 2, "sent": "x"}]},
         {**good, "sentences": [{"sent_id": 3}]},
         {"ann_id": 11},
+        {**good, "ann_id": 12, "sentences": [{"sent_id": 5, "sent": "a box of the other picture"}]},
         {**good, "sentences": [{"sent_id": 4, "sent": " "}]},
         good,
     ]
@@ -110,7 +125,7 @@ def test_bad_references_are_counted(tmp_path: Path) -> None:
     card, samples = import_all("refcoco", tmp_path)
     assert len(samples) == 1
     assert card.stages[0].dropped == {
-        "box_undeclared": 1,
+        "box_undeclared": 2,
         "caption_malformed": 2,
         "duplicate_key": 1,
         "image_undeclared": 1,

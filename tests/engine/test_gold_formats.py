@@ -89,5 +89,5 @@ def test_images_may_lie_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "source" / "JPEGImages").rename(tmp_path / "pictures")
     card = import_gold("voc", tmp_path / "source", tmp_path / "out", images=tmp_path / "pictures")
     assert card.samples == 1
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         import_gold("voc", tmp_path / "source", tmp_path / "out", images=tmp_path / "nowhere")

@@ -48,6 +48,13 @@ def test_a_bad_odvg_region_is_a_counted_reject(tmp_path: Path, region: Any, reas
     assert boxes_of(sample) == [("a dog", (5, 5, 9, 9))]
 
 
+def test_each_box_of_a_region_that_names_nothing_is_counted(tmp_path: Path) -> None:
+    bad = {"bbox": [[1, 2, 3, 4], [5, 6, 7, 8]], "phrase": "x", "tokens_positive": [[0, 99]]}
+    good = {"bbox": [5, 5, 9, 9], "phrase": "a dog", "tokens_positive": [[10, 15]]}
+    card, _ = import_odvg(tmp_path, [odvg_grounding("a cat and a dog", [bad, good])])
+    assert (card.stages[1].came_in, card.stages[1].dropped) == (3, {"span_mismatch": 2})
+
+
 def test_odvg_detection_takes_classes_from_the_label_map_or_the_lines(tmp_path: Path) -> None:
     instances = [
         {"bbox": [1, 2, 3, 4], "label": 10, "category": "traffic_light"},

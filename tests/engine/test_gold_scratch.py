@@ -32,7 +32,7 @@ def test_what_is_no_id_is_none() -> None:
     assert stored(1e300) == stored(int(1e300))
 
 
-def test_half_a_surrogate_pair_is_a_key(tmp_path: Path) -> None:
+def test_half_a_surrogate_pair_is_a_key() -> None:
     """As a name of a file that is no UTF-8 has."""
     rows = RowsByKey(["a", "\udce9"])
     assert (rows.first("\udce9"), rows.text(1)) == (1, "\udce9")

@@ -40,8 +40,9 @@ def test_an_entity_bomb_is_refused_and_the_rest_is_imported(tmp_path: Path) -> N
     voc_files(tmp_path, "one", xml_object("dog", 1, 1, 5, 5))
     (tmp_path / "Annotations" / "bomb.xml").write_text(BOMB)
     (tmp_path / "Annotations" / "cut.xml").write_text("<annotation><object>")
+    (tmp_path / "Annotations" / "dtd.xml").write_text("<!DOCTYPE annotation><annotation/>")
     card, samples = import_all("voc", tmp_path)
-    assert card.stages[0].dropped == {"annotation_malformed": 2}
+    assert card.stages[0].dropped == {"annotation_malformed": 3}
     assert [sample.key for sample in samples] == ["one"]
 
 
@@ -65,7 +66,7 @@ def test_a_voc_split_takes_the_pictures_of_its_list(tmp_path: Path) -> None:
     assert [sample.key for sample in samples] == ["two"]
     assert card.stages[0].dropped == {"annotation_missing": 1}
     (lists / "bad.txt").write_text("../one\n")
-    for split, message in (("bad", "no name of a file"), ("test", "no split 'test'"), ("../x", "a split is a name")):
+    for split, message in (("bad", "the name of a file"), ("test", "no split 'test'"), ("../x", "a split is a name")):
         with pytest.raises(ValueError, match=message):
             import_all("voc", tmp_path, split=split, out=f"out-{len(message)}")
 

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from gold_files import Imported, boxes_of, import_all, picture
 
+from engine.gold.tsv_files import TsvLines
+
 CAPTION = "a man on a motor bike"
 GOOD = {"bboxes": [[5, 5, 50, 60]], "scores": [0.75], "tokens_positive": [[[9, 10], [11, 16], [17, 21]]]}
 
@@ -82,7 +84,7 @@ def test_a_table_of_something_else_is_no_grit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no column caption, height, noun_chunks, width"):
         import_all("grit", tmp_path / "grit")
     (tmp_path / "grit" / "x.parquet").write_bytes(b"PAR1")
-    with pytest.raises(ValueError, match="no Parquet file"):
+    with pytest.raises(ValueError, match="not a Parquet file"):
         import_all("grit", tmp_path / "grit", out="again")
 
 
@@ -123,6 +125,13 @@ def test_a_line_of_glips_tsv_that_is_none_is_a_counted_reject(
     card, samples = import_tsv(tmp_path, GOOD, broken)
     assert [sample.key for sample in samples] == ["k0"]
     assert card.stages[stage].dropped == {reason: 1}
+
+
+def test_a_value_is_read_up_to_a_length_and_not_cut_to_it(tmp_path: Path) -> None:
+    (tmp_path / "img.tsv").write_bytes(b"key\tabc\n")
+    lines = TsvLines(tmp_path / "img.tsv")
+    assert list(lines.keys()) == ["key"]
+    assert [lines.value(0, most) for most in (3, 2)] == [b"abc", None]
 
 
 def test_a_yaml_names_files_beside_it_alone(tmp_path: Path) -> None:

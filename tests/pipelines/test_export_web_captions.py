@@ -5,20 +5,24 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pyarrow.parquet as pq
 import pytest
+from exported_datasets import MADE, samples_in
+from sample_labels import labels_of
 
 from engine.artifacts import Store
+from engine.exporters.tsv_files import tsv_file
 from engine.gold import import_gold
-from engine.shards import LabelledImage, committed_units, read_card, read_shard, write_card, write_shard
+from engine.shards import LabelledImage, read_card, write_card, write_shard
 from pipelines.export import export
 from pipelines.verify import verify
 from schemas.records import UnitRef
-from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import DatasetCard, SampleLabels
 
 CAPTION = "two dogs\tnear <b>a hat</b>, קופסה and 🦝"
 SPANS = [(0, 8), (17, 22), (28, 33)]
@@ -31,28 +35,15 @@ def pseudo(tmp_path: Path, web: Any) -> Path:
     samples = []
     for number, key in enumerate(("plain", 'a "quoted": key')):
         image = web.jpeg(number)
-        phrases = [
-            SamplePhrase(text=CAPTION[a:b], start=a, end=b, head_lemma=CAPTION[a:b].split()[-1]) for a, b in SPANS
-        ]
-        labels = SampleLabels(
-            key=key,
-            caption=CAPTION,
-            phrases=phrases,
-            boxes=[SampleBox(phrase=phrase, box_xyxy=box, score=score) for phrase, box, score in BOXES],
-            width=80,
-            height=64,
-            image_sha256=hashlib.sha256(image).hexdigest(),
-            locator="https://example.org/a.jpg",
-            teacher_digest="1" * 64,
-            recipe_digest="2" * 64,
-        )
+        digest = hashlib.sha256(image).hexdigest()
+        locator = "https://example.org/a.jpg"
+        labels = labels_of(CAPTION, SPANS, BOXES, key=key, size=(80, 64), image_sha256=digest, locator=locator, **MADE)
         samples.append(LabelledImage(labels, image, "jpg"))
     card = DatasetCard(
         origin="pseudo",
         task="grounding",
         source_fingerprint="s",
-        recipe_digest="2" * 64,
-        teacher_digest="1" * 64,
+        **MADE,
         complete=True,
     )
     store = Store(tmp_path / "pseudo")
@@ -67,11 +58,6 @@ def exported(dataset: Path, format: str) -> Path:
     return out
 
 
-def samples_of(dataset: Path) -> list[LabelledImage]:
-    store = Store(dataset)
-    return [sample for unit in committed_units(store) for sample in read_shard(store, unit)]
-
-
 def boxes_of(labels: SampleLabels) -> list[tuple[str, int, tuple[float, ...], float]]:
     spans = labels.phrases
     return sorted((spans[b.phrase].text, spans[b.phrase].start, b.box_xyxy, b.score) for b in labels.boxes)
@@ -83,7 +69,7 @@ def test_scored_web_captions_come_back_with_their_scores(pseudo: Path, format: s
     import_gold(format, exported(pseudo, format), pseudo.parent / "back")
     card = read_card(Store(pseudo.parent / "back"))
     assert (card.origin, card.selection, card.rejects) == ("pseudo", "all", 0)
-    before, after = samples_of(pseudo), samples_of(pseudo.parent / "back")
+    before, after = samples_in(pseudo), samples_in(pseudo.parent / "back")
     assert [sample.image for sample in after] == [sample.image for sample in before]
     assert [boxes_of(sample.labels) for sample in after] == [boxes_of(sample.labels) for sample in before]
     assert verify(pseudo.parent / "back", progress=False).problems == []
@@ -96,6 +82,18 @@ def test_grit_has_the_columns_of_the_card(pseudo: Path) -> None:
     row = table.to_pylist()[0]
     assert row["url"] == "https://example.org/a.jpg"
     assert row["noun_chunks"][1] == pytest.approx([0, 8, 1.25 / 80, 2.5 / 64, 30.1 / 80, 40 / 64, 0.31])
+
+
+def test_phrases_without_a_box_are_not_in_the_list_of_phrases_with_boxes(pseudo: Path) -> None:
+    entries = json.loads((exported(pseudo, "coco-phrases") / "phrases.json").read_text())
+    assert [[one["phrase"] for one in entry["phrases"]] for entry in entries] == [["two dogs", "קופסה"]] * 2
+
+
+def test_every_row_is_in_grits_table_however_many_are_written_at_once(
+    pseudo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["engine.exporters.grit"], "ROWS_AT_ONCE", 1)
+    assert pq.read_table(exported(pseudo, "grit") / "grit.parquet")["id"].to_pylist() == [0, 1]
 
 
 def lines_by_index(folder: Path, name: str) -> list[list[str]]:
@@ -111,7 +109,7 @@ def lines_by_index(folder: Path, name: str) -> list[list[str]]:
 
 def test_the_index_of_glips_tsv_leads_to_each_line(pseudo: Path) -> None:
     out = exported(pseudo, "glip-tsv")
-    images = [sample.image for sample in samples_of(pseudo)]
+    images = [sample.image for sample in samples_in(pseudo)]
     rows = {name: lines_by_index(out, name) for name in ("label", "hw", "img")}
     assert [len(row) for lines in rows.values() for row in lines] == [2] * 6
     assert [base64.b64decode(picture) for _, picture in rows["img"]] == images
@@ -121,10 +119,18 @@ def test_the_index_of_glips_tsv_leads_to_each_line(pseudo: Path) -> None:
     assert json.loads(rows["hw"][1][1]) == [{"height": 64, "width": 80}]
 
 
+def test_the_index_counts_bytes_and_not_characters(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with tsv_file(store, "label") as add:
+        for key in ("Hündchen", "dog"):
+            add(key, "{}")
+    assert [int(line) for line in store.read("label.lineidx").split()] == [0, len("Hündchen\t{}\n".encode())]
+
+
 def test_gligens_lines_have_what_its_readme_lists_but_for_embeddings(pseudo: Path) -> None:
     rows = lines_by_index(exported(pseudo, "gligen"), "gligen")
     items = [json.loads(value) for _, value in rows]
-    assert [base64.b64decode(item["image"]) for item in items] == [sample.image for sample in samples_of(pseudo)]
+    assert [base64.b64decode(item["image"]) for item in items] == [sample.image for sample in samples_in(pseudo)]
     assert [key for key, _ in rows] == ["0", "1"]
     assert items[0]["annos"][1]["bbox"] == [1.25, 2.5, 28.85, 37.5]
     assert CAPTION[slice(*items[0]["annos"][2]["tokens_positive"][0])] == "קופסה"
@@ -147,11 +153,12 @@ def test_xvlm_takes_every_box(pseudo: Path) -> None:
 def test_label_studios_tasks_name_their_pictures_and_boxes(pseudo: Path) -> None:
     out = exported(pseudo, "label-studio")
     tasks = json.loads((out / "tasks.json").read_text())
-    for task, sample in zip(tasks, samples_of(pseudo), strict=True):
+    for task, sample in zip(tasks, samples_in(pseudo), strict=True):
         [place] = parse_qs(urlsplit(task["data"]["image"]).query)["d"]
         assert (out / place).read_bytes() == sample.image
         assert task["data"]["caption"] == CAPTION
         [prediction] = task["predictions"]
+        assert prediction["score"] == max(score for *_, score in BOXES)
         for result, (phrase, (x1, y1, x2, y2), score) in zip(prediction["result"], BOXES, strict=True):
             value = result["value"]
             assert [value["x"] * 0.8, value["y"] * 0.64] == pytest.approx([x1, y1])
@@ -183,7 +190,7 @@ def test_fiftyone_finds_each_picture_by_its_name(pseudo: Path) -> None:
     out = exported(pseudo, "fiftyone")
     document = json.loads((out / "labels.json").read_text())
     pictures = {path.stem: path.read_bytes() for path in (out / "data").iterdir()}
-    assert [pictures[name] for name in document["labels"]] == [sample.image for sample in samples_of(pseudo)]
+    assert [pictures[name] for name in document["labels"]] == [sample.image for sample in samples_in(pseudo)]
     for boxes in document["labels"].values():
         for found, (phrase, (x1, y1, x2, y2), score) in zip(boxes, BOXES, strict=True):
             assert found["bounding_box"] == pytest.approx([x1 / 80, y1 / 64, (x2 - x1) / 80, (y2 - y1) / 64])
