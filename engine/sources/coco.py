@@ -88,7 +88,7 @@ def _parse(content: bytes) -> Any:
 def _list(document: Any, name: str, uri: str) -> list[Any]:
     found = document.get(name) if isinstance(document, dict) else None
     if not isinstance(found, list):
-        raise ValueError(f"source {uri} has no list {name!r}, so it is no captions JSON of COCO's format")
+        raise ValueError(f"source {uri} has no list {name!r}, so it is not a captions JSON in COCO's format")
     return found
 
 

@@ -57,7 +57,7 @@ def cell_text(cell: object, what: str, column: str) -> str | Problem:
     if not text:
         return Problem(f"{what}_missing", f"no text in column {column!r}")
     if not is_encodable(text):
-        return Problem(f"{what}_unreadable", f"the text in column {column!r} is no UTF-8")
+        return Problem(f"{what}_unreadable", f"the text in column {column!r} is not UTF-8")
     return text
 
 

@@ -113,7 +113,7 @@ class Downloader:
     ) -> Download | Problem:
         host = _host(url)
         if host is None:
-            return Problem("url_invalid", f"{_shown(url)}: it is no http or https url")
+            return Problem("url_invalid", f"{_shown(url)}: it is not an http or https url")
         tries = 0
         while True:
             async with host_slots[host], slots:
@@ -215,5 +215,5 @@ def _asked_wait_s(response: aiohttp.ClientResponse) -> float | None:
         then = parsedate_to_datetime(asked)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    now = datetime.now(UTC) if then.tzinfo else datetime.now()
-    return max(0.0, (then - now).total_seconds())
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)  # HTTP's older date has no zone, and means Greenwich too
+    return max(0.0, (then - datetime.now(UTC)).total_seconds())

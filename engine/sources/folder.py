@@ -1,8 +1,8 @@
 """Pictures in a folder, with captions in text files beside them or in a table: what people have before they pack tars.
 
-In: ``KEY.jpg`` and ``KEY.txt`` in one folder (or by a glob), or a table of picture and caption in ``.csv``, ``.tsv`` or
-``.jsonl``, as Hugging Face's ``imagefolder`` has it (``metadata.csv``). Out: units of samples in the order of the
-names, or of the table, with the pictures' bytes untouched. Planning reads all captions and no picture.
+In: ``KEY.jpg`` and ``KEY.txt`` in a folder and its folders (or by a glob), or a table of picture and caption in
+``.csv``, ``.tsv`` or ``.jsonl``, as Hugging Face's ``imagefolder`` has it (``metadata.csv``). Out: units of samples in
+the order of the names, or of the table, with the pictures' bytes untouched. Planning reads all captions and no picture.
 
 Source: https://huggingface.co/docs/datasets/image_dataset.
 """
@@ -13,14 +13,14 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from posixpath import splitext
 from typing import Any
 
 from engine.artifacts import digest_of
 from engine.shards import key_of_name
 from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, cell_text, field_names, lists_urls, pick_column
-from engine.sources.image_files import ImageFolder, Problem
+from engine.sources.image_files import ENDINGS, ImageFolder, Problem
 from engine.sources.named_pictures import NamedPictures, NamedRow, named_row, with_unique_keys
 from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files
@@ -28,8 +28,7 @@ from engine.sources.text_records import csv_cells, csv_fields, next_csv_record, 
 from schemas.recipes import FolderSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".jp2")
-PICTURES = (*_ENDINGS, *(ending.upper() for ending in _ENDINGS))
+PICTURES = tuple(f".{ending}" for ending in ENDINGS)
 TABLES = (".csv", ".tsv", ".jsonl")
 MAX_TABLE_BYTES = 1_000_000_000
 MAX_CAPTION_BYTES = 1_000_000
@@ -47,7 +46,7 @@ class Folder:
         root, own = recipe.uri, OwnColumns(recipe)
         rows: Iterable[NamedRow]
         if recipe.captions is None:
-            files = Files(recipe.uri, PICTURES)
+            files = Files(recipe.uri, PICTURES, deep=True)
             root = files.system.unstrip_protocol(files.root)
             rows = _beside(files, root, recipe.uri, own)
         else:
@@ -75,7 +74,7 @@ def _beside(files: Files, root: str, uri: str, own: OwnColumns) -> list[NamedRow
     if own.names:
         raise ValueError(f"source {uri}: keep and carry name columns of a table, so give one with source.captions")
     names = [file.name for file in files.all]
-    texts = ImageFolder(root, MAX_CAPTION_BYTES).read_all([f"{splitext(name)[0]}.txt" for name in names])
+    texts = _texts(ImageFolder(root, MAX_CAPTION_BYTES), names)
     rows = [named_row(_key(name), name, _text(name, found), {}, own) for name, found in zip(names, texts, strict=True)]
     if all(row.reason == "caption_missing" for row in rows):
         raise ValueError(
@@ -85,12 +84,21 @@ def _beside(files: Files, root: str, uri: str, own: OwnColumns) -> list[NamedRow
     return rows
 
 
+def _texts(folder: ImageFolder, names: Sequence[str]) -> list[bytes | Problem]:
+    """The text file of each picture; its ending may be in capitals, as cameras write it."""
+    found = folder.read_all([f"{splitext(name)[0]}.txt" for name in names])
+    missing = [place for place, one in enumerate(found) if isinstance(one, Problem)]
+    for place, one in zip(missing, folder.read_all([f"{splitext(names[n])[0]}.TXT" for n in missing]), strict=True):
+        found[place] = one
+    return found
+
+
 def _text(name: str, found: bytes | Problem) -> str | Problem:
     """The caption of a picture in what was found as its text file."""
     try:
         text = "" if isinstance(found, Problem) else found.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
-        return Problem("caption_unreadable", f"the text file of {name!r} is no UTF-8")
+        return Problem("caption_unreadable", f"the text file of {name!r} is not UTF-8")
     return text or Problem("caption_missing", f"{name!r} has no caption in a text file of its name")
 
 
@@ -133,25 +141,25 @@ def read_table(uri: str) -> list[Row | Problem]:
     no UTF-8 are halves of surrogate pairs, but in the first line: ValueError where it is no such table."""
     files = Files(uri, TABLES)
     if len(files.all) != 1 or (files.all[0].size or 0) > MAX_TABLE_BYTES:
-        raise ValueError(f"source {uri} is no single table of at most {MAX_TABLE_BYTES} bytes; more go into Parquet")
+        raise ValueError(f"source {uri} is not a single table of at most {MAX_TABLE_BYTES} bytes; more go into Parquet")
     with files.open_whole(files.all[0]) as opened:
         content = opened.read(MAX_TABLE_BYTES)
     try:
         content.partition(b"\n")[0].decode("utf-8-sig")
-        if not files.all[0].name.endswith(".jsonl"):
+        if not files.all[0].name.lower().endswith(".jsonl"):
             return list(_separated(content))
         text = content.decode("utf-8-sig", "surrogateescape")
         return [_object(line) for line in text.split("\n") if line.strip()]
     except (ValueError, csv.Error) as error:
-        raise ValueError(f"source {uri} is no table in UTF-8: {error}") from None
+        raise ValueError(f"source {uri} is not a table in UTF-8: {error}") from None
 
 
 def _object(line: str) -> Row | Problem:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return Problem("row_unreadable", f"the line is no JSON: {type(error).__name__}")
-    return found if isinstance(found, dict) else Problem("row_unreadable", "the line is no JSON object")
+        return Problem("row_unreadable", f"the line is not JSON: {type(error).__name__}")
+    return found if isinstance(found, dict) else Problem("row_unreadable", "the line is not a JSON object")
 
 
 def _separated(content: bytes) -> Iterator[Row | Problem]:

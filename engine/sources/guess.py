@@ -5,14 +5,16 @@ In: a word, a path or a uri. Out: the fields of a source's recipe, to be checked
 
 from __future__ import annotations
 
+import posixpath
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from engine.sources.columns import IMAGE_NAMES, lists_urls
 from engine.sources.folder import NAMES, PICTURES, TABLES
 from engine.sources.parquet_layout import read_schema
-from engine.sources.places import Files
+from engine.sources.places import Files, SourceFile
 from engine.sources.text_records import csv_cells, next_csv_record, separator_of
 
 LISTS = (".tsv", ".jsonl")
@@ -28,7 +30,7 @@ def guess_source(argument: str) -> dict[str, Any]:
     """
     if argument == "scenes":
         return {"kind": "scenes"}
-    path = argument.partition("?")[0]
+    path = argument.partition("?")[0].lower()
     if path.endswith(".json"):
         return {"kind": "coco", "uri": argument, "images": _coco_images(argument)}
     if path.endswith(LISTS):
@@ -46,22 +48,30 @@ def guess_source(argument: str) -> dict[str, Any]:
 
 def _guess_folder(argument: str) -> dict[str, Any]:
     """The kind of a folder (or a glob) by its files; tars go before the Parquet files that img2dataset puts beside, and
-    those before pictures, which they may name."""
+    those before pictures, which they may name. Folders of it are looked into for pictures alone."""
     _refuse_coco_folder(Path(argument))
     _refuse_file(Path(argument))
-    files = Files(argument, (*IN_FOLDERS, ".csv", *PICTURES))
-    endings = {"." + file.name.rpartition(".")[2] for file in files.all}
+    deep = Path(argument).is_dir()
+    files = Files(argument, (*IN_FOLDERS, ".csv", *PICTURES), deep=deep).all
+    top = [file for file in files if not deep or "/" not in file.name]
+    endings = {_ending(file) for file in top}
     ending = next((one for one in IN_FOLDERS if one in endings), None)
     if ending not in (".tar", ".parquet") and endings & set(PICTURES):
-        return _guess_pictures(argument, files)
+        return _guess_pictures(argument, top)
     if ending in LISTS or (ending is None and ".csv" in endings and _csv_lists_urls(argument)):
         return {"kind": "urls", "uri": argument}
+    if ending is None and any(_ending(file) in PICTURES for file in files):
+        return _guess_pictures(argument, top)
     return {"kind": _kind_of_parquet(argument) if ending == ".parquet" else "webdataset", "uri": argument}
 
 
-def _guess_pictures(argument: str, files: Files) -> dict[str, Any]:
-    """Pictures with the one table that lies beside them, or else with text files of their names."""
-    tables = [file.path for file in files.all if file.name.endswith(TABLES)]
+def _ending(file: SourceFile) -> str:
+    return posixpath.splitext(file.name)[1].lower()
+
+
+def _guess_pictures(argument: str, files: Iterable[SourceFile]) -> dict[str, Any]:
+    """Pictures with the one table among the ``files`` beside them, or else with text files of their names."""
+    tables = [file.path for file in files if _ending(file) in TABLES]
     if len(tables) > 1:
         raise ValueError(f"{argument} has {len(tables)} tables; name the one of captions: --set source.captions=FILE")
     return {"kind": "folder", "uri": argument, **({"captions": tables[0]} if tables else {})}
@@ -69,13 +79,13 @@ def _guess_pictures(argument: str, files: Files) -> dict[str, Any]:
 
 def _refuse_file(file: Path) -> None:
     """A file of another kind would be read as a tar: ValueError where it is none."""
-    if file.suffix in PICTURES and file.is_file():
+    if file.suffix.lower() in PICTURES and file.is_file():
         raise ValueError(
             f"source {file} is one picture: `glip-engine ground {file} TEXT` finds what a text names in it"
         )
     if file.is_file() and not tarfile.is_tarfile(file):
         raise ValueError(
-            f"source {file} is no tar; give tars, .parquet, .csv, .tsv, .jsonl, a captions JSON of COCO, or a folder"
+            f"source {file} is not a tar; give tars, .parquet, .csv, .tsv, .jsonl, a captions JSON of COCO, or a folder"
         )
 
 

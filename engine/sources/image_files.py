@@ -18,6 +18,11 @@ import fsspec
 
 from engine.sources.places import REQUESTS_AT_ONCE, is_local
 
+# Of names; whether a file is such a picture is told by its first bytes.
+ENDINGS = (
+    "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jpe", "jfif", "jp2", "j2k",
+    "jpx", "ppm", "pgm", "pbm", "pnm", "ico", "svg",
+)  # fmt: skip
 _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:|^~|://")
 _MAGIC = (
     (re.compile(rb"\xff\xd8\xff"), "jpg"),
@@ -61,7 +66,7 @@ class ImageFolder:
         except ImportError as error:
             raise ValueError(f"images {uri}: a package is not installed ({error}); see the extra s3") from None
         if is_local(self._system) and not Path(self._root).is_dir():
-            raise ValueError(f"images {uri} is no folder; give the folder that the names of the pictures start from")
+            raise ValueError(f"images {uri} is not a folder; give the folder that the names of the pictures start from")
         self._real_root = os.path.realpath(self._root)  # of a local folder
 
     def read_all(self, names: Sequence[str]) -> list[bytes | Problem]:
@@ -77,7 +82,7 @@ class ImageFolder:
         shown = name.encode("utf-8", "backslashreplace").decode()[:200]
         pure = PurePosixPath(name)
         if not name or pure.is_absolute() or ".." in pure.parts or _UNSAFE.search(name):
-            return Problem("path_unsafe", f"{shown!r} leads out of the folder or is no path")
+            return Problem("path_unsafe", f"{shown!r} leads out of the folder or is not a path")
         path = f"{self._root}/{name}"
         if self._leads_out(path):
             return Problem("path_unsafe", f"{shown!r} is a link that leads out of the folder")

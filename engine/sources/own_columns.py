@@ -70,7 +70,7 @@ def _faults(cell: object, rule: ColumnRule) -> Iterator[tuple[str, str]]:
     if _is_among(value, rule.none_of):
         yield "not_wanted", f"{shown}, which is one of none_of"
     if number is None and (rule.min is not None or rule.max is not None):
-        yield "not_a_number", f"{shown}, which is no number"
+        yield "not_a_number", f"{shown}, which is not a number"
     if number is not None and rule.min is not None and number < rule.min:
         yield "below_min", f"{shown}, at least {rule.min:g} is wanted"
     if number is not None and rule.max is not None and number > rule.max:

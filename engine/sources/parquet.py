@@ -24,6 +24,7 @@ from engine.sources.table import Table, TableRow
 from schemas.recipes import ParquetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
+_TEXTS = ("string", "large_string", "string_view", "null")
 Asked = tuple[TableRow, str, bytes | str]
 """A row, its caption, and its picture's bytes or path."""
 
@@ -40,6 +41,7 @@ class Parquet:
         key = recipe.key_column and pick_column(schema.names, recipe.key_column, (), "key", recipe.uri)
         self._own.check(schema.names, recipe.uri)
         are_paths = _is_path(schema.field(self._image), recipe.uri)
+        _check_text(schema.field(self._caption), recipe.uri)
         texts = [self._caption, *([key] if key else []), *([self._image] if are_paths else []), *self._own.names]
         rows = ParquetRows(files, [self._image, *texts], texts)
         self._table = Table(rows, recipe.uri, [self._image, self._caption], key, self._own)
@@ -90,13 +92,32 @@ class Parquet:
 
 def _is_path(field: Any, uri: str) -> bool:
     """Whether the image column holds paths; ValueError where it holds neither paths nor bytes."""
-    kind = field.type
+    kind = _stored_type(field)
     if pa.types.is_struct(kind) and {"bytes", "path"} & {kind.field(i).name for i in range(kind.num_fields)}:
         return False
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    if _is_any(kind, "binary", "large_binary", "binary_view", "fixed_size_binary"):
         return False
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _is_any(kind, *_TEXTS):
         return True
     raise ValueError(
         f"column {field.name!r} of {uri} is {kind}; images are bytes, paths, or a struct of bytes and path"
     )
+
+
+def _check_text(field: Any, uri: str) -> None:
+    """ValueError where a column cannot hold captions, which would make a reject of every row."""
+    kind = _stored_type(field)
+    if not _is_any(kind, *_TEXTS):
+        raise ValueError(
+            f"column {field.name!r} of {uri} is {kind}; a caption is one text: name another with "
+            "source.caption_column, or write a row for each caption"
+        )
+
+
+def _stored_type(field: Any) -> Any:
+    """The type of a column's values, which may be stored once each in a dictionary."""
+    return field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+
+
+def _is_any(kind: Any, *names: str) -> bool:
+    return any(getattr(pa.types, f"is_{name}")(kind) for name in names)

@@ -70,7 +70,7 @@ def _metadata(opened: Any, file: SourceFile) -> Any:
     try:
         return pq.ParquetFile(opened).metadata
     except (pa.ArrowException, OSError) as error:
-        raise ValueError(f"{file.path} is no Parquet file: {' '.join(str(error).split())[:300]}") from None
+        raise ValueError(f"{file.path} is not a Parquet file: {' '.join(str(error).split())[:300]}") from None
 
 
 def _footer(opened: BinaryIO) -> bytes:

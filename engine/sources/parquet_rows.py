@@ -57,7 +57,9 @@ class ParquetRows:
             for group, size in enumerate(layout.groups):
                 cells: list[object] = []
                 try:
-                    for batch in self._parquet(file).iter_batches(row_groups=[group], columns=[name]):
+                    for batch in self._parquet(file).iter_batches(
+                        row_groups=[group], columns=[name], use_threads=False
+                    ):
                         cells += _values(batch.column(0))
                 except _DAMAGE as error:
                     self._raise_unread(file, error)

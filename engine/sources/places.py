@@ -23,6 +23,8 @@ import aiohttp
 import fsspec
 from braceexpand import braceexpand
 
+from engine.sources.hidden_files import is_apple_double, is_hidden, walked
+
 MAX_FILES = 1_000_000
 REQUESTS_AT_ONCE = 32
 RANGE_BYTES = 1 << 16  # of one range read: a header and, as a rule, the small members after it
@@ -52,8 +54,9 @@ class Files:
 
     system: Any
 
-    def __init__(self, uri: str, suffixes: tuple[str, ...]) -> None:
-        self._wanted = suffixes
+    def __init__(self, uri: str, suffixes: tuple[str, ...], *, deep: bool = False) -> None:
+        """``suffixes`` in lower case, of files in any; ``deep``: those in folders of a folder too."""
+        self._wanted, self._deep = suffixes, deep
         try:
             paths = self._find(uri)
             sizes = list(self.each(self._size, paths))
@@ -69,8 +72,8 @@ class Files:
             kinds = " or ".join(suffixes[:NAMED_KINDS])
             found = "a folder without such a file" if os.path.isdir(uri) else "nothing is there"
             found += "" if self.is_local else ", or the place does not answer"
-            raise ValueError(f"source {uri} is no {kinds} file, no folder of such and no glob: {found}")
-        root = _common_folder(paths)
+            raise ValueError(f"source {uri} is neither a {kinds} file, nor a folder of these, nor a glob: {found}")
+        root = self._folder(uri) or _common_folder(paths)
         self.all = [
             SourceFile(path.removeprefix(root).partition("?")[0].lstrip("/"), path, size)
             for path, size in zip(paths, sizes, strict=True)
@@ -158,17 +161,35 @@ class Files:
         path = str(system._strip_protocol(uri))
         if "*" in path or ("[" in path and not system.exists(path)):
             return self._of_kind(entry for entry in system.glob(path) if not entry.endswith("/"))
-        if path.partition("?")[0].endswith(self._wanted):
+        if self._is_wanted(path):
             return [path] if system.isfile(path) else []
         if system.isdir(path):
-            return self._of_kind(system.ls(path, detail=False))
+            return self._in_folder(path.rstrip("/"))
         return [path] if system.isfile(path) else []
 
+    def _folder(self, uri: str) -> str:
+        """The folder that ``uri`` is, where its folders are listed too: names begin there, whatever lies in it."""
+        path = str(self.system._strip_protocol(uri)).rstrip("/")
+        return f"{path}/" if self._deep and self.system.isdir(path) else ""
+
+    def _in_folder(self, folder: str) -> list[str]:
+        """Those of a folder; where it is ``deep`` also of its folders, but hidden ones."""
+        if not self._deep:
+            return self._of_kind(self.system.ls(folder, detail=False))
+        found = walked(folder) if self.is_local else self.system.find(folder)
+        return self._of_kind(path for path in found if not is_hidden(posixpath.dirname(path.removeprefix(folder))))
+
     def _of_kind(self, paths: Iterable[str]) -> list[str]:
-        return [path for path in paths if path.partition("?")[0].endswith(self._wanted)]
+        return [path for path in paths if self._is_wanted(path) and not is_apple_double(path)]
+
+    def _is_wanted(self, path: str) -> bool:
+        return path.partition("?")[0].lower().endswith(self._wanted)
 
     def _size(self, path: str) -> int | None:
-        size = self.system.info(path)["size"]
+        try:
+            size = self.system.info(path)["size"]
+        except FileNotFoundError:  # a link to nothing, which is found out when it is opened
+            return None
         return None if size is None else int(size)
 
 

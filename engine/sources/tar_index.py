@@ -3,9 +3,10 @@
 In: an open tar of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``). Out: one row per sample, in order, with the offsets of
 its members, or with the reason why it is no sample; and a digest of the contents.
 
-Members of one sample stand together, as img2dataset and webdataset write them. Of two samples with one key the first
-counts. A tar that is cut off or corrupt keeps the samples that were whole before the break; what follows is one row
-with the reason ``tar_broken``, so that the same bytes always give the same rows.
+Members of one sample stand together, as img2dataset and webdataset write them; what macOS puts between them
+(``._dog.jpg``) is passed over. Of two samples with one key the first counts. A tar that is cut off or corrupt keeps the
+samples that were whole before the break; what follows is one row with the reason ``tar_broken``, so that the same bytes
+always give the same rows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 from engine.shards import valid_key
+from engine.sources.hidden_files import is_apple_double
 from engine.sources.keys import printable
 
 MAX_HEADER_BYTES = 1 << 20
@@ -113,10 +115,10 @@ class _Grouping:
 
     def add(self, member: tarfile.TarInfo) -> None:
         name = member.name.removeprefix("./")
-        if member.isdir():
+        if member.isdir() or is_apple_double(name):
             return
         if _leads_out(name):
-            self._reject(name, "member_name_unsafe", "its name leads out of the archive or is no text; it was not read")
+            self._reject(name, "member_name_unsafe", "its name leads out of the archive or is not text; not read")
         elif not member.isreg() or member.issparse():
             self._reject(name, "member_not_a_file", "a link, device or sparse file; only plain files are read")
         else:

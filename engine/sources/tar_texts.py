@@ -34,7 +34,7 @@ def read_caption(file: BinaryIO, row: Row, field: str | None) -> str | Problem:
     caption = fields.get(field or "caption")
     if not isinstance(caption, str):
         return Problem("caption_missing", f"the .json has no text in its field {field or 'caption'!r}")
-    return caption.strip() if is_encodable(caption) else Problem("caption_unreadable", "the caption is no UTF-8 text")
+    return caption.strip() if is_encodable(caption) else Problem("caption_unreadable", "the caption is not UTF-8 text")
 
 
 def read_fields(file: BinaryIO, row: Row) -> dict[str, Any] | Problem:
@@ -60,7 +60,7 @@ def _fields(file: BinaryIO, member: Member) -> dict[str, Any] | Problem:
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return Problem("caption_unreadable", f"the .json is no JSON: {type(error).__name__}")
+        return Problem("caption_unreadable", f"the .json is not JSON: {type(error).__name__}")
     return fields if isinstance(fields, dict) else {}
 
 
@@ -72,4 +72,4 @@ def _read_text(file: BinaryIO, member: Member) -> str | Problem:
     try:
         return read_member(file, member).decode("utf-8-sig")
     except UnicodeDecodeError:
-        return Problem("caption_unreadable", "the text's member is no UTF-8")
+        return Problem("caption_unreadable", "the text's member is not UTF-8")

@@ -17,7 +17,7 @@ from engine.sources.image_files import Problem
 MAX_LINE_BYTES = 1_000_000
 MAX_RECORD_LINES = 100  # that one quoted text may have
 # What is said of a row with more fields than names, which would lose the end of its caption silently.
-_MORE = "more fields than the line of names has; a text with the separator in it stands in quotes"
+_MORE = "more fields than the line of names has; in a CSV a text with the separator in it stands in quotes"
 
 
 def next_line(file: BinaryIO) -> bytes | None:
@@ -58,14 +58,19 @@ def csv_fields(record: bytes, separator: str) -> list[str]:
 
 
 def csv_cells(record: bytes | None, names: Sequence[str] | None, separator: str) -> dict[str, Any] | Problem:
-    """A record by the names of its columns, or by number where there are none. Reasons: ``row_unreadable``, and
-    ``row_invalid`` of one with more fields than names."""
+    """A record by the names of its columns. Reasons: ``row_unreadable``, and that of :func:`named_cells`."""
     if record is None:
         return Problem("row_unreadable", f"the line is longer than {MAX_LINE_BYTES} bytes")
     try:
         fields = csv_fields(record, separator)
     except csv.Error as error:
-        return Problem("row_unreadable", f"the line is no record of a CSV: {error}")
+        return Problem("row_unreadable", f"the line is not a record of a CSV: {error}")
+    return named_cells(fields, names)
+
+
+def named_cells(fields: Sequence[str], names: Sequence[str] | None) -> dict[str, Any] | Problem:
+    """Fields by the names of their columns, or by number where there are none; ``row_invalid`` where they are more than
+    the names."""
     if names is not None and len(fields) > len(names):
         return Problem("row_invalid", f"{fields[0][:80].encode('utf-8', 'backslashreplace').decode()!r}: {_MORE}")
     return dict(zip(names or map(str, range(len(fields))), fields, strict=False))

@@ -26,6 +26,7 @@ from engine.sources.table import Cells
 from engine.sources.text_records import (
     MAX_LINE_BYTES,
     csv_cells,
+    named_cells,
     next_csv_record,
     next_line,
     separator_of,
@@ -58,8 +59,8 @@ class TextRows:
     def __init__(self, files: Files, known_names: frozenset[str]) -> None:
         self._places = files
         self._last = LastOpened(files, files.open_lines)
-        self._is_table = not files.all[0].name.endswith(".jsonl")
-        self._separator = self._find_separator() if files.all[0].name.endswith(".csv") else None
+        self._is_table = not files.all[0].name.lower().endswith(".jsonl")
+        self._separator = self._find_separator() if files.all[0].name.lower().endswith(".csv") else None
         self._header: list[str] | None = None
         self._read_first_lines(known_names)
         layouts = files.each(self._index, files.all)
@@ -103,11 +104,10 @@ class TextRows:
         try:
             text = line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n")
             if self._is_table:
-                fields = text.split("\t")
-                return dict(zip(self._header or map(str, range(len(fields))), fields, strict=False))
+                return named_cells(text.split("\t"), self._header)
             found = json.loads(text)
         except (ValueError, RecursionError) as error:
-            return Problem("row_unreadable", f"the line is no JSON: {type(error).__name__}")
+            return Problem("row_unreadable", f"the line is not JSON: {type(error).__name__}")
         if not isinstance(found, dict):
             return Problem("row_unreadable", f"the line is a JSON {type(found).__name__}, no object")
         return found

@@ -38,7 +38,7 @@ class Urls:
         self._downloader = Downloader(recipe)
         self._own = OwnColumns(recipe)
         files = Files(recipe.uri, SUFFIXES)
-        kinds = {"." + file.name.rpartition(".")[2] for file in files.all}
+        kinds = {"." + file.name.lower().rpartition(".")[2] for file in files.all}
         if len(kinds) != 1 or not kinds <= set(SUFFIXES):
             raise ValueError(f"source {recipe.uri} has files of {sorted(kinds)}; a list is of one of {SUFFIXES}")
         rows = self._open_parquet(files) if kinds == {".parquet"} else self._open_text(files)

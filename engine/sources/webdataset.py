@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from engine.artifacts import digest_of
-from engine.sources.image_files import Problem
+from engine.sources.image_files import ENDINGS, Problem
 from engine.sources.keys import ShortDigests, repeats, short_digest, short_digests
 from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files, LastOpened, SourceFile
@@ -30,13 +30,6 @@ from engine.sources.tar_index import Row, TarIndex, first_jsons, index_tar
 from engine.sources.tar_texts import member_fields, read_caption, read_fields, read_member
 from schemas.recipes import WebDatasetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
-
-# fmt: off
-IMAGE_EXTENSIONS = frozenset({
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "pgm", "pbm", "pnm",
-    "jp2", "j2k", "jpx", "avif", "heic", "heif", "ico", "svg",
-})
-# fmt: on
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +165,7 @@ class WebDataset:
             return Problem("columns_unreadable", fields.message)
         if not_taken := self._own.broken_by(fields):
             return not_taken
-        extension = next((name for name in row.members if _image_type(name) in IMAGE_EXTENSIONS), None)
+        extension = next((name for name in row.members if _image_type(name) in ENDINGS), None)
         if extension is None:
             return Problem("image_missing", f"the sample has no picture, only {sorted(row.members)}")
         image = row.members[extension]

@@ -76,6 +76,10 @@ def test_bad_items_are_counted_and_the_rest_is_read(web: Any, tmp_path: Path) ->
         *("key_duplicate", "image_missing", "key_invalid", "image_undeclared"),
     ]
     assert len(found) == 13
+    first = {**IMAGES[0], "file_name": "of another image with its id.jpg"}
+    found = read_all(write(web, tmp_path, [*IMAGES, first], CAPTIONS), captions="joined")
+    assert [one.reason for one in found if isinstance(one, Reject)] == ["caption_missing", "image_duplicate"]
+    write(web, tmp_path, images, CAPTIONS + bad)
     joined = read_all(tmp_path, captions="joined")
     assert sum(isinstance(one, CaptionedImage) for one in joined) == 2
 
@@ -107,7 +111,7 @@ def test_a_json_without_captions_and_a_folder_that_is_none_are_errors(web: Any, 
     write(web, tmp_path, IMAGES, [])
     with pytest.raises(ValueError, match="holds no caption"):
         read_all(tmp_path)
-    with pytest.raises(ValueError, match="is no folder"):
+    with pytest.raises(ValueError, match="is not a folder"):
         open_source(CocoSource(uri=str(tmp_path / "captions.json"), images=str(tmp_path / "none")))
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_outcomes import read_units, told
+from source_outcomes import assert_reads_alike, read_units, told
 
+from engine.artifacts import Store
 from engine.sources import open_source
 from engine.sources.folder import Folder
 from engine.sources.guess import guess_source
@@ -51,6 +52,35 @@ def test_a_name_with_dots_is_a_sample_and_of_two_that_become_one_key_the_second_
     found = read_all(tmp_path)
     assert told(found) == [("IMG_2020_12_24", "ok"), ("IMG_2020_12_24", "key_duplicate"), ("photo_rf_abc", "ok")]
     assert [one.locator for one in found if isinstance(one, CaptionedImage)] == [f"{names[0]}.jpg", f"{names[2]}.jpg"]
+
+
+def test_pictures_in_folders_of_it_are_samples_too_but_what_lies_hidden_is_not(web: Any, photos: Path) -> None:
+    for name in ("2021/x.jpg", "2021/may/y.Jpg", "z.heif", ".thumbnails/t.jpg", "__MACOSX/a.jpg", "._a.jpg", "loop"):
+        path = photos / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name == "loop":
+            path.symlink_to(photos)
+            continue
+        path.write_bytes(web.jpeg())
+        path.with_suffix(".TXT").write_text("A dog.")
+    found = [("C", "ok"), ("2021_may_y", "ok"), ("2021_x", "ok"), ("a", "ok"), ("b_v2", "caption_missing"), ("z", "ok")]
+    assert sorted(told(read_all(photos))) == sorted(found)
+    assert [one.locator for one in read_all(photos) if one.key == "2021_x"] == ["2021/x.jpg"]
+
+
+def test_the_key_of_a_picture_has_its_folder_whatever_else_lies_there(web: Any, photos: Path) -> None:
+    for name in ("a.jpg", "b.v2.jpg", "C.JPG"):
+        (photos / name).unlink()
+    (photos / "2021").mkdir()
+    (photos / "2021" / "x.jpg").write_bytes(web.jpeg())
+    (photos / "2021" / "x.txt").write_text("A dog.")
+    assert told(read_all(photos)) == [("2021_x", "ok")]
+
+
+def test_a_link_to_nothing_is_a_reject_of_its_own(photos: Path) -> None:
+    (photos / "d.jpg").symlink_to(photos / "not-fetched")
+    (photos / "d.txt").write_text("A dog.")
+    assert ("d", "image_missing") in told(read_all(photos))
 
 
 def test_a_caption_that_is_no_utf8_and_one_of_nothing_are_counted_apart(photos: Path) -> None:
@@ -168,7 +198,7 @@ def test_a_folder_and_a_csv_are_guessed(photos: Path) -> None:
 def test_a_file_of_another_kind_is_not_taken_for_a_tar(photos: Path) -> None:
     with pytest.raises(ValueError, match="is one picture: `glip-engine ground"):
         guess_source(str(photos / "a.jpg"))
-    with pytest.raises(ValueError, match="is no tar; give tars"):
+    with pytest.raises(ValueError, match="is not a tar; give tars"):
         guess_source(str(photos / "a.txt"))
 
 
@@ -177,3 +207,15 @@ def test_pictures_without_any_caption_are_told_where_to_put_them(photos: Path) -
         (photos / name).unlink()
     with pytest.raises(ValueError, match=r"3 pictures and no caption; .*--set source\.captions"):
         read_all(photos)
+
+
+def test_a_folder_of_an_object_store_is_read_as_a_local_one(web: Any, photos: Path, s3_bucket: str) -> None:
+    (photos / "2021").mkdir()
+    (photos / "2021" / "x.jpg").write_bytes(web.jpeg())
+    (photos / "2021" / "x.TXT").write_text("A dog.")
+    store = Store(f"{s3_bucket}/photos")
+    for file in (path for path in photos.rglob("*") if path.is_file()):
+        store.write(str(file.relative_to(photos)), file.read_bytes())
+    uri = f"{s3_bucket}/photos"
+    assert guess_source(uri) == {"kind": "folder", "uri": uri}
+    assert_reads_alike(FolderSource(uri=str(photos)), FolderSource(uri=uri), 2)

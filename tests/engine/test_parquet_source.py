@@ -159,10 +159,33 @@ def test_a_row_group_that_is_damaged_is_rejected_and_the_others_are_read(web: An
     assert reasons(read_all(tmp_path / "a.parquet", unit_size=2)) == expected
 
 
+def test_keys_behind_a_damaged_row_group_keep_the_numbers_of_their_rows(web: Any, tmp_path: Path) -> None:
+    table = hf_table(web, 4).append_column("id", pa.array(["a", "b", "c", "c"]))
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    group = pq.ParquetFile(tmp_path / "a.parquet").metadata.row_group(0)
+    chunk = next(one for one in map(group.column, range(group.num_columns)) if one.path_in_schema == "id")
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    content = bytearray((tmp_path / "a.parquet").read_bytes())
+    content[start : start + chunk.total_compressed_size] = b"\xff" * chunk.total_compressed_size
+    (tmp_path / "a.parquet").write_bytes(content)
+    found = reasons(read_all(tmp_path / "a.parquet", key_column="id"))
+    assert found == ["row_group_broken", "row_group_broken", "ok", "key_duplicate"]
+
+
+@pytest.mark.parametrize(("room", "reason"), [(0, "ok"), (-1, "image_too_large")])
+def test_a_picture_may_be_as_large_as_the_recipe_says(web: Any, tmp_path: Path, room: int, reason: str) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(web.jpeg(1))
+    for picture in (web.jpeg(1), "1.jpg"):
+        pq.write_table(pa.table({"image": [picture], "caption": ["a dog"]}), tmp_path / "a.parquet")
+        fields = {"images": str(tmp_path / "photos"), "max_image_bytes": len(web.jpeg(1)) + room}
+        assert reasons(read_all(tmp_path / "a.parquet", **fields)) == [reason]
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet" * 100, b"PAR1" + b"\xff" * 64 + b"PAR1"])
 def test_what_is_no_parquet_file_is_an_error_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.parquet").write_bytes(content)
-    with pytest.raises(ValueError, match=r"a\.parquet is no Parquet file") as caught:
+    with pytest.raises(ValueError, match=r"a\.parquet is not a Parquet file") as caught:
         open_source(ParquetSource(uri=str(tmp_path)))
     assert "\n" not in str(caught.value)
 

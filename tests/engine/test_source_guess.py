@@ -46,6 +46,7 @@ def test_folders_are_guessed_by_their_files_and_tars_go_first(web: Any, tmp_path
     pq.write_table(pa.table({"url": ["http://a"], "caption": ["a"]}), tmp_path / "a" / "00000.parquet")
     pq.write_table(pa.table({"url": ["http://a"], "caption": ["a"]}), tmp_path / "b" / "00000.parquet")
     web.tar_of(tmp_path / "b" / "00000.tar", web.samples(1))
+    (tmp_path / "b" / "preview.jpg").write_bytes(web.jpeg(1))
     (tmp_path / "c" / "list.tsv").write_text("a dog\thttp://a/b\n")
     assert [guess_source(str(tmp_path / name))["kind"] for name in ("a", "b", "c")] == ["urls", "webdataset", "urls"]
 
@@ -63,3 +64,17 @@ def test_the_folder_of_coco_is_told_with_the_captions_to_choose_from(tmp_path: P
         (tmp_path / "annotations" / f"captions_{split}.json").write_text("{}")
     with pytest.raises(ValueError, match=r"captions_train2017\.json or .*captions_val2017\.json"):
         guess_source(str(tmp_path))
+
+
+def test_pictures_in_folders_of_a_folder_are_found_with_the_table_above_them(web: Any, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "2021").mkdir(parents=True)
+    (tmp_path / "photos" / "2021" / "a.HEIF").write_bytes(b"")
+    photos = str(tmp_path / "photos")
+    assert guess_source(photos) == {"kind": "folder", "uri": photos}
+    table = tmp_path / "photos" / "metadata.csv"
+    table.write_text("file_name,caption\n")
+    assert guess_source(photos) == {"kind": "folder", "uri": photos, "captions": str(table)}
+    table.write_text("url,caption\n")
+    assert guess_source(photos)["kind"] == "urls"
+    web.tar_of(tmp_path / "photos" / "0.tar", web.samples(1))
+    assert guess_source(photos)["kind"] == "webdataset"

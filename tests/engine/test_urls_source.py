@@ -43,6 +43,14 @@ def test_a_tsv_with_a_line_of_names_is_read_by_them_and_numbered_without_it(bad_
     assert outcomes(path, key_column="id")[0].key == "x1"
 
 
+def test_a_tab_in_a_caption_is_a_reject_and_not_the_end_of_the_caption(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("url\tcaption\nftp://a/1\ta dog\tand a cat\nftp://a/2\ta dog\n")
+    assert reasons(outcomes(tmp_path / "a.tsv")) == ["row_invalid", "url_invalid"]
+    (tmp_path / "b.tsv").write_text("url\tcaption\tmore\nftp://a/1\ta dog\tx\n")
+    with pytest.raises(ValueError, match=r"b\.tsv does not begin with the line of names of the first file"):
+        outcomes(tmp_path)
+
+
 @pytest.mark.parametrize("names", [("url", "caption"), ("URL", "TEXT"), ("image_url", "caption"), ("url", "text")])
 def test_parquet_lists_of_the_usual_columns_are_read(bad_server: Any, tmp_path: Path, names: tuple[str, str]) -> None:
     url, caption = names
@@ -158,6 +166,11 @@ def test_each_thing_a_server_can_do_is_one_outcome_with_a_stable_reason(bad_serv
     assert all(one.stage == "read" and one.message.startswith(bad_server.url("/")) for one in rejects)
 
 
+def test_as_many_redirects_are_followed_as_the_recipe_allows(bad_server: Any, tmp_path: Path) -> None:
+    path = list_of(tmp_path / "list.jsonl", [bad_server.url("/hops/3")])
+    assert [reasons(outcomes(path, max_redirects=most)) for most in (3, 2)] == [["ok"], ["redirect_loop"]]
+
+
 def test_what_hangs_or_drips_ends_at_the_timeout(bad_server: Any, tmp_path: Path) -> None:
     path = list_of(tmp_path / "list.jsonl", [bad_server.url("/hang/1"), bad_server.url("/drip/1")])
     started = time.monotonic()
@@ -201,11 +214,18 @@ def test_retry_after_is_waited_for_whether_seconds_or_a_date(bad_server: Any, tm
         assert 1 < time.monotonic() - started < 20
 
 
-def test_a_server_that_asks_for_an_hour_is_not_asked_again(bad_server: Any, tmp_path: Path) -> None:
-    target = "/flaky/1?n=1&status=429&after=3600"
-    path = list_of(tmp_path / "list.jsonl", [bad_server.url(target)])
+@pytest.mark.parametrize("date", [None, "%a, %d %b %Y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
+def test_a_server_that_asks_for_an_hour_is_not_asked_again(
+    bad_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, date: str | None
+) -> None:
+    monkeypatch.setenv("TZ", "EET-2")
+    time.tzset()
+    after = "3600" if date is None else quote((datetime.now(UTC) + timedelta(hours=1)).strftime(date))
+    path = list_of(tmp_path / "list.jsonl", [bad_server.url(f"/flaky/1?n=1&status=429&after={after}")])
     assert reasons(outcomes(path, retries=5)) == ["http_429"]
-    assert bad_server.asked[target] == 1
+    assert sum(bad_server.asked.values()) == 1
+    monkeypatch.undo()
+    time.tzset()
 
 
 def test_no_more_downloads_run_at_once_than_the_recipe_allows(bad_server: Any, tmp_path: Path) -> None:

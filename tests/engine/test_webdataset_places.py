@@ -5,17 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 from counted_tars import counted_folder
-from source_outcomes import Outcomes, assert_reads_alike, read_units
+from source_outcomes import assert_reads_alike
 
-from engine.sources import open_source
+from engine.sources import open_source, places
 from engine.sources.webdataset import WebDataset
 from schemas.recipes import WebDatasetSource
-
-
-def read_all(path: Path, unit_size: int = 100, **fields: Any) -> Outcomes:
-    return read_units(WebDataset(WebDatasetSource(uri=str(path), **fields)), unit_size)
 
 
 @pytest.mark.parametrize("pattern", ["", "*.tar", "0000{0..2}.tar", "{00000,00002,00001}.tar", "0000[0-2].tar"])
@@ -74,6 +71,20 @@ def test_planning_over_a_network_reads_headers_and_not_the_pictures(
     )
     assert len(WebDataset(WebDatasetSource(uri=f"{s3_bucket}/0.tar")).units(10)) == 1
     assert 0 < sum(fetched) < path.stat().st_size / 8
+
+
+def test_a_copy_that_came_short_is_fetched_again_and_never_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(places.time, "sleep", pauses.append)
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(f"/{tmp_path.name}/a.tar", b"x" * 100)
+    files = places.Files(f"memory://{tmp_path.name}/a.tar", (".tar",))
+    memory.pipe_file(f"/{tmp_path.name}/a.tar", b"x" * 50)
+    with pytest.raises(RuntimeError, match="50 of 100 bytes came"):
+        files.open_whole(files.all[0])
+    assert len(pauses) == places.FETCH_TRIES - 1
 
 
 def test_a_store_that_is_not_there_is_an_error_in_one_line(s3_bucket: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_outcomes import Outcomes, read_units, told
+from source_outcomes import read_tars, told
 
 from engine.sources import open_source
 from engine.sources.webdataset import WebDataset
@@ -18,13 +18,9 @@ from schemas.recipes import WebDatasetSource
 from schemas.records import CaptionedImage
 
 
-def read_all(path: Path, unit_size: int = 100, **fields: Any) -> Outcomes:
-    return read_units(WebDataset(WebDatasetSource(uri=str(path), **fields)), unit_size)
-
-
 def test_samples_are_read_in_order_with_their_bytes_untouched(web: Any, tmp_path: Path) -> None:
     members = web.samples(5)
-    outcomes = read_all(web.tar_of(tmp_path / "00000.tar", members))
+    outcomes = read_tars(web.tar_of(tmp_path / "00000.tar", members))
     assert [one.image for one in outcomes] == [content for name, content in members if name.endswith(".jpg")]
     assert outcomes[1].caption == "A man with a skateboard beside a red car."
     assert outcomes[1].locator == "00000.tar#000000001"
@@ -70,6 +66,14 @@ def test_a_tar_that_changes_between_listing_and_reading_stops_the_job(web: Any, 
         source.read(ref)
 
 
+def test_what_macos_puts_beside_each_file_parts_no_sample(web: Any, tmp_path: Path) -> None:
+    beside = [one for name, part in web.samples(3) for one in ((f"./._{name}", b"\0\5"), (f"./{name}", part))]
+    found = read_tars(web.tar_of(tmp_path / "0.tar", beside))
+    assert [reason for _, reason in told(found)] == ["ok"] * 3
+    (tmp_path / "._0.tar").write_bytes(b"\0\5")
+    assert read_tars(tmp_path) == found
+
+
 GOOD = b"\xff\xd8 a picture, as far as the source knows"
 BAD_MEMBERS = {
     "no caption": ([("a.jpg", GOOD)], [("a", "caption_missing")]),
@@ -104,18 +108,18 @@ BAD_MEMBERS = {
 def test_a_bad_sample_is_one_reject_with_a_reason_and_the_next_one_is_read(web: Any, tmp_path: Path, case: str) -> None:
     members, expected = BAD_MEMBERS[case]
     path = web.tar_of(tmp_path / "in" / "0.tar", [*members, *web.samples(1)])
-    assert told(read_all(path, max_image_bytes=1500)) == [*expected, ("000000000", "ok")]
+    assert told(read_tars(path, max_image_bytes=1500)) == [*expected, ("000000000", "ok")]
     assert sorted(file.name for file in tmp_path.rglob("*")) == ["0.tar", "in"]
 
 
 def test_a_leading_dot_folder_and_upper_case_extensions_are_fine(web: Any, tmp_path: Path) -> None:
-    outcomes = read_all(web.tar_of(tmp_path / "0.tar", [("./a.JPG", GOOD), ("./a.TXT", "\ufeffa dog\n".encode())]))
+    outcomes = read_tars(web.tar_of(tmp_path / "0.tar", [("./a.JPG", GOOD), ("./a.TXT", "\ufeffa dog\n".encode())]))
     assert [(one.key, one.extension, one.caption) for one in outcomes] == [("a", "jpg", "a dog")]
 
 
 def test_the_caption_of_the_json_is_taken_where_there_is_no_txt(web: Any, tmp_path: Path) -> None:
     fields = json.dumps({"caption": "an élan", "url": "x"}).encode()
-    assert read_all(web.tar_of(tmp_path / "0.tar", [("a.webp", GOOD), ("a.json", fields)]))[0].caption == "an élan"
+    assert read_tars(web.tar_of(tmp_path / "0.tar", [("a.webp", GOOD), ("a.json", fields)]))[0].caption == "an élan"
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE])
@@ -127,23 +131,36 @@ def test_links_and_devices_are_counted_and_never_followed(web: Any, tmp_path: Pa
         tar.addfile(member)
         for name, content in web.samples(1):
             tar.addfile(_member(name, len(content)), io.BytesIO(content))
-    assert told(read_all(path)) == [("a.txt", "member_not_a_file"), ("000000000", "ok")]
+    assert told(read_tars(path)) == [("a.txt", "member_not_a_file"), ("000000000", "ok")]
 
 
 def test_a_key_of_an_earlier_tar_is_a_duplicate(web: Any, tmp_path: Path) -> None:
     web.tar_of(tmp_path / "a.tar", web.samples(2))
     web.tar_of(tmp_path / "b.tar", web.samples(2, first=1))
     expected = [("000000000", "ok"), ("000000001", "ok"), ("000000001", "key_duplicate"), ("000000002", "ok")]
-    assert told(read_all(tmp_path)) == expected
+    assert told(read_tars(tmp_path)) == expected
+
+
+def test_a_tar_whose_keys_an_earlier_one_now_has_is_another_part(web: Any, tmp_path: Path) -> None:
+    def parts() -> dict[str, str]:
+        source = open_source(WebDatasetSource(uri=str(tmp_path)))
+        return {ref.uri: source.part_digest(ref.uri) for ref in source.units(10)}
+
+    web.tar_of(tmp_path / "0.tar", web.samples(1))
+    web.tar_of(tmp_path / "1.tar", web.samples(1, first=1))
+    before = parts()
+    web.tar_of(tmp_path / "0.tar", web.samples(2))
+    after = parts()
+    assert all(after[name] != before[name] for name in ("0.tar", "1.tar"))
 
 
 def test_a_truncated_tar_keeps_its_whole_samples_wherever_it_breaks(web: Any, tmp_path: Path) -> None:
     whole = web.tar_of(tmp_path / "whole.tar", web.samples(4)).read_bytes()
-    good = told(read_all(tmp_path / "whole.tar"))
+    good = told(read_tars(tmp_path / "whole.tar"))
     counts = []
     for size in range(0, len(whole) - 1024, 256):  # the end mark is two blocks of 512; the rest is filling
         (tmp_path / "cut.tar").write_bytes(whole[:size])
-        outcomes = told(read_all(tmp_path / "cut.tar"))
+        outcomes = told(read_tars(tmp_path / "cut.tar"))
         if outcomes[-1][1] == "ok":
             assert outcomes == good
             break
@@ -190,7 +207,7 @@ def test_a_hostile_tar_is_one_reject_after_the_samples_before_it(
         tar.getmembers()
         end = tar.offset
     (tmp_path / "0.tar").write_bytes(whole[:end] + HOSTILE[case])
-    outcomes = told(read_all(tmp_path / "0.tar"))
+    outcomes = told(read_tars(tmp_path / "0.tar"))
     assert outcomes[-1][1] == "tar_broken"
     assert len(outcomes) - 1 in (after, max(after - 1, 0))  # the last one counts only if its end has been seen
     assert all(outcome == "ok" for _, outcome in outcomes[:-1])
@@ -213,21 +230,21 @@ def test_tars_without_a_member_are_an_error_too(web: Any, tmp_path: Path) -> Non
 def test_the_caption_may_be_any_field_of_the_json(web: Any, tmp_path: Path) -> None:
     fields = json.dumps({"caption": "raw", "recaption": "a dog"}).encode()
     path = web.tar_of(tmp_path / "0.tar", [("a.jpg", GOOD), ("a.txt", b"raw"), ("a.json", fields)])
-    assert read_all(path, caption_field="recaption")[0].caption == "a dog"
-    assert read_all(path)[0].caption == "raw"
-    assert told(read_all(path, caption_field="other")) == [("a", "caption_missing")]
+    assert read_tars(path, caption_field="recaption")[0].caption == "a dog"
+    assert read_tars(path)[0].caption == "raw"
+    assert told(read_tars(path, caption_field="other")) == [("a", "caption_missing")]
     only_text = web.tar_of(tmp_path / "1.tar", [("a.jpg", GOOD), ("a.txt", b"raw")])
-    assert told(read_all(only_text, caption_field="recaption")) == [("a", "caption_missing")]
+    assert told(read_tars(only_text, caption_field="recaption")) == [("a", "caption_missing")]
 
 
 @pytest.mark.parametrize("extension", ["jpeg", "PNG", "webp", "avif", "tiff", "image.jpg", "jfif"])
 def test_any_extension_of_an_image_is_read(web: Any, tmp_path: Path, extension: str) -> None:
     path = web.tar_of(tmp_path / "0.tar", [(f"a.{extension}", GOOD), ("a.txt", b"a dog"), ("a.cls", b"1")])
-    assert read_all(path)[0].extension == extension.lower().rpartition(".")[2]
+    assert read_tars(path)[0].extension == extension.lower().rpartition(".")[2]
 
 
 @pytest.mark.data
 def test_the_real_photos_are_all_read(data_folder: Path) -> None:
-    outcomes = read_all(data_folder / "photos" / "web")
+    outcomes = read_tars(data_folder / "photos" / "web")
     assert len(outcomes) == 714
     assert all(isinstance(one, CaptionedImage) and one.caption for one in outcomes)
