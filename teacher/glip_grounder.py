@@ -24,7 +24,7 @@ from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate
 from teacher.glip_digest import glip_digest
 from teacher.protocol import Question, distinct_pictures
-from teacher.torch_device import choose_device, wants_bf16
+from teacher.torch_device import choose_device, cpu_threads, wants_bf16
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 
@@ -50,8 +50,7 @@ class GlipGrounder:
             self._forward = CompiledModel(self._model, mode)
         self.max_tokens = self._config.max_tokens
         self.digest = glip_digest(loaded.digest, self._config, recipe)
-        if self._device.type == "cpu":
-            torch.set_num_threads(recipe.threads)
+        self._threads = recipe.threads
 
     def count_tokens(self, text: str) -> int:
         return self._tokenizer.count(text) + SPECIAL_TOKENS
@@ -65,8 +64,11 @@ class GlipGrounder:
     def prepare(self, image: Image) -> Tensor:
         return image_tensor(image, self._resized(image.width, image.height))
 
-    @torch.inference_mode()
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        with torch.inference_mode(), cpu_threads(self._device, self._threads):
+            return self._answer(questions, min_score)
+
+    def _answer(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
         prompts = [question.prompt.text for question in questions]
         text = self._tokenizer.encode(prompts, self.max_tokens, in_steps=True)
         bucket = self.bucket(questions[0].width, questions[0].height)

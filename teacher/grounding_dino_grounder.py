@@ -29,7 +29,7 @@ from teacher.best_pairs import best_pairs, corners
 from teacher.detr_image import ImageRules, pad_with_mask
 from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_weights
 from teacher.protocol import Question
-from teacher.torch_device import choose_device
+from teacher.torch_device import choose_device, cpu_threads
 
 CLASSES = {
     "grounding-dino": "GroundingDinoForObjectDetection",
@@ -63,8 +63,7 @@ class GroundingDinoGrounder:
         self.max_tokens: int = min(config.max_text_len, config.text_config.max_position_embeddings)
         sizes = {"grounder": recipe.grounder, "sizes": self._rules.sizes}
         self.digest = folder_digest(folder, sizes)
-        if self._device.type == "cpu":
-            torch.set_num_threads(recipe.threads)
+        self._threads = recipe.threads
 
     def count_tokens(self, text: str) -> int:
         return len(self._tokenizer(closed(text), verbose=False)["input_ids"])
@@ -78,8 +77,11 @@ class GroundingDinoGrounder:
     def prepare(self, image: Image) -> Tensor:
         return self._rules.tensor(image)
 
-    @torch.inference_mode()
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        with torch.inference_mode(), cpu_threads(self._device, self._threads):
+            return self._answer(questions, min_score)
+
+    def _answer(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
         text = self._tokenizer(
             [closed(question.prompt.text) for question in questions],
             padding=True,

@@ -40,7 +40,7 @@ def checkpoint_folder(checkpoint: str, revision: str | None) -> Path:
     if missing:
         raise FileNotFoundError(
             f"teacher.checkpoint: {checkpoint} lacks {', '.join(missing)}; pickled weights (.bin, .pth) are not read: "
-            "save the model anew with save_pretrained, which writes safetensors"
+            "save the model again with save_pretrained, which writes safetensors"
         )
     return folder
 
@@ -48,7 +48,7 @@ def checkpoint_folder(checkpoint: str, revision: str | None) -> Path:
 def _fetched(checkpoint: str, revision: str | None) -> Path:
     if checkpoint.count("/") != 1 or checkpoint.startswith((".", "/", "~")):
         raise FileNotFoundError(
-            f"teacher.checkpoint: {checkpoint!r} is no folder and no name of the hub; give the path of a checkpoint's "
+            f"teacher.checkpoint: {checkpoint!r} is neither a folder nor a name on the hub; give a checkpoint's "
             "folder, or a name such as IDEA-Research/grounding-dino-tiny with teacher.revision"
         )
     if revision is None:

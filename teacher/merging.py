@@ -77,9 +77,10 @@ def _matches(ours: Sequence[Candidate], theirs: Sequence[Candidate]) -> list[tup
 
 
 def _agreed(one: Candidate, other: Candidate, overlap: float) -> Candidate:
-    share = one.score / (one.score + other.score)
+    total = one.score + other.score
+    share = one.score / total if total else 0.5
     x1, y1, x2, y2 = (share * a + (1 - share) * b for a, b in zip(one.box_xyxy, other.box_xyxy, strict=True))
-    return Candidate(one.phrase, (x1, y1, x2, y2), (one.score + other.score) / 2, overlap)
+    return Candidate(one.phrase, (x1, y1, x2, y2), total / 2, overlap)
 
 
 def _alone(one: Candidate) -> Candidate:

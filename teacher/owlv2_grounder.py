@@ -27,7 +27,7 @@ from teacher.best_pairs import best_pairs, corners
 from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_weights
 from teacher.owlv2_image import SquareRules
 from teacher.protocol import Question, distinct_pictures
-from teacher.torch_device import choose_device, wants_bf16
+from teacher.torch_device import choose_device, cpu_threads, wants_bf16
 
 
 class Owlv2Grounder:
@@ -56,8 +56,7 @@ class Owlv2Grounder:
             )
         self.max_tokens = self._phrase_tokens
         self.digest = folder_digest(folder, {"grounder": "owlv2"})
-        if self._device.type == "cpu":
-            torch.set_num_threads(recipe.threads)
+        self._threads = recipe.threads
 
     def count_tokens(self, text: str) -> int:
         """0: a prompt is read phrase by phrase, so it may have any length."""
@@ -72,8 +71,11 @@ class Owlv2Grounder:
     def prepare(self, image: Image) -> Tensor:
         return self._rules.tensor(image)
 
-    @torch.inference_mode()
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        with torch.inference_mode(), cpu_threads(self._device, self._threads):
+            return self._answer(questions, min_score)
+
+    def _answer(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
         pictures, queries, places = _by_picture(questions)
         if not any(queries):
             return [[] for _ in questions]

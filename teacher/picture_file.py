@@ -15,6 +15,16 @@ from schemas.pictures import IMAGE_FORMATS, MAX_SCANS, too_many_scans
 from schemas.records import CaptionedImage, Reject
 
 STAGE = "ground"
+_NOT_DECODED = ("heic", "heif", "svg")  # of phones, of drawings
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 MAX_ASPECT = 50  # a longer strip would be resized to a side of a few pixels
 
 
@@ -47,8 +57,22 @@ def encoded_picture(source: CaptionedImage) -> Image.Image:
     return Image.open(io.BytesIO(source.image), formats=IMAGE_FORMATS)
 
 
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """The decoded picture as its EXIF orientation wants it seen: a model that has learnt from upright photos finds less
+    in one that lies on its side."""
+    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
+
+
 def unreadable(source: CaptionedImage, error: Exception) -> Reject:
     """The Reject of a picture that raised the error when it was opened or decoded."""
-    why = "of no known format" if isinstance(error, UnidentifiedImageError) else f"{type(error).__name__}: {error}"
+    unknown = isinstance(error, UnidentifiedImageError)
+    why = _unknown_format(source.extension) if unknown else f"{type(error).__name__}: {error}"
     message = f"{len(source.image)} bytes that cannot be read as a picture: {why}"
     return Reject(source.key, STAGE, "image_unreadable", message[:500])
+
+
+def _unknown_format(extension: str) -> str:
+    """Why Pillow does not know a picture's format, where that is no riddle."""
+    if extension in _NOT_DECODED:
+        return f"{extension.upper()} is not decoded here; convert it to JPEG or PNG"
+    return "of no known format"

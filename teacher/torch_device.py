@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 
@@ -17,3 +20,18 @@ def choose_device(name: str) -> torch.device:
 def wants_bf16(precision: str, device: torch.device) -> bool:
     """Whether the model runs under bf16 autocast: ``auto`` is bf16 on a GPU, fp32 on a CPU."""
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
+
+
+@contextmanager
+def cpu_threads(device: torch.device, threads: int) -> Iterator[None]:
+    """Inside, PyTorch computes with so many threads where the device is the CPU; afterwards with as many as before. The
+    number is the whole process', and a training run that asks a teacher now and then has its own."""
+    before = torch.get_num_threads()
+    own = threads if device.type == "cpu" else before
+    if own != before:  # each change makes a new pool of threads
+        torch.set_num_threads(own)
+    try:
+        yield
+    finally:
+        if own != before:
+            torch.set_num_threads(before)

@@ -1,8 +1,9 @@
 """The teacher at work on a unit: decode ahead on threads, batch by shape bucket, survive running out of memory.
 
 In: grounding requests with encoded pictures. Out, in the same order: groundings, or a Reject where a picture cannot be
-read. What a picture's boxes are depends on the picture and its prompts alone, never on its neighbours; only the last
-digit of a number may be rounded otherwise in a batch of another size.
+read. A photo that EXIF turns is shown to the model upright, and its boxes are of the stored pixels as all are. What a
+picture's boxes are depends on the picture and its prompts alone, never on its neighbours; only the last digit of a
+number may be rounded otherwise in a batch of another size.
 
 Memory per batch grows with its pictures; where it does not suffice, on a GPU or on a CPU, the batch is halved, the size
 that fits is remembered for the bucket, and what was in the batch goes through in parts.
@@ -22,10 +23,11 @@ import torch
 from PIL import Image
 
 from glip.rgb import as_rgb
+from schemas.orientation import box_as_stored, orientation_of, turned_size
 from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
 from teacher.memory import is_out_of_memory
 from teacher.merging import merge_prompts
-from teacher.picture_file import encoded_picture, open_picture, unreadable
+from teacher.picture_file import encoded_picture, open_picture, unreadable, upright
 from teacher.protocol import Grounder, Question
 
 BATCHES_AHEAD = 2  # decoded while the model works on one
@@ -40,8 +42,9 @@ class _Sample:
     request: GroundingRequest
     image: Image.Image | None
     """Until it is decoded; then only what the grounder made of it is kept, and that only until its batch is done."""
-    width: int
+    width: int  # of the picture upright, as the model sees it
     height: int
+    orientation: int
     bucket: Hashable
     answers: list[list[Candidate]] = field(default_factory=list)
     """One list for each prompt that has been through the model."""
@@ -114,7 +117,9 @@ class TeacherWorker:
         image = open_picture(request.source, self._max_image_pixels)
         if isinstance(image, Reject):
             return image
-        return _Sample(request, image, *image.size, self._grounder.bucket(*image.size))
+        orientation = orientation_of(request.source.image)
+        size = turned_size(image.size, orientation)
+        return _Sample(request, image, *size, orientation, self._grounder.bucket(*size))
 
     def _decoded_batches(
         self, items: Sequence[_Item], threads: ThreadPoolExecutor
@@ -161,7 +166,7 @@ class TeacherWorker:
         try:
             if image is None:  # the first attempt ran out of memory
                 image = encoded_picture(sample.request.source)
-            return self._grounder.prepare(as_rgb(image))
+            return self._grounder.prepare(upright(as_rgb(image), sample.orientation))
         except Exception as error:  # hostile bytes make a decoder raise anything
             if is_out_of_memory(error):
                 raise
@@ -204,10 +209,11 @@ class TeacherWorker:
     def _outcome(self, sample: _Sample) -> Grounding | Reject:
         if sample.reject is not None:
             return sample.reject
-        rounded = (_rounded(one, sample.width, sample.height) for one in merge_prompts(sample.answers))
+        width, height = turned_size((sample.width, sample.height), sample.orientation)
+        rounded = (_rounded(one, sample.orientation, width, height) for one in merge_prompts(sample.answers))
         kept = [candidate for candidate in rounded if candidate.score >= self._min_score]
         kept.sort(key=lambda candidate: (candidate.phrase, -candidate.score, candidate.box_xyxy))
-        return Grounding(sample.request.source, sample.request.phrases, sample.width, sample.height, tuple(kept))
+        return Grounding(sample.request.source, sample.request.phrases, width, height, tuple(kept))
 
 
 def _items_by_bucket(samples: Sequence[_Sample]) -> list[_Item]:
@@ -229,9 +235,10 @@ def _too_large(what: str, error: str) -> RuntimeError:
     )
 
 
-def _rounded(candidate: Candidate, width: int, height: int) -> Candidate:
-    """Rounded, so that equal work on other hardware gives equal labels almost always, and inside the picture."""
-    x1, y1, x2, y2 = candidate.box_xyxy
+def _rounded(candidate: Candidate, orientation: int, width: int, height: int) -> Candidate:
+    """In pixels of the stored picture, which has this size, and inside; rounded, so that equal work on other hardware
+    gives equal labels almost always."""
+    x1, y1, x2, y2 = box_as_stored(candidate.box_xyxy, orientation, width, height)
     box: BoxXYXY = (_inside(x1, width), _inside(y1, height), _inside(x2, width), _inside(y2, height))
     agreement = None if candidate.agreement is None else round(candidate.agreement, SCORE_DECIMALS)
     return Candidate(candidate.phrase, box, round(candidate.score, SCORE_DECIMALS), agreement)

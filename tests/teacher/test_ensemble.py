@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -20,6 +21,8 @@ from engine.statistics import dataset_report
 from pipelines.label import label
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource, load_recipe
+from schemas.records import Candidate
+from teacher.ensemble_grounder import EnsembleGrounder
 from teacher.grounder import open_grounder, teacher_digest
 from teacher.protocol import Grounder, Question
 
@@ -63,6 +66,19 @@ def test_a_higher_floor_leaves_out_boxes_and_changes_none(web: Any, members: dic
         assert answers(web, both, floor) == [one for one in whole if one.score >= floor]
 
 
+def test_a_weak_box_of_one_teacher_confirms_a_strong_one_of_the_other_whatever_the_floor() -> None:
+    def member(score: float, full_batches: bool) -> Any:
+        def ground(questions: list[Question], min_score: float) -> list[list[Candidate]]:
+            return [[Candidate(0, (0.0, 0.0, 4.0, 4.0), score)] if score >= min_score else [] for _ in questions]
+
+        return SimpleNamespace(max_tokens=9, full_batches=full_batches, digest="d", ground=ground)
+
+    both = EnsembleGrounder(member(0.8, True), member(0.1, False))
+    assert both.full_batches, "one compiled member is enough"
+    [[found]] = both.ground([Question((None, None), PROMPT, 9, 9)], 0.4)
+    assert (found.score, found.agreement) == (pytest.approx(0.45), 1.0)
+
+
 def test_a_prompt_fits_where_both_teachers_read_it(members: dict[str, TeacherRecipe]) -> None:
     dino, owl = open_grounder(members["grounding-dino"]), open_grounder(members["owlv2"])
     both = open_grounder(ensemble(members["grounding-dino"], members["owlv2"]))
@@ -85,7 +101,7 @@ def test_the_digest_is_of_both(members: dict[str, TeacherRecipe]) -> None:
         ({"grounder": "glip", "members": [{}, {}]}, "members are an ensemble's"),
         (
             {"grounder": "ensemble", "members": [{}, {"grounder": "ensemble", "members": [{}, {}]}]},
-            "no ensemble itself",
+            "cannot be an ensemble itself",
         ),
         ({"revision": "main"}, "String should match pattern"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from pictures import decoded
 from PIL import Image
 
 from schemas.recipes import TeacherRecipe
@@ -39,10 +39,6 @@ def folder(kind: str, hub_folders: dict[str, Path]) -> Path:
 
 def opened(kind: str, folder: Path, **fields: Any) -> Grounder:
     return open_grounder(TeacherRecipe(grounder=kind, checkpoint=str(folder), device="cpu", **fields))
-
-
-def picture(web: Any, number: int = 1, width: int = 80, height: int = 64) -> Image.Image:
-    return Image.open(io.BytesIO(web.jpeg(number, width, height))).convert("RGB")
 
 
 def ask(grounder: Grounder, image: Image.Image, prompt: Prompt = PROMPT) -> list[Candidate]:
@@ -79,7 +75,7 @@ def by_transformers(kind: str, folder: Path, image: Image.Image, text: str, plac
 def test_scores_and_boxes_of_a_phrase_are_those_of_transformers_for_its_tokens(
     web: Any, kind: str, folder: Path
 ) -> None:
-    image = picture(web)
+    image = decoded(web.jpeg(1))
     found = ask(opened(kind, folder), image)
     for phrase, places in enumerate([(1, 2, 3), (5, 6)]):  # [CLS] a brown dog and two cats . [SEP]
         wanted = by_transformers(kind, folder, image, CAPTION + ".", places)
@@ -98,7 +94,7 @@ def test_pictures_are_prepared_as_by_transformers(
     from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
 
     folder = hub_folders["grounding-dino"]
-    image = picture(web, 3, *size)
+    image = decoded(web.jpeg(3, *size))
     wanted = GroundingDinoImageProcessorPil.from_pretrained(folder)(image, return_tensors="pt")["pixel_values"][0]
     rules = ImageRules.read(folder, None, None)
     torch.testing.assert_close(rules.tensor(image), wanted, atol=1e-5, rtol=0)
@@ -213,7 +209,7 @@ def test_a_checkpoint_of_another_model_is_refused(hub_folders: dict[str, Path]) 
 def test_a_name_on_the_hub_needs_a_commit() -> None:
     with pytest.raises(ValueError, match=r"needs teacher\.revision"):
         opened("grounding-dino", Path("IDEA-Research/grounding-dino-tiny"))
-    with pytest.raises(FileNotFoundError, match="is no folder and no name of the hub"):
+    with pytest.raises(FileNotFoundError, match="is neither a folder nor a name on the hub"):
         opened("grounding-dino", Path("/nowhere/at/all"))
 
 

@@ -15,19 +15,12 @@ import torch
 from grounding_requests import request
 from PIL import Image
 
-from schemas.recipes import TeacherRecipe
 from schemas.records import Grounding, Reject
-from teacher.grounder import open_grounder
 from teacher.memory import is_out_of_memory
 from teacher.protocol import Grounder
 from teacher.worker import TeacherWorker
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def grounder(random_checkpoint: Path) -> Grounder:
-    return open_grounder(TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu"))
 
 
 def test_what_pytorch_raises_on_a_cpu_is_known_as_want_of_memory() -> None:

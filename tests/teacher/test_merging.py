@@ -60,6 +60,16 @@ def test_two_teachers_that_agree_give_one_box_weighted_by_score() -> None:
     assert found.box_xyxy == pytest.approx((0.0, 0.0, 10.0, 8.75))
 
 
+def test_a_box_that_both_teachers_believe_nothing_of_is_still_a_box() -> None:
+    (found,) = combine_teachers([Candidate(0, BOX, 0.0)], [Candidate(0, HALF, 0.0)])
+    assert (found.score, found.agreement) == (0.0, pytest.approx(0.5))
+
+
+def test_of_overlaps_as_large_the_better_scores_are_matched() -> None:
+    found = combine_teachers([Candidate(0, BOX, 0.6)], [Candidate(0, BOX, 0.2), Candidate(0, BOX, 0.8)])
+    assert sorted(one.score for one in found) == pytest.approx([0.1, 0.7])
+
+
 def test_a_box_of_one_teacher_alone_keeps_its_place_and_half_its_score() -> None:
     found = combine_teachers([Candidate(0, BOX, 0.6)], [Candidate(0, FAR, 0.4), Candidate(1, BOX, 0.8)])
     assert sorted(found, key=lambda one: (one.phrase, -one.score)) == [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from pictures import decoded
 
 from engine.prompts import request_grounding
 from schemas.recipes import TeacherRecipe
@@ -37,10 +36,6 @@ def grounder(hub_folders: dict[str, Path]) -> Grounder:
     return open_grounder(TeacherRecipe(grounder="owlv2", checkpoint=str(hub_folders["owlv2"]), device="cpu"))
 
 
-def picture(web: Any, number: int = 1, width: int = 90, height: int = 64) -> Image.Image:
-    return Image.open(io.BytesIO(web.jpeg(number, width, height))).convert("RGB")
-
-
 def by_transformers(folder: Path, pixels: torch.Tensor, size: tuple[int, int], texts: list[str]) -> dict[str, Any]:
     """What transformers' model and post-processing give for the texts on a prepared picture of (width, height)."""
     import transformers
@@ -59,7 +54,7 @@ def by_transformers(folder: Path, pixels: torch.Tensor, size: tuple[int, int], t
 def test_scores_and_boxes_of_a_phrase_are_those_of_transformers(
     web: Any, grounder: Grounder, hub_folders: dict[str, Path]
 ) -> None:
-    image = picture(web)
+    image = decoded(web.jpeg(1, 90))
     pixels = grounder.prepare(image)
     found = grounder.ground([Question(pixels, PROMPT, *image.size)], 0.05)[0]
     for phrase, text in enumerate(["a dog", "two cats"]):
@@ -76,7 +71,7 @@ def test_scores_and_boxes_of_a_phrase_are_those_of_transformers(
 def test_the_best_phrase_of_a_box_is_the_one_transformers_gives_it(
     web: Any, grounder: Grounder, hub_folders: dict[str, Path]
 ) -> None:
-    image = picture(web, width=64, height=64)
+    image = decoded(web.jpeg(1, 64, 64))
     pixels = grounder.prepare(image)
     found = grounder.ground([Question(pixels, PROMPT, 64, 64)], 0.05)[0]
     wanted = by_transformers(hub_folders["owlv2"], pixels, image.size, ["a dog", "two cats"])
@@ -115,7 +110,7 @@ def test_pictures_are_padded_to_a_square_and_resized_as_defined(
     web: Any, hub_folders: dict[str, Path], size: tuple[int, int]
 ) -> None:
     rules = SquareRules.read(hub_folders["owlv2"])
-    image = picture(web, 2, *size)
+    image = decoded(web.jpeg(2, *size))
     wanted = (naive_resize(np.array(image) / 255, 64) - np.array(rules.mean)) / np.array(rules.std)
     np.testing.assert_allclose(rules.tensor(image).permute(1, 2, 0).numpy(), wanted, atol=2e-4)
 
@@ -127,7 +122,7 @@ def test_pictures_are_prepared_as_by_transformers(
     pytest.importorskip("scipy", reason="transformers resizes for OWLv2 with scipy")
     from transformers.models.owlv2.image_processing_pil_owlv2 import Owlv2ImageProcessorPil
 
-    image = picture(web, 2, *size)
+    image = decoded(web.jpeg(2, *size))
     wanted = Owlv2ImageProcessorPil.from_pretrained(hub_folders["owlv2"])(image, return_tensors="pt")["pixel_values"][0]
     torch.testing.assert_close(SquareRules.read(hub_folders["owlv2"]).tensor(image), wanted, atol=1e-4, rtol=0)
 
@@ -137,7 +132,7 @@ def test_neighbours_do_not_change_a_pictures_boxes_whatever_number_of_phrases_th
 ) -> None:
     questions = []
     for number in range(6):
-        image = picture(web, number, *[(90, 64), (64, 90)][number % 2])
+        image = decoded(web.jpeg(number, *[(90, 64), (64, 90)][number % 2]))
         prompt = Prompt(CAPTION, PROMPT.spans[: 1 + number % 2])
         questions.append(Question(grounder.prepare(image), prompt, *image.size))
     second = Prompt("two cats", (PromptSpan(1, 0, 8),))  # another prompt on the last picture
@@ -159,9 +154,7 @@ def test_a_phrase_of_more_tokens_than_a_query_holds_is_left_out_whole_and_the_ca
     caption = f"{long} and a dog" + " in a field" * 50
     phrases = (Phrase(long, 0, len(long), "cake"), Phrase("a dog", len(long) + 5, len(long) + 10, "dog"))
     sample = ParsedCaption(CaptionedImage("k", b"", "jpg", caption, "here"), phrases)
-    request = request_grounding(
-        sample, max_tokens=grounder.max_tokens, count_tokens=grounder.count_tokens, phrase_fits=grounder.phrase_fits
-    )
+    request = request_grounding(sample, grounder)
     assert isinstance(request, GroundingRequest)
     assert [phrase.text for phrase in request.phrases] == ["a dog"]
     assert [prompt.text for prompt in request.prompts] == [caption]

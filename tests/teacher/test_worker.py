@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from grounding_requests import request
+from pictures import saved
 from PIL import Image
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -28,19 +29,8 @@ from teacher.protocol import Grounder, Question
 from teacher.worker import TeacherWorker
 
 
-@pytest.fixture(scope="module")
-def grounder(random_checkpoint: Path) -> Grounder:
-    return open_grounder(TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu"))
-
-
 def worker_of(grounder: Any, batch_size: int = 4, **options: Any) -> TeacherWorker:
     return TeacherWorker(grounder, batch_size=batch_size, min_score=0.05, **options)
-
-
-def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def mixed(web: Any) -> list[GroundingRequest]:
@@ -82,6 +72,33 @@ def test_groundings_come_in_the_order_of_the_requests_with_boxes_inside_the_pict
             assert 0 <= y1 <= y2 <= one.height
             assert candidate.score >= 0.05
             assert round(candidate.score, 4) == candidate.score
+
+
+def test_answers_are_rounded_cut_at_the_picture_and_the_floor_and_come_by_phrase_then_score_then_place(
+    web: Any,
+) -> None:
+    said = [
+        Candidate(1, (5.0, 1.0, 9.0, 9.0), 0.30001),
+        Candidate(1, (-3.0, -2.0, 500.0, 20.123), 0.30004),
+        Candidate(1, (1.0, 1.0, 9.0, 9.0), 0.8),
+        Candidate(0, (1.0, 1.0, 9.0, 400.0), 0.6),
+        Candidate(0, (1.0, 1.0, 9.0, 9.0), 0.12344),  # 0.1234, which is below the floor
+    ]
+    grounder = SimpleNamespace(
+        full_batches=False,
+        bucket=lambda width, height: 0,
+        prepare=lambda image: image,
+        ground=lambda questions, min_score: [said for _ in questions],
+    )
+    worker = TeacherWorker(grounder, batch_size=4, min_score=0.12342)  # type: ignore[arg-type]
+    [found] = worker.ground([request("one", web.jpeg(1, 80, 60))])
+    assert isinstance(found, Grounding)
+    assert found.candidates == (
+        Candidate(0, (1.0, 1.0, 9.0, 60.0), 0.6),
+        Candidate(1, (1.0, 1.0, 9.0, 9.0), 0.8),
+        Candidate(1, (0.0, 0.0, 80.0, 20.1), 0.3),
+        Candidate(1, (5.0, 1.0, 9.0, 9.0), 0.3),
+    )
 
 
 def test_a_picture_has_the_same_boxes_alone_and_in_company(web: Any, grounder: Grounder) -> None:
@@ -138,13 +155,13 @@ def test_an_unreadable_picture_is_a_reject_and_its_neighbours_are_grounded(web: 
 
 
 def test_a_picture_of_too_many_pixels_is_never_decoded(grounder: Grounder) -> None:
-    bomb = encoded(Image.new("L", (6000, 5000)))  # 100 KB that would be 90 MB
+    bomb = saved(Image.new("L", (6000, 5000)))  # 100 KB that would be 90 MB
     outcomes = worker_of(grounder, max_image_pixels=1_000_000).ground([request("bomb", bomb)])
     assert [one.reason for one in outcomes if isinstance(one, Reject)] == ["image_too_many_pixels"]
 
 
 def test_a_strip_is_a_reject(grounder: Grounder) -> None:
-    outcomes = worker_of(grounder).ground([request("strip", encoded(Image.new("L", (2000, 3))))])
+    outcomes = worker_of(grounder).ground([request("strip", saved(Image.new("L", (2000, 3))))])
     assert [one.reason for one in outcomes if isinstance(one, Reject)] == ["image_too_elongated"]
 
 
@@ -153,7 +170,7 @@ def test_any_kind_of_picture_is_grounded(grounder: Grounder, mode: str) -> None:
     image = Image.new(mode, (70, 50))
     options = {"transparency": 0} if mode == "P" else {}
     kind = "TIFF" if mode == "CMYK" else "PNG"
-    outcome = worker_of(grounder).ground([request("a", encoded(image, kind, **options))])[0]
+    outcome = worker_of(grounder).ground([request("a", saved(image, kind, **options))])[0]
     assert isinstance(outcome, Grounding)
     assert (outcome.width, outcome.height) == (70, 50)
 

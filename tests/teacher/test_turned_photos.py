@@ -1,0 +1,51 @@
+"""A photo that EXIF turns is grounded as it is seen, and its boxes are of the stored pixels."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pytest
+from grounding_requests import request
+from PIL import Image, ImageOps
+
+from schemas.orientation import box_as_stored
+from schemas.records import Grounding
+from teacher.protocol import Grounder
+from teacher.worker import TeacherWorker
+
+
+def grounded(grounder: Grounder, image: bytes) -> Grounding:
+    (found,) = TeacherWorker(grounder, batch_size=4, min_score=0.05).ground([request("a", image)])
+    assert isinstance(found, Grounding)
+    assert found.candidates
+    return found
+
+
+def stored_as(photo: Image.Image, orientation: int) -> bytes:
+    """The photo as a camera that is held so stores it: what viewers turn back."""
+    undone = {6: 8, 8: 6}.get(orientation, orientation)
+    exif = Image.Exif()
+    exif[0x0112] = undone
+    file = io.BytesIO()
+    photo.save(file, "PNG", exif=exif)
+    with Image.open(file) as turned:
+        lying = ImageOps.exif_transpose(turned)
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    lying.save(file, "PNG", exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_however_a_photo_is_stored_its_boxes_are_of_the_same_things(
+    web: Any, grounder: Grounder, orientation: int
+) -> None:
+    photo = Image.open(io.BytesIO(web.jpeg(1, 120, 80)))
+    upright = grounded(grounder, stored_as(photo, 1))
+    lying = grounded(grounder, stored_as(photo, orientation))
+    assert (lying.width, lying.height) == ((80, 120) if orientation >= 5 else (120, 80))
+    size = (lying.width, lying.height)
+    expected = [(one.phrase, one.score, *box_as_stored(one.box_xyxy, orientation, *size)) for one in upright.candidates]
+    found = [(one.phrase, one.score, *one.box_xyxy) for one in lying.candidates]
+    assert sorted(found) == [pytest.approx(one, abs=0.051) for one in sorted(expected)]
