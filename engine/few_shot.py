@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from engine.artifacts import Store, digest_of
+from engine.review.verdicts import read_verdicts
 from engine.shards import CARD, LabelledImage, placed_labels, read_card, read_samples, write_card, write_shard
+from engine.view import View
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import DatasetCard, SampleLabels
@@ -50,7 +53,10 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
             "data"
         )
     recipe: dict[str, object] = {"shots": shots, "seed": seed}
-    fingerprint = digest_of([parent.source_fingerprint, parent.recipe_digest, recipe])
+    verdicts = read_verdicts(store)
+    view = View(verdicts=verdicts)  # what training on all of the source would see
+    reviewed = [] if verdicts.digest is None else [verdicts.digest]
+    fingerprint = digest_of([parent.source_fingerprint, parent.recipe_digest, recipe, *reviewed])
     out_store = Store(out)
     with out_store.locked():
         if out_store.exists(CARD):
@@ -59,7 +65,8 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
                 raise ValueError(f"{out} holds another dataset; give another folder, or delete this one")
             if found.complete:
                 return found
-        known = list(placed_labels(store))  # without the pictures: all of a dataset may not fit into memory
+        # Without the pictures: all of a dataset may not fit into memory.
+        known = [(place, view.seen(labels)[0]) for place, labels in placed_labels(store)]
         numbers = draw_shots([labels for _, labels in known], shots, seed)
         if not numbers:
             raise ValueError(f"{source} has no box to learn from in {len(known)} pictures")
@@ -73,7 +80,8 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
             classes=parent.classes,
             made_by=f"glip-engine {version('glip-engine')} few-shot",
         )
-        return _write(out_store, card, list(read_samples(store, [known[number][0] for number in numbers])))
+        drawn = zip(numbers, read_samples(store, [known[number][0] for number in numbers]), strict=True)
+        return _write(out_store, card, [replace(sample, labels=known[number][1]) for number, sample in drawn])
 
 
 def _write(store: Store, card: DatasetCard, samples: Sequence[LabelledImage]) -> DatasetCard:

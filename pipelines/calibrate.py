@@ -20,9 +20,11 @@ from engine.artifacts import Store
 from engine.calibration import MIN_IOU, Evidence, fit_groups, judge
 from engine.metrics import ImageResult
 from engine.review.evidence import together
+from engine.review.verdicts import read_verdicts
 from engine.selecting.calibrated_scores import file_in_store, read_calibration
 from engine.selecting.calibration_check import check_on_held_out
 from engine.shards import committed_units, read_card, read_shard
+from engine.view import View
 from pipelines.evaluation.answers import answer_all
 from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
@@ -52,6 +54,9 @@ def calibrate(recipe: CalibrateRecipe, out: str | Path, *, progress: bool = True
     teacher = one_teacher(reviewed, teacher_digest(local_teacher(recipe.teacher)) if exams else None)
     made_from = {dataset: dataset_digest(dataset) for dataset in (*recipe.datasets, *recipe.frequencies)}
     made_from |= {f"verdicts:{one.store.root}": one.digest() for one in reviewed}
+    for human, _ in exams:  # they may be reviewed too
+        if (verdicts := read_verdicts(human).digest) is not None:
+            made_from[f"verdicts:{human.root}"] = verdicts
     document = _read_done(f"{store.root}/{name}", recipe, made_from, teacher)
     if document is None:
         document = _fit(recipe, exams, reviewed, made_from, teacher, progress)
@@ -74,7 +79,7 @@ def _open_human(dataset: str) -> tuple[Store, DatasetCard]:
     if card.origin != "human" or card.task != "grounding" or not card.complete:
         found = f"{'' if card.complete else 'incomplete '}{card.origin} {card.task} dataset"
         raise ValueError(
-            f"{dataset} is a {found}; scores are calibrated on a whole human one of captions with phrases, as "
+            f"{dataset} is a {found}; scores are calibrated on a complete human one of captions with phrases, as "
             "`import coco-phrases` makes it"
         )
     return store, card
@@ -139,7 +144,9 @@ def _answers(
     grounder = open_grounder(local_teacher(recipe.teacher))
     worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=recipe.min_score)
     for store, card in exams:
-        samples = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
+        view = View(verdicts=read_verdicts(store))
+        everything = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
+        samples = (replace(sample, labels=view.seen(sample.labels)[0]) for sample in everything)
         answers = answer_all(islice(samples, recipe.limit), card, grounder, worker, chunk_classes=1)
         doing = f"calibrating on {PurePosixPath(store.root).name}"
         for result in tracked(answers, doing, shown=progress, total=min(card.samples, recipe.limit or card.samples)):

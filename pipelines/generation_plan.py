@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from engine.artifacts import Store, document_bytes
 from engine.gold import import_gold
 from engine.selection import check_agreement, check_teacher
+from pipelines.models.candidate_weights import check_candidate
 from pipelines.models.checkpoints import local_teacher, pinned, pinned_teacher
 from pipelines.pseudo_quality import pseudo_quality
 from pipelines.registry import check_teacher_is_current
@@ -23,6 +24,7 @@ from schemas.recipes import (
     GoldSource,
     MixEntry,
     ScenesSource,
+    TeacherRecipe,
     TrainRecipe,
     make_recipe,
 )
@@ -30,6 +32,8 @@ from schemas.reports import PseudoLabelReport
 from teacher.grounder import teacher_digest
 
 RECIPE, DECISION = "recipe.json", "decision.json"
+# What the student's examination takes from the teacher's: how a model is run, and of another GLIP its picture sizes.
+RUN_BY, OF_GLIP = {"device", "batch_size", "precision", "threads"}, {"compile", "min_size", "max_size"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,11 @@ class GenerationPlan:
             import_source(source, self.folder / "gold" / source.name)
 
     def exams_of(self, student: str) -> EvaluateRecipe:
-        """The student's examination, from its checkpoint."""
-        own = self.exams.teacher.model_copy(update={"checkpoint": student})
+        """The student's examination: of a GLIP, from its own folder, whatever model and file the teacher is. Pictures
+        are of the teacher's size where that is a GLIP too."""
+        teacher = self.exams.teacher
+        same = RUN_BY | (OF_GLIP if teacher.grounder == "glip" else set())
+        own = TeacherRecipe.model_validate({"checkpoint": student, **{name: getattr(teacher, name) for name in same}})
         return self.exams.model_copy(update={"teacher": own})
 
     def judge_pseudo_labels(self) -> PseudoLabelReport | None:
@@ -70,6 +77,7 @@ def plan_generation(recipe: GenerationRecipe, folder: Path) -> GenerationPlan:
     recipe = _pinned(recipe, folder)
     plan = GenerationPlan(folder, recipe, _train_recipe(recipe, folder), _exam_recipe(recipe, folder))
     teacher = teacher_digest(local_teacher(recipe.label.teacher))
+    check_candidate(recipe.candidate, plan.training.init)
     check_agreement(recipe.selection, recipe.label.teacher)
     check_teacher(recipe.selection, teacher)
     if recipe.registry is not None and not (folder / DECISION).exists():
@@ -131,5 +139,5 @@ def _exam_recipe(recipe: GenerationRecipe, folder: Path) -> EvaluateRecipe:
     datasets, human = (
         tuple(str(folder / "gold" / source.name) for source in sources) for sources in (recipe.evaluation, recipe.gold)
     )
-    defaults = {"teacher": recipe.label.teacher, "baseline": human, "frequencies": human}
-    return make_recipe(EvaluateRecipe, "evaluate", {**defaults, **recipe.evaluate}, datasets=datasets)
+    fields = {"baseline": human, "frequencies": human, **recipe.evaluate, "teacher": recipe.examined_teacher()}
+    return make_recipe(EvaluateRecipe, "evaluate", fields, datasets=datasets)

@@ -8,12 +8,10 @@ scheduler.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Protocol, TextIO
@@ -24,6 +22,7 @@ from engine.retraining.records import RetrainRecords
 from engine.retraining.schedule import BUSY as BUSY_PAUSE
 from engine.retraining.schedule import Claim, Schedule, Wait
 from pipelines.exit_status import BUSY, DONE, INVALID, REFUSED
+from pipelines.stop_signals import stop_by_signal
 from schemas.retrain import RetrainRecord, ScheduledRun, ScheduleOutcome, ScheduleStatus
 from schemas.retrain_recipes import RetrainRecipe
 
@@ -120,36 +119,27 @@ def run_child(
         child.terminate()
         try:
             child.wait(timeout=stop_s)
-            return "interrupted", "stopped; the next scheduler goes on"
+            return "interrupted", "stopped; the next scheduler resumes"
         except subprocess.TimeoutExpired:
-            return "interrupted", f"killed, since it had not stopped after {stop_s:g} s; the next scheduler goes on"
+            return "interrupted", f"killed, since it had not stopped after {stop_s:g} s; the next scheduler resumes"
     finally:
         child.kill()
         child.wait()
 
 
-@contextmanager
-def stop_by_signal() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT set, inside the block."""
-    stop = threading.Event()
-    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def schedule_status(recipe: RetrainRecipe, *, progress: bool = True, now: datetime | None = None) -> ScheduleStatus:
+def schedule_status(recipe: RetrainRecipe, *, progress: bool = True) -> ScheduleStatus:
     """When the next run is due, what is overdue, and what became of the latest."""
-    plan, at = open_schedule(recipe), now or datetime.now(UTC)
-    state = plan.state()
+    plan, now = open_schedule(recipe), datetime.now(UTC)
+    state, records = plan.state(), RetrainRecords(str(recipe.generation.registry))
+    last = records.last()
+    # A run that a timer of somebody else's started holds the records alone.
+    runs = last is not None and last.finished is None and _is_locked(records.store)
     status = ScheduleStatus(
-        next_due=plan.next(at),
-        overdue=None if state is None else plan.due(state, at),
-        under_way=_is_locked(plan.store),
+        next_due=plan.next(now),
+        overdue=None if state is None else plan.due(state, now),
+        under_way=runs or (state is not None and _is_locked(plan.store)),
         state=state,
-        last_run=RetrainRecords(str(recipe.generation.registry)).last(),
+        last_run=last,
     )
     if progress:
         _print_status(status)
@@ -157,8 +147,6 @@ def schedule_status(recipe: RetrainRecipe, *, progress: bool = True, now: dateti
 
 
 def _is_locked(store: Store) -> bool:
-    if not store.exists("state.json"):
-        return False
     try:
         with store.locked():
             return False
@@ -168,7 +156,7 @@ def _is_locked(store: Store) -> bool:
 
 def _print_status(status: ScheduleStatus) -> None:
     if status.state is None:
-        print("no scheduler has run yet; `glip-engine schedule --recipe FILE` begins one")
+        print("no scheduler has run yet; `glip-engine schedule --recipe FILE` starts one")
     for run in status.state.history[-10:] if status.state else []:
         print(_line(run))
     if status.last_run is not None:

@@ -92,10 +92,10 @@ def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
 
 
 def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bool) -> RunResult:
-    identity = digest_of([recipe.model_dump(mode="json", exclude=RUN_FIELDS, exclude_defaults=True), mix.fingerprint])
     in_group = workers > 1 or recipe.strategy == "fsdp"  # of one process, too: what is asked for is what runs
     init = _local_init(recipe, folder, in_group)
     metadata = _lineage(recipe, init, mix)
+    identity = _identity(recipe, metadata["init_digest"], mix)
     recipe = recipe.model_copy(update={"init": init})
     along = EvaluateAlong(recipe.evaluation, folder) if recipe.evaluation is not None else None
     named: dict[str, Any] = {"identity": identity, "metadata": metadata, "on_checkpoint": along}
@@ -106,6 +106,14 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
 
         with bar.following(folder / LOSSES):
             return run_distributed(recipe, folder, workers=workers, **named)
+
+
+def _identity(recipe: TrainRecipe, init_digest: str | None, mix: Mix) -> str:
+    """Of what a run is: one that was begun with other data, by another recipe, or from another model is another. Where
+    the model lies is no part of it; what a folder of that name holds may be another one tomorrow."""
+    exclude = RUN_FIELDS if init_digest is None else RUN_FIELDS | {"init", "init_sha256"}
+    fields = recipe.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
+    return digest_of([fields, init_digest, mix.fingerprint])
 
 
 def _local_init(recipe: TrainRecipe, folder: Path, in_group: bool) -> str:

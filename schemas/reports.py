@@ -134,10 +134,12 @@ class EvaluationReport(Document):
 
 
 class Evaluation(Document):
-    """``evaluation.json``: the reports of one run, one a dataset, and the recipe that asked for them."""
+    """``evaluation.json``: the reports of one run, one a dataset, and the recipe that asked for them. ``beside`` is a
+    digest of the other data that figures rest on, of baselines and frequencies; None where there are none."""
 
     recipe: dict[str, object]
     reports: list[EvaluationReport]
+    beside: str | None = None
 
 
 class PseudoLabelFigures(Document):

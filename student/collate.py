@@ -15,7 +15,7 @@ from torch import Tensor
 from glip.config import GLIPConfig
 from glip.losses import GroundingTarget
 from glip.masked_language import NOT_MASKED
-from glip.preprocess import bucket_shape, pad_batch
+from glip.preprocess import bucket_shape
 from glip.tokens import PromptTokenizer, TokenizedPrompts
 from schemas.recipes import TrainRecipe
 from schemas.shards import DatasetCard, SampleLabels, SamplePhrase
@@ -61,7 +61,6 @@ class Batch:
     token_ids_bt: Tensor
     attention_mask_bt: Tensor
     targets: list[GroundingTarget]
-    image_shapes_hw: list[tuple[int, int]]
     words: list[PictureWords] | None = None
 
 
@@ -88,7 +87,6 @@ class Collator:
             token_ids_bt=ids_BT,
             attention_mask_bt=prompts.attention_mask_BT,
             targets=targets,
-            image_shapes_hw=sizes,
             words=words,
         )
 
@@ -160,16 +158,10 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
             batch.token_ids_bt[part],
             batch.attention_mask_bt[part],
             batch.targets[part],
-            batch.image_shapes_hw[part],
             None if batch.words is None else batch.words[part],
         )
         for part in slices
     ]
-
-
-def padded_images(batch: Batch, shape_hw: tuple[int, int], *, pinned: bool = False) -> Tensor:
-    """The pictures ``[B, 3, H, W]`` of a batch, padded to ``shape_hw``; ``pinned`` as ``glip.preprocess.pad_batch``."""
-    return pad_batch(batch.images, shape_hw, pinned=pinned)
 
 
 def _label_of(phrase: SamplePhrase, example: Example) -> str:

@@ -19,6 +19,7 @@ from glip.config import GLIPConfig
 from glip.preprocess import image_tensor
 from glip.rgb import as_rgb
 from glip.tokens import PromptTokenizer
+from schemas.pictures import IMAGE_FORMATS
 from schemas.recipes import TrainRecipe
 from schemas.shards import SampleLabels
 from student.augment import (
@@ -148,7 +149,7 @@ def _submit_next(
 
 def _decode(sample: MixSample) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(sample.image))
+        image = Image.open(io.BytesIO(sample.image), formats=IMAGE_FORMATS)
         _check_size(image, sample.labels)
         return as_rgb(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: of Pillow, for a broken PNG

@@ -35,10 +35,7 @@ class Objectives(nn.Module):
         super().__init__()
         self.recipe, self.config, self.tokenizer = recipe, config, tokenizer
         self.relations = NameRelations(recipe.synonyms)
-        channels, width = config.channels, config.text_width
-        self.contrast = RegionWordContrast(channels, width) if recipe.region_word_contrast else None
-        self.masked = MaskedLanguageHead(width, config.vocabulary_size) if recipe.masked_language else None
-        self.granular = GranularAlignment(channels, width) if recipe.granular_alignment else None
+        self.contrast, self.masked, self.granular = objective_heads(recipe, config)
 
     def forward(
         self, model: GLIP, output: GLIPOutput, part: Part, mask_BT: Tensor, processes: Processes
@@ -85,6 +82,18 @@ class Objectives(nn.Module):
         )
         shares = {"loss_granular_box": 1}  # divided already by what all parts have to locate
         return {name: loss / shares.get(name, part.counts.parts) for name, loss in losses.items()}
+
+
+def objective_heads(
+    recipe: TrainRecipe, config: GLIPConfig
+) -> tuple[RegionWordContrast | None, MaskedLanguageHead | None, GranularAlignment | None]:
+    """The heads of the objectives, each None where it is off."""
+    channels, width = config.channels, config.text_width
+    return (
+        RegionWordContrast(channels, width) if recipe.region_word_contrast else None,
+        MaskedLanguageHead(width, config.vocabulary_size) if recipe.masked_language else None,
+        GranularAlignment(channels, width) if recipe.granular_alignment else None,
+    )
 
 
 def _regions(features: TowerFeatures, positives: Positives) -> tuple[Tensor, Tensor, Tensor]:

@@ -80,7 +80,7 @@ def picture_words(
     """``names``: the label of each phrase of the sample. ``number``: of the prompt among ``tokens``. Of more than
     ``max_boxes`` boxes so many are drawn."""
     placed = [(name, span) for name, span in zip(names, prompt.spans, strict=True) if span is not None]
-    placed += prompt.others
+    placed += [(name.lower(), span) for name, span in prompt.others]  # as those of the sample are
     chosen = sorted(random.permutation(len(boxes.labels))[:max_boxes].tolist())
     labels = tuple(dict.fromkeys([*(name for name, _ in placed), *(boxes.labels[i] for i in chosen)]))
     index = {label: place for place, label in enumerate(labels)}

@@ -12,9 +12,10 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
+from glip.preprocess import pad_batch
 from glip.transfer import to_device
 from schemas.recipes import TrainRecipe
-from student.collate import Batch, padded_images
+from student.collate import Batch
 from student.objectives import training_losses
 from student.optimizer import rate_factor, set_rates
 from student.parts import Part, parts_of_step
@@ -67,7 +68,7 @@ def forward_losses(session: Session, part: Part, clock: Clock = no_clock) -> dic
     """
     device, batch = session.device, part.batch
     with clock("to the device"):
-        images = padded_images(batch, part.shape_hw, pinned=device.type == "cuda").to(device, non_blocking=True)
+        images = pad_batch(batch.images, part.shape_hw, pinned=device.type == "cuda").to(device, non_blocking=True)
         ids_BT, mask_BT = to_device(batch.token_ids_bt, device), to_device(batch.attention_mask_bt, device)
     with clock("forward"), torch.autocast(device.type, torch.bfloat16, enabled=_is_bf16(session.recipe, device)):
         output = session.model(images, ids_BT, mask_BT, keep_features=has_objectives(session.recipe))

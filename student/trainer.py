@@ -101,9 +101,10 @@ def run(
             if report is not None:
                 report(step + 1, figures)
             if saves:
-                _checkpoint(session, out, step + 1, skips.total, identity, metadata)
-                if hear is not None:
-                    hear(step + 1, out / MODEL)
+                with log.paused():
+                    _checkpoint(session, out, step + 1, skips.total, identity, metadata)
+                    if hear is not None:
+                        hear(step + 1, out / MODEL)
     return RunResult(
         model_folder=out / MODEL,
         steps=recipe.steps,
@@ -152,7 +153,12 @@ def _restore(session: Session, out: Path, identity: str) -> tuple[int, int]:
         restore_state(state, session.raw, session.average, session.optimizer, session.workers)
     except (RuntimeError, KeyError) as error:  # of load_state_dict, which lists all that does not fit
         raise ValueError(f"{out / STATE} is of a model of another size: {' '.join(str(error).split())[:300]}") from None
-    return int(state["step"]), int(state["skipped"])
+    first_step = int(state["step"])
+    if first_step > session.recipe.steps:  # its model would be called one of fewer steps than it has learned in
+        raise ValueError(
+            f"{out} holds a run of {first_step} steps, the recipe has {session.recipe.steps}; train into another folder"
+        )
+    return first_step, int(state["skipped"])
 
 
 def _checkpoint(session: Session, out: Path, steps: int, skipped: int, identity: str, metadata: dict[str, Any]) -> None:

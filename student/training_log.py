@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -64,6 +65,17 @@ class TrainingLog:
         if ends or (step + 1) % self.every == 0:
             self._write(step + 1, state)
         return self.latest
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Around what is no step, a checkpoint and its evaluation: its time is in no rate and no share."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = time.perf_counter() - began
+            since, before, waits = self._window
+            self._started, self._window = self._started + took, (since + took, before, waits)
 
     def _write(self, steps: int, state: dict[str, float]) -> None:
         means: list[float] = []
@@ -126,7 +138,7 @@ def _write_line(file: FileIO, line: bytes) -> None:
     if written != len(line):
         raise OSError(
             f"a line could not be written into {file.name} ({reason}); make room on the disk and run the same command "
-            "again: it goes on from its last checkpoint"
+            "again: it resumes from its last checkpoint"
         )
 
 

@@ -57,4 +57,4 @@ def _check(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> N
     damaged = [name for name in wanted if name in found and not bool(found[name].isfinite().all())]
     for names, fault in ((missing, "missing"), (other, "of another size"), (damaged, "not finite")):
         if names:
-            raise ValueError(f"{path} is no tower for this model: {len(names)} entries {fault}: {names[:LISTED]}")
+            raise ValueError(f"{path} is not a tower for this model: {len(names)} entries {fault}: {names[:LISTED]}")

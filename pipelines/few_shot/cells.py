@@ -13,15 +13,17 @@ from typing import Any
 
 from engine.artifacts import Store, digest_of
 from engine.few_shot import write_shots
-from engine.shards import read_card
+from glip.hub import file_sha256
+from glip.model_folder import path_of
 from pipelines.evaluate import evaluate
+from pipelines.evaluation.exams import open_exam
 from pipelines.lineage.nodes import model_digest
 from pipelines.train import train
 from schemas.few_shot_recipes import FewShotRecipe, Shots, TransferDataset, TuneMode
 from schemas.recipes import EvaluateRecipe, MixEntry, TrainRecipe, make_recipe
 from schemas.reports import Document, EvaluationReport
 
-CELL = "cell.json"
+CELL, RUN, RUN_OF = "cell.json", "run", "run_of.txt"
 ZERO_SHOT: TuneMode = "full"  # nothing is tuned: the mode does not matter
 
 
@@ -61,26 +63,47 @@ def make_cell(recipe: FewShotRecipe, cell: Cell, out: Path) -> EvaluationReport:
     """The report of a cell: read where it has been made, else its model is trained, or goes on, and answers."""
     store, learned = Store(out / cell.name), train_recipe(recipe, cell, out)
     exam = exam_recipe(recipe, cell.dataset)
-    identity = digest_of([_plain(learned), _plain(exam), model_digest(learned.init), *_fingerprints(cell.dataset)])
+    identity = digest_of(
+        [
+            _plain(learned),
+            _plain(exam),
+            _content(learned.init),
+            _fingerprint(cell.dataset.train),
+            _fingerprint(cell.dataset.test),
+        ]
+    )
     done = _read(store)
     if done is not None and done.identity == identity:
         return done.report
-    checkpoint = learned.init
+    model = {"checkpoint": learned.init, "checkpoint_sha256": learned.init_sha256, "tokenizer": learned.tokenizer}
     if cell.shots != 0:
+        _forget_another(out / cell.name, identity)
         if cell.shots != "full":
             write_shots(cell.dataset.train, cell.shots, cell.seed, learned.mix[0].dataset)
-        checkpoint = train(learned, out / cell.name / "run", progress=False).checkpoint
-    teacher = exam.teacher.model_copy(update={"checkpoint": checkpoint})
+        tuned = train(learned, out / cell.name / RUN, progress=False).checkpoint
+        model = {"checkpoint": tuned, "checkpoint_sha256": None, "tokenizer": None}
+    teacher = exam.teacher.model_copy(update=model)
     report = evaluate(exam.model_copy(update={"teacher": teacher}), progress=False)[0]
     store.write(CELL, (CellReport(identity=identity, report=report).model_dump_json() + "\n").encode())
     if not recipe.keep_models:
-        shutil.rmtree(out / cell.name / "run", ignore_errors=True)
+        shutil.rmtree(out / cell.name / RUN, ignore_errors=True)
     return report
+
+
+def _forget_another(folder: Path, identity: str) -> None:
+    """Delete the run of a cell that was begun by another recipe, data or checkpoint: a run may go on with more steps,
+    and a cell of so many steps is one that took no others."""
+    store = Store(folder)
+    if not store.exists(RUN_OF) or store.read(RUN_OF).decode() != identity:
+        shutil.rmtree(folder / RUN, ignore_errors=True)
+        store.write(RUN_OF, identity.encode())
 
 
 def train_recipe(recipe: FewShotRecipe, cell: Cell, out: Path) -> TrainRecipe:
     """How the model of a cell is trained; its ``init`` is the zero-shot model."""
-    shots = str(out / cell.dataset.name / "shots" / f"{cell.shots}-seed-{cell.seed}")
+    shots = str(
+        out / cell.dataset.name / "shots" / _fingerprint(cell.dataset.train)[:12] / f"{cell.shots}-seed-{cell.seed}"
+    )
     data = cell.dataset.train if cell.shots in (0, "full") else shots
     fields: dict[str, Any] = {**recipe.train, **recipe.train_by_mode.get(cell.mode, {})}
     entry = MixEntry(dataset=data, prompts=cell.dataset.prompts)
@@ -93,9 +116,14 @@ def exam_recipe(recipe: FewShotRecipe, dataset: TransferDataset) -> EvaluateReci
     return make_recipe(EvaluateRecipe, "evaluate", recipe.evaluate, datasets=(dataset.test,), prompts=prompts)
 
 
-def _fingerprints(dataset: TransferDataset) -> list[str]:
-    cards = [read_card(Store(folder)) for folder in (dataset.train, dataset.test)]
-    return [digest_of([card.source_fingerprint, card.recipe_digest]) for card in cards]
+def _fingerprint(dataset: str) -> str:
+    """Of a human dataset as its reviewers left it."""
+    return open_exam(dataset, None).fingerprint
+
+
+def _content(init: str) -> str | None:
+    """What a checkpoint holds, by a digest; None of random weights and of a name that a digest in the recipe is for."""
+    return file_sha256(path_of(init)) if path_of(init).is_file() else model_digest(init)
 
 
 def _plain(recipe: TrainRecipe | EvaluateRecipe) -> dict[str, Any]:

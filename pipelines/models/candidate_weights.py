@@ -26,6 +26,7 @@ def candidate_model(run: Path, model: str, kind: CandidateWeights, init: str) ->
 
     ValueError where the run left no raw weights, or began from a model of another shape or from random weights.
     """
+    check_candidate(kind, init)
     if kind == "ema":
         return model
     folder = run / kind
@@ -47,9 +48,13 @@ def _is_made_from(folder: Path, made_from: str) -> bool:
     return metadata.get("made_from") == made_from
 
 
-def _halfway(weights: dict[str, Tensor], init: str) -> dict[str, Tensor]:
-    if init.startswith("random:"):
+def check_candidate(kind: CandidateWeights, init: str) -> None:
+    """Before a run is begun: ValueError where it could not leave such a candidate."""
+    if kind == "averaged" and init.startswith("random:"):
         raise ValueError(f"candidate `averaged` is a mean with the checkpoint that training began from, not {init!r}")
+
+
+def _halfway(weights: dict[str, Tensor], init: str) -> dict[str, Tensor]:
     before = load_model(local_checkpoint(init)).model.state_dict()
     shapes = [{name: value.shape for name, value in state.items()} for state in (weights, before)]
     if shapes[0] != shapes[1]:

@@ -59,9 +59,13 @@ def grounder_digests(model_digest: str, config: GLIPConfig, teachers: Sequence[T
 
 def digests_of_version(registry: Registry, version: ModelVersion, teachers: Sequence[TeacherRecipe]) -> set[str]:
     """As :func:`grounder_digests` of the model of a version, with the one it was itself decided by."""
-    described = json.loads(registry.read(version.version, CONFIG_FILE, 2**20) or b"{}")
-    digests = grounder_digests(version.model_digest, GLIPConfig.from_dict(described["config"]), teachers)
+    digests = grounder_digests(version.model_digest, config_of_version(registry, version), teachers)
     return digests | ({version.grounder_digest} if version.grounder_digest else set())
+
+
+def config_of_version(registry: Registry, version: ModelVersion) -> GLIPConfig:
+    """The sizes of a version's model, whose weights are not read."""
+    return GLIPConfig.from_dict(json.loads(registry.read(version.version, CONFIG_FILE, 2**20) or b"{}")["config"])
 
 
 def read_candidate(source: str | Path, decision: str | Path | None = None) -> Candidate:
@@ -76,7 +80,7 @@ def read_candidate(source: str | Path, decision: str | Path | None = None) -> Ca
     folder = _student(path, record, teachers) if generation else path / "model" if _is_run(path) else path
     if not folder.is_dir():
         raise ValueError(
-            f"{source} is no folder of a model, a training run or a finished generation; a published checkpoint "
+            f"{source} is not a folder of a model, a training run or a finished generation; a published checkpoint "
             "becomes one by `glip-engine convert`"
         )
     description = read_description(folder)
@@ -123,8 +127,7 @@ def _generation_recipe(path: Path) -> GenerationRecipe | None:
 def _teachers(generation: GenerationRecipe | None) -> tuple[TeacherRecipe, ...]:
     if generation is None:
         return (TeacherRecipe(),)
-    evaluated = TeacherRecipe.model_validate(generation.evaluate.get("teacher", generation.label.teacher))
-    return (evaluated, generation.label.teacher, TeacherRecipe())
+    return (generation.examined_teacher(), generation.label.teacher, TeacherRecipe())
 
 
 def _student(path: Path, record: PromotionDecision | None, teachers: Sequence[TeacherRecipe]) -> Path:

@@ -19,11 +19,11 @@ def version_card(candidate: Candidate) -> str:
         *_decision(candidate),
         "## Use",
         "`glip-engine evaluate registry:URI@VERSION --on DATASET`; the same name serves as `teacher.checkpoint` of a "
-        "labelling recipe and as `init` of a training recipe. Copied out of the registry, the folder is a model folder "
-        "as any other.",
+        "labelling recipe and as `init` of a training recipe. Copied out of the registry, the folder is an ordinary "
+        "model folder.",
         "## Files",
         "`lineage.json`: what it was made from, down to the source slices. `recipe.json`, `decision.json`, "
-        "`evaluation.json`: where there are such records. `manifest.json`: the SHA-256 of all of them.",
+        "`evaluation.json`: if there are such records. `manifest.json`: the SHA-256 of all of them.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -31,7 +31,7 @@ def version_card(candidate: Candidate) -> str:
 def _decision(candidate: Candidate) -> list[str]:
     decision = candidate.decision
     if decision is None:
-        return ["## Figures", "It came without a record of an evaluation."]
+        return ["## Figures", "No evaluation record came with this model."]
     rows = [_row(comparison) for comparison in decision.comparisons]
     head = "| metric | dataset | incumbent | this model | difference | rule | passed |\n|---|---|---|---|---|---|---|"
     return ["## Why", decision.reason, "## Figures", "\n".join([head, *rows])]

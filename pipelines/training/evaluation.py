@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from engine.artifacts import Store
+from engine.artifacts import Store, digest_of
 from engine.metrics.protocols import PROTOCOLS
 from engine.mix.labels import shared_pictures
 from glip.model_folder import CONFIG_FILE, description_digest, read_description
@@ -29,10 +29,11 @@ EVALUATIONS, BEST = "evaluations.jsonl", "best"
 
 class Standing(Document):
     """How good the model was after so many steps: ``value`` is the run's metric, ``datasets`` it on each of them;
-    ``model_digest`` is of the model that was judged."""
+    ``model_digest`` is of the model that was judged, ``judged_by`` of what it was asked: the data, and how."""
 
     steps: int
     model_digest: str | None = None
+    judged_by: str | None = None
     metric: str
     value: float
     datasets: dict[str, float]
@@ -52,11 +53,14 @@ class EvaluateAlong:
         after which it may have been stopped. Nor is one of other steps, which that run makes again.
         """
         digest = _digest_after(steps, model)
-        known = [one for one in standings(self.out) if one.metric == self.recipe.metric]  # others compare with nothing
+        metric, judged_by = self.recipe.metric, _judged_by(self.recipe)
+        # What was judged by another metric or on other data compares with nothing.
+        known = [one for one in standings(self.out) if one.metric == metric and one.judged_by in (None, judged_by)]
         if digest is None or any((one.steps, one.model_digest) == (steps, digest) for one in known):
             return
         before = [one for one in known if one.steps < steps]
-        found = _standing(self.recipe, steps, model).model_copy(update={"model_digest": digest})
+        named = {"model_digest": digest, "judged_by": judged_by}
+        found = _standing(self.recipe, steps, model).model_copy(update=named)
         if not before or found.value > best_of(before).value:
             with written_whole(self.out / BEST) as draft:
                 shutil.copytree(model, draft, dirs_exist_ok=True)
@@ -116,6 +120,11 @@ def _digest_after(steps: int, model: Path) -> str | None:
         return None
     description = read_description(model)
     return description_digest(description) if description["metadata"].get("steps") == steps else None
+
+
+def _judged_by(recipe: RunEvaluation) -> str:
+    exams = open_exams(_exam_recipe(recipe, ""))
+    return digest_of([recipe.model_dump(mode="json", exclude={"datasets"}), [exam.fingerprint for exam in exams]])
 
 
 def _exam_recipe(recipe: RunEvaluation, checkpoint: str) -> EvaluateRecipe:

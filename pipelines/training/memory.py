@@ -19,6 +19,7 @@ from glip.config import GLIPConfig
 from glip.model import GLIP
 from schemas.recipes import TrainRecipe
 from student.memory import blocks_of
+from student.objectives import objective_heads
 from student.tuning import prepare
 
 # Each in 4 bytes: weight and averaged weight; of what is trained gradient and the two moments of AdamW, too.
@@ -54,11 +55,13 @@ class _Saved:
 
 
 def parameter_counts(config: GLIPConfig, recipe: TrainRecipe) -> tuple[int, int]:
-    """How many numbers a model of these sizes has, with those that the recipe's mode adds, and how many it trains."""
+    """How many numbers a model of these sizes has, with those that the recipe's mode and objectives add, and how many
+    it trains."""
     with torch.device("meta"):
         model = GLIP(config)
         prepare(model, recipe)
-        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+        parts = [model, *(head for head in objective_heads(recipe, config) if head is not None)]
+        sizes = [(parameter.numel(), parameter.requires_grad) for part in parts for parameter in part.parameters()]
     return sum(size for size, _ in sizes), sum(size for size, is_trained in sizes if is_trained)
 
 

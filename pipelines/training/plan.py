@@ -14,11 +14,15 @@ from engine.mix.order import Passes
 from engine.shards import CARD, read_card
 from glip.config import GLIPConfig
 from glip.model_folder import path_of, read_description
+from pipelines.lineage.nodes import open_version
+from pipelines.models.candidates import config_of_version
+from pipelines.models.checkpoints import registry_name
 from pipelines.training.memory import HELD_BYTES, TRAINED_BYTES, activation_bytes, parameter_counts
 from schemas.recipes import MixEntry, TrainRecipe
 from schemas.reports import Document
 from student.augment import CANVAS_ASPECTS
 from student.data import pictures_at_once
+from student.picture_words import has_objectives
 from student.session import RANDOM, SIZES
 
 # GLIP paper, table of speeds: images a second of one V100 while training at up to 800 x 1333.
@@ -98,6 +102,8 @@ def _config(recipe: TrainRecipe) -> GLIPConfig:
         if size not in SIZES:
             raise ValueError(f"init {recipe.init!r}: a random start is one of {', '.join(SIZES)}")
         return SIZES[size]()
+    if registry_name(recipe.init) is not None:
+        return config_of_version(*open_version(recipe.init))
     return GLIPConfig.from_dict(read_description(path_of(recipe.init))["config"])
 
 
@@ -157,11 +163,13 @@ def _rests_on(recipe: TrainRecipe, config: GLIPConfig, size_hw: tuple[int, int],
         rate = f"nothing: no published rate of {config.name}; give --rate, images a second of one GPU"
     kept = "blocks computed again" if recipe.gradient_checkpointing else "everything kept"
     repeats = "; repeat factors, which need the data, are not in them" if recipe.sampling.repeat_threshold else ""
+    without = "without the text tower" + (" and the added objectives" if has_objectives(recipe) else "")
     number = "fp32" if recipe.precision == "fp32" else "bf16"
     return {
-        "samples": f"the cards of the datasets that are there, else `samples` of the recipe{repeats}",
+        "samples": "the cards of the datasets that are there, with samples that a selection will leave out; else "
+        f"`samples` of the recipe{repeats}",
         "images_per_second": rate,
         "gpu_hours": "images over the rate; waiting for data or for each other is not in it",
         "states_gib": "in 4 bytes each: weights and their average; gradients and two moments of what is trained",
-        "activations_gib": f"counted at {size_hw[0]} x {size_hw[1]} pixels, {number}, {kept}; without the text tower",
+        "activations_gib": f"counted at {size_hw[0]} x {size_hw[1]} pixels, {number}, {kept}; {without}",
     }

@@ -10,11 +10,13 @@ from coco_folders import coco_dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from samples import detection_sample
+from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.few_shot import draw_shots, write_shots
 from engine.gold import import_gold
-from engine.shards import read_shard
+from engine.review.verdicts import append_verdicts
+from engine.shards import read_labels, read_shard
 from pipelines.verify import verify
 from schemas.recipes import ScenesSource
 
@@ -64,3 +66,16 @@ def test_shots_are_drawn_from_human_detection_data_alone_and_never_over_another_
     source = coco_dataset(tmp_path / "all", PICTURES)
     with pytest.raises(ValueError, match="another dataset"):
         write_shots(source, 1, 0, tmp_path / "scenes")
+
+
+def test_shots_are_of_what_the_reviewers_left(tmp_path: Path) -> None:
+    """As training on all of the dataset is; drawn before the review, they are another dataset."""
+    source = coco_dataset(tmp_path / "all", [["cat"], ["dog"]])
+    write_shots(source, 1, 0, tmp_path / "before")
+    cat = next(labels for labels in read_labels(Store(source)) if labels.phrases[labels.boxes[0].phrase].text == "cat")
+    box = cat.boxes[0]
+    append_verdicts(Store(source), [said(cat, box.phrase, "rejected", box.box_xyxy)])
+    card = write_shots(source, 1, 0, tmp_path / "after")
+    assert (card.samples, card.boxes) == (1, 1)
+    with pytest.raises(ValueError, match="another dataset"):
+        write_shots(source, 1, 0, tmp_path / "before")

@@ -9,11 +9,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.mix import Mix
-from engine.shards import read_card
+from engine.review.verdicts import append_verdicts
+from engine.shards import read_card, read_labels
 from engine.statistics import dataset_report
 from pipelines.calibrate import calibrate
 from pipelines.cli import main
@@ -65,6 +67,22 @@ def test_the_document_has_every_group_and_a_check_on_pictures_not_fitted_on(work
     assert check.calibrated.error < check.raw.error
     assert [one.target for one in check.targets] == [0.3, 0.5, 0.7, 0.9]
     assert any(group.min_score(0.5) for group in document.groups)
+
+
+def test_what_people_rejected_in_human_data_is_no_right_box_any_more(work: Path, tmp_path: Path) -> None:
+    human = shutil.copytree(work / "human", tmp_path / "human")
+    recipe = CalibrateRecipe(datasets=(str(human),), teacher=NANO, precision=0.5, limit=12)
+    out = tmp_path / "calibration.json"
+    before = calibrate(recipe, out, progress=False)
+    rejected = [
+        said(labels, box.phrase, "rejected", box.box_xyxy)
+        for labels in read_labels(Store(human))
+        for box in labels.boxes[:1]
+    ]
+    append_verdicts(Store(human), rejected)
+    after = calibrate(recipe, out, progress=False)
+    assert sum(group.right for group in after.groups) < sum(group.right for group in before.groups)
+    assert f"verdicts:{human}" in after.made_from
 
 
 def test_the_plot_is_a_picture_of_both_reliabilities(work: Path) -> None:
@@ -153,7 +171,7 @@ def test_what_is_no_human_grounding_data_is_refused(
 
     out = ("--out", str(tmp_path / "c.json"))
     assert "is a pseudo grounding dataset" in said("--on", str(labels), *out)
-    assert "is no dataset" in said("--on", str(tmp_path), *out)
+    assert "is not a dataset" in said("--on", str(tmp_path), *out)
     assert "ends in .json" in said("--on", str(work / "human"), "--out", str(tmp_path / "c.txt"))
     assert "datasets" in said(*out)
     assert "precision" in said("--on", str(work / "human"), *out, "--precision", "1.5")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from oracle_datasets import CAT, DOG, Oracle, sample, worker, write_dataset
+from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.metrics.detection import average_precision
 from engine.metrics.grounding import phrase_recall
+from engine.promotion import decide
+from engine.review.verdicts import append_verdicts
 from engine.shards import read_card, read_shard, write_card
 from glip.checkpoint import save_model
 from glip.config import GLIPConfig
@@ -21,7 +25,8 @@ from glip.model import GLIP
 from glip.tokens import train_tokenizer
 from pipelines.evaluate import evaluate
 from pipelines.evaluation.answers import answer_all, class_prompts
-from schemas.recipes import EvaluateRecipe, ScenesSource, TeacherRecipe
+from schemas.recipes import EvaluateRecipe, GateRecipe, PromotionRule, ScenesSource, TeacherRecipe
+from schemas.reports import EvaluationReport
 
 
 def test_every_phrase_is_asked_for_in_its_caption_and_answered_for_itself(tmp_path: Path) -> None:
@@ -175,5 +180,35 @@ def test_only_whole_human_datasets_of_different_names_are_evaluated_on(
         evaluate(recipe_for(checkpoint, scenes, scenes), progress=False)
     with pytest.raises(ValueError, match="which is evaluated on"):
         evaluate(recipe_for(checkpoint, scenes, baseline=(scenes,)), progress=False)
-    with pytest.raises(ValueError, match="is no dataset"):
+    with pytest.raises(ValueError, match="is not a dataset"):
         evaluate(recipe_for(checkpoint, str(tmp_path / "nothing")), progress=False)
+
+
+def test_boxes_are_judged_by_what_their_reviewers_left(checkpoint: str, tmp_path: Path) -> None:
+    """As training learns from them; what was found before the review is no answer to what is asked after it."""
+    folder, out = tmp_path / "boxes", tmp_path / "out"
+    asked = sample("1", "a dog and a cat", {"a dog": [DOG], "a cat": [CAT]})
+    write_dataset(folder, [asked])
+    recipe = recipe_for(checkpoint, str(folder))
+    (before,) = evaluate(recipe, out, progress=False)
+    append_verdicts(Store(folder), [said(asked.labels, 1, "rejected", CAT)])
+    (after,) = evaluate(recipe, out, progress=False)
+    assert (before.metrics[0].count, after.metrics[0].count) == (2, 1)
+    with pytest.raises(ValueError, match="not the same for both models"):
+        decide([after], [before], GateRecipe(rules=(PromotionRule(metric="phrase_recall@1", must="improve"),)))
+
+
+def test_a_baseline_that_is_imported_anew_is_fitted_anew(checkpoint: str, scenes: str, tmp_path: Path) -> None:
+    folder, out = tmp_path / "human", tmp_path / "out"
+    recipe = recipe_for(checkpoint, scenes, baseline=(str(folder),), frequencies=(str(folder),))
+    import_gold("scenes", ScenesSource(count=2, seed=8), folder)
+    before = evaluate(recipe, out, progress=False)
+    shutil.rmtree(folder)
+    import_gold("scenes", ScenesSource(count=12, seed=9), folder)
+    after = evaluate(recipe, out, progress=False)
+    assert _figures(after) == _figures(evaluate(recipe, progress=False))
+    assert _figures(after) != _figures(before)
+
+
+def _figures(reports: list[EvaluationReport]) -> list[tuple[str, float | None, float | None]]:
+    return [(one.name, one.value, one.baseline) for report in reports for one in report.metrics]

@@ -51,7 +51,7 @@ def test_a_generation_ends_in_a_page_a_decision_and_a_lineage_without_gaps(
 
 def test_a_url_is_no_folder_of_a_generation(recipe: GenerationRecipe) -> None:
     for work in (lambda out: run(recipe, out), lambda out: generations(recipe, out, 2, backend="inline")):
-        with pytest.raises(ValueError, match="of this machine, or of what it mounts, not 's3://bucket/run'"):
+        with pytest.raises(ValueError, match="on this machine or a mounted file system, not 's3://bucket/run'"):
             work("s3://bucket/run")
 
 
@@ -133,7 +133,7 @@ def test_several_processes_train_where_the_recipe_says_so_and_one_may_go_on(
     [
         ({"truth": {"format": "scenes"}, "label": {"source": {"kind": "webdataset", "uri": "x"}}}, "scenes"),
         ({"gold_weights": {"nobody": 2}}, "nobody"),
-        ({"evaluation": [{"name": "human", "format": "coco", "path": "x"}]}, "names of their own"),
+        ({"evaluation": [{"name": "human", "format": "coco", "path": "x"}]}, "different names"),
         ({"gold": [{"name": "human", "format": "coco"}]}, "path"),
     ],
 )

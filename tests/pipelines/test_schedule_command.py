@@ -171,6 +171,21 @@ def test_status_tells_what_became_of_the_latest_run_and_what_to_read(
     assert "  see runs/000007/report/index.html\n" in capsys.readouterr().out
 
 
+def test_a_run_that_no_scheduler_started_is_under_way_too(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a systemd timer or a CronJob: told as dead, somebody would go and mend what is well."""
+    facts = RetrainFacts(parts={}, teacher="t" * 64)
+    run = RetrainRecord(number=7, folder="x", because=[], recipe_digest="r", begun=datetime.now(UTC), facts=facts)
+    records, command = RetrainRecords(str(tmp_path / "models")), ["schedule", "status", "--recipe", str(recipe_file)]
+    records.write(run)
+    with records.held():
+        assert main(command) == 0
+    assert "\nunder way\n" in capsys.readouterr().out
+    assert main(command) == 0
+    assert "\nnothing is under way\n" in capsys.readouterr().out
+
+
 def test_an_expression_that_is_none_is_refused_before_anything_runs(
     recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.gold import import_gold
-from glip.checkpoint import load_model
+from glip.checkpoint import load_model, save_model
 from glip.tokens import train_tokenizer
 from pipelines.convert import convert
 from pipelines.train import TrainResult, train
@@ -78,6 +79,31 @@ def test_the_log_that_other_processes_write_is_shown_as_it_grows(
     assert printed.endswith("step 2/2  loss 1.500  4.0 images/s\n")
 
 
+def test_a_run_with_more_steps_than_the_recipe_is_not_called_one_of_fewer(recipe: TrainRecipe, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "out", progress=False)
+    before = (tmp_path / "out" / "result.json").read_bytes()
+    with pytest.raises(ValueError, match="a run of 2 steps, the recipe has 1; train into another folder"):
+        train(recipe.model_copy(update={"steps": 1}), tmp_path / "out", progress=False)
+    assert (tmp_path / "out" / "result.json").read_bytes() == before
+
+
+def test_a_run_goes_on_from_the_model_that_it_began_with_wherever_that_lies(
+    recipe: TrainRecipe, tmp_path: Path, random_checkpoint: Path
+) -> None:
+    init = shutil.copytree(random_checkpoint, tmp_path / "init")
+    from_init = recipe.model_copy(update={"init": str(init), "tokenizer": None})
+    train(from_init, tmp_path / "out", progress=False)
+    more = from_init.model_copy(update={"steps": 3})
+    result = train(more.model_copy(update={"init": str(random_checkpoint)}), tmp_path / "out", progress=False)
+    assert load_model(result.checkpoint).metadata["init_digest"] == load_model(random_checkpoint).digest
+    other = load_model(init)
+    for parameter in other.model.parameters():
+        parameter.data.mul_(0.5)
+    save_model(init, other.model, other.tokenizer, {})
+    with pytest.raises(ValueError, match="another recipe, mix or model"):
+        train(more, tmp_path / "out", progress=False)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")  # Ray's
 def test_one_worker_shares_weights_with_itself_where_the_recipe_says_so(
@@ -97,7 +123,7 @@ def test_more_workers_than_pictures_are_refused_before_any_is_started(recipe: Tr
 
 def test_a_url_is_no_folder_to_train_or_convert_into(recipe: TrainRecipe) -> None:
     for work in (train, lambda _, out: convert("nano", out)):
-        with pytest.raises(ValueError, match="of this machine, or of what it mounts, not 's3://bucket/run'"):
+        with pytest.raises(ValueError, match="on this machine or a mounted file system, not 's3://bucket/run'"):
             work(recipe, "s3://bucket/run")
 
 

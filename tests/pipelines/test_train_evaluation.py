@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from coco_folders import coco_dataset
 
 from glip.checkpoint import load_model, save_model
 from pipelines.train import train
 from pipelines.training.evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, standings
 from schemas.recipes import MixEntry, RunEvaluation, TrainRecipe
+from student import trainer
 
 
 @pytest.fixture
@@ -83,6 +86,41 @@ def test_a_run_that_was_stopped_before_its_last_checkpoint_was_judged_has_it_jud
     result = train(recipe, tmp_path / "run", progress=False)
     assert [one.steps for one in standings(tmp_path / "run")] == [1, 2, 3]
     assert result.losses == {name: value for name, value in losses[-1].items() if name != "step"}
+
+
+@pytest.mark.parametrize("change", ["another dataset", "limit"])
+def test_what_was_judged_on_other_data_is_no_better_and_no_worse(
+    recipe: TrainRecipe, tmp_path: Path, change: str
+) -> None:
+    train(recipe, tmp_path / "run", progress=False)
+    lines = [one.model_copy(update={"value": 0.99}) for one in standings(tmp_path / "run")]
+    (tmp_path / "run" / EVALUATIONS).write_text("".join(one.model_dump_json() + "\n" for one in lines))
+    assert recipe.evaluation is not None
+    other = {"datasets": (str(coco_dataset(tmp_path / "other", [["dog", "dog"], ["cat"], ["dog"]])),)}
+    evaluation = recipe.evaluation.model_copy(update=other if change == "another dataset" else {"limit": 1})
+    result = train(recipe.model_copy(update={"steps": 4, "evaluation": evaluation}), tmp_path / "run", progress=False)
+    assert [one.steps for one in standings(tmp_path / "run")] == [3, 4]
+    assert result.best is not None
+    assert result.best.value < 0.99
+    assert load_model(tmp_path / "run" / BEST).digest == result.best.model_digest
+
+
+def test_what_an_evaluation_computes_with_is_not_what_training_goes_on_with(
+    recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, threads, steps = torch.get_num_threads(), [], trainer.train_step
+
+    def watched(*given: Any) -> Any:
+        threads.append(torch.get_num_threads())
+        return steps(*given)
+
+    monkeypatch.setattr(trainer, "train_step", watched)
+    torch.set_num_threads(3)
+    try:
+        train(recipe, tmp_path / "run", progress=False)
+    finally:
+        torch.set_num_threads(before)
+    assert threads == [3, 3, 3]
 
 
 def test_of_equal_models_the_earliest_is_the_best() -> None:

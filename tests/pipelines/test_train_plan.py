@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from engine.gold import import_gold
 from engine.mix import Mix
 from glip.config import GLIPConfig
 from pipelines.cli import main
+from pipelines.registry import promote
 from pipelines.train import train
 from pipelines.training.memory import activation_bytes
 from pipelines.training.plan import TrainPlan, train_plan
 from schemas.recipes import MixEntry, MixSampling, ScenesSource, TrainRecipe, load_recipe
+from student.session import build
+from student.workers import Workers
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 LARGE, TINY = RECIPES / "glip_l_27m.yaml", RECIPES / "glip_t.yaml"
@@ -52,6 +58,28 @@ def test_a_published_recipe_is_planned_without_data_in_one_command(
     plan = TrainPlan.model_validate(json.loads(capsys.readouterr().out))
     assert plan.gpu_hours == pytest.approx(plan.images / 10 / 3600)
     assert plan.rests_on["images_per_second"] == "given"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"tune": "lora"}, {"tune": "prompt"}, {"tune": "linear-probe", "masked_language": 1.0}]
+    + [{name: 1.0} for name in ("masked_language", "region_word_contrast", "granular_alignment")],
+    ids=str,
+)
+def test_as_many_numbers_are_planned_as_a_run_has(fields: dict[str, Any], tmp_path: Path) -> None:
+    import_gold("scenes", ScenesSource(count=2, seed=1), tmp_path / "data")
+    recipe = TrainRecipe(mix=(MixEntry(dataset=str(tmp_path / "data")),), **fields)
+    plan, mix = train_plan(recipe), Mix.open(recipe.mix, recipe.seed, recipe.sampling)
+    with closing(mix):
+        parameters = list(build(recipe, mix, Workers(torch.device("cpu"))).raw.parameters())
+    assert plan.parameters == sum(one.numel() for one in parameters)
+    assert plan.trained_parameters == sum(one.numel() for one in parameters if one.requires_grad)
+
+
+def test_a_run_from_a_registrys_model_is_planned_by_its_sizes(random_checkpoint: Path, tmp_path: Path) -> None:
+    promote(random_checkpoint, tmp_path / "models", progress=False)
+    recipe = TrainRecipe(mix=(MixEntry(dataset="x", samples=2),), init=f"registry:{tmp_path}/models")
+    assert train_plan(recipe) == train_plan(recipe.model_copy(update={"init": str(random_checkpoint)}))
 
 
 def test_memory_is_less_where_blocks_are_computed_again_where_numbers_are_short_and_where_states_are_shared() -> None:

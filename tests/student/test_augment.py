@@ -10,6 +10,7 @@ from PIL import Image
 
 from student.augment import (
     Augmentation,
+    FloatArray,
     StepShape,
     View,
     draw_step_shape,
@@ -67,6 +68,29 @@ def test_factors_are_drawn_evenly_in_their_logarithm_so_that_halves_come_as_ofte
     seen = [draw_view((1000, 1000), "", jitter, shape, random).size_hw[0] for _ in range(400)]
     assert 16 <= min(seen) < max(seen) <= 64
     assert 160 < sum(side < 32 for side in seen) < 240, "32 of 64 is the middle between a quarter and one"
+
+
+def test_canvases_lie_more_often_than_they_stand_and_end_at_the_largest_size() -> None:
+    random, wide = np.random.default_rng(0), Augmentation(min_sizes=(96,), max_size=112, scale_jitter=(0.5, 2.0))
+    canvases = [draw_step_shape(wide, random).canvas_hw for _ in range(200)]
+    assert set(canvases) == {(96, 112), (112, 96)}
+    assert 0.5 < canvases.count((96, 112)) / 200 < 0.8, "two thirds, as photographs do"
+
+
+def test_crops_are_taken_from_everywhere() -> None:
+    jitter, random = Augmentation(min_sizes=(64,), max_size=64, scale_jitter=(2.0, 2.0)), np.random.default_rng(0)
+    views = [draw_view((100, 100), "", jitter, StepShape(64, (64, 64)), random).source_xyxy for _ in range(200)]
+    for starts in ([view[0] for view in views], [view[1] for view in views]):
+        assert min(starts) < 5
+        assert max(starts) > 45
+        assert 20 < np.mean(starts) < 30
+
+
+def test_a_picture_made_smaller_is_averaged_and_not_picked_from() -> None:
+    lines = np.zeros((40, 40, 3), dtype=np.uint8)
+    lines[:, ::2] = 200
+    seen = np.asarray(render(Image.fromarray(lines), View((0.0, 0.0, 40.0, 40.0), (10, 10), flip=False)))
+    assert np.abs(seen.astype(int) - 100).max() < 30
 
 
 def test_without_jitter_the_whole_picture_is_seen_at_the_size_of_the_specification() -> None:
@@ -136,3 +160,20 @@ def test_colours_change_within_the_strength_and_not_at_all_without() -> None:
     changed = np.asarray(jitter_colors(image, 0.3, np.random.default_rng(0))).astype(int)
     assert np.abs(changed - np.asarray(image).astype(int)).max() > 0
     assert changed.std(axis=(0, 1)).max() == 0
+
+
+def test_brightness_contrast_and_saturation_go_both_ways_each_by_itself() -> None:
+    random, image = np.random.default_rng(0), Image.new("RGB", (4, 4), (50, 75, 100))
+    image.paste((20, 30, 40), (0, 0, 2, 4))
+    before = _looks(image)
+    changes = np.stack([_looks(jitter_colors(image, 0.3, random)) / before for _ in range(80)])
+    assert (changes.min(axis=0) < 0.85).all()
+    assert (changes.max(axis=0) > 1.15).all()
+    assert (np.abs(np.corrcoef(changes.T) - np.eye(3)) < 0.4).all()
+
+
+def _looks(image: Image.Image) -> FloatArray:
+    """How bright a picture is, how far its halves are apart in that, and how blue it is relative to that."""
+    pixels, grey = np.asarray(image).astype(np.float32), np.asarray(image.convert("L")).astype(np.float32)
+    apart = grey[0, 3] - grey[0, 0]
+    return np.array([grey.mean(), apart / grey.mean(), (pixels[0, 3, 2] - pixels[0, 3, 0]) / apart], dtype=np.float32)

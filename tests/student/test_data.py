@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 
 import pytest
 import torch
+from PIL import Image
 from student_runs import training_data
 
 from engine.mix import Mix
 from glip.checkpoint import LoadedModel
 from schemas.recipes import TrainRecipe
-from student.augment import StepShape
+from student.augment import Augmentation, StepShape
 from student.data import Batch
 
 
@@ -40,12 +42,62 @@ def test_each_step_draws_its_size_and_each_time_a_picture_is_seen_its_view(
     mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel
 ) -> None:
     data = training_data(mix, small_recipe, loaded)
-    assert {min(shape) for step in range(6) for shape in data.batch(step).image_shapes_hw} >= {64, 96}
+    assert {min(image.shape[1:]) for step in range(6) for image in data.batch(step).images} >= {64, 96}
     first = mix.sample_ref(0)
     again = next(position for position in range(1, 50) if mix.sample_ref(position) == first)
     views = [data.example(position, StepShape(64, None)).image for position in (0, 0, again)]
     assert torch.equal(views[0], views[1])
     assert not torch.equal(views[0], views[2])
+
+
+def test_another_seed_sees_the_same_pictures_otherwise(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel
+) -> None:
+    one, other = (training_data(mix, small_recipe.model_copy(update={"seed": seed}), loaded) for seed in (0, 1))
+    pairs = [(data.example(0, StepShape(64, None)), data.batch(0).shape_hw) for data in (one, other)]
+    assert pairs[0][0].labels == pairs[1][0].labels
+    assert not torch.equal(pairs[0][0].image, pairs[1][0].image)
+
+
+def test_pictures_are_varied_as_the_recipe_says(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:
+    fields = {"min_sizes": (48,), "max_size": 90, "flip": False, "scale_jitter": (0.5, 1.0), "color_jitter": 0.1}
+    assert training_data(mix, small_recipe.model_copy(update=fields), loaded).augmentation == Augmentation(**fields)
+    plain = small_recipe.model_copy(update={"min_sizes": None, "max_size": None, "color_jitter": 0.0})
+    own = Augmentation(loaded.config.train_min_sizes, loaded.config.train_max_size)
+    assert training_data(mix, plain, loaded).augmentation == own
+
+
+def test_as_many_absent_classes_are_asked_for_as_the_recipe_says(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = mix.load(mix.datasets[0].refs[0])
+    card = sample.card.model_copy(update={"task": "detection", "classes": ["zebra", "kettle", "train"]})
+    monkeypatch.setattr(mix, "load", lambda ref: type(sample)(sample.labels, sample.image, card))
+    for most in (0, 2):
+        data = training_data(mix, small_recipe.model_copy(update={"max_negatives": most}), loaded)
+        assert len(data.example(0, StepShape(64, None)).prompt.others) == most
+
+
+def test_pictures_on_a_canvas_are_padded_to_it_however_small_they_are(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel
+) -> None:
+    data = training_data(mix, small_recipe.model_copy(update={"scale_jitter": (0.2, 0.2)}), loaded)
+    batch = data.batch(0)
+    assert max(side for image in batch.images for side in image.shape[1:]) < 32
+    assert max(batch.shape_hw) >= 96, "the long side of the smaller canvas"
+
+
+def test_as_many_captions_are_packed_as_the_recipe_says_or_fewer_each_as_often(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(mix, "draw_labels", lambda dataset, count, random: asked.append(count) or [])
+    data = training_data(mix, small_recipe.model_copy(update={"caption_negatives": 2}), loaded)
+    for position in range(30):
+        data.example(position, StepShape(64, None))
+    assert 5 < asked.count(1) < 15
+    assert 5 < asked.count(2) < 15
+    assert len(asked) == asked.count(1) + asked.count(2), "the rest are seen with their own caption alone"
 
 
 def test_a_text_that_the_budget_holds_is_read_to_its_last_word(
@@ -89,7 +141,9 @@ def test_a_damaged_picture_is_named_with_what_to_do(
 ) -> None:
     sample = mix.load(mix.sample_ref(0))
     data = training_data(mix, small_recipe, loaded)
-    for image in (sample.image[: len(sample.image) // 2], b"no picture", b""):
+    pcx = io.BytesIO()
+    Image.new("RGB", (sample.labels.width, sample.labels.height)).save(pcx, "PCX")  # no format that a dataset has
+    for image in (sample.image[: len(sample.image) // 2], b"no picture", b"", pcx.getvalue()):
         monkeypatch.setattr(mix, "load", lambda ref, image=image: dataclasses.replace(sample, image=image))
         with pytest.raises(ValueError, match=f"sample '{sample.labels.key}': its picture cannot be read .*`verify`"):
             data.batch(0)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
+from sample_labels import labels_of
 from student_runs import training_data
 
 from engine.mix import Mix
 from glip.checkpoint import LoadedModel
+from glip.masked_language import NOT_MASKED
+from schemas.class_prompts import asked_classes
 from schemas.recipes import TrainRecipe
+from schemas.shards import SampleLabels
+from student.augment import StepShape
 
 
 def test_tokens_of_a_box_are_the_tokens_of_its_phrase(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:
@@ -84,6 +91,11 @@ def _changed(mix: Mix, monkeypatch: pytest.MonkeyPatch, labels: dict[str, object
     monkeypatch.setattr(mix, "load", lambda ref: type(sample)(changed, sample.image, cards))
 
 
+def _said(labels: SampleLabels) -> dict[str, object]:
+    """What is said of a picture, without which picture it is."""
+    return {"caption": labels.caption, "phrases": labels.phrases, "boxes": labels.boxes}
+
+
 def test_words_of_a_class_annotated_in_part_are_uncertain(
     mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +123,72 @@ def test_phrases_that_a_selection_left_no_box_are_uncertain_only_where_the_recip
     assert forgiving.uncertain_T is not None
     expected = {at for p in boxless for at in prompts.token_positions(0, p.start, p.end)}
     assert set(forgiving.uncertain_T.nonzero().flatten().tolist()) == expected
+    _changed(mix, monkeypatch, {"boxes": kept}, {"origin": "human"})
+    assert training_data(mix, recipe, loaded).batch(0).targets[0].uncertain_T is None, (
+        "no selection dropped a human box"
+    )
+
+
+def test_a_box_keeps_its_phrase_and_score_where_another_is_cut_away(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = mix.load(mix.datasets[0].refs[0]).labels.boxes[0], (0.0, 0.0, 40.0, 30.0)
+    boxes = [
+        first.model_copy(update={"box_xyxy": box, "score": score, "phrase": phrase})
+        for box, score, phrase in ((second, 0.9, 1), ((5.0, 5.0, 5.5, 30.0), 0.1, 0), (second, 0.3, 0))
+    ]
+    _changed(mix, monkeypatch, {"boxes": boxes}, {"origin": "pseudo"})
+    example = training_data(mix, small_recipe, loaded).example(0, StepShape(64, None))
+    assert example.phrases == (1, 0)
+    assert example.scores == (0.9, 0.3)
+
+
+def test_what_is_asked_for_a_class_that_is_there_may_name_a_side_and_then_nothing_is_mirrored(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    glove = _said(labels_of("glove", ["glove"], [(0, (5, 5, 30, 40), 1)]))
+    _changed(mix, monkeypatch, glove, {"task": "detection", "classes": ["glove"]})
+    for prompt, ways_to_see in (("a warm glove", 2), ("a glove for the left hand", 1)):
+        asked = asked_classes({"glove": prompt}, ["glove"])
+        monkeypatch.setattr(mix, "datasets", (dataclasses.replace(mix.datasets[0], asked=asked),))
+        data = training_data(mix, small_recipe, loaded)
+        seen = [data.example(position, StepShape(64, None)) for position in range(20)]
+        assert seen[0].prompt.text == prompt
+        assert len({example.boxes_xyxy.tobytes() for example in seen}) == ways_to_see
+
+
+DOGS_AND_A_CAT = labels_of(
+    "A Red Dog and Hot Cats",
+    [(0, 9, "Dog"), (14, 22, "Cat")],
+    [(0, (0, 0, 30, 40), 1), (0, (20, 20, 50, 50), 1), (1, (5, 5, 40, 40), 1)],
+)
+
+
+def test_boxes_stand_for_lemmas_of_phrases_or_names_of_classes_and_a_trusted_lone_one_is_to_be_found(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"granular_alignment": 1.0, "masked_language": 1.0, "masked_share": 0.9}
+    recipe, found = small_recipe.model_copy(update=told), {}
+    for name, card, trusts in (
+        ("human", {}, False),
+        ("pseudo", {"origin": "pseudo"}, True),
+        ("doubted", {"origin": "pseudo"}, False),
+        ("classes", {"task": "detection", "classes": ["Zebra"]}, False),
+    ):
+        with monkeypatch.context() as patched:
+            _changed(mix, patched, _said(DOGS_AND_A_CAT), card)
+            one = recipe.model_copy(update={"pseudo_regression": trusts})
+            found[name] = (training_data(mix, one, loaded).batch(0).words or [])[0]
+    human, classes = found["human"], found["classes"]
+    assert human.texts == ("A Red Dog", "A Red Dog", "Hot Cats", DOGS_AND_A_CAT.caption)
+    assert (human.labels, human.label_K.tolist()) == (("dog", "cat"), [0, 0, 1, -1])
+    assert human.locate_K.tolist() == found["pseudo"].locate_K.tolist() == [False, False, True, False]
+    assert not found["doubted"].locate_K.any(), "a box that is not regressed is not to be found from its text"
+    assert classes.texts == human.texts[:3], "a list of classes is no caption of the whole picture"
+    assert {classes.labels[label] for label in classes.label_K} == {"a red dog", "hot cats"}
+    assert set(classes.labels) == {"a red dog", "hot cats", "zebra"}, "one name, whether the thing is there or not"
+    assert (human.told_T != NOT_MASKED).any()
+    assert (classes.told_T == NOT_MASKED).all(), "words of a list are told by nothing around them"
 
 
 def test_what_another_dataset_knows_of_a_picture_keeps_its_classes_from_the_negatives(

@@ -11,7 +11,7 @@ import pytest
 import ray
 import torch
 from killed_training import Killer, WritePid
-from student_runs import train_alone
+from student_runs import StoppedError, stop_after, train_alone
 
 from glip.checkpoint import load_model
 from schemas.recipes import MixEntry, TrainRecipe
@@ -25,15 +25,6 @@ pytestmark = pytest.mark.filterwarnings(
 
 def _lines(out: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (out / "losses.jsonl").read_text().splitlines()]
-
-
-class _StoppedError(Exception):
-    pass
-
-
-def _stop_after_four(done: int, figures: dict[str, float]) -> None:
-    if done == 4:
-        raise _StoppedError
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +54,8 @@ def test_two_workers_go_on_where_one_process_stopped_as_it_would_have_gone_on(
     Path("data").symlink_to(small_recipe.mix[0].dataset)
     recipe = small_recipe.model_copy(update={"mix": (MixEntry(dataset="data"),)})
     train_alone(recipe, Path("one"))
-    with pytest.raises(_StoppedError):
-        train_alone(recipe, Path("resumed"), report=_stop_after_four)
+    with pytest.raises(StoppedError):
+        train_alone(recipe, Path("resumed"), report=stop_after(4))
     recipe = recipe.model_copy(update={"strategy": strategy})
     assert run_distributed(recipe, Path("resumed"), workers=2, identity="me", metadata={}).first_step == 3
     _assert_same_losses(Path("resumed"), Path("one"))

@@ -84,6 +84,10 @@ def test_parts_are_the_batch_in_order_and_padded_as_the_whole(small_recipe: Trai
     assert [len(part.images) for part in parts] == [1] * 4
     assert all(part.shape_hw == batch.shape_hw for part in parts)
     assert all(part.images[0] is image for part, image in zip(parts, batch.images, strict=True))
+    assert all(part.targets[0] is target for part, target in zip(parts, batch.targets, strict=True))
+    assert torch.equal(torch.cat([part.token_ids_bt for part in parts]), batch.token_ids_bt)
+    assert torch.equal(torch.cat([part.attention_mask_bt for part in parts]), batch.attention_mask_bt)
+    assert len(batch.attention_mask_bt.sum(dim=1).unique()) > 1
     assert [len(part.images) for part in split_batch(batch, 3)] == [1, 1, 2]
     with pytest.raises(ValueError, match="4 pictures of a worker cannot go in 5 parts"):
         split_batch(batch, 5)

@@ -15,8 +15,9 @@ from engine.mix import Mix
 from glip.checkpoint import load_model
 from glip.losses import grounding_losses
 from glip.masked_language import NOT_MASKED
+from glip.preprocess import pad_batch
 from schemas.recipes import TrainRecipe
-from student.collate import Batch, padded_images, split_batch
+from student.collate import Batch, split_batch
 from student.objectives import OBJECTIVES
 from student.parts import parts_of_step
 from student.picture_words import PictureWords
@@ -32,6 +33,8 @@ NAMES = {
     *("loss_region_word", "loss_masked_language"),
     *("loss_granular_contrast", "loss_granular_match", "loss_granular_box"),
 }
+
+GLIPS = {"loss_token", "loss_box", "loss_centerness"}
 
 
 def _session(recipe: TrainRecipe) -> tuple[Session, Mix]:
@@ -60,7 +63,7 @@ def test_without_options_the_losses_are_those_of_glip_alone(small_recipe: TrainR
     torch.manual_seed(0)
     losses = _losses(session, batch)
     torch.manual_seed(0)
-    output = session.raw(padded_images(batch, batch.shape_hw), batch.token_ids_bt, batch.attention_mask_bt)
+    output = session.raw(pad_batch(batch.images, batch.shape_hw), batch.token_ids_bt, batch.attention_mask_bt)
     plain = grounding_losses(output, batch.targets, batch.attention_mask_bt, session.config)
     assert losses.keys() == plain.keys()
     assert all(torch.equal(losses[name], plain[name]) for name in plain)
@@ -71,7 +74,7 @@ def test_without_options_the_losses_are_those_of_glip_alone(small_recipe: TrainR
 def test_every_objective_gives_a_loss_and_a_gradient_to_each_of_its_weights(small_recipe: TrainRecipe) -> None:
     session, mix = _session(small_recipe.model_copy(update=ALL | {"masked_share": 0.4, "caption_negatives": 2}))
     losses = _losses(session, session.data.batch(0))
-    assert losses.keys() == NAMES | {"loss_token", "loss_box", "loss_centerness"}
+    assert losses.keys() == NAMES | GLIPS
     assert all(loss.isfinite() and loss.item() > 0 for loss in losses.values())
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     without = [name for name, weight in session.raw.named_parameters() if weight.grad is None]
@@ -80,10 +83,67 @@ def test_every_objective_gives_a_loss_and_a_gradient_to_each_of_its_weights(smal
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_each_objective_alone_adds_its_own_losses_and_no_other(name: str, small_recipe: TrainRecipe) -> None:
-    session, mix = _session(small_recipe.model_copy(update={name: ALL[name]}))
-    added = _losses(session, session.data.batch(0)).keys() - {"loss_token", "loss_box", "loss_centerness"}
-    assert added == {loss for loss in NAMES if loss.split("_")[1] == name.split("_")[0]}
+def test_each_objective_alone_adds_its_own_losses_and_no_other_times_its_weight(
+    name: str, small_recipe: TrainRecipe
+) -> None:
+    found = []
+    for weight in (1.0, 3.0):
+        session, mix = _session(small_recipe.model_copy(update={name: weight}))
+        torch.manual_seed(0)
+        losses = _losses(session, session.data.batch(0))
+        found.append({loss: value for loss, value in losses.items() if loss not in GLIPS})
+        mix.close()
+    assert found[0].keys() == {loss for loss in NAMES if loss.split("_")[1] == name.split("_")[0]}
+    for loss, value in found[0].items():
+        assert value > 0
+        torch.testing.assert_close(found[1][loss], 3 * value)
+
+
+def test_losses_of_parts_add_up_to_means_over_pairs_of_each_part_and_over_tokens_and_boxes_of_all(
+    small_recipe: TrainRecipe,
+) -> None:
+    session, mix = _session(small_recipe.model_copy(update=ALL | {"accumulation": 2, "masked_share": 0.4}))
+    plain, other = _session(small_recipe.model_copy(update=ALL | {"masked_share": 0.4}))
+    batch, sums, means = session.data.batch(0), dict.fromkeys(NAMES, 0.0), dict.fromkeys(NAMES, 0.0)
+    whole = _losses(plain, batch)
+    for part in parts_of_step(batch, session.recipe, session.config, session.workers):
+        torch.manual_seed(0)
+        mine = forward_losses(session, part)
+        torch.manual_seed(0)
+        alone = _losses(plain, part.batch)
+        for name in NAMES:
+            sums[name] += mine[name].item()
+            means[name] += alone[name].item() / 2
+    pairs = {"loss_region_word", "loss_granular_contrast", "loss_granular_match"}
+    for name in NAMES:
+        expected = means[name] if name in pairs else whole[name].item()
+        assert sums[name] == pytest.approx(expected, rel=1e-4), name
+    mix.close()
+    other.close()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_contrasts_see_the_towers_before_the_fusion_and_masked_words_are_told_after_it(
+    name: str, small_recipe: TrainRecipe
+) -> None:
+    session, mix = _session(small_recipe.model_copy(update={name: 1.0, "masked_share": 0.4}))
+    losses = _losses(session, session.data.batch(0))
+    own = [loss for loss in losses if loss not in GLIPS]
+    torch.stack([losses[loss] for loss in own]).sum().backward()  # type: ignore[no-untyped-call]
+    moved = {weight for weight, value in session.raw.named_parameters() if value.grad is not None and value.grad.any()}
+    assert any("dyhead_tower" in weight for weight in moved) == (name == "masked_language")
+    assert any(weight.startswith("backbone.body") for weight in moved)
+    assert any(weight.startswith("language_backbone") for weight in moved)
+    mix.close()
+
+
+def test_patches_of_the_granular_losses_cover_the_picture(small_recipe: TrainRecipe) -> None:
+    session, mix = _session(small_recipe.model_copy(update={"granular_alignment": 1.0}))
+    batch, seen = session.data.batch(0), []
+    session.raw.objectives.granular.register_forward_pre_hook(lambda head, given: seen.append((given[0], given[3])))
+    _losses(session, batch)
+    [(patches_BCHW, stride)] = seen
+    assert tuple(side * stride for side in patches_BCHW.shape[2:]) == batch.shape_hw
     mix.close()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -38,13 +40,13 @@ def test_text_learns_at_its_share_biases_twice_as_fast_and_without_decay() -> No
 
 
 def test_of_the_model_itself_biases_of_any_kind_do_not_decay_and_norms_do() -> None:
-    """SPEC section 11; the BERT layers of the head are not the text encoder."""
-    model = GLIP(GLIPConfig.nano())
+    """SPEC section 11; neither the BERT layers of the head nor the vectors of prompt tuning are the text encoder."""
+    model = GLIP(dataclasses.replace(GLIPConfig.nano(), text_offsets=True))
     optimizer = build_optimizer(model, OptimizerRecipe(lr=1.0, text_lr_factor=0.1, weight_decay=0.3))
     groups = {member: group for group in optimizer.param_groups for member in group["params"]}
     kinds, seen = ("relative_position_bias_table", "bias_lang", "bias0", "norm", ".bn."), set()
     for name, parameter in model.named_parameters():
-        is_text, is_bias = name.startswith("language_backbone."), "bias" in name
+        is_text, is_bias = name.startswith("language_backbone.body."), "bias" in name
         group = groups.pop(parameter)
         assert group["lr"] == pytest.approx((0.1 if is_text else 1.0) * (2 if is_bias else 1)), name
         assert group["weight_decay"] == (0 if is_bias else 0.3), name
@@ -74,8 +76,20 @@ def test_cosine_falls_from_the_full_rate_to_a_hundredth() -> None:
     recipe = OptimizerRecipe(warmup_steps=0, schedule="cosine")
     factors = [rate_factor(step, 100, recipe) for step in range(101)]
     assert factors[0] == 1
+    assert factors[50] == pytest.approx((1 + 0.01) / 2)
     assert factors[100] == pytest.approx(0.01)
     assert factors == sorted(factors, reverse=True)
+
+
+def test_warm_up_and_cosine_are_multiplied() -> None:
+    recipe = OptimizerRecipe(warmup_steps=40, schedule="cosine")
+    assert rate_factor(20, 40, recipe) == pytest.approx((0.001 + 0.999 / 2) * (1 + 0.01) / 2)
+
+
+def test_moments_are_kept_as_long_as_those_of_the_published_runs() -> None:
+    """PyTorch's own numbers, which the reference leaves as they are; its AMSGrad is off."""
+    for group in build_optimizer(_Model(), OptimizerRecipe()).param_groups:
+        assert (group["betas"], group["eps"], group["amsgrad"]) == ((0.9, 0.999), 1e-8, False)
 
 
 def test_every_group_follows_the_schedule_from_its_own_rate() -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sample_labels import labels_of
 
 from engine.mix import NameRelations
 from schemas.class_prompts import ClassPrompt, asked_classes
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleLabels
 from student.prompts import Budget, TrainingPrompt, absent_classes, class_prompt, fit_names, packed_caption
 
 RELATIONS = NameRelations()
@@ -17,23 +18,7 @@ CLASSES = ["dog", "dogs", "hot dog", "cat", "traffic light", "car", "cars", "bus
 
 
 def _labels(names: list[str]) -> SampleLabels:
-    caption = ". ".join(names)
-    phrases = [
-        SamplePhrase(text=name, start=(at := caption.index(name)), end=at + len(name), head_lemma=name.split()[-1])
-        for name in names
-    ]
-    boxes = [SampleBox(phrase=i, box_xyxy=(0, 0, 5, 5), score=1) for i in range(len(names))]
-    return SampleLabels(
-        key="k",
-        caption=caption,
-        phrases=phrases,
-        boxes=boxes,
-        width=9,
-        height=9,
-        image_sha256="0" * 64,
-        locator="l",
-        recipe_digest="r",
-    )
+    return labels_of(". ".join(names), names, [(number, (0, 0, 5, 5), 1) for number in range(len(names))], size=(9, 9))
 
 
 def _prompt(names: list[str], seed: int = 0, max_negatives: int = 85, max_tokens: int = 256) -> TrainingPrompt:
@@ -72,6 +57,11 @@ def test_negatives_are_as_many_as_asked_for_and_never_a_class_with_the_head_noun
     names = _prompt(["dog"], max_negatives=2).text.split(". ")
     assert len(names) == 3
     assert not {"dogs", "hot dog"} & set(names)
+
+
+def test_negatives_are_drawn_from_all_classes_that_are_absent() -> None:
+    drawn = {name for seed in range(60) for name in _prompt(["dog"], seed, max_negatives=1).text.split(". ")}
+    assert drawn == {"dog", *absent_classes(_labels(["dog"]), CLASSES, RELATIONS)}
 
 
 def test_of_a_federated_dataset_only_what_was_looked_for_in_vain_is_a_negative() -> None:
@@ -147,7 +137,12 @@ def test_a_caption_without_phrases_is_no_negative_since_nobody_knows_what_it_nam
 )
 def test_what_may_be_the_same_thing_under_another_name_is_never_a_negative(here: str, other: str) -> None:
     assert absent_classes(_labels([here]), [other, "tree"], RELATIONS) == ["tree"]
-    assert other not in _packed(_labels([here]), [_labels([other])]).text.split(". ")[1:]
+    assert _packed(_labels([here]), [_labels([other])]).text == here
+
+
+def test_what_a_phrase_is_about_is_no_negative_even_where_its_words_do_not_say_it() -> None:
+    labels = labels_of("Rex", [(0, 3, "dog")])
+    assert absent_classes(labels, ["dog", "bus"], RELATIONS) == ["bus"]
 
 
 def test_what_another_dataset_of_the_mix_labels_in_the_picture_is_no_negative() -> None:

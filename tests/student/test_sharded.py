@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from student_runs import train_alone
+from student_runs import StoppedError, stop_after, train_alone
 from torch.distributed.tensor import DTensor
 
 from engine.mix import Mix
@@ -41,15 +41,6 @@ def _train_sharded(recipe: TrainRecipe, out: Path, **options: Any) -> RunResult:
         return train_alone(recipe, out, workers=workers, **options)
 
 
-class _StoppedError(Exception):
-    pass
-
-
-def _stop_after_four(done: int, figures: dict[str, float]) -> None:
-    if done == 4:
-        raise _StoppedError
-
-
 def _assert_same(out: Path, plain: Path) -> None:
     mine, theirs = ([json.loads(line) for line in (one / LOSSES).read_text().splitlines()] for one in (out, plain))
     for one, other in zip(mine, theirs, strict=True):
@@ -67,11 +58,11 @@ def test_one_sharded_process_has_the_losses_and_weights_of_a_plain_one_wherever_
 ) -> None:
     train_alone(small_recipe, tmp_path / "plain")
     _train_sharded(small_recipe, tmp_path / "sharded")
-    with pytest.raises(_StoppedError):
-        train_alone(small_recipe, tmp_path / "taken-over", report=_stop_after_four)
+    with pytest.raises(StoppedError):
+        train_alone(small_recipe, tmp_path / "taken-over", report=stop_after(4))
     assert _train_sharded(small_recipe, tmp_path / "taken-over").first_step == 3
-    with pytest.raises(_StoppedError):
-        _train_sharded(small_recipe, tmp_path / "given-back", report=_stop_after_four)
+    with pytest.raises(StoppedError):
+        _train_sharded(small_recipe, tmp_path / "given-back", report=stop_after(4))
     assert train_alone(small_recipe, tmp_path / "given-back").first_step == 3
     for out in ("sharded", "taken-over", "given-back"):
         _assert_same(tmp_path / out, tmp_path / "plain")

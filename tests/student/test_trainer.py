@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from student_runs import train_alone
+from student_runs import StoppedError, stop_after, train_alone
 
 from engine.mix import Mix
 from glip.checkpoint import load_model
 from schemas.recipes import OptimizerRecipe, TrainRecipe
 from student import trainer
 from student.checkpoint import STATE, load_state, save_state
-from student.session import build
+from student.collate import Batch
+from student.session import Session, build
 from student.step import train_step
 from student.training_log import LOSSES
 from student.workers import Workers
@@ -27,22 +28,10 @@ def _losses(out: Path) -> list[tuple[int, float, float]]:
     return [(line["step"], line["loss_token"], line["loss_box"]) for line in lines]
 
 
-class _StoppedError(Exception):
-    pass
-
-
-def _stop_after(steps: int) -> Any:
-    def report(done: int, figures: dict[str, float]) -> None:
-        if done == steps:
-            raise _StoppedError
-
-    return report
-
-
 def test_a_run_that_was_killed_and_resumed_is_the_run_that_was_not(small_recipe: TrainRecipe, tmp_path: Path) -> None:
     train_alone(small_recipe, tmp_path / "whole")
-    with pytest.raises(_StoppedError):
-        train_alone(small_recipe, tmp_path / "parts", report=_stop_after(5))
+    with pytest.raises(StoppedError):
+        train_alone(small_recipe, tmp_path / "parts", report=stop_after(5))
     assert len(_losses(tmp_path / "parts")) == 5
     result = train_alone(small_recipe, tmp_path / "parts")
     assert result.first_step == 3
@@ -63,6 +52,14 @@ def test_a_finished_run_is_not_trained_again(small_recipe: TrainRecipe, tmp_path
     assert (result.first_step, result.losses) == (small_recipe.steps, first.losses)
     assert result.images_per_second == first.losses["images_per_second"]
     assert load_model(tmp_path / "model").digest == before
+
+
+def test_the_rate_of_a_run_is_without_what_its_checkpoints_are_asked(small_recipe: TrainRecipe, tmp_path: Path) -> None:
+    began = time.perf_counter()
+    result = train_alone(small_recipe, tmp_path, on_checkpoint=lambda steps, model: time.sleep(1))
+    slept, took = small_recipe.steps // small_recipe.checkpoint_every, time.perf_counter() - began
+    assert slept == 2
+    assert small_recipe.steps * small_recipe.batch_size / result.images_per_second < took - slept
 
 
 def test_the_saved_model_is_the_average_and_says_what_it_was_made_from(
@@ -143,6 +140,24 @@ def test_a_run_that_only_skips_steps_ends_and_says_what_to_change(
     last = json.loads((tmp_path / LOSSES).read_text().splitlines()[-1])
     assert last["skipped_steps"] == 1
     assert "loss_token" not in last, "a mean with a loss that is no number would be no JSON"
+
+
+def test_skipped_steps_are_counted_over_the_whole_run_and_those_in_a_row_since_the_last_good_one(
+    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def every_other_is_bad(session: Session, batch: Batch, step: int) -> dict[str, torch.Tensor]:
+        factor = float("inf") if step % 2 == 0 else 1.0
+        hook = next(session.raw.parameters()).register_hook(lambda gradient: gradient * factor)
+        values = train_step(session, batch, step)
+        hook.remove()
+        return values
+
+    monkeypatch.setattr(trainer, "train_step", every_other_is_bad)
+    monkeypatch.setattr(trainer, "MAX_SKIPPED_IN_A_ROW", 2)
+    with pytest.raises(StoppedError):
+        train_alone(small_recipe, tmp_path, report=stop_after(4))
+    result = train_alone(small_recipe, tmp_path)
+    assert (result.first_step, result.skipped_steps) == (3, 3)
 
 
 def test_a_random_start_needs_a_size_and_a_vocabulary(small_recipe: TrainRecipe, tmp_path: Path) -> None:

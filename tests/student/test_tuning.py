@@ -13,7 +13,7 @@ from glip.checkpoint import load_model
 from schemas.recipes import TrainRecipe
 from student.checkpoint import raw_weights
 from student.session import build
-from student.tuning import OUTPUT_LAYERS, plain_model
+from student.tuning import LORA_ALPHA, OUTPUT_LAYERS, low_rank_update, plain_model, plain_weights
 from student.workers import Workers
 
 MODES = ("full", "linear-probe", "prompt", "lora")
@@ -67,6 +67,31 @@ def test_a_tuned_prompt_is_tuned_on(small_recipe: TrainRecipe, tmp_path: Path) -
     assert _changed(second, train_alone(second, tmp_path / "second").model_folder) == {
         "language_backbone.offsets.weight"
     }
+
+
+def test_a_linear_probe_trains_all_that_comes_after_the_tower_of_the_head(small_recipe: TrainRecipe) -> None:
+    mix = Mix.open(small_recipe.mix, small_recipe.seed)
+    model = build(small_recipe.model_copy(update={"tune": "linear-probe"}), mix, Workers()).raw
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == (name.startswith("rpn.head.") and "dyhead_tower" not in name), name
+    mix.close()
+
+
+def test_low_rank_updates_begin_at_nothing_drawn_by_the_seed_and_count_the_same_at_any_rank(
+    small_recipe: TrainRecipe,
+) -> None:
+    mix, start = Mix.open(small_recipe.mix, small_recipe.seed), load_model(small_recipe.init).model.state_dict()
+    drawn = []
+    for seed in (0, 0, 1):
+        recipe = small_recipe.model_copy(update={"tune": "lora", "seed": seed})
+        weights = build(recipe, mix, Workers()).raw.state_dict()
+        assert all(torch.equal(value, start[name]) for name, value in plain_weights(weights).items())
+        drawn.append(torch.cat([value.flatten() for name, value in weights.items() if name.endswith(".down")]))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+    for rank in (1, 4):
+        assert low_rank_update(torch.ones(rank, 3), torch.ones(2, rank)).tolist() == [[LORA_ALPHA] * 3] * 2
+    mix.close()
 
 
 def test_merged_updates_answer_as_the_updates_beside_the_weights(small_recipe: TrainRecipe) -> None:
