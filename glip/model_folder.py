@@ -53,7 +53,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object that describes a model, of at most 1 MiB. ValueError where the file holds none."""
     if path.stat().st_size > _MAX_CONFIG_BYTES:
-        raise ValueError(f"{path}: larger than {_MAX_CONFIG_BYTES >> 20} MiB, this is no model config")
+        raise ValueError(f"{path}: larger than {_MAX_CONFIG_BYTES >> 20} MiB, this is not a model config")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

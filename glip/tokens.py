@@ -120,7 +120,7 @@ def load_tokenizer(path: Path | str) -> PromptTokenizer:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such tokenizer file")
     if path.stat().st_size > _MAX_FILE_BYTES:
-        raise ValueError(f"{path}: larger than {_MAX_FILE_BYTES >> 20} MiB, this is no tokenizer")
+        raise ValueError(f"{path}: larger than {_MAX_FILE_BYTES >> 20} MiB, this is not a tokenizer")
     text = path.read_text(encoding="utf-8")
     return _from_vocabulary(text, path) if path.suffix == ".txt" else _from_json(text, path)
 

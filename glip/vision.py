@@ -198,13 +198,14 @@ class FeaturePyramid(nn.Module):
         return levels
 
     def _drop_block(self, map_BCHW: Tensor) -> Tensor:
-        """DropBlock (Ghiasi et al., NeurIPS 2018): in training, whole squares of the map are zeroed."""
+        """DropBlock (Ghiasi et al., NeurIPS 2018): in training, whole squares of the map are zeroed. Drawn in float32,
+        since bfloat16 draws in steps of 1/256 on a CPU."""
         if not self.training or self.drop_block_probability == 0:
             return map_BCHW
         size = self.drop_block_size
-        seeds = torch.rand_like(map_BCHW[:, :1]) < self.drop_block_probability / size**2
-        kept = 1 - F.max_pool2d(seeds.to(map_BCHW.dtype), size, stride=1, padding=size // 2)
-        return map_BCHW * kept * (kept.numel() / kept.sum().clamp(min=1))
+        seeds = torch.rand_like(map_BCHW[:, :1], dtype=torch.float32) < self.drop_block_probability / size**2
+        kept = 1 - F.max_pool2d(seeds.float(), size, stride=1, padding=size // 2)
+        return map_BCHW * (kept * (kept.numel() / kept.sum().clamp(min=1))).to(map_BCHW.dtype)
 
 
 class VisionBackbone(nn.Module):

@@ -57,5 +57,13 @@ def test_anchors_answer_for_the_boxes_that_the_paper_gives_them(seed: int, candi
     assert len(set(found)) > 2, "of the boxes several have an anchor"
 
 
+def test_a_lone_candidate_is_as_good_as_the_mean_of_all_and_its_centre_lies_a_hundredth_inside() -> None:
+    one, grid = ANCHORS[9:10], [1]
+    (x, y) = ((one[0, :2] + one[0, 2:]) / 2).tolist()
+    for margin, found in ((0.02, 0), (0.005, NO_BOX)):
+        box = torch.tensor([[x - margin, y - 20.0, x + 20.0, y + 20.0]], dtype=torch.float64)
+        assert assign(one, grid, box, 9).tolist() == [found]
+
+
 def test_without_a_box_no_anchor_answers() -> None:
     assert assign(ANCHORS, LENGTHS, torch.zeros(0, 4, dtype=torch.float64), 9).tolist() == [NO_BOX] * len(ANCHORS)

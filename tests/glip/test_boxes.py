@@ -57,6 +57,20 @@ def test_the_generalised_overlap_falls_below_zero_by_the_gap_between_boxes() -> 
     torch.testing.assert_close(generalized_iou(box, others), torch.tensor([1.0, 0.5, -1 / 3]), rtol=0, atol=1e-5)
 
 
+def test_a_box_whose_right_side_is_left_of_its_left_one_is_a_point_at_its_first_corner() -> None:
+    found = generalized_iou(torch.tensor([[6.0, 6.0, 2.0, 2.0]]), torch.tensor([[0.0, 0.0, 4.0, 4.0]]))
+    torch.testing.assert_close(found, torch.tensor([16 / 36 - 1]), rtol=0, atol=1e-5)
+
+
+def test_boxes_without_extent_have_an_overlap_and_a_gradient() -> None:
+    point = torch.tensor([[3.0, 3.0, 3.0, 3.0]], requires_grad=True)
+    overlap = generalized_iou(point, point.detach())
+    overlap.sum().backward()
+    assert overlap.isfinite().all()
+    assert point.grad is not None
+    assert point.grad.isfinite().all()
+
+
 def test_centerness_is_one_in_the_middle_and_nothing_at_the_border() -> None:
     boxes = torch.tensor([[0.0, 0.0, 8.0, 8.0]]).repeat(3, 1)
     centres = torch.tensor([[4.0, 4.0], [2.0, 2.0], [0.0, 4.0]])

@@ -35,6 +35,10 @@ def test_in_its_own_picture_the_annotation_decides() -> None:
     )
     assert positive.tolist() == [[True, False]]
     assert not ignored.any()
+    kin = WordConcepts(torch.tensor([[0, 1], [1, 0]]), ~torch.eye(2, dtype=torch.bool))
+    positive, ignored = word_targets(torch.tensor([0]), torch.tensor([[True, False]]), kin)
+    assert positive.tolist() == [[True, False, False, True]]
+    assert ignored.tolist() == [[False, False, True, False]], "of its own picture the annotation says that it is none"
 
 
 def _by_hand(similarity: list[list[float]], positive: list[list[int]], ignored: list[list[int]]) -> float:
@@ -106,3 +110,9 @@ def test_training_brings_regions_to_their_words_and_pads_to_nothing() -> None:
 def test_the_temperature_begins_at_clips() -> None:
     vector = torch.tensor([[3.0, 4.0]])
     assert Temperature()(vector, 2 * vector).item() == pytest.approx(1 / 0.07)
+
+
+def test_the_temperature_ends_at_clips() -> None:
+    temperature, vector = Temperature(), torch.tensor([[3.0, 4.0]])
+    temperature.log_scale.data.fill_(9.0)
+    assert temperature(vector, vector).item() == pytest.approx(100)

@@ -1,4 +1,4 @@
-"""Multi-grained alignment: pooled regions against pixels, hard negatives, box from text, and a case that is learned."""
+"""Multi-grained alignment: contrast by kind, hard negatives, box from text, and a case that is learned."""
 
 from __future__ import annotations
 
@@ -11,38 +11,7 @@ from torch import Tensor
 from glip.boxes import generalized_iou
 from glip.contrast import NO_CONCEPT
 from glip.granular import GranularAlignment, VisualConcepts, box_loss, concept_pairs, hard_negatives
-from glip.region_features import coverage, region_means, sine_positions
-
-
-def _brute_mean(map_CHW: Tensor, box: list[float], stride: int) -> Tensor:
-    """The mean over quarter pixels of the map, each position as large as its stride."""
-    fine = map_CHW.repeat_interleave(4 * stride, 1).repeat_interleave(4 * stride, 2)
-    x1, y1, x2, y2 = (round(4 * side) for side in box)
-    return fine[:, y1:y2, x1:x2].mean(dim=(1, 2))
-
-
-@pytest.mark.parametrize(
-    "box", [[0, 0, 32, 24], [3.25, 2.5, 29.75, 20], [9, 9, 10.5, 11], [0, 0, 8, 8], [30.5, 23, 32, 24]]
-)
-def test_a_region_is_the_mean_of_its_patches_by_area(box: list[float]) -> None:
-    map_BCHW = torch.randn(2, 3, 3, 4, generator=torch.Generator().manual_seed(0))
-    share = coverage(torch.tensor([box]), (3, 4), 8)
-    assert share.sum().item() * 64 == pytest.approx((box[2] - box[0]) * (box[3] - box[1]), rel=1e-5)
-    torch.testing.assert_close(region_means(map_BCHW, torch.tensor([1]), share)[0], _brute_mean(map_BCHW[1], box, 8))
-
-
-@pytest.mark.parametrize("box", [[5.0, 5.0, 5.0, 9.0], [40.0, 30.0, 50.0, 40.0], [32.0, 24.0, 32.0, 24.0]])
-def test_a_box_of_no_extent_or_outside_has_the_vector_of_the_nearest_patch(box: list[float]) -> None:
-    share = coverage(torch.tensor([box]), (3, 4), 8)
-    mean = region_means(torch.randn(1, 2, 3, 4), torch.tensor([0]), share)
-    assert share.sum() > 0
-    assert mean.isfinite().all()
-
-
-def test_each_position_has_sines_of_its_own() -> None:
-    positions = sine_positions((5, 7), 10, torch.device("cpu"))
-    assert positions.shape == (35, 10)
-    assert len({tuple(round(value, 4) for value in row) for row in positions.tolist()}) == 35
+from glip.region_features import coverage, region_means
 
 
 def test_hard_negatives_are_drawn_by_similarity_among_the_allowed_ones() -> None:
@@ -127,6 +96,99 @@ def test_patches_outside_a_box_do_not_count_for_its_match() -> None:
     changed = map_BCHW.clone()
     changed[0, :, 2] += 5  # the lowest row of patches lies under the box of no one
     assert torch.equal(before, alignment(changed, text_KTD[:1], lone, 8)["loss_granular_match"])
+
+
+class _Likeness(torch.nn.Module):
+    """Says how alike concepts and texts are, whatever they are."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table = table
+
+    def forward(self, vision: Tensor, text: Tensor) -> Tensor:
+        return self.table
+
+
+def _pairs_told_apart(table: Tensor, labels: list[int], related: Tensor) -> list[tuple[int, int]]:
+    """(text, concept) of the pairs that the matching looks at, in their order, where ``table`` says what is alike."""
+    torch.manual_seed(0)
+    count = len(labels)
+    boxes = [[4.0 * i, 0.0, 4.0 * i + 4, 24.0] for i in range(count)]
+    concepts = dataclasses.replace(
+        _concepts(boxes, [0] * count, [False] * count), label_K=torch.tensor(labels), related_LL=related
+    )
+    alignment, text_KTD = GranularAlignment(16, 12), torch.randn(count, 3, 12)
+    alignment.similarity = _Likeness(table)
+    seen: list[tuple[Tensor, Tensor]] = []
+    alignment.cross.register_forward_pre_hook(lambda module, given: seen.append((given[0][:, 0], given[1][:, 0])))
+    alignment(torch.randn(1, 16, 3, 8), text_KTD, concepts, 4)
+    texts, means = seen[0]
+    known_texts, known_means = alignment.words(text_KTD)[:, 0], means[:count]
+    return [
+        (int((known_texts - text).norm(dim=1).argmin()), int((known_means - mean).norm(dim=1).argmin()))
+        for text, mean in zip(texts, means, strict=True)
+    ]
+
+
+def test_own_pairs_are_told_from_the_most_alike_wrong_text_and_from_the_most_alike_wrong_concept() -> None:
+    """Concept i is most like text i + 1, so text i is most like concept i - 1."""
+    table = 90 * torch.eye(4).roll(1, dims=1)
+    found = _pairs_told_apart(table, [0, 1, 2, 3], torch.zeros(4, 4, dtype=torch.bool))
+    own, wrong_texts, wrong_concepts = found[:4], found[4:8], found[8:]
+    assert own == [(i, i) for i in range(4)]
+    assert wrong_texts == [((i + 1) % 4, i) for i in range(4)]
+    assert wrong_concepts == [(i, (i - 1) % 4) for i in range(4)]
+
+
+def test_no_pair_is_wrong_that_may_be_right_and_no_picture_is_told_from_a_box() -> None:
+    """The most alike are one label (0 and 1), kin (2 with them), and a picture and a box (3 and all); 4 is another
+    picture."""
+    table = torch.full((6, 6), 50.0)
+    table[[0, 1, 2, 5], 5] = table[5, [0, 1, 2]] = table[3, 4] = table[4, 3] = 0.0
+    related = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.bool)
+    found = _pairs_told_apart(table, [0, 0, 1, NO_CONCEPT, NO_CONCEPT, 2], related)
+    wrong = {pair for pair in found if pair[0] != pair[1]}
+    assert wrong <= {(3, 4), (4, 3), *((i, 5) for i in range(3)), *((5, i) for i in range(3))}
+    assert len(found) == 18
+
+
+def _predicted(alignment: GranularAlignment, map_BCHW: Tensor, text: Tensor, concepts: VisualConcepts) -> Tensor:
+    """What the head of boxes answers: middles and sizes, before the sigmoid."""
+    seen: list[Tensor] = []
+    hook = alignment.box.register_forward_hook(lambda module, given, answer: seen.append(answer.detach()))
+    alignment(map_BCHW, text, concepts, 8)
+    hook.remove()
+    return seen[0]
+
+
+def test_a_box_is_found_without_looking_at_it_but_with_where_things_are() -> None:
+    alignment, map_BCHW, text_KTD, concepts = _setting()
+    before = _predicted(alignment, map_BCHW, text_KTD, concepts)
+    moved = dataclasses.replace(concepts, boxes_xyxy_K4=concepts.boxes_xyxy_K4.roll(1, dims=0))
+    assert torch.equal(before, _predicted(alignment, map_BCHW, text_KTD, moved)), "its own mean would tell the answer"
+    mirrored = _predicted(alignment, map_BCHW.flip(3), text_KTD, concepts)
+    assert (before - mirrored).abs().max() > 1e-3
+
+
+def test_boxes_are_shares_of_the_width_and_height_of_the_map() -> None:
+    alignment, map_BCHW, text_KTD, concepts = _setting()
+    middle, size = _predicted(alignment, map_BCHW, text_KTD, concepts).sigmoid().split(2, dim=1)
+    corners = torch.cat((middle - size / 2, middle + size / 2), dim=1)
+    target = torch.tensor(BOXES[:2]) / torch.tensor([32.0, 24.0, 32.0, 24.0])
+    losses = alignment(map_BCHW, text_KTD, concepts, 8)
+    torch.testing.assert_close(losses["loss_granular_box"], box_loss(corners, target))
+
+
+def test_padding_of_a_text_counts_for_nothing() -> None:
+    alignment, map_BCHW, text_KTD, concepts = _setting()
+    padded = dataclasses.replace(concepts, mask_KT=torch.tensor([[True, True, False]] * 4))
+    changed = text_KTD.clone()
+    changed[:, 2] += 5
+    found = []
+    for text in (text_KTD, changed):
+        torch.manual_seed(0)
+        found.append(alignment(map_BCHW, text, padded, 8))
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_concepts_of_one_label_or_of_related_ones_are_no_negatives_of_each_other() -> None:

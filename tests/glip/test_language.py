@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import Tensor
 
-from glip.language import TextFeatureCache
+from glip.config import GLIPConfig
+from glip.language import LanguageBackbone, TextFeatureCache, TextLayer
 from glip.model import GLIP
 from glip.tokens import PADDED_LENGTHS, padded_length
 
@@ -87,3 +90,26 @@ def test_a_model_given_its_text_features_answers_as_without(small_model: GLIP) -
 def test_padded_lengths_are_the_next_step() -> None:
     assert [padded_length(n) for n in (1, 8, 9, 16, 17, 200, 256, 300)] == [8, 8, 16, 16, 24, 256, 256, 300]
     assert list(PADDED_LENGTHS) == sorted(set(PADDED_LENGTHS))
+
+
+def test_in_training_attention_and_both_outputs_of_a_layer_of_the_head_drop_each_by_itself(
+    small_config: GLIPConfig,
+) -> None:
+    layer = TextLayer(dataclasses.replace(small_config, text_dropout=0.5)).train()
+    text, valid = torch.randn(1, 6, small_config.text_width), torch.ones(1, 6, dtype=torch.bool)
+    places = [layer.attention["self"], layer.attention["output"], layer.output]
+    assert [place.dropout for place in places] == [0.5] * 3
+    for chosen in (*places, None):
+        for place in places:
+            place.dropout = 0.5 if place is chosen else 0.0
+        assert torch.equal(layer(text, valid), layer(text, valid)) == (chosen is None)
+    for place in places:
+        place.dropout = 0.5
+    assert torch.equal(layer.eval()(text, valid), layer(text, valid))
+
+
+def test_berts_layers_drop_as_often_as_the_config_says(small_config: GLIPConfig) -> None:
+    tower = LanguageBackbone(dataclasses.replace(small_config, text_dropout=0.25))
+    drops = {name: one.p for name, one in tower.named_modules() if isinstance(one, torch.nn.Dropout)}
+    assert set(drops.values()) == {0.25}
+    assert any(name.endswith("attention.self.dropout") for name in drops)

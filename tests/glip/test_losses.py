@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from glip.boxes import centerness, decode, generalized_iou
 from glip.config import GLIPConfig
-from glip.losses import GroundingTarget, find_positives, grounding_losses
+from glip.losses import GroundingTarget, find_positives, focal_losses, grounding_losses
 from glip.model import GLIPOutput
 
 SHAPES = [(8, 8), (4, 4), (2, 2), (1, 1)]
@@ -47,7 +48,9 @@ def test_an_image_without_boxes_is_all_negative_and_gives_gradients() -> None:
     losses = grounding_losses(raw, [target([], 6)], MASK, CONFIG)
     assert losses["loss_box"].item() == 0
     assert losses["loss_centerness"].item() == 0
-    assert losses["loss_token"].item() > 0
+    logits = torch.cat(raw.logits, dim=1)
+    unlike = focal_losses(logits, torch.zeros_like(logits, dtype=torch.bool), alpha=0.25, gamma=2.0)
+    torch.testing.assert_close(losses["loss_token"], unlike.sum(), msg="without a positive they are divided by one")
     torch.stack(list(losses.values())).sum().backward()
     for logits in raw.logits:
         assert logits.grad is not None
@@ -99,6 +102,32 @@ def test_two_halves_with_shared_normalisers_average_to_the_whole_batch() -> None
     ]
     for name, value in whole.items():
         torch.testing.assert_close((halves[0][name] + halves[1][name]) / 2, value)
+
+
+def test_boxes_count_by_their_centerness_which_every_positive_has_to_tell() -> None:
+    raw = output(1, 6)
+    found = find_positives(SHAPES, [target(BOXES, 6)], CONFIG)
+    centre = centerness(found.boxes_P4, found.anchors_P4)
+    overlap = generalized_iou(
+        decode(torch.cat(raw.box_regression, 1)[0, found.anchor_P], found.anchors_P4), found.boxes_P4
+    )
+    told = torch.cat(raw.centerness, 1)[0, found.anchor_P]
+    losses = grounding_losses(raw, [target(BOXES, 6)], MASK, CONFIG)
+    torch.testing.assert_close(losses["loss_box"], 2 * ((1 - overlap) * centre).sum() / centre.sum())
+    torch.testing.assert_close(
+        losses["loss_centerness"], torch.nn.functional.binary_cross_entropy_with_logits(told, centre)
+    )
+    assert centre.max() > 1.5 * centre.min()
+
+
+def test_every_loss_is_divided_by_its_normaliser_however_small() -> None:
+    """A lone box may have one positive anchor, far from its middle: the sum of centerness is then below one."""
+    raw, small = output(1, 6), torch.tensor([0.5, 0.01])
+    one, two = (
+        grounding_losses(raw, [target(BOXES, 6)], MASK, CONFIG, normalisers=small * factor) for factor in (1, 2)
+    )
+    for name, value in one.items():
+        torch.testing.assert_close(value, 2 * two[name])
 
 
 def test_the_last_slot_of_a_full_prompt_means_no_object() -> None:

@@ -80,9 +80,12 @@ def test_a_prompt_longer_than_the_model_is_refused(small_model: GLIP) -> None:
         small_model(torch.zeros(1, 3, 32, 32), *prompt(33))
 
 
-def test_folded_fusion_equals_the_products_in_the_order_of_the_paper(small_config: GLIPConfig) -> None:
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_folded_fusion_equals_the_products_in_the_order_of_the_paper(small_config: GLIPConfig, dropout: float) -> None:
+    """With dropout the weights of a token do not sum to one any more."""
     torch.manual_seed(0)
-    layer, heads = BidirectionalAttention(small_config).eval().double(), small_config.fusion_heads
+    config, heads = dataclasses.replace(small_config, fusion_dropout=dropout), small_config.fusion_heads
+    layer = BidirectionalAttention(config).train().double()
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     image, text = torch.randn(2, 50, 16).double(), torch.randn(2, 6, 32).double()
@@ -92,11 +95,23 @@ def test_folded_fusion_equals_the_products_in_the_order_of_the_paper(small_confi
         for x in (layer.v_proj(image), layer.l_proj(text), layer.values_v_proj(image), layer.values_l_proj(text))
     )
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5
-    to_image = scores.masked_fill(~valid[:, None, None, :], float("-inf")).softmax(-1) @ values_l
-    to_text = scores.transpose(-1, -2).softmax(-1) @ values_v
-    found_image, found_text = layer(image, text, valid)
+    found_image, found_text, seen = _with_what_stays(layer, image, text, valid)
+    to_image = scores.masked_fill(~valid[:, None, None, :], float("-inf")).softmax(-1) * seen[0]
+    to_text = scores.softmax(-2) * seen[1]
+    to_image, to_text = to_image @ values_l, to_text.transpose(-1, -2) @ values_v
     torch.testing.assert_close(found_image, layer.out_v_proj(to_image.transpose(1, 2).flatten(2)))
     torch.testing.assert_close(found_text, layer.out_l_proj(to_text.transpose(1, 2).flatten(2)))
+
+
+def _with_what_stays(
+    layer: BidirectionalAttention, image: torch.Tensor, text: torch.Tensor, valid: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
+    """Both answers of a fusion, and what its dropout makes of the weights [B, h, N, T] to each side."""
+    torch.manual_seed(1)
+    answers = layer(image, text, valid)
+    torch.manual_seed(1)
+    ones = image.new_ones(len(image), image.shape[1], layer.heads, text.shape[1])
+    return *answers, [torch.nn.functional.dropout(ones, layer.dropout).transpose(1, 2) for _ in range(2)]
 
 
 def test_a_few_steps_on_one_image_ground_its_phrases(small_config: GLIPConfig) -> None:

@@ -56,6 +56,22 @@ def test_nms_equals_brute_force_in_every_group(seed: int, count: int, groups: in
     assert nms(boxes, scores, group, max_iou).tolist() == brute_force_nms(boxes, scores, group, max_iou)
 
 
+def test_of_each_level_so_many_candidates_are_looked_at_the_best_by_score_times_centerness() -> None:
+    output = random_output(1, 4, seed=11)
+    config = dataclasses.replace(CONFIG, max_candidates_per_level=3, candidate_min_score=0.0)
+    found = find_candidates(output, torch.tensor([[[1], [2]]]), torch.full((1, 4), 63.0), config, 0.0)
+    ranks = [
+        (logits[0, :, 1:3].sigmoid() * centerness[0].sigmoid().unsqueeze(1)).flatten().sort(descending=True).values[:3]
+        for logits, centerness in zip(output.logits, output.centerness, strict=True)
+    ]
+    torch.testing.assert_close(found.scores_BK[0], torch.cat(ranks).sort(descending=True).values.sqrt())
+
+
+def test_a_box_that_overlaps_as_much_as_it_may_stays() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 9.0, 9.0], [0.0, 0.0, 9.0, 4.0]])  # of 100 and 50 pixels
+    assert nms(boxes, torch.tensor([0.9, 0.8]), torch.zeros(2, dtype=torch.long), 0.5).tolist() == [0, 1]
+
+
 def test_nms_settles_long_chains_of_suppression() -> None:
     left = torch.arange(200) * 3.0
     boxes = torch.stack((left, torch.zeros(200), left + 9, torch.full((200,), 9.0)), dim=1)
@@ -188,6 +204,15 @@ def test_the_gpus_way_to_the_best_boxes_gives_what_the_cpus_way_gives(boxes_a_ro
     wanted, found = keep_best_by_phrase(candidates, config)[0], keep_best_in_one_fetch(candidates, config)[0]
     assert torch.equal(found, wanted)
     assert len(found) >= 60
+
+
+def test_on_a_gpu_too_all_boxes_stay_that_tie_for_the_last_place() -> None:
+    """More of them than are looked at first."""
+    config = dataclasses.replace(CONFIG, max_candidates_per_level=3600)
+    output = crowded_output(60, 40.0)
+    output.logits[0][0, :, 1] = 2.0
+    candidates = find_candidates(output, torch.tensor([[[1]]]), torch.full((1, 4), 4000.0), config, 0.5)
+    assert len(keep_best_in_one_fetch(candidates, config)[0]) == len(keep_best_by_phrase(candidates, config)[0]) == 3600
 
 
 @pytest.mark.parametrize(("seed", "floor"), [(8, 0.0), (9, 0.4), (10, 0.999)])

@@ -23,6 +23,7 @@ SIDES = st.integers(1, 5000)
         ((640, 480), (1066, 800)),
         ((800, 900), (800, 900)),
         ((400, 1000), (533, 1332)),  # the cap of 1333 decides the short side first
+        ((500, 900), (741, 1333)),  # and that one is rounded: 740.6
     ],
 )
 def test_resizing_follows_the_rule_of_the_reference(size: tuple[int, int], wanted: tuple[int, int]) -> None:
