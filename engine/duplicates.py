@@ -29,6 +29,7 @@ from engine.filtering.image_hash import ALGORITHM, WordArray
 from engine.filtering.image_identity import ImageIdentity
 from engine.filtering.near_duplicates import IndexArray, leaders, near_pairs
 from engine.shards import CARD
+from engine.storage.parquet_tables import read_parquet
 from schemas.shards import DUPLICATE_SCHEMA
 
 DUPLICATES = "duplicates.parquet"
@@ -172,14 +173,14 @@ def read_duplicates(store: Store, manifests: Sequence[ManifestSummary]) -> Dupli
         return Duplicates()
     content = store.read(DUPLICATES, max_bytes=_MAX_BYTES)
     try:
-        table = pq.read_table(io.BytesIO(content))
+        table = read_parquet(content)
         made = json.loads(table.schema.metadata[_METADATA])
         units, rows, reasons = (table[name].to_pylist() for name in ("unit", "row", "reason"))
     except (pa.ArrowException, ValueError, KeyError, TypeError):
-        raise ValueError(f"{store.root}/{DUPLICATES} is no table of duplicates; run `dedupe` again") from None
+        raise ValueError(f"{store.root}/{DUPLICATES} is not a table of duplicates; run `dedupe` again") from None
     if made.get("shards") != shards_digest(manifests):
         raise ValueError(
-            f"{store.root}/{DUPLICATES} is of other shards than those beside {CARD}, which have changed since; "
+            f"{store.root}/{DUPLICATES} was made for other shards than those beside {CARD}, which have changed since; "
             f"run `glip-engine dedupe {store.root}` again, or delete the file to read every sample"
         )
     by_unit: dict[int, set[int]] = {}

@@ -2,8 +2,7 @@
 
 In: a caption and its phrases, or a list of names. Out: the caption itself where it fits (GLIP grounds phrases in their
 sentence); otherwise stretches of it, cut between phrases and never inside one, each with as much of the caption around
-its phrases as the budget holds. Names stand in lists ``a. b. c`` (GLIP section 5.1). Tokens are the teacher's own: it
-brings ``count_tokens``, and ``phrase_fits`` where a phrase has a limit of its own (OWLv2 asks phrase by phrase).
+its phrases as the budget holds. Names stand in lists ``a. b. c`` (GLIP section 5.1). Tokens are the teacher's own.
 """
 
 from __future__ import annotations
@@ -11,67 +10,68 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from schemas.records import GroundingRequest, ParsedCaption, Phrase, Prompt, PromptSpan, Reject
-
-CountTokens = Callable[[str], int]
-PhraseFits = Callable[[str], bool]
 
 SEPARATOR = ". "
 _WORD = re.compile(r"\S+")
 
 
-def request_grounding(
-    sample: ParsedCaption, *, max_tokens: int, count_tokens: CountTokens, phrase_fits: PhraseFits | None = None
-) -> GroundingRequest | Reject:
+class TokenBudget(Protocol):
+    """What of a prompt a teacher reads: as much of ``teacher.protocol.Grounder``."""
+
+    @property
+    def max_tokens(self) -> int: ...
+
+    def count_tokens(self, text: str) -> int:
+        """All tokens of a prompt, special ones too."""
+        ...
+
+    def phrase_fits(self, text: str) -> bool:
+        """A phrase may have a limit of its own: OWLv2 asks phrase by phrase."""
+        ...
+
+
+def request_grounding(sample: ParsedCaption, budget: TokenBudget) -> GroundingRequest | Reject:
     """The question to the teacher about one sample.
 
     A phrase that alone is too long for the teacher is left out, whole: the request's phrases are those that are asked
-    for. Where none remains the sample is a Reject ``phrase_too_long``. ``count_tokens`` counts all tokens of a prompt,
-    special ones too; without ``phrase_fits`` a phrase may be as long as a prompt.
+    for. Where none remains the sample is a Reject ``phrase_too_long``.
     """
-    fits = phrase_fits or (lambda text: count_tokens(text) <= max_tokens)
-    caption = sample.source.caption
-    phrases = tuple(phrase for phrase in sample.phrases if fits(phrase.text))
+    phrases = tuple(phrase for phrase in sample.phrases if budget.phrase_fits(phrase.text))
     if not phrases:
         message = f"each of the {len(sample.phrases)} phrases has more tokens than the teacher reads"
         return Reject(sample.source.key, "prompt", "phrase_too_long", message)
-    prompts = split_caption(caption, phrases, max_tokens=max_tokens, count_tokens=count_tokens)
-    return GroundingRequest(sample.source, phrases, prompts)
+    return GroundingRequest(sample.source, phrases, split_caption(sample.source.caption, phrases, budget))
 
 
-def list_prompts(
-    names: Sequence[str],
-    *,
-    chunk: int,
-    max_tokens: int,
-    count_tokens: CountTokens,
-    phrase_fits: PhraseFits | None = None,
-) -> tuple[Prompt, ...]:
+def list_prompts(names: Sequence[str], budget: TokenBudget, *, chunk: int) -> tuple[Prompt, ...]:
     """Prompts of at most ``chunk`` names joined by ". "; spans carry the numbers of the names.
 
     Every name stands in exactly one prompt, uncut, in order; ValueError for a name too long for the teacher, which
     could never be found. No names give no prompt.
     """
-    fits = phrase_fits or (lambda text: count_tokens(text) <= max_tokens)
-    too_long = next((name for name in names if not fits(name)), None)
+    too_long = next((name for name in names if not budget.phrase_fits(name)), None)
     if too_long is not None:
         raise ValueError(f"the class name {too_long!r} has more tokens than the teacher reads; shorten it")
     prompts: list[Prompt] = []
     first = 0
     while first < len(names):
         count = min(chunk, len(names) - first)
-        while count > 1 and count_tokens(SEPARATOR.join(names[first : first + count])) > max_tokens:
+        while count > 1 and not _reads(budget, SEPARATOR.join(names[first : first + count])):
             count -= 1
         prompts.append(_name_list(names[first : first + count], first))
         first += count
     return tuple(prompts)
 
 
-def split_caption(
-    caption: str, phrases: Sequence[Phrase], *, max_tokens: int, count_tokens: CountTokens
-) -> tuple[Prompt, ...]:
-    """The caption as one prompt where it has at most ``max_tokens``, otherwise stretches of it that do.
+def _reads(budget: TokenBudget, prompt: str) -> bool:
+    return budget.count_tokens(prompt) <= budget.max_tokens
+
+
+def split_caption(caption: str, phrases: Sequence[Phrase], budget: TokenBudget) -> tuple[Prompt, ...]:
+    """The caption as one prompt where it is inside the budget, otherwise stretches of it that are.
 
     Every phrase, in order of start and each inside the budget, is asked for in exactly one prompt. Greedy: as many
     phrases in a stretch as fit; then words of the caption after and before it, so that a phrase keeps what can be had
@@ -79,7 +79,7 @@ def split_caption(
     """
 
     def fits(start: int, end: int) -> bool:
-        return count_tokens(caption[start:end]) <= max_tokens
+        return _reads(budget, caption[start:end])
 
     if fits(0, len(caption)):
         return (_cut(caption, 0, len(caption), phrases, 0),)

@@ -4,7 +4,7 @@ In: unit references, a list of stages, and a commit that writes one unit. Out: o
 completion. Each stage is opened once in each of its worker processes; between processes a unit travels whole. Only the
 manifest comes back to the driver; that of an evaluation carries the answers.
 
-On a cluster nothing changes but ``RAY_ADDRESS`` (see docs/cluster.md).
+On a cluster, only ``RAY_ADDRESS`` changes (see docs/cluster.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SIGTERM, as a scheduler sends it: to a job of units, the first one ends it after the units in flight; the second, and
-any to other work, is KeyboardInterrupt, as Ctrl-C gives it.
+any to other work, is KeyboardInterrupt, as Ctrl-C gives it. To the embedded scheduler both are an event.
 
-In: the signal. Out: a request to the job's ``Stopping``, or KeyboardInterrupt.
+In: the signal. Out: a request to the job's ``Stopping``, KeyboardInterrupt, or the event.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def stopped_by_sigterm(stopping: Stopping) -> AbstractContextManager[None]:
         stopping.request("SIGTERM")
         os.write(2, TOLD)  # print is not to be called in a handler
 
-    return _on_sigterm(stop)
+    return _on({signal.SIGTERM}, stop)
 
 
 def ended_by_sigterm() -> AbstractContextManager[None]:
@@ -35,17 +35,26 @@ def ended_by_sigterm() -> AbstractContextManager[None]:
     def end() -> None:
         raise KeyboardInterrupt
 
-    return _on_sigterm(end)
+    return _on({signal.SIGTERM}, end)
 
 
 @contextmanager
-def _on_sigterm(act: Callable[[], None]) -> Iterator[None]:
+def stop_by_signal() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT set, inside the block."""
+    stop = threading.Event()
+    with _on({signal.SIGTERM, signal.SIGINT}, stop.set):
+        yield stop
+
+
+@contextmanager
+def _on(signals: set[signal.Signals], act: Callable[[], None]) -> Iterator[None]:
     """Outside the main thread, which alone is sent signals, nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: act())
+    before = {number: signal.signal(number, lambda *_: act()) for number in signals}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas.shards import ANNOTATION_SCHEMA, SampleLabels
+from schemas.shards import ANNOTATION_SCHEMA, CORNERS, SampleLabels
 
 _OF_SAMPLES = ("key", "width", "height", "image_sha256", "image_phash")
 _OF_PHRASES = {"phrase_text": "text", "head_lemma": "head_lemma", "start": "start", "end": "end"}
 _OF_BOXES = ("phrase", "score", "agreement")
-_SIDES = ("x1", "y1", "x2", "y2")
 
 
 def annotation_table(samples: Iterable[SampleLabels]) -> pa.Table:
@@ -39,7 +38,7 @@ def annotation_table(samples: Iterable[SampleLabels]) -> pa.Table:
     captions = [hashlib.sha256(labels.caption.encode()).hexdigest() for labels in kept]
     columns["caption_sha256"] = _column("caption_sha256", captions).take(pa.array(sample_of_box))
     corners = np.array([box.box_xyxy for box in boxes], dtype=np.float64).reshape(-1, 4)
-    columns |= {name: pa.array(corners[:, side].astype(np.float32)) for side, name in enumerate(_SIDES)}
+    columns |= {name: pa.array(corners[:, side].astype(np.float32)) for side, name in enumerate(CORNERS)}
     return pa.table([columns[name] for name in ANNOTATION_SCHEMA.names], schema=ANNOTATION_SCHEMA)
 
 

@@ -62,7 +62,7 @@ def read_card(store: Store) -> DatasetCard:
     """The dataset's card. ValueError where there is none, or where it is of another format."""
     if not store.exists(CARD):
         raise ValueError(
-            f"{store.root} is no dataset: it has no {CARD}. Give the folder that `label` or `import` wrote"
+            f"{store.root} is not a dataset: it has no {CARD}. Give the folder that `label` or `import` wrote"
         )
     try:
         return DatasetCard.model_validate_json(store.read(CARD))
@@ -94,7 +94,7 @@ def read_manifests(store: Store) -> list[ManifestSummary]:
         except ValidationError:
             raise ValueError(
                 f"{store.root}/{name} is damaged, so its samples cannot be counted on; `glip-engine verify` tells what "
-                "else is, and `label` or `import` does that unit again"
+                "else is, and `label` or `import` redoes that unit"
             ) from None
     return manifests
 

@@ -18,7 +18,7 @@ from engine.dataset.shard_files import committed_units, read_manifest, shard_nam
 from schemas.shards import SampleLabels
 
 MAX_LABEL_BYTES = 20_000_000
-MENDED_BY = "`glip-engine verify` tells what else is wrong, and `label` or `import` does that unit again"
+MENDED_BY = "`glip-engine verify` shows what else is wrong, and `label` or `import` redoes that unit"
 
 
 @dataclass(frozen=True, slots=True)

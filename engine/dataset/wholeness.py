@@ -51,16 +51,16 @@ class Examination:
 
     def _messages(self, card: DatasetCard, left_out: int) -> Iterator[str]:
         if not self.units_found:
-            yield "The dataset is empty: no unit was ever written."
+            yield "The dataset is empty: no unit has been written."
         if left_out:
             of = f"{left_out} of {self.units_found} units"
-            yield f"{of} are not whole and not counted; `glip-engine verify` tells more."
+            yield f"{of} are not whole and not counted; see `glip-engine verify`."
         if not card.complete:
             planned = "" if card.planned_units is None else f" of {card.planned_units} planned"
             yield f"The dataset is not complete: {len(self.manifests)}{planned} units are counted."
         if self.columns_missing:
             names = ", ".join(f"{name} ({units} units)" for name, units in sorted(self.columns_missing.items()))
-            yield f"Tables of an older format lack columns, whose numbers are of the other units alone: {names}."
+            yield f"Tables of an older format lack columns; these numbers cover only the other units: {names}."
 
 
 def examine(store: Store, each: Callable[[ShardManifest], None] | None = None) -> Examination:
@@ -89,7 +89,7 @@ def examine(store: Store, each: Callable[[ShardManifest], None] | None = None) -
             if each is not None and unit in found.manifests:
                 each(manifest)
     if no_shard:
-        found.notes.append(f"The shards of {no_shard} units are missing or not of their size: pictures cannot be read.")
+        found.notes.append(f"The shards of {no_shard} units are missing or of the wrong size: no pictures from them.")
     return found
 
 
@@ -99,7 +99,7 @@ def _manifest(unit: int, content: bytes, found: Examination) -> ShardManifest | 
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole"
-        found.leave_out(unit, manifest_name(unit), f"it is no manifest of this format: {where}: {first['msg']}")
+        found.leave_out(unit, manifest_name(unit), f"it is not a manifest of this format: {where}: {first['msg']}")
         return None
     if manifest.unit != unit:
         found.leave_out(unit, manifest_name(unit), f"it is the manifest of unit {manifest.unit}")

@@ -61,7 +61,7 @@ def _rows_of_table(store: Store, manifest: ManifestSummary) -> pa.Table:
     with store.open(annotations_name(manifest.unit)) as file:
         stored = pq.ParquetFile(file)
         names = [name for name in _COLUMNS if name in stored.schema_arrow.names]
-        table = stored.read(columns=names).combine_chunks()
+        table = stored.read(columns=names, use_threads=False).combine_chunks()
     if "image_phash" not in names:  # a dataset from before there were hashes
         table = table.append_column("image_phash", pa.nulls(table.num_rows, pa.string()))
     if table.num_rows < 2:

@@ -70,7 +70,7 @@ class Registry:
         except FileNotFoundError:
             raise ValueError(f"{where} is missing: {self._which(number, state)}") from None
         except ValidationError:
-            raise ValueError(f"{where} is damaged: it is no manifest of a version; {go_back(self.uri)}") from None
+            raise ValueError(f"{where} is damaged: it is not a manifest of a version; {go_back(self.uri)}") from None
         wanted, found = state.recorded(number), hashlib.sha256(content).hexdigest()
         if version.version != number or wanted not in (None, found):
             raise ValueError(
@@ -128,7 +128,7 @@ class Registry:
         if current is not None and current.version == number:
             return f"the pointer leads to nothing; {go_back(self.uri)}"
         there = ", ".join(str(other) for other in self.numbers()) or "none"
-        return f"there is no version {number} (there are: {there}); `glip-engine show {self.uri}` tells more"
+        return f"there is no version {number} (there are: {there}); see `glip-engine show {self.uri}`"
 
     # ------------------------------------------------------------------------------------------------------ writing
 

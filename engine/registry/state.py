@@ -58,7 +58,7 @@ def go_back(uri: str) -> str:
     """What to do about damage."""
     return (
         f"`glip-engine rollback --registry {uri}` goes back to the last whole version, "
-        f"`glip-engine show {uri}` tells which versions are whole"
+        f"`glip-engine show {uri}` shows which versions are whole"
     )
 
 
@@ -106,7 +106,7 @@ def _read_pointer(store: Store, last: int) -> tuple[Found | None, Entry | None, 
         return None, None, f"{where} is missing, though the history has {last} entries" if last else None
     entry = _unseal(pointer.content)
     if entry is None:
-        return pointer, None, f"{where} is damaged: it is no entry, or not as it was written"
+        return pointer, None, f"{where} is damaged: it is not an entry, or not as it was written"
     if entry.number < last:
         return pointer, entry, f"{where} is of entry {entry.number}, though the history goes on to {last}"
     return pointer, entry, None

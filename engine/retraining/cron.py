@@ -84,7 +84,7 @@ def _weekdays(field: str) -> str:
 
     def named(found: re.Match[str]) -> str:
         if int(found[0]) > 7:
-            raise ValueError(f"{found[0]} is no day of the week; 0 (Sunday) to 7 (Sunday again)")
+            raise ValueError(f"{found[0]} is not a day of the week; 0 (Sunday) to 7 (Sunday again)")
         return WEEKDAYS[int(found[0])]
 
     names = re.sub(r"\d+", named, field.lower())

@@ -88,7 +88,7 @@ def _judge_growth(verdict: Verdict, policy: RetrainPolicy, growth: Growth | None
     if policy.phrase_growth is None:
         return
     if growth is None or not growth.known:
-        _say(verdict, False, "the growth of phrases is not known: the last run's labels are gone or hold none")
+        _say(verdict, False, "the growth of phrases is unknown: the last run's labels are gone or hold none")
         return
     share = growth.new / growth.known
     _say(
@@ -104,7 +104,7 @@ def _judge_age(verdict: Verdict, policy: RetrainPolicy, last: RetrainRecord, at:
         return
     age = at - (last.finished or last.begun)
     if age < -CLOCK_ERROR:
-        _say(verdict, True, f"the last run is dated {last.begun:%Y-%m-%d}, which is to come: its age is not known")
+        _say(verdict, True, f"the last run is dated {last.begun:%Y-%m-%d}, in the future: its age is unknown")
         return
     days = age / timedelta(days=1)
     said = f"the last run is {max(0.0, days):.1f} days old, {policy.max_age_days:g} days make one due"
@@ -129,11 +129,13 @@ def _judge_figure(verdict: Verdict, policy: RetrainPolicy, last: RetrainRecord, 
     if rule is None:
         return
     if _went_back(last, now):
-        _say(verdict, False, f"{rule.metric} is of a version that was rolled back to, the last run's of another")
+        _say(
+            verdict, False, f"{rule.metric} is not compared: the current version was rolled back to since the last run"
+        )
         return
     before = last.figure_after if last.figure_after is not None else last.facts.figure
     if before is None or now.figure is None:
-        _say(verdict, False, f"a drop of {rule.metric} is not known: there is no figure of the last run or of now")
+        _say(verdict, False, f"a drop of {rule.metric} is unknown: a figure of the last run or of now is missing")
         return
     _say(
         verdict,

@@ -54,7 +54,7 @@ class RetrainRecords:
             return RetrainRecord.model_validate_json(self.store.read(name))
         except ValidationError:
             raise ValueError(
-                f"{self.store.root}/{name} is damaged; delete it: the run before it counts as the last then"
+                f"{self.store.root}/{name} is damaged; delete it, and the run before it counts as the last"
             ) from None
 
     def write(self, record: RetrainRecord) -> None:

@@ -55,7 +55,7 @@ class Schedule:
             return ScheduleState.model_validate_json(self.store.read(STATE))
         except ValidationError:
             raise ValueError(
-                f"{self.store.root}/{STATE} is damaged; delete it: due times count from the next start then"
+                f"{self.store.root}/{STATE} is damaged; delete it, and due times count from the next start"
             ) from None
 
     def poll(self, now: datetime) -> Claim | Wait:

@@ -108,8 +108,8 @@ class UnitFlow:
             waited = now - self._at_rest_since
             self._at_rest_since = math.inf
             log.warning(
-                "no unit could be begun for %.0f s: %d worker processes wait for room on a machine. `ray status` tells "
-                "what they ask for and what there is; fewer --workers, or fewer teacher.threads, ask for less",
+                "no unit could start for %.0f s: %d worker processes wait for room on a machine. `ray status` shows "
+                "what they request and what is free; fewer --workers, or fewer teacher.threads, request less",
                 waited,
                 len(self._starting),
             )

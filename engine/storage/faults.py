@@ -26,7 +26,7 @@ def naming_faults(path: str, done: str, *, local: bool) -> Iterator[None]:
         raise ValueError(f"{path} cannot be written ({error}); make the bucket, or give another address") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
-            what = f"there is no room for {path} ({error.strerror}); make some"
+            what = f"there is no room for {path} ({error.strerror}); free some space"
         elif not local and (isinstance(error, OSError) or type(error).__module__.startswith(CLIENTS)):
             what = f"{path} cannot be {done} ({type(error).__name__}: {error}); see that the store answers"
         else:

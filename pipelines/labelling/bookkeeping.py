@@ -16,12 +16,12 @@ from pydantic import ValidationError
 from engine.artifacts import Store, digest_of
 from engine.dataset.shard_files import CARD, FOLDERS, read_card, write_card
 from engine.filtering.leaks import LeakGuard
-from pipelines.labelling.totals import COUNTS, Totals, dropped_by_reason
+from pipelines.labelling.totals import Totals, dropped_by_reason
 from pipelines.models.checkpoints import pinned_teacher
 from schemas.recipes import LabelRecipe, TeacherRecipe
 from schemas.records import UnitRef
 from schemas.reports import Document, StageCounts
-from schemas.shards import FORMAT, DatasetCard
+from schemas.shards import COUNTS, FORMAT, DatasetCard
 
 # Where things lie and what readers do with them: these change no byte of a shard. The content of a source and of a
 # checkpoint is in their digests, the pictures of `leaks` are in the recipe's.
@@ -121,10 +121,10 @@ def open_dataset(
         if not relabel or found.origin != fresh.origin:
             raise ValueError(
                 f"{store.root} holds other work: {difference}. Give another --out, or the recipe it was begun with"
-                + ("; --relabel does again what differs" if found.origin == fresh.origin else "")
+                + ("; --relabel redoes what differs" if found.origin == fresh.origin else "")
             )
     elif store.names(""):
-        raise ValueError(f"{store.root} is not empty and no dataset; give an empty or a new folder as --out")
+        raise ValueError(f"{store.root} is not empty and not a dataset; give an empty or a new folder as --out")
     write_card(store, fresh)
     return fresh
 

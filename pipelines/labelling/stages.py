@@ -2,8 +2,8 @@
 
     read > filter > phrases > filter_phrases > identify > prompt > ground > select
 
-In: a recipe. Out: stages for :func:`engine.runner.run`. spaCy and torch are imported where they are opened: every
-worker imports this file, and needs one of them at most.
+In: a recipe. Out: stages for :func:`engine.runner.run`. spaCy and torch are imported where they are opened,
+because every worker imports this file and needs at most one of them.
 """
 
 from __future__ import annotations
@@ -101,13 +101,7 @@ def _open_identifier() -> Work:
 
 def _open_prompter(recipe: TeacherRecipe) -> Work:
     grounder = open_grounder(local_teacher(recipe))
-    ask = partial(
-        request_grounding,
-        max_tokens=grounder.max_tokens,
-        count_tokens=grounder.count_tokens,
-        phrase_fits=grounder.phrase_fits,
-    )
-    return lambda unit: [ask(sample) for sample in unit.records]
+    return lambda unit: [request_grounding(sample, grounder) for sample in unit.records]
 
 
 def _open_teacher(recipe: GroundRecipe) -> Work:

@@ -10,9 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from schemas.reports import StageCounts
-from schemas.shards import ShardManifest
+from schemas.shards import COUNTS, ShardManifest
 
-COUNTS = ("samples", "phrases", "boxes", "rejects")
 _STAGE_SUMS = ("came_in", "went_on", "phrases_left_out", "seconds", "computing_seconds", "elapsed_seconds")
 
 

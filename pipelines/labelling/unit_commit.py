@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from engine.artifacts import Store
-from engine.filtering.image_identity import identified
 from engine.running.stages import Commit
 from engine.shards import LabelledImage, write_shard
 from pipelines.labelling.bookkeeping import Digests
@@ -49,7 +48,7 @@ def work_record(unit: Unit[Any]) -> dict[str, Any]:
 
 def labelled_image(label: PseudoLabel, digests: Digests) -> LabelledImage:
     """A pseudo-label as a sample of a shard."""
-    source = identified(label.source)
+    source = label.source
     labels = SampleLabels.model_validate(  # in one go: an object a box would take as long as the rest of the commit
         {
             "key": source.key,

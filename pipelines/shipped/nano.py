@@ -56,9 +56,9 @@ def make_datasets(folder: Path, data: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the shipped nano model: datasets, vocabulary, training.")
-    parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="folder of the run; gone on with")
+    parser.add_argument("--out", type=Path, default=Path("runs/nano"), help="folder of the run; resumed if unfinished")
     parser.add_argument("--data", type=Path, default=DATA, help="the folder of the real data")
-    parser.add_argument("--workers", type=int, help="training processes; 1 where not given")
+    parser.add_argument("--workers", type=int, help="training processes (default 1)")
     options = parser.parse_args()
     result = nano(options.out, options.data, options.workers)
     print(f"nano: {result.checkpoint}, {result.steps} steps, {result.images_per_second:.1f} images/s")

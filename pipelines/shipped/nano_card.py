@@ -25,24 +25,28 @@ SHOWN = ("phrase_recall@1", "phrase_recall@5", "AP50", "AP50/person")
 CARD = """# nano: a GLIP for two CPU cores
 
 The embedded default of glip-engine (`init: nano`, `checkpoint: nano`): {millions:.1f} M parameters, stored in half
-precision, with a WordPiece vocabulary of its own (`tokenizer.json`). It exists so that the whole loop runs on a laptop;
-it is no match for the published GLIP checkpoints, which the same code loads.
+precision, with its own WordPiece vocabulary (`tokenizer.json`). It lets the whole loop run on a laptop. It is no match
+for the published GLIP checkpoints, which the same code loads.
 
 - **Data**: {scenes:,} drawn scenes (`engine/sources/scenes`, seed {seed}), and human annotations of 400 photos of COCO
   val2017 (boxes, captions, phrases) and of 600 photos of OpenImages. Captions of further photos and class names
-  were read for the vocabulary alone.
+  were used for the vocabulary only.
 - **Licence**: weights Apache-2.0, as the code; annotations CC BY 4.0 (COCO, OpenImages).
 - **Command**: `make nano`, which is `python -m pipelines.shipped.nano`: {made}.
 - **Form**: safetensors, {megabytes:.1f} MB; no pickle inside.
+
+Scores from 0 to 1, with the number of phrases or boxes that each is over:
 
 | dataset | figure | nano | best constant box | over |
 | --- | --- | --- | --- | --- |
 {rows}
 
-Held-out scenes are of another seed. The photos for evaluation are 250 others; since val2017 is a public test set and
-nano has seen 400 photos of it, no figure here is a COCO result. The best constant box is fitted for each phrase head
-(for each class) on training data; it looks at no picture. Limits: English; small things are missed at the size it runs
-at ({min_size} pixels on the short side); of real things it knows persons best.
+The held-out scenes have another seed, and the evaluation photos are 250 others. Because val2017 is a public test set
+and nano has seen 400 photos of it, no figure here is a COCO result. The best constant box is fitted per phrase head (or
+class) on training data and looks at no picture.
+
+**Limits**: English only. It runs at {min_size} pixels on the short side and misses small things there. Of real things
+it knows persons best.
 """
 
 
@@ -66,10 +70,10 @@ def examine(checkpoint: str, work: Path, data: Path) -> list[EvaluationReport]:
     return reports
 
 
-def ship(checkpoint: str, work: Path, data: Path, scenes: ScenesSource, made: str, out: Path = SHIPPED["nano"]) -> None:
-    """Write the model in half precision with its card into ``out``, replacing what is there; ``made`` says how it was
+def ship(checkpoint: str, work: Path, data: Path, scenes: ScenesSource, made: str) -> None:
+    """Write the model in half precision with its card into its place, replacing what is there; ``made`` says how it was
     trained. The card's figures are those of the weights as they are shipped, after halving."""
-    loaded = load_model(checkpoint)
+    out, loaded = SHIPPED["nano"], load_model(checkpoint)
     save_model(out, loaded.model, loaded.tokenizer, loaded.metadata, dtype=torch.float16)
     reports = examine(str(out), work, data)
     card = CARD.format(

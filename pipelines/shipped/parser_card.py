@@ -7,14 +7,14 @@ from pathlib import Path
 CARD = """# Caption parser
 
 An English spaCy pipeline (`tok2vec`, `tagger`, `parser`) that gives Penn Treebank tags and Universal Dependencies arcs.
-`engine/phrases.py` uses it to find noun phrases where a recipe says `phrases.pipeline: bundled`, which is the default.
+`engine/phrases.py` finds noun phrases with it when a recipe has `phrases.pipeline: bundled`, the default.
 
 - **Data**: [Universal Dependencies English EWT](https://github.com/UniversalDependencies/UD_English-EWT), train file
-  (12,544 sentences of weblogs, newsgroups, e-mails, reviews and answers). Two sentences in five are seen, per epoch, as
-  a caption-like piece of their own tree ("a man is riding a wave" > "a man riding a wave"), and three in ten with some
-  verbs and nouns exchanged for words of captions. No caption was trained on; that list was written by hand, after
-  reading what an earlier version missed on the development captions (`photos/human`).
-- **Licence**: [CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/), that of the treebank; the code around it
+  (12,544 sentences of weblogs, newsgroups, e-mails, reviews and answers). In each epoch, two sentences in five are cut
+  to a caption-like piece of their own tree ("a man is riding a wave" > "a man riding a wave"), and in three in ten some
+  verbs and nouns are replaced by words of captions. No caption was trained on. The list of words was written by hand,
+  after reading what an earlier version missed on the development captions (`photos/human`).
+- **Licence**: [CC BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/), as the treebank; the code around it
   is Apache-2.0. Attribution: the contributors of UD English EWT, and the Linguistic Data Consortium (LDC2012T13).
 - **Command**: `make parser`, which is `python -m pipelines.shipped.parser --treebank FOLDER` ({epochs} epochs, seed
   {seed}).
@@ -29,9 +29,10 @@ An English spaCy pipeline (`tok2vec`, `tagger`, `parser`) that gives Penn Treeba
 | base noun phrases, exact span: recall | {phrase_recall} |
 | base noun phrases, exact span: precision | {phrase_precision} |
 
-The treebank marks no noun phrases: the gold ones are what `engine/noun_phrases/chunks.py` finds on the gold trees.
-Limits: English only; short of context, a caption that is a list of names or keywords is parsed as one compound noun.
-Scores on captions, and its speed, are printed by `python benchmarks/phrases.py`.
+The treebank marks no noun phrases; the gold ones are what `engine/noun_phrases/chunks.py` finds on the gold trees.
+`python benchmarks/phrases.py` prints its scores on captions and its speed.
+
+**Limits**: English only. A caption that is a list of names or keywords is parsed as one compound noun.
 """
 
 

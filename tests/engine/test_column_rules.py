@@ -75,8 +75,8 @@ def test_of_several_columns_the_first_by_name_gives_the_reason() -> None:
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, "a rule has min, max, one_of or none_of"),
-        ({"missing": "keep"}, "a rule has min, max, one_of or none_of"),
+        ({}, "a rule needs min, max, one_of or none_of"),
+        ({"missing": "keep"}, "a rule needs min, max, one_of or none_of"),
         ({"min": 2, "max": 1}, "min 2 is more than max 1"),
         ({"min": float("nan")}, "finite number"),
         ({"one_of": [False]}, "false is a truth value; put the word in quotes"),

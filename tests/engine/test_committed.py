@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.artifacts import Store
-from engine.dataset.committed import committed_manifests
+from engine.dataset.committed import committed_manifests, delete_units_beyond
 from engine.shards import manifest_name, rejects_name, shard_name, write_shard
 from schemas.records import UnitRef
 
@@ -35,6 +35,16 @@ def test_units_are_done_whose_manifest_is_of_this_work_and_whose_files_are_whole
     assert [manifest and manifest.unit for manifest in found] == [0, None, None, None, 4, None]
     other = list(committed_manifests(store, REFS, lambda ref: "other" if ref.index == 0 else digest(ref)))
     assert [manifest and manifest.unit for manifest in other] == [None, None, None, None, 4, None]
+
+
+def test_units_beyond_a_count_lose_their_manifests_before_the_files_that_these_vouch_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted: list[str] = []
+    monkeypatch.setattr(store, "delete", deleted.append)
+    assert delete_units_beyond(store, 3) == len(deleted) == 8
+    assert deleted[:2] == [manifest_name(3), manifest_name(4)]
+    assert {name.partition("/")[2][:6] for name in deleted} == {"000003", "000004"}
 
 
 def test_a_store_that_is_not_there_yet_has_nothing_done(tmp_path: Path) -> None:

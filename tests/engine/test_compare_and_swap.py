@@ -12,6 +12,7 @@ import pytest
 
 from engine.artifacts import Store
 from engine.registry import Registry
+from engine.storage import compare_and_swap
 from engine.storage.compare_and_swap import create, read_found, swap
 
 
@@ -41,6 +42,22 @@ def test_a_put_whose_answer_was_lost_is_in_and_one_that_was_overtaken_is_not(
     kept.append(b"another's")
     assert not create(store, "theirs.json", b"mine")
     assert store.read("theirs.json") == b"another's"
+
+
+def test_a_put_is_tried_four_times(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, pauses = Store(f"memory://{tmp_path.name}"), list[float]()
+    put = store._files.pipe_file
+
+    def refused_three_times(path: str, content: bytes, **condition: Any) -> None:
+        if len(pauses) < 3:
+            raise OSError("conflict: another put at the same moment")
+        put(path, content, **condition)
+
+    monkeypatch.setattr(store._files, "pipe_file", refused_three_times)
+    monkeypatch.setattr(compare_and_swap.time, "sleep", pauses.append)
+    assert create(store, "a.json", b"1")
+    assert pauses == sorted(pauses)
+    assert store.read("a.json") == b"1"
 
 
 def count_up(root: str, times: int, done: Any) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from pictures import saved
+from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
 from engine.duplicates import (
@@ -24,9 +26,8 @@ from engine.duplicates import (
 )
 from engine.filtering.image_hash import near, words_of
 from engine.filtering.image_identity import ImageIdentity, image_identities
-from engine.shards import LabelledImage, write_shard
-from schemas.records import UnitRef
-from schemas.shards import DUPLICATE_SCHEMA, SampleBox, SampleLabels, SamplePhrase, ShardManifest
+from engine.shards import LabelledImage
+from schemas.shards import DUPLICATE_SCHEMA, ShardManifest
 
 OTHER = 0x0F0F_3355_AA00_FF12 << 64 | 0x1234_5678_9ABC_DEF0
 
@@ -97,27 +98,15 @@ def test_no_sample_has_no_duplicate() -> None:
 
 
 def sample(key: str, content: bytes, phash: str | None, *, boxes: int = 1) -> LabelledImage:
-    labels = SampleLabels(
-        key=key,
-        caption="a dog",
-        phrases=[SamplePhrase(text="a dog", start=0, end=5, head_lemma="dog")],
-        boxes=[SampleBox(phrase=0, box_xyxy=(0, 0, 5, 5), score=0.9)] * boxes,
-        width=10,
-        height=10,
-        image_sha256=hashlib.sha256(content).hexdigest(),
-        image_phash=phash,
-        locator="here",
-        recipe_digest="r",
-    )
+    digest = hashlib.sha256(content).hexdigest()
+    rows = [(0, (0, 0, 5, 5), 0.9)] * boxes
+    labels = labels_of("a dog", ["a dog"], rows, key=key, size=(10, 10), image_sha256=digest, image_phash=phash)
     return LabelledImage(labels, content, "jpg")
 
 
 def dataset(folder: Path, *units: list[LabelledImage]) -> tuple[Store, list[ShardManifest]]:
     store = Store(folder)
-    return store, [
-        write_shard(store, UnitRef(3 * n, "u", 0, len(samples)), samples, [], work_digest="w", stages=[])
-        for n, samples in enumerate(units)
-    ]
+    return store, write_units(store, units, every=3)
 
 
 @pytest.fixture
@@ -153,9 +142,9 @@ def test_a_sample_without_boxes_is_found_in_the_shard(tmp_path: Path) -> None:
 def test_a_dataset_from_before_there_were_hashes_is_hashed_when_it_is_read(tmp_path: Path) -> None:
     from PIL import Image
 
-    file = io.BytesIO()
-    Image.linear_gradient("L").save(file, "PNG")
-    store, manifests = dataset(tmp_path / "old", [sample("a", file.getvalue(), None), sample("b", b"no picture", None)])
+    store, manifests = dataset(
+        tmp_path / "old", [sample("a", saved(Image.linear_gradient("L")), None), sample("b", b"no picture", None)]
+    )
     path = "annotations/000000.parquet"
     table = pq.read_table(io.BytesIO(store.read(path))).drop_columns("image_phash")
     sink = io.BytesIO()
@@ -186,15 +175,23 @@ def test_the_view_says_which_rows_are_left_out_and_why(labelled: tuple[Store, li
 def test_a_view_of_other_shards_is_refused(labelled: tuple[Store, list[ShardManifest]]) -> None:
     store, manifests = labelled
     write_view(store, manifests)
-    with pytest.raises(ValueError, match=r"is of other shards.*dedupe"):
+    with pytest.raises(ValueError, match=r"was made for other shards.*dedupe"):
         read_duplicates(store, manifests[:1])
+
+
+def test_a_view_is_of_its_shards_also_where_the_tables_of_boxes_are_equal(tmp_path: Path) -> None:
+    store, manifests = dataset(tmp_path / "one", [sample("a", b"1", "0" * 32), sample("b", b"2", None, boxes=0)])
+    _, others = dataset(tmp_path / "other", [sample("a", b"1", "0" * 32), sample("b", b"3", None, boxes=0)])
+    write_view(store, manifests)
+    with pytest.raises(ValueError, match="was made for other shards"):
+        read_duplicates(store, others)
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more"])
 def test_what_is_no_table_of_duplicates_is_refused(content: bytes, labelled: tuple[Store, list[ShardManifest]]) -> None:
     store, manifests = labelled
     store.write(DUPLICATES, content)
-    with pytest.raises(ValueError, match="no table of duplicates"):
+    with pytest.raises(ValueError, match="not a table of duplicates"):
         read_duplicates(store, manifests)
 
 
@@ -205,5 +202,5 @@ def test_a_table_that_is_not_ours_is_refused(labelled: tuple[Store, list[ShardMa
     sink = io.BytesIO()
     pq.write_table(pa.table({"unit": [0]}), sink)
     store.write(DUPLICATES, sink.getvalue())
-    with pytest.raises(ValueError, match="no table of duplicates"):
+    with pytest.raises(ValueError, match="not a table of duplicates"):
         read_duplicates(store, manifests)

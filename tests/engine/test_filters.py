@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
+from pictures import saved
 from PIL import Image
 from pydantic import ValidationError
 
@@ -15,9 +15,7 @@ from schemas.records import CaptionedImage, ParsedCaption, Phrase, Reject, Unit,
 
 
 def picture(width: int = 80, height: int = 60) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (width, height), "green").save(file, "PNG")
-    return file.getvalue()
+    return saved(Image.new("RGB", (width, height), "green"))
 
 
 def sample(caption: str = "A dog on the grass.", image: bytes | None = None) -> CaptionedImage:
@@ -52,6 +50,12 @@ def test_with_every_rule_off_anything_goes_on() -> None:
             {"max_image_aspect": 3},
             sample(image=picture(20, 60)),
             sample(image=picture(61, 20)),
+            "image_aspect_above_max",
+        ),
+        (
+            {"max_image_aspect": 3},
+            sample(image=picture(60, 20)),
+            sample(image=picture(20, 61)),
             "image_aspect_above_max",
         ),
     ],

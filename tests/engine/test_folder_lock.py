@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import pickle
 import subprocess
@@ -82,6 +83,28 @@ def test_the_next_job_waits_for_a_commit_in_flight(tmp_path: Path) -> None:
         order.append("the next job began")
     thread.join()
     assert order == ["committed", "the next job began"]
+
+
+def test_a_worker_that_opens_the_fence_just_before_it_is_taken_down_is_refused(tmp_path: Path) -> None:
+    orphan, refused = orphan_of_a_killed_driver(str(tmp_path / "out")), threading.Event()
+    (fence,) = (tmp_path / "out").glob(f"{folder_lock.FENCE_PREFIX}*")
+
+    def commit_late() -> None:
+        try:
+            with orphan.committing():
+                pass
+        except RuntimeError:
+            refused.set()
+
+    thread = threading.Thread(target=commit_late)
+    with fence.open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as the next job does that takes it down
+        thread.start()
+        while sum(os.path.realpath(one) == os.path.realpath(fence) for one in Path("/proc/self/fd").iterdir()) < 2:
+            time.sleep(0.01)
+        fence.unlink()
+    thread.join()
+    assert refused.is_set()
 
 
 def test_a_commit_that_never_ends_is_named_instead_of_waited_for(

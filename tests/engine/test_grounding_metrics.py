@@ -8,33 +8,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sample_labels import labels_of
 
 from engine.metrics import ImageResult, image_identity
 from engine.metrics.baselines import fit_class_boxes, fit_phrase_boxes
 from engine.metrics.grounding import first_hits, phrase_recall, phrase_recall_by_group
 from engine.metrics.overlap import as_boxes, intersections, iou
 from schemas.records import BoxXYXY, Candidate
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleLabels
 
 
 def sample(key: str, phrases: dict[str, list[BoxXYXY]], size: tuple[int, int] = (100, 100)) -> SampleLabels:
     """A sample whose caption is its phrases; the head of a phrase is its last word."""
-    caption, spans, boxes = "", [], []
-    for number, (text, of_phrase) in enumerate(phrases.items()):
-        head = text.split()[-1]
-        spans.append(SamplePhrase(text=text, start=len(caption), end=len(caption) + len(text), head_lemma=head))
-        caption += f"{text} and "
-        boxes += [SampleBox(phrase=number, box_xyxy=box, score=1.0) for box in of_phrase]
-    return SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=spans,
-        boxes=boxes,
-        width=size[0],
-        height=size[1],
-        image_sha256=hashlib.sha256(key.encode()).hexdigest(),
-        locator="test",
-        recipe_digest="test",
+    boxes = [(number, box, 1.0) for number, of_phrase in enumerate(phrases.values()) for box in of_phrase]
+    return labels_of(
+        " and ".join(phrases), phrases, boxes, key=key, size=size, image_sha256=hashlib.sha256(key.encode()).hexdigest()
     )
 
 

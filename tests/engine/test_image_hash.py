@@ -9,18 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pictures import saved
 from PIL import Image
 
-from engine.filtering.image_hash import near, perceptual_hash, phash_text, words_of
+from engine.filtering.image_hash import ALGORITHM, hash_of_grey, near, perceptual_hash, phash_text, words_of
 from engine.sources.scenes import render_scene
 from schemas.pictures import MAX_SCANS
 from schemas.recipes import DEFAULT_DISTANCE, ScenesSource
-
-
-def encoded(image: Image.Image, image_format: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, image_format, **options)
-    return file.getvalue()
 
 
 def scene(number: int) -> Image.Image:
@@ -42,15 +37,15 @@ def other_files(image: Image.Image) -> dict[str, bytes]:
     half = image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC)
     palette = image.quantize(256)
     return {
-        "jpeg 40": encoded(image, "JPEG", quality=40),
-        "progressive": encoded(image, "JPEG", quality=85, progressive=True),
-        "png": encoded(image, "PNG"),
-        "webp": encoded(image, "WEBP", quality=60),
-        "gif": encoded(palette, "GIF"),
-        "half": encoded(half, "JPEG", quality=80),
-        "double": encoded(image.resize((2 * image.width, 2 * image.height)), "PNG"),
-        "alpha": encoded(image.convert("RGBA"), "PNG"),
-        "grey": encoded(image.convert("L"), "PNG"),
+        "jpeg 40": saved(image, "JPEG", quality=40),
+        "progressive": saved(image, "JPEG", quality=85, progressive=True),
+        "png": saved(image, "PNG"),
+        "webp": saved(image, "WEBP", quality=60),
+        "gif": saved(palette, "GIF"),
+        "half": saved(half, "JPEG", quality=80),
+        "double": saved(image.resize((2 * image.width, 2 * image.height)), "PNG"),
+        "alpha": saved(image.convert("RGBA"), "PNG"),
+        "grey": saved(image.convert("L"), "PNG"),
     }
 
 
@@ -58,11 +53,11 @@ def other_files(image: Image.Image) -> dict[str, bytes]:
 def test_a_drawn_picture_is_near_itself_in_other_files_and_sizes(number: int) -> None:
     image = scene(number)
     for name, content in other_files(image).items():
-        assert are_near(encoded(image, "JPEG", quality=92), content), name
+        assert are_near(saved(image, "JPEG", quality=92), content), name
 
 
 def test_drawn_scenes_are_not_near_each_other() -> None:
-    words = words_of(hash_of(encoded(scene(number), "PNG")) for number in range(40))
+    words = words_of(hash_of(saved(scene(number), "PNG")) for number in range(40))
     for number in range(40):
         assert near(words, words[number], DEFAULT_DISTANCE).sum() == 1
 
@@ -83,23 +78,36 @@ def test_a_smooth_picture_is_known_again_though_most_of_its_frequencies_are_nois
     for number in range(10):
         smooth = web.jpeg(number, 120, 90)
         small = Image.open(io.BytesIO(smooth)).resize((60, 45))
-        assert are_near(smooth, encoded(small, "JPEG", quality=50))
+        assert are_near(smooth, saved(small, "JPEG", quality=50))
         assert not are_near(smooth, web.jpeg(number + 10, 120, 90))
 
 
 def test_a_mirrored_picture_is_another_one() -> None:
     image = scene(1)
     mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    assert not are_near(encoded(image, "PNG"), encoded(mirrored, "PNG"))
+    assert not are_near(saved(image, "PNG"), saved(mirrored, "PNG"))
 
 
 @pytest.mark.parametrize("colour", ["white", "black", "red"])
 def test_a_blank_picture_has_no_hash_since_all_of_them_look_alike(colour: str) -> None:
-    assert perceptual_hash(encoded(Image.new("RGB", (90, 60), colour), "JPEG")) is None
+    assert perceptual_hash(saved(Image.new("RGB", (90, 60), colour), "JPEG")) is None
+
+
+def test_the_algorithm_of_this_name_gives_these_bits() -> None:
+    """Where they change, so must its name: hashes of datasets are compared with those of years before."""
+    y, x = np.mgrid[:32, :32]
+    grey = (128 + 60 * np.sin(x / 3) + 50 * np.cos(y / 5 + x / 7)).round()
+    assert (ALGORITHM, hash_of_grey(grey)) == ("dct64+64/1", 0xA7B916482C2404810000008000000000)
+
+
+def test_a_picture_of_a_few_levels_is_blank_too() -> None:
+    slope = Image.linear_gradient("L")
+    assert perceptual_hash(saved(slope.point([120 + level // 85 for level in range(256)]), "PNG")) is None
+    assert perceptual_hash(saved(slope.point([120 + level // 12 for level in range(256)]), "PNG")) is not None
 
 
 def test_what_cannot_be_decoded_within_bounds_has_no_hash() -> None:
-    whole = encoded(scene(0), "JPEG")
+    whole = saved(scene(0), "JPEG")
     assert perceptual_hash(b"") is None
     assert perceptual_hash(b"<svg xmlns='http://www.w3.org/2000/svg'/>") is None
     assert perceptual_hash(whole[:300]) is None
@@ -108,7 +116,7 @@ def test_what_cannot_be_decoded_within_bounds_has_no_hash() -> None:
 
 
 def test_the_text_of_a_hash_is_all_of_its_bits() -> None:
-    content = encoded(scene(2), "PNG")
+    content = saved(scene(2), "PNG")
     text = phash_text(content)
     assert text is not None
     assert len(text) == 32

@@ -56,6 +56,13 @@ def test_a_missed_box_tells_how_near_the_answers_came() -> None:
     assert (missed.box_xyxy, missed.overlap) == (LEFT, pytest.approx(1 / 3, abs=1e-4))
 
 
+def test_of_two_things_that_overlap_each_is_found_once() -> None:
+    gold = detection_sample("a", [("dog", LEFT), ("dog", (0, 0, 40, 48))], classes=CLASSES)
+    answer = tuple(Candidate(1, LEFT, score) for score in (0.9, 0.8, 0.7))  # the second takes the one that is left
+    found = judge_detection(ImageResult(gold, answer), CLASSES)
+    assert [one.verdict for one in found] == ["right", "right", "duplicate"]
+
+
 def test_a_phrase_is_found_on_any_of_its_boxes_and_missed_once() -> None:
     gold = grounding_sample("a", {"two dogs": [LEFT, RIGHT], "a cat": [NOWHERE], "a walk": []})
     answer = (Candidate(0, RIGHT, 0.4), Candidate(1, LEFT, 0.9), Candidate(2, LEFT, 0.9))

@@ -82,6 +82,29 @@ def test_the_lock_of_a_job_that_is_silent_is_taken_over_by_one_of_those_that_wai
     next(one for one in waiting if one._thread.ident).give_back()
 
 
+class RivalIsFaster:
+    """An object store in which another job takes a dead one's lock over a moment before this one does."""
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
+
+    def pipe_file(self, path: str, content: bytes, **condition: Any) -> None:
+        if "IfMatch" in condition:
+            self._files.pipe_file(path, b'{"token": "of the rival"}')
+        self._files.pipe_file(path, content, **condition)
+
+
+def test_of_two_that_take_over_the_second_is_refused(files: Any) -> None:
+    files.pipe_file("bucket/out/lock", b'{"token": "of a dead job"}')
+    late = Lease(RivalIsFaster(files), "bucket/out/lock", "s3://bucket/out", lease_s=0.01)
+    with pytest.raises(ValueError, match=r"being written by another job .* wait for it"):
+        late.take()
+    assert files.cat_file("bucket/out/lock") == b'{"token": "of the rival"}'
+
+
 @pytest.mark.usefixtures("elsewhere")
 def test_a_job_whose_lock_was_taken_over_knows_it_and_leaves_it_alone(files: Any) -> None:
     first = lease(files)

@@ -149,7 +149,7 @@ def test_frequencies_are_read_by_the_names_of_the_import(tmp_path: Path) -> None
     file.write_text('{"categories": [{"name": "sea_urchin", "frequency": "r"}, {"name": "dog", "frequency": "c"}]}')
     assert read_frequencies(file) == {"sea urchin": "r", "dog": "c"}
     file.write_text('{"categories": [{"name": "dog"}]}')
-    with pytest.raises(ValueError, match="no LVIS annotation file: a category has frequency None"):
+    with pytest.raises(ValueError, match="not an LVIS annotation file: a category has frequency None"):
         read_frequencies(file)
 
 

@@ -8,14 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
 from engine.dataset.open_shards import OpenShards
 from engine.mix import Mix, SampleRef
-from engine.shards import LabelledImage, ShardReader, write_card, write_shard
+from engine.shards import LabelledImage, ShardReader, write_shard
 from schemas.recipes import MixEntry
 from schemas.records import UnitRef
-from schemas.shards import DatasetCard, SampleLabels
 
 UNITS, ROWS, THREADS = 6, 4, 4
 WAIT_S = 20.0  # for threads that do come
@@ -25,17 +25,13 @@ WAIT_S = 20.0  # for threads that do come
 def store(tmp_path: Path) -> Store:
     """Units of four samples, and a last one without any."""
     store = Store(tmp_path / "dataset")
-    write_card(store, DatasetCard(origin="human", task="grounding", source_fingerprint="s", recipe_digest="r"))
-    for unit in range(UNITS + 1):
-        samples = [_sample(f"{unit}-{row}") for row in range(ROWS if unit < UNITS else 0)]
-        write_shard(store, UnitRef(unit, "u", 0, ROWS), samples, [], work_digest="w", stages=[])
+    units = [[_sample(f"{unit}-{row}") for row in range(ROWS)] for unit in range(UNITS)]
+    write_units(store, [*units, []], origin="human")
     return store
 
 
 def _sample(key: str) -> LabelledImage:
-    fields = {"caption": "", "phrases": [], "boxes": [], "width": 1, "height": 1, "image_sha256": "0" * 64}
-    labels = SampleLabels.model_validate({"key": key, "locator": key, "recipe_digest": "r"} | fields)
-    return LabelledImage(labels, key.encode(), "png")
+    return LabelledImage(labels_of("", [], key=key, size=(1, 1)), key.encode(), "png")
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 import pytest
 
-from engine.noun_phrases.rules import DROP_RULES, Mention, dropping_rule
+from engine.noun_phrases.chunks import Chunk, Tree
+from engine.noun_phrases.rules import DROP_RULES, Mention, dropping_rule, mention_of
 
 
 def mention(
@@ -31,6 +32,12 @@ KEPT = [
     mention("犬", "犬"),
     mention("st. paul", "paul"),
 ]
+
+
+@pytest.mark.parametrize(("tag", "lemma"), [("NNS", "dog"), ("NNPS", "dog"), ("NOUN", "dog"), ("NN", "dogs")])
+def test_a_noun_may_be_plural_unless_its_tag_says_that_it_is_not(tag: str, lemma: str) -> None:
+    tree = Tree(["two", "dogs"], [True, False], ["CD", tag], [1, 1], ["nummod", "root"])
+    assert mention_of(tree, Chunk(0, 2, 1)).head_lemma == lemma
 
 
 def test_every_rule_of_the_table_has_a_case_here() -> None:

@@ -62,6 +62,7 @@ def test_order_and_length_are_those_of_the_captions_and_nothing_gives_nothing() 
 def test_a_caption_without_phrase_is_rejected_with_the_reason() -> None:
     reasons = [PARSER.reject("k", caption).reason for caption in ("", " \n", "a" * 2001, "running fast")]
     assert reasons == ["caption_empty", "caption_empty", "caption_too_long", "no_phrase"]
+    assert [PARSER.is_parsable("é" * characters) for characters in (2000, 2001)] == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -115,6 +115,20 @@ def test_a_loss_within_the_margin_passes_where_the_images_can_show_it() -> None:
     assert decide([detection_report("new", now)], [detection_report("old", was)], gate(HOLD_AP)).promote
 
 
+@pytest.mark.parametrize(("margin", "passes"), [(0.334, True), (0.333, False)])
+def test_a_loss_of_a_third_is_within_a_margin_that_is_as_large(margin: float, passes: bool) -> None:
+    new, old = recall_report("new", np.full(30, 2)), recall_report("old", np.full(30, 3))
+    rule = PromotionRule(metric="phrase_recall@1", must="not_worsen", margin=margin)
+    assert decide([new], [old], gate(rule)).promote is passes
+
+
+def test_only_images_with_a_value_for_both_models_are_compared() -> None:
+    new, old = recall_report("new", world(0.6, 1, images=30)), recall_report("old", world(0.5, 2, images=20))
+    for one, other in ((new, old), (old, new)):
+        (found,) = decide([one], [other], gate(IMPROVE)).comparisons
+        assert found.images == 20
+
+
 def test_a_floor_is_about_the_candidate_alone() -> None:
     floor = PromotionRule(metric="phrase_recall@1", must="exceed", margin=0.6)
     old = recall_report("old", world(0.9, 2))
@@ -170,7 +184,7 @@ def test_the_interval_is_as_wide_as_its_confidence_says(
 
 def test_reports_on_different_data_are_refused() -> None:
     new = recall_report("new", world(0.6, 1), fingerprint="aaaa")
-    old = recall_report("old", world(0.6, 1), fingerprint="bbbb")
+    old = recall_report("old", world(0.6, 1), fingerprint="aaab")
     with pytest.raises(ValueError, match="evaluate both on the same data"):
         decide([new], [old], gate(IMPROVE))
     with pytest.raises(ValueError, match="run `evaluate` for both"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,19 @@ from schemas.records import (
     UnitRef,
 )
 
-PER_WORD: dict[str, Any] = {"count_tokens": lambda text: len(text.split()) + 2}
+
+@dataclass(frozen=True)
+class Words:
+    """A budget in which a word is a token; a phrase has ``longest`` words at most, where that is given."""
+
+    max_tokens: int
+    longest: int | None = None
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.split()) + 2
+
+    def phrase_fits(self, text: str) -> bool:
+        return self.count_tokens(text) <= self.max_tokens if self.longest is None else len(text.split()) <= self.longest
 
 
 def parsed(caption: str, spans: list[tuple[int, int]]) -> ParsedCaption:
@@ -32,7 +44,7 @@ def parsed(caption: str, spans: list[tuple[int, int]]) -> ParsedCaption:
 
 
 def ask(sample: ParsedCaption, max_tokens: int) -> GroundingRequest | Reject:
-    return request_grounding(sample, max_tokens=max_tokens, **PER_WORD)
+    return request_grounding(sample, Words(max_tokens))
 
 
 def test_a_caption_that_fits_is_its_own_prompt() -> None:
@@ -82,9 +94,7 @@ def test_phrases_that_overlap_stay_whole() -> None:
 
 def test_where_phrases_have_a_limit_of_their_own_the_caption_stays_whole_and_only_they_are_left_out() -> None:
     sample = parsed("one two three four five, a dog", [(0, 23), (25, 30)])
-    request = request_grounding(
-        sample, max_tokens=0, count_tokens=lambda text: 0, phrase_fits=lambda text: len(text.split()) <= 3
-    )
+    request = request_grounding(sample, Words(1000, longest=3))
     assert isinstance(request, GroundingRequest)
     assert [phrase.text for phrase in request.phrases] == ["a dog"]
     assert request.prompts == (Prompt("one two three four five, a dog", (PromptSpan(0, 25, 30),)),)
@@ -100,18 +110,18 @@ def test_phrases_left_out_are_counted_and_a_sample_dropped_whole_is_counted_once
 
 def test_the_names_of_a_list_stand_in_prompts_of_a_chunk_inside_the_budget() -> None:
     names = [f"kind {number}" for number in range(100)]
-    prompts = list_prompts(names, chunk=40, max_tokens=1000, **PER_WORD)
+    prompts = list_prompts(names, Words(1000), chunk=40)
     assert [len(prompt.spans) for prompt in prompts] == [40, 40, 20]
-    prompts = list_prompts(names, chunk=40, max_tokens=8, **PER_WORD)  # three names have just as many
+    prompts = list_prompts(names, Words(8), chunk=40)  # three names have just as many
     assert {len(prompt.spans) for prompt in prompts} == {3, 1}
     assert [prompt.text[span.start : span.end] for prompt in prompts for span in prompt.spans] == names
     assert [span.phrase for prompt in prompts for span in prompt.spans] == list(range(100))
-    assert list_prompts([], chunk=40, max_tokens=9, **PER_WORD) == ()
+    assert list_prompts([], Words(9), chunk=40) == ()
 
 
 def test_a_name_that_the_teacher_does_not_read_whole_is_an_error_not_a_cut() -> None:
     with pytest.raises(ValueError, match="'a very long name of a thing' has more tokens"):
-        list_prompts(["dog", "a very long name of a thing"], chunk=40, max_tokens=6, **PER_WORD)
+        list_prompts(["dog", "a very long name of a thing"], Words(6), chunk=40)
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=30), st.integers(4, 12), st.integers(1, 3))
@@ -131,5 +141,5 @@ def test_every_phrase_stands_uncut_in_exactly_one_prompt_inside_the_budget(
     assert isinstance(request, GroundingRequest)
     found = [(span.phrase, prompt.text[span.start : span.end]) for prompt in request.prompts for span in prompt.spans]
     assert found == [(number, phrase.text) for number, phrase in enumerate(request.phrases)]
-    assert all(PER_WORD["count_tokens"](prompt.text) <= max_tokens for prompt in request.prompts)
+    assert all(Words(0).count_tokens(prompt.text) <= max_tokens for prompt in request.prompts)
     assert [phrase for phrase in request.phrases if phrase in fitting] == fitting

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_labels import labels_of
 
 from engine.metrics.pseudo_labels import above_score, judge, pseudo_label_figures
 from engine.metrics.truth import ABSENT_CLASS, IN_CROWD, UNKNOWN_PHRASE, CocoTruth, GoldTruth, read_coco_truth
 from schemas.records import BoxXYXY
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleLabels, SamplePhrase
 
 DOG: BoxXYXY = (0, 0, 40, 40)
 MAN: BoxXYXY = (60, 60, 100, 100)
@@ -22,23 +23,9 @@ def labels(
     key: str, caption: str, boxes: dict[str, list[tuple[BoxXYXY, float]]], heads: tuple[str, ...] = ()
 ) -> SampleLabels:
     """A labelled sample; phrases are found in the caption, heads are their last word where not given."""
-    phrases, rows = [], []
-    for number, (text, of_phrase) in enumerate(boxes.items()):
-        start = caption.index(text)
-        head = heads[number] if heads else text.split()[-1]
-        phrases.append(SamplePhrase(text=text, start=start, end=start + len(text), head_lemma=head))
-        rows += [SampleBox(phrase=number, box_xyxy=box, score=score) for box, score in of_phrase]
-    return SampleLabels(
-        key=key,
-        caption=caption,
-        phrases=phrases,
-        boxes=rows,
-        width=100,
-        height=100,
-        image_sha256="0" * 64,
-        locator="test",
-        recipe_digest="test",
-    )
+    spans = [(at := caption.index(text), at + len(text), *heads[n : n + 1]) for n, text in enumerate(boxes)]
+    rows = [(n, box, score) for n, of_phrase in enumerate(boxes.values()) for box, score in of_phrase]
+    return labels_of(caption, spans, rows, key=key)
 
 
 def coco_document(annotations: list[tuple[int, str, BoxXYXY, int]]) -> dict[str, Any]:
@@ -186,18 +173,13 @@ def test_real_annotated_phrases_judge_their_own_boxes_right(data_folder: Path) -
             continue
         width, height = sizes[one["image_id"]]
         for phrase in one["phrases"]:
-            span = {"text": phrase["phrase"], "start": phrase["start"], "end": phrase["end"], "head_lemma": "?"}
             corners = [(x, y, min(x + w, width), min(y + h, height)) for x, y, w, h in phrase["boxes_xywh"]]
-            sample = SampleLabels(
+            sample = labels_of(
+                one["caption"],
+                [(phrase["start"], phrase["end"], "?")],
+                [(0, box, 1.0) for box in corners],
                 key=key_of[one["image_id"]],
-                caption=one["caption"],
-                phrases=[SamplePhrase.model_validate(span)],
-                boxes=[SampleBox(phrase=0, box_xyxy=box, score=1.0) for box in corners],
-                width=width,
-                height=height,
-                image_sha256="0" * 64,
-                locator="test",
-                recipe_digest="test",
+                size=(width, height),
             )
             verdicts = [judge(sample, box, truth) for box in sample.boxes]
             assert all(isinstance(verdict, set) and verdict for verdict in verdicts), (one, verdicts)

@@ -10,7 +10,7 @@ from registered_versions import add, current, digest, files_of
 
 from engine.registry import Registry
 from engine.registry.rollback import roll_back
-from engine.registry.state import CURRENT, entry_name
+from engine.registry.state import CURRENT, entry_name, seal
 from engine.storage.compare_and_swap import create
 from schemas.registry import ModelVersion
 
@@ -106,9 +106,10 @@ def point_to_nothing(path: Path) -> None:
         (lambda path: path.write_bytes(b" " * 2_000_000), "current.json is damaged", 3),
         (lambda path: path.unlink(), "current.json is missing, though the history has 3", 3),
         (lambda path: path.write_bytes((path.parent / entry_name(1)).read_bytes()), "goes on to 3", 3),
+        (lambda path: path.write_bytes((path.parent / entry_name(2)).read_bytes()), "goes on to 3", 3),
         (point_to_nothing, "leads to nothing", 2),
     ],
-    ids=["flipped", "empty", "bomb", "huge", "missing", "put back", "to nothing"],
+    ids=["flipped", "empty", "bomb", "huge", "missing", "put back", "put back by one", "to nothing"],
 )
 def test_a_damaged_pointer_is_refused_and_a_rollback_mends_it(
     three: Registry, damage: Callable[[Path], None], expected: str, back_to: int
@@ -140,6 +141,12 @@ def test_a_changed_or_missing_entry_of_the_history_is_told_and_does_not_stop_the
     assert roll_back(three)[0].version == 2
     assert roll_back(three)[0].version == 1
     assert [entry.number for entry in three.state().entries] == [1, 3, 4, 5]
+
+
+def test_an_entry_that_was_sealed_anew_is_told_by_the_one_after_it(three: Registry) -> None:
+    _, second, _ = three.state().entries
+    (Path(three.uri) / entry_name(2)).write_bytes(seal(second.model_copy(update={"reason": "another"})))
+    assert three.state().problems == (f"{three.uri}/{entry_name(3)} does not follow on the entry before it",)
 
 
 def test_what_a_killed_promotion_left_is_no_version_and_the_next_one_takes_it_up(three: Registry) -> None:

@@ -6,6 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.dataset.repeated_keys import KeyLog, Repeat
+from engine.sources.keys import RepeatedRows
+
+
+def test_what_is_no_key_never_repeats() -> None:
+    assert RepeatedRows([None, None, 1.5, 1.5, True, True]).among(range(6)) == []
+    assert RepeatedRows(["7", None, 7, None]).among(range(4)) == [2]
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), max_size=5), max_size=6))

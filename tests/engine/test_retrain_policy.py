@@ -80,13 +80,14 @@ def test_a_fallen_figure_is_compared_with_what_the_last_run_left() -> None:
         "phrase_recall@1 is 75.0, after the last run it was 80.0; a drop of 5.0 points makes a run due"
     ]
     assert not asked(facts(0.76), **rule).due
-    assert "not known" in asked(facts(None), **rule).not_due[0]
+    assert not asked(facts(0.9), **rule).due
+    assert "is unknown" in asked(facts(None), **rule).not_due[0]
 
 
 def test_new_phrases_are_counted_as_a_share_of_the_known_ones() -> None:
     assert asked(BEFORE, Growth(new=100, known=1000, captions_read=20), phrase_growth=0.1).due
     assert not asked(BEFORE, Growth(new=99, known=1000, captions_read=20), phrase_growth=0.1).due
-    assert "not known" in asked(BEFORE, None, phrase_growth=0.1).not_due[0]
+    assert "is unknown" in asked(BEFORE, None, phrase_growth=0.1).not_due[0]
 
 
 def test_another_current_version_is_a_new_teacher_and_the_own_student_is_not() -> None:
@@ -104,5 +105,5 @@ def test_what_was_rolled_back_to_is_nothing_new_and_no_fallen_figure() -> None:
 
 
 def test_an_age_that_a_wrong_clock_left_is_not_believed() -> None:
-    assert "its age is not known" in asked(BEFORE, at=THEN - timedelta(days=400), max_age_days=20).because[0]
+    assert "its age is unknown" in asked(BEFORE, at=THEN - timedelta(days=400), max_age_days=20).because[0]
     assert not asked(BEFORE, at=THEN - timedelta(hours=1), max_age_days=20).due

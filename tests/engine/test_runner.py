@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -17,7 +18,7 @@ from engine.runner import connected, run
 from engine.running.layout import Workers
 from engine.running.stages import Commit, Stage, Work
 from engine.running.stopping import Stopping
-from engine.running.unit_flow import UNITS_AHEAD
+from engine.running.unit_flow import UNIT_RETRIES, UNITS_AHEAD, Lost
 from schemas.records import (
     Candidate,
     CaptionedImage,
@@ -127,12 +128,9 @@ def open_signing_commit() -> Commit[ShardManifest]:
     )
 
 
-def job(backend: Any, what: str = "fine", workers: Workers = WORKERS) -> list[ShardManifest]:
-    stages = [
-        Stage("read", open_reader),
-        Stage("teach", partial(open_teacher, what), "teacher"),
-    ]
-    manifests = run(REFS, stages, open_commit, backend=backend, workers=workers)
+def job(backend: Any, what: str = "fine", workers: Workers = WORKERS, lost: Lost | None = None) -> list[ShardManifest]:
+    stages = [Stage("read", open_reader), Stage("teach", partial(open_teacher, what), "teacher")]
+    manifests = run(REFS, stages, open_commit, backend=backend, workers=workers, lost=lost)
     return sorted(manifests, key=lambda manifest: manifest.unit)
 
 
@@ -190,8 +188,10 @@ def test_a_stage_that_cannot_open_ends_the_job_with_its_own_words(ray: Any) -> N
 
 
 def test_a_unit_that_kills_its_worker_ends_the_job_instead_of_killing_workers_for_ever(ray: Any) -> None:
+    lost = Counter[int]()
     with pytest.raises(RuntimeError, match="a worker process was lost"):
-        job("ray", "dies")
+        job("ray", "dies", lost=lambda ref, why: lost.update([ref.index]))
+    assert max(lost.values()) == UNIT_RETRIES
 
 
 @pytest.mark.parametrize("backend", ["inline", "ray"])
@@ -241,7 +241,7 @@ def test_workers_that_no_machine_has_room_for_are_told_of(
     monkeypatch.setattr("engine.running.unit_flow.TELL_AFTER_S", 0.2)
     workers, stages = Workers(count=2, threads=512), [Stage("read", open_reader)]
     assert list(run(REFS, stages, open_commit, backend="ray", workers=workers, stopping=Stopping(3.0))) == []
-    assert [record.message[:25] for record in caplog.records] == ["no unit could be begun fo"]
+    assert [record.message[:23] for record in caplog.records] == ["no unit could start for"]
     assert "2 worker processes wait for room" in caplog.text
 
 

@@ -175,6 +175,17 @@ def test_a_run_that_fails_is_attempted_again_and_in_the_end_given_up(tmp_path: P
     assert [(run.attempt, run.outcome) for run in state.history] == [(1, "failed"), (2, "failed"), (3, "failed")]
 
 
+def test_attempts_are_counted_by_due_time(tmp_path: Path) -> None:
+    schedule, attempts = Schedule([Cron("0 * * * *")], Store(tmp_path)), []
+    schedule.poll(START)
+    for hours in (1, 2, 3, 4):
+        claim = schedule.poll(START + hours * HOUR)
+        assert isinstance(claim, Claim)
+        attempts.append((claim.due, claim.attempt))
+        claim.finish(START + hours * HOUR, "failed")
+    assert attempts == [(START + hours * HOUR, 1) for hours in (1, 2, 3, 4)]
+
+
 def test_a_run_that_kills_its_scheduler_each_time_is_given_up_too(tmp_path: Path) -> None:
     world = World(tmp_path, [Cron("0 3 * * *")])
     world.schedule().poll(START)

@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pyarrow.parquet as pq
 import pytest
+from sample_labels import labels_of
 
 from engine.artifacts import Store
 from engine.shards import (
@@ -27,7 +28,7 @@ from engine.shards import (
     write_shard,
 )
 from schemas.records import Reject, UnitRef
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase, ShardManifest
+from schemas.shards import SampleBox, ShardManifest
 
 REF = UnitRef(3, "0.tar", 0, 3)
 SCHEMA = Path(__file__).parents[2] / "docs" / "sample.schema.json"
@@ -35,18 +36,15 @@ SCHEMA = Path(__file__).parents[2] / "docs" / "sample.schema.json"
 
 def sample(key: str, caption: str = "Ein Hund 🐕 und a cat", image: bytes = b"picture") -> LabelledImage:
     at = caption.index("a cat") if "a cat" in caption else 0
-    phrases = [SamplePhrase(text=caption[at : at + 5], start=at, end=at + 5, head_lemma="cat")]
-    labels = SampleLabels(
+    labels = labels_of(
+        caption,
+        [(at, at + 5, "cat")],
+        [(0, (0.1, 2.0, 30.3, 40.0), 0.1234)],
         key=key,
-        caption=caption,
-        phrases=phrases,
-        boxes=[SampleBox(phrase=0, box_xyxy=(0.1, 2.0, 30.3, 40.0), score=0.1234)],
-        width=64,
-        height=48,
+        size=(64, 48),
         image_sha256=hashlib.sha256(image).hexdigest(),
         locator=f"0.tar#{key}",
         teacher_digest="t",
-        recipe_digest="r",
     )
     return LabelledImage(labels, image, "jpg")
 
@@ -216,7 +214,7 @@ def test_a_cut_shard_is_never_read_as_whole(tmp_path: Path, size: int) -> None:
 
 
 def test_a_folder_without_a_card_is_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no dataset: it has no dataset\.json"):
+    with pytest.raises(ValueError, match=r"not a dataset: it has no dataset\.json"):
         read_card(Store(tmp_path))
     (tmp_path / "dataset.json").write_text('{"format": "another/9"}')
     with pytest.raises(ValueError, match="not of the format glip-engine/1") as caught:
