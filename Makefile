@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`. The rest is for those who work on the project.
+# `make demo` and `make test` set everything up. The rest is for those who work on the project.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -33,7 +33,7 @@ check: $(READY)  ## what CI runs: format, lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-format: $(READY)  ## write the format that `check` asks for
+format: $(READY)  ## apply the format that `check` asks for
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -43,6 +43,6 @@ parser: $(READY)  ## train the shipped caption parser (engine/parser) on the tre
 nano: $(READY)  ## train the shipped model (glip/pretrained/nano)
 	$(BIN)/python -m pipelines.shipped.nano --data $(DATA) --out $(RUNS)/nano
 
-clean:  ## remove what tools left; runs and the environment stay
+clean:  ## remove what tools left behind; runs and the environment stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,8 +1,8 @@
 """The command line: arguments in, exit status out; nothing else.
 
 Exit status 0: done; 1: the job failed, or ``verify`` found a problem; 2: bad usage or input, with one line that says
-what was wanted and what to do; 141: what read the output has closed it. The commands stand in ``pipelines/commands/``,
-a file for each group.
+what was wanted and what to do; 141: the reader of the output has closed it. The commands are in
+``pipelines/commands/``, one file for each group.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from schemas.recipes import explain
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status and never raises for a user's mistake. SIGTERM is Ctrl-C to all of them,
-    but for those that finish what was begun. Where what reads the output has closed it, it ends without a word."""
+    but for those that finish what was begun. If the reader of the output has closed it, it ends without a word."""
     try:
         try:
             return _run(arguments)
@@ -50,7 +50,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         with ended_by_sigterm(), printed:
             status, result = command(options)
     except KeyboardInterrupt:
-        again = "; run the same command again to go on where it stopped" if options.goes_on else ""
+        again = "; run the same command again to resume" if options.goes_on else ""
         return _fail(options, f"interrupted{again}", FAILED)
     except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         return _fail(options, _told(error), INVALID)
@@ -95,7 +95,7 @@ def command_line() -> Parser:
     parser = Parser(
         prog="glip-engine",
         description="A self-training data engine for grounding: captions in, boxes and students out.",
-        epilog="`glip-engine COMMAND --help` shows its options and examples; `glip-engine doctor` what works here.",
+        epilog="`glip-engine COMMAND --help` shows options and examples; `glip-engine doctor` checks what works here.",
         formatter_class=HelpFormatter,
     )
     parser.add_argument(

@@ -77,7 +77,7 @@ def _check_out(folder: Path) -> None:
         raise ValueError(f"{folder} is a file; give a new folder as --out")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and (CONFIG_FILE not in names or names - set(FILES)):
-        raise ValueError(f"{folder} is not empty and no model folder; give an empty or a new folder as --out")
+        raise ValueError(f"{folder} is not empty and not a model folder; give an empty or a new folder as --out")
 
 
 def _check_equal(read: LoadedModel, written: LoadedModel, folder: Path) -> None:

@@ -2,9 +2,9 @@
 
     label > mix > train > evaluate > decide > report
 
-In: a recipe. Out: a folder with all of it; ``lineage.json`` names for each artefact the digests it was made from. What
-has been done is not done again, so a generation that was stopped goes on where it stopped. Several in a row, each
-taught by the student of the one before, are in ``pipelines/generations.py``.
+In: a recipe. Out: a folder with all of it; ``lineage.json`` names for each artefact the digests that it was made from.
+Finished steps are not repeated, so a generation that was stopped resumes when it is run again.
+``pipelines/generations.py`` runs several in a row, each taught by the student of the one before.
 """
 
 from __future__ import annotations

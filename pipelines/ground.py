@@ -20,6 +20,7 @@ from typing import Any
 from PIL import Image
 
 from engine.running.stages import OpenedStages
+from engine.sources.columns import is_encodable
 from pipelines.draw import LabelledBox, draw_boxes
 from pipelines.labelling.stages import grounding_stages
 from schemas.pictures import IMAGE_FORMATS
@@ -103,6 +104,8 @@ def interactive_recipe() -> dict[str, Any]:
 def ground_with(recipe: GroundRecipe, image: ImageLike, caption: str) -> GroundedImage:
     """As :func:`ground_image`, with any teacher and any option of the recipe."""
     name = str(image) if isinstance(image, str | os.PathLike) else "the picture"
+    if not is_encodable(caption):
+        raise ValueError(f"the text {caption!r} is no UTF-8, so no model can read it; type it in a UTF-8 locale")
     encoded = _encoded(image)
     parse, ask, answer = _opened(recipe)
     parsed = parse(Unit(UnitRef(0, name, 0, 1), (CaptionedImage("picture", encoded, "", caption, name),)))

@@ -9,7 +9,7 @@ def local_folder(out: str | Path) -> Path:
     """The folder that is meant. ValueError for a URL, which would be taken for the name of a folder."""
     if "://" in str(out):
         raise ValueError(
-            f"wanted a path of this machine, or of what it mounts, not {str(out)!r}: datasets, exports, reports, "
+            f"wanted a path on this machine or a mounted file system, not {str(out)!r}: datasets, exports, reports, "
             "evaluations, calibrations and registries alone lie in an object store"
         )
     return Path(out)

@@ -53,7 +53,7 @@ def _setting(place: Registry) -> MirrorSetting | None:
         return None
     except ValidationError:
         raise ValueError(
-            f"{place.uri}/{MIRROR} is damaged; `glip-engine mirror {place.uri} --model NAME` writes it anew"
+            f"{place.uri}/{MIRROR} is damaged; `glip-engine mirror {place.uri} --model NAME` writes it again"
         ) from None
 
 
@@ -66,7 +66,7 @@ def _follow(place: Registry, setting: MirrorSetting, progress: bool) -> Mirrorin
         result = Mirroring(model=name, problem=fault_in_words(error))
     if result.problem is not None:
         print(
-            f"MLflow's model {name!r} lags behind {place.uri}: {result.problem}. The registry is as it should be; the "
+            f"MLflow's model {name!r} lags behind {place.uri}: {result.problem}. The registry itself is fine; the "
             f"next promotion makes up for it, or `glip-engine mirror {place.uri}`",
             flush=True,
         )
@@ -77,7 +77,7 @@ def _follow(place: Registry, setting: MirrorSetting, progress: bool) -> Mirrorin
 
 def _check_reachable(place: Registry) -> None:
     if not (os.environ.get(MLFLOW_REGISTRY_URI) or os.environ.get(MLFLOW_URI)):
-        raise ValueError(f"{MLFLOW_URI} (or {MLFLOW_REGISTRY_URI}) is not set here, so where MLflow is is not known")
+        raise ValueError(f"{MLFLOW_URI} (or {MLFLOW_REGISTRY_URI}) is not set here, so MLflow's address is unknown")
     check_installed("the registry has a mirror")
 
 

@@ -71,7 +71,7 @@ def print_result(result: LabelResult) -> None:
         left_out = f"{stage.phrases_left_out} phrases too long for the teacher" if stage.phrases_left_out else ""
         why = "; ".join(part for part in (dropped, left_out) if part)
         print(f"  {stage.stage:8} {stage.came_in:>9} in {stage.went_on:>9} on   {why}".rstrip())
-    speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was labelled anew"
+    speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was relabelled"
     if result.utilisation is not None:
         speed += f", the model computing {result.utilisation:.0%} of its workers' time"
     print(
@@ -84,5 +84,5 @@ def print_result(result: LabelResult) -> None:
     if result.units_left:
         print(
             f"stopped ({result.stopped}): {result.units_left} of {result.units + result.units_left} units are left; "
-            "run the same command again to go on"
+            "run the same command again to resume"
         )

@@ -70,10 +70,10 @@ def check_gate(place: Registry, state: State, candidate: Candidate, force: str |
         )
     if force is not None:
         if not force.strip():
-            raise ValueError("--force takes the reason for going past the gate; it is recorded in the history")
+            raise ValueError("--force takes the reason for overriding the gate; it is recorded in the history")
         return
     if decision is not None and not decision.promote:
-        raise ValueError(f"the gate says no: {decision.reason} --force REASON goes past it, and is recorded")
+        raise ValueError(f"the gate says no: {decision.reason} --force REASON overrides it and is recorded")
     if entry is None:
         return
     if decision is None:
@@ -183,7 +183,7 @@ def _existing(registry: str | Path) -> Registry:
     place = Registry(registry)
     state = place.state()
     if not (place.numbers() or state.entries or state.problems):
-        raise ValueError(f"{place.uri} is no registry; `glip-engine promote MODEL --registry {place.uri}` begins one")
+        raise ValueError(f"{place.uri} is not a registry; `glip-engine promote MODEL --registry {place.uri}` makes one")
     return place
 
 

@@ -57,7 +57,7 @@ def report(
     """
     shown = list(dict.fromkeys([*map(str, datasets), *map(str, compared or ())]))
     if not shown:
-        raise ValueError("a report is of at least one dataset: give DATASET, or --compare A B")
+        raise ValueError("a report needs at least one dataset: give DATASET, or --compare A B")
     store = Store(out)
     with statistics_of(shown, selection, human=human, price_per_hour=price_per_hour) as found:
         comparison = None if compared is None else _compare(shown, found, compared)

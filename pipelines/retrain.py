@@ -78,7 +78,7 @@ def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: b
     changed = _changed(recipe, last, facts)
     begun = None if changed else _to_go_on_with(recipe, last)
     if begun is not None:
-        again = f"run {begun.number} did not end; it is gone on with"
+        again = f"run {begun.number} did not end; it is resumed"
         verdict = Verdict([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], [])
     else:
         if last is not None and last.finished is None:

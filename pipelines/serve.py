@@ -41,7 +41,7 @@ def serve(
         guard = Guard(secrets.token_urlsafe(32), bound.getsockname()[1])
 
         def ready() -> None:
-            print(f"{dataset}: review as {session.reviewer!r} at\n  {guard.address()}\nCtrl-C ends it", flush=True)
+            print(f"{dataset}: review as {session.reviewer!r} at\n  {guard.address()}\nCtrl-C stops it", flush=True)
             if browser:
                 webbrowser.open(guard.address())
 
@@ -63,7 +63,7 @@ def _bound(port: int) -> Iterator[socket.socket]:
         try:
             opened.bind((LOOPBACK, port))
         except (OSError, OverflowError) as error:
-            raise ValueError(f"port {port} of {LOOPBACK} cannot be had ({error}); give another, or none") from None
+            raise ValueError(f"port {port} of {LOOPBACK} is not available ({error}); give another, or none") from None
         yield opened
 
 

@@ -23,11 +23,11 @@ PromptText = Annotated[str, Field(max_length=500)]
 
 
 class ClassPrompt(Recipe):
-    """What is asked for one class: ``prefix + name + suffix``, put together as they are, spaces included."""
+    """What to ask for one class: ``prefix + name + suffix``, joined as they are, spaces included."""
 
     prefix: PromptText = ""
     name: PromptText | None = None
-    """What boxes of the class belong to; the class's own name where not given."""
+    """What boxes of the class belong to. By default the class's own name."""
     suffix: PromptText = ""
 
 

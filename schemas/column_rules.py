@@ -22,25 +22,25 @@ ColumnValue = Annotated[str | int | Bound, BeforeValidator(_no_truth_value)]
 
 
 class ColumnRule(Recipe):
-    """What a row's value in one column has to be, all that is given at once. A number may stand in the column as text;
-    null, NaN, a text of white space alone and a field that is not there are no value."""
+    """What a row's value in one column must be; all given rules apply. Numbers may be given as text. Null, NaN, text of
+    only white space and a missing field count as no value."""
 
     min: Bound | None = None
-    """The value is a number, and at least this (``column_NAME_below_min``, ``column_NAME_not_a_number``)."""
+    """The value must be a number, and at least this (``column_NAME_below_min``, ``column_NAME_not_a_number``)."""
     max: Bound | None = None
-    """The value is a number, and at most this (``column_NAME_above_max``)."""
+    """The value must be a number, and at most this (``column_NAME_above_max``)."""
     one_of: tuple[ColumnValue, ...] = ()
-    """The value is one of these (``column_NAME_not_wanted``), texts as they are written; a truth value is ``'true'`` or
-    ``'false'``."""
+    """The value must be one of these (``column_NAME_not_wanted``), with text exactly as written; write truth values as
+    ``'true'`` or ``'false'``."""
     none_of: tuple[ColumnValue, ...] = ()
-    """The value is none of these (``column_NAME_not_wanted``)."""
+    """The value must be none of these (``column_NAME_not_wanted``)."""
     missing: Literal["reject", "keep"] = "reject"
-    """What becomes of a row without a value (``column_NAME_missing``)."""
+    """Whether to reject (``column_NAME_missing``) or keep a row without a value."""
 
     @model_validator(mode="after")
     def _rules_something(self) -> ColumnRule:
         if self.min is None and self.max is None and not self.one_of and not self.none_of:
-            raise ValueError("a rule has min, max, one_of or none_of")
+            raise ValueError("a rule needs min, max, one_of or none_of")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is more than max {self.max:g}, so no row would be kept")
         return self

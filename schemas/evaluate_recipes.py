@@ -43,69 +43,69 @@ class EvaluateRecipe(Recipe):
     """An evaluation of one grounder on human-annotated datasets of this project's format."""
 
     datasets: tuple[str, ...] = Field(min_length=1)
-    """Folders of human datasets: grounding ones give phrase recall, detection ones give COCO AP by default."""
+    """Folders of human datasets. By default grounding datasets give phrase recall, detection datasets COCO AP."""
     protocols: tuple[EvaluationProtocol, ...] = Field(default=DEFAULT_PROTOCOLS, min_length=1)
-    """How answers are scored; each dataset by those that are for its task. Detection: ``coco`` AP, ``lvis`` (fixed AP),
+    """How to score answers; each dataset uses those that fit its task. Detection: ``coco`` AP, ``lvis`` (fixed AP),
     ``voc07`` and ``voc12`` (11 points, area), ``pointing``. Grounding: Recall@1/5/10 by ``any-box`` and ``merged-box``,
     ``referring`` (accuracy at IoU 0.5), ``pointing``."""
     lvis_annotations: str | None = None
-    """LVIS' annotation file, which says what classes are rare, common and frequent; without it ``lvis`` gives no AP of
-    the three."""
+    """LVIS' annotation file, which says which classes are rare, common and frequent. Without it, ``lvis`` gives no AP
+    for these three groups."""
     teacher: TeacherRecipe = TeacherRecipe()
     min_score: float = Field(default=0.01, ge=0, lt=1)
-    """Boxes below are not scored."""
+    """Boxes with a lower score are ignored."""
     max_boxes: int = Field(default=100, gt=0)
-    """Boxes an image that COCO AP takes, the best first."""
+    """Boxes per image that COCO AP takes, the best first."""
     chunk_classes: int = Field(default=40, gt=0)
     """Class names in one prompt of a detection dataset."""
     prompts: dict[str, ClassPrompts] = {}
-    """Knowledge prompts, by the name of the dataset's folder and the class: a phrase to ask by instead of the class's
-    name, or ``prefix``, ``name`` and ``suffix``, of which boxes belong to the name alone. Other classes are asked by
-    their own names."""
+    """Knowledge prompts, by the name of the dataset's folder and the class: a phrase to ask with instead of the class's
+    name, or ``prefix``, ``name`` and ``suffix``, where boxes belong only to the name. Other classes are asked by their
+    own names."""
     frequencies: tuple[str, ...] = ()
-    """Human datasets that heads of phrases and classes are counted in: figures are then also told by how frequent these
-    are, as ``phrase_recall@1:tail`` and ``AP50:unseen`` (``head``, ``mid``, ``tail``, ``unseen``)."""
+    """Human datasets in which to count phrase heads and classes. Figures are then also given by how frequent these are,
+    as ``phrase_recall@1:tail`` and ``AP50:unseen`` (``head``, ``mid``, ``tail``, ``unseen``)."""
     limit: int | None = Field(default=None, gt=0)
-    """Only the first so many samples of each dataset."""
+    """Use only the first so many samples of each dataset."""
     backend: Literal["inline", "ray"] | None = Field(default=None, exclude=True)
-    """Where the model answers: in the process that asks, or on Ray, as labelling does. Where not given, the command
-    ``evaluate`` asks on Ray, and a generation or ``few-shot`` inline. This and ``workers`` change no figure, and are
-    not saved with them."""
+    """Where the model runs: in this process, or on Ray as in labelling. By default the command ``evaluate`` uses Ray,
+    and a generation or ``few-shot`` runs inline. This and ``workers`` change no figure and are not saved with them."""
     workers: int | None = Field(default=None, gt=0, exclude=True)
-    """Models on Ray; one for each GPU or CPU slot where not given."""
+    """Models on Ray. By default one for each GPU or CPU slot."""
     baseline: tuple[str, ...] = ()
-    """Human datasets that the best constant box per phrase head (per class) is fitted on, to be shown beside the model;
-    never one that is evaluated on."""
+    """Human datasets to fit the best constant box per phrase head (or class) on, which is shown beside the model. Never
+    use one that is evaluated on."""
 
 
 class CalibrateRecipe(Recipe):
     """How a teacher's scores are fitted to the precision they reach on human annotations, or by reviewers' verdicts."""
 
     datasets: tuple[str, ...] = ()
-    """Folders of human grounding datasets, best ones that the teacher was not trained on. Never what pseudo-labels are
-    scored by. May be empty where there are ``verdicts``."""
+    """Folders of human grounding datasets, preferably ones that the teacher was not trained on. Never those that
+    pseudo-labels are scored on. May be empty if there are ``verdicts``."""
     verdicts: tuple[str, ...] = ()
-    """Folders of datasets of this teacher's labels that people have reviewed (`glip-engine serve`): accepted boxes are
-    right, rejected ones are not. Without ``datasets`` the teacher is not asked, and is the one that labelled them."""
+    """Folders of datasets with this teacher's labels that people have reviewed (`glip-engine serve`): accepted boxes
+    are right, rejected ones are not. Without ``datasets``, no teacher runs; the calibration is for the one that
+    labelled them."""
     teacher: TeacherRecipe = TeacherRecipe()
     min_score: float = Field(default=0.05, gt=0, lt=1)
     """The floor of the labels that the calibration is for."""
     max_boxes_per_phrase: int = Field(default=20, gt=0)
-    """As in the labels that the calibration is for."""
+    """That of the labels that the calibration is for."""
     precision: float = Field(default=0.7, gt=0, lt=1)
     """The target of readers that name none."""
     confidence: float = Field(default=0.9, gt=0.5, lt=1)
-    """Of the one-sided bound that has to reach the target."""
+    """Confidence of the one-sided bound that must reach the target."""
     shrinkage: float = Field(default=20.0, ge=0)
-    """So many pictures of all groups are added to those of each group, though never more than it has itself: groups of
-    few pictures lean on the others, and what was never judged is not vouched for."""
+    """Add so many pictures of all groups to those of each group, but never more than it has itself. Groups with few
+    pictures lean on the others, and what was never judged is not vouched for."""
     frequencies: tuple[str, ...] = ()
-    """Datasets, such as the labels themselves, in which the phrases' heads are counted; the human ones where not
-    given, else the reviewed ones."""
+    """Datasets in which to count the phrases' heads, such as the labels themselves. By default the human ones, else the
+    reviewed ones."""
     limit: int | None = Field(default=None, gt=0)
-    """Only the first so many samples of each human dataset."""
+    """Use only the first so many samples of each human dataset."""
     seed: int = 0
-    """Of the halving of the pictures for the check."""
+    """Seed for halving the pictures for the check."""
 
     @model_validator(mode="after")
     def _something_is_judged(self) -> CalibrateRecipe:

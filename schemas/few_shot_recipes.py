@@ -18,11 +18,11 @@ class TransferDataset(Recipe):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     train: str
-    """Folder of the human detection dataset that examples are drawn from."""
+    """Folder of the human detection dataset to draw examples from."""
     test: str
-    """Folder of the one that is evaluated on; never trained on."""
+    """Folder of the dataset to evaluate on; never trained on."""
     prompts: ClassPrompts = {}
-    """Knowledge prompts, by class: what is asked instead of the class's name, in tuning and in evaluation alike (see
+    """Knowledge prompts, by class: what to ask instead of the class's name, in tuning and in evaluation (see
     ``EvaluateRecipe.prompts``)."""
 
     def __hash__(self) -> int:
@@ -34,13 +34,13 @@ class FewShotRecipe(Recipe):
 
     datasets: tuple[TransferDataset, ...] = Field(min_length=1)
     shots: tuple[Shots, ...] = (1, 3, 5, 10, "full")
-    """Pictures of each class that are learned from; ``full`` takes all. Zero shots are always evaluated."""
+    """Pictures of each class to learn from; ``full`` takes all. Zero shots are always evaluated."""
     modes: tuple[TuneMode, ...] = ("full", "linear-probe", "prompt")
-    """What is tuned: see ``tune`` of a training recipe."""
+    """What to tune: see ``tune`` of a training recipe."""
     seeds: int = Field(default=3, gt=0)
-    """Each draws other pictures and another order."""
+    """Number of seeds. Each draws other pictures and another order."""
     metrics: tuple[str, ...] = Field(default=("AP", "AP50"), min_length=1)
-    """Figures of the tables, as the evaluation prints them."""
+    """Metrics of the tables, named as the evaluation prints them."""
     train: dict[str, Any] = {}
     """Fields of ``TrainRecipe`` that differ from its defaults; mix, mode and seed are filled in here."""
     train_by_mode: dict[TuneMode, dict[str, Any]] = {}
@@ -48,13 +48,13 @@ class FewShotRecipe(Recipe):
     evaluate: dict[str, Any] = {}
     """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
     keep_models: bool = False
-    """Keep the models of the cells; otherwise what they answered is all that stays."""
+    """Keep the models of the cells; otherwise only their answers stay."""
 
     @model_validator(mode="after")
     def _names_and_shots_make_sense(self) -> FewShotRecipe:
         names = [dataset.name for dataset in self.datasets]
         if len(set(names)) < len(names):
-            raise ValueError(f"datasets need names of their own; these came: {', '.join(names)}")
+            raise ValueError(f"datasets need different names; these came: {', '.join(names)}")
         if any(shots != "full" and shots < 1 for shots in self.shots):
             raise ValueError(f"shots are numbers from 1 up or 'full', not {list(self.shots)}; zero is always there")
         filled = {"mix", "tune", "seed"} & {name for one in (self.train, *self.train_by_mode.values()) for name in one}

@@ -22,7 +22,7 @@ class PhrasesRecipe(Recipe):
     """How captions become noun phrases."""
 
     pipeline: str = "bundled"
-    """``bundled``, the name of an installed spaCy pipeline, or a folder of one."""
+    """``bundled``, the name of an installed spaCy pipeline, or its folder."""
     method: Literal["spacy", "nltk-grammar"] = "spacy"
     """Base noun chunks by dependency, or the GLIP paper's tag pattern ``NP: {<DT>?<JJ.*>*<NN.*>+}``."""
     expressions: bool = False
@@ -30,48 +30,49 @@ class PhrasesRecipe(Recipe):
     max_caption_chars: int = Field(default=2000, gt=0)
     """A longer caption is rejected as ``caption_too_long``."""
     batch_size: int = Field(default=256, gt=0)
-    """Captions given to spaCy at once."""
+    """Captions that spaCy parses at once."""
 
 
 class TeacherRecipe(Recipe):
     """Which grounder answers, and how it is run."""
 
     grounder: str = "glip"
-    """``glip``, ``grounding-dino``, ``mm-grounding-dino``, ``owlv2`` or ``ensemble``: a name of the table
-    ``teacher.grounder.GROUNDERS``."""
+    """``glip``, ``grounding-dino``, ``mm-grounding-dino``, ``owlv2`` or ``ensemble`` (the table
+    ``teacher.grounder.GROUNDERS``)."""
     checkpoint: str = "nano"
-    """For ``glip``: ``nano`` (shipped), ``glip-t`` or ``glip-l`` (published, fetched from the Hugging Face hub), or the
-    path of a checkpoint folder or of a published file, or a registry's model: ``registry:URI`` (its current version
-    when the work begins) or ``registry:URI@3``. For the others: the folder of a Hugging Face checkpoint, or its
-    name on the hub with ``revision`` beside it, such as ``IDEA-Research/grounding-dino-tiny``,
+    """For ``glip``: ``nano`` (shipped), ``glip-t`` or ``glip-l`` (published, fetched from the Hugging Face hub), the
+    path of a model folder or of a published file, or a registry's model: ``registry:URI`` (its current version when the
+    work begins) or ``registry:URI@3``. For the others: the folder of a Hugging Face checkpoint, or its name on the hub
+    together with ``revision``, such as ``IDEA-Research/grounding-dino-tiny``,
     ``openmmlab-community/mm_grounding_dino_tiny_o365v1_goldg_v3det``, ``google/owlv2-base-patch16-ensemble``. Not used
     by ``ensemble``."""
     revision: str | None = Field(default=None, pattern=r"^[0-9a-f]{40}$")
-    """Commit of a checkpoint named on the hub (40 hexadecimal digits, from its page's history): a branch or tag could
-    be other weights tomorrow."""
+    """Commit of a checkpoint on the hub (40 hexadecimal digits, from its page's history). A branch or tag could point
+    to other weights tomorrow."""
     checkpoint_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
-    """For ``glip``: SHA-256 that the file of the weights must have; ``glip-t`` and ``glip-l`` are not used without."""
+    """For ``glip``: SHA-256 that the weights' file must have. ``glip-t`` and ``glip-l`` require it."""
     tokenizer: str | None = None
-    """For a published file of ``glip``: the ``vocab.txt`` or ``tokenizer.json`` of bert-base-uncased; looked for beside
-    the file, then on the hub, where not given. A model folder has its own."""
+    """For a published file of ``glip``: the ``vocab.txt`` or ``tokenizer.json`` of bert-base-uncased. By default it is
+    looked for beside the file, then on the hub. A model folder has its own."""
     members: tuple[TeacherRecipe, ...] = ()
-    """The two teachers of an ``ensemble``, with a grounder and a checkpoint each; what it runs on is its own."""
+    """The two teachers of an ``ensemble``, each with a grounder and a checkpoint. Device, precision and threads
+    are the ensemble's."""
     device: str = "auto"
-    """``auto`` takes a GPU where there is one; otherwise ``cpu`` or ``cuda``."""
+    """``cpu``, ``cuda``, or ``auto``: a GPU if there is one."""
     batch_size: int = Field(default=8, gt=0)
-    """Images of one shape bucket that go through the model at once; halved by itself when memory runs out."""
+    """Images of one shape bucket that go through the model at once. Halved automatically when memory runs out."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """``auto`` is bf16 on a GPU and fp32 on a CPU; fp32 for the Grounding DINOs, whose boxes bf16 moves. On a CPU that
-    multiplies in it, ``bf16`` is faster (``docs/performance.md``)."""
+    """``auto`` is bf16 on a GPU and fp32 on a CPU, but always fp32 for the Grounding DINOs, whose boxes bf16 moves. On
+    a CPU that multiplies in bf16, ``bf16`` is faster (``docs/performance.md``)."""
     threads: int = Field(default=1, gt=0)
-    """CPU threads of each worker's model. Part of the recipe since it can change the last digit of a score."""
+    """CPU threads of each worker's model. Part of the recipe because it can change the last digit of a score."""
     compile: bool | Literal["reduce-overhead"] = False
-    """For ``glip``: ``true`` runs the model through ``torch.compile``, one graph for each shape of a batch;
-    ``reduce-overhead`` replays it as a CUDA graph too. See ``docs/performance.md``."""
+    """For ``glip``: ``true`` runs the model through ``torch.compile``, with one graph per batch shape;
+    ``reduce-overhead`` also replays it as a CUDA graph. See ``docs/teachers.md``."""
     min_size: int | None = None
-    """Short side in pixels the image is resized to; the checkpoint's own where not given."""
+    """Resize the short side to so many pixels. By default the checkpoint's own size."""
     max_size: int | None = None
-    """Long side is at most this; the checkpoint's own where not given."""
+    """Limit of the long side in pixels. By default the checkpoint's own."""
 
     @model_validator(mode="after")
     def _members_are_an_ensembles(self) -> TeacherRecipe:
@@ -82,7 +83,7 @@ class TeacherRecipe(Recipe):
         if self.grounder != "ensemble" and self.members:
             raise ValueError(f"members are an ensemble's; the grounder is {self.grounder!r}")
         if any(member.grounder == "ensemble" for member in self.members):
-            raise ValueError("a member of an ensemble is no ensemble itself")
+            raise ValueError("a member of an ensemble cannot be an ensemble itself")
         return self
 
     @model_validator(mode="after")
@@ -107,9 +108,9 @@ class GroundRecipe(Recipe):
     phrases: PhrasesRecipe = PhrasesRecipe()
     teacher: TeacherRecipe = TeacherRecipe()
     min_score: float = Field(default=0.05, gt=0, lt=1)
-    """The floor: candidates below are not stored. Low, since what is high-confidence is decided when read."""
+    """The floor: candidates below are not stored. Low, because readers decide what is high-confidence."""
     max_boxes_per_phrase: int = Field(default=20, gt=0)
-    """At most this many candidates are stored for a phrase, the best first."""
+    """At most so many candidates are stored per phrase, the best first."""
     max_image_pixels: int = Field(default=100_000_000, gt=0)
     """A larger picture is rejected as ``image_too_many_pixels`` before it is decoded (decompression bombs)."""
 
@@ -119,24 +120,25 @@ class FiltersRecipe(Recipe):
     default. What boxes are kept is no filter but a selection, made when a dataset is read."""
 
     min_image_side: int | None = Field(default=None, gt=0)
-    """The short side has at least so many pixels (``image_side_below_min``)."""
+    """The short side must have at least so many pixels (``image_side_below_min``)."""
     max_image_aspect: float | None = Field(default=None, ge=1)
-    """The long side is at most so many times the short one (``image_aspect_above_max``)."""
+    """The long side may be at most so many times the short one (``image_aspect_above_max``)."""
     min_caption_chars: int | None = Field(default=None, gt=0)
-    """Without the white space around it (``caption_chars_below_min``). The most is ``phrases.max_caption_chars``."""
+    """Fewest characters of a caption without the white space around it (``caption_chars_below_min``). For the most, set
+    ``phrases.max_caption_chars``."""
     min_caption_words: int | None = Field(default=None, gt=0)
-    """Between white space (``caption_words_below_min``)."""
+    """Fewest words of a caption, cut at white space (``caption_words_below_min``)."""
     max_caption_words: int | None = Field(default=None, gt=0)
-    """Between white space (``caption_words_above_max``)."""
+    """Most words of a caption, cut at white space (``caption_words_above_max``)."""
     languages: tuple[Annotated[str, Field(pattern=r"^[a-z]{2,3}$")], ...] = ()
-    """Languages that captions may be in, such as ``[en]`` (ISO 639-1; ``caption_language_other``); the extra
-    ``language`` identifies them."""
+    """Allowed languages of captions, such as ``[en]`` (ISO 639-1; ``caption_language_other``). Needs the extra
+    ``language``."""
     min_language_probability: float = Field(default=0.003, gt=0, le=1)
-    """A caption is rejected where these languages together are less probable. Low, since a few words leave it open: one
-    that tells nothing gives each of 97 languages about 0.01."""
+    """Reject a caption if these languages together are less probable than this. Low, because a few words say little: a
+    caption that says nothing gives each of 97 languages about 0.01."""
     stop_phrases: tuple[Annotated[str, Field(pattern=r"\S")], ...] = ()
-    """Phrases that end in one of these are left out, whatever their case, plural or not: ``photo`` leaves out "a stock
-    photo" and "Photos"; ``stock photo`` the first alone. A sample without another one is ``phrases_all_stopped``."""
+    """Leave out phrases that end in one of these, in any case, singular or plural: ``photo`` leaves out "a stock photo"
+    and "Photos"; ``stock photo`` only the first. A sample with no other phrase is ``phrases_all_stopped``."""
 
     def rules(self) -> dict[str, Any]:
         """The fields that are not as by default."""
@@ -148,15 +150,15 @@ class LabelRecipe(GroundRecipe):
 
     source: Source
     selection: SelectionChoice = "glip"
-    """The selection that readers apply when they name none (see ``engine.selection.PRESETS``)."""
+    """The selection that readers apply by default (see ``engine.selection.PRESETS``)."""
     unit_size: int = Field(default=200, gt=0)
-    """Samples in a unit, which is the size of a shard and the work that is redone after a crash."""
+    """Samples in a unit: the size of a shard, and the work that is redone after a crash."""
     filters: FiltersRecipe = FiltersRecipe()
     leaks: tuple[str, ...] = ()
-    """Datasets of this project's format that models are evaluated on: their pictures are rejected wherever the source
-    has them, as the same file (``leak``) or as another file of the same picture (``leak_near``)."""
+    """Datasets that models are evaluated on, in this project's format. Their pictures are rejected from the source, as
+    the same file (``leak``) or as another file of the same picture (``leak_near``)."""
     max_leak_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=12)
-    """How near the perceptual hashes of a picture and of one of ``leaks`` are to count as one: bits of 64."""
+    """How many bits of 64 the perceptual hashes of a picture and of one in ``leaks`` may differ in to count as one."""
 
     @model_serializer(mode="wrap")
     def _without_guards_that_are_off(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

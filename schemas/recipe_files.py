@@ -145,7 +145,7 @@ def _sentence(item: ErrorDetails, recipe: type[BaseModel] | None) -> str:
         case "missing":
             return f"field {field!r} is missing"
         case "union_tag_not_found":
-            return f"field {field!r} says not which it is: wanted a mapping with a field {context['discriminator']}"
+            return f"field {field!r} does not say its kind: wanted a mapping with a field {context['discriminator']}"
         case "union_tag_invalid":
             name = context["discriminator"].strip("'")
             return f"field '{field}.{name}': no {context['tag']!r}; there are: {context['expected_tags']}"

@@ -91,15 +91,15 @@ class PromotionRule(Recipe):
     metric: str
     """A name as the evaluation prints it: ``phrase_recall@1``, ``AP``, ``AP50/person``, ``AP50:other``; by how frequent
     heads and classes are in human data ``phrase_recall@1:tail``, ``AP50:unseen``; ``lvis_APr``; ``voc07_AP``,
-    ``voc12_AP/dog``. The evaluation has to have the protocol that gives it."""
+    ``voc12_AP/dog``. The evaluation must include the protocol that gives it."""
     dataset: str | None = None
-    """Name of the evaluation dataset that the rule looks at; every one that has the metric where not given."""
+    """Name of the evaluation dataset that the rule looks at. By default every one that has the metric."""
     must: Literal["improve", "not_worsen", "exceed"] = "not_worsen"
     """``improve``: the interval of the difference lies above zero; ``not_worsen``: above ``-margin``;
     ``exceed``: the candidate's value is at least ``margin``."""
     margin: float = Field(default=0.0, ge=0)
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
-    """Of this rule's interval; the gate's where not given."""
+    """Confidence of this rule's interval. By default the gate's."""
 
 
 class GateRecipe(Recipe):
@@ -110,8 +110,8 @@ class GateRecipe(Recipe):
         PromotionRule(metric="AP50", must="not_worsen", margin=0.01),
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Of the bootstrap's interval, which has two sides: at 0.95, a candidate that is no better passes ``improve`` once
-    in 40 times."""
+    """Confidence of the bootstrap's interval, which has two sides: at 0.95, a candidate that is no better passes
+    ``improve`` once in 40 times."""
     resamples: int = Field(default=2000, ge=100)
     seed: int = 0
 
@@ -144,12 +144,12 @@ class GoldSource(Recipe):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     """Name of the dataset's folder inside the generation."""
     format: GoldFormat
-    """``coco``: detection JSON; ``coco-phrases``: captions with phrase boxes; ``scenes``: drawn, exact; the others are
-    those of ``glip-engine import``."""
+    """``coco``: detection JSON; ``coco-phrases``: captions with phrase boxes; ``scenes``: drawn, exact; for the others
+    see ``glip-engine import``."""
     path: str | None = None
-    """Folder of the annotations, or their file; none for ``scenes``."""
+    """Folder or file of the annotations; none for ``scenes``."""
     scenes: ScenesSource | None = None
-    """The scenes, where ``format`` is ``scenes``."""
+    """The scenes, if ``format`` is ``scenes``."""
 
     @model_validator(mode="after")
     def _has_what_its_format_reads(self) -> GoldSource:
@@ -163,7 +163,7 @@ class TruthRecipe(Recipe):
     """Hidden human boxes of the labelled images: for scoring pseudo-labels only, never read by another step."""
 
     format: Literal["coco", "scenes"]
-    """``coco``: a JSON file of boxes and phrases; ``scenes``: what a source of scenes has drawn."""
+    """``coco``: a JSON file of boxes and phrases; ``scenes``: what the source of scenes has drawn."""
     path: str | None = None
     """The JSON file; none for ``scenes``."""
 
@@ -174,37 +174,37 @@ class GenerationRecipe(Recipe):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
     label: LabelRecipe
     gold: tuple[GoldSource, ...] = Field(min_length=1)
-    """Human datasets that the student learns from beside the pseudo-labels."""
+    """Human datasets that the student learns from, beside the pseudo-labels."""
     evaluation: tuple[GoldSource, ...] = Field(min_length=1)
-    """Human datasets that decide; never trained on."""
+    """Human datasets that the gate decides on; never trained on."""
     truth: TruthRecipe | None = None
-    """Hidden boxes of the labelled images, where they exist."""
+    """Hidden human boxes of the labelled images, if they exist."""
     gold_weights: dict[str, float] = {}
-    """Weight of each human dataset in the mix, 1 where not given."""
+    """Weight of each human dataset in the mix; 1 by default."""
     pseudo_weight: float = Field(default=1.0, gt=0)
     """Weight of the pseudo-labels in the mix."""
     selection: SelectionChoice = "glip"
-    """Selection applied to the pseudo-labels when training."""
+    """Selection to apply to the pseudo-labels in training."""
     train: dict[str, Any] = {}
-    """Fields of ``TrainRecipe`` that differ from its defaults; the mix is made here."""
+    """Fields of ``TrainRecipe`` that differ from its defaults; the mix is filled in here."""
     train_workers: int | None = Field(default=None, gt=0, exclude=True)
-    """Processes that train, through Ray Train; one, in this process, where not given. No part of the recipe as it is
-    saved: a generation may go on with others."""
+    """Processes that train, through Ray Train; by default this one. Not saved, so a run may resume with another."""
     evaluate: dict[str, Any] = {}
-    """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and model are filled in here."""
+    """Fields of ``EvaluateRecipe`` that differ from its defaults; datasets and models are filled in here, so
+    ``teacher`` has only how both models are run, such as ``min_size``."""
     candidate: CandidateWeights = "ema"
-    """Which weights of the training are the student: their moving average, those of the last step (``raw``), or the
-    mean of the moving average and what it began from (``averaged``, which forgets less)."""
+    """Which weights become the student: the moving average (``ema``), those of the last step (``raw``), or the mean of
+    the moving average and the starting weights (``averaged``, which forgets less)."""
     gate: GateRecipe = GateRecipe()
     registry: str | None = None
-    """A registry, folder or ``s3://`` prefix, that the student is promoted into if the gate lets it pass. Its current
-    version, where it has one, has to be the teacher: ``label.teacher.checkpoint: registry:URI``."""
+    """A registry (folder or ``s3://`` prefix) to promote the student into if the gate lets it pass. If it has a current
+    version, that must be the teacher: ``label.teacher.checkpoint: registry:URI``."""
 
     @model_validator(mode="after")
     def _names_are_unique_and_truth_is_of_the_source(self) -> GenerationRecipe:
         names = [source.name for source in (*self.gold, *self.evaluation)]
         if len(set(names)) < len(names):
-            raise ValueError(f"human datasets need names of their own; these came: {', '.join(names)}")
+            raise ValueError(f"human datasets need different names; these came: {', '.join(names)}")
         unknown = self.gold_weights.keys() - {source.name for source in self.gold}
         if unknown:
             raise ValueError(f"gold_weights names {sorted(unknown)}, which is not in gold")
@@ -213,6 +213,26 @@ class GenerationRecipe(Recipe):
         if self.truth is not None and self.truth.format == "scenes" and self.label.source.kind != "scenes":
             raise ValueError("truth of format scenes is what a source of scenes has drawn; label.source is none")
         return self
+
+    @model_validator(mode="after")
+    def _teacher_and_student_are_told_apart(self) -> GenerationRecipe:
+        how = self.evaluate.get("teacher", {})
+        if not isinstance(how, dict) or how.keys() & {"grounder", "checkpoint", "checkpoint_sha256", "members"}:
+            raise ValueError(
+                "evaluate.teacher has fields of how both models are run, such as min_size; which they are is not said "
+                "there: the student is compared with label.teacher"
+            )
+        if self.label.teacher.grounder != "glip" and "init" not in self.train:
+            raise ValueError(
+                f"train.init is missing: a student is a GLIP, which cannot begin from the weights of a teacher of kind "
+                f"{self.label.teacher.grounder!r}; name a checkpoint, such as nano"
+            )
+        return self
+
+    def examined_teacher(self) -> TeacherRecipe:
+        """The teacher that labels, run as ``evaluate.teacher`` says."""
+        fields = self.label.teacher.model_dump() | self.evaluate.get("teacher", {})
+        return make_recipe(TeacherRecipe, "evaluate.teacher", fields)
 
     @model_validator(mode="after")
     def _rules_are_on_what_is_evaluated(self) -> GenerationRecipe:

@@ -2,7 +2,7 @@
 
     CaptionedImage > ParsedCaption > GroundingRequest > Grounding > PseudoLabel
 
-Each record is the former plus what its stage found out; the type tells which stages a sample has passed.
+Each record adds what its stage found out to the one before, so the type says which stages a sample has passed.
 A sample that a stage drops becomes a :class:`Reject`. Records of one source slice travel together as a :class:`Unit`.
 
 Boxes are ``xyxy`` float pixels of the original image, as stored (EXIF orientation is not applied).

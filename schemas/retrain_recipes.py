@@ -1,4 +1,4 @@
-"""When a student is trained anew, and who hears of it: the policy, the schedule, the webhook."""
+"""When a student is retrained, and who is notified: the policy, the schedule, the webhook."""
 
 from __future__ import annotations
 
@@ -16,58 +16,59 @@ class MetricDrop(Recipe):
     """A figure of the current model that is watched."""
 
     dataset: str
-    """Folder of a human dataset, such as one that grows with what is newly annotated."""
+    """Folder of a human dataset, such as one that grows with new annotations."""
     metric: str = "phrase_recall@1"
     """A name as the evaluation prints it."""
     by: float = Field(default=0.02, gt=0)
-    """Retraining is due where it lies so far below what it was after the last run."""
+    """Retraining is due if the metric lies so far below its value after the last run."""
 
 
 class RetrainPolicy(Recipe):
-    """What makes a retraining due, each since the last run; any one of them does. Not given: not looked at."""
+    """What makes a retraining due, each since the last run. Any one is enough; those not given are not checked."""
 
     new_shards: int | None = Field(default=None, gt=0)
-    """So many units of the source (``label.unit_size`` pairs, a shard each) are new or have changed."""
+    """Due if so many units of the source (``label.unit_size`` pairs, one shard each) are new or have changed."""
     new_pairs: int | None = Field(default=None, gt=0)
-    """So many pairs of the source are new or have changed."""
+    """Due if so many pairs of the source are new or have changed."""
     phrase_growth: float | None = Field(default=None, gt=0)
-    """New pairs name so many phrases that the last run's labels lack, as a share of those they have: 0.1 is a tenth."""
+    """Due if new pairs name so many phrases that the last run's labels lack, as a share of those they have (0.1 is a
+    tenth)."""
     max_captions: int = Field(default=20_000, gt=0)
-    """Captions of new pairs that are parsed for ``phrase_growth``: what is counted is a lower bound."""
+    """At most so many captions of new pairs are parsed for ``phrase_growth``, so the count is a lower bound."""
     max_age_days: float | None = Field(default=None, gt=0)
-    """The last run ended so long ago."""
+    """Due if the last run ended so long ago."""
     metric_drop: MetricDrop | None = None
-    """A watched figure of the current model has fallen."""
+    """Due if a watched metric of the current model has dropped."""
     new_teacher: bool = False
-    """The registry's current version is another than the last run left."""
+    """Due if the registry's current version is another than the last run left."""
 
 
 class ScheduleRecipe(Recipe):
-    """When ``glip-engine schedule`` asks whether a retraining is due."""
+    """When ``glip-engine schedule`` checks whether a retraining is due."""
 
     cron: tuple[str, ...] = ("0 3 * * *",)
-    """Expressions of five fields; it is asked at the times of all of them."""
+    """Cron expressions of five fields; the times of all of them count."""
     timezone: str = "UTC"
-    """Name of the zone that they are in, such as ``Europe/Berlin``."""
+    """Their time zone, such as ``Europe/Berlin``."""
     max_attempts: int = Field(default=3, gt=0)
-    """A run that fails is begun again, so often in all; each goes on where the one before stopped."""
+    """How often a failing run is tried in all; each attempt resumes where the one before stopped."""
     retry_minutes: float = Field(default=10.0, gt=0)
-    """Between two attempts."""
+    """Pause between two attempts."""
     stop_seconds: float = Field(default=120.0, gt=0)
-    """When the scheduler is told to stop, so long the run under way may take to end; then it is killed."""
+    """How long the current run may take to end when the scheduler is told to stop; then it is killed."""
 
 
 class NotifyRecipe(Recipe):
-    """A webhook that hears of runs: JSON by POST."""
+    """A webhook that is told of runs: JSON by POST."""
 
     url: SecretStr | None = None
-    """Where to. Never printed or stored but for its host, since such addresses hold secrets."""
+    """The address. Only its host is ever printed or stored, because such addresses hold secrets."""
     url_from: str | None = None
     """Name of an environment variable that holds the address, instead of ``url``."""
     events: tuple[RetrainEvent, ...] = ("refused", "failed")
-    """Of what it hears."""
+    """Outcomes to report."""
     timeout_s: float = Field(default=10.0, gt=0)
-    """For one try; there are three."""
+    """Time limit of one attempt; there are three."""
 
     @model_validator(mode="after")
     def _has_one_address(self) -> NotifyRecipe:
@@ -77,21 +78,22 @@ class NotifyRecipe(Recipe):
 
 
 class RetrainRecipe(Recipe):
-    """Retraining that is done when it is due: what, when, where, and who hears of it."""
+    """Retraining when it is due: what, when, where, and who is notified."""
 
     generation: GenerationRecipe
-    """What is done: with a ``registry``, whose current version is the teacher (``checkpoint: registry:URI``)."""
+    """What to run: a generation with a ``registry`` whose current version is the teacher (``checkpoint:
+    registry:URI``)."""
     runs: str
-    """Folder of the runs, one for each, on this machine or on what it mounts; a run that was stopped goes on there."""
+    """Folder for the runs, on this machine or a mounted file system. Each run gets a folder in it and resumes there."""
     keep_runs: int | None = Field(default=None, gt=0)
-    """So many folders of runs stay, the latest, with that of the current version and any that this recipe names; older
-    ones are deleted when a run has ended without a failure. Not given: all stay."""
+    """Keep the latest so many run folders, that of the current version, and any that this recipe names. Older ones are
+    deleted when a run has ended without a failure. By default all stay."""
     policy: RetrainPolicy = RetrainPolicy(new_shards=1, new_teacher=True)
     schedule: ScheduleRecipe = ScheduleRecipe()
     notify: NotifyRecipe | None = None
     max_attempts: int = Field(default=3, gt=0)
-    """A run that failed is gone on with by the next call, so often; then it is given up, and what it was due for counts
-    as seen."""
+    """How often the next call resumes a run that failed. Then it is given up, and what it was due for counts as
+    seen."""
 
     @field_validator("runs")
     @classmethod

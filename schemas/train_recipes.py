@@ -17,18 +17,17 @@ class MixEntry(Recipe):
     """One dataset of the mix."""
 
     dataset: str
-    """Folder of a dataset of this project's format, human or pseudo."""
+    """Folder of a dataset in this project's format, human or pseudo."""
     weight: float = Field(default=1.0, gt=0)
     """Share of the samples drawn, relative to the other entries."""
     copies: float | None = Field(default=None, gt=0)
-    """Instead of ``weight``, and then of every entry: how often a sample of it is seen in an epoch of the mix."""
+    """How often each of its samples is seen in an epoch of the mix. Replaces ``weight``, in all entries or in none."""
     samples: int | None = Field(default=None, gt=0)
-    """How many samples the dataset is known to have: what ``train --plan`` counts on where the dataset is not there.
-    Training counts for itself."""
+    """Number of samples that ``train --plan`` assumes if the dataset is not there. Training counts them itself."""
     selection: SelectionChoice | None = None
-    """Selection for a pseudo dataset; its card's own where not given. Human boxes are never selected."""
+    """Selection for a pseudo dataset. By default its card's own. No selection is applied to human boxes."""
     prompts: ClassPrompts = {}
-    """Knowledge prompts of a detection dataset, by class: what is asked instead of the class's name (see
+    """Knowledge prompts of a detection dataset, by class: what to ask instead of the class's name (see
     ``EvaluateRecipe.prompts``)."""
 
 
@@ -36,34 +35,34 @@ class MixSampling(Recipe):
     """How often the samples of a mix are seen, beyond the weights of its entries."""
 
     temperature: float | None = Field(default=None, gt=0)
-    """Shares go with ``weight * samples ** (1 / temperature)``: 1 is by size, large ones are by weight alone. Where not
-    given, shares are the weights whatever the sizes."""
+    """Makes shares proportional to ``weight * samples ** (1 / temperature)``: 1 goes by size, a large value by weight
+    alone. Without it, shares are the weights, whatever the sizes."""
     repeat_threshold: float | None = Field(default=None, gt=0, le=1)
-    """Repeat factors (LVIS, Gupta et al. 2019, appendix B.1): a sample whose rarest phrase stands in a share f of the
+    """Repeat factors (LVIS, Gupta et al. 2019, appendix B.1): a sample whose rarest phrase is in a share f of the
     mix's pictures is seen sqrt(repeat_threshold / f) times as often as others, in steps of a quarter, never less."""
     repeat_by: Literal["head", "phrase"] = "head"
-    """Whether phrases are counted by their head lemma or by their text."""
+    """Whether to count phrases by their head lemma or by their text."""
 
 
 class OptimizerRecipe(Recipe):
     """AdamW with the GLIP recipe's groups (SPEC section 11; GLIP paper, appendix)."""
 
     lr: float = Field(default=1e-4, gt=0)
-    """Rate of everything but the text encoder."""
+    """Learning rate of everything but the text encoder."""
     text_lr_factor: float = Field(default=0.1, ge=0)
-    """Rate of the text encoder, as a share of ``lr``."""
+    """Learning rate of the text encoder, as a share of ``lr``."""
     weight_decay: float = Field(default=1e-4, ge=0)
-    """Not applied to biases, whose rate is doubled."""
+    """Not applied to biases, whose learning rate is doubled."""
     clip_norm: float = Field(default=1.0, gt=0)
     """L2 norm that the whole model's gradient is clipped to."""
     warmup_steps: int = Field(default=100, ge=0)
-    """Linear warm-up from a thousandth of the rate."""
+    """Steps of linear warm-up from a thousandth of the rate."""
     schedule: Literal["step", "cosine"] = "step"
     """``step`` multiplies the rate by 0.1 at each milestone, ``cosine`` falls to a hundredth at the end."""
     milestones: tuple[float, ...] = (0.67, 0.89)
     """Shares of the run at which ``step`` cuts the rate."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Decay of the exponential moving average of the weights, which is what is saved as the model; 0 turns it off."""
+    """Decay of the exponential moving average of the weights, which is saved as the model. 0 turns it off."""
 
 
 class RunEvaluation(Recipe):
@@ -72,12 +71,12 @@ class RunEvaluation(Recipe):
     datasets: tuple[str, ...] = Field(min_length=1)
     """Folders of human datasets that are not trained on."""
     metric: str = "AP50"
-    """The figure that decides which model is the best, as the evaluation prints it; its mean where several datasets
-    have it."""
+    """The metric that decides which model is the best, as the evaluation prints it; if several datasets have it, its
+    mean."""
     limit: int | None = Field(default=None, gt=0)
-    """Only the first so many samples of each dataset."""
+    """Use only the first so many samples of each dataset."""
     min_size: int | None = Field(default=None, gt=0)
-    """Short side of the pictures; the model's own where not given."""
+    """Short side of the pictures in pixels. By default the model's own."""
     prompts: dict[str, ClassPrompts] = {}
     """Knowledge prompts, by dataset and class (see ``EvaluateRecipe.prompts``)."""
 
@@ -91,83 +90,82 @@ class TrainRecipe(Recipe):
     """A checkpoint to start from (``nano``, ``glip-t``, ``glip-l``, a path, ``registry:URI`` or ``registry:URI@3``), or
     random weights: ``random:nano``, ``random:tiny``, ``random:large``."""
     init_sha256: str | None = Field(default=None, pattern=r"^[0-9a-fA-F]{64}$")
-    """SHA-256 that the file of the checkpoint's weights must have; ``glip-t`` and ``glip-l`` are not used without."""
+    """SHA-256 that the checkpoint's weights must have. ``glip-t`` and ``glip-l`` require it."""
     tokenizer: str | None = None
-    """WordPiece vocabulary (``tokenizer.json`` or ``vocab.txt``) for a random start or a published file; a model folder
+    """WordPiece vocabulary (``tokenizer.json`` or ``vocab.txt``) for a random start or a published file. A model folder
     has its own."""
     image_tower: str | None = None
-    """For a random start: file of a published Swin (``.pth`` or ``.safetensors``) that the image tower begins with."""
+    """For a random start: file of a published Swin (``.pth`` or ``.safetensors``) to start the image tower from."""
     text_tower: str | None = None
-    """For a random start: file of a published BERT that the text tower begins with."""
+    """For a random start: file of a published BERT to start the text tower from."""
     steps: int = Field(default=1000, gt=0)
     """Optimiser steps."""
     batch_size: int = Field(default=16, gt=0)
-    """Images a step, over all workers."""
+    """Images per step, over all workers."""
     tune: Literal["full", "linear-probe", "prompt", "lora"] = "full"
-    """What is trained: everything; the linear layers that give scores and boxes; a vector per word of the prompts; or
+    """What to train: everything; the linear layers that give scores and boxes; a vector per word of the prompts; or
     low-rank updates of the linear layers. Every mode gives a checkpoint that opens like any other."""
     lora_rank: int = Field(default=8, gt=0)
     """Rank of the updates in mode ``lora``."""
     optimizer: OptimizerRecipe = OptimizerRecipe()
     accumulation: int = Field(default=1, gt=0)
-    """Parts that a worker's share of a step goes through the model in, one after the other, for less memory. The step
-    stays the same, except that contrasts (``region_word_contrast``, ``granular_alignment``) are of each part by
-    itself."""
+    """Number of parts in which a worker's share of a step goes through the model, to save memory. The step stays the
+    same, except that contrasts (``region_word_contrast``, ``granular_alignment``) see each part by itself."""
     gradient_checkpointing: bool = False
-    """Compute blocks again in the backward pass instead of keeping what they computed: less memory, more time."""
+    """Recompute blocks in the backward pass instead of keeping their results: less memory, more time."""
     strategy: Literal["ddp", "fsdp"] = "ddp"
-    """How workers hold the model: each the whole (``ddp``), or a share of weights, gradients and moments (``fsdp``; one
-    worker, too, then runs on Ray). Either goes on where the other stopped."""
+    """What each worker holds: the whole model (``ddp``), or a share of weights, gradients and moments (``fsdp``, which
+    uses Ray even with one worker). Either can resume where the other stopped."""
     min_workers: int | None = Field(default=None, gt=0)
-    """On several workers: after one has died, go on with as few as these where there is no room for all."""
+    """With several workers: after one has died, continue with as few as this if there is no room for all."""
     max_restarts: int = Field(default=3, ge=0)
-    """On several workers: how often they are started again, from the last checkpoint, after one has died."""
+    """With several workers: how often to restart them from the last checkpoint after one has died."""
     evaluation: RunEvaluation | None = None
-    """How the model is evaluated at each checkpoint, to keep the best one beside the last."""
+    """Evaluate the model at each checkpoint, and keep the best one beside the last."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """``auto`` is bf16 on a GPU and fp32 on a CPU."""
     min_sizes: tuple[int, ...] | None = None
-    """Short sides drawn at random while training; the model's own where not given."""
+    """Short sides in pixels, drawn at random while training. By default the model's own."""
     max_size: int | None = None
-    """Long side is at most this; the model's own where not given."""
+    """Limit of the long side in pixels. By default the model's own."""
     flip: bool = True
-    """Mirror half of the pictures, except where the caption says left or right."""
+    """Mirror half of the pictures, except if the caption says left or right."""
     scale_jitter: tuple[float, float] | None = None
-    """Random crop or zoom-out: the picture's scale is drawn from this range; off where not given."""
+    """Random crop or zoom-out: draw the picture's scale from this range. Off by default."""
     color_jitter: float = Field(default=0.0, ge=0, lt=1)
     """Strength of random brightness, contrast and saturation."""
     max_negatives: int = Field(default=85, ge=0)
-    """Class names of a detection dataset put into the prompt beside the true ones."""
+    """Up to so many class names of a detection dataset go into the prompt beside the true ones."""
     caption_negatives: int = Field(default=0, ge=0)
-    """Up to so many captions of other pictures of the dataset are put around a picture's own: things that are not
-    there (GLIP's caption packing). Captions with a head noun of the picture's own are not taken."""
+    """Up to so many captions of other pictures of the dataset go around a picture's own: things that are not there
+    (GLIP's caption packing). Captions that share a head noun with the picture's own are not taken."""
     synonyms: Synonyms = "rules"
-    """Where synonyms and kinds come from that are not taken as negatives: a small table of this project's, or WordNet,
+    """Source of the synonyms and kinds that are not taken as negatives: a small table of this project, or WordNet,
     whose data must be installed (``python -m nltk.downloader wordnet``)."""
     pseudo_regression: bool = True
-    """Whether pseudo boxes take part in the box loss, or in the alignment loss alone."""
+    """Whether pseudo boxes take part in the box loss, or only in the alignment loss."""
     score_weighted: bool = False
     """Weigh the loss of a pseudo box by its score."""
     ignore_ungrounded: bool = False
-    """Words of a phrase that a pseudo-labelled picture has no box for count for nothing, instead of as not there: the
+    """Ignore words of a phrase without a box in a pseudo-labelled picture, instead of treating them as not there: the
     selection may have dropped what is there."""
     region_word_contrast: float = Field(default=0.0, ge=0)
-    """Weight of GLIPv2's contrast of regions with the words of all pictures of a batch, of all workers; 0 turns it
+    """Weight of GLIPv2's contrast of regions with the words of all pictures in the batch of all workers. 0 turns it
     off."""
     masked_language: float = Field(default=0.0, ge=0)
-    """Weight of masked language modelling on captions; 0 turns it off."""
+    """Weight of masked language modelling on captions. 0 turns it off."""
     masked_share: float = Field(default=0.15, gt=0, lt=1)
-    """Share of a caption's tokens that are to be told, where masked language modelling is on."""
+    """Share of a caption's tokens to mask, if masked language modelling is on."""
     granular_alignment: float = Field(default=0.0, ge=0)
     """Weight of X-VLM's losses (objects, regions and whole pictures against texts of their own: contrast, matching, box
-    from text); 0 turns them off. The contrast is over the batch of all workers; wrong pairs for the matching are drawn
-    in each worker's share of it, as the authors do."""
+    from text). 0 turns them off. The contrast runs over the batch of all workers; each worker draws the wrong pairs for
+    the matching from its own share, as the authors do."""
     granular_concepts: int = Field(default=6, ge=1)
-    """Boxes of a picture that these losses take at most, beside the whole picture."""
+    """At most so many boxes of a picture take part in these losses, beside the whole picture."""
     seed: int = 0
     checkpoint_every: int = Field(default=500, gt=0)
     """Steps between checkpoints to resume from."""
     log_every: int = Field(default=10, gt=0)
     """Steps between lines of the log."""
     loader_threads: int = Field(default=2, ge=0)
-    """Threads that decode and augment ahead of the model; 0 does it in the training loop. Never changes the result."""
+    """Threads that decode and augment ahead of the model. 0 does it in the training loop. Never changes the result."""

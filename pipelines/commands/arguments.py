@@ -29,21 +29,21 @@ def add_command(
         name, help=what, description=what, epilog=examples_of(name), formatter_class=HelpFormatter
     )
     parser.set_defaults(command=command, parser=parser, goes_on=goes_on)
-    parser.add_argument("--json", action="store_true", help="print the result as JSON and no progress")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON, without progress")
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     return parser
 
 
 def add_recipe(parser: argparse.ArgumentParser, recipe: type[Recipe], *, required: bool) -> None:
     """The file of a ``recipe``, and what overrides and lists its fields."""
-    parser.add_argument("--recipe", metavar="FILE", required=required, help="recipe in YAML; recipes/ has examples")
+    parser.add_argument("--recipe", metavar="FILE", required=required, help="recipe in YAML; see recipes/ for examples")
     add_overrides(parser, recipe)
 
 
 def add_published(parser: argparse.ArgumentParser) -> None:
     """What a published checkpoint comes without: the digest that is trusted, and the vocabulary."""
-    parser.add_argument("--sha256", help="digest that the checkpoint's weights must have")
-    parser.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased; beside the file, or fetched, by default")
+    parser.add_argument("--sha256", help="SHA-256 that the checkpoint's weights must have")
+    parser.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased (default: beside the file, else fetched)")
 
 
 def add_overrides(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
@@ -59,16 +59,16 @@ def add_overrides(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None
         action=FieldList,
         recipe=recipe,
         nargs="?",
-        metavar="BEGINNING",
-        help="list the recipe's fields (all, or those that begin so) with defaults and meaning, and do nothing",
+        metavar="PREFIX",
+        help="list the recipe's fields (all, or those that begin with PREFIX) with defaults and meaning, and exit",
     )
 
 
 def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--selection",
-        help="what is high-confidence: a preset, 'all', or '{preset: calibrated, calibration: FILE, precision: 0.7}'; "
-        "each dataset's own by default",
+        help="which boxes count: a preset, 'all', or '{preset: calibrated, calibration: FILE, precision: 0.7}' "
+        "(default: each dataset's own)",
     )
 
 
@@ -79,7 +79,9 @@ def add_registry(parser: argparse.ArgumentParser) -> None:
 def add_backend(parser: argparse.ArgumentParser) -> None:
     """Where the model answers: in workers on Ray, or here."""
     places = parser.add_mutually_exclusive_group()
-    places.add_argument("--workers", type=count, help="model workers; one for each GPU or CPU slot by default")
+    places.add_argument(
+        "--workers", type=count, metavar="N", help="model workers (default: one for each GPU or CPU slot)"
+    )
     places.add_argument("--inline", action="store_true", help="work in this process, without Ray")
 
 
@@ -91,7 +93,7 @@ def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
     try:
         fields = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"--selection {text!r} is no YAML: {error}") from None
+        raise ValueError(f"--selection {text!r} is not YAML: {error}") from None
     return {str(name): value for name, value in fields.items()}
 
 

@@ -18,7 +18,7 @@ def add(commands: Any) -> None:
 
 
 def _add_report(commands: Any) -> None:
-    parser = add_command(commands, "report", _report, "one page of statistics and pictures over datasets")
+    parser = add_command(commands, "report", _report, "write a page of statistics and pictures about datasets")
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help="folder of a dataset")
     parser.add_argument("--out", required=True, help="folder for index.html, report.json, report.md and tables/")
     parser.add_argument(
@@ -26,14 +26,18 @@ def _add_report(commands: Any) -> None:
         action="append",
         default=[],
         metavar="DATASET",
-        help="a human dataset, whose phrases are no new concepts; the human ones among DATASET by default",
+        help="human dataset; its phrases do not count as new concepts (default: the human ones among DATASET)",
     )
     parser.add_argument(
-        "--compare", nargs=2, metavar=("A", "B"), help="two datasets side by side: numbers, drift, phrases that changed"
+        "--compare", nargs=2, metavar=("A", "B"), help="show two datasets side by side: numbers, drift, phrases"
     )
-    parser.add_argument("--price-per-hour", type=positive, help="of one worker (a GPU), for the cost of the units")
-    parser.add_argument("--pictures", type=count, help="the most pictures in a gallery (default 240)")
-    parser.add_argument("--seed", type=int, default=0, help="draws the sample of pictures (default 0)")
+    parser.add_argument(
+        "--price-per-hour", type=positive, metavar="PRICE", help="price of a worker (a GPU), for the cost"
+    )
+    parser.add_argument(
+        "--pictures", type=count, metavar="N", help="at most so many pictures in a gallery (default 240)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the sample of pictures (default 0)")
     add_selection(parser)
 
 
@@ -58,11 +62,11 @@ def _report(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_diff(commands: Any) -> None:
     parser = add_command(
-        commands, "diff", _diff, "what another teacher or recipe gained, lost and moved on the same source"
+        commands, "diff", _diff, "show what another teacher or recipe gained, lost and moved on the same source"
     )
     parser.add_argument("before", metavar="A", help="folder of a dataset")
     parser.add_argument("after", metavar="B", help="folder of another dataset of the same source")
-    parser.add_argument("--force", action="store_true", help="also where sources differ: by picture and caption")
+    parser.add_argument("--force", action="store_true", help="compare different sources too, by picture and caption")
     add_selection(parser)
 
 
@@ -75,15 +79,15 @@ def _diff(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_import(commands: Any) -> None:
     parser = add_command(
-        commands, "import", _import, "human annotations into the project's dataset format", goes_on=True
+        commands, "import", _import, "bring human annotations into the project's dataset format", goes_on=True
     )
     parser.add_argument("format", choices=GOLD_FILES, help="format of the annotations: %(choices)s", metavar="FORMAT")
-    parser.add_argument("source", type=local_path, help="folder of the annotations, with the images, or their file")
+    parser.add_argument("source", type=local_path, help="folder or file of the annotations")
     parser.add_argument("--out", required=True, help="folder of the dataset")
     parser.add_argument(
-        "--images", type=local_path, help="folder of the images, where they are not beside the annotations"
+        "--images", type=local_path, help="folder of the images, if they are not beside the annotations"
     )
-    parser.add_argument("--split", help="of a source that lists its splits: train, val, testA, ...; all by default")
+    parser.add_argument("--split", help="if the source lists splits: train, val, testA, ... (default: all)")
 
 
 def _import(options: argparse.Namespace) -> tuple[int, Any]:
@@ -98,10 +102,10 @@ def _import(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_export(commands: Any) -> None:
-    parser = add_command(commands, "export", _export, "a dataset in the format of another project")
+    parser = add_command(commands, "export", _export, "write a dataset in another project's format")
     parser.add_argument("dataset", help="folder of the dataset")
     parser.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="%(choices)s", metavar="FORMAT")
-    parser.add_argument("--out", required=True, help="folder that is empty or not there yet")
+    parser.add_argument("--out", required=True, help="folder to write, empty or new")
     parser.add_argument("--images", action="store_true", help="write the pictures too, byte for byte")
     add_selection(parser)
 

@@ -10,7 +10,7 @@ from pipelines.commands.arguments import add_command
 
 def add(commands: Any) -> None:
     """Add the commands of this group to the parser."""
-    add_command(commands, "doctor", _doctor, "what of the installation works on this machine")
+    add_command(commands, "doctor", _doctor, "check what works on this machine")
 
 
 def _doctor(options: argparse.Namespace) -> tuple[int, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -38,25 +39,27 @@ def _add_label(commands: Any) -> None:
         "source",
         nargs="?",
         help="tars, pictures with .txt captions, a .csv of pictures and captions, Parquet files, a list of urls (.tsv, "
-        ".csv, .jsonl, .parquet), annotations/captions_X.json of COCO, or the word 'scenes'; a file, a folder, a glob "
-        "or {00..99}, local, http(s):// or s3://; or in the recipe",
+        ".csv, .jsonl, .parquet), COCO's annotations/captions_X.json, or the word 'scenes'; give a file, a folder, a "
+        "glob or {00..99}, local, http(s):// or s3://; may be in the recipe instead",
     )
-    parser.add_argument("--out", help="folder of the dataset; a started one is gone on with")
+    parser.add_argument("--out", help="folder of the dataset; an unfinished job in it is resumed")
     add_recipe(parser, LabelRecipe, required=False)
     parser.add_argument(
-        "--plan", action="store_true", help="label nothing; tell images/s, hours, storage and cost of the whole source"
+        "--plan", action="store_true", help="label nothing; print images/s, hours, storage and cost of the whole source"
     )
-    parser.add_argument("--plan-samples", type=count, help="samples that --plan probes (300)")
-    parser.add_argument("--plan-seed", type=int, help="draws the samples that are probed (0)")
-    parser.add_argument("--price-per-hour", type=positive, help="of one worker (a GPU), for the plan's cost")
+    parser.add_argument("--plan-samples", type=count, metavar="N", help="samples that --plan probes (default 300)")
+    parser.add_argument("--plan-seed", type=int, metavar="N", help="seed of these samples (default 0)")
     parser.add_argument(
-        "--budget-hours", type=positive, metavar="H", help="begin no unit that would not be done H hours from now"
-    )
-    parser.add_argument(
-        "--log", metavar="FILE", type=local_path, help="append a line of JSON for each unit, and for start and end"
+        "--price-per-hour", type=positive, metavar="PRICE", help="price of a worker (a GPU), for the plan"
     )
     parser.add_argument(
-        "--relabel", action="store_true", help="do again what a changed recipe, teacher or source changes in OUT"
+        "--budget-hours", type=positive, metavar="H", help="start no unit that would not be done H hours from now"
+    )
+    parser.add_argument(
+        "--log", metavar="FILE", type=local_path, help="append a line of JSON for each unit, the start and the end"
+    )
+    parser.add_argument(
+        "--relabel", action="store_true", help="redo what a changed recipe, teacher or source changes in OUT"
     )
     add_backend(parser)
 
@@ -85,7 +88,8 @@ def _label(options: argparse.Namespace) -> tuple[int, Any]:
         progress=not options.json,
     )
     if result.samples and not result.units_left and not options.json:
-        print(f"next: glip-engine report {options.out} --out {options.out.rstrip('/')}-report")
+        report = options.out.rstrip("/") + "-report"
+        print("next: " + shlex.join(["glip-engine", "report", options.out, "--out", report]))
     return 0, result
 
 
@@ -129,20 +133,21 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_dedupe(commands: Any) -> None:
     parser = add_command(
-        commands, "dedupe", _dedupe, "find the duplicates of a labelled dataset; readers leave them out"
+        commands, "dedupe", _dedupe, "find duplicates in a labelled dataset; readers then leave them out"
     )
     parser.add_argument("dataset", help="folder of the dataset; duplicates.parquet is written into it")
     parser.add_argument(
         "--by",
         choices=["image", "pair"],
         default="image",
-        help="duplicates have the same picture (default), or the same picture and the same caption",
+        help="duplicates share the picture (default), or the picture and the caption",
     )
     parser.add_argument(
         "--distance",
         type=int,
         default=DEFAULT_DISTANCE,
-        help="bits of 64 in which perceptual hashes of one picture may differ (default %(default)s; 0 to 12)",
+        metavar="BITS",
+        help="of 64, in which perceptual hashes of copies may differ (0 to 12, default %(default)s)",
     )
 
 
@@ -154,16 +159,16 @@ def _dedupe(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_ground(commands: Any) -> None:
     parser = add_command(
-        commands, "ground", _ground, "find the phrases of a text in one picture: a table and drawn boxes"
+        commands, "ground", _ground, "find the phrases of a text in one picture; print a table, draw the boxes"
     )
     parser.add_argument("image", help="a picture file")
     parser.add_argument("text", help="what to find, as in 'a red car and two dogs'")
     parser.add_argument(
-        "--out", type=local_path, help="the picture with its boxes: a name ending in .png, .jpg or .webp"
+        "--out", type=local_path, help="file for the picture with its boxes, ending in .png, .jpg or .webp"
     )
-    parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a checkpoint folder or file")
+    parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a folder or a file")
     add_published(parser)
-    parser.add_argument("--min-score", type=float, help="boxes below are left out (default 0.5)")
+    parser.add_argument("--min-score", type=float, help="leave out boxes below (default 0.5)")
     add_overrides(parser, GroundRecipe)
 
 

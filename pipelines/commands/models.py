@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
 
 def _add_convert(commands: Any) -> None:
     parser = add_command(
-        commands, "convert", _convert, "a published checkpoint into a model folder: safetensors and config"
+        commands, "convert", _convert, "turn a published checkpoint into a model folder: safetensors and config"
     )
     parser.add_argument("source", help="'glip-t', 'glip-l', a published .pth or .safetensors file, or a model folder")
     parser.add_argument("--out", required=True, type=local_path, help="folder of the model")
@@ -39,11 +39,13 @@ def _convert(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_promote(commands: Any) -> None:
-    parser = add_command(commands, "promote", _promote, "make a model the current version of a registry, past the gate")
+    parser = add_command(
+        commands, "promote", _promote, "make a model the current version of a registry, if the gate let it pass"
+    )
     parser.add_argument("source", help="folder of a generation, a training run or a model, or 'nano'")
     add_registry(parser)
-    parser.add_argument("--decision", metavar="FILE", help="the gate's record; a generation's own by default")
-    parser.add_argument("--force", metavar="REASON", help="go past the gate; the reason is recorded")
+    parser.add_argument("--decision", metavar="FILE", help="the gate's record (default: the generation's own)")
+    parser.add_argument("--force", metavar="REASON", help="promote without the gate; the reason is recorded")
 
 
 def _promote(options: argparse.Namespace) -> tuple[int, Any]:
@@ -59,11 +61,9 @@ def _promote(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_rollback(commands: Any) -> None:
-    parser = add_command(
-        commands, "rollback", _rollback, "make the version current again that the current one replaced"
-    )
+    parser = add_command(commands, "rollback", _rollback, "return to the version that the current one replaced")
     add_registry(parser)
-    parser.add_argument("--to", type=count, metavar="N", help="this version")
+    parser.add_argument("--to", type=count, metavar="N", help="return to this version instead")
     parser.add_argument("--reason", default="", help="recorded in the history")
 
 
@@ -74,7 +74,7 @@ def _rollback(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_history(commands: Any) -> None:
-    parser = add_command(commands, "history", _history, "who promoted what into a registry, when and why")
+    parser = add_command(commands, "history", _history, "list who promoted what into a registry, when and why")
     parser.add_argument("registry", help="folder or s3:// prefix of the registry")
 
 
@@ -86,9 +86,9 @@ def _history(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_show(commands: Any) -> None:
-    parser = add_command(commands, "show", _show, "check the versions of a registry: every file by its SHA-256")
+    parser = add_command(commands, "show", _show, "check every file of a registry's versions by its SHA-256")
     parser.add_argument("registry", help="folder or s3:// prefix of the registry")
-    parser.add_argument("--version", type=count, metavar="N", help="this one alone")
+    parser.add_argument("--version", type=count, metavar="N", help="check only this version")
 
 
 def _show(options: argparse.Namespace) -> tuple[int, Any]:
@@ -99,10 +99,12 @@ def _show(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_mirror(commands: Any) -> None:
-    what = "show a registry in MLflow's model registry, and bring what is shown there up to date"
+    what = "mirror a registry in MLflow's model registry, and bring the mirror up to date"
     parser = add_command(commands, "mirror", _mirror, what)
     parser.add_argument("registry", help="folder or s3:// prefix of the registry")
-    parser.add_argument("--model", metavar="NAME", help="MLflow's registered model, kept up to date from now on")
+    parser.add_argument(
+        "--model", metavar="NAME", help="registered model in MLflow that follows the registry from now on"
+    )
 
 
 def _mirror(options: argparse.Namespace) -> tuple[int, Any]:
@@ -114,7 +116,7 @@ def _mirror(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_lineage(commands: Any) -> None:
     parser = add_command(
-        commands, "lineage", _lineage, "what an artefact was made from, down to source slices and seeds"
+        commands, "lineage", _lineage, "show what an artefact was made from, down to source slices and seeds"
     )
     parser.add_argument("artefact", help="folder of a generation, dataset, run or model, or registry:URI@N")
 

@@ -39,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         """Of arguments that no action takes: the option that may be meant, or how they came to be so many."""
         wrong = next((one for one in unknown if one.startswith("-")), None)
         if wrong is None:
-            return f"more arguments than it takes: {', '.join(unknown[:3])} (a glob or several words stand in quotes)"
+            return f"more arguments than it takes: {', '.join(unknown[:3])} (put a glob or several words in quotes)"
         options = [one for action in self._actions for one in action.option_strings if one.startswith("--")]
         return f"no option {wrong!r}{_nearest(wrong.partition('=')[0], options)}"
 
@@ -62,7 +62,7 @@ def _nearest(word: str, words: Sequence[str]) -> str:
 def examples_of(command: str) -> str:
     """The end of a command's help."""
     lines = "\n".join(f"  glip-engine {command} {example}".rstrip() for example in EXAMPLES[command])
-    return f"for example:\n{lines}"
+    return f"examples:\n{lines}"
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -22,10 +22,10 @@ def _add_retrain(commands: Any) -> None:
         commands,
         "retrain",
         _retrain,
-        "a generation into the registry; exit status 3: refused, 75: another is at it",
+        "run a generation into the registry; exit status 3: refused, 75: another process is retraining",
         goes_on=True,
     )
-    parser.add_argument("--if-due", action="store_true", help="only where the recipe's policy says so; prints why")
+    parser.add_argument("--if-due", action="store_true", help="only if the recipe's policy says so; prints why")
     add_recipe(parser, RetrainRecipe, required=True)
     add_backend(parser)
 
@@ -46,9 +46,9 @@ def _retrain(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_schedule(commands: Any) -> None:
     parser = add_command(
-        commands, "schedule", _schedule, "retrain if it is due at the recipe's times, until SIGTERM; or `status`"
+        commands, "schedule", _schedule, "retrain if due, at the recipe's times, until SIGTERM; or show `status`"
     )
-    parser.add_argument("action", nargs="?", choices=["run", "status"], default="run", help="run (default), or status")
+    parser.add_argument("action", nargs="?", choices=["run", "status"], default="run", help="run (default) or status")
     add_recipe(parser, RetrainRecipe, required=True)
     add_backend(parser)
 

@@ -15,11 +15,14 @@ def add(commands: Any) -> None:
 
 def _add_serve(commands: Any) -> None:
     parser = add_command(
-        commands, "serve", _serve, "a page on this machine to search a dataset, and to accept, reject and correct boxes"
+        commands,
+        "serve",
+        _serve,
+        "serve a page on this machine to search a dataset and to accept, reject and correct boxes",
     )
-    parser.add_argument("dataset", help="folder of the dataset; verdicts are added to it and change nothing else")
-    parser.add_argument("--reviewer", help="name that verdicts are recorded under; the account's own by default")
-    parser.add_argument("--port", type=int, default=0, help="of the loopback; any free one by default")
+    parser.add_argument("dataset", help="folder of the dataset; only verdicts are added to it")
+    parser.add_argument("--reviewer", metavar="NAME", help="name on your verdicts (default: that of your account)")
+    parser.add_argument("--port", type=int, default=0, help="port of the loopback (default: any free one)")
     parser.add_argument("--open", action="store_true", help="open the page in this machine's browser")
     add_selection(parser)
 

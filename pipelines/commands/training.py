@@ -42,13 +42,13 @@ def add(commands: Any) -> None:
 
 def _add_generation(commands: Any) -> None:
     parser = add_command(
-        commands, "generation", _generation, "label, mix, train, evaluate, decide, report", goes_on=True
+        commands, "generation", _generation, "label, mix, train, evaluate, decide and report, in one run", goes_on=True
     )
     parser.add_argument(
-        "--out", required=True, type=local_path, help="folder of the generation; a started one is gone on with"
+        "--out", required=True, type=local_path, help="folder of the generation; an unfinished one is resumed"
     )
     parser.add_argument(
-        "--generations", type=count, metavar="N", help="so many in a row, the promoted student teaching the next"
+        "--generations", type=count, metavar="N", help="run N in a row, each promoted student teaching the next"
     )
     add_recipe(parser, GenerationRecipe, required=True)
     add_backend(parser)
@@ -71,12 +71,16 @@ def _add_train(commands: Any) -> None:
         commands, "train", _train, "train a student on a mix of human and pseudo-labelled datasets", goes_on=True
     )
     parser.add_argument(
-        "--out", type=local_path, help="folder of the run; a started one is gone on with; not needed with --plan"
+        "--out", type=local_path, help="folder of the run; an unfinished one is resumed; not needed with --plan"
     )
-    parser.add_argument("--plan", action="store_true", help="say what the run will take, and train nothing")
-    parser.add_argument("--gpus", type=count, metavar="N", help="GPUs of the plan (1)")
-    parser.add_argument("--rate", type=positive, help="images a second of one GPU, for the plan; else published ones")
-    parser.add_argument("--workers", type=count, help="processes that share every batch, through Ray Train (1)")
+    parser.add_argument("--plan", action="store_true", help="train nothing; print what the run will take")
+    parser.add_argument("--gpus", type=count, metavar="N", help="GPUs of the plan (default 1)")
+    parser.add_argument(
+        "--rate", type=positive, metavar="R", help="images/s of one GPU, for the plan (default: published rates)"
+    )
+    parser.add_argument(
+        "--workers", type=count, metavar="N", help="processes that share every batch, through Ray Train (default 1)"
+    )
     add_recipe(parser, TrainRecipe, required=True)
 
 
@@ -107,10 +111,14 @@ def _planned(recipe: TrainRecipe, options: argparse.Namespace) -> Any:
 
 def _add_few_shot(commands: Any) -> None:
     parser = add_command(
-        commands, "few-shot", _few_shot, "zero-shot, few-shot and full transfer to new data, as ODinW", goes_on=True
+        commands,
+        "few-shot",
+        _few_shot,
+        "measure zero-shot, few-shot and full transfer to new data, as on ODinW",
+        goes_on=True,
     )
     parser.add_argument(
-        "--out", required=True, type=local_path, help="folder of the cells; a started one is gone on with"
+        "--out", required=True, type=local_path, help="folder of the cells; finished ones are not repeated"
     )
     add_recipe(parser, FewShotRecipe, required=True)
 
@@ -124,10 +132,10 @@ def _few_shot(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_evaluate(commands: Any) -> None:
     parser = add_command(
-        commands, "evaluate", _evaluate, "AP, phrase recall and more of a checkpoint on human datasets"
+        commands, "evaluate", _evaluate, "score a checkpoint on human datasets: AP, phrase recall and more"
     )
     _add_model_and_datasets(parser, EvaluateRecipe)
-    parser.add_argument("--out", help="folder for figures, a table of every box, a page of mistakes; gone on with")
+    parser.add_argument("--out", help="folder for figures, a table of every box and a page of mistakes")
     add_backend(parser)
 
 
@@ -136,7 +144,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
 
     options.goes_on = options.out is not None  # what has been answered lies there
     if not (options.on or options.recipe or any(one.startswith("datasets") for one in options.set)):
-        raise ValueError("nothing to look at: give --on DATASET, a human dataset as `import` makes it")
+        raise ValueError("nothing to evaluate on: give --on DATASET, a human dataset as `import` makes it")
     recipe = load_recipe(EvaluateRecipe, options.recipe, _model_and_datasets(options))
     reports = evaluate(
         recipe,
@@ -151,11 +159,11 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_robustness(commands: Any) -> None:
-    parser = add_command(commands, "robustness", _robustness, "boxes under wrong and blank captions: how many survive")
+    parser = add_command(commands, "robustness", _robustness, "count the boxes that survive wrong and blank captions")
     parser.add_argument("checkpoint", help="'nano', a checkpoint folder or file")
     parser.add_argument("--on", required=True, metavar="DATASET", help="a human grounding dataset")
-    parser.add_argument("--min-score", type=score, default=0.5, help="boxes below do not count (0.5)")
-    parser.add_argument("--limit", type=count, help="only the first so many samples")
+    parser.add_argument("--min-score", type=score, default=0.5, help="ignore boxes below (default 0.5)")
+    parser.add_argument("--limit", type=count, metavar="N", help="only the first N samples")
 
 
 def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
@@ -170,17 +178,19 @@ def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_calibrate(commands: Any) -> None:
     parser = add_command(
-        commands, "calibrate", _calibrate, "what precision a teacher's scores mean, from human datasets"
+        commands, "calibrate", _calibrate, "measure what precision a teacher's scores stand for, on human datasets"
     )
     _add_model_and_datasets(parser, CalibrateRecipe)
-    parser.add_argument("--out", required=True, help="the file, such as calibration.json; a plot .svg beside it")
-    parser.add_argument("--precision", type=float, help="target that readers have by default (0.7)")
+    parser.add_argument(
+        "--out", required=True, help="file to write, such as calibration.json; an .svg plot goes beside it"
+    )
+    parser.add_argument("--precision", type=float, help="target of readers that name none (default 0.7)")
     parser.add_argument(
         "--verdicts",
         action="append",
         default=[],
         metavar="DATASET",
-        help="labels that people reviewed with `serve`, in the place of human data or beside it; may be repeated",
+        help="labels that people reviewed with `serve`, instead of human data or beside it; may be repeated",
     )
 
 
@@ -193,7 +203,9 @@ def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_model_and_datasets(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
-    parser.add_argument("checkpoint", nargs="?", help="'nano', a checkpoint folder or file; or in the recipe")
+    parser.add_argument(
+        "checkpoint", nargs="?", help="'nano', a checkpoint folder or file; may be in the recipe instead"
+    )
     parser.add_argument("--on", action="append", default=[], metavar="DATASET", help="a human dataset; may be repeated")
     add_recipe(parser, recipe, required=False)
 

@@ -223,7 +223,7 @@ def open_version(name: str) -> tuple[Registry, ModelVersion]:
     """The registry and the manifest that ``registry:URI@N`` means. ValueError where there is no such version."""
     asked = registry_name(name)
     if asked is None:
-        raise ValueError(f"{name} is no name of a registry's version, such as registry:URI@3")
+        raise ValueError(f"{name} is not the name of a registry's version, such as registry:URI@3")
     registry = Registry(asked.uri)
     return registry, current_version(registry) if asked.version is None else registry.version(asked.version)
 

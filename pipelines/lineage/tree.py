@@ -74,8 +74,8 @@ def _read(store: Store) -> Lineage:
         return Lineage.model_validate_json(store.read(LINEAGE, MAX_LINEAGE_BYTES))
     except ValidationError as error:
         raise ValueError(
-            f"{store.root}/{LINEAGE} is no lineage ({error.error_count()} errors); run the generation again, which "
-            "makes it anew"
+            f"{store.root}/{LINEAGE} is not a lineage ({error.error_count()} errors); run the generation "
+            "again to make it"
         ) from None
 
 

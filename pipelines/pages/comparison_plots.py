@@ -42,7 +42,7 @@ def _drift(drift: Drift) -> Plot:
     return Plot(
         name=f"drift-{drift.name}",
         title=drift.title,
-        summary=f"{drift.title}, before and after: " + (", ".join(moved) or "no drift can be told") + ".",
+        summary=f"{drift.title}, before and after: " + (", ".join(moved) or "no drift can be computed") + ".",
         figure={
             "data": traces,
             "layout": {

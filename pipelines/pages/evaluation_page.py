@@ -21,11 +21,11 @@ VERDICTS = {
     "right": "",
     "localisation": "near a human box of its name, IoU from 0.1 to 0.5",
     "other_name": "on a human box of another name",
-    "background": "on nothing that was annotated",
-    "duplicate": "on a human box that a better box had found",
+    "background": "on nothing annotated",
+    "duplicate": "on a human box that a better box has already found",
     "missed": "found by no box",
 }
-SURE = ("Sure and wrong", "Wrong boxes of the highest score (red), and the human boxes of that name (blue).")
+SURE = ("Sure and wrong", "The wrong boxes with the highest scores (red), and the human boxes of that name (blue).")
 MISSED = ("Missed", "The largest human boxes (blue) that nothing found.")
 
 

@@ -48,7 +48,7 @@ def _dropped(report: DatasetReport) -> Finding | None:
     count, reason, stage = max(lost)
     return Finding(
         f"{reason.replace('_', ' ').capitalize()}: {_of(count, pairs)} source pairs were dropped at the stage {stage}.",
-        "The funnel has an example of each reason; `rejects/*.parquet` every one with its message.",
+        "The funnel shows an example of each reason; `rejects/*.parquet` lists every reject with its message.",
         "funnel",
     )
 
@@ -70,7 +70,7 @@ def _many_boxes(report: DatasetReport) -> Finding | None:
     if report.origin != "pseudo" or not each or each < BOXES_A_PHRASE:
         return None
     return Finding(
-        f"A phrase has {figure(each)} boxes on average, where most phrases name one thing or a few.",
+        f"A phrase has {figure(each)} boxes on average, but most phrases name one thing or a few.",
         "A stricter selection is likely to be more precise: `--selection glip`, or `max_boxes_per_phrase` in it.",
         "boxes",
     )
@@ -81,7 +81,7 @@ def _uncalibrated(report: DatasetReport) -> Finding | None:
         return None
     return Finding(
         "Scores are the teacher's own; they do not say how many boxes are right.",
-        "`glip-engine calibrate` tells, from human boxes or from verdicts given in `glip-engine serve`.",
+        "`glip-engine calibrate` measures that, from human boxes or from verdicts given in `glip-engine serve`.",
         "boxes",
         act=False,
     )
@@ -92,8 +92,8 @@ def _repeated(report: DatasetReport) -> Finding | None:
     if not images or not repeated or repeated < REPEATED_SHARE * images:
         return None
     return Finding(
-        f"The same file again: {_of(repeated, images)} labelled images.",
-        "`glip-engine dedupe` finds them, and near copies; readers then leave them out.",
+        f"Repeated files: {_of(repeated, images)} labelled images have the file of an earlier one.",
+        "`glip-engine dedupe` finds them and near copies; readers then leave them out.",
         "duplicates",
     )
 
@@ -105,7 +105,7 @@ def _one_head(report: DatasetReport) -> Finding | None:
     first = max(heads, key=lambda one: one.boxes)
     return Finding(
         f"One head noun, “{first.head_lemma}”, has {_of(first.boxes, boxes)} boxes.",
-        "`sampling.repeat_threshold` of a training recipe shows rare phrases more often.",
+        "`sampling.repeat_threshold` in a training recipe shows rare phrases more often.",
         "phrases",
         act=False,
     )
@@ -120,8 +120,8 @@ def _foreign(report: DatasetReport) -> Finding | None:
     if foreign < max(2, FOREIGN_SHARE * known):
         return None
     return Finding(
-        f"Probably not English: {_of(foreign, known)} captions that were read.",
-        "The shipped caption parser reads English; `filters: {languages: [en]}` of a recipe leaves the others out.",
+        f"Probably not English: {_of(foreign, known)} sampled captions.",
+        "The shipped caption parser reads English; `filters: {languages: [en]}` in a recipe leaves the others out.",
         "images",
     )
 
@@ -132,7 +132,7 @@ def _small(report: DatasetReport) -> Finding | None:
         return None
     return Finding(
         f"{100 * share:.0f} % of the boxes are small, below 32 × 32 pixels.",
-        "Train and label at a larger size where these matter: `min_sizes`, `max_size`.",
+        "If these matter, label and train at a larger size: `min_sizes`, `max_size`.",
         "boxes",
         act=False,
     )
@@ -147,7 +147,7 @@ def _slow(report: DatasetReport) -> Finding | None:
     if factor < SLOW_FACTOR:
         return None
     return Finding(
-        f"Unit {slowest.unit} took {factor:.1f} times as long a row as the mean.",
+        f"Unit {slowest.unit} took {factor:.1f} times as long per row as the mean.",
         f"Look at its worker ({slowest.worker or 'not recorded'}) and at its pictures.",
         "cost",
         act=False,

@@ -70,7 +70,7 @@ def _precision_recall(figures: list[PseudoLabelFigures]) -> dict[str, Any]:
 
 
 def reliability_plot(calibration: CalibrationSummary) -> Plot | None:
-    """Predicted against found precision on the calibration's held-out half; None where it has none."""
+    """Predicted against measured precision on the calibration's held-out half; None where it has none."""
     judged = [
         ("raw score", "other", calibration.raw),
         ("calibrated", "main", calibration.calibrated),
@@ -83,16 +83,16 @@ def reliability_plot(calibration: CalibrationSummary) -> Plot | None:
     return Plot(
         name="reliability",
         title="Reliability on held-out pictures",
-        summary="Predicted against found precision; expected calibration error: " + ", ".join(errors) + ".",
+        summary="Predicted against measured precision; expected calibration error: " + ", ".join(errors) + ".",
         figure={
             "data": [even | {"hoverinfo": "skip", "line": {"dash": "dot"}}, *(_bins(*one) for one in there)],
             "layout": {
                 "xaxis": axis("predicted precision, %", **PERCENT_AXIS),
-                "yaxis": axis("found precision, %", **PERCENT_AXIS),
+                "yaxis": axis("measured precision, %", **PERCENT_AXIS),
                 "showlegend": True,
             },
         },
-        columns=("scores", "boxes", "predicted, %", "found, %"),
+        columns=("scores", "boxes", "predicted, %", "measured, %"),
         rows=[
             (name, f"{bin.boxes:,}", percent(bin.predicted), percent(bin.precision))
             for name, _, one in there
@@ -100,7 +100,7 @@ def reliability_plot(calibration: CalibrationSummary) -> Plot | None:
             if bin.boxes
         ],
         definition="Boxes of the half of the human pictures that the calibration was not fitted on, in bins of "
-        "predicted precision: the mean of what was predicted against the share right. A dot's area is its boxes.",
+        "predicted precision: the mean prediction against the share that is right. A dot's area is its boxes.",
     )
 
 
@@ -116,6 +116,6 @@ def _bins(name: str, part: str, found: Reliability) -> dict[str, Any]:
         "y": [100 * (one.precision or 0) for one in bins],
         "marker": {"size": [round(6 + 26 * (one.boxes / total) ** 0.5, 1) for one in bins], "opacity": 0.75},
         "customdata": [one.boxes for one in bins],
-        "hovertemplate": f"{name}: %{{customdata:,}} boxes<br>predicted %{{x:.1f}} %<br>found <b>%{{y:.1f}} %</b>"
+        "hovertemplate": f"{name}: %{{customdata:,}} boxes<br>predicted %{{x:.1f}} %<br>measured <b>%{{y:.1f}} %</b>"
         "<extra></extra>",
     }

@@ -1,4 +1,4 @@
-"""The reliability plot: predicted against found precision on held-out pictures, before and after calibration, as SVG.
+"""The reliability plot: predicted against measured precision on held-out pictures, before and after calibration (SVG).
 
 In: a calibration. Out: the text of a picture that any browser shows, with no script and no network. A calibrated
 teacher's dots lie on the diagonal; the area of a dot is the share of the boxes it stands for.

@@ -62,5 +62,5 @@ def send(notify: NotifyRecipe, event: dict[str, Any]) -> bool:
             fault = type(error).__name__
         if pause_s is not None:
             time.sleep(pause_s)
-    print(f"the webhook on {host} was not told: {fault}", flush=True)
+    print(f"the webhook on {host} could not be notified: {fault}", flush=True)
     return False

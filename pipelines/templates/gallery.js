@@ -71,7 +71,7 @@
       const pictures = `${found.length}${of} ${records.length === 1 ? "picture" : "pictures"}`;
       status.textContent = found.length
         ? (shown < found.length ? `${pictures}, ${shown} shown` : pictures)
-        : "No picture of the sample fits. Loosen a filter, or reset them.";
+        : "No picture of the sample fits. Loosen a filter, or reset them all.";
       return added[0];
     }
 

@@ -30,7 +30,7 @@
     page.samples(found.samples, (index) => show(index));
     byId("page-back").disabled = state.place === 0;
     byId("page-next").disabled = !found.next;
-    if (!found.samples.length) page.empty("No box of this dataset is like that.");
+    if (!found.samples.length) page.empty("No box of this dataset matches.");
     else await show(open ?? 0);
   });
 
@@ -168,7 +168,7 @@
 
   async function acceptRest() {
     const rest = shown().filter((box) => !box.verdict);
-    if (!rest.length) return page.say("Every box shown has its verdict.");
+    if (!rest.length) return page.say("Every shown box has a verdict.");
     if (!(await save(rest.map(accepted), rest.map(before)))) return undefined;
     paint();
     return page.say(`accepted ${rest.length} boxes`);
@@ -176,7 +176,7 @@
 
   async function undo() {
     const last = state.undo.pop();
-    if (!last) return page.say("Nothing of this visit is left to take back.");
+    if (!last) return page.say("No verdict of this visit is left to take back.");
     if (last.key !== state.sample.key) await openKey(last.key, state.samples.findIndex((sample) => sample.key === last.key));
     if (!(await save(last.judgements))) { state.undo.push(last); return undefined; }
     state.chosen = shown().findIndex((box) => same(box.target, last.judgements[0].target));

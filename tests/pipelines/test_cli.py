@@ -77,7 +77,7 @@ def test_verify_of_a_damaged_dataset_is_status_1(
 
 
 def test_what_a_library_prints_never_stands_before_the_json(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def noisy() -> list[object]:
         print("(raylet) A worker died")
@@ -99,7 +99,7 @@ def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(
     monkeypatch.setattr("pipelines.label.label", interrupted)
     monkeypatch.setattr("pipelines.verify.verify", interrupted)
     assert main(["label", "scenes", "--out", "x"]) == 1
-    assert "run the same command again to go on where it stopped" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
     assert main(["verify", "x"]) == 1
     assert capsys.readouterr().err == "glip-engine: error: interrupted\n"
 

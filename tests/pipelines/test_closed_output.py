@@ -45,7 +45,7 @@ def test_so_does_one_whose_errors_go_into_the_same_pipe() -> None:
 def test_an_error_is_told_where_only_the_answer_in_json_is_not_read() -> None:
     status, said = with_nobody_reading("history", "/nowhere", "--json")
     assert status == 141
-    assert said.startswith("glip-engine: error: /nowhere is no registry")
+    assert said.startswith("glip-engine: error: /nowhere is not a registry")
     assert said.count("\n") == 1
 
 

@@ -27,7 +27,7 @@ SLIPS = {
     ),
     "a word for a number": (["label", "x", "--workers", "many"], "wanted a whole number from 1 up, not 'many'"),
     "workers in one process": (["label", "x", "--inline", "--workers", "2"], "not allowed with argument --inline"),
-    "a URL for a folder": (["train", "--recipe", "x", "--out", "s3://b/run"], "wanted a path of this machine"),
+    "a URL for a folder": (["train", "--recipe", "x", "--out", "s3://b/run"], "wanted a path on this machine"),
     "a score that is none": (["robustness", "nano", "--on", "x", "--min-score", "50"], "from 0 to below 1"),
     "fields that are none": (["label", "--fields", "colour"], "no field begins with 'colour'"),
 }
@@ -53,7 +53,7 @@ MISSING = {
     "nowhere to train": (["train", "--recipe", "x.yaml"], "nowhere to write: give --out FOLDER, or --plan"),
     "a plan's price": (["label", "tars", "--out", "x", "--price-per-hour", "2"], "--price-per-hour without --plan"),
     "a plan's GPUs": (["train", "--recipe", "x.yaml", "--out", "x", "--gpus", "8"], "--gpus without --plan"),
-    "nothing to evaluate on": (["evaluate", "nano"], "nothing to look at: give --on DATASET"),
+    "nothing to evaluate on": (["evaluate", "nano"], "nothing to evaluate on: give --on DATASET"),
     "nothing to calibrate on": (["calibrate", "nano", "--out", "c.json"], "give `datasets` (--on)"),
 }
 
@@ -86,7 +86,7 @@ def test_every_example_of_a_help_is_a_command_line(command: str, capsys: pytest.
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])
     assert stopped.value.code == 0
-    shown = [line.strip() for line in capsys.readouterr().out.partition("for example:\n")[2].splitlines()]
+    shown = [line.strip() for line in capsys.readouterr().out.partition("examples:\n")[2].splitlines()]
     assert len(shown) == len(EXAMPLES[command])
     for line in shown:
         command_line().parse_args(shlex.split(line)[1:])

@@ -83,7 +83,7 @@ def test_a_folder_with_anything_else_is_not_replaced(published: Path, tmp_path: 
     out.mkdir()
     (out / name).mkdir() if name.endswith("/") else (out / name).write_text("mine")
     (out / "more").write_text("mine")
-    with pytest.raises(ValueError, match="not empty and no model folder"):
+    with pytest.raises(ValueError, match="not empty and not a model folder"):
         convert(published, out)
     assert (out / name).exists()
     assert (out / "more").read_text() == "mine"
@@ -139,7 +139,7 @@ def test_one_picture_is_grounded_by_a_published_file_with_its_digest_and_vocabul
         assert expected in capsys.readouterr().err
 
 
-def test_a_teacher_is_the_same_wherever_its_vocabulary_lies(published: Path, small: LoadedModel) -> None:
+def test_a_teacher_is_the_same_wherever_its_vocabulary_lies(published: Path) -> None:
     beside = teacher_digest(TeacherRecipe(checkpoint=str(published)))
     elsewhere = (published.parent / "tokenizer.json").rename(published.parent.parent / "tokenizer.json")
     assert teacher_digest(TeacherRecipe(checkpoint=str(published), tokenizer=str(elsewhere))) == beside

@@ -104,7 +104,7 @@ def test_the_command_line_finds_duplicates_and_says_what_is_wrong(
     assert main(["dedupe", str(tmp_path / "out"), "--distance", "40"]) == 2
     assert "wanted 0 to 12" in capsys.readouterr().err
     assert main(["dedupe", str(tmp_path / "none")]) == 2
-    assert "is no dataset" in capsys.readouterr().err
+    assert "is not a dataset" in capsys.readouterr().err
 
 
 def test_human_data_is_not_deduplicated(tmp_path: Path) -> None:

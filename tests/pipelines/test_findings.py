@@ -68,8 +68,8 @@ def test_many_boxes_a_phrase_and_repeated_files_ask_for_something(plain: Dataset
     numbers = _numbers(plain, {"boxes_per_phrase": 17.4, "repeated_images": 3.0})
     told = findings(plain.model_copy(update={"numbers": numbers}))
     assert [(one.text.partition(":")[0], one.act) for one in told[:2]] == [
-        ("A phrase has 17.4 boxes on average, where most phrases name one thing or a few.", True),
-        ("The same file again", True),
+        ("A phrase has 17.4 boxes on average, but most phrases name one thing or a few.", True),
+        ("Repeated files", True),
     ]
     assert [one.act for one in told] == sorted((one.act for one in told), reverse=True), "what asks for something first"
 
@@ -86,7 +86,7 @@ def test_a_head_noun_with_a_quarter_of_the_boxes_is_named(plain: DatasetReport) 
 def test_captions_in_other_languages_are_told(plain: DatasetReport) -> None:
     languages = [LanguageCount(language="en", captions=80), LanguageCount(language="de", captions=20)]
     sample_of = CaptionSample(captions=100, units=1, languages=languages)
-    assert texts(plain, captions=sample_of) == ["Probably not English: 20 of 100 (20 %) captions that were read."]
+    assert texts(plain, captions=sample_of) == ["Probably not English: 20 of 100 (20 %) sampled captions."]
 
 
 def test_a_unit_far_slower_than_the_mean_is_named_with_its_worker(plain: DatasetReport) -> None:
@@ -95,7 +95,7 @@ def test_a_unit_far_slower_than_the_mean_is_named_with_its_worker(plain: Dataset
     report = plain.model_copy(update={"slowest_units": [slow], "units": 10, "numbers": numbers})
     assert report.number("work_seconds") == 200
     [told, _] = findings(report)
-    assert told.text == "Unit 7 took 4.5 times as long a row as the mean."
+    assert told.text == "Unit 7 took 4.5 times as long per row as the mean."
     assert "node-3:17" in told.advice
 
 

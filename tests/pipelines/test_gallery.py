@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from pictures import saved
 from PIL import Image
 from report_datasets import dog, encoded, sample, write_dataset
 
@@ -74,9 +75,7 @@ def test_thumbnails_stop_at_their_bytes_wherever_they_stand(tmp_path: Path) -> N
 
 
 def noisy(seed: int) -> bytes:
-    file = io.BytesIO()
-    Image.frombytes("RGB", (160, 120), random.Random(seed).randbytes(160 * 120 * 3)).save(file, "JPEG")
-    return file.getvalue()
+    return saved(Image.frombytes("RGB", (160, 120), random.Random(seed).randbytes(160 * 120 * 3)), "JPEG")
 
 
 def test_a_broken_shard_is_told_of_and_the_others_are_shown(tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ MISTAKES = {
     "a text without a phrase": ("photo.jpg", "running quickly", [], "wanted a noun phrase"),
     "an empty text": ("photo.jpg", " ", [], "the caption is empty or blank"),
     "a text beyond the limit": ("photo.jpg", "a dog " * 400, [], "2400 characters, at most 2000 (phrases.max_caption_"),
+    "a text of another encoding": ("photo.jpg", "a caf\udce9", [], "is no UTF-8"),
     "a phrase beyond the model": ("photo.jpg", LONG, [], "the text: each of the 1 phrases has more tokens than"),
     "an unwritable out": ("photo.jpg", TEXT, ["--out", "text.jpg/a.png"], "cannot be written"),
     "a folder for out": ("photo.jpg", TEXT, ["--out", "folder.png"], "cannot be written"),

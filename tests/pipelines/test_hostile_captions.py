@@ -6,11 +6,11 @@ space around it; each phrase is a piece of it, character for character.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import pytest
 from bounded_jobs import label_apart
+from pictures import saved
 from PIL import Image
 
 from schemas.recipes import WebDatasetSource
@@ -88,12 +88,11 @@ JSONS: dict[str, tuple[bytes, str | None]] = {
 @pytest.fixture(scope="module")
 def labelled(web: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("captions")
-    grey, file = Image.radial_gradient("L").resize((64, 48)), io.BytesIO()
-    grey.save(file, "PNG")
+    grey = saved(Image.radial_gradient("L").resize((64, 48)))
     members = []
     for kind, table in (("txt", TEXTS), ("json", JSONS)):
         for key, (text, _) in table.items():
-            members += [(f"{key}.png", file.getvalue())]
+            members += [(f"{key}.png", grey)]
             members += [(f"{key}.{kind}", text if isinstance(text, bytes) else text.encode())]
     web.tar_of(folder / "in" / "0.tar", members)
     return label_apart(WebDatasetSource(uri=str(folder / "in")), folder)

@@ -150,7 +150,7 @@ def test_another_selection_changes_the_card_and_labels_nothing_again(recipe: Lab
 def test_a_folder_with_other_things_in_it_is_refused(recipe: LabelRecipe, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/holiday.jpg").write_bytes(b"")
-    with pytest.raises(ValueError, match="not empty and no dataset"):
+    with pytest.raises(ValueError, match="not empty and not a dataset"):
         label_inline(recipe, tmp_path / "out")
     assert os.listdir(tmp_path / "out") == ["holiday.jpg"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,16 @@ def test_the_command_labels_verifies_and_prints_its_result(
     assert "unit 0: shards/000000.tar is not what was committed" in text
 
 
+def test_what_to_do_next_can_be_pasted_whatever_the_folder_is_called(
+    recipe: LabelRecipe, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, model = f"{tmp_path}/my $et/", f"teacher.checkpoint={recipe.teacher.checkpoint}"
+    status, text, _ = command(capsys, "label", str(source), "--out", out, "--inline", "--set", model)
+    assert status == 0
+    line = text.strip().splitlines()[-1].removeprefix("next: ")
+    assert shlex.split(line) == ["glip-engine", "report", out, "--out", f"{out.rstrip('/')}-report"]
+
+
 MISTAKES: dict[str, tuple[list[str], str]] = {
     "no source": (["label", "nowhere", "--out", "OUT"], "nothing is there"),
     "no checkpoint": (["label", "SRC", "--out", "OUT", "--set", "teacher.checkpoint=gone.pth"], "no such model"),
@@ -53,7 +64,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "unknown selection": (["label", "SRC", "--out", "OUT", "--set", "selection=x"], "no selection 'x'"),
     "unknown pipeline": (["label", "SRC", "--out", "OUT", "--set", "phrases.pipeline=x"], "cannot open 'x'"),
     "no recipe file": (["label", "SRC", "--out", "OUT", "--recipe", "gone.yaml"], "does not exist"),
-    "no dataset": (["verify", "SRC"], "is no dataset"),
+    "not a dataset": (["verify", "SRC"], "is not a dataset"),
 }
 
 

@@ -87,7 +87,7 @@ def test_human_data_guards_too(tmp_path: Path, random_checkpoint: Path) -> None:
 
 
 def test_a_guard_with_holes_is_refused_before_any_work(recipe: LabelRecipe, exam: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no dataset"):
+    with pytest.raises(ValueError, match="is not a dataset"):
         label_inline(guarded(recipe, tmp_path / "nothing"), tmp_path / "out")
     card = json.loads((exam / "dataset.json").read_text())
     (exam / "dataset.json").write_text(json.dumps({**card, "complete": False}))

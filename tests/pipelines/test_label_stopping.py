@@ -75,9 +75,7 @@ def test_sigterm_finishes_the_units_in_flight_and_the_same_command_goes_on(
     assert checksums(out) == undisturbed
 
 
-def test_a_second_sigterm_ends_the_job_at_once(
-    recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_second_sigterm_ends_the_job_at_once(recipe: LabelRecipe, tmp_path: Path) -> None:
     one_unit, out = recipe.model_copy(update={"unit_size": UNITS}), tmp_path / "out"
     with command(one_unit, out, "--inline") as process:
         wait_for((out / "dataset.json").exists, process)

@@ -97,11 +97,11 @@ def test_a_model_is_promoted_once_even_if_it_was_rolled_back(
 
 def test_what_is_no_model_and_no_registry_is_told_apart(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for source, expected in ((tmp_path / "nowhere", "no folder of a model"), (tmp_path / "empty", "no model folder")):
+    for source, expected in ((tmp_path / "nowhere", "folder of a model"), (tmp_path / "empty", "no model folder")):
         with pytest.raises((ValueError, FileNotFoundError), match=expected):
             promote(source, tmp_path / "registry", progress=False)
     for command in (history, show):
-        with pytest.raises(ValueError, match="is no registry"):
+        with pytest.raises(ValueError, match="is not a registry"):
             command(tmp_path / "registry", progress=False)
     with pytest.raises(ValueError, match=r"holds no version; `glip-engine promote"):
         local_checkpoint(f"registry:{tmp_path}/registry")

@@ -98,7 +98,7 @@ def test_lineage_of_what_has_none_says_what_was_wanted(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no lineage: wanted the folder of a finished generation"):
         lineage(str(tmp_path), progress=False)
     (tmp_path / "lineage.json").write_text('{"nodes": [{"kind": 1}]}')
-    with pytest.raises(ValueError, match="is no lineage"):
+    with pytest.raises(ValueError, match="is not a lineage"):
         lineage(str(tmp_path), progress=False)
     circle = [{"kind": "x", "path": name, "digest": name, "parents": [other]} for name, other in ("ab", "ba")]
     (tmp_path / "lineage.json").write_text(json.dumps({"nodes": circle}))

@@ -3,6 +3,7 @@ nothing: what comes out is, byte by byte, what a new folder would hold."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from labelled_datasets import checksums, label_inline, tars_recipe
 from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.shards import committed_units, read_card, read_shard
+from pipelines.labelling.bookkeeping import Digests, recipe_digest
 from pipelines.verify import verify
-from schemas.recipes import LabelRecipe, ScenesSource
+from schemas.recipes import LabelRecipe, ScenesSource, WebDatasetSource
+from schemas.records import UnitRef
 
 
 @pytest.fixture
@@ -34,6 +37,33 @@ def assert_is_as_new(recipe: LabelRecipe, out: Path, fresh: Path) -> None:
     assert checksums(out) == checksums(fresh)
     assert committed_units(Store(out)) == committed_units(Store(fresh))
     assert verify(out, progress=False).problems == []
+
+
+def test_whatever_decides_a_shard_is_in_the_digest_of_its_work() -> None:
+    """The teacher above all: the next one labels every unit again."""
+    digests, ref = Digests("s", "r", "t", {"0.tar": "p"}), UnitRef(0, "0.tar", 0, 2)
+    others = [replace(digests, **field) for field in ({"teacher": "o"}, {"recipe": "o"}, {"parts": {"0.tar": "o"}})]
+    slices = [replace(ref, **field) for field in ({"index": 1}, {"first_row": 1}, {"rows": 1})]
+    works = [*(one.work(ref) for one in (digests, *others)), *(digests.work(one) for one in slices)]
+    assert len(set(works)) == len(works)
+    assert replace(digests, source="o").work(ref) == works[0]  # other parts of a source that has grown
+
+
+@pytest.mark.parametrize(
+    ("change", "decides"),
+    [
+        ({"max_image_bytes": 5}, True),
+        ({"caption_field": "text"}, True),
+        ({"row_counts": "scan"}, True),
+        ({"uri": "elsewhere"}, False),
+    ],
+)
+def test_of_a_source_what_decides_a_shard_is_in_the_digest_and_not_where_it_lies(
+    change: dict[str, Any], decides: bool
+) -> None:
+    recipe = LabelRecipe(source=WebDatasetSource(uri="here"))
+    changed = recipe.model_copy(update={"source": recipe.source.model_copy(update=change)})
+    assert (recipe_digest(changed) != recipe_digest(recipe)) is decides
 
 
 @pytest.mark.parametrize(

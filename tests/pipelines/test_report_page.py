@@ -100,6 +100,13 @@ def test_the_page_is_accessible_and_quiet_and_fits(shown: Callable[..., Shown], 
     assert [one for one in found.watched.requests if not one.startswith(("file:", "data:"))] == []
 
 
+def test_names_of_datasets_that_have_no_gap_do_not_widen_the_page(chromium: Any, tmp_path: Any) -> None:
+    dogs, page = write_dataset(tmp_path / ("a" * 90), [dog(0)]), tmp_path / "index.html"
+    both = full_report(dataset_report(dogs), "").model_copy(update={"datasets": [dataset_report(dogs)] * 2})
+    page.write_text(render(both, [gallery(dogs, None, limit=1)] * 2, "a"))
+    assert overflow(open_page(chromium, page.as_uri(), size=PHONE).page) == 0
+
+
 def test_the_data_run_nothing_and_are_shown_as_they_are(shown: Callable[..., Shown]) -> None:
     found = shown()
     found.draw_all()

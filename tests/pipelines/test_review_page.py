@@ -209,6 +209,18 @@ def test_a_second_reviewer_sees_the_first_and_adds_to_it(
     assert first.locator("#history li").count() == 2
 
 
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_pictures_of_many_boxes_fit_into_the_list(chromium: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    boxes = [(0, (n / 2, n / 2, 60 + n / 2, 50 + n / 2), 0.9) for n in range(120)]
+    crowded = [sample(key, "a dog", [(0, 5)], boxes) for key in ("one", "two")]
+    with review_server(write_dataset(tmp_path / "crowded", crowded), "ann") as found:
+        page = open_page(chromium, found, size=size).page
+        page.wait_for_selector("#samples .n >> nth=1")
+        wide = "parts => parts.filter(part => part.scrollWidth > part.clientWidth).map(part => part.outerHTML)"
+        assert page.eval_on_selector_all(".found, #samples, #samples button", wide) == []
+        page.context.close()
+
+
 def test_captions_of_any_kind_are_shown_as_text(visit: Callable[..., WatchedPage]) -> None:
     page = visit("evil").page
     assert page.title() == "dogs · glip-engine review"

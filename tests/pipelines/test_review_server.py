@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import saved
 from PIL import Image
 from report_datasets import HOSTILE, dog, encoded, sample, write_dataset
 from review_clients import Client, talk
@@ -24,15 +25,13 @@ ACCEPT = {"phrase": 0, "target": DOG, "verdict": "accepted"}
 @pytest.fixture
 def dogs(tmp_path: Path) -> Path:
     evil = sample("evil", HOSTILE, [(0, len(HOSTILE))], [(0, (1, 1, 50, 50), 0.9)])
-    turned = Image.new("RGB", (160, 120), "red")
     exif = Image.Exif()
     exif[0x0112] = 6
-    file = io.BytesIO()
-    turned.save(file, "JPEG", exif=exif)
+    turned = saved(Image.new("RGB", (160, 120), "red"), "JPEG", exif=exif)
     return write_dataset(
         tmp_path / "dogs",
         [*(dog(number) for number in range(3)), evil,
-         sample("turned", "a dog", [(0, 5)], [(0, (0, 0, 9, 9), 0.9)], file.getvalue()),
+         sample("turned", "a dog", [(0, 5)], [(0, (0, 0, 9, 9), 0.9)], turned),
          sample("broken", "a dog", [(0, 5)], [(0, (0, 0, 9, 9), 0.9)], b"no picture")],
     )  # fmt: skip
 
@@ -128,7 +127,7 @@ def test_a_judgement_that_is_none_saves_nothing(dogs: Path) -> None:
 
 def test_a_dataset_that_cannot_be_reviewed_is_told_in_a_line(dogs: Path, tmp_path: Path) -> None:
     for folder, reviewer, message in (
-        (tmp_path / "gone", "ann", "is no dataset"),
+        (tmp_path / "gone", "ann", "is not a dataset"),
         (dogs, "  ", "a reviewer's name"),
         (dogs, "x" * 200, "a reviewer's name"),
     ):
@@ -147,10 +146,10 @@ def test_the_command_tells_what_is_wrong_in_a_line(
         taken.listen()
         port = str(taken.getsockname()[1])
         for arguments, message in (
-            ([str(tmp_path / "gone")], "is no dataset"),
+            ([str(tmp_path / "gone")], "is not a dataset"),
             ([str(dogs), "--selection", "best"], "no selection 'best'"),
-            ([str(dogs), "--port", port], f"port {port} of 127.0.0.1 cannot be had"),
-            ([str(dogs), "--port", "99999"], "cannot be had"),
+            ([str(dogs), "--port", port], f"port {port} of 127.0.0.1 is not available"),
+            ([str(dogs), "--port", "99999"], "is not available"),
         ):
             assert main(["serve", *arguments, "--reviewer", "ann"]) == 2
             error = capsys.readouterr().err

@@ -100,4 +100,4 @@ def test_verify_reads_the_table_too(dogs: Path) -> None:
     [table] = (dogs / VERDICTS).iterdir()
     table.write_bytes(b"PAR1")
     [problem] = [problem for problem in verify(dogs, progress=False).problems if VERDICTS in problem]
-    assert "no table of verdicts" in problem
+    assert "not a table of verdicts" in problem

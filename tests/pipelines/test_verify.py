@@ -123,5 +123,5 @@ def test_whatever_is_wrong_is_told_in_one_line(whole: Path, tmp_path: Path, dama
 
 
 def test_a_folder_that_is_no_dataset_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="is no dataset"):
+    with pytest.raises(ValueError, match="is not a dataset"):
         verify(tmp_path, progress=False)
