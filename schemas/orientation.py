@@ -1,8 +1,8 @@
 """The EXIF orientation of a picture file: how a viewer turns the stored pixels before it shows them.
 
 In: an encoded JPEG, PNG or WebP from outside. Out: its orientation, 1 to 8; the file with orientation 1; a box of the
-turned picture in pixels of the stored one. Pixels are never decoded. A TIFF has no orientation here: decoders, Pillow
-among them, turn it themselves.
+turned picture in pixels of the stored one, and the other way. Pixels are never decoded. A TIFF has no orientation
+here: decoders, Pillow among them, turn it themselves.
 
 Source: CIPA DC-008 (Exif 2.32), 4.6.2 (the TIFF structure) and 4.6.4 (tag 0x0112).
 """
@@ -59,6 +59,16 @@ def box_as_stored(box_xyxy: Box, orientation: int, width: int, height: int) -> B
     if orientation in _MIRRORED_Y:
         y1, y2 = height - y2, height - y1
     return (x1, y1, x2, y2)
+
+
+def box_upright(box_xyxy: Box, orientation: int, width: int, height: int) -> Box:
+    """A box of the stored picture, which has ``width`` and ``height``, in pixels of the turned one.
+
+    >>> box_upright((0, 290, 20, 300), 6, 400, 300)
+    (0, 0, 10, 20)
+    """
+    back = {6: 8, 8: 6}.get(orientation, orientation)  # the other turns undo themselves
+    return box_as_stored(box_xyxy, back, *turned_size((width, height), orientation))
 
 
 def _place(encoded: bytes) -> int | None:

@@ -12,13 +12,15 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from engine.mix import Mix, MixSample, NameRelations, SampleRef
 from glip.config import GLIPConfig
 from glip.preprocess import image_tensor
-from glip.rgb import as_rgb
+from glip.rgb import as_rgb, upright
 from glip.tokens import PromptTokenizer
+from schemas.orientation import box_upright, orientation_of
 from schemas.pictures import IMAGE_FORMATS
 from schemas.recipes import TrainRecipe
 from schemas.shards import SampleLabels
@@ -85,14 +87,14 @@ class TrainingData:
         return self.collate([self.example(position, shape) for position in positions], shape)
 
     def example(self, position: int, shape: StepShape) -> Example:
-        """The sample at ``position`` of the mix, augmented."""
+        """The sample at ``position`` of the mix, upright and augmented."""
         random = np.random.default_rng([self.recipe.seed, SAMPLE_STREAM, position])
         ref = self.mix.sample_ref(position)
         sample = self.mix.load(ref)
         labels = sample.labels
-        view = draw_view((labels.height, labels.width), self._said_of(ref, labels), self.augmentation, shape, random)
-        seen = jitter_colors(render(_decode(sample), view), self.recipe.color_jitter, random)
-        boxes = np.array([box.box_xyxy for box in labels.boxes], dtype=np.float32).reshape(-1, 4)
+        picture, boxes = _upright(sample)
+        view = draw_view(picture.size[::-1], self._said_of(ref, labels), self.augmentation, shape, random)
+        seen = jitter_colors(render(picture, view), self.recipe.color_jitter, random)
         boxes, kept = view_boxes(boxes, view)
         return Example(
             position=position,
@@ -145,6 +147,13 @@ def _submit_next(
     step = next(steps, None)
     if step is not None:
         waiting.append(pool.submit(data.batch, step))
+
+
+def _upright(sample: MixSample) -> tuple[Image.Image, NDArray[np.float32]]:
+    """The picture as its EXIF orientation wants it seen, which is how a teacher sees it, and its boxes there."""
+    turn, labels = orientation_of(sample.image), sample.labels
+    boxes = [box_upright(box.box_xyxy, turn, labels.width, labels.height) for box in labels.boxes]
+    return upright(_decode(sample), turn), np.array(boxes, dtype=np.float32).reshape(-1, 4)
 
 
 def _decode(sample: MixSample) -> Image.Image:

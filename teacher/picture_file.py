@@ -16,15 +16,6 @@ from schemas.records import CaptionedImage, Reject
 
 STAGE = "ground"
 _NOT_DECODED = ("heic", "heif", "svg")  # of phones, of drawings
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 MAX_ASPECT = 50  # a longer strip would be resized to a side of a few pixels
 
 
@@ -55,12 +46,6 @@ def open_picture(source: CaptionedImage, max_pixels: int) -> Image.Image | Rejec
 def encoded_picture(source: CaptionedImage) -> Image.Image:
     """The picture, not decoded yet; whatever a decoder raises is raised."""
     return Image.open(io.BytesIO(source.image), formats=IMAGE_FORMATS)
-
-
-def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """The decoded picture as its EXIF orientation wants it seen: a model that has learnt from upright photos finds less
-    in one that lies on its side."""
-    return image.transpose(_TURNS[orientation]) if orientation in _TURNS else image
 
 
 def unreadable(source: CaptionedImage, error: Exception) -> Reject:

@@ -22,12 +22,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from glip.rgb import as_rgb
+from glip.rgb import as_rgb, upright
 from schemas.orientation import box_as_stored, orientation_of, turned_size
 from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
 from teacher.memory import is_out_of_memory
 from teacher.merging import merge_prompts
-from teacher.picture_file import encoded_picture, open_picture, unreadable, upright
+from teacher.picture_file import encoded_picture, open_picture, unreadable
 from teacher.protocol import Grounder, Question
 
 BATCHES_AHEAD = 2  # decoded while the model works on one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -29,6 +30,21 @@ def seen(path: Path) -> tuple[tuple[int, int], Box]:
     box = shown.point(lambda level: 255 * (level > 128)).getbbox()
     assert box is not None
     return shown.size, box
+
+
+def stored_as(photo: Image.Image, orientation: int) -> bytes:
+    """The photo as a camera that is held so stores it: what viewers turn back."""
+    undone = {6: 8, 8: 6}.get(orientation, orientation)
+    exif = Image.Exif()
+    exif[0x0112] = undone
+    file = io.BytesIO()
+    photo.save(file, "PNG", exif=exif)
+    with Image.open(file) as turned:
+        lying = ImageOps.exif_transpose(turned)
+    exif[0x0112] = orientation
+    file = io.BytesIO()
+    lying.save(file, "PNG", exif=exif)
+    return file.getvalue()
 
 
 def turned_yolo(folder: Path, orientation: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pictures import saved
 from PIL import Image, ImageOps
 
-from schemas.orientation import box_as_stored, orientation_of, with_pixels_as_stored
+from schemas.orientation import box_as_stored, box_upright, orientation_of, with_pixels_as_stored
 
 SIZE, BOX = (50, 30), (5, 3, 20, 9)
 FORMATS = {"JPEG": {"quality": 95}, "PNG": {}, "WEBP": {"lossless": True}}
@@ -47,6 +47,7 @@ def test_a_box_of_what_pillow_turns_is_the_stored_one(orientation: int) -> None:
         seen = ImageOps.exif_transpose(stored).getbbox()
     assert seen is not None
     assert box_as_stored(seen, orientation, *SIZE) == BOX
+    assert box_upright(BOX, orientation, *SIZE) == seen
 
 
 @pytest.mark.parametrize("format", FORMATS)

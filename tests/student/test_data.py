@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from student_runs import training_data
+from turned_photos import stored_as
 
 from engine.mix import Mix
 from glip.checkpoint import LoadedModel
+from schemas.orientation import box_as_stored, turned_size
 from schemas.recipes import TrainRecipe
 from student.augment import Augmentation, StepShape
 from student.data import Batch
@@ -147,6 +149,31 @@ def test_a_damaged_picture_is_named_with_what_to_do(
         monkeypatch.setattr(mix, "load", lambda ref, image=image: dataclasses.replace(sample, image=image))
         with pytest.raises(ValueError, match=f"sample '{sample.labels.key}': its picture cannot be read .*`verify`"):
             data.batch(0)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_however_a_photo_is_stored_it_is_learned_from_as_it_is_seen(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, orientation: int
+) -> None:
+    sample = mix.load(mix.sample_ref(0))
+    data = training_data(mix, small_recipe, loaded)
+    expected = data.example(0, StepShape(64, None))
+    width, height = turned_size((sample.labels.width, sample.labels.height), orientation)
+    boxes = [box_as_stored(box.box_xyxy, orientation, width, height) for box in sample.labels.boxes]
+    labels = sample.labels.model_copy(
+        update={
+            "width": width,
+            "height": height,
+            "boxes": [
+                old.model_copy(update={"box_xyxy": new}) for old, new in zip(sample.labels.boxes, boxes, strict=True)
+            ],
+        }
+    )
+    photo = stored_as(Image.open(io.BytesIO(sample.image)), orientation)
+    monkeypatch.setattr(mix, "load", lambda ref: dataclasses.replace(sample, labels=labels, image=photo))
+    found = data.example(0, StepShape(64, None))
+    assert torch.equal(found.image, expected.image)
+    assert found.boxes_xyxy == pytest.approx(expected.boxes_xyxy, abs=1e-3)
 
 
 def test_words_are_masked_the_same_whatever_their_neighbours_are(

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from grounding_requests import request
-from PIL import Image, ImageOps
+from PIL import Image
+from turned_photos import stored_as
 
 from schemas.orientation import box_as_stored
 from schemas.records import Grounding
@@ -20,21 +21,6 @@ def grounded(grounder: Grounder, image: bytes) -> Grounding:
     assert isinstance(found, Grounding)
     assert found.candidates
     return found
-
-
-def stored_as(photo: Image.Image, orientation: int) -> bytes:
-    """The photo as a camera that is held so stores it: what viewers turn back."""
-    undone = {6: 8, 8: 6}.get(orientation, orientation)
-    exif = Image.Exif()
-    exif[0x0112] = undone
-    file = io.BytesIO()
-    photo.save(file, "PNG", exif=exif)
-    with Image.open(file) as turned:
-        lying = ImageOps.exif_transpose(turned)
-    exif[0x0112] = orientation
-    file = io.BytesIO()
-    lying.save(file, "PNG", exif=exif)
-    return file.getvalue()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
