@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
-
-if TYPE_CHECKING:
-    from misbehaving_server import MisbehavingServer
 
 # The smallest file that begins as a JPEG does and has the size of a small picture.
 PICTURE = b"\xff\xd8\xff\xe0" + b"\x00\x10JFIF\x00" + bytes(range(256)) * 80 + b"\xff\xd9"
@@ -22,10 +21,18 @@ HANG_S = 60.0
 DRIP_S = 0.05
 
 
+class Server(Protocol):
+    """What an answer depends on beside the request."""
+
+    root: Path | None
+    asked: Counter[str]
+    extra_head: str
+
+
 class Request:
     """One request, and the ways to answer it."""
 
-    def __init__(self, server: MisbehavingServer, method: str, target: str, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, server: Server, method: str, target: str, writer: asyncio.StreamWriter) -> None:
         self.server, self.method, self.writer, self.target = server, method, writer, target
         parts = urlsplit(target)
         self.path, self.query = unquote(parts.path), {name: values[0] for name, values in parse_qs(parts.query).items()}
