@@ -129,7 +129,7 @@ def test_filters_are_stages_with_reasons_of_their_own_and_everything_adds_up(
     assert verify(tmp_path / "out", progress=False).problems == []
     page = Path(report([tmp_path / "out"], tmp_path / "report")).read_text()
     assert "caption words below min" in page
-    assert "phrases of samples that went on" in page
+    assert "phrases left out of samples that went on" in page
 
 
 def test_filters_that_are_off_change_neither_stages_nor_digest(recipe: LabelRecipe, tmp_path: Path) -> None:
