@@ -26,7 +26,7 @@ from schemas.reports import ClassMatches
 
 ALL_AREAS, SMALL, MEDIUM, LARGE = range(4)
 IOU_50, IOU_75 = 0, 5
-RECALLS = 101  # 0, 0.01, …, 1
+RECALL_POINTS = 101  # 0, 0.01, …, 1
 UNDEFINED = -1.0  # the precision of a class without a human box, as pycocotools writes it
 _BITS = 1 << np.arange(len(THRESHOLDS), dtype=np.uint16)
 
@@ -127,7 +127,7 @@ def precision_by_class(
 ) -> tuple[NDArray[np.float64], dict[str, int], list[ClassMatches]]:
     """Precision [K, T, R, A], and by name how many boxes are to be found, of the classes that ``groups`` names with
     those they belong to; and what a report keeps of the classes that have some."""
-    precision = np.full((len(groups), len(THRESHOLDS), RECALLS, len(AREAS)), UNDEFINED)
+    precision = np.full((len(groups), len(THRESHOLDS), RECALL_POINTS, len(AREAS)), UNDEFINED)
     counts, matches = {}, []
     for number, (name, of_class) in enumerate(zip(groups, matched.by_class(len(groups)), strict=True)):
         precision[number] = of_class.precision()
