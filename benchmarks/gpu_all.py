@@ -33,12 +33,12 @@ class Step:
     command: list[str]
 
 
-def plan(out: Path, peak_tflops: float, decode_threads: int) -> list[Step]:
+def plan(out: Path, peak_tflops: float) -> list[Step]:
     """The steps, what is most worth knowing first."""
 
     def speed(name: str, size: str, sides: list[str], batches: str, seconds: float) -> Step:
         what = ["--size", size, "--sides", *sides, "--batch", *batches.split(), "--peak-tflops", str(peak_tflops)]
-        kept = ["--decode-threads", str(decode_threads), "--json", str(out / f"{name}.json")]
+        kept = ["--json", str(out / f"{name}.json")]
         return Step(name, seconds, ["benchmarks/teacher_speed.py", "--device", "cuda", *what, *kept])
 
     tests = ["tests/glip", "-m", "gpu", "-W", "ignore", "--continue-on-collection-errors", "-p", "no:cacheprovider"]
@@ -98,20 +98,19 @@ def say(report: Path, line: str) -> None:
 def main() -> int:
     options = _options()
     options.out.mkdir(parents=True, exist_ok=True)
-    steps = plan(options.out.resolve(), options.peak_tflops, options.decode_threads)
+    steps = plan(options.out.resolve(), options.peak_tflops)
     chosen = [step for step in steps if not options.steps or step.name in options.steps]
     ends = run_all(chosen, options.out / "report.txt", options.minutes)
     return 0 if all(end == "done" for end in ends) else 1
 
 
 def _options() -> argparse.Namespace:
-    names = [step.name for step in plan(Path(), 0.0, 0)]
+    names = [step.name for step in plan(Path(), 0.0)]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the report and the figures")
     parser.add_argument("--steps", nargs="+", choices=names, help="these alone")
     parser.add_argument("--minutes", type=float, default=25.0, help="of all steps together")
     parser.add_argument("--peak-tflops", type=float, required=True, help="of the card in bf16")
-    parser.add_argument("--decode-threads", type=int, default=os.cpu_count())
     return parser.parse_args()
 
 

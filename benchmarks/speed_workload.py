@@ -71,15 +71,15 @@ class Workload:
         return [_decoded(jpeg) for jpeg in self._jpegs]
 
     def preprocess(self, pictures: list[Image.Image]) -> Tensor:
-        """[B, 3, H, W] on the CPU, in pinned memory where the device is a GPU."""
+        """[B, 3, H, W], normalised, on the device."""
         return self.pad([image_tensor(picture, self.image_hw) for picture in pictures])
 
     def picture(self, slot: int) -> Tensor:
-        """One picture of the batch, decoded and as the model wants it."""
+        """One picture of the batch, decoded and resized."""
         return image_tensor(_decoded(self._jpegs[slot]), self.image_hw)
 
     def pad(self, images: list[Tensor]) -> Tensor:
-        return pad_batch(images, self.image_hw, pinned=self.device.type == "cuda")
+        return pad_batch(images, self.image_hw, self.device)
 
     def inputs(self, images_B3HW: Tensor | None = None, *, padded: bool = False) -> Inputs:
         """On the device. Captions are padded to the model's longest, or by steps as the teacher pads them."""

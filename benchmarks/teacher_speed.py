@@ -35,6 +35,7 @@ from speed_workload import Side, Workload
 
 from glip.config import GLIPConfig
 from glip.postprocess import PhraseBoxes
+from teacher.worker import DECODE_THREADS_OF_A_GPU
 
 SIZES = {"nano": GLIPConfig.nano, "tiny": GLIPConfig.tiny, "large": GLIPConfig.large}
 ON_CPU = {
@@ -43,6 +44,7 @@ ON_CPU = {
     "batch": [1],
     "tokens": [16, 256],
     "stream": 0,
+    "decode_threads": 2,
     "warmup": 1,
     "threads": 2,
 }
@@ -52,6 +54,7 @@ ON_GPU = {
     "batch": [1, 8, 32],
     "tokens": [16],
     "stream": 20,
+    "decode_threads": DECODE_THREADS_OF_A_GPU,
     "warmup": 3,  # a CUDA graph is captured at the second batch of a shape
     "threads": os.cpu_count(),
 }
@@ -183,7 +186,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int)
     parser.add_argument("--threads", type=int, help="of PyTorch on the CPU")
     parser.add_argument("--stream", type=int, help="batches to run end to end, decoded ahead on threads")
-    parser.add_argument("--decode-threads", type=int, default=2)
+    parser.add_argument("--decode-threads", type=int, help="as many as the labelling job has, if not said")
     parser.add_argument("--peak-tflops", type=float, help="of the card in bf16, for the share that is reached")
     parser.add_argument("--aim", type=float, help="images/s that are wanted; 100 of tiny, 25 of large")
     parser.add_argument("--json", type=Path, help="file for all figures")

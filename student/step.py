@@ -68,7 +68,7 @@ def forward_losses(session: Session, part: Part, clock: Clock = no_clock) -> dic
     """
     device, batch = session.device, part.batch
     with clock("to the device"):
-        images = pad_batch(batch.images, part.shape_hw, pinned=device.type == "cuda").to(device, non_blocking=True)
+        images = pad_batch(batch.images, part.shape_hw, device)
         ids_BT, mask_BT = to_device(batch.token_ids_bt, device), to_device(batch.attention_mask_bt, device)
     with clock("forward"), torch.autocast(device.type, torch.bfloat16, enabled=_is_bf16(session.recipe, device)):
         output = session.model(images, ids_BT, mask_BT, keep_features=has_objectives(session.recipe))

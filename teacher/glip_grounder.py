@@ -72,9 +72,8 @@ class GlipGrounder:
         prompts = [question.prompt.text for question in questions]
         text = self._tokenizer.encode(prompts, self.max_tokens, in_steps=True)
         bucket = self.bucket(questions[0].width, questions[0].height)
-        on_gpu = self._device.type == "cuda"
         pictures, image_B = self._pictures(questions)
-        images_I3HW = pad_batch(pictures, bucket, pinned=on_gpu).to(self._device, non_blocking=on_gpu)
+        images_I3HW = pad_batch(pictures, bucket, self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             text_BTD = self._text_features(text.ids_BT, text.attention_mask_BT)
             ids_BT, mask_BT = (to_device(part, self._device) for part in (text.ids_BT, text.attention_mask_BT))

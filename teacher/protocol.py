@@ -58,7 +58,7 @@ class Grounder(Protocol):
         ...
 
     def prepare(self, image: Image) -> Any:
-        """The picture resized and normalised. Called on threads."""
+        """The picture resized, as ``ground`` takes it. Called on threads."""
         ...
 
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:

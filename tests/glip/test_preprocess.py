@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from torch import Tensor
 
 from glip.config import GLIPConfig
 from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
@@ -63,11 +64,11 @@ def test_every_image_mode_becomes_three_channels(mode: str) -> None:
 
 
 def test_channels_are_blue_green_red_and_normalised() -> None:
-    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    pixels = np.zeros((32, 32, 3), dtype=np.uint8)
     pixels[:, :, 0] = 255  # red
-    tensor = image_tensor(Image.fromarray(pixels), (4, 4))
+    (tensor,) = pad_batch([image_tensor(Image.fromarray(pixels), (32, 32))], (32, 32))
     wanted = torch.tensor([-103.530 / 57.375, -116.280 / 57.120, (255 - 123.675) / 58.395])
-    torch.testing.assert_close(tensor, wanted.view(3, 1, 1).expand(3, 4, 4))
+    torch.testing.assert_close(tensor, wanted.view(3, 1, 1).expand(3, 32, 32))
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F"])
@@ -84,24 +85,33 @@ def test_a_picture_of_floats_that_are_no_numbers_or_all_the_same_is_still_one() 
 
 
 def test_padding_is_zero_at_the_right_and_the_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "empty", lambda *shape, **_: torch.full(shape, torch.nan))  # what is not written shows
-    batch = pad_batch([torch.ones(3, 20, 30), torch.ones(3, 32, 10)], (32, 32))
-    assert batch.shape == (2, 3, 32, 32)
-    assert batch.sum(dim=(1, 2, 3)).tolist() == [3 * 20 * 30, 3 * 32 * 10]
-    assert batch[0, :, :20, :30].eq(1).all()
+    monkeypatch.setattr(torch, "empty", lambda *shape, dtype, **_: torch.full(shape, 77, dtype=dtype))  # what is unwritten
+    batch = pad_batch([noise(20, 30), noise(32, 10)], (32, 32))
+    assert (batch.shape, batch.dtype) == ((2, 3, 32, 32), torch.float32)
+    assert not batch[0, :, 20:].any() and not batch[0, :, :, 30:].any() and not batch[1, :, :, 10:].any()
+    assert batch[0, :, :20, :30].all() and batch[1, :, :, :10].all()  # no byte is the mean: none of these is zero
+
+
+def test_a_picture_is_the_same_beside_a_larger_one() -> None:
+    small, large = noise(20, 30), noise(32, 32)
+    assert torch.equal(pad_batch([small, large], (32, 64))[0], pad_batch([small], (32, 64))[0])
 
 
 @pytest.mark.gpu
-def test_a_batch_for_a_gpu_is_the_same_in_pinned_memory() -> None:
-    images = [torch.rand(3, 20, 30), torch.rand(3, 32, 10)]
-    batch = pad_batch(images, (32, 32), pinned=True)
-    assert batch.is_pinned()
-    assert torch.equal(batch, pad_batch(images, (32, 32)))
+def test_a_batch_on_a_gpu_is_that_of_the_cpu_to_the_last_bit() -> None:
+    images = [noise(20, 30), noise(32, 10)]
+    batch = pad_batch(images, (32, 32), torch.device("cuda"))
+    assert batch.is_cuda
+    assert torch.equal(batch.cpu(), pad_batch(images, (32, 32)))
+
+
+def noise(height: int, width: int) -> Tensor:
+    return torch.randint(0, 256, (3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(height))
 
 
 def test_an_image_larger_than_its_bucket_is_refused() -> None:
     with pytest.raises(ValueError, match="40x30 does not fit into 32x32"):
-        pad_batch([torch.ones(3, 40, 30)], (32, 32))
+        pad_batch([noise(40, 30)], (32, 32))
     with pytest.raises(ValueError, match="no images"):
         pad_batch([], (32, 32))
 
