@@ -26,7 +26,8 @@ from glip.head import DyConv
 from glip.model import GLIP, GLIPOutput
 from glip.nms import nms
 from glip.postprocess import PhraseBoxes
-from glip.vision import SwinBlock, SwinStage, WindowAttention
+from glip.vision import SwinBlock, SwinStage
+from glip.window_attention import WindowAttention
 
 _CLAMP = 50_000.0
 

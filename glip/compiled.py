@@ -24,6 +24,7 @@ from torch import Tensor
 
 from glip.deform_conv_engine import gpu_engine
 from glip.model import GLIP, GLIPOutput
+from glip.tokens import padded_length
 
 LENGTHS = (32, 64, 128, 256)  # fewer than `padded_length` has: a graph takes minutes, tokens more take next to nothing
 MAX_GRAPHS = 64  # the sizes and lengths that a job meets first, which are those it meets again
@@ -71,8 +72,7 @@ class CompiledModel:
 
     def _padded(self, tokens: int) -> int:
         """As long as the next of `LENGTHS`, or as the model's longest where that is less."""
-        length = next((length for length in LENGTHS if length >= tokens), tokens)
-        return max(tokens, min(length, self._model.config.max_tokens))
+        return max(tokens, min(padded_length(tokens, LENGTHS), self._model.config.max_tokens))
 
     def _answer(
         self,

@@ -10,9 +10,10 @@ columns of its own type, multiplied with float32 sums. The map's gradient is add
 order: its last bits differ between runs.
 
 Checked: the arithmetic of both kernels and the operator, under Triton's interpreter on a CPU, against plain PyTorch and
-the published reference (tests/glip/test_deform_conv_triton.py); Triton 3.6 and 3.9 compile the kernels for sm_90, 3.9
-for sm_80 too. For sm_90 3.6 spills no register, and loads and adds sixteen bytes at a time. Not checked: anything on a
-real GPU, speed included. The tests marked `gpu` and benchmarks/deform_conv.py are for that.
+the published reference (tests/glip/test_deform_conv_triton.py); that Triton 3.6 and 3.9 compile the kernels for sm_90,
+3.9 for sm_80 too, and 3.6 spills no register (benchmarks/kernel_resources.py), and loads and adds sixteen bytes at a
+time. Not checked: anything on a real GPU, speed included. The tests marked `gpu` and benchmarks/deform_conv.py are for
+that.
 
 Shapes: B batch, C channels in, O channels out, H W map, h w output, K = 9 kernel points, R = B*h*w rows.
 """
@@ -55,9 +56,16 @@ class _Geometry:
         with torch.cuda.device_of(tensors[0]):  # type: ignore[no-untyped-call]
             kernel[grid](
                 *tensors, first, end, *sizes, self.buffer_positions,
-                channels=self.channels, block_rows=_BLOCK_ROWS,
-                block_channels=min(_BLOCK_CHANNELS, triton.next_power_of_2(self.channels)),
+                channels=self.channels, **block_sizes(self.channels),
             )  # fmt: skip
+
+
+def block_sizes(channels: int) -> dict[str, int]:
+    """What a program of either kernel holds, as the kernels call it."""
+    return {
+        "block_rows": _BLOCK_ROWS,
+        "block_channels": min(_BLOCK_CHANNELS, triton.next_power_of_2(channels)),
+    }
 
 
 def _readable(map_BCHW: Tensor, offset_mask_B27HW: Tensor) -> tuple[Tensor, Tensor]:

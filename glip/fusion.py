@@ -38,7 +38,7 @@ class BidirectionalAttention(nn.Module):
         """What each side learns from the other: [B, N, C] and [B, T, D]."""
         scores_BNhT = self._scores(image_BNC, text_BTD)
         to_image = scores_BNhT.masked_fill(~valid_BT[:, None, None, :], float("-inf")).softmax(dim=-1)
-        to_text = scores_BNhT.softmax(dim=1)
+        to_text = softmax_over_positions(scores_BNhT)
         to_image, to_text = (
             F.dropout(attention, self.dropout, self.training).to(image_BNC.dtype).flatten(2)
             for attention in (to_image, to_text)
@@ -73,6 +73,14 @@ class BidirectionalAttention(nn.Module):
     def _by_head(self, x: Tensor, dim: int) -> Tensor:
         """Split a dimension of heads * anything in two."""
         return torch.unflatten(x, dim, (self.heads, -1))
+
+
+def softmax_over_positions(scores_BNhT: Tensor) -> Tensor:
+    """Softmax along N. Beside a CPU positions come last in memory: of any other dimension CUDA's kernel has few threads
+    an image, each of which goes through many positions or all of them alone."""
+    if scores_BNhT.device.type == "cpu":
+        return scores_BNhT.softmax(dim=1)
+    return scores_BNhT.movedim(1, -1).softmax(dim=-1).movedim(-1, 1)
 
 
 class FusionBlock(nn.Module):

@@ -51,7 +51,11 @@ class GLIPOutput:
 
 
 class ConvNorm(nn.Module):
-    """Deformable convolution and group normalisation (`bn` in the published checkpoints)."""
+    """Deformable convolution and group normalisation (`bn` in the published checkpoints).
+
+    The map is channels-last, as everywhere in the head. CUDA's group normalisation gives it channel by channel, and of
+    such a map its bilinear resize has a thread for each position, which goes through all images and channels alone.
+    """
 
     def __init__(self, config: GLIPConfig, *, stride: int) -> None:
         super().__init__()
@@ -60,7 +64,7 @@ class ConvNorm(nn.Module):
 
     def forward(self, map_BCHW: Tensor, offset_mask_B27HW: Tensor) -> Tensor:
         out_BCHW: Tensor = self.bn(self.conv(map_BCHW, offset_mask_B27HW))
-        return out_BCHW
+        return out_BCHW.contiguous(memory_format=torch.channels_last)
 
 
 class DynamicReLU(nn.Module):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from glip.config import GLIPConfig
-from glip.tokens import padded_length
+from glip.tokens import PADDED_LENGTHS, padded_length
 from glip.transfer import to_device
 
 # The reference clamps here against float16 overflow; it never acts in float32 or bfloat16.
@@ -58,8 +59,11 @@ class LanguageBackbone(nn.Module):
 
     def forward(self, token_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
         """[B, T, D] last hidden states, not masked; each with the offset of its token where the model has offsets."""
-        output = self.body["model"](input_ids=token_ids_BT, attention_mask=attention_mask_BT.long())
-        hidden_BTD: Tensor = output.last_hidden_state
+        # Not through BertModel.forward: it looks into the mask for padding, for which the host waits for the device,
+        # and without any takes another kernel, so that a prompt's neighbours would decide its last digits.
+        embeddings, encoder = (self.body["model"].get_submodule(name) for name in ("embeddings", "encoder"))
+        mask_B1TT = attention_mask_BT.bool()[:, None, None, :].expand(-1, -1, token_ids_BT.shape[1], -1)
+        hidden_BTD: Tensor = encoder(embeddings(token_ids_BT), attention_mask=mask_B1TT).last_hidden_state
         if self.offsets is not None:
             hidden_BTD = hidden_BTD + self.offsets(token_ids_BT)
         return hidden_BTD
@@ -73,12 +77,19 @@ class TextFeatureCache:
     a class list that is asked of every image is encoded once.
     """
 
-    def __init__(self, tower: LanguageBackbone, *, rows: int = 1, capacity: int = 128) -> None:
+    def __init__(
+        self,
+        tower: LanguageBackbone,
+        *,
+        rows: int = 1,
+        lengths: Sequence[int] = PADDED_LENGTHS,
+        capacity: int = 128,
+    ) -> None:
         """rows: prompts that go through the tower at once, empty rows included; one where computing is what costs (a
-        CPU), more where starting it is (a GPU). capacity: prompts kept; 128 of 256 tokens with 768 numbers each are
-        100 MB on the tower's device.
+        CPU), more where starting it is (a GPU). lengths: what prompts are padded to, ascending; few where starting
+        costs. capacity: prompts kept; 128 of 256 tokens with 768 numbers each are 100 MB on the tower's device.
         """
-        self._tower, self._rows, self._capacity = tower, rows, capacity
+        self._tower, self._rows, self._lengths, self._capacity = tower, rows, lengths, capacity
         self._kept: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
 
     @torch.inference_mode()
@@ -107,7 +118,7 @@ class TextFeatureCache:
         by_length: dict[int, list[tuple[int, ...]]] = {}
         for prompt in dict.fromkeys(prompts):
             if prompt not in self._kept:
-                by_length.setdefault(padded_length(len(prompt)), []).append(prompt)
+                by_length.setdefault(padded_length(len(prompt), self._lengths), []).append(prompt)
         for length, group in by_length.items():
             for start in range(0, len(group), self._rows):
                 self._encode(group[start : start + self._rows], length)

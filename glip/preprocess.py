@@ -45,8 +45,8 @@ def resized_shape(height: int, width: int, min_size: int, max_size: int) -> tupl
 def image_tensor(image: Image.Image, shape: tuple[int, int]) -> Tensor:
     """[3, h, w] uint8, BGR, resized to `shape` (h, w) by antialiased bilinear interpolation.
 
-    Any PIL mode is converted to RGB first. Bytes, since they are a quarter of what floats are: to wait, and to be copied
-    to a device. :func:`pad_batch` normalises them there.
+    Any PIL mode is converted to RGB first. Bytes, since they are a quarter of what floats are: to wait, and to be
+    copied to a device. :func:`pad_batch` normalises them there.
     """
     height, width = shape
     rgb_HWC = np.asarray(as_rgb(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +56,9 @@ class TokenizedPrompts:
         return token_map_T
 
 
-def padded_length(tokens: int) -> int:
-    """The next of PADDED_LENGTHS; more tokens than the largest stay as they are."""
-    return next((length for length in PADDED_LENGTHS if length >= tokens), tokens)
+def padded_length(tokens: int, lengths: Sequence[int] = PADDED_LENGTHS) -> int:
+    """The next of ascending lengths; more tokens than the largest stay as they are."""
+    return next((length for length in lengths if length >= tokens), tokens)
 
 
 class PromptTokenizer:

@@ -13,7 +13,7 @@ from PIL.Image import Image
 from torch import Tensor
 
 from glip.checkpoint import load_model
-from glip.compiled import CompiledModel, CompileMode
+from glip.compiled import LENGTHS, CompiledModel, CompileMode
 from glip.language import TextFeatureCache
 from glip.model import GLIP
 from glip.postprocess import ground
@@ -27,6 +27,7 @@ from teacher.protocol import Question, distinct_pictures
 from teacher.torch_device import choose_device, cpu_threads, wants_bf16
 
 SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+PROMPTS_AT_ONCE = 32  # through the text tower on a GPU
 
 
 class GlipGrounder:
@@ -38,8 +39,7 @@ class GlipGrounder:
             recipe.checkpoint, self._device, tokenizer=recipe.tokenizer, sha256=recipe.checkpoint_sha256
         )
         self._model, self._tokenizer, self._config = loaded.model.eval(), loaded.tokenizer, loaded.config
-        rows = 8 if self._device.type == "cuda" else 1
-        self._text_features = TextFeatureCache(self._model.language_backbone, rows=rows)
+        self._text_features = text_features(self._model, self._device)
         self._min_size = recipe.min_size or self._config.test_min_size
         self._max_size = recipe.max_size or self._config.test_max_size
         self._bf16 = wants_bf16(recipe.precision, self._device)
@@ -106,6 +106,17 @@ class GlipGrounder:
 
     def _resized(self, width: int, height: int) -> tuple[int, int]:
         return resized_shape(height, width, self._min_size, self._max_size)
+
+
+def text_features(model: GLIP, device: torch.device) -> TextFeatureCache:
+    """The text tower for this device. On a GPU starting the operations of a tower takes longer than computing them, so
+    that new prompts, of which each web picture brings one, go through together: many at a time, padded to few lengths.
+    """
+    if device.type == "cpu":
+        return TextFeatureCache(model.language_backbone)
+    most = model.config.max_tokens
+    lengths = (*(length for length in LENGTHS if length < most), most)
+    return TextFeatureCache(model.language_backbone, rows=PROMPTS_AT_ONCE, lengths=lengths)
 
 
 def _token_positions(text: TokenizedPrompts, number: int, question: Question) -> list[list[int]]:

@@ -34,6 +34,8 @@ DEVICE = torch.device("meta")  # any that is not the CPU; fake ones of CUDA need
 def fake_tensors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # this device has none, and may not be asked
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    # Where transformers sees fake tensors, it leaves out what it would wait for on a GPU.
+    monkeypatch.setattr("transformers.masking_utils.is_tracing", lambda *_: False)
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield
 
@@ -69,6 +71,31 @@ class StopAtFetch(TorchDispatchMode):
         return out
 
 
+class SlowForms(TorchDispatchMode):
+    """Of operations that CUDA has a fast kernel for in one form alone: whether any came in another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: dict[str, bool] = {}
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, given = function.overloadpacket.__name__.strip("_"), kwargs or {}
+        slow = None
+        if name == "softmax":  # along another dimension a thread goes through all of it alone
+            slow = args[1] % args[0].dim() < args[0].dim() - 1
+        elif name == "upsample_bilinear2d":  # else a thread goes through all images and channels
+            slow = not is_channels_last(args[0])
+        elif name == "scaled_dot_product_attention":  # else the scores are written to memory, in float32
+            slow = (args[3] if len(args) > 3 else given["attn_mask"]).stride(-1) != 1
+        if slow is not None:
+            self.seen[name] = self.seen.get(name, False) or slow
+        return function(*args, **given)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
 @torch.inference_mode()
 def test_boxes_are_found_on_the_device_and_fetched_at_once(model: GLIP) -> None:
     output = answer(model.eval())
@@ -77,6 +104,14 @@ def test_boxes_are_found_on_the_device_and_fetched_at_once(model: GLIP) -> None:
     assert candidates.boxes_BK4.device == DEVICE
     with StopAtFetch(), pytest.raises(Fetched):  # and no wait before it
         keep_best_in_one_fetch(candidates, model.config)
+
+
+@torch.inference_mode()
+def test_every_operation_comes_in_the_form_that_a_gpu_does_fast(model: GLIP) -> None:
+    with SlowForms() as operations:
+        answer(model.eval())
+    fast = dict.fromkeys(("scaled_dot_product_attention", "softmax", "upsample_bilinear2d"), False)
+    assert operations.seen == fast
 
 
 def test_losses_and_gradients_stay_on_the_device(model: GLIP) -> None:

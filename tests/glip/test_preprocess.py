@@ -85,11 +85,14 @@ def test_a_picture_of_floats_that_are_no_numbers_or_all_the_same_is_still_one() 
 
 
 def test_padding_is_zero_at_the_right_and_the_bottom(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "empty", lambda *shape, dtype, **_: torch.full(shape, 77, dtype=dtype))  # what is unwritten
+    # What is not written holds anything.
+    monkeypatch.setattr(torch, "empty", lambda *shape, dtype, **_: torch.full(shape, 77, dtype=dtype))
     batch = pad_batch([noise(20, 30), noise(32, 10)], (32, 32))
     assert (batch.shape, batch.dtype) == ((2, 3, 32, 32), torch.float32)
-    assert not batch[0, :, 20:].any() and not batch[0, :, :, 30:].any() and not batch[1, :, :, 10:].any()
-    assert batch[0, :, :20, :30].all() and batch[1, :, :, :10].all()  # no byte is the mean: none of these is zero
+    for beside in (batch[0, :, 20:], batch[0, :, :, 30:], batch[1, :, :, 10:]):
+        assert not beside.any()
+    for picture in (batch[0, :, :20, :30], batch[1, :, :, :10]):
+        assert picture.all()  # no byte is the mean: none of these is zero
 
 
 def test_a_picture_is_the_same_beside_a_larger_one() -> None:
