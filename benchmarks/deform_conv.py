@@ -5,8 +5,9 @@
 
 The layer is GLIP-T's: 256 channels, five levels of an 800 x 1216 image, each convolved as itself, by its finer and by
 its coarser neighbour (13 convolutions). `reference order` samples every column first and multiplies once, as the
-published kernel does. The implementations take turns, so that a machine that slows down slows all of them. Prints
-seconds (median and best), the ratio to the reference order and the largest difference from it, over its largest value.
+published kernel does. The implementations take turns, so that a machine that slows down slows all of them; one that
+fails is told and left out. Prints seconds (median and best), the ratio to the reference order and the largest
+difference from it, over its largest value.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from functools import partial
 import torch
 from component_timing import clocked, machine
 from reference_order import PlainDeformConv
+from speed_measures import attempt
 from torch import Tensor
 
 from glip.deform_conv import DeformConv
@@ -38,16 +40,19 @@ def main() -> None:
     torch.manual_seed(0)
     weights = DeformConv(CHANNELS).to(options.device)
     calls = layer_calls(options.batch, options.height, options.width, options.device)
-    kinds = implementations(weights, options.device)
-    seconds: dict[str, list[float]] = {name: [] for name in kinds}
+    failed: dict[str, str] = {}
+    kinds = implementations(weights, options.device, failed)
+    seconds: dict[str, list[float]] = {}
     for repeat in range(options.repeats + 1):  # the first warms up
-        for name, convolve in kinds.items():
-            _, taken = clocked(partial(_run, convolve, calls, options.backward), torch.device(options.device))
-            if repeat:
-                seconds[name].append(taken)
+        for name in [name for name in kinds if name not in failed]:
+            work = partial(_run, kinds[name], calls, options.backward)
+            timed = attempt(partial(clocked, work, torch.device(options.device)), name, failed)
+            if repeat and timed is not None:
+                seconds.setdefault(name, []).append(timed[1])
+    kinds = {name: convolve for name, convolve in kinds.items() if name not in failed}
     print(f"machine: {json.dumps(machine())}, batch {options.batch}, {options.height} x {options.width}")
     print(f"{'forward and backward' if options.backward else 'forward'}, one layer of the dynamic head")
-    _print_table(seconds, _differences(kinds, calls[0]))
+    _print_table({name: seconds[name] for name in kinds}, _differences(kinds, calls[0]))
 
 
 def layer_calls(batch: int, height: int, width: int, device: str) -> list[Call]:
@@ -61,8 +66,9 @@ def layer_calls(batch: int, height: int, width: int, device: str) -> list[Call]:
     return calls
 
 
-def implementations(weights: DeformConv, device: str) -> dict[str, Convolve]:
-    """The reference order and every engine installed that has an operator for the device, by name."""
+def implementations(weights: DeformConv, device: str, failed: dict[str, str]) -> dict[str, Convolve]:
+    """The reference order and every engine installed that has an operator for the device, by name. Why one does not
+    load is put into ``failed``."""
 
     def in_reference_order(x: Tensor, offset_mask: Tensor, stride: int) -> Tensor:
         plain = PlainDeformConv(weights)
@@ -75,7 +81,7 @@ def implementations(weights: DeformConv, device: str) -> dict[str, Convolve]:
     kinds: dict[str, Convolve] = {"reference order": in_reference_order}
     for name in ENGINES:
         if is_installed(name) and not (name == "triton" and device == "cpu"):
-            load(name)
+            attempt(partial(load, name), name, failed)
             kinds[name] = partial(by_engine, name, torch.float32)
     if "triton" in kinds:
         kinds["triton bfloat16"] = partial(by_engine, "triton", torch.bfloat16)

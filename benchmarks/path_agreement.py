@@ -7,7 +7,7 @@ The shipped nano, or --checkpoint, is asked for every kind of the scenes world o
 on. Truth is what it finds in fp32, not compiled, with a score above --score; the other paths' boxes count from a score
 of 0.05 on, as a labelling job stores them. --one-shape takes scenes of the commonest padded shape alone, and the first
 forty kinds: a compiled path has a graph for each shape, and that takes its time. Prints AP (IoU 0.50:0.95) and AP50 of
-each path, and the time it took.
+each path, and the time it took; a path that fails is told and left out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 import torch
+from speed_measures import attempt
 
 from engine.metrics import ImageResult
 from engine.metrics.detection import average_precision
@@ -54,7 +56,10 @@ def main() -> None:
     print(f"{options.checkpoint}, {len(pictures)} scenes, {options.device}, torch {torch.__version__}", flush=True)
     for name in ("fp32", *options.paths):
         started = time.perf_counter()
-        found = answers(recipes[name], pictures, classes)
+        ask = partial(answers, recipes[name], pictures, classes)
+        found = attempt(ask, name, {}) if truth else ask()
+        if found is None:
+            continue
         seconds = time.perf_counter() - started
         truth = truth or [labels_of(one, classes, options.score) for one in found]
         pairs = zip(truth, found, strict=True)

@@ -9,8 +9,8 @@ benchmarks/speed_sides.py for what the sides are. All of GLIP have the same weig
 fixtures. The sides take turns, the figures are medians, and ratios are those of one run. Peak memory is what a batch
 adds to the weights. FLOPs are those of matrix products, attention and convolutions, counted on the CPU; with
 `--peak-tflops`, the card's in bf16, it is told first what share of it the images a second of `--aim` need, and of each
-side in bf16 the share it reached. A side that fails, for want of memory say, is left out of its table. Prints a table
-per size, batch and caption; --json keeps all figures, written anew after each table.
+side in bf16 the share it reached. A side that fails, for want of memory say, is left out of its table. Prints what each
+batch took, and a table per size, batch and caption; --json keeps all figures, written anew after each table.
 """
 
 from __future__ import annotations
@@ -102,15 +102,8 @@ def needed(sides: list[Side], options: argparse.Namespace) -> str:
 @torch.inference_mode()
 def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> dict[str, Any]:
     """Medians of every component of every side that gets through, in seconds an image, and what goes with them."""
-    rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
-    found: dict[str, list[PhraseBoxes]] = {}
     failed: dict[str, str] = {}
-    for number in range(options.warmup + options.repeats):
-        for side in [side for side in sides if side.name not in failed]:
-            passed = attempt(partial(one_pass, work, side), side.name, failed)
-            if passed is not None and number >= options.warmup:
-                rounds[side.name].append(passed[0])
-                found[side.name] = passed[1]
+    rounds, found = timed_rounds(work, sides, options, failed)
     figures: dict[str, dict[str, Any]] = {}
     for side in [side for side in sides if side.name not in failed]:
         told = attempt(partial(side_figures, work, side, rounds[side.name], options), side.name, failed)
@@ -124,6 +117,29 @@ def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> d
             figures[side.name]["boxes_found_again"] = found_again(found[sides[0].name], boxes)
     result = {"model": work.config.name, "batch": work.batch, "tokens": work.tokens, "image": work.image_hw}
     return {**result, "sides": figures, "failed": failed}
+
+
+def timed_rounds(
+    work: Workload, sides: list[Side], options: argparse.Namespace, failed: dict[str, str]
+) -> tuple[dict[str, list[dict[str, float]]], dict[str, list[PhraseBoxes]]]:
+    """Seconds of each part of a batch in each round after the warm-up, and the boxes, of every side that gets through.
+
+    What a batch took is printed at once: the first of a compiled side takes minutes, and may be stopped.
+    """
+    rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
+    found: dict[str, list[PhraseBoxes]] = {}
+    for number in range(options.warmup + options.repeats):
+        print(f"\nbatch {work.batch}, {work.tokens} tokens, round {number + 1}, seconds a batch:", end="", flush=True)
+        for side in [side for side in sides if side.name not in failed]:
+            passed = attempt(partial(one_pass, work, side), side.name, failed)
+            if passed is None:
+                continue
+            print(f" {side.name} {passed[0]['whole image']:.3f}", end="", flush=True)
+            if number >= options.warmup:
+                rounds[side.name].append(passed[0])
+                found[side.name] = passed[1]
+    print(flush=True)
+    return rounds, found
 
 
 def side_figures(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from gpu_all import Step, run_all
+from gpu_all import GPU_TESTS, ROOT, Step, run_all
 
 WAITING = "import time; print('first figures', flush=True); time.sleep(60)"
 
@@ -33,3 +33,8 @@ def test_what_a_step_prints_is_on_the_screen_whole(tmp_path: Path, capsys: pytes
     run_all(steps, tmp_path / "report.txt", minutes=5)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line and not line.startswith("## ")] == said
+
+
+def test_every_file_with_tests_for_a_gpu_is_run() -> None:
+    marked = [file for file in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.gpu" in file.read_text("utf-8")]
+    assert {str(file.relative_to(ROOT)) for file in marked if file != Path(__file__)} == set(GPU_TESTS)
