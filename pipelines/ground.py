@@ -21,8 +21,11 @@ from PIL import Image
 
 from engine.running.stages import OpenedStages
 from engine.sources.columns import is_encodable
+from glip.rgb import upright
 from pipelines.draw import LabelledBox, draw_boxes
 from pipelines.labelling.stages import grounding_stages
+from pipelines.upright import Turn
+from schemas.orientation import AS_STORED, orientation_of
 from schemas.pictures import IMAGE_FORMATS
 from schemas.recipes import GroundRecipe
 from schemas.records import Candidate, CaptionedImage, Phrase, Unit, UnitRef
@@ -52,11 +55,15 @@ class GroundedImage:
         return table(self)
 
     def annotated(self) -> Image.Image:
-        """The picture with its boxes: a colour a phrase, the better box on top."""
+        """The picture with its boxes, upright as the teacher saw it: a colour a phrase, the better box on top."""
         best_first = sorted(self.boxes, key=lambda box: -box.score)
-        labels = [LabelledBox(b.box_xyxy, f"{self.phrases[b.phrase].text} {b.score:.2f}", b.phrase) for b in best_first]
-        with Image.open(io.BytesIO(self.image), formats=IMAGE_FORMATS) as picture:
-            return draw_boxes(picture, labels)
+        with Image.open(io.BytesIO(self.image), formats=IMAGE_FORMATS) as stored:
+            turn = Turn.of(self.image, stored.size)
+            labels = [
+                LabelledBox(turn.box(b.box_xyxy), f"{self.phrases[b.phrase].text} {b.score:.2f}", b.phrase)
+                for b in best_first
+            ]
+            return draw_boxes(upright(stored, turn.orientation), labels)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the annotated picture in the format of the path's ending. ValueError where that cannot be."""
@@ -87,7 +94,8 @@ def ground_image(
 ) -> GroundedImage:
     """Find the noun phrases of a caption in a picture, with a GLIP checkpoint by name or path.
 
-    image: a path, an encoded file, or a Pillow image. min_score: of the boxes that are kept, in (0, 1).
+    image: a path, an encoded file, or a Pillow image, whose pixels are taken as they stand. min_score: of the boxes
+    that are kept, in (0, 1).
     The model and the parser stay open for the next call with the same options.
     ValueError where the picture cannot be read, or the caption has no noun phrase that the model can be asked for.
     """
@@ -124,8 +132,12 @@ def ground_with(recipe: GroundRecipe, image: ImageLike, caption: str) -> Grounde
 
 
 def table(found: GroundedImage) -> str:
-    """A line a box: phrase, score and corners in pixels; a phrase without a box has a line that says why."""
-    rows = [("phrase", "score", "box, pixels (x1 y1 x2 y2)")]
+    """A line a box: phrase, score and corners in pixels; a phrase without a box has a line that says why.
+
+    The corners of a photo that EXIF turns are of the stored pixels, and the heading says so.
+    """
+    pixels = "pixels" if orientation_of(found.image) == AS_STORED else "pixels as stored"
+    rows = [("phrase", "score", f"box, {pixels} (x1 y1 x2 y2)")]
     for number, phrase in enumerate(found.phrases):
         boxes = [box for box in found.boxes if box.phrase == number]
         rows += [(phrase.text, f"{b.score:.2f}", " ".join(f"{side:7.1f}" for side in b.box_xyxy)) for b in boxes]

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from engine.artifacts import Store
 from engine.calibration import MIN_IOU, Evidence, group_number
+from engine.dataset.annotation_tables import MAX_TABLE_BYTES
 from engine.review.selecting import PlacedBox, iou, match_verdicts
 from engine.review.verdicts import CaptionKey, Verdicts
 from engine.selecting.calibrated_scores import box_size_of_share
@@ -74,8 +75,7 @@ def _captions(store: Store, units: Sequence[int], verdicts: Verdicts) -> Iterato
     """The stored boxes of each reviewed caption, sample by sample."""
     images = pa.array(sorted({image for image, _ in verdicts.by_caption}), pa.string())
     for unit in units if len(images) else ():
-        with store.open(annotations_name(unit)) as file:
-            table = read_parquet(file, COLUMNS)
+        table = read_parquet(store.read(annotations_name(unit), MAX_TABLE_BYTES), COLUMNS)
         rows = table.filter(pc.is_in(table["image_sha256"], images)).to_pylist()
         for _, of_sample in groupby(rows, key=lambda row: row["key"]):
             boxes = list(of_sample)

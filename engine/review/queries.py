@@ -7,6 +7,7 @@ order of the dataset a page is found in a few tables, however many there are; ot
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -22,7 +23,6 @@ from engine.selecting.calibrated_scores import LARGE_FROM, MEDIUM_FROM
 
 PAGE_SAMPLES = 24
 FIRST_TABLES = 4
-MAX_OFFSET = 100_000  # boxes; who wants more narrows the search
 EXACT_COUNT_BOXES = 5_000_000  # above, pictures are counted to a few per cent
 MAX_REMEMBERED_KEYS = 100_000
 
@@ -36,7 +36,8 @@ _SIZES = {
 }
 _JUDGED_COLUMNS = ("image_sha256", "caption_sha256", "verdict")
 _JUDGED = "(image_sha256, caption_sha256) IN (SELECT (image_sha256, caption_sha256) FROM judged"
-_ORDERS = {"lowest": "score, unit, row", "highest": "score DESC, unit, row", "random": "hash(key), unit, row"}
+_MEASURES = {"lowest": "CAST(score AS DOUBLE)", "highest": "-CAST(score AS DOUBLE)", "random": "hash(key)"}
+_SORTED_PLACE = re.compile(r"(-?\d{1,20}(?:\.\d{1,20})?(?:e-\d{1,3})?):(\d{1,18}):(\d{1,18})", re.ASCII)
 
 
 class ReviewQuery(BaseModel):
@@ -147,26 +148,32 @@ class ReviewIndex:
         return FoundPage(samples, f"{rest[0][0]}:{rest[0][1]}" if rest else None)
 
     def _sorted(self, query: ReviewQuery, after: str | None) -> FoundPage:
-        """By score or at random: boxes in order, each sample at the first of its boxes on the page."""
-        offset, _ = _place(after)
+        """By score or at random: boxes in order, each sample at the first of its boxes on the page.
+
+        A page begins at a box, not after so many of them: those that were judged meanwhile may match no longer.
+        """
+        measure = _MEASURES[query.order]
         where, values = _condition(query)
+        if after is not None:
+            where += f" AND ({measure}, unit, row) >= (?, ?, ?)"
+            values += _sorted_place(after)
         most = PAGE_SAMPLES * 20
         sql = (
-            f"SELECT unit, key, score FROM boxes WHERE {where} ORDER BY {_ORDERS[query.order]} "
-            f"LIMIT {most + 1} OFFSET {min(offset, MAX_OFFSET)}"
+            f"SELECT unit, row, key, score, {measure} AS measure FROM boxes WHERE {where} ORDER BY measure, unit, row "
+            f"LIMIT {most + 1}"
         )
         rows = self._ask(self._units, sql, values)
         found: dict[str, list[float]] = {}
         used = 0
-        for _, key, score in rows[:most]:
+        for _, _, key, score, _ in rows[:most]:
             if key not in found and len(found) == PAGE_SAMPLES:
                 break
             found.setdefault(key, []).append(score)
             used += 1
-        self._remember((key, unit) for unit, key, _ in rows[:used])
+        self._remember((key, unit) for unit, _, key, _, _ in rows[:used])
         samples = [FoundSample(key, len(scores), round(max(scores), 4)) for key, scores in found.items()]
-        more = len(rows) > used and offset + used < MAX_OFFSET
-        return FoundPage(samples, f"{offset + used}:0" if more else None)
+        following = [f"{place!r}:{unit}:{row}" for unit, row, _, _, place in rows[used : used + 1]]
+        return FoundPage(samples, following[0] if following else None)
 
     def _remember(self, places: Iterable[tuple[str, int]]) -> None:
         with self._lock:
@@ -211,8 +218,21 @@ def _condition(query: ReviewQuery) -> tuple[str, list[object]]:
 
 
 def _place(after: str | None) -> tuple[int, int]:
-    """The two numbers of a page's beginning."""
+    """The two numbers of a page's beginning, in the order of the dataset."""
     first, colon, second = (after or "0:0").partition(":")
     if not (colon and first.isdecimal() and second.isdecimal() and len(first) + len(second) < 24):
-        raise ValueError(f"{after!r} is not the beginning of a page; take `next` of the page before")
+        raise _no_beginning(after)
     return int(first), int(second)
+
+
+def _sorted_place(after: str) -> tuple[float, int, int]:
+    """The box that a page begins with: what it is sorted by, unit and row."""
+    found = _SORTED_PLACE.fullmatch(after)
+    if found is None:
+        raise _no_beginning(after)
+    measure, unit, row = found.groups()
+    return int(measure) if measure.isdecimal() else float(measure), int(unit), int(row)
+
+
+def _no_beginning(after: str | None) -> ValueError:
+    return ValueError(f"{after!r} is not the beginning of a page; take `next` of the page before")

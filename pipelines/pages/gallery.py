@@ -22,6 +22,7 @@ from engine.selection import chosen_rules
 from engine.shards import ShardReader, committed_units, read_card, read_manifest
 from engine.view import View, open_view
 from pipelines.pages.picture_cards import Picture, draw, thumbnail
+from pipelines.upright import Turn
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.recipes import SelectionChoice
 
@@ -145,8 +146,9 @@ def _shown(reader: ShardReader, row: int, view: View, source_uri: str) -> Pictur
         image = reader.image(row, MAX_IMAGE_BYTES)
     except ValueError:  # too large to be read for a thumbnail
         return None
-    jpeg = thumbnail(image, labels.width * labels.height)
-    return None if jpeg is None else draw(labels, jpeg, source_uri)
+    jpeg = thumbnail(image)
+    turn = Turn.of(image, (labels.width, labels.height))
+    return None if jpeg is None else draw(turn.labels(labels), jpeg, source_uri)
 
 
 def _within(found: Sequence[Picture], max_bytes: int, seed: int) -> tuple[Picture, ...]:

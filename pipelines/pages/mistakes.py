@@ -1,8 +1,8 @@
 """The worst mistakes of an evaluation, with their pictures: where the grounder was sure and wrong, and what it missed.
 
-In: judged boxes of a dataset, and the dataset. Out: a bounded number of :class:`Mistake`, each a picture with the
-grounder's box and the human boxes of the same name drawn on it. No picture comes twice in one list, so that one strange
-picture is not the whole page.
+In: judged boxes of a dataset, and the dataset. Out: a bounded number of :class:`Mistake`, each a picture, upright, with
+the grounder's box and the human boxes of the same name drawn on it. No picture comes twice in one list, so that one
+strange picture is not the whole page.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from engine.artifacts import Store
 from engine.metrics.judged_boxes import MISSED as NOT_FOUND
 from engine.metrics.judged_boxes import RIGHT, JudgedBox, JudgedBoxes, JudgedPart
 from engine.shards import ShardReader, committed_units
 from pipelines.draw import LabelledBox, draw_boxes
-from pipelines.pages.picture_cards import JPEG_QUALITY, MAX_PIXELS
-from schemas.pictures import IMAGE_FORMATS
+from pipelines.pages.picture_cards import JPEG_QUALITY
+from pipelines.upright import Turn, upright_picture
 from schemas.shards import SampleLabels
 
 SURE, MISSED = 24, 12
@@ -94,25 +94,24 @@ def _read(dataset: Store, by_key: Mapping[str, Sequence[JudgedBox]]) -> Iterator
 
 
 def _of_picture(reader: ShardReader, row: int, mistakes: Sequence[JudgedBox]) -> Iterator[Mistake]:
-    labels = reader.labels(row)
-    if labels.width * labels.height > MAX_PIXELS:
-        return
     try:
-        with Image.open(io.BytesIO(reader.image(row, MAX_IMAGE_BYTES)), formats=IMAGE_FORMATS) as stored:
-            stored.load()
-            for one in mistakes:
-                yield Mistake(one, labels.caption, _jpeg(stored, one, labels))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        encoded = reader.image(row, MAX_IMAGE_BYTES)
+    except ValueError:  # too large to be read for a small picture
         return
+    picture, labels = upright_picture(encoded), reader.labels(row)
+    if picture is not None:
+        turn = Turn.of(encoded, (labels.width, labels.height))
+        for one in mistakes:
+            yield Mistake(one, labels.caption, _jpeg(picture, one, labels, turn))
 
 
-def _jpeg(stored: Image.Image, one: JudgedBox, labels: SampleLabels) -> str:
+def _jpeg(picture: Image.Image, one: JudgedBox, labels: SampleLabels, turn: Turn) -> str:
     human = [box.box_xyxy for box in labels.boxes if labels.phrases[box.phrase].text == one.name]
-    boxes = [LabelledBox(box, one.name, HUMAN) for box in human]
+    boxes = [LabelledBox(turn.box(box), one.name, HUMAN) for box in human]
     if one.rank:
-        boxes.insert(0, LabelledBox(one.box_xyxy, f"{one.name} {one.score:.2f}", ANSWER))
-    picture = draw_boxes(stored, boxes, FONT_SHARE)
-    picture.thumbnail((SIDE, SIDE))
+        boxes.insert(0, LabelledBox(turn.box(one.box_xyxy), f"{one.name} {one.score:.2f}", ANSWER))
+    drawn_on = draw_boxes(picture, boxes, FONT_SHARE)
+    drawn_on.thumbnail((SIDE, SIDE))
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    drawn_on.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return base64.b64encode(file.getvalue()).decode()

@@ -1,8 +1,7 @@
 """One labelled picture as a page shows it: a thumbnail, the caption cut at its phrases, boxes as shares of the image.
 
-In: a sample's labels, its encoded picture. Out: a :class:`Picture`, and as a record for ``templates/card.js``, which
-makes a card of it. Nothing here is trusted: pictures are decoded within
-bounds, and text stays text.
+In: a sample's labels, upright (:mod:`pipelines.upright`), its encoded picture. Out: a :class:`Picture`, and as a record
+for ``templates/card.js``, which makes a card of it. Nothing here is trusted: text stays text.
 """
 
 from __future__ import annotations
@@ -14,22 +13,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from PIL import Image, UnidentifiedImageError
-
-from glip.rgb import as_rgb
+from pipelines.upright import upright_picture
 from schemas.calibration import BoxSize
 from schemas.dataset_vocabulary import PhraseCount
-from schemas.pictures import IMAGE_FORMATS
 from schemas.shards import SampleBox, SampleLabels
 
 MAX_SIDE = 448
 JPEG_QUALITY = 78
-MAX_PIXELS = 100_000_000
 MAX_BOXES = 60
 MAX_CAPTION_CHARS = 500
 MAX_PHRASE_CHARS = 200
 MAX_NAME_CHARS = 160
-# COCO's: the area of the box in pixels of the stored image, below 32 x 32 and below 96 x 96.
+# COCO's: the area of the box in pixels of the original image, below 32 x 32 and below 96 x 96.
 SMALL_AREA, MEDIUM_AREA = 32 * 32, 96 * 96
 
 
@@ -59,8 +54,8 @@ class DrawnBox:
 
 @dataclass(frozen=True)
 class Picture:
-    """A card. ``jpeg`` is a thumbnail in base64, the rest is of the stored image. ``phrases``: texts by their number in
-    the labels, of those that have a box, in the caption's order."""
+    """A card. ``jpeg`` is a thumbnail in base64; size and boxes are of the whole picture, upright. ``phrases``: texts
+    by their number in the labels, of those that have a box, in the caption's order."""
 
     key: str
     source: str
@@ -73,28 +68,17 @@ class Picture:
     jpeg: str
 
 
-def thumbnail(image: bytes, pixels: int) -> str | None:
+def thumbnail(image: bytes) -> str | None:
     """As :func:`small_jpeg`, in base64."""
-    jpeg = small_jpeg(image, pixels)
+    jpeg = small_jpeg(image)
     return None if jpeg is None else base64.b64encode(jpeg).decode()
 
 
-def small_jpeg(image: bytes, pixels: int, max_side: int = MAX_SIDE) -> bytes | None:
-    """A small JPEG of an encoded image without its metadata; None where it cannot be decoded or is huge.
-
-    EXIF orientation is not applied, since boxes are in pixels of the image as stored.
-    """
-    if pixels > MAX_PIXELS:
+def small_jpeg(image: bytes, max_side: int = MAX_SIDE) -> bytes | None:
+    """A small JPEG of an encoded image, upright and without metadata; None where it cannot be decoded or is huge."""
+    small = upright_picture(image, max_side)
+    if small is None:
         return None
-    try:
-        with Image.open(io.BytesIO(image), formats=IMAGE_FORMATS) as stored:
-            if stored.width * stored.height > MAX_PIXELS:
-                return None
-            stored.draft("RGB", (max_side, max_side))
-            small = as_rgb(stored)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-    small.thumbnail((max_side, max_side))
     file = io.BytesIO()
     small.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return file.getvalue()
@@ -147,17 +131,17 @@ def source_of(locator: str, source_uri: str) -> str:
     return locator.partition("#")[0] if "#" in locator else source_uri or "unknown"
 
 
-def caption_parts(labels: SampleLabels, found: set[int]) -> Iterator[CaptionPart]:
+def caption_parts(labels: SampleLabels, found: set[int], max_chars: int = MAX_CAPTION_CHARS) -> Iterator[CaptionPart]:
     """The caption cut at its phrases; where phrases overlap, one that has a box (``found``) wins, then the first.
 
-    A long caption ends in an ellipsis after ``MAX_CAPTION_CHARS`` characters.
+    A long caption ends in an ellipsis after ``max_chars`` characters.
     """
     order = sorted(range(len(labels.phrases)), key=lambda n: (n not in found, labels.phrases[n].start))
-    shown: list[int] = []
+    shown, taken = list[int](), bytearray(max_chars)
     for number in order:
         phrase = labels.phrases[number]
-        taken = (labels.phrases[other] for other in shown)
-        if phrase.end <= MAX_CAPTION_CHARS and all(phrase.end <= one.start or one.end <= phrase.start for one in taken):
+        if phrase.end <= max_chars and not any(taken[phrase.start : phrase.end]):
+            taken[phrase.start : phrase.end] = b"\1" * (phrase.end - phrase.start)
             shown.append(number)
     at = 0
     for number in sorted(shown, key=lambda n: labels.phrases[n].start):
@@ -166,8 +150,8 @@ def caption_parts(labels: SampleLabels, found: set[int]) -> Iterator[CaptionPart
             yield CaptionPart(labels.caption[at : phrase.start])
         yield CaptionPart(phrase.text, number, number in found)
         at = phrase.end
-    rest = labels.caption[at : max(at, MAX_CAPTION_CHARS)]
-    yield CaptionPart(rest + ("…" if len(labels.caption) > max(at, MAX_CAPTION_CHARS) else ""))
+    rest = labels.caption[at:max_chars]
+    yield CaptionPart(rest + ("…" if len(labels.caption) > max_chars else ""))
 
 
 def card_record(picture: Picture, counts: Mapping[str, PhraseCount] | None = None, *, scored: bool) -> dict[str, Any]:

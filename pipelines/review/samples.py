@@ -1,6 +1,7 @@
 """A sample as a reviewer's page shows it: its boxes as they stand now, and what was said of them.
 
-In: stored labels, the verdicts that hold of their caption, a selection. Out: JSON values for ``templates/review.js``.
+In: stored labels, the verdicts that hold of their caption, a selection, how the picture is turned. Out: JSON values for
+``templates/review.js``. All its boxes are in pixels of the picture as it is seen, upright.
 """
 
 from __future__ import annotations
@@ -11,29 +12,50 @@ from typing import Any
 from engine.review.selecting import apply_verdicts, match_verdicts, placed_boxes
 from engine.selection import Selection, select_with_reasons
 from pipelines.pages.picture_cards import caption_parts
+from pipelines.upright import Turn
 from schemas.shards import SampleBox, SampleLabels
 from schemas.verdicts import Box, Verdict
 
 MAX_HISTORY = 50
+MAX_CAPTION_CHARS = 20_000  # a box can be judged only by who sees its phrase in the caption
 
 
 def shown_sample(
-    labels: SampleLabels, verdicts: Sequence[Verdict], rules: Selection | None, history: Sequence[Verdict]
+    labels: SampleLabels,
+    turn: Turn,
+    verdicts: Sequence[Verdict],
+    rules: Selection | None,
+    history: Sequence[Verdict],
 ) -> dict[str, Any]:
     """The whole sample. A box has ``target``, which a further verdict is bound to, and ``box``, where the thing is said
     to be; ``selected`` where readers keep it. ``history``: every verdict ever given on the caption, oldest first."""
     places = match_verdicts(verdicts, placed_boxes(labels))
     boxes = _stored_boxes(labels, verdicts, places, rules) + _own_boxes(labels, verdicts, places)
+    for box in boxes:
+        box |= {name: shown_box(box[name], turn) for name in ("target", "box")}
+    width, height = turn.size
+    parts = caption_parts(labels, {box["phrase"] for box in boxes}, MAX_CAPTION_CHARS)
     said = ("at", "reviewer", "verdict", "phrase_text")
     return {
         "key": labels.key,
-        "width": labels.width,
-        "height": labels.height,
-        "caption": [[part.text, part.phrase] for part in caption_parts(labels, {box["phrase"] for box in boxes})],
+        "width": width,
+        "height": height,
+        "caption": [[part.text, part.phrase] for part in parts],
         "phrases": [phrase.text for phrase in labels.phrases],
         "boxes": boxes,
         "history": [{name: getattr(row, name) for name in said} for row in reversed(history[-MAX_HISTORY:])],
     }
+
+
+def shown_box(stored_xyxy: Box, turn: Turn) -> Box:
+    """A box of the dataset as the page has it: upright, to a hundredth of a pixel."""
+    return rounded(turn.box(stored_xyxy))
+
+
+def rounded(box: Box) -> Box:
+    """To a hundredth of a pixel, as boxes are stored."""
+    x1, y1, x2, y2 = (round(value, 2) for value in box)
+    return (x1, y1, x2, y2)
 
 
 def _stored_boxes(
@@ -69,7 +91,7 @@ def _own_boxes(labels: SampleLabels, verdicts: Sequence[Verdict], places: Sequen
 
 def _entry(phrase: int, stored: Box, verdict: Verdict | None) -> dict[str, Any]:
     if verdict is None:
-        return {"phrase": phrase, "target": stored, "box": stored, "stored": stored, "verdict": None, "by": None}
+        return {"phrase": phrase, "target": stored, "box": stored, "verdict": None, "by": None}
     box = stored if verdict.verdict == "rejected" else verdict.true_xyxy
     said = {"verdict": verdict.verdict, "by": verdict.reviewer}
-    return {"phrase": phrase, "target": verdict.box_xyxy, "box": box, "stored": stored, **said}
+    return {"phrase": phrase, "target": verdict.box_xyxy, "box": box, **said}

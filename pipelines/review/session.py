@@ -1,13 +1,15 @@
 """What a reviewer sees and says, without the web: a dataset opened for review, its samples as JSON, verdicts saved.
 
 In: queries, keys and judgements as a page sends them. Out: plain values. Nothing of a judgement is believed but the
-word, the phrase's number and the drawn box: what a verdict is bound to is read from the stored sample.
+word, the phrase's number and the drawn box: what a verdict is bound to is read from the stored sample. The page has its
+pictures and boxes upright; verdicts are of the stored pixels.
 """
 
 from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any, Self
 
@@ -22,18 +24,20 @@ from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, captio
 from engine.selection import chosen_rules, chosen_selection
 from engine.shards import read_card
 from pipelines.pages.picture_cards import small_jpeg
-from pipelines.review.samples import shown_sample
+from pipelines.review.samples import rounded, shown_box, shown_sample
+from pipelines.upright import Turn
 from schemas.recipes import SelectionChoice
-from schemas.shards import SampleLabels
+from schemas.shards import SampleBox, SampleLabels
 from schemas.verdicts import MAX_REVIEWER_CHARS, Box, Verdict, VerdictWord
 
 SIDES = {"small": 320, "large": 1600}  # pixels of the long side of a picture as it is shown
+KEPT_PICTURES = 64  # of those lately shown or soon to be: a large photo takes long to decode
 MAX_JUDGEMENTS = 500
-MIN_DRAWN_SIDE = 1.0  # pixels of the stored picture
+MIN_DRAWN_SIDE = 1.0  # pixels of the picture
 
 
 class Judgement(BaseModel):
-    """One verdict as the page sends it: ``target`` and ``drawn`` are xyxy pixels of the stored picture."""
+    """One verdict as the page sends it: ``target`` and ``drawn`` are xyxy pixels of the upright picture."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -72,6 +76,8 @@ class ReviewSession:
         whole = found.manifests.values()
         self._counts = {name: sum(getattr(one, name) for one in whole) for name in ("samples", "boxes")}
         self._log = VerdictLog(self._store)
+        self._turns: dict[str, Turn] = {}  # by key, of the pictures that were looked at
+        self._jpegs = lru_cache(KEPT_PICTURES)(lambda key, side: small_jpeg(self._samples.image(key), side))
         self._saving = threading.Lock()
         self._stack = ExitStack()
 
@@ -114,12 +120,11 @@ class ReviewSession:
         return self._index.totals(query)._asdict()
 
     def picture(self, key: str, size: str) -> bytes | None:
-        """The sample's picture as a JPEG of at most ``SIDES[size]`` pixels, None where it cannot be shown.
+        """The sample's picture, upright, as a JPEG of at most ``SIDES[size]`` pixels, None where it cannot be shown.
 
         It is decoded here and encoded anew: no stored byte reaches the browser. UnknownKeyError as :meth:`sample`.
         """
-        labels = self._samples.labels(key)
-        return small_jpeg(self._samples.image(key), labels.width * labels.height, SIDES[size])
+        return self._jpegs(key, SIDES[size])
 
     def sample(self, key: str) -> dict[str, Any]:
         """A sample with its boxes as they stand now. UnknownKeyError where no sample with a box has the key."""
@@ -127,7 +132,17 @@ class ReviewSession:
         labels = self._samples.labels(key)
         caption = (labels.image_sha256, caption_sha256(labels.caption))
         history = [one for one in self._log.rows() if (one.image_sha256, one.caption_sha256) == caption]
-        return shown_sample(labels, self._verdicts.of(labels), self._rules, history)
+        return shown_sample(labels, self._turn(labels), self._verdicts.of(labels), self._rules, history)
+
+    def _turn(self, labels: SampleLabels) -> Turn:
+        """How the sample's picture is turned for the page, for which its file is read once."""
+        if labels.key not in self._turns:
+            try:
+                encoded = self._samples.image(labels.key)
+            except ValueError:  # too large to be shown: its boxes stand alone
+                encoded = b""
+            self._turns[labels.key] = Turn.of(encoded, (labels.width, labels.height))
+        return self._turns[labels.key]
 
     def _refresh(self) -> None:
         """Take in what other reviewers saved since."""
@@ -152,10 +167,11 @@ class ReviewSession:
     def _verdict(self, labels: SampleLabels, judgement: Judgement, at: str) -> Verdict:
         if judgement.phrase >= len(labels.phrases):
             raise ValueError(f"phrase {judgement.phrase} of {len(labels.phrases)} does not exist in {labels.key!r}")
-        _check_box(judgement.target, labels, least_side=0)
-        if judgement.drawn is not None:
-            _check_box(judgement.drawn, labels, least_side=MIN_DRAWN_SIDE)
-        phrase = labels.phrases[judgement.phrase]
+        turn, drawn = self._turn(labels), judgement.drawn
+        _check_box(judgement.target, turn, least_side=0)
+        if drawn is not None:
+            _check_box(drawn, turn, least_side=MIN_DRAWN_SIDE)
+        phrase, looked_at = labels.phrases[judgement.phrase], _looked_at(labels, judgement, turn)
         verdict = Verdict(
             at=at,
             reviewer=self.reviewer,
@@ -166,12 +182,12 @@ class ReviewSession:
             phrase_text=phrase.text,
             start=phrase.start,
             end=phrase.end,
-            box_xyxy=_rounded(judgement.target),
-            drawn_xyxy=None if judgement.drawn is None else _rounded(judgement.drawn),
-            score=_score(labels, judgement),
+            box_xyxy=rounded(looked_at.box_xyxy if looked_at else turn.stored_box(judgement.target)),
+            drawn_xyxy=None if drawn is None else rounded(turn.stored_box(drawn)),
+            score=looked_at.score if looked_at else None,
             teacher_digest=labels.teacher_digest,
         )
-        if verdict.score is None and judgement.verdict != "added" and not self._is_known(verdict):
+        if looked_at is None and judgement.verdict != "added" and not self._is_known(verdict):
             raise ValueError(f"{labels.key!r} has no box {judgement.target} of phrase {judgement.phrase}")
         return verdict
 
@@ -181,22 +197,17 @@ class ReviewSession:
         return any(target_of(one) == target for one in self._log.rows())
 
 
-def _score(labels: SampleLabels, judgement: Judgement) -> float | None:
-    """The score of the stored box that a judgement is about, None where it is about none."""
-    target = _rounded(judgement.target)
-    boxes = [box for box in labels.boxes if box.phrase == judgement.phrase and _rounded(box.box_xyxy) == target]
-    return boxes[0].score if boxes else None
+def _looked_at(labels: SampleLabels, judgement: Judgement, turn: Turn) -> SampleBox | None:
+    """The stored box that a judgement is about, known by how it was shown; None where it is about none."""
+    target = rounded(judgement.target)
+    boxes = (box for box in labels.boxes if box.phrase == judgement.phrase and shown_box(box.box_xyxy, turn) == target)
+    return next(boxes, None)
 
 
-def _rounded(box: Box) -> Box:
-    x1, y1, x2, y2 = (round(value, 2) for value in box)
-    return (x1, y1, x2, y2)
-
-
-def _check_box(box: Box, labels: SampleLabels, least_side: float) -> None:
+def _check_box(box: Box, turn: Turn, least_side: float) -> None:
     x1, y1, x2, y2 = box
-    if not (x1 + least_side <= x2 <= labels.width and y1 + least_side <= y2 <= labels.height):
+    width, height = turn.size
+    if not (x1 + least_side <= x2 <= width and y1 + least_side <= y2 <= height):
         raise ValueError(
-            f"xyxy {box} is not a box of at least {least_side} pixels a side inside the picture of {labels.width} x "
-            f"{labels.height}"
+            f"xyxy {box} is not a box of at least {least_side} pixels a side inside the picture of {width} x {height}"
         )

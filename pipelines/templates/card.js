@@ -8,6 +8,7 @@
   const COLOURS = 8;
   // Width over height of a frame; a picture beyond them stands in the middle of its frame.
   const NARROW = 0.95, WIDE = 2.4;
+  const LONGEST = 10; // of the sides to each other: a strip of pixels is stretched, its boxes with it
   const SVG = "http://www.w3.org/2000/svg";
   const DRAWN = ["svg", "g", "rect"];
 
@@ -68,11 +69,15 @@
     return make("mark", { class: colour(place) + unseen, "data-phrase": place, dir: "auto", ...named }, text);
   }
 
+  // A long caption scrolls; where no phrase of it can have the focus, it has it itself.
+  const scrolled = (record) => (record.caption.some(([, place]) => place >= 0) ? {} : { tabindex: 0 });
+
   function frame(record, src) {
     const caption = record.caption.map(([text]) => text).join("");
     const boxes = several(record.boxes.length, "box", "boxes");
     const filled = record.width / record.height < NARROW ? { height: "100%" } : { width: "100%" };
-    const style = { aspectRatio: `${record.width} / ${record.height}`, ...filled };
+    const ratio = Math.min(Math.max(record.width / record.height, 1 / LONGEST), LONGEST);
+    const style = { aspectRatio: ratio, ...filled };
     const stage = make("div", { class: "stage", style },
       make("img", { src, alt: caption, decoding: "async", width: record.width, height: record.height }),
       make("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", "aria-hidden": "true" },
@@ -93,7 +98,7 @@
     const card = make("figure", { class: "card picture", "data-key": record.key, style: wide },
       frame(record, src),
       make("figcaption", {},
-        make("p", { class: "caption", dir: "auto" }, ...record.caption.map((part) => captionPart(record, part))),
+        make("p", { class: "caption", dir: "auto", ...scrolled(record) }, ...record.caption.map((part) => captionPart(record, part))),
         make("p", { class: "meta" }, ...facts.map((fact) => make("bdi", {}, fact)))));
     glip.point(card);
     return card;

@@ -1,14 +1,14 @@
 // The review page at work: searches, opens pictures, sends verdicts, takes them back. Keys and buttons do the same.
 (() => {
   "use strict";
-  const { page, overlay, nudged } = globalThis.glip;
+  const { page, overlay, nudged, verdicts: { same, accepted, before, nextUnjudged } } = globalThis.glip;
   const byId = (id) => document.getElementById(id);
   const form = byId("search");
-  const state = { starts: [null], place: 0, next: null, samples: [], at: -1, sample: null, chosen: -1, all: false, drawing: false, editing: null, undo: [], ticket: 0 };
+  const state = { starts: [null], place: 0, next: null, samples: [], at: -1, sample: null, chosen: -1, all: false, drawing: false, editing: null, undo: [], ticket: 0, opening: 0, turning: false, reviewer: "" };
 
   async function ask(path, body) {
     const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-    const answer = await fetch(path, options);
+    const answer = await fetch(path, options).catch(() => { throw new Error("The server does not answer. Is `glip-engine serve` still running?"); });
     const value = await answer.json();
     if (!answer.ok) throw new Error(value.error ?? `the server answered ${answer.status}`);
     return value;
@@ -30,8 +30,9 @@
     page.samples(found.samples, (index) => show(index));
     byId("page-back").disabled = state.place === 0;
     byId("page-next").disabled = !found.next;
-    if (!found.samples.length) page.empty("No box of this dataset matches.");
-    else await show(open ?? 0);
+    if (found.samples.length) return show(open ?? 0);
+    Object.assign(state, { sample: null, opening: state.opening + 1 }); // what is not seen is not judged
+    return page.empty("No box of this dataset matches.");
   });
 
   const search = guarded(async () => {
@@ -44,26 +45,31 @@
   });
 
   async function turn(by, open) {
+    if (state.turning) return undefined; // a page is on its way, and the next one is known with it
     if (by > 0 && !state.next) return page.say("This was the last picture.");
     if (by < 0 && !state.place) return page.say("This is the first picture.");
     if (by > 0) state.starts[state.place + 1] = state.next;
     state.place += by;
-    return load(open);
+    state.turning = true;
+    return load(open).finally(() => { state.turning = false; });
   }
 
-  const show = guarded(async (index) => {
-    const last = state.samples.length - 1;
-    await openKey(state.samples[Math.min(index, last)].key, Math.min(index, last));
-  });
+  function show(index) {
+    const place = Math.min(index, state.samples.length - 1);
+    return openKey(state.samples[place].key, place);
+  }
 
   const openKey = guarded(async (key, index) => {
+    const opening = ++state.opening; // of two pictures under way the later one is shown
+    state.at = index;
     const sample = await ask(`/api/sample?key=${encodeURIComponent(key)}`);
-    Object.assign(state, { sample, at: index, drawing: false, editing: null });
+    if (opening !== state.opening) return;
+    Object.assign(state, { sample, drawing: false, editing: null });
     page.empty("");
-    page.picture(sample);
+    page.picture(sample, state.samples[index + 1]?.key);
     page.current(index);
     history.replaceState(null, "", `#${encodeURIComponent(key)}`);
-    aim(nextUnjudged(-1));
+    aim(nextUnjudged(shown(), -1));
     page.say("");
     paint();
   });
@@ -71,13 +77,8 @@
   const shown = () => state.sample.boxes.filter((box) => box.selected || state.all);
   const chosenBox = () => shown()[state.chosen];
 
-  function nextUnjudged(from) {
-    const boxes = shown();
-    const after = boxes.findIndex((box, index) => index > from && !box.verdict);
-    return after >= 0 ? after : boxes.length ? Math.min(Math.max(from, 0), boxes.length - 1) : -1;
-  }
-
   function paint() {
+    if (!state.sample) return;
     const boxes = shown();
     if (state.editing && boxes[state.chosen]) boxes[state.chosen] = { ...boxes[state.chosen], box: state.editing };
     drawn.show(state.sample, boxes, state.chosen, state.drawing);
@@ -97,22 +98,8 @@
     aim(index);
     state.editing = null;
     paint();
-    document.querySelector("#boxes .held")?.scrollIntoView({ block: "nearest" });
+    page.reveal();
   }
-
-  const same = (one, other) => one.every((value, side) => Math.abs(value - other[side]) < 0.01);
-
-  // A verdict says how things stand in the end: a box that stands where a reviewer put it is accepted as that box.
-  function accepted(box) {
-    const said = { phrase: box.phrase, target: box.target };
-    if (box.score === null) return { ...said, verdict: "added", drawn: box.box };
-    return same(box.box, box.target) ? { ...said, verdict: "accepted" } : { ...said, verdict: "corrected", drawn: box.box };
-  }
-
-  const before = (box) => {
-    const said = { phrase: box.phrase, target: box.target, verdict: box.verdict ?? "withdrawn" };
-    return ["corrected", "added"].includes(box.verdict) ? { ...said, drawn: box.box } : said;
-  };
 
   let saving = Promise.resolve();
   const save = (judgements, undone) => {
@@ -120,7 +107,7 @@
     const work = guarded(async () => {
       const sample = await ask("/api/verdicts", { key, judgements });
       if (undone) state.undo.push({ key, judgements: undone });
-      if (state.sample.key === key) state.sample = sample;
+      if (state.sample?.key === key) state.sample = sample;
       return true;
     });
     saving = saving.then(work); // one after another: each builds on what was saved
@@ -131,39 +118,45 @@
     const box = shown()[index];
     if (!box) return page.say("There is no box to judge.");
     const said = verb === "accept" ? accepted(box) : { phrase: box.phrase, target: box.target, verdict: "rejected" };
-    const was = before(box);
-    [box.verdict, box.by] = [said.verdict, "you"]; // shown at once: the next key is about the next box
-    aim(nextUnjudged(index));
+    const told = `${said.verdict}: ${state.sample.phrases[box.phrase]}`;
+    const { verdict, by } = box, was = before(box), again = verdict === said.verdict && [state.reviewer, "you"].includes(by);
+    if (!again) [box.verdict, box.by] = [said.verdict, "you"]; // shown at once: the next key is about the next box
+    const rest = shown().some((one) => !one.verdict) ? "" : ". Every shown box has a verdict.";
+    aim(nextUnjudged(shown(), index));
     paint();
-    if (!(await save([said], [was]))) return restore();
+    page.reveal();
+    if (again) return page.say(`${told}, as before${rest}`);
+    if (!(await save([said], [was]))) { Object.assign(box, { verdict, by }); return restore(); }
     paint();
-    return page.say(`${said.verdict}: ${state.sample.phrases[box.phrase]}`);
+    return page.say(told + rest);
   }
 
   async function restore() { // what could not be saved is shown no longer, and why stays on the page
     const why = byId("status").textContent;
+    paint();
     await openKey(state.sample.key, state.at);
     page.say(why, true);
   }
 
   async function correct(index, corners) {
-    const box = shown()[index];
+    const box = shown()[index], name = state.sample.phrases[box.phrase];
+    state.editing = null;
     if (same(corners, box.box)) return paint();
     const word = box.score === null ? "added" : "corrected";
-    state.editing = null;
     const said = { phrase: box.phrase, target: box.target, verdict: word, drawn: corners };
     if (!(await save([said], [before(box)]))) return restore();
     paint();
-    return page.say(`corrected: ${state.sample.phrases[box.phrase]}`);
+    return page.say(`corrected: ${name}`);
   }
 
   async function add(corners) {
     const said = { phrase: Number(byId("draw-phrase").value), target: corners };
+    const name = state.sample.phrases[said.phrase];
     state.drawing = false;
     const done = await save([{ ...said, verdict: "added", drawn: corners }], [{ ...said, verdict: "withdrawn" }]);
     if (done) state.chosen = shown().findIndex((box) => same(box.box, corners));
     paint();
-    return done && page.say(`added: ${state.sample.phrases[said.phrase]}`);
+    return done && page.say(`added: ${name}`);
   }
 
   async function acceptRest() {
@@ -175,10 +168,11 @@
   }
 
   async function undo() {
+    await saving; // the last verdict may be on its way
     const last = state.undo.pop();
     if (!last) return page.say("No verdict of this visit is left to take back.");
     if (last.key !== state.sample.key) await openKey(last.key, state.samples.findIndex((sample) => sample.key === last.key));
-    if (!(await save(last.judgements))) { state.undo.push(last); return undefined; }
+    if (last.key !== state.sample?.key || !(await save(last.judgements))) { state.undo.push(last); return undefined; }
     state.chosen = shown().findIndex((box) => same(box.target, last.judgements[0].target));
     paint();
     return page.say("taken back");
@@ -192,7 +186,7 @@
     reject: () => judge(state.chosen, "reject"),
     undo, acceptRest,
     draw: () => { state.drawing = !state.drawing; paint(); page.say(state.drawing ? "Drag over the picture to draw a box." : ""); },
-    candidates: () => { state.all = !state.all; aim(nextUnjudged(-1)); paint(); },
+    candidates: () => { state.all = !state.all; aim(nextUnjudged(shown(), -1)); paint(); },
     previous: () => step(-1),
     next: () => step(1),
     boxBefore: () => choose(Math.max(state.chosen - 1, 0)),
@@ -212,10 +206,14 @@
     return true;
   }
 
+  const leave = () => byId("main").focus({ preventScroll: true }); // letters are keys again, and no longer text
+
   function onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
-    if (event.key === "/") byId("search").elements.phrase.focus();
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, select, textarea")) { if (event.key !== "Escape") return; leave(); }
+    else if (event.key === "/") byId("search").elements.phrase.focus();
     else if (!state.sample) return;
+    else if (event.repeat && !arrows[event.key]) { if (!keys[event.key]) return; } // one press is one verdict
     else if (state.editing) { if (!editKey(event)) return; }
     else if (event.key === "Escape" && state.drawing) verbs.draw();
     else if (keys[event.key]) verbs[keys[event.key]]();
@@ -224,10 +222,13 @@
   }
 
   const drawn = overlay(byId("overlay"), { choose, change: correct, drawn: add });
-  form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
+  form.addEventListener("submit", (event) => { event.preventDefault(); leave(); search(); });
   form.addEventListener("change", ({ target }) => { if (target.matches("select")) search(); });
-  byId("page-next").addEventListener("click", () => turn(1));
-  byId("page-back").addEventListener("click", () => turn(-1));
+  // What is chosen with the mouse is done; with the keyboard, the next arrow may choose another.
+  let byKeys = false;
+  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => { byKeys = kind === "keydown"; }, true);
+  addEventListener("change", ({ target }) => { if (target.matches("select") && !byKeys) leave(); });
+  for (const [id, by] of [["page-next", 1], ["page-back", -1]]) byId(id).addEventListener("click", () => turn(by));
   for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => verbs[button.dataset.do]());
   document.addEventListener("keydown", onKey);
 
@@ -235,11 +236,12 @@
   async function openAddress(key = decodeURIComponent(location.hash.slice(1))) {
     if (key && key !== state.sample?.key) await openKey(key, state.samples.findIndex((sample) => sample.key === key));
   }
-  addEventListener("hashchange", () => openAddress());
+  addEventListener("hashchange", guarded(() => openAddress()));
 
   guarded(async () => {
     const about = await ask("/api/dataset");
     page.about(about);
+    state.reviewer = about.reviewer;
     form.elements.min_score.value = about.min_score;
     const key = decodeURIComponent(location.hash.slice(1)); // the search below shows its own first picture
     await search();

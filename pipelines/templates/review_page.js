@@ -4,6 +4,7 @@
   "use strict";
   const glip = (globalThis.glip ??= {});
   const byId = (id) => document.getElementById(id);
+  const LONGEST = 10; // of the sides to each other, as shown: a strip of pixels is stretched, its boxes with it
   const WORDS = { accepted: "✓ accepted", rejected: "✗ rejected", corrected: "✎ corrected", added: "+ added" };
 
   function make(tag, properties = {}, ...children) {
@@ -49,13 +50,19 @@
       buttons[index]?.scrollIntoView({ block: "nearest", inline: "nearest" });
     },
 
-    picture(sample) {
+    picture(sample, next) { // the key of the picture that is likely next: the server has it ready then
       const image = byId("picture");
-      byId("frame").style.aspectRatio = `${sample.width} / ${sample.height}`;
-      byId("frame").style.setProperty("--ratio", sample.width / sample.height);
+      const ratio = Math.min(Math.max(sample.width / sample.height, 1 / LONGEST), LONGEST);
+      byId("frame").style.aspectRatio = ratio;
+      byId("frame").style.setProperty("--ratio", ratio);
       byId("no-picture").hidden = true;
-      image.onerror = () => { image.hidden = true; byId("no-picture").hidden = false; };
-      image.hidden = false;
+      image.classList.add("coming"); // not seen until it is there: the picture before would stand under these boxes
+      image.onload = () => {
+        image.classList.remove("coming");
+        // An answer that is not read holds its connection. Where it fails, the picture itself will say so.
+        if (next) fetch(pictureOf(next, "large")).then((answer) => answer.blob()).catch(() => {});
+      };
+      image.onerror = () => { byId("no-picture").hidden = false; };
       image.alt = sample.caption.map(([text]) => text).join("");
       image.src = pictureOf(sample.key, "large");
       byId("meta").replaceChildren(make("span", {}, sample.key), make("span", {}, `${number(sample.width)} × ${number(sample.height)}`));
@@ -65,22 +72,27 @@
 
     caption(sample, shown, chosen, pick) {
       const found = new Set(shown.map((box) => box.phrase));
-      byId("caption").replaceChildren(...sample.caption.map(([text, phrase]) => {
+      const caption = byId("caption");
+      caption.replaceChildren(...sample.caption.map(([text, phrase]) => {
         if (phrase === null) return text;
         if (!found.has(phrase)) return make("span", { className: "unfound", title: "no box shown" }, text);
         const mark = make("mark", { className: `c${phrase % 8}`, onclick: () => pick(phrase) }, text);
         mark.classList.toggle("on", chosen?.phrase === phrase);
         return mark;
       }));
+      const on = caption.querySelector(".on"); // a long caption has its own scroll
+      if (on) caption.scrollTop = on.offsetTop - caption.offsetTop - caption.clientHeight / 3;
     },
 
     boxes(sample, shown, chosen, told) {
-      byId("boxes").replaceChildren(...shown.map((box, index) => {
+      const list = byId("boxes"), focused = list.contains(document.activeElement) ? document.activeElement : null;
+      const row = focused && [...list.children].indexOf(focused.closest("li"));
+      list.replaceChildren(...shown.map((box, index) => {
         const name = sample.phrases[box.phrase];
         const score = box.score === null ? "" : box.score.toFixed(2);
         const state = box.verdict ? `${WORDS[box.verdict]} by ${box.by}` : box.selected ? "" : "not selected";
         const pick = make("button", { type: "button", className: "pick", onclick: () => told.choose(index) },
-          make("span", { className: "swatch" }), make("span", { className: "name", dir: "auto" }, name),
+          make("span", { className: "swatch" }), make("span", { className: "name", dir: "auto", title: name }, name),
           make("span", { className: "n" }, score), make("span", { className: `state ${box.verdict ?? ""}` }, state));
         pick.setAttribute("aria-pressed", String(index === chosen));
         const row = make("li", { className: `c${box.phrase % 8} ${box.verdict ?? ""}` }, pick);
@@ -92,7 +104,13 @@
         row.classList.toggle("held", index === chosen);
         return row;
       }));
-      if (!shown.length) byId("boxes").append(make("li", { className: "dim" }, "No box is selected here: C shows all candidates."));
+      if (focused) list.children[row]?.querySelector(`.${focused.className}`)?.focus({ preventScroll: true });
+      if (!shown.length) list.append(make("li", { className: "dim" }, "No box is selected here: C shows all candidates."));
+    },
+
+    // Where the picture stays beside the list (review.css); elsewhere it would scroll out of sight.
+    reveal() {
+      if (matchMedia("(min-width: 1151px)").matches) document.querySelector("#boxes .held")?.scrollIntoView({ block: "nearest" });
     },
 
     history(history) {

@@ -127,6 +127,25 @@ def test_chance_gives_every_sample_once_in_an_order_that_stays(index: ReviewInde
     assert found == [one.key for one in every_page(index, ReviewQuery(order="random"))]
 
 
+@pytest.mark.parametrize("order", ["dataset", "random", "lowest", "highest"])
+def test_who_judges_page_after_page_misses_no_sample(index: ReviewIndex, order: Any) -> None:
+    """What is judged on a page is no longer among the unreviewed, and the next page begins where this one ended."""
+    query, seen, after = ReviewQuery(state="unreviewed", order=order), list[str](), None
+    boxes = {one.key: one.boxes[0] for one in WITH_BOX}
+    labels = {one.key: one for one in WITH_BOX}
+    index.set_verdicts(Verdicts())
+    while True:
+        page = index.find(query, after)
+        seen += [one.key for one in page.samples]
+        rows = [said(labels[key], boxes[key].phrase, "accepted", boxes[key].box_xyxy) for key in seen]
+        index.set_verdicts(Verdicts.of_rows(rows, None))
+        after = page.next
+        if after is None:
+            break
+    index.set_verdicts(JUDGED)
+    assert sorted(seen) == sorted(labels)
+
+
 @pytest.mark.parametrize("text", ["' OR 1=1 --", "'; DROP TABLE judged; --", "\\", "a\u0000b", "%' UNION SELECT"])
 def test_a_phrase_is_looked_for_and_never_run(index: ReviewIndex, text: str) -> None:
     assert index.find(ReviewQuery(phrase=text)).samples == []
@@ -137,6 +156,13 @@ def test_a_phrase_is_looked_for_and_never_run(index: ReviewIndex, text: str) -> 
 def test_a_beginning_that_no_page_gave_is_refused(index: ReviewIndex, after: str) -> None:
     with pytest.raises(ValueError, match="beginning of a page"):
         index.find(ReviewQuery(), after)
+
+
+@pytest.mark.parametrize("after", ["x", "0:0", "nan:0:0", "inf:0:0", "0.5:1", "9" * 40 + ":0:0", "0:0:0; SELECT 1"])
+def test_so_is_one_of_a_sorted_page(index: ReviewIndex, after: str) -> None:
+    for order in ("random", "lowest", "highest"):
+        with pytest.raises(ValueError, match="beginning of a page"):
+            index.find(ReviewQuery(order=order), after)
 
 
 def test_a_key_leads_to_its_unit_and_an_unknown_one_nowhere(index: ReviewIndex) -> None:

@@ -58,13 +58,8 @@ def test_a_mistake_whose_picture_is_broken_is_left_out(tmp_path: Path) -> None:
     assert [one.judged.key for one in found] == ["fine"]
 
 
-@pytest.fixture
-def address(tmp_path: Path) -> str:
-    """A page on which everything that comes from the data is hostile."""
-    one = sample("evil", f"see {HOSTILE}", [(4, 4 + len(HOSTILE))], [(0, BOX, 1.0)])
-    dataset = write_dataset(tmp_path / "dogs", [one])
-    mistakes = (drawn(Store(dataset), [judged("evil", "other_name", 0.9, name=HOSTILE)]), [])
-    report = EvaluationReport(
+def evaluation() -> EvaluationReport:
+    return EvaluationReport(
         model_digest="0" * 64,
         dataset=HOSTILE,
         dataset_fingerprint="f",
@@ -73,9 +68,25 @@ def address(tmp_path: Path) -> str:
         verdicts={"right": 1, "other_name": 1},
         images=1,
     )
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    """A page on which everything that comes from the data is hostile."""
+    one = sample("evil", f"see {HOSTILE}", [(4, 4 + len(HOSTILE))], [(0, BOX, 1.0)])
+    dataset = write_dataset(tmp_path / "dogs", [one])
+    mistakes = (drawn(Store(dataset), [judged("evil", "other_name", 0.9, name=HOSTILE)]), [])
     page = tmp_path / "index.html"
-    page.write_text(render([report], [mistakes], HOSTILE))
+    page.write_text(render([evaluation()], [mistakes], HOSTILE))
     return page.as_uri()
+
+
+def test_long_captions_and_names_are_cut(tmp_path: Path) -> None:
+    name = "x" * 3000
+    dataset = write_dataset(tmp_path / "dogs", [sample("long", f"{name} {name}", [(0, 3000)], [(0, BOX, 1.0)])])
+    page = render([evaluation()], [(drawn(Store(dataset), [judged("long", "background", 0.9, name=name)]), [])], "dogs")
+    assert "x" * 499 + "…" in page
+    assert "x" * 500 not in page
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,6 @@ from schemas.recipes import GroundRecipe, ScenesSource
 
 TEXT = "a brown dog and two cats"
 LONG = f"a {'big ' * 400}dog"  # one phrase
-
-
-@pytest.fixture(autouse=True)
-def threads_as_before() -> Iterator[None]:
-    """Grounding one picture takes all cores; the tests after it should not."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -47,6 +38,12 @@ def test_each_phrase_has_its_boxes_inside_the_picture(found: GroundedImage) -> N
         assert 0 <= x1 <= x2 <= 96
         assert 0 <= y1 <= y2 <= 64
         assert 0.01 <= box.score <= 1
+
+
+def test_the_caller_has_as_many_threads_as_before(photo: Path, random_checkpoint: Path) -> None:
+    before = torch.get_num_threads()
+    ground_image(photo, TEXT, str(random_checkpoint), min_score=0.01)
+    assert torch.get_num_threads() == before
 
 
 def test_a_path_its_bytes_and_a_pillow_image_give_the_same(

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from browser_pages import DESKTOP, PHONE, WatchedPage, grave_findings, open_page, overflow
 from report_datasets import HOSTILE, dog, sample, write_dataset
+from review_pages import at_sample, drag, held, said, states
 from review_servers import review_server
 
 from engine.artifacts import Store
 from engine.review.verdicts import read_verdicts
-from schemas.shards import SampleLabels
 
+SIZE = (160, 120)
 DOG, TREE = (10.0, 10.0, 60.0, 80.0), (80.0, 5.0, 150.0, 110.0)
 EVIL = sample(
     "evil", f"a \u202egod\u202c 🐈 {HOSTILE}", [(2, 7), (10, 10 + len(HOSTILE))], [(0, DOG, 0.9), (1, TREE, 0.8)]
@@ -53,24 +54,6 @@ def visit(chromium: Any, address: str) -> Iterator[Callable[..., WatchedPage]]:
     for watched in opened:
         watched.page.context.close()
     assert troubles == []
-
-
-def held(dogs: Path, labels: SampleLabels) -> list[tuple[str, str, str]]:
-    """What is stored of a sample: reviewer, word, phrase."""
-    return [(one.reviewer, one.verdict, one.phrase_text) for one in read_verdicts(Store(dogs)).of(labels)]
-
-
-def at_sample(page: Any, key: str) -> None:
-    page.wait_for_function("(key) => document.querySelector('#meta span')?.textContent === key", arg=key)
-    page.wait_for_load_state("networkidle")
-
-
-def said(page: Any, text: str) -> None:
-    page.wait_for_function("(text) => document.getElementById('status').textContent.startsWith(text)", arg=text)
-
-
-def states(page: Any) -> list[str]:
-    return [text.strip() for text in page.locator("#boxes .state").all_inner_texts()]
 
 
 def test_the_page_shows_the_dataset_and_asks_nobody_else(visit: Callable[..., WatchedPage], address: str) -> None:
@@ -128,20 +111,9 @@ def test_keys_accept_and_reject_and_a_reload_shows_it(visit: Callable[..., Watch
     at_sample(page, "002")
 
 
-def drag(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """From pixel to pixel of the stored picture, which is 160 x 120."""
-    frame = page.locator("#overlay").bounding_box()
-    at = [(frame["x"] + x / 160 * frame["width"], frame["y"] + y / 120 * frame["height"]) for x, y in (start, end)]
-    page.mouse.move(*at[0])
-    page.mouse.down()
-    page.mouse.move(at[0][0] + 8, at[0][1] + 8)
-    page.mouse.move(*at[1], steps=4)
-    page.mouse.up()
-
-
 def test_a_dragged_corner_corrects_a_box_and_undo_takes_it_back(visit: Callable[..., WatchedPage], dogs: Path) -> None:
     page = visit("003").page
-    drag(page, (60, 80), (70, 100))
+    drag(page, (60, 80), (70, 100), SIZE)
     said(page, "corrected: a dog")
     [found] = read_verdicts(Store(dogs)).of(dog(3).labels)
     assert (found.verdict, found.box_xyxy) == ("corrected", DOG)
@@ -166,7 +138,7 @@ def test_a_box_is_drawn_for_a_phrase_and_the_rest_accepted(visit: Callable[..., 
     page = visit("005").page
     page.select_option("#draw-phrase", label="a tree")
     page.keyboard.press("d")
-    drag(page, (20, 90), (60, 118))
+    drag(page, (20, 90), (60, 118), SIZE)
     said(page, "added: a tree")
     page.keyboard.press("Shift+A")
     said(page, "accepted 2 boxes")

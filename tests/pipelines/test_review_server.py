@@ -36,12 +36,12 @@ def dogs(tmp_path: Path) -> Path:
     )  # fmt: skip
 
 
-def test_pictures_are_encoded_anew_unturned_and_without_metadata(dogs: Path) -> None:
+def test_pictures_are_encoded_anew_upright_and_without_metadata(dogs: Path) -> None:
     async def look(client: Client) -> None:
-        for key, size in (("000", "large"), ("turned", "small")):
+        for key, size, pixels in (("000", "large", (160, 120)), ("turned", "small", (120, 160))):
             _, content = await client.get(f"/api/picture?key={key}&size={size}")
             with Image.open(io.BytesIO(content)) as shown:
-                assert (shown.format, shown.size, dict(shown.getexif())) == ("JPEG", (160, 120), {})
+                assert (shown.format, shown.size, dict(shown.getexif())) == ("JPEG", pixels, {})
             assert content != encoded()
         assert (await client.get("/api/picture?key=broken"))[0] == 404
         assert (await client.get("/api/picture?key=000&size=huge"))[0] == 400

@@ -15,14 +15,14 @@ from pipelines.pages.picture_cards import small_jpeg
 
 def test_only_formats_of_datasets_are_decoded() -> None:
     for image_format, is_shown in (("WEBP", True), ("PCX", False)):
-        assert (small_jpeg(saved(Image.new("RGB", (8, 8)), image_format), 64) is not None) is is_shown
+        assert (small_jpeg(saved(Image.new("RGB", (8, 8)), image_format)) is not None) is is_shown
 
 
 @pytest.mark.parametrize("bits", [16, 32])
 def test_a_deep_grey_picture_keeps_its_shades(bits: int) -> None:
     ramp = np.tile(np.linspace(0, 65535, 64), (64, 1))
     picture = Image.fromarray(ramp.astype(np.uint16) if bits == 16 else ramp.astype(np.int32))
-    jpeg = small_jpeg(saved(picture, "PNG" if bits == 16 else "TIFF"), 64 * 64)
+    jpeg = small_jpeg(saved(picture, "PNG" if bits == 16 else "TIFF"))
     assert jpeg is not None
     shown = np.asarray(Image.open(io.BytesIO(jpeg)).convert("L")).mean(axis=0)
     assert shown[0] < 10

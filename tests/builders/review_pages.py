@@ -1,0 +1,40 @@
+"""What a person does on the review page in a browser, what the page says then, and what is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from engine.artifacts import Store
+from engine.review.verdicts import read_verdicts
+from schemas.shards import SampleLabels
+
+
+def held(dogs: Path, labels: SampleLabels) -> list[tuple[str, str, str]]:
+    """What is stored of a sample: reviewer, word, phrase."""
+    return [(one.reviewer, one.verdict, one.phrase_text) for one in read_verdicts(Store(dogs)).of(labels)]
+
+
+def at_sample(page: Any, key: str) -> None:
+    page.wait_for_function("(key) => document.querySelector('#meta span')?.textContent === key", arg=key)
+    page.wait_for_load_state("networkidle")
+
+
+def said(page: Any, text: str) -> None:
+    page.wait_for_function("(text) => document.getElementById('status').textContent.startsWith(text)", arg=text)
+
+
+def states(page: Any) -> list[str]:
+    return [text.strip() for text in page.locator("#boxes .state").all_inner_texts()]
+
+
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float], size: tuple[int, int]) -> None:
+    """From pixel to pixel of the picture, which has this size as it is seen."""
+    width, height = size
+    frame = page.locator("#overlay").bounding_box()
+    at = [(frame["x"] + x / width * frame["width"], frame["y"] + y / height * frame["height"]) for x, y in (start, end)]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    page.mouse.move(at[0][0] + 8, at[0][1] + 8)
+    page.mouse.move(*at[1], steps=4)
+    page.mouse.up()
