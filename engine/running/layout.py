@@ -14,7 +14,7 @@ from engine.running.stages import Stage
 from schemas.label_recipes import TeacherRecipe
 
 WRITE = "write"  # the commit, where it is named beside stages
-TEACHERS_PER_READER = 8  # one process reads and parses for so many GPUs
+TEACHERS_PER_HELPER = 2  # one process reads and parses for so many GPUs, one writes (docs/cluster.md says why)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def layout(stages: Sequence[Stage], workers: Workers, cluster: Mapping[str, floa
     teachers = workers.count or slots
     if not on_gpu:
         return Layout((Pool(tuple(stages), True, teachers, {"num_cpus": workers.threads}),), teachers)
-    helpers, helper = -(-teachers // TEACHERS_PER_READER), {"num_cpus": 0.5}
+    helpers, helper = -(-teachers // TEACHERS_PER_HELPER), {"num_cpus": 0.5}
     pools = [
         Pool(tuple(group), False, teachers, {"num_gpus": 1, **helper})
         if place == "teacher"

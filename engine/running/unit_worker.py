@@ -7,6 +7,7 @@ none.
 
 from __future__ import annotations
 
+import gc
 import os
 import traceback
 from collections.abc import Callable, Sequence
@@ -55,6 +56,7 @@ class UnitWorker:
             if os.path.isdir(folder):
                 os.chdir(folder)
             self._work = open_work()
+            gc.freeze()  # weights and vocabularies live as long as the process: no collection looks at them again
         except Exception as error:
             self._failure = Failure.of(error)
 

@@ -37,8 +37,8 @@ def test_a_gpu_that_is_wanted_and_not_there_leaves_the_cpus() -> None:
     assert pools(Workers(wants_gpu=True), {"CPU": 2.0}) == [(ALL, 2, {"num_cpus": 1})]
 
 
-@pytest.mark.parametrize(("gpus", "helpers"), [(1.0, 1), (8.0, 1), (9.0, 2)])
-def test_beside_gpus_one_process_in_eight_reads_and_one_writes(gpus: float, helpers: int) -> None:
+@pytest.mark.parametrize(("gpus", "helpers"), [(1.0, 1), (2.0, 1), (8.0, 4), (9.0, 5)])
+def test_beside_every_two_gpus_one_process_reads_and_one_writes(gpus: float, helpers: int) -> None:
     assert pools(Workers(wants_gpu=True), {"CPU": 64.0, "GPU": gpus}) == [
         (("read", "parse"), helpers, {"num_cpus": 0.5}),
         (("ground",), int(gpus), {"num_gpus": 1, "num_cpus": 0.5}),

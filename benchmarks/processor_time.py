@@ -1,0 +1,61 @@
+"""Processor time, which other work on the machine hardly changes: of functions, of processes.
+
+In: functions by the name of a part, or process numbers. Out: seconds. That of a function is of the thread that runs it,
+so that what several threads do at once adds up.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from job_processes import descendants
+
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+Place = tuple[Any, str]
+"""A module or class, and the name of a function in it."""
+
+
+@contextmanager
+def clocked_functions(parts: Mapping[str, Iterable[Place]]) -> Iterator[Counter[str]]:
+    """Within the block, what the functions of each part took so far; none of them may call another one of its part."""
+    seconds: Counter[str] = Counter()
+    with ExitStack() as replaced:
+        for part, places in parts.items():
+            for owner, name in places:
+                function = _clocked(getattr(owner, name), part, seconds)
+                replaced.enter_context(patch.object(owner, name, function))
+        yield seconds
+
+
+def _clocked(function: Callable[..., Any], part: str, seconds: Counter[str]) -> Callable[..., Any]:
+    @wraps(function)
+    def clocked(*args: Any, **kwargs: Any) -> Any:
+        began = time.thread_time()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            seconds[part] += time.thread_time() - began  # type: ignore[assignment]
+
+    return clocked
+
+
+def seconds_by_process(pid: int) -> dict[int, float]:
+    """Of a process and of all below it that live, the seconds that each has computed so far."""
+    found = {one: _seconds_of(one) for one in (pid, *descendants(pid))}
+    return {one: seconds for one, seconds in found.items() if seconds is not None}
+
+
+def _seconds_of(pid: int) -> float | None:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended
+        return None
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
