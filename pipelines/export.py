@@ -17,6 +17,7 @@ from pydantic import Field
 from engine.artifacts import Store, digest_of
 from engine.dataset.manifest_summary import ManifestSummary
 from engine.exporters import EXPORTERS, image_name
+from engine.exporters.many_files import many_files
 from engine.review.selecting import REJECTED
 from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, read_card, read_manifests
@@ -155,7 +156,7 @@ def _write(
     target: Store, card: DatasetCard, samples: _Samples, format: str, images: bool, counts: Counter[str]
 ) -> None:
     exporter = EXPORTERS[format]
-    with exporter.open(target, card) as add:
+    with exporter.open(target, card) as add, many_files(target) as write:
         for reader, row, labels in samples:
             name = image_name(labels.key, reader.extension(row))
             image = with_pixels_as_stored(reader[row].image) if images else None
@@ -164,5 +165,5 @@ def _write(
             else:
                 add(labels, name)
                 if image is not None:
-                    target.write(f"{exporter.image_folder}/{name}", image)
+                    write(f"{exporter.image_folder}/{name}", image)
             counts.update(samples=1, boxes=len(labels.boxes))

@@ -1,7 +1,9 @@
 """The shards that are read from again and again, kept open: a bounded number of them, for several threads.
 
 In: a dataset's store and a unit. Out: its open :class:`~engine.dataset.shard_reader.ShardReader`, lent to one thread
-at a time. Different shards are opened and read at the same time, since of an object store each read is a wait.
+at a time. Different shards are opened and read at the same time, since of an object store each read is a wait. Of more
+shards than stay open, what stands where is kept: samples are drawn from all of them in turn, and to read the headers of
+a whole shard takes far longer than to read one of its samples (``benchmarks/many_shards.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.artifacts import Store
-from engine.dataset.shard_reader import ShardReader
+from engine.dataset.shard_reader import ShardIndex, ShardReader
+
+MAX_INDEXED_SAMPLES = 32_000_000  # in 16 bytes each
 
 
 @dataclass(eq=False, slots=True)
@@ -36,16 +40,20 @@ class OpenShards:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._places: dict[tuple[str, int], _Place] = {}
+        self._indexes: dict[tuple[str, int], ShardIndex] = {}
+        self._indexed_samples = 0
         self._lock = threading.Lock()  # of the dict and the counts of users, never held while a store is asked
 
     @contextmanager
     def reader(self, store: Store, unit: int) -> Iterator[ShardReader]:
         """The reader of a unit, for the ``with`` alone. Errors as of ``ShardReader``."""
-        place = self._take((store.root, unit))
+        key = (store.root, unit)
+        place = self._take(key)
         try:
             with place.lock:
                 if place.reader is None:
-                    place.reader = ShardReader(store, unit)
+                    place.reader = ShardReader(store, unit, self._indexes.get(key))
+                    self._remember(key, place.reader.index)
                 yield place.reader
         finally:
             with self._lock:
@@ -68,6 +76,15 @@ class OpenShards:
         for one in unused:
             one.close()
         return place
+
+    def _remember(self, key: tuple[str, int], index: ShardIndex) -> None:
+        """Keep the index; where there are too many, those that came first go."""
+        with self._lock:
+            if key not in self._indexes:
+                self._indexes[key] = index
+                self._indexed_samples += len(index)
+            while self._indexed_samples > MAX_INDEXED_SAMPLES:
+                self._indexed_samples -= len(self._indexes.pop(next(iter(self._indexes))))
 
     def _unused(self) -> list[_Place]:
         """Those to be closed, taken out; the caller has the lock."""

@@ -8,9 +8,12 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from engine.artifacts import Store
@@ -59,24 +62,32 @@ def read_samples(store: Store, places: Iterable[tuple[int, int]]) -> Iterator[La
             yield from (reader[row] for _, row in of_unit)
 
 
+@dataclass(frozen=True, slots=True)
+class ShardIndex:
+    """Where the samples of a shard stand in its tar, in 16 bytes a sample: a row each with the first byte and the size
+    of the picture, and those of the labels; and what the names of the pictures end in."""
+
+    places: NDArray[np.unsignedinteger]
+    extensions: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.extensions)
+
+
 class ShardReader:
     """Random access to the samples of one committed shard: ``reader[row]``, for a ``with``. Opens the tar once; not for
     sharing between threads."""
 
-    def __init__(self, store: Store, unit: int) -> None:
-        manifest = read_manifest(store, unit)
-        if manifest is None:
-            raise ValueError(f"unit {unit} of {store.root} is not committed (no whole manifest); {MENDED_BY}")
+    def __init__(self, store: Store, unit: int, index: ShardIndex | None = None) -> None:
+        """``index`` is that of an earlier reader of this shard: its headers are then not read again."""
+        samples = _committed_samples(store, unit) if index is None else len(index)
         self._where = f"{store.root}/{shard_name(unit)}"
         self._rows: dict[str, int] = {}
         self._file = store.open(shard_name(unit))
         try:
-            self._members = _index_tar(self._file, self._where)
-            if len(self._members) != manifest.samples:
-                raise ValueError(
-                    f"{self._where} holds {len(self._members)} samples, its manifest says {manifest.samples}; "
-                    f"{MENDED_BY}"
-                )
+            self.index = self._read_index() if index is None else index
+            if len(self) != samples:
+                raise ValueError(f"{self._where} holds {len(self)} samples, its manifest says {samples}; {MENDED_BY}")
         except BaseException:
             self._file.close()
             raise
@@ -88,38 +99,47 @@ class ShardReader:
         self.close()
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self.index)
 
     def __iter__(self) -> Iterator[LabelledImage]:
         return (self[row] for row in range(len(self)))
 
     def __getitem__(self, row: int) -> LabelledImage:
-        _, (extension, image_at, image_size), (labels_at, labels_size) = self._members[row]
-        return LabelledImage(self._labels(labels_at, labels_size), self._bytes(image_at, image_size), extension)
+        image_at, image_size, *labels = self.index.places[row].tolist()
+        return LabelledImage(self._labels(*labels), self._bytes(image_at, image_size), self.extension(row))
 
     def labels(self, row: int) -> SampleLabels:
         """The labels alone, without reading the picture."""
-        return self._labels(*self._members[row][2])
+        return self._labels(*self.index.places[row, 2:].tolist())
 
     def row_of(self, key: str) -> int | None:
         """The row of the sample with this key, None where the shard has none."""
         if not self._rows:
-            self._rows = {name: row for row, (name, _, _) in enumerate(self._members)}
+            self.index = self._read_index()
         return self._rows.get(key)
 
     def image(self, row: int, max_bytes: int) -> bytes:
         """The picture alone; ValueError, before it is read, where it has more than ``max_bytes``."""
-        _, offset, size = self._members[row][1]
+        offset, size = self.index.places[row, :2].tolist()
         if size > max_bytes:
             raise ValueError(f"{self._where}: the picture of row {row} has {size} bytes, more than {max_bytes}")
         return self._bytes(offset, size)
 
     def extension(self, row: int) -> str:
         """What the picture's member ends in, as ``jpg``."""
-        return self._members[row][1][0]
+        return self.index.extensions[row]
 
     def close(self) -> None:
         self._file.close()
+
+    def _read_index(self) -> ShardIndex:
+        """Where everything stands, and, beside it, which row a key has."""
+        members = _index_tar(self._file, self._where)
+        self._rows = {key: row for row, (key, _, _) in enumerate(members)}
+        places = np.array([place for _, _, place in members], dtype=np.uint64).reshape(-1, 4)
+        if places.max(initial=0) < 1 << 32:
+            places = places.astype(np.uint32)
+        return ShardIndex(places, _as_before(tuple(extension for _, extension, _ in members)))
 
     def _labels(self, offset: int, size: int) -> SampleLabels:
         try:
@@ -132,11 +152,24 @@ class ShardReader:
         return self._file.read(size)
 
 
-_Member = tuple[str, tuple[str, int, int], tuple[int, int]]
+def _committed_samples(store: Store, unit: int) -> int:
+    manifest = read_manifest(store, unit)
+    if manifest is None:
+        raise ValueError(f"unit {unit} of {store.root} is not committed (no whole manifest); {MENDED_BY}")
+    return manifest.samples
+
+
+@lru_cache(maxsize=64)
+def _as_before(extensions: tuple[str, ...]) -> tuple[str, ...]:
+    """One and the same object for equal ones: nearly all shards are of JPEGs alone."""
+    return extensions
+
+
+_Member = tuple[str, str, tuple[int, int, int, int]]
 
 
 def _index_tar(file: BinaryIO, where: str) -> list[_Member]:
-    """Where the picture and the labels of each sample stand in the tar, in order."""
+    """The key of each sample, what its picture's name ends in, and where both members stand in the tar, in order."""
     members: list[_Member] = []
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
@@ -146,7 +179,7 @@ def _index_tar(file: BinaryIO, where: str) -> list[_Member]:
                 key, _, extension = image.name.partition(".")
                 if labels is None or labels.name != f"{key}.json" or labels.size > MAX_LABEL_BYTES:
                     raise ValueError(f"{where}: after {image.name!r} its labels {key}.json are missing; {MENDED_BY}")
-                members.append((key, (extension, image.offset_data, image.size), (labels.offset_data, labels.size)))
+                members.append((key, extension, (image.offset_data, image.size, labels.offset_data, labels.size)))
     except tarfile.TarError as error:
         raise ValueError(f"{where} is not a whole tar: {error}; {MENDED_BY}") from None
     return members

@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from engine.artifacts import Store
 from engine.exporters.categories import Categories
+from engine.exporters.many_files import many_files
 from engine.gold.xml_files import SIDES
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
@@ -38,9 +39,10 @@ def voc(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str
             categories.number(phrase)
             _put_object(root, _name(categories.name(phrase)), box)
         indent(root)
-        store.write(f"Annotations/{PurePosixPath(file_name).stem}.xml", tostring(root, encoding="utf-8"))
+        write(f"Annotations/{PurePosixPath(file_name).stem}.xml", tostring(root, encoding="utf-8"))
 
-    yield add
+    with many_files(store) as write:
+        yield add
     lines = ["# label:color_rgb:parts:actions", *(f"{_name(name)}:::" for name in categories.names())]
     store.write("labelmap.txt", "".join(f"{line}\n" for line in lines).encode())
 

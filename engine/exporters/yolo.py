@@ -14,6 +14,7 @@ import yaml
 
 from engine.artifacts import Store
 from engine.exporters.categories import Categories
+from engine.exporters.many_files import many_files
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 
@@ -24,9 +25,10 @@ def yolo(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
 
     def add(labels: SampleLabels, file_name: str) -> None:
         lines = [f"{categories.number(labels.phrases[box.phrase])} {_shares(box, labels)}\n" for box in labels.boxes]
-        store.write(f"labels/{PurePosixPath(file_name).stem}.txt", "".join(lines).encode())
+        write(f"labels/{PurePosixPath(file_name).stem}.txt", "".join(lines).encode())
 
-    yield add
+    with many_files(store) as write:
+        yield add
     # No "path": readers then start from the file's own folder, and from where they are called with "."
     document = {"train": "images", "val": "images", "names": dict(enumerate(categories.names()))}
     store.write("data.yaml", yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode())

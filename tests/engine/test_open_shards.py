@@ -11,7 +11,9 @@ import pytest
 from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
+from engine.dataset import open_shards, shard_reader
 from engine.dataset.open_shards import OpenShards
+from engine.dataset.shard_reader import ShardIndex
 from engine.mix import Mix, SampleRef
 from engine.shards import LabelledImage, ShardReader, write_shard
 from schemas.recipes import MixEntry
@@ -40,8 +42,8 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[ShardReader]:
     readers: list[ShardReader] = []
     begin = ShardReader.__init__
 
-    def opening(self: ShardReader, store: Store, unit: int) -> None:
-        begin(self, store, unit)
+    def opening(self: ShardReader, store: Store, unit: int, index: ShardIndex | None = None) -> None:
+        begin(self, store, unit, index)
         readers.append(self)
 
     monkeypatch.setattr(ShardReader, "__init__", opening)
@@ -102,6 +104,28 @@ def test_a_shard_is_opened_once_and_the_one_unused_for_longest_is_closed(
             with shards.reader(store, unit):
                 pass
         assert [reader._file.closed for reader in opened] == [False, True, True, False]
+
+
+@pytest.mark.parametrize(("samples", "passes"), [(UNITS * ROWS, 1), (2 * ROWS, 3)])
+def test_headers_are_read_once_though_shards_are_opened_again_as_far_as_indexes_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch, samples: int, passes: int
+) -> None:
+    read, index_tar = [], shard_reader._index_tar
+    monkeypatch.setattr(open_shards, "MAX_INDEXED_SAMPLES", samples)
+    monkeypatch.setattr(shard_reader, "_index_tar", lambda file, where: (read.append(where), index_tar(file, where))[1])
+    with closing(OpenShards(1)) as shards:
+        for row in range(3):
+            for unit in range(UNITS):
+                assert _image(shards, store, unit, row) == f"{unit}-{row}".encode()
+    assert len(read) == passes * UNITS
+
+
+def test_a_key_is_found_in_a_shard_that_is_opened_by_its_index(store: Store) -> None:
+    with ShardReader(store, 1) as reader:
+        index = reader.index
+    with ShardReader(store, 1, index) as reader:
+        assert (reader.row_of("1-2"), reader.row_of("0-2"), reader[2].image) == (2, None, b"1-2")
+        assert (len(reader), reader.extension(2), reader.labels(3).key) == (ROWS, "png", "1-3")
 
 
 def test_a_shard_that_is_not_there_is_told_of_each_time_and_found_once_it_is(store: Store) -> None:
