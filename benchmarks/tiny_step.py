@@ -26,7 +26,7 @@ from engine.gold import import_gold
 from engine.mix import Mix
 from pipelines.shipped import DATA
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
-from student.memory import peak_memory_gb
+from student.peak_memory import peak_memory_gb
 from student.session import build
 from student.step import train_step
 from student.workers import Workers

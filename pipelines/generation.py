@@ -19,7 +19,6 @@ from pipelines.generation_plan import DECISION, GenerationPlan, plan_generation
 from pipelines.label import label
 from pipelines.lineage import trace
 from pipelines.local_folders import local_folder
-from pipelines.models.candidate_weights import candidate_model
 from pipelines.registry import promote
 from pipelines.report import report
 from pipelines.train import train
@@ -59,13 +58,15 @@ def generation(
     say = _announce if progress else _silence
     say("human data")
     plan.import_human()
+    for line in plan.check_exams():
+        say("note", line)
     say("label")
     pseudo = label(recipe.label, folder / "pseudo", workers=workers, backend=backend, progress=progress)
     if pseudo.units_left:
         raise KeyboardInterrupt(f"labelling has stopped: {pseudo.stopped}")
     say("train")
     trained = train(plan.training, folder / "student", workers=recipe.train_workers, progress=progress).checkpoint
-    student = candidate_model(folder / "student", trained, recipe.candidate, plan.training.init)
+    student = plan.candidate(trained)
     say("evaluate the teacher, then the student")
     incumbent = evaluate(plan.exams, folder / "evaluation" / "teacher", progress=progress)
     candidate = evaluate(plan.exams_of(student), folder / "evaluation" / "student", progress=progress)

@@ -14,10 +14,14 @@ from pydantic import ValidationError
 from engine.artifacts import Store, document_bytes
 from engine.gold import import_gold
 from engine.selection import check_agreement, check_teacher
-from pipelines.models.candidate_weights import check_candidate
+from pipelines.evaluate import check_evaluation
+from pipelines.evaluation.metric_names import check_metric, metric_names
+from pipelines.models.candidate_weights import candidate_model, check_candidate
 from pipelines.models.checkpoints import local_teacher, pinned, pinned_teacher
-from pipelines.pseudo_quality import pseudo_quality
+from pipelines.pseudo_quality import open_truth, pseudo_quality
 from pipelines.registry import check_teacher_is_current
+from pipelines.train import check_training
+from pipelines.training.evaluation import check_apart, check_before
 from schemas.recipes import (
     EvaluateRecipe,
     GenerationRecipe,
@@ -26,10 +30,11 @@ from schemas.recipes import (
     ScenesSource,
     TeacherRecipe,
     TrainRecipe,
-    make_recipe,
 )
 from schemas.reports import PseudoLabelReport
+from schemas.train_recipes import RANDOM
 from teacher.grounder import teacher_digest
+from teacher.torch_device import choose_device
 
 RECIPE, DECISION = "recipe.json", "decision.json"
 # What the student's examination takes from the teacher's: how a model is run, and of another GLIP its picture sizes.
@@ -50,6 +55,23 @@ class GenerationPlan:
         """The human datasets, to learn from and to be examined on; what has been imported is left."""
         for source in (*self.recipe.gold, *self.recipe.evaluation):
             import_source(source, self.folder / "gold" / source.name)
+
+    def check_exams(self) -> list[str]:
+        """What comes after hours of labelling and training, looked at before them: lines as of :func:`check_apart`.
+        ValueError where an evaluation could not be made, of what has been imported, or all of it is learned from."""
+        check_evaluation(self.exams)
+        names = metric_names(self.exams)
+        for rule in self.recipe.gate.rules:
+            check_metric(rule.metric, names, "gate", rule.dataset)
+        learned = [Store(self.folder / "gold" / source.name) for source in self.recipe.gold]
+        told = check_apart(self.exams.datasets, learned)
+        return told + (check_before(self.training.evaluation, learned) if self.training.evaluation is not None else [])
+
+    def candidate(self, trained: str) -> str:
+        """The weights that the gate judges, of the model that the run has ``trained``."""
+        kind, start = self.recipe.candidate, self.training
+        named = {"sha256": start.init_sha256, "tokenizer": start.tokenizer}
+        return candidate_model(self.folder / "student", trained, kind, start.init, **named)
 
     def exams_of(self, student: str) -> EvaluateRecipe:
         """The student's examination: of a GLIP, from its own folder, whatever model and file the teacher is. Pictures
@@ -72,18 +94,38 @@ class GenerationPlan:
 
 
 def plan_generation(recipe: GenerationRecipe, folder: Path) -> GenerationPlan:
-    """Settle a generation, or take up the one in ``folder``. ValueError where the recipe, a checkpoint or the selection
-    is wrong, where the student could not be promoted, or where the folder holds another generation."""
+    """Settle a generation, or take up the one in ``folder``. ValueError where the recipe, a checkpoint, the truth or
+    the selection is wrong, where the student could not be promoted, or where the folder holds another generation."""
     recipe = _pinned(recipe, folder)
     plan = GenerationPlan(folder, recipe, _train_recipe(recipe, folder), _exam_recipe(recipe, folder))
     teacher = teacher_digest(local_teacher(recipe.label.teacher))
+    _check_start(plan.training, recipe.label.teacher)
+    check_training(plan.training, recipe.train_workers or 1)
+    if (plan.exams.backend or "inline") == "inline":
+        choose_device(plan.exams.teacher.device)
     check_candidate(recipe.candidate, plan.training.init)
+    if recipe.truth is not None and recipe.truth.path is not None:
+        open_truth(recipe.truth.path)
     check_agreement(recipe.selection, recipe.label.teacher)
     check_teacher(recipe.selection, teacher)
     if recipe.registry is not None and not (folder / DECISION).exists():
+        Store(recipe.registry).check_writable()
         check_teacher_is_current(recipe.registry, teacher, recipe.label.teacher)
     _claim(folder, recipe)
     return plan
+
+
+def _check_start(training: TrainRecipe, teacher: TeacherRecipe) -> None:
+    """ValueError or FileNotFoundError where a file that the student begins from is not there; the teacher's checkpoint
+    has been looked at."""
+    for field in ("image_tower", "text_tower"):
+        file = getattr(training, field)
+        if file is not None and not Path(file).is_file():
+            raise ValueError(f"train.{field}: there is no file {file} on this machine")
+    if training.init.startswith(RANDOM) or training.init == teacher.checkpoint:
+        return
+    start = {"checkpoint": training.init, "checkpoint_sha256": training.init_sha256, "tokenizer": training.tokenizer}
+    teacher_digest(local_teacher(TeacherRecipe.model_validate(start)))
 
 
 def import_source(source: GoldSource, folder: Path) -> None:
@@ -127,10 +169,7 @@ def _train_recipe(recipe: GenerationRecipe, folder: Path) -> TrainRecipe:
         for source in recipe.gold
     ]
     pseudo = MixEntry(dataset=str(folder / "pseudo"), weight=recipe.pseudo_weight, selection=recipe.selection)
-    teacher = recipe.label.teacher
-    start = {"init": teacher.checkpoint, "init_sha256": teacher.checkpoint_sha256, "tokenizer": teacher.tokenizer}
-    fields = recipe.train if "init" in recipe.train else start | recipe.train
-    return make_recipe(TrainRecipe, "train", fields, mix=(*human, pseudo))
+    return recipe.training((*human, pseudo))
 
 
 def _exam_recipe(recipe: GenerationRecipe, folder: Path) -> EvaluateRecipe:
@@ -139,5 +178,4 @@ def _exam_recipe(recipe: GenerationRecipe, folder: Path) -> EvaluateRecipe:
     datasets, human = (
         tuple(str(folder / "gold" / source.name) for source in sources) for sources in (recipe.evaluation, recipe.gold)
     )
-    fields = {"baseline": human, "frequencies": human, **recipe.evaluate, "teacher": recipe.examined_teacher()}
-    return make_recipe(EvaluateRecipe, "evaluate", fields, datasets=datasets)
+    return recipe.examination(datasets, human)

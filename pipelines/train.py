@@ -5,12 +5,12 @@ One process, or several through Ray Train; either can go on from a run of the ot
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from engine.artifacts import Store, digest_of
-from engine.mix import Mix
+from engine.made_by import made_by
+from engine.mix import Mix, NameRelations
 from glip.hub import parse_sha256
 from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
 from glip.published import PUBLISHED
@@ -22,7 +22,10 @@ from pipelines.training.bar import TrainingBar
 from pipelines.training.evaluation import EvaluateAlong, Standing, best_of, check_before, standings
 from schemas.recipes import TrainRecipe
 from schemas.reports import Document
+from schemas.train_recipes import RANDOM
+from student.boards import check_boards
 from student.data import pictures_at_once
+from student.session import tokenizer_of_random_start
 from student.trainer import RunResult, run
 from student.training_log import LOSSES
 
@@ -53,7 +56,7 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     ``out`` is a URL or holds a run of another recipe.
     """
     folder = local_folder(out)
-    pictures_at_once(recipe, workers or 1)  # a mistake is told before workers are started
+    check_training(recipe, workers or 1)  # a mistake is told before workers are started
     recipe = _pinned(recipe, Store(folder))
     mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
     try:
@@ -77,6 +80,16 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     Store(folder).write_document(RECIPE, recipe)
     Store(folder).write_document(RESULT, summary)
     return summary
+
+
+def check_training(recipe: TrainRecipe, workers: int) -> None:
+    """Before hours of work that end in this training: ValueError or FileNotFoundError where it could not begin,
+    whatever its data are."""
+    pictures_at_once(recipe, workers)
+    if recipe.init.startswith(RANDOM):
+        tokenizer_of_random_start(recipe)
+    NameRelations(recipe.synonyms)  # WordNet may not be installed
+    check_boards()
 
 
 def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
@@ -121,7 +134,7 @@ def _local_init(recipe: TrainRecipe, folder: Path, in_group: bool) -> str:
     A published file is converted into a folder of the run's own first."""
     # The workers of other machines see the folder of the run, not the cache of this one.
     init = local_checkpoint(recipe.init, folder / "init" if in_group else None)
-    if init.startswith("random:"):
+    if init.startswith(RANDOM):
         return init
     path = path_of(init)
     if init in PUBLISHED or path.is_file():
@@ -134,8 +147,8 @@ def _local_init(recipe: TrainRecipe, folder: Path, in_group: bool) -> str:
 def _lineage(recipe: TrainRecipe, init: str, mix: Mix) -> dict[str, Any]:
     """What the checkpoint says about its making."""
     return {
-        "made_by": f"glip-engine {version('glip-engine')} train",
-        "init_digest": None if init.startswith("random:") else model_digest(init),
+        "made_by": made_by("train"),
+        "init_digest": None if init.startswith(RANDOM) else model_digest(init),
         "parents": [dataset.fingerprint for dataset in mix.datasets],
         "mix_fingerprint": mix.fingerprint,
         "recipe": recipe.model_dump(mode="json"),

@@ -119,7 +119,8 @@ class Calibration(Document):
 
     ``frequencies`` has the group of every head lemma that was counted; a lemma that is not in it is ``unseen``.
     ``precision`` is the target of readers that name none. ``made_from`` has the digest of each dataset by its
-    path: the human ones, and those that phrases were counted in.
+    path: the human ones, and those that phrases were counted in; and of their tables, ``verdicts:PATH`` and
+    ``duplicates:PATH``.
     """
 
     format: Literal["glip-engine/calibration/1"] = CALIBRATION_FORMAT

@@ -182,9 +182,6 @@ class Wholeness(Document):
     units_counted: int = 0
     problem_count: int = 0
     problems: list[UnitProblem] = []
-    columns_missing: dict[str, int] = Field(
-        default={}, description="columns that tables of an older format lack, with the units that lack them"
-    )
     messages: list[str] = Field(default=[], description="what a reader is to know before trusting the numbers")
 
 

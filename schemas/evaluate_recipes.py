@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from schemas.class_prompts import ClassPrompts
 from schemas.label_recipes import TeacherRecipe
@@ -31,6 +31,16 @@ def protocol_of(metric: str) -> EvaluationProtocol | None:
     'voc07'
     """
     return next((protocol for prefix, protocol in METRIC_PREFIXES.items() if metric.startswith(prefix)), None)
+
+
+def _given_by_a_protocol(metric: str) -> str:
+    if protocol_of(metric) is None:
+        raise ValueError(f"no evaluation gives {metric!r}; names of figures begin with {', '.join(METRIC_PREFIXES)}")
+    return metric
+
+
+MetricName = Annotated[str, AfterValidator(_given_by_a_protocol)]
+"""The name of a figure as an evaluation prints it. Whether a dataset has it, its data decide."""
 
 
 def protocols_with(metric: str) -> tuple[EvaluationProtocol, ...]:
@@ -104,7 +114,7 @@ class CalibrateRecipe(Recipe):
     reviewed ones."""
     limit: int | None = Field(default=None, gt=0)
     """Use only the first so many samples of each human dataset."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed for halving the pictures for the check."""
 
     @model_validator(mode="after")

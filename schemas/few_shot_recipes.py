@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from schemas.class_prompts import ClassPrompts
+from schemas.evaluate_recipes import MetricName
 from schemas.recipe_files import Recipe
 
 TuneMode = Literal["full", "linear-probe", "prompt", "lora"]
@@ -39,7 +40,7 @@ class FewShotRecipe(Recipe):
     """What to tune: see ``tune`` of a training recipe."""
     seeds: int = Field(default=3, gt=0)
     """Number of seeds. Each draws other pictures and another order."""
-    metrics: tuple[str, ...] = Field(default=("AP", "AP50"), min_length=1)
+    metrics: tuple[MetricName, ...] = Field(default=("AP", "AP50"), min_length=1)
     """Metrics of the tables, named as the evaluation prints them."""
     train: dict[str, Any] = {}
     """Fields of ``TrainRecipe`` that differ from its defaults; mix, mode and seed are filled in here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from schemas.recipe_files import Recipe
 from schemas.source_recipes import Source
@@ -69,9 +69,9 @@ class TeacherRecipe(Recipe):
     compile: bool | Literal["reduce-overhead"] = False
     """For ``glip``: ``true`` runs the model through ``torch.compile``, with one graph per batch shape;
     ``reduce-overhead`` also replays it as a CUDA graph. See ``docs/teachers.md``."""
-    min_size: int | None = None
+    min_size: int | None = Field(default=None, gt=0)
     """Resize the short side to so many pixels. By default the checkpoint's own size."""
-    max_size: int | None = None
+    max_size: int | None = Field(default=None, gt=0)
     """Limit of the long side in pixels. By default the checkpoint's own."""
 
     @model_validator(mode="after")
@@ -92,14 +92,6 @@ class TeacherRecipe(Recipe):
         if self.grounder != "glip" and given:
             raise ValueError(f"{', '.join(given)}: for the grounder glip, not for {self.grounder!r}")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Unused fields are left out, so that recipes from before they existed keep their digests."""
-        fields: dict[str, Any] = serialize(self)
-        newer = ("revision", "checkpoint_sha256", "tokenizer", "members", "compile")
-        unused = [name for name in newer if not getattr(self, name)]
-        return {name: value for name, value in fields.items() if name not in unused}
 
 
 class GroundRecipe(Recipe):
@@ -159,11 +151,3 @@ class LabelRecipe(GroundRecipe):
     the same file (``leak``) or as another file of the same picture (``leak_near``)."""
     max_leak_distance: int = Field(default=DEFAULT_DISTANCE, ge=0, le=12)
     """How many bits of 64 the perceptual hashes of a picture and of one in ``leaks`` may differ in to count as one."""
-
-    @model_serializer(mode="wrap")
-    def _without_guards_that_are_off(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Left out, so that recipes from before these fields existed keep their digests."""
-        fields: dict[str, Any] = serialize(self)
-        unused = {"filters"} if not self.filters.rules() else set()
-        unused |= set() if self.leaks else {"leaks", "max_leak_distance"}
-        return {name: value for name, value in fields.items() if name not in unused}

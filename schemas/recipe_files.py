@@ -28,7 +28,8 @@ _CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndTo
 class Recipe(BaseModel):
     """Base of every recipe: frozen, keyword-only, no unknown field; the text under a field is its documentation."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    # No infinity: JSON has none, and a saved recipe would be another one when it is read.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -153,7 +154,9 @@ def _sentence(item: ErrorDetails, recipe: type[BaseModel] | None) -> str:
             return f"field {field!r} is a mapping of fields to values (came: {_what_came(item['input'])})"
         case "string_type" if isinstance(item["input"], int | float):
             return f"field {field!r} is text, not the number {item['input']}: put it in quotes"
-    return f"field {field!r}: {item['msg']} (came: {_what_came(item['input'])})"
+        case "value_error" if isinstance(item["input"], dict):  # of several fields, which our own sentence names
+            return str(context["error"]) if not item["loc"] else f"field {field!r}: {context['error']}"
+    return f"field {field!r}: {item['msg'].removeprefix('Value error, ')} (came: {_what_came(item['input'])})"
 
 
 def _what_came(value: Any) -> str:

@@ -170,7 +170,10 @@ class PseudoLabelReport(Document):
     dataset: str
     truth: str
     images: int = Field(description="labelled images that have truth")
-    images_not_labelled: int = Field(description="images of the truth that the dataset lacks: they count nowhere")
+    images_not_labelled: int = Field(
+        description="images of the truth that no reader of the dataset gets, as it lacks them or leaves them out as "
+        "duplicates: they count nowhere"
+    )
     presets: list[PseudoLabelFigures]
     curve: list[PseudoLabelFigures]
 

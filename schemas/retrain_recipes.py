@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from schemas.evaluate_recipes import MetricName
 from schemas.recipe_files import Recipe
 from schemas.recipes import GenerationRecipe
 
@@ -17,7 +18,7 @@ class MetricDrop(Recipe):
 
     dataset: str
     """Folder of a human dataset, such as one that grows with new annotations."""
-    metric: str = "phrase_recall@1"
+    metric: MetricName = "phrase_recall@1"
     """A name as the evaluation prints it."""
     by: float = Field(default=0.02, gt=0)
     """Retraining is due if the metric lies so far below its value after the last run."""

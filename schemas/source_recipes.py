@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from schemas.column_rules import ColumnRule
 from schemas.recipe_files import Recipe
 
 
-class SourceRecipe(Recipe):
-    """What sources share: fields that came later are left out where they are not used, so that recipes from before
-    them keep their digests."""
-
-    came_later: ClassVar[frozenset[str]] = frozenset()
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_used(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        fields: dict[str, Any] = serialize(self)
-        declared = type(self).model_fields
-        unused = {name for name in self.came_later if getattr(self, name) == declared[name].default}
-        return {name: value for name, value in fields.items() if name not in unused}
-
-
-class SourceWithColumns(SourceRecipe):
+class SourceWithColumns(Recipe):
     """A source whose rows have columns of their own, such as LAION's ``similarity`` and ``punsafe``."""
-
-    came_later = frozenset({"keep", "carry"})
 
     keep: dict[str, ColumnRule] = {}
     """Which rows to take, by the source's own columns: ``{similarity: {min: 0.3}, punsafe: {max: 0.5}, LANGUAGE:
@@ -40,8 +24,6 @@ class SourceWithColumns(SourceRecipe):
 class WebDatasetSource(SourceWithColumns):
     """Captioned images as img2dataset writes them: tar files of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``),
     whose fields are the columns that ``keep`` names."""
-
-    came_later = SourceWithColumns.came_later | {"caption_field", "row_counts"}
 
     kind: Literal["webdataset"] = "webdataset"
     uri: str
@@ -147,10 +129,8 @@ class FolderSource(SourceWithColumns):
     """A larger image is rejected as ``image_too_large``."""
 
 
-class ScenesSource(SourceRecipe):
+class ScenesSource(Recipe):
     """Procedurally drawn pictures with captions and exact boxes: a world without downloads, licences or people."""
-
-    came_later = frozenset({"names"})
 
     kind: Literal["scenes"] = "scenes"
     count: int = Field(default=200, gt=0)

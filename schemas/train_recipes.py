@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from schemas.class_prompts import ClassPrompts
+from schemas.evaluate_recipes import MetricName
 from schemas.label_recipes import SelectionChoice
 from schemas.recipe_files import Recipe
 
 Synonyms = Literal["rules", "wordnet"]
+RANDOM = "random:"
+RANDOM_SIZES = ("nano", "tiny", "large")
+Pixels = Annotated[int, Field(gt=0)]
 
 
 class MixEntry(Recipe):
@@ -59,7 +63,7 @@ class OptimizerRecipe(Recipe):
     """Steps of linear warm-up from a thousandth of the rate."""
     schedule: Literal["step", "cosine"] = "step"
     """``step`` multiplies the rate by 0.1 at each milestone, ``cosine`` falls to a hundredth at the end."""
-    milestones: tuple[float, ...] = (0.67, 0.89)
+    milestones: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.67, 0.89)
     """Shares of the run at which ``step`` cuts the rate."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     """Decay of the exponential moving average of the weights, which is saved as the model. 0 turns it off."""
@@ -70,7 +74,7 @@ class RunEvaluation(Recipe):
 
     datasets: tuple[str, ...] = Field(min_length=1)
     """Folders of human datasets that are not trained on."""
-    metric: str = "AP50"
+    metric: MetricName = "AP50"
     """The metric that decides which model is the best, as the evaluation prints it; if several datasets have it, its
     mean."""
     limit: int | None = Field(default=None, gt=0)
@@ -124,13 +128,13 @@ class TrainRecipe(Recipe):
     """Evaluate the model at each checkpoint, and keep the best one beside the last."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """``auto`` is bf16 on a GPU and fp32 on a CPU."""
-    min_sizes: tuple[int, ...] | None = None
+    min_sizes: tuple[Pixels, ...] | None = Field(default=None, min_length=1)
     """Short sides in pixels, drawn at random while training. By default the model's own."""
-    max_size: int | None = None
+    max_size: Pixels | None = None
     """Limit of the long side in pixels. By default the model's own."""
     flip: bool = True
     """Mirror half of the pictures, except if the caption says left or right."""
-    scale_jitter: tuple[float, float] | None = None
+    scale_jitter: tuple[Annotated[float, Field(gt=0)], float] | None = None
     """Random crop or zoom-out: draw the picture's scale from this range. Off by default."""
     color_jitter: float = Field(default=0.0, ge=0, lt=1)
     """Strength of random brightness, contrast and saturation."""
@@ -162,10 +166,31 @@ class TrainRecipe(Recipe):
     the matching from its own share, as the authors do."""
     granular_concepts: int = Field(default=6, ge=1)
     """At most so many boxes of a picture take part in these losses, beside the whole picture."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=2**32)
     checkpoint_every: int = Field(default=500, gt=0)
     """Steps between checkpoints to resume from."""
     log_every: int = Field(default=10, gt=0)
     """Steps between lines of the log."""
     loader_threads: int = Field(default=2, ge=0)
     """Threads that decode and augment ahead of the model. 0 does it in the training loop. Never changes the result."""
+
+    @field_validator("scale_jitter")
+    @classmethod
+    def _is_a_range(cls, scales: tuple[float, float] | None) -> tuple[float, float] | None:
+        if scales is not None and scales[0] > scales[1]:
+            raise ValueError(f"a range goes from its smaller end up, not from {scales[0]} to {scales[1]}")
+        return scales
+
+    @model_validator(mode="after")
+    def _start_is_random_or_a_checkpoint(self) -> TrainRecipe:
+        is_random = self.init.startswith(RANDOM)
+        if is_random and self.init.removeprefix(RANDOM) not in RANDOM_SIZES:
+            raise ValueError(
+                f"init {self.init!r}: a random start is {' or '.join(RANDOM + one for one in RANDOM_SIZES)}"
+            )
+        of_the_other = ("init_sha256",) if is_random else ("image_tower", "text_tower")
+        given = [name for name in of_the_other if getattr(self, name) is not None]
+        if given:
+            kind = "a checkpoint" if is_random else "a random start"
+            raise ValueError(f"{', '.join(given)}: for {kind}; init is {self.init!r}")
+        return self

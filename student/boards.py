@@ -25,21 +25,28 @@ class Board(Protocol):
     def show(self, figures: Mapping[str, float], step: int) -> None:
         """Show the figures of a step."""
 
-    def close(self) -> None:
-        """Nothing more will come."""
+    def close(self, *, whole: bool) -> None:
+        """Nothing more will come; ``whole`` where the run has ended, and was not stopped."""
+
+
+def check_boards() -> None:
+    """ValueError where ``MLFLOW_TRACKING_URI`` is set and MLflow is not installed: figures that were asked for would be
+    lost."""
+    if os.environ.get(MLFLOW_URI):
+        check_installed()
 
 
 def open_boards(out: Path, first_step: int, parameters: Mapping[str, object]) -> list[Board]:
     """The boards of the run in ``out``, which begins or goes on after ``first_step``.
 
     TensorBoard where it is installed; MLflow where ``MLFLOW_TRACKING_URI`` is set, with ``parameters`` of the run.
-    ValueError where that is set and MLflow is not installed: figures that were asked for would be lost.
+    ValueError as of :func:`check_boards`.
     """
+    check_boards()
     boards: list[Board] = []
     if importlib.util.find_spec("tensorboard") is not None:
         boards.append(_TensorBoard(out / "tensorboard", first_step))
     if os.environ.get(MLFLOW_URI):
-        check_installed()
         boards.append(_MlflowBoard(out, parameters))
     return boards
 
@@ -54,7 +61,7 @@ class _TensorBoard:
         for name, value in figures.items():
             self._writer.add_scalar(name, value, step)
 
-    def close(self) -> None:
+    def close(self, *, whole: bool) -> None:
         self._writer.close()
 
 
@@ -74,13 +81,14 @@ class _MlflowBoard:
         metrics = [Metric(name, value, now, step) for name, value in figures.items()]
         self._ask(lambda: self._client.log_batch(self._run, metrics=metrics))
 
-    def close(self) -> None:
-        self._ask(lambda: self._client.set_terminated(self._run))
+    def close(self, *, whole: bool) -> None:
+        self._ask(lambda: self._client.set_terminated(self._run, "FINISHED" if whole else "KILLED"))
 
     def _open(self, out: Path, parameters: Mapping[str, object]) -> None:
         kept = out / MLFLOW_RUN
         if kept.exists():
             self._run = kept.read_text().strip()
+            self._client.update_run(self._run, "RUNNING")
             return
         self._run = self._client.create_run(experiment_of_ours(self._client), run_name=out.name).info.run_id
         for name, value in parameters.items():

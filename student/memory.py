@@ -6,11 +6,8 @@ results, its weights and their names do not change.
 
 from __future__ import annotations
 
-import resource
-import sys
 from functools import partial
 
-import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers.models.bert.modeling_bert import BertLayer
@@ -32,11 +29,3 @@ def recompute_blocks(model: nn.Module) -> None:
 def blocks_of(model: nn.Module) -> list[nn.Module]:
     """The blocks that towers and head are made of, in the order of the model."""
     return [module for module in model.modules() if isinstance(module, BLOCKS)]
-
-
-def peak_memory_gb(device: torch.device) -> float:
-    """The most memory that was held so far, 2**30 bytes: of the device where that is a GPU, else of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -18,6 +18,7 @@ from glip.config import GLIPConfig
 from glip.model import GLIP
 from glip.tokens import PromptTokenizer, load_tokenizer
 from schemas.recipes import TrainRecipe
+from schemas.train_recipes import RANDOM
 from student.data import TrainingData
 from student.memory import recompute_blocks
 from student.objectives import add_objectives
@@ -26,7 +27,6 @@ from student.tuning import prepare
 from student.warm_start import load_image_tower, load_text_tower
 from student.workers import Workers
 
-RANDOM = "random:"
 SIZES: dict[str, Callable[[], GLIPConfig]] = {
     "nano": GLIPConfig.nano,
     "tiny": GLIPConfig.tiny,
@@ -73,18 +73,22 @@ def build(recipe: TrainRecipe, mix: Mix, workers: Workers) -> Session:
     )
 
 
+def tokenizer_of_random_start(recipe: TrainRecipe) -> PromptTokenizer:
+    """ValueError or FileNotFoundError where the recipe names no vocabulary, or one that is not there."""
+    if recipe.tokenizer is None:
+        raise ValueError(
+            f"init {recipe.init!r} needs `tokenizer`, a vocabulary file: random weights have none of their own"
+        )
+    return load_tokenizer(recipe.tokenizer)
+
+
 def _initial_model(recipe: TrainRecipe, device: torch.device) -> tuple[GLIP, PromptTokenizer]:
     if not recipe.init.startswith(RANDOM):
         loaded = load_model(recipe.init, device)
         return loaded.model, loaded.tokenizer
-    size = recipe.init.removeprefix(RANDOM)
-    if size not in SIZES or recipe.tokenizer is None:
-        raise ValueError(
-            f"init {recipe.init!r} with tokenizer {recipe.tokenizer!r}: a random start is one of "
-            f"{', '.join(RANDOM + name for name in SIZES)}, and needs `tokenizer`, a vocabulary file"
-        )
-    tokenizer = load_tokenizer(recipe.tokenizer)
-    config = dataclasses.replace(SIZES[size](), vocabulary_size=tokenizer.vocabulary_size)
+    tokenizer = tokenizer_of_random_start(recipe)
+    size = SIZES[recipe.init.removeprefix(RANDOM)]()
+    config = dataclasses.replace(size, vocabulary_size=tokenizer.vocabulary_size)
     torch.manual_seed(recipe.seed)
     model = GLIP(config)
     if recipe.image_tower is not None:

@@ -28,8 +28,8 @@ from engine.mix import Mix
 from glip.checkpoint import save_model
 from schemas.recipes import TrainRecipe
 from student.checkpoint import STATE, load_state, save_state
-from student.memory import peak_memory_gb
 from student.optimizer import rate_factor
+from student.peak_memory import peak_memory_gb
 from student.run_state import gather_state, restore_state
 from student.session import Session, build
 from student.step import train_step

@@ -97,18 +97,15 @@ class TrainingLog:
         for board in self._boards:
             board.show(self.latest, steps)
 
-    def close(self) -> None:
+    def __enter__(self) -> TrainingLog:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         self.seconds = time.perf_counter() - self._started
         if self._file is not None:
             self._file.close()
         for board in self._boards:
-            board.close()
-
-    def __enter__(self) -> TrainingLog:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+            board.close(whole=error is None)
 
 
 def _open_lines(path: Path, first_step: int) -> tuple[dict[str, float], FileIO]:

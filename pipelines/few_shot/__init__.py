@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.artifacts import Store
+from engine.few_shot import check_source
 from pipelines.few_shot.cells import Cell, cells_of, make_cell, train_recipe
 from pipelines.few_shot.tables import FewShotTable, markdown, resampled_keys, tables_of
+from pipelines.local_folders import local_folder
+from pipelines.train import check_training
 from pipelines.training.evaluation import check_apart
 from schemas.few_shot_recipes import FewShotRecipe
 from schemas.reports import Document, EvaluationReport
@@ -30,12 +33,15 @@ class FewShotResult(Document):
 def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -> FewShotResult:
     """Make every cell of the recipe under ``out``, and the tables of them.
 
-    ValueError where a part of a dataset is no human detection dataset, a training recipe is wrong, or the evaluation
-    has no such metric.
+    ValueError where a part of a dataset is no human detection dataset, ``out`` is a URL, a training recipe is wrong, or
+    the evaluation has no such metric.
     """
-    folder, cells = Path(out), list(cells_of(recipe))
+    folder, cells = local_folder(out), list(cells_of(recipe))
+    if set(recipe.shots) - {"full"}:
+        for one in recipe.datasets:
+            check_source(one.train)
     for cell in cells:
-        train_recipe(recipe, cell, folder)  # a mistake is told before any work starts
+        check_training(train_recipe(recipe, cell, folder), 1)  # a mistake is told before any work starts
     told = [line for one in recipe.datasets for line in check_apart([one.test], [Store(one.train)])]
     if progress and told:
         print("\n".join(told), flush=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics.resampling import image_keys, resampled
+from engine.metrics.resampling import image_draws, image_keys, resampled
 from pipelines.few_shot.cells import ZERO_SHOT, Cell
 from pipelines.labelling.estimates import DRAWS, Estimate
 from schemas.few_shot_recipes import Shots
@@ -80,8 +80,8 @@ def _draws(reports: Sequence[EvaluationReport], metric: str, seed: int) -> Draws
     """The mean of a metric over the reports of several seeds on one test set, and that on resamples of both."""
     keys = resampled_keys(reports[0], metric)
     random = np.random.default_rng(seed)
-    draws_RI = random.multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=DRAWS).astype(np.float64)
-    values_SR = np.stack([resampled(report, metric, keys, draws_RI) for report in reports])
+    parts = image_draws(len(keys), DRAWS, random)
+    values_SR = np.hstack([[resampled(report, metric, keys, draws_RI) for report in reports] for draws_RI in parts])
     seeds_RS = random.integers(len(reports), size=(DRAWS, len(reports)))
     mean = float(np.mean([report.value(metric) for report in reports]))
     return mean, values_SR[seeds_RS, np.arange(DRAWS)[:, None]].mean(axis=1)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from glip.checkpoint import load_model, save_model
@@ -18,11 +19,20 @@ from glip.model_folder import read_description
 from pipelines.models.checkpoints import local_checkpoint
 from schemas.recipes import CandidateWeights
 from student.checkpoint import raw_weights
-from student.tuning import plain_weights
+from student.tuning import OFFSETS, plain_weights
 
 
-def candidate_model(run: Path, model: str, kind: CandidateWeights, init: str) -> str:
+def candidate_model(
+    run: Path,
+    model: str,
+    kind: CandidateWeights,
+    init: str,
+    *,
+    sha256: str | None = None,
+    tokenizer: str | None = None,
+) -> str:
     """The folder of the candidate of the run in ``run``, made where it is not there; ``model`` is the run's own.
+    ``sha256`` and ``tokenizer`` are those of the ``init`` that it began from, where that is a published file.
 
     ValueError where the run left no raw weights, or began from a model of another shape or from random weights.
     """
@@ -34,7 +44,11 @@ def candidate_model(run: Path, model: str, kind: CandidateWeights, init: str) ->
     if _is_made_from(folder, made_from):
         return str(folder)
     loaded = load_model(model)
-    weights = plain_weights(raw_weights(run)) if kind == "raw" else _halfway(loaded.model.state_dict(), init)
+    if kind == "raw":
+        weights = plain_weights(raw_weights(run))
+    else:
+        before = load_model(local_checkpoint(init), sha256=sha256, tokenizer=tokenizer)
+        weights = _halfway(loaded.model.state_dict(), before.model.state_dict(), init)
     loaded.model.load_state_dict(weights)
     save_model(folder, loaded.model, loaded.tokenizer, loaded.metadata | {"weights": kind, "made_from": made_from})
     return str(folder)
@@ -54,8 +68,9 @@ def check_candidate(kind: CandidateWeights, init: str) -> None:
         raise ValueError(f"candidate `averaged` is a mean with the checkpoint that training began from, not {init!r}")
 
 
-def _halfway(weights: dict[str, Tensor], init: str) -> dict[str, Tensor]:
-    before = load_model(local_checkpoint(init)).model.state_dict()
+def _halfway(weights: dict[str, Tensor], before: dict[str, Tensor], init: str) -> dict[str, Tensor]:
+    if OFFSETS in weights and OFFSETS not in before:  # which `tune: prompt` adds, and begins from 0
+        before = before | {OFFSETS: torch.zeros_like(weights[OFFSETS])}
     shapes = [{name: value.shape for name, value in state.items()} for state in (weights, before)]
     if shapes[0] != shapes[1]:
         raise ValueError(f"candidate `averaged`: {init} is a model of another shape than the student")

@@ -77,9 +77,15 @@ def local_checkpoint(name: str, cache: Path | None = None) -> str:
     """The folder of a version, fetched into ``cache`` (:func:`cache_folder`) if it is not there whole; any other name
     as it is.
 
-    ValueError where the registry has no such version or it is damaged.
+    ValueError where the registry has no such version or it is damaged, and for a URL, which is no path.
     """
     asked = registry_name(name)
+    if asked is None and "://" in name:
+        raise ValueError(
+            f"checkpoint {name}: models of an object store are versions of a registry, whose files are checked; copy "
+            "this one to a folder here, and give that; or promote it (`glip-engine promote FOLDER --registry URI`) and "
+            "give registry:URI"
+        )
     if asked is None:
         return name
     registry = Registry(asked.uri)

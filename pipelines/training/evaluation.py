@@ -14,14 +14,13 @@ from pathlib import Path
 from statistics import fmean
 
 from engine.artifacts import Store, digest_of
-from engine.metrics.protocols import PROTOCOLS
 from engine.mix.labels import shared_pictures
 from glip.model_folder import CONFIG_FILE, description_digest, read_description
 from glip.whole_folder import written_whole
 from pipelines.evaluate import evaluate
 from pipelines.evaluation.exams import open_exams
-from schemas.evaluate_recipes import METRIC_PREFIXES
-from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe, protocol_of, protocols_with
+from pipelines.evaluation.metric_names import check_metric, metric_names
+from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe, protocols_with
 from schemas.reports import Document, EvaluationReport
 
 EVALUATIONS, BEST = "evaluations.jsonl", "best"
@@ -47,7 +46,7 @@ class EvaluateAlong:
     out: Path
 
     def __call__(self, steps: int, model: Path) -> None:
-        """Evaluate the model that was saved after ``steps``; ValueError where no dataset has the metric.
+        """Evaluate the model that was saved after ``steps``, by a metric that :func:`check_before` knows.
 
         One that has been judged is not judged again: a run that goes on asks about the checkpoint that it goes on from,
         after which it may have been stopped. Nor is one of other steps, which that run makes again.
@@ -84,15 +83,9 @@ def best_of(found: list[Standing]) -> Standing:
 def check_before(recipe: RunEvaluation, learned: Sequence[Store]) -> list[str]:
     """What is to be told before a run that is evaluated along begins: lines as of :func:`check_apart`.
 
-    ValueError where a dataset is no whole human one, none of them is scored by the metric, or one is learned from.
+    ValueError where a dataset is no whole human one, none of them has the metric, or one is learned from.
     """
-    exams, protocol = open_exams(_exam_recipe(recipe, "")), protocol_of(recipe.metric)
-    if not any(protocol in PROTOCOLS[exam.card.task] for exam in exams):
-        scoring = {name for exam in exams for name in PROTOCOLS[exam.card.task]}
-        begin = ", ".join(prefix for prefix, name in METRIC_PREFIXES.items() if name in scoring)
-        raise ValueError(
-            f"evaluation.metric: {recipe.metric!r} scores none of the datasets; figures of them begin with {begin}"
-        )
+    check_metric(recipe.metric, metric_names(_exam_recipe(recipe, "")), "evaluation.metric")
     return check_apart(recipe.datasets, learned)
 
 
@@ -140,9 +133,6 @@ def _exam_recipe(recipe: RunEvaluation, checkpoint: str) -> EvaluateRecipe:
 def _standing(recipe: RunEvaluation, steps: int, model: Path) -> Standing:
     reports = evaluate(_exam_recipe(recipe, str(model)), progress=False)
     values = {report.dataset: value for report in reports if (value := _value(report, recipe.metric)) is not None}
-    if not values:
-        known = sorted({one.name for report in reports for one in report.metrics if "/" not in one.name})
-        raise ValueError(f"evaluation.metric: no dataset has {recipe.metric!r}; there are: {', '.join(known)}")
     return Standing(steps=steps, metric=recipe.metric, value=fmean(values.values()), datasets=values)
 
 

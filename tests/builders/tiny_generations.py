@@ -25,6 +25,7 @@ def tiny_generation(
             "evaluation": [{"name": "held-out", "format": "scenes", "scenes": held_out}],
             "truth": {"format": "scenes"},
             "selection": "all",
+            "gate": {"rules": [{"metric": "phrase_recall@1", "must": "improve"}]},
             "train": {**small, **train},
             **fields,
         }

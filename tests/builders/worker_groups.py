@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from killed_jobs import clean_processes
 from torch import Tensor
 
 from engine.mix import Mix
@@ -34,21 +35,27 @@ class Case:
 
 
 def outcome(case: Case, workers: Workers) -> dict[str, Any]:
-    """Losses and whole gradients of the first batch, then the gradient norms and whole weights of some steps."""
+    """Losses and whole gradients of the first batch, then of some steps the gradient norms, the whole gradients as the
+    last one clipped them, and the whole weights."""
     mix = Mix.open(case.recipe.mix, case.recipe.seed, case.recipe.sampling)
     try:
         session = build(case.recipe, mix, workers)
         losses = _first_gradients(session, case)
-        gradients = {
-            name: workers.whole(weight.grad).clone()
-            for name, weight in session.raw.named_parameters()
-            if weight.grad is not None
-        }
+        gradients = _whole_gradients(session)
         norms = [train_step(session, session.data.batch(step), step)["gradient_norm"] for step in range(STEPS)]
+        clipped = _whole_gradients(session)
         weights = {name: workers.whole(weight.detach()) for name, weight in session.raw.named_parameters()}
     finally:
         mix.close()
-    return {"losses": losses, "gradients": gradients, "norms": norms, "weights": weights}
+    return {"losses": losses, "gradients": gradients, "norms": norms, "clipped": clipped, "weights": weights}
+
+
+def _whole_gradients(session: Session) -> dict[str, Tensor]:
+    return {
+        name: session.workers.whole(weight.grad).clone()
+        for name, weight in session.raw.named_parameters()
+        if weight.grad is not None
+    }
 
 
 def _first_gradients(session: Session, case: Case) -> dict[str, Tensor]:
@@ -63,7 +70,8 @@ def _first_gradients(session: Session, case: Case) -> dict[str, Tensor]:
 
 def outcomes_of_two(cases: Mapping[str, Case], folder: Path) -> dict[str, dict[str, Any]]:
     """For each case, what two processes come to that share its batches, by the recipe's strategy."""
-    mp.spawn(_worker, args=(dict(cases), str(folder)), nprocs=2)
+    clean_processes()  # both start from one that has imported everything
+    mp.start_processes(_worker, args=(dict(cases), str(folder)), nprocs=2, start_method="forkserver")
     return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in cases}
 
 

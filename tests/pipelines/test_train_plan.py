@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.mix import Mix
+from engine.shards import read_card, write_card
 from glip.config import GLIPConfig
 from pipelines.cli import main
 from pipelines.registry import promote
@@ -112,6 +114,17 @@ def test_shares_are_those_of_the_mix_itself(tmp_path: Path) -> None:
         assert [one.share for one in plan.datasets] == [mix.share(0), mix.share(1)]
         assert plan.epochs == pytest.approx(plan.images / 40)
         mix.close()
+
+
+def test_a_dataset_that_is_still_being_made_has_the_samples_that_the_recipe_says(tmp_path: Path) -> None:
+    """Its card counts them when it is whole."""
+    import_gold("scenes", ScenesSource(count=2, seed=1), tmp_path / "data")
+    store = Store(tmp_path / "data")
+    write_card(store, read_card(store).model_copy(update={"complete": False, "samples": 0}))
+    entry = MixEntry(dataset=str(tmp_path / "data"), samples=40)
+    assert train_plan(TrainRecipe(mix=(entry,), steps=10)).datasets[0].times_seen == 4
+    unknown = train_plan(TrainRecipe(mix=(entry.model_copy(update={"samples": None}),), steps=10))
+    assert (unknown.datasets[0].samples, unknown.epochs) == (None, None)
 
 
 def test_a_step_that_gpus_cannot_share_and_sizes_that_nobody_knows_are_told(tmp_path: Path) -> None:

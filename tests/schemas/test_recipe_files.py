@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.recipes import LabelRecipe, load_recipe, read_yaml
+from schemas.recipes import FolderSource, LabelRecipe, ScenesSource, WebDatasetSource, load_recipe, read_yaml
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_what_unfolds_or_nests_without_end_is_refused_unread(tmp_path: Path) -> 
     path.write_text("a: " + "[" * 60 + "]" * 60)
     with pytest.raises(ValueError, match="is nested more than 50 deep"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize("source", [ScenesSource(), WebDatasetSource(uri="tars"), FolderSource(uri="photos")])
+def test_a_recipe_that_is_saved_states_every_field(source: ScenesSource | WebDatasetSource | FolderSource) -> None:
+    recipe = LabelRecipe(source=source)
+    for part in (recipe, recipe.source, recipe.teacher, recipe.filters):
+        assert part.model_dump().keys() == type(part).model_fields.keys()

@@ -74,6 +74,15 @@ def test_a_field_that_is_named_like_a_choice_keeps_its_name() -> None:
         load_recipe(GenerationRecipe, None, ("label.source.kind=scenes",), {"gold": [fields]})
 
 
+def test_a_check_of_several_fields_is_told_in_its_own_words_alone() -> None:
+    with pytest.raises(ValueError, match=r"recipe of the command line: give `datasets`.*verdicts\), reviewed ones$"):
+        load_recipe(CalibrateRecipe, None)
+    with pytest.raises(ValueError, match=r": field 'teacher': members are an ensemble's; the grounder is 'glip'$"):
+        load_recipe(LabelRecipe, None, (SCENES, "teacher.members=[{}]"))
+    with pytest.raises(ValueError, match=r": field 'scale_jitter': a range goes from .* \(came: '"):
+        load_recipe(TrainRecipe, None, ("mix=[{dataset: human}]", "scale_jitter=[2, 1]"))
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_field_of_every_recipe_is_listed_once_for_each_choice(recipe: type[Recipe]) -> None:
     listed = fields_of(recipe)

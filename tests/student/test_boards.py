@@ -28,11 +28,13 @@ def test_mlflow_holds_parameters_and_every_figure_of_a_run_that_was_stopped(
         for step in (first + 1, first + 2):
             for board in boards:
                 board.show({"loss": 1.0 / step}, step)
-        for board in boards:
-            board.close()
-    from mlflow import MlflowClient
+        from mlflow import MlflowClient
 
-    run = (out / MLFLOW_RUN).read_text().strip()
+        run = (out / MLFLOW_RUN).read_text().strip()
+        assert MlflowClient().get_run(run).info.status == "RUNNING"
+        for board in boards:
+            board.close(whole=first == 2)
+        assert MlflowClient().get_run(run).info.status == ("FINISHED" if first == 2 else "KILLED")
     found = MlflowClient().get_metric_history(run, "loss")
     assert sorted((one.step, one.value) for one in found) == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
     data = MlflowClient().get_run(run).data
@@ -54,7 +56,7 @@ def test_an_mlflow_that_does_not_answer_is_told_of_once_and_the_run_goes_on(
             for board in boards:
                 board.show({"loss": 1.0 / step}, step)
         for board in boards:
-            board.close()
+            board.close(whole=True)
         said = capsys.readouterr().out
         assert said.count("MLflow hears no more of this run") == told
         assert "secret" not in said
@@ -75,6 +77,6 @@ def test_without_a_server_the_figures_are_in_the_event_files(tmp_path: Path, mon
     monkeypatch.delenv(MLFLOW_URI, raising=False)
     (board,) = open_boards(tmp_path, 0, {})
     board.show({"loss": 0.5}, 1)
-    board.close()
+    board.close(whole=True)
     assert (tmp_path / "tensorboard").is_dir()
     assert not (tmp_path / MLFLOW_RUN).exists()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,11 +10,12 @@ import pytest
 import ray
 import torch
 from killed_training import Killer, WritePid
+from python_paths import python_path
 from student_runs import StoppedError, stop_after, train_alone
 
 from glip.checkpoint import load_model
 from schemas.recipes import MixEntry, TrainRecipe
-from student.distributed import run_distributed
+from student.distributed import RESULT, run_distributed
 
 # Ray's own modules warn while they are imported and started; ours must not.
 pytestmark = pytest.mark.filterwarnings(
@@ -30,10 +30,7 @@ def _lines(out: Path) -> list[dict[str, float]]:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     options = {"address": "local", "num_cpus": 2, "include_dashboard": False, "object_store_memory": 100 << 20}
-    # Workers find the builders of tests where pytest does.
-    builders = [str(Path(__file__).parents[1] / "builders"), os.environ.get("PYTHONPATH", "")]
-    found = {"env_vars": {"PYTHONPATH": os.pathsep.join(builders).rstrip(os.pathsep)}}
-    with ray.init(**options, runtime_env=found, log_to_driver=False, logging_level="ERROR"):
+    with ray.init(**options, runtime_env={"env_vars": python_path()}, log_to_driver=False, logging_level="ERROR"):
         yield
 
 
@@ -98,6 +95,7 @@ def test_two_workers_equal_one_process_and_go_on_from_the_last_checkpoint_after_
     killer.join(timeout=10)
     assert killer.killed
     assert result.first_step in (3, 6)
+    assert not (out / RESULT).exists(), "it is of the workers alone"
     _assert_same_losses(out, tmp_path / "alone")
     _assert_same_model(out, tmp_path / "alone")
 

@@ -12,12 +12,14 @@ import pytest
 import torch
 import torch.distributed as dist
 from student_runs import StoppedError, stop_after, train_alone
+from torch.distributed.fsdp import FSDPModule
 from torch.distributed.tensor import DTensor
 
 from engine.mix import Mix
 from glip.checkpoint import load_model
 from schemas.recipes import TrainRecipe
 from student.checkpoint import load_state
+from student.memory import blocks_of
 from student.process_group import ShardedWorkers
 from student.session import build
 from student.trainer import RunResult
@@ -85,4 +87,5 @@ def test_the_weights_of_a_sharded_run_are_shares(small_recipe: TrainRecipe) -> N
     with _group_of_one() as workers:
         session = build(small_recipe, mix, workers)
         assert all(isinstance(weight, DTensor) for weight in session.raw.parameters())
+        assert all(isinstance(block, FSDPModule) for block in blocks_of(session.raw)), "else all are gathered at once"
     mix.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import time
 from pathlib import Path
 
@@ -109,7 +110,7 @@ def test_a_checkpoint_with_code_in_it_is_not_executed(tmp_path: Path) -> None:
 
 def test_a_failure_while_saving_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
     save_state(tmp_path, {"identity": "me", "step": 1})
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises((AttributeError, pickle.PicklingError), match="pickle"):
         save_state(tmp_path, {"identity": "me", "step": 2, "bad": lambda: None})
     state = load_state(tmp_path, "me")
     assert state is not None
@@ -160,9 +161,7 @@ def test_skipped_steps_are_counted_over_the_whole_run_and_those_in_a_row_since_t
     assert (result.first_step, result.skipped_steps) == (3, 3)
 
 
-def test_a_random_start_needs_a_size_and_a_vocabulary(small_recipe: TrainRecipe, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="random:nano"):
-        train_alone(small_recipe.model_copy(update={"init": "random:huge"}), tmp_path)
+def test_a_random_start_needs_a_vocabulary(small_recipe: TrainRecipe, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="vocabulary"):
         train_alone(small_recipe.model_copy(update={"init": "random:nano"}), tmp_path)
 
