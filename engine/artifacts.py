@@ -12,16 +12,16 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
-import fsspec
 from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel
 
 from engine.storage.digests import COPY_BYTES, canonical_json, digest_file, digest_of, document_bytes
 from engine.storage.faults import naming_faults
+from engine.storage.file_systems import file_system_of
 from engine.storage.folder_lock import FENCE_PREFIX, fence_passed, folder_locked
 from engine.storage.leases import Lease, lease_holder, taken_over
 from engine.storage.local_files import TEMPORARY_PREFIX, fsync_folder, written_whole
@@ -29,6 +29,7 @@ from engine.storage.local_files import TEMPORARY_PREFIX, fsync_folder, written_w
 __all__ = ["COPY_BYTES", "LOCK", "Store", "canonical_json", "digest_file", "digest_of", "document_bytes"]
 
 LOCK = f"{TEMPORARY_PREFIX}lock"  # of an object store; listed no more than what is being written
+PROBE = f"{TEMPORARY_PREFIX}probe"
 READS_AT_ONCE = 32  # of small files of an object store
 
 
@@ -37,8 +38,7 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = str(root).rstrip("/") or "/"
-        # Nothing listed is remembered: other processes write here too.
-        self._files, self._path = fsspec.core.url_to_fs(self.root, use_listings_cache=False)
+        self._files, self._path = file_system_of(self.root)
         self.is_local = isinstance(self._files, LocalFileSystem)
         self._lease: Lease | None = None
         self._fence: Path | str | None = None  # of the job that has the store locked; its workers' copies know it too
@@ -160,6 +160,12 @@ class Store:
         target = written_whole(Path(final), lasting=lasting) if self.is_local else self._put(final)
         with self._naming_faults(name, "written"), target as file:
             yield file
+
+    def check_writable(self) -> None:
+        """Before long work that ends in a file here: the errors of :meth:`writing`, by a file that is gone again."""
+        self.write(PROBE, b"", lasting=False)
+        with suppress(OSError, RuntimeError):  # who may write need not be allowed to delete; it is never listed
+            self.delete(PROBE)
 
     def flush(self, folder: str) -> None:
         """From here on the files directly in ``folder`` keep their names whatever becomes of the machine."""

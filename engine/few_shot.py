@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from engine.artifacts import Store, digest_of
+from engine.made_by import made_by
 from engine.review.verdicts import read_verdicts
 from engine.shards import CARD, LabelledImage, placed_labels, read_card, read_samples, write_card, write_shard
 from engine.view import View
@@ -39,19 +39,24 @@ def draw_shots(labels: Sequence[SampleLabels], shots: int, seed: int) -> list[in
     return sorted(taken)
 
 
+def check_source(source: str | Path) -> DatasetCard:
+    """The card of what shots are to be drawn from; ValueError where it is no whole human detection dataset."""
+    card = read_card(Store(source))
+    if (card.origin, card.task, card.complete) != ("human", "detection", True):
+        state = "" if card.complete else ", and not complete"
+        raise ValueError(
+            f"{source} is {card.origin}, of task {card.task}{state}; shots are drawn from complete human detection data"
+        )
+    return card
+
+
 def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> DatasetCard:
     """Draw from the dataset ``source`` and write it as the dataset ``out``; returns its card.
 
     ValueError where the source is no whole human detection dataset or has no box at all, or ``out`` holds another
     dataset.
     """
-    store, parent = Store(source), read_card(Store(source))
-    if (parent.origin, parent.task, parent.complete) != ("human", "detection", True):
-        state = "" if parent.complete else ", and not complete"
-        raise ValueError(
-            f"{source} is {parent.origin}, of task {parent.task}{state}; shots are drawn from complete human detection "
-            "data"
-        )
+    store, parent = Store(source), check_source(source)
     recipe: dict[str, object] = {"shots": shots, "seed": seed}
     verdicts = read_verdicts(store)
     view = View(verdicts=verdicts)  # what training on all of the source would see
@@ -78,7 +83,7 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
             recipe=recipe,
             parents=[parent.source_fingerprint],
             classes=parent.classes,
-            made_by=f"glip-engine {version('glip-engine')} few-shot",
+            made_by=made_by("few-shot"),
         )
         drawn = zip(numbers, read_samples(store, [known[number][0] for number in numbers]), strict=True)
         return _write(out_store, card, [replace(sample, labels=known[number][1]) for number, sample in drawn])

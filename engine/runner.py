@@ -13,6 +13,7 @@ import itertools
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -32,6 +33,7 @@ from schemas.records import UnitRef
 
 Backend = Literal["ray", "inline"]
 BESIDE_A_GPU = 2  # CPUs: what a teacher and those that read and write take there, rounded up
+ANSWER_S = 10.0  # how long the head of a cluster may take to accept a connection
 OBJECT_STORE_BYTES = 1 << 30  # of the Ray started here: a few units in flight; Ray spills to disk beyond it
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -164,7 +166,9 @@ def _connect(ray: Any, workers: Workers) -> bool:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, **quiet)
+        _check_answers(address)
+        with _silent_stderr():
+            ray.init(address=address, **quiet)
         return True
     slots = max(workers.count or 1, len(os.sched_getaffinity(0)) // workers.threads)
     with _silent_stderr():
@@ -176,6 +180,20 @@ def _connect(ray: Any, workers: Workers) -> bool:
             **quiet,
         )
     return True
+
+
+def _check_answers(address: str) -> None:
+    """ValueError where nothing answers at ``HOST:PORT``: Ray itself would try for minutes, without a word."""
+    host, _, port = address.rpartition(":")
+    if "://" in address or not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except OSError as error:
+        raise ValueError(
+            f"RAY_ADDRESS is {address}, where nothing answers ({error}); start Ray there (`ray start --head`), or work "
+            "on this machine alone without RAY_ADDRESS"
+        ) from None
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import torch
 from glip.checkpoint import LoadedModel, load_model, save_model
 from glip.model_folder import CONFIG_FILE, FILES, WEIGHTS_FILE
 from pipelines.local_folders import local_folder
+from pipelines.models.checkpoints import local_checkpoint
 from schemas.reports import Document
 
 
@@ -34,14 +35,15 @@ class ConvertResult(Document):
 def convert(
     source: str | Path, out: str | Path, *, tokenizer: str | Path | None = None, sha256: str | None = None
 ) -> ConvertResult:
-    """Write the model folder ``out`` from a checkpoint; see :func:`glip.checkpoint.load_model` for what is read.
+    """Write the model folder ``out`` from a checkpoint, also one by its name in a registry; see
+    :func:`glip.checkpoint.load_model` for what is read.
 
     ValueError or FileNotFoundError where the source is not a checkpoint, or ``out`` holds anything but a model;
     RuntimeError where what was written is not what was read.
     """
     folder = local_folder(out)
     _check_out(folder)
-    loaded = load_model(source, tokenizer=tokenizer, sha256=sha256)
+    loaded = load_model(local_checkpoint(str(source)), tokenizer=tokenizer, sha256=sha256)
     save_model(folder, loaded.model, loaded.tokenizer, loaded.metadata)
     written = load_model(folder)
     _check_equal(loaded, written, folder)

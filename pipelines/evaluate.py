@@ -25,10 +25,12 @@ from engine.metrics.results import Results
 from engine.runner import Backend
 from engine.running.layout import Workers
 from engine.shards import read_card
+from engine.view import open_unselected
 from pipelines.evaluation.answer_table import write_answers
 from pipelines.evaluation.exams import Exam, open_exam, open_exams
 from pipelines.evaluation.files import EVALUATION, Sitting, write_evaluation
 from pipelines.evaluation.job import Answered, answer_exams
+from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.pages.evaluation_tables import print_reports
 from pipelines.pages.mistakes import worst
@@ -36,7 +38,7 @@ from pipelines.phrase_frequency import frequency_groups_of
 from schemas.recipes import EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport, MetricValue
 from schemas.shards import DatasetCard
-from teacher.grounder import open_grounder, teacher_digest
+from teacher.grounder import open_grounder, quick_digest, teacher_digest
 
 
 def evaluate(
@@ -57,9 +59,7 @@ def evaluate(
     ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human one, where no
     protocol scores it, or where two have the same folder name; RuntimeError where a worker fails.
     """
-    exams = open_exams(recipe)
-    for exam in exams:
-        protocols_for(exam.card.task, recipe.protocols)
+    exams = _scored_exams(recipe)
     frequencies = read_frequencies(recipe.lvis_annotations) if recipe.lvis_annotations else None
     groups = frequency_groups_of(recipe.frequencies)
     recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
@@ -91,9 +91,29 @@ def evaluate(
     return done
 
 
+def check_evaluation(recipe: EvaluateRecipe) -> None:
+    """Before hours of work that end in this evaluation: ValueError where it could not be made, with any model."""
+    for exam in _scored_exams(recipe):
+        _baseline_exams(recipe.baseline, exam.card)
+    for dataset in recipe.frequencies:
+        read_card(Store(dataset))
+    if recipe.lvis_annotations:
+        read_frequencies(recipe.lvis_annotations)
+
+
+def _scored_exams(recipe: EvaluateRecipe) -> list[Exam]:
+    exams = open_exams(recipe)
+    for exam in exams:
+        protocols_for(exam.card.task, recipe.protocols)
+    return exams
+
+
 def _model_digest(recipe: EvaluateRecipe, backend: Backend) -> str:
-    """The model is opened here only where it answers here: this machine may have no GPU, and no memory to spare."""
+    """The model is opened here only where it answers here: this machine may have no GPU, and no memory to spare. Nor is
+    it opened where all it was asked may have been answered before."""
     teacher = local_teacher(recipe.teacher)
+    if quick := quick_digest(teacher):
+        return quick
     return open_grounder(teacher).digest if backend == "inline" else teacher_digest(teacher)
 
 
@@ -101,8 +121,8 @@ def _beside_digest(recipe: EvaluateRecipe, frequencies: Mapping[str, str] | None
     """Of the data that figures rest on beside the answers: under its path others may lie tomorrow."""
     if not (recipe.baseline or recipe.frequencies or frequencies):
         return None
-    counted = [read_card(Store(dataset)) for dataset in recipe.frequencies]
-    data = [[card.source_fingerprint, card.recipe_digest] for card in counted]
+    counted = [Store(dataset) for dataset in recipe.frequencies]
+    data = [[dataset_digest(store.root), open_unselected(store).digests()] for store in counted]
     return digest_of([[open_exam(one, None).fingerprint for one in recipe.baseline], data, dict(frequencies or {})])
 
 
@@ -147,6 +167,7 @@ def _score(
         seconds=answered.seconds,
     )
     if out is not None:
+        out.delete(EVALUATION)  # of other work: it would vouch for files that are being replaced
         write_answers(out, exam.name, judged)
     return Sitting(exam, report, worst(judged))
 
@@ -175,6 +196,14 @@ def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | 
 
     ValueError where one of them is the dataset that is evaluated on, or holds no human boxes.
     """
+    training = _baseline_exams(datasets, card)
+    if not training:
+        return None
+    samples = chain.from_iterable(exam.labels() for exam in training)
+    return fit_class_boxes(samples) if card.task == "detection" else fit_phrase_boxes(samples)
+
+
+def _baseline_exams(datasets: Sequence[str], card: DatasetCard) -> list[Exam]:
     training: list[Exam] = []
     for dataset in datasets:
         exam = open_exam(dataset, None)
@@ -182,7 +211,4 @@ def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | 
             raise ValueError(f"the baseline would be fitted on {dataset}, which is evaluated on; give training data")
         if exam.card.task == card.task:
             training.append(exam)
-    if not training:
-        return None
-    samples = chain.from_iterable(exam.labels() for exam in training)
-    return fit_class_boxes(samples) if card.task == "detection" else fit_phrase_boxes(samples)
+    return training

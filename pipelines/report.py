@@ -58,9 +58,13 @@ def report(
     shown = list(dict.fromkeys([*map(str, datasets), *map(str, compared or ())]))
     if not shown:
         raise ValueError("a report needs at least one dataset: give DATASET, or --compare A B")
+    for dataset in shown:
+        read_card(Store(dataset))
     store = Store(out)
+    store.check_writable()
     with statistics_of(shown, selection, human=human, price_per_hour=price_per_hour) as found:
         comparison = None if compared is None else _compare(shown, found, compared)
+        store.delete(PAGE)  # of an earlier report, whose tables are being replaced; it is written last
         room = gallery_bytes(len(shown))
         galleries, reports = [], []
         for number, (dataset, statistics) in enumerate(zip(shown, found, strict=True)):

@@ -108,8 +108,9 @@ class UnitFlow:
             waited = now - self._at_rest_since
             self._at_rest_since = math.inf
             log.warning(
-                "no unit could start for %.0f s: %d worker processes wait for room on a machine. `ray status` shows "
-                "what they request and what is free; fewer --workers, or fewer teacher.threads, request less",
+                "no unit could start for %.0f s: %d worker processes have not started. Where they wait for room on a "
+                "machine, `ray status` shows what they request and what is free; fewer --workers, or fewer "
+                "teacher.threads, request less",
                 waited,
                 len(self._starting),
             )

@@ -1,7 +1,7 @@
 """Where captioned images come from: the ``Source`` protocol and the table of all sources.
 
 A source lists its units without reading the pictures, and reads one unit at a time, in any process. To add one: write
-``sources/x.py`` with a class of this protocol, its recipe in ``schemas/recipes.py``, and a line in ``SOURCES``.
+its recipe in ``schemas/source_recipes.py``, ``sources/x.py`` with a class of this protocol, and a line in ``SOURCES``.
 """
 
 from __future__ import annotations

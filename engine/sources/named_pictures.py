@@ -14,6 +14,7 @@ from typing import Any
 from engine.shards import valid_key
 from engine.sources.image_files import ImageFolder, Problem, image_extension
 from engine.sources.keys import printable
+from engine.sources.numbered_files import units_of_rows
 from engine.sources.own_columns import OwnColumns
 from schemas.records import CaptionedImage, Cell, Reject, UnitRef
 
@@ -46,10 +47,7 @@ class NamedPictures:
 
     def units(self, unit_size: int, uri: str) -> list[UnitRef]:
         """At most ``unit_size`` rows each; ``uri`` is what a unit says of where its rows stand."""
-        starts = range(0, len(self._rows), unit_size)
-        return [
-            UnitRef(index, uri, first, min(unit_size, len(self._rows) - first)) for index, first in enumerate(starts)
-        ]
+        return units_of_rows(uri, len(self._rows), unit_size)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
         """The outcomes of a unit's rows; a picture that several rows name is read once."""

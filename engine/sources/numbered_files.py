@@ -1,12 +1,12 @@
-"""The files of a table-like source, their rows numbered through from 0.
+"""Rows of a source cut into units; the files of a table-like source, their rows numbered through from 0.
 
-In: each file's name, number of rows and digest, in order. Out: the numbers of its rows, which keys may be made of, and
-digests; slices of rows as the units of a source.
+In: each file's name, number of rows and digest, in order. Out: slices of rows as the units of a source; the numbers of
+a file's rows, which keys may be made of, and digests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from engine.artifacts import digest_of
@@ -20,6 +20,16 @@ class Slice:
     name: str
     first_row: int
     rows: int
+
+
+def row_slices(rows: int, most: int) -> Iterator[tuple[int, int]]:
+    """First row and number of rows of slices of at most ``most`` (above 0), in order; none of no row."""
+    return ((first, min(most, rows - first)) for first in range(0, rows, most))
+
+
+def units_of_rows(uri: str, rows: int, unit_size: int) -> list[UnitRef]:
+    """A source of one piece as units of at most ``unit_size`` rows; ``uri`` says where the rows stand."""
+    return [UnitRef(index, uri, *part) for index, part in enumerate(row_slices(rows, unit_size))]
 
 
 def slice_units(slices: Iterable[Slice], uri: str) -> list[UnitRef]:

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.sources.image_files import Problem
+from engine.sources.last_opened import LastOpened
 from engine.sources.numbered_files import NumberedFiles, Slice
 from engine.sources.parquet_layout import FileLayout, read_layout
-from engine.sources.places import Files, LastOpened
+from engine.sources.places import Files
 from engine.sources.table import Cells
 
 ROWS_AT_ONCE = 64  # decoded together: of pictures some megabytes

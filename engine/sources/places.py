@@ -13,7 +13,6 @@ import posixpath
 import shutil
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -133,6 +132,9 @@ class Files:
                 if not left:
                     raise RuntimeError(f"{file.path} cannot be fetched: {type(error).__name__}: {error}") from error
                 time.sleep(2.0 ** (FETCH_TRIES - left - 1))
+            except BaseException:
+                copy.close()
+                raise
         raise AssertionError("the last try has returned or raised")
 
     def _copy(self, file: SourceFile, copy: BinaryIO) -> None:
@@ -191,34 +193,6 @@ class Files:
         except FileNotFoundError:  # a link to nothing, which is found out when it is opened
             return None
         return None if size is None else int(size)
-
-
-class LastOpened:
-    """The file of a source that was read last, kept open: the units of one file mostly come to one process one after
-    another. Picklable, as closed; closed by itself when it is no longer needed."""
-
-    def __init__(self, files: Files, open_file: Callable[[SourceFile], BinaryIO]) -> None:
-        self._files, self._open = files, open_file
-        self._name: str | None = None
-        self._file: BinaryIO | None = None
-        self._closing: Callable[[], object] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_name": None, "_file": None, "_closing": None}
-
-    def open(self, name: str) -> BinaryIO:
-        """The file, standing anywhere."""
-        if self._file is None or self._name != name:
-            self.close()
-            self._file, self._name = self._open(self._files[name]), name
-            self._closing = weakref.finalize(self, self._file.close)
-        return self._file
-
-    def close(self) -> None:
-        """Close it; the next ``open`` opens it again."""
-        if self._closing is not None:
-            self._closing()
-        self._name = self._file = self._closing = None
 
 
 def _answers_ranges(remote: BinaryIO) -> bool:

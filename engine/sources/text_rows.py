@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from engine.sources.columns import field_names
 from engine.sources.image_files import Problem
-from engine.sources.numbered_files import NumberedFiles, Slice
-from engine.sources.places import Files, LastOpened, SourceFile
+from engine.sources.last_opened import LastOpened
+from engine.sources.numbered_files import NumberedFiles, Slice, row_slices
+from engine.sources.places import Files, SourceFile
 from engine.sources.table import Cells
 from engine.sources.text_records import (
     MAX_LINE_BYTES,
@@ -70,8 +71,8 @@ class TextRows:
     def slices(self, unit_size: int) -> Iterator[Slice]:
         """At most ``unit_size`` lines each."""
         for name, layout in self._layouts.items():
-            for first in range(0, layout.lines, unit_size):
-                yield Slice(name, first, min(unit_size, layout.lines - first))
+            for first, lines in row_slices(layout.lines, unit_size):
+                yield Slice(name, first, lines)
 
     def column(self, name: str) -> Iterator[Any]:
         """All values of one column, in order; None where a line has none."""

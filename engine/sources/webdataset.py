@@ -23,8 +23,10 @@ import numpy as np
 from engine.artifacts import digest_of
 from engine.sources.image_files import ENDINGS, Problem
 from engine.sources.keys import ShortDigests, repeats, short_digest, short_digests
+from engine.sources.last_opened import LastOpened
+from engine.sources.numbered_files import row_slices
 from engine.sources.own_columns import OwnColumns
-from engine.sources.places import Files, LastOpened, SourceFile
+from engine.sources.places import Files, SourceFile
 from engine.sources.tar_counts import stated_counts, tar_stem
 from engine.sources.tar_index import Row, TarIndex, first_jsons, index_tar
 from engine.sources.tar_texts import member_fields, read_caption, read_fields, read_member
@@ -60,10 +62,9 @@ class WebDataset:
         return {**self.__dict__, "_index": None}
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        refs: list[UnitRef] = []
-        for tar in self._listing().values():
-            for first in range(0, tar.rows, unit_size):
-                refs.append(UnitRef(len(refs), tar.name, first, min(unit_size, tar.rows - first)))
+        tars = self._listing().values()
+        parts = ((tar.name, *part) for tar in tars for part in row_slices(tar.rows, unit_size))
+        refs = [UnitRef(index, *part) for index, part in enumerate(parts)]
         if not refs:
             raise ValueError(f"source {self._recipe.uri} holds no sample: its {len(self._files.all)} tars are empty")
         return refs

@@ -16,6 +16,7 @@ import fsspec
 
 from engine.artifacts import Store
 from engine.storage.faults import naming_faults
+from engine.storage.file_systems import file_system_of
 
 MAX_BYTES = 1_000_000
 LOCK_WAIT_S = 15.0  # the lock is held for the moment of a move
@@ -100,4 +101,4 @@ def _content(found: Found | None) -> bytes | None:
 
 
 def _place(store: Store, name: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    return fsspec.core.url_to_fs(store.root, use_listings_cache=False)[0], store.path(name)
+    return file_system_of(store.root)[0], store.path(name)

@@ -242,7 +242,7 @@ def test_workers_that_no_machine_has_room_for_are_told_of(
     workers, stages = Workers(count=2, threads=512), [Stage("read", open_reader)]
     assert list(run(REFS, stages, open_commit, backend="ray", workers=workers, stopping=Stopping(3.0))) == []
     assert [record.message[:23] for record in caplog.records] == ["no unit could start for"]
-    assert "2 worker processes wait for room" in caplog.text
+    assert "2 worker processes have not started" in caplog.text
 
 
 def test_no_unit_is_no_work() -> None:

@@ -27,6 +27,7 @@ from pipelines.evaluate import evaluate
 from pipelines.evaluation.answers import answer_all, class_prompts
 from schemas.recipes import EvaluateRecipe, GateRecipe, PromotionRule, ScenesSource, TeacherRecipe
 from schemas.reports import EvaluationReport
+from teacher.grounder import GROUNDERS, open_grounder
 
 
 def test_every_phrase_is_asked_for_in_its_caption_and_answered_for_itself(tmp_path: Path) -> None:
@@ -144,6 +145,40 @@ def test_a_second_run_does_nothing_and_another_model_or_limit_is_evaluated_anew(
     assert evaluate(recipe_for(checkpoint, scenes, limit=3), out, progress=False)[0].images == 3
     (out / "evaluation.json").write_text("{")
     assert evaluate(recipe_for(checkpoint, scenes, limit=2), out, progress=False)[0].metrics == first[0].metrics
+
+
+def test_the_model_is_not_opened_where_all_it_is_asked_was_answered_before(
+    checkpoint: str, scenes: str, other_scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluate(recipe_for(checkpoint, scenes, limit=2), tmp_path / "out", progress=False)
+    other = shutil.copytree(checkpoint, tmp_path / "other")
+    open_grounder(TeacherRecipe(checkpoint=str(other), device="cpu"))  # the one that this process has open from now on
+    monkeypatch.setitem(GROUNDERS, "glip", lambda recipe: pytest.fail("it was opened"))
+    recipe = recipe_for(checkpoint, scenes, limit=2, baseline=(other_scenes,))
+    assert evaluate(recipe, tmp_path / "out", progress=False)[0].metrics[0].baseline is not None
+
+
+def test_what_another_evaluation_has_half_replaced_is_not_vouched_for(
+    checkpoint: str, scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder holds one evaluation, another one into it dies before its page: the first is made again."""
+    out, first, other = tmp_path / "out", recipe_for(checkpoint, scenes), recipe_for(checkpoint, scenes, limit=2)
+    evaluate(first, out, progress=False)
+    before = {name: (out / name).read_bytes() for name in ("answers/scenes.parquet", "index.html")}
+
+    class DiesError(BaseException):
+        """What no code of ours catches: the process is gone."""
+
+    def die(*_: object) -> None:
+        raise DiesError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipelines.evaluation.files.render", die)
+        with pytest.raises(DiesError):
+            evaluate(other, out, progress=False)
+    assert (out / "answers/scenes.parquet").read_bytes() != before["answers/scenes.parquet"]
+    evaluate(first, out, progress=False)
+    assert {name: (out / name).read_bytes() for name in before} == before
 
 
 def test_a_dataset_is_scored_by_the_protocols_of_its_task(checkpoint: str, scenes: str, tmp_path: Path) -> None:

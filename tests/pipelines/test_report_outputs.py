@@ -50,6 +50,24 @@ def test_the_document_is_of_the_schema_that_is_published(written: tuple[Path, Re
     jsonschema.validate(json.loads((written[0] / "report.json").read_text()), json.loads(published))
 
 
+def test_a_report_that_dies_leaves_no_page_of_an_earlier_one_beside_new_tables(
+    counted: Counted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report([counted.folder], tmp_path / "out")
+
+    class DiesError(BaseException):
+        """What no code of ours catches: the process is gone."""
+
+    def die(*_: object) -> None:
+        raise DiesError
+
+    monkeypatch.setattr("pipelines.report.render", die)
+    with pytest.raises(DiesError):
+        report([counted.folder], tmp_path / "out")
+    assert (tmp_path / "out/report.json").is_file()
+    assert not (tmp_path / "out/index.html").exists()
+
+
 def test_the_document_holds_both_datasets_and_their_comparison(written: tuple[Path, Report]) -> None:
     _, whole = written
     assert [one.dataset for one in whole.datasets] == ["<b>web", "other"]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from engine.sources.numbered_files import units_of_rows
 from engine.sources.scenes.captions import check_names, write_caption
 from engine.sources.scenes.kinds import KINDS
 from engine.sources.scenes.plan import check_attributes, plan_scene
@@ -87,9 +88,7 @@ class Scenes:
 
     def units(self, unit_size: int) -> list[UnitRef]:
         """Slices of at most ``unit_size`` scenes, in order of their index."""
-        uri, count = f"scenes:seed={self._recipe.seed}", self._recipe.count
-        starts = range(0, count, unit_size)
-        return [UnitRef(number, uri, row, min(unit_size, count - row)) for number, row in enumerate(starts)]
+        return units_of_rows(f"scenes:seed={self._recipe.seed}", self._recipe.count, unit_size)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
         """The captioned pictures of a unit, drawn as they are read."""

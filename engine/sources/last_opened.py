@@ -1,0 +1,43 @@
+"""The file of a source that was read last, kept open: units of one file mostly come to one process, one by one.
+
+In: the files of a source, and how one is opened. Out: the file, opened. What an object store refuses here names the
+file: the source was listed elsewhere, perhaps by a machine whose credentials this one lacks.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+from engine.sources.places import Files, SourceFile
+from engine.storage.faults import naming_faults
+
+
+class LastOpened:
+    """Picklable, as closed; closed by itself when it is no longer needed."""
+
+    def __init__(self, files: Files, open_file: Callable[[SourceFile], BinaryIO]) -> None:
+        self._files, self._open = files, open_file
+        self._name: str | None = None
+        self._file: BinaryIO | None = None
+        self._closing: Callable[[], object] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_name": None, "_file": None, "_closing": None}
+
+    def open(self, name: str) -> BinaryIO:
+        """The file, standing anywhere. RuntimeError where an object store does not give it."""
+        if self._file is None or self._name != name:
+            self.close()
+            found = self._files[name]
+            with naming_faults(self._files.system.unstrip_protocol(found.path), "read", local=self._files.is_local):
+                self._file, self._name = self._open(found), name
+            self._closing = weakref.finalize(self, self._file.close)
+        return self._file
+
+    def close(self) -> None:
+        """Close it; the next ``open`` opens it again."""
+        if self._closing is not None:
+            self._closing()
+        self._name = self._file = self._closing = None
