@@ -45,8 +45,6 @@ BOX_SCHEMA = pa.schema(
         ("image_sha256", TEXT),
     ]
 )
-OPTIONAL = frozenset({"head_lemma", "start", "end", "agreement", "caption_sha256", "image_sha256"})
-_NEEDED_BY = {"drop_contained": ("start", "end"), "drop_abstract": ("head_lemma",), "calibrated": ("head_lemma",)}
 
 
 class Batch(NamedTuple):
@@ -61,15 +59,8 @@ class Batch(NamedTuple):
     kept_by_group: NDArray[np.int64]
 
 
-def check_columns(stored: StoredTable, selection: Selection | None, name: str) -> None:
-    """ValueError where the selection looks at what the table ``name`` does not hold."""
-    for rule, columns in _NEEDED_BY.items() if selection is not None else ():
-        lacking = [column for column in columns if column in stored.missing and getattr(selection, rule)]
-        if lacking:
-            raise ValueError(
-                f"{name} has an older format without {', '.join(lacking)}, which the selection's {rule} looks at; "
-                "take a selection without it, or label again"
-            )
+def check_stored_agreement(stored: StoredTable, selection: Selection | None, name: str) -> None:
+    """ValueError where the selection asks for an agreement that the table ``name`` does not hold."""
     if selection is not None and selection.min_agreement is not None and stored.table["agreement"].null_count:
         raise ValueError(
             f"{name} was labelled by one teacher, so its boxes have no agreement with another's; leave min_agreement "

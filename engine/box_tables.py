@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
-from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, check_columns, joined, numbered
+from engine.box_batches import BOX_SCHEMA, box_columns, check_stored_agreement, joined, numbered
 from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.selecting.rules import select_rows
 from engine.selection import Selection
@@ -84,9 +84,9 @@ def _write_selected(store: Store, units: Sequence[int], selection: Selection, fo
 
 def _whole_tables(store: Store, units: Sequence[int], selection: Selection) -> Iterator[StoredTable]:
     names = [(unit, annotations_name(unit)) for unit in units]
-    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA, OPTIONAL):
+    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA):
         where = f"{store.root}/{annotations_name(unit)}"
         if isinstance(stored, TableFault):
             raise ValueError(f"{where}: {stored.problem}; `glip-engine verify` shows what else is wrong")
-        check_columns(stored, selection, where)
+        check_stored_agreement(stored, selection, where)
         yield stored

@@ -8,12 +8,13 @@ draw from the stored matches, since it is no mean over images. All rules must pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics.resampling import image_keys, resampled
+from engine.metrics.resampling import image_draws, image_keys, images_with_things, resampled
 from schemas.recipes import GateRecipe, PromotionRule
 from schemas.reports import EvaluationReport, MetricComparison, PromotionDecision
 
@@ -97,9 +98,12 @@ def _compare(
     new, old = (float(resampled(report, rule.metric, keys, ones)[0]) for report in (candidate, incumbent))
     if np.isnan(new) or np.isnan(old):
         return _not_judged(rule, f"{rule.metric} of {candidate.dataset} has nothing to find", candidate.dataset)
-    draws = _draws(len(keys), gate)
-    differences = resampled(candidate, rule.metric, keys, draws) - resampled(incumbent, rule.metric, keys, draws)
     tail = (1 - (rule.confidence or gate.confidence)) / 2
+    telling = len(images_with_things(candidate, rule.metric) & images_with_things(incumbent, rule.metric))
+    if rule.must != "exceed" and telling < (least := _fewest_images(tail)):
+        few = f"{rule.metric} of {candidate.dataset} has something to find in {telling} images; fewer than {least} can"
+        return _not_judged(rule, f"{few} show nothing at a confidence of {1 - 2 * tail:g}", candidate.dataset)
+    differences = _differences(rule.metric, candidate, incumbent, keys, gate)
     low, high = (float(value) for value in np.nanquantile(differences, (tail, 1 - tail)))
     passed = _passes(rule, new, low)
     return MetricComparison(
@@ -117,10 +121,20 @@ def _compare(
     )
 
 
-def _draws(images: int, gate: GateRecipe) -> NDArray[np.float64]:
-    """How often each image is drawn in each resample, [R, I]: the same for every metric of a dataset."""
-    counts = np.random.default_rng(gate.seed).multinomial(images, np.full(images, 1 / images), size=gate.resamples)
-    return counts.astype(np.float64)
+def _fewest_images(tail: float) -> int:
+    """Of two equal models one is better on each of so few images by a chance above ``tail``: on one image the interval
+    is a point, and says of any difference that it is certain."""
+    return math.ceil(math.log2(1 / tail))
+
+
+def _differences(
+    metric: str, candidate: EvaluationReport, incumbent: EvaluationReport, keys: list[str], gate: GateRecipe
+) -> NDArray[np.float64]:
+    """What the candidate has more on each resample, [R]; the draws are the same for every metric of these images."""
+    parts = image_draws(len(keys), gate.resamples, np.random.default_rng(gate.seed))
+    return np.concatenate(
+        [resampled(candidate, metric, keys, draws) - resampled(incumbent, metric, keys, draws) for draws in parts]
+    )
 
 
 def _passes(rule: PromotionRule, new: float, low: float) -> bool:

@@ -1,7 +1,8 @@
 """How frequent a phrase, or a class, is in given data: ``head``, ``mid``, ``tail`` or ``unseen``.
 
-In: dataset folders. Out: the group of every head lemma of a phrase, or name of a class, that occurs there with a box or
-without (``engine.calibration.frequency_groups``), in lower case; one that does not occur is unseen.
+In: dataset folders. Out: the group of every head lemma of a phrase that occurs there with a box or without, or of every
+class that has a box (``engine.calibration.frequency_groups``), in lower case; one that does not occur is unseen.
+Counted is what a reader gets who selects nothing: without duplicates, classes as reviewers left them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from collections.abc import Iterable
 from engine.artifacts import Store
 from engine.calibration import frequency_groups
 from engine.metrics.protocols import Task
-from engine.shards import read_card, read_labels
+from engine.shards import read_card
+from engine.view import open_unselected
 from schemas.calibration import Frequency
 from schemas.shards import SampleLabels
 
@@ -47,5 +49,5 @@ def _class_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
 
 def _labels(dataset: str) -> Iterable[SampleLabels]:
     store = Store(dataset)
-    read_card(store)
-    return read_labels(store)
+    view = open_unselected(store)
+    return (view.seen(labels)[0] for labels in view.stored(store))

@@ -2,19 +2,22 @@
 
 In: a labelled dataset, and the truth about its images: a JSON file of class boxes and phrases, or a human dataset of
 the same samples. Out: figures at every preset and by the lowest score kept; ``pseudo_quality.json``. For scoring only.
+
+Judged is what a reader gets: without duplicates, and as reviewers left it; so is a human dataset that judges.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from engine.artifacts import Store
 from engine.metrics.pseudo_labels import Select, above_score, pseudo_label_figures
 from engine.metrics.truth import GoldTruth, Truth, read_coco_truth
-from engine.selection import PRESETS, resolve_selection, select, selection_name
-from engine.shards import read_card, read_labels
+from engine.selection import PRESETS, resolve_selection, selection_name
+from engine.shards import read_card
+from engine.view import View, open_unselected
 from schemas.recipes import SelectionChoice
 from schemas.reports import PseudoLabelReport
 from schemas.shards import SampleLabels
@@ -36,14 +39,14 @@ def pseudo_quality(
     image has truth.
     """
     store = Store(dataset)
-    read_card(store)
+    view = open_unselected(store)
     known = open_truth(truth)
     chosen: dict[str, SelectionChoice] = dict(zip(PRESETS, PRESETS, strict=True))
     chosen |= {selection_name(one): one for one in also}
-    selections: dict[str, Select] = {name: _selector(one) for name, one in chosen.items()}
-    selections |= {f"{score:.2f}": above_score(score) for score in CURVE_SCORES}
+    selections = {name: _seen(replace(view, selection=resolve_selection(one))) for name, one in chosen.items()}
+    selections |= {f"{score:.2f}": _seen(view, above_score(score)) for score in CURVE_SCORES}
     judged: set[str] = set()
-    figures = pseudo_label_figures(_with_truth(read_labels(store), known.keys(), judged), known, selections)
+    figures = pseudo_label_figures(_with_truth(view.stored(store), known.keys(), judged), known, selections)
     if not judged:
         raise ValueError(f"no labelled image of {dataset} has a key that {truth} knows")
     report = PseudoLabelReport(
@@ -67,8 +70,9 @@ def _with_truth(samples: Iterable[SampleLabels], keys: frozenset[str], judged: s
             yield labels
 
 
-def _selector(selection: SelectionChoice) -> Select:
-    return partial(select, selection=resolve_selection(selection))
+def _seen(view: View, then: Select | None = None) -> Select:
+    """What a reader gets, and what a selection leaves of that."""
+    return lambda labels: view.seen(labels)[0] if then is None else then(view.seen(labels)[0])
 
 
 def open_truth(truth: str | Path) -> Truth:
@@ -78,4 +82,5 @@ def open_truth(truth: str | Path) -> Truth:
     store = Store(truth)
     if read_card(store).origin != "human":
         raise ValueError(f"{truth} is a pseudo-labelled dataset; truth is human annotations or drawn scenes")
-    return GoldTruth(Path(store.root).name, read_labels(store))
+    view = open_unselected(store)
+    return GoldTruth(Path(store.root).name, (view.seen(labels)[0] for labels in view.stored(store)))

@@ -1,12 +1,10 @@
 """The annotation tables of a dataset, read whole or told of: file by file, in order, a few ahead, columns pruned.
 
-In: a store and units. Out: for each unit, in order, its table with the columns asked for, or what is wrong with it. A
-table of an older format may lack columns that later ones have: they come as nulls, and the table says which.
+In: a store and units. Out: for each unit, in order, its table with the columns asked for, or what is wrong with it.
 """
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,27 +26,25 @@ class TableFault(NamedTuple):
 
 
 class StoredTable(NamedTuple):
-    """A table of one unit; ``missing`` are the columns that its file lacks."""
+    """A table of one unit."""
 
     unit: int
     table: pa.Table
-    missing: tuple[str, ...]
 
 
 def read_unit_tables(
-    store: Store, names: Sequence[tuple[int, str]], schema: pa.Schema, optional: frozenset[str]
+    store: Store, names: Sequence[tuple[int, str]], schema: pa.Schema
 ) -> Iterator[tuple[int, StoredTable | TableFault]]:
     """The files ``names`` (unit, path in the store) as tables of ``schema``, in order.
 
-    Columns in ``optional`` may be missing. A file that is missing, broken, or has other columns comes as its fault.
-    Errors of the store itself are raised.
+    A file that is missing, broken, or has other columns comes as its fault. Errors of the store itself are raised.
     """
     at_once = LOCAL_READS_AT_ONCE if store.is_local else READS_AT_ONCE
     waiting: deque[tuple[int, Future[StoredTable | TableFault]]] = deque()
     with ThreadPoolExecutor(at_once) as pool:
         try:
             for unit, name in names:
-                waiting.append((unit, pool.submit(_read, store, unit, name, schema, optional)))
+                waiting.append((unit, pool.submit(_read, store, unit, name, schema)))
                 if len(waiting) > 2 * at_once:
                     done, future = waiting.popleft()
                     yield done, future.result()
@@ -60,20 +56,15 @@ def read_unit_tables(
                 future.cancel()
 
 
-def _read(store: Store, unit: int, name: str, schema: pa.Schema, optional: frozenset[str]) -> StoredTable | TableFault:
+def _read(store: Store, unit: int, name: str, schema: pa.Schema) -> StoredTable | TableFault:
     try:
         with _opened(store, name, schema) as file:
-            missing = tuple(column for column in schema.names if column not in file.schema_arrow.names)
-            lacking = [column for column in missing if column not in optional]
+            lacking = [column for column in schema.names if column not in file.schema_arrow.names]
             if lacking:
                 return TableFault(f"it has no column {', '.join(lacking)}: it is of another format")
-            present = [column for column in schema.names if column not in missing]
-            stored = file.read(columns=present, use_threads=False)
-        columns = [
-            pa.nulls(len(stored), field.type) if field.name in missing else as_type(stored[field.name], field.type)
-            for field in schema
-        ]
-        return StoredTable(unit, pa.Table.from_arrays(columns, schema=schema), missing)
+            stored = file.read(columns=schema.names, use_threads=False)
+        columns = [as_type(stored[field.name], field.type) for field in schema]
+        return StoredTable(unit, pa.Table.from_arrays(columns, schema=schema))
     except FileNotFoundError:
         return TableFault("it is missing")
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -82,7 +73,7 @@ def _read(store: Store, unit: int, name: str, schema: pa.Schema, optional: froze
 
 def _opened(store: Store, name: str, schema: pa.Schema) -> pq.ParquetFile:
     """Texts as dictionaries: a caption's phrases repeat with every box."""
-    source = store.path(name) if store.is_local else io.BytesIO(store.read(name, MAX_TABLE_BYTES))
+    source = store.path(name) if store.is_local else pa.BufferReader(store.read(name, MAX_TABLE_BYTES))
     metadata = pq.read_metadata(source)
     present = set(metadata.schema.names)
     texts = [field.name for field in schema if pa.types.is_dictionary(field.type) and field.name in present]

@@ -6,7 +6,6 @@ tells of the rest, so that a damaged or half-written dataset gives a report of w
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -29,7 +28,6 @@ class Examination:
     units_found: int = 0
     problems: list[UnitProblem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    columns_missing: Counter[str] = field(default_factory=Counter)
 
     def leave_out(self, unit: int, file: str, problem: str) -> None:
         """A unit that is not counted after all."""
@@ -45,7 +43,6 @@ class Examination:
             units_counted=len(self.manifests),
             problem_count=len(self.problems),
             problems=sorted(self.problems, key=lambda one: (one.unit, one.file))[:MAX_PROBLEMS],
-            columns_missing=dict(sorted(self.columns_missing.items())),
             messages=[*self._messages(card, left_out), *self.notes],
         )
 
@@ -58,9 +55,6 @@ class Examination:
         if not card.complete:
             planned = "" if card.planned_units is None else f" of {card.planned_units} planned"
             yield f"The dataset is not complete: {len(self.manifests)}{planned} units are counted."
-        if self.columns_missing:
-            names = ", ".join(f"{name} ({units} units)" for name, units in sorted(self.columns_missing.items()))
-            yield f"Tables of an older format lack columns; these numbers cover only the other units: {names}."
 
 
 def examine(store: Store, each: Callable[[ShardManifest], None] | None = None) -> Examination:

@@ -1,7 +1,8 @@
 """By what the pictures of a dataset are known again: each file's digest, its perceptual hash, its caption's digest.
 
 In: a committed unit. Out: one row for each of its samples, in the order of the shard. Read from the table of boxes,
-which has all of it; from the shard only where the table lacks a sample (human data without a box) or a hash.
+which has all of it; from the shard only where the table lacks a sample (human data without a box) or a hash, as of a
+blank picture.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from engine.artifacts import Store
+from engine.dataset.annotation_tables import MAX_TABLE_BYTES
 from engine.dataset.manifest_summary import ManifestSummary
 from engine.filtering.image_hash import perceptual_hash, phash_text
 from engine.shards import ShardReader, annotations_name
+from engine.storage.parquet_tables import read_parquet
 from schemas.records import CaptionedImage
 
 _COLUMNS = ("key", "image_sha256", "image_phash", "caption_sha256")
@@ -58,12 +60,7 @@ def image_identities(store: Store, manifest: ManifestSummary) -> Iterator[ImageI
 
 def _rows_of_table(store: Store, manifest: ManifestSummary) -> pa.Table:
     """The first row of each sample in the table of boxes, whose samples stand in the order of the shard."""
-    with store.open(annotations_name(manifest.unit)) as file:
-        stored = pq.ParquetFile(file)
-        names = [name for name in _COLUMNS if name in stored.schema_arrow.names]
-        table = stored.read(columns=names, use_threads=False).combine_chunks()
-    if "image_phash" not in names:  # a dataset from before there were hashes
-        table = table.append_column("image_phash", pa.nulls(table.num_rows, pa.string()))
+    table = read_parquet(store.read(annotations_name(manifest.unit), MAX_TABLE_BYTES), _COLUMNS).combine_chunks()
     if table.num_rows < 2:
         return table
     keys = table["key"]

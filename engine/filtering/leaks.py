@@ -14,6 +14,8 @@ from itertools import chain
 import numpy as np
 
 from engine.artifacts import Store, digest_of
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.duplicates import shards_digest
 from engine.filtering.image_hash import ALGORITHM, WordArray, coarse_distances, near, words_of
 from engine.filtering.image_identity import image_identities
 from engine.shards import read_card, read_manifests
@@ -65,13 +67,8 @@ def read_leak_guard(datasets: Sequence[str], max_distance: int) -> LeakGuard | N
     """
     by_sha256: dict[bytes, str] = {}
     by_hash: dict[int, str] = {}
-    for name, dataset in sorted((dataset.rstrip("/").rsplit("/", 1)[-1], dataset) for dataset in datasets):
-        store = Store(dataset)
-        card = read_card(store)
-        if not card.complete or card.samples == 0:
-            state = "has no picture" if card.complete else "is not complete"
-            raise ValueError(f"leaks: {store.root} {state}; finish it, or take it out of the list")
-        for image in chain.from_iterable(image_identities(store, manifest) for manifest in read_manifests(store)):
+    for name, _, store, manifests in sorted(map(_opened, datasets), key=lambda one: one[:2]):
+        for image in chain.from_iterable(image_identities(store, manifest) for manifest in manifests):
             where = f"{name}/{image.key}"
             by_sha256.setdefault(image.sha256, where)
             if image.phash is not None:
@@ -79,3 +76,13 @@ def read_leak_guard(datasets: Sequence[str], max_distance: int) -> LeakGuard | N
     if not datasets:
         return None
     return LeakGuard(by_sha256, words_of(by_hash), tuple(by_hash.values()), max_distance)
+
+
+def _opened(dataset: str) -> tuple[str, str, Store, list[ManifestSummary]]:
+    """A dataset by the name of its folder and its contents, which decide whose picture one of several datasets is."""
+    store = Store(dataset)
+    card, manifests = read_card(store), read_manifests(store)
+    if not card.complete or card.samples == 0:
+        state = "has no picture" if card.complete else "is not complete"
+        raise ValueError(f"leaks: {store.root} {state}; finish it, or take it out of the list")
+    return store.root.rsplit("/", 1)[-1], shards_digest(manifests), store, manifests

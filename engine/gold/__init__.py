@@ -21,9 +21,8 @@ Equal sources give equal bytes, whole dataset: no time is written anywhere. A un
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
@@ -42,7 +41,9 @@ from engine.gold.scenes import DrawnScenes
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.voc import VocDetection
 from engine.gold.yolo import YoloDetection
+from engine.made_by import made_by
 from engine.shards import CARD, read_card, write_card, write_shard
+from engine.sources.numbered_files import units_of_rows
 from schemas.recipes import ScenesSource
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
@@ -74,14 +75,14 @@ def import_gold(
     images: str | Path | None = None,
     split: str | None = None,
     unit_size: int = UNIT_SIZE,
-    on_unit: Callable[[ShardManifest], None] | None = None,
+    watch: Callable[[Sequence[UnitRef]], Iterable[UnitRef]] = iter,
 ) -> DatasetCard:
     """Import ``source`` into the dataset folder ``out``; returns its card.
 
     ``source`` is the folder of the annotations or their file, or the recipe of the scenes; ``images`` the folder of the
-    images where they are not beside them; ``split`` one of the source's splits, all of it where not given. ``on_unit``
-    hears of each unit. ValueError, in one line, where the source cannot be read, gives no sample at all, or where
-    ``out`` holds another dataset.
+    images where they are not beside them; ``split`` one of the source's splits, all of it where not given. ``watch``
+    gives the units back one by one, and shows how far the import is. ValueError, in one line, where the source cannot
+    be read, gives no sample at all, or where ``out`` holds another dataset.
     """
     reader = _open_reader(format, source, images, split)
     recipe: dict[str, object] = {"format": format, "unit_size": unit_size}
@@ -97,19 +98,17 @@ def import_gold(
         recipe_digest=digest_of(recipe),
         recipe=recipe,
         classes=list(reader.classes),
-        made_by=f"glip-engine {version('glip-engine')} import",
+        made_by=made_by("import"),
     )
     store = Store(out)
     with store.locked():
         _claim(store, card)
         stages = [StageCounts(stage=stage, came_in=0, went_on=0) for stage in ("read", "annotation")]
         counted = card.model_copy(update={"complete": True, "stages": stages})
-        refs = _units(reader, unit_size)
-        for ref, done in zip(refs, committed_manifests(store, refs, partial(_work_digest, card)), strict=True):
+        refs = units_of_rows(reader.uri, len(reader), unit_size)
+        for ref, done in zip(watch(refs), committed_manifests(store, refs, partial(_work_digest, card)), strict=True):
             manifest = done or _import_unit(store, reader, ref, card)
             counted = _counted(counted, manifest)
-            if on_unit is not None:
-                on_unit(manifest)
         if counted.samples == 0:
             _withdraw(store, counted.units)
             reason = _first_reason(counted)
@@ -148,11 +147,6 @@ def _claim(store: Store, card: DatasetCard) -> None:
         if found.complete:
             return
     write_card(store, card)
-
-
-def _units(reader: GoldReader, unit_size: int) -> list[UnitRef]:
-    starts = range(0, len(reader), unit_size)
-    return [UnitRef(n, reader.uri, row, min(unit_size, len(reader) - row)) for n, row in enumerate(starts)]
 
 
 def _work_digest(card: DatasetCard, ref: UnitRef) -> str:

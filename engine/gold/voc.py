@@ -44,14 +44,11 @@ class VocDetection(GoldReader):
         for file in self._files:
             content = file.read_bytes() if file.is_file() else b""
             root = parse_xml(content)
-            hard = False
             if not isinstance(root, str):
                 names.update(class_name(text_of(item, "name")) for item in root.iter("object"))
-                hard = any(map(_is_difficult, root.iter("object")))
             image = self._folder / self._image_name(file, root)
             size = image.stat().st_size if image.is_file() else -1
-            row = [file.name, hashlib.sha256(content).hexdigest(), size]
-            digests.append([*row, "difficult"] if hard else row)  # such boxes were once dropped: another dataset
+            digests.append([file.name, hashlib.sha256(content).hexdigest(), size])
         self.classes = declared or tuple(sorted(names - {""}))
         self._names = frozenset(self.classes)
         if not self.classes:

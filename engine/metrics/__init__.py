@@ -10,7 +10,7 @@ In: :class:`ImageResult`, a human-annotated sample with what a grounder answered
     judged.py        what became of every box, for curves and lists of mistakes
 
 A dataset's answers (``results.py``) are columns (``candidates.py``), and metrics fold them picture by picture or some
-hundred at a time (``detections.py``, ``matching.py``, ``precision.py``): no box stays an object.
+hundred at a time (``class_boxes.py``, ``matching.py``, ``precision.py``): no box stays an object.
 """
 
 from __future__ import annotations

@@ -7,14 +7,15 @@ far as it beats this.
 Chosen greedily from the training boxes: first the box that hits most of the head's phrases (IoU >= 0.5, which does
 not change when an image is scaled along its axes), then the one that hits most of those still missed, and so on. Ties,
 and heads with few phrases, lean on the box that hits most phrases of all heads. A head never seen gets the list fitted
-on all of them.
+on all of them. Of a head with more than ``MAX_ITEMS`` phrases so many are looked at, evenly spaced.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,10 @@ from schemas.shards import SampleLabels
 MIN_IOU = 0.5
 BOXES_PER_HEAD = 10
 MAX_PROPOSALS = 1500
+MAX_ITEMS = 20_000  # of one head; MAX_PROPOSALS hits or misses each are held at once, a byte for one
+ITEMS_AT_ONCE = 100
 
-_Item = tuple[str, Boxes]  # what to find: its head, and the unit boxes of which any one is a hit
+Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -63,24 +66,25 @@ class ConstantBoxes:
 
 def fit_phrase_boxes(samples: Iterable[SampleLabels]) -> ConstantBoxes:
     """Fit on a grounding dataset, by the head lemma of the phrases. ValueError where no phrase has a box."""
-    items: list[_Item] = []
+    items = _Items()
     for labels in samples:
         for number, phrase in enumerate(labels.phrases):
             boxes = _unit_boxes(labels, number)
             if len(boxes):
-                items.append((phrase.head_lemma, boxes))
+                items.add(phrase.head_lemma, boxes)
     return _fit(items, per=None)
 
 
 def fit_class_boxes(samples: Iterable[SampleLabels]) -> ConstantBoxes:
     """Fit on a detection dataset, by class: each human box is to be hit, and a box's score is its hits an image, so
     that boxes of different classes are ranked by how often they are right. ValueError where there is no box."""
-    items: list[_Item] = []
+    items = _Items()
     images = 0
     for labels in samples:
         images += 1
         for number, phrase in enumerate(labels.phrases):
-            items.extend((phrase.text, box[None]) for box in _unit_boxes(labels, number))
+            for box in _unit_boxes(labels, number):
+                items.add(phrase.text, box[None])
     return _fit(items, per=images)
 
 
@@ -90,28 +94,71 @@ def _unit_boxes(labels: SampleLabels, phrase: int) -> Boxes:
     return unit
 
 
-def _fit(items: Sequence[_Item], per: int | None) -> ConstantBoxes:
-    if not items:
+class _Items:
+    """What is to be found, as columns: a head or class, and the unit boxes (1 or more) of which any one is a hit."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._of_name, self._starts, self._corners = array("i"), array("q", [0]), array("d")
+
+    def add(self, name: str, boxes: Boxes) -> None:
+        self._of_name.append(self._numbers.setdefault(name, len(self._numbers)))
+        self._corners.frombytes(boxes.tobytes())
+        self._starts.append(len(self._corners) // 4)
+
+    def __len__(self) -> int:
+        return len(self._of_name)
+
+    def by_name(self) -> Iterator[tuple[str, Rows]]:
+        """The items of each name, in their order."""
+        of_name = np.frombuffer(self._of_name, dtype=np.int32)
+        order = np.argsort(of_name, kind="stable")
+        ends = np.cumsum(np.bincount(of_name, minlength=len(self._numbers)))
+        return zip(self._numbers, np.split(order, ends[:-1]), strict=True)
+
+    def proposals(self) -> Boxes:
+        """The boxes, or evenly many of them where there are more than the fit needs."""
+        return _evenly(self._boxes(), MAX_PROPOSALS)
+
+    def _boxes(self) -> Boxes:
+        return np.frombuffer(self._corners).reshape(-1, 4)
+
+    def hits(self, proposals: Boxes, rows: Rows) -> NDArray[np.bool_]:
+        """Which of the items ``rows`` each proposal hits, [proposal, item]."""
+        boxes, starts = self._boxes(), np.frombuffer(self._starts, dtype=np.int64)
+        found = np.empty((len(proposals), len(rows)), dtype=np.bool_)
+        for at in range(0, len(rows), ITEMS_AT_ONCE):
+            some = rows[at : at + ITEMS_AT_ONCE]
+            counts = starts[some + 1] - starts[some]
+            first = np.cumsum(counts) - counts
+            places = np.arange(counts.sum()) + np.repeat(starts[some] - first, counts)
+            right = iou(boxes[places], proposals) >= MIN_IOU  # along rows, which are joined the fastest
+            found[:, at : at + len(some)] = np.logical_or.reduceat(right, first).T
+        return found
+
+
+def _fit(items: _Items, per: int | None) -> ConstantBoxes:
+    if not len(items):
         raise ValueError("the baseline has nothing to learn from: no phrase of the training dataset has a box")
-    proposals = _proposals(items)
-    hits = np.stack([iou(proposals, boxes).max(axis=1) >= MIN_IOU for _, boxes in items], axis=1)  # [proposal, item]
+    proposals = items.proposals()
+    every = np.arange(len(items))
+    hits = items.hits(proposals, _evenly(every, MAX_ITEMS))
     overall = hits.mean(axis=1)
-    members: dict[str, list[int]] = defaultdict(list)
-    for index, (name, _) in enumerate(items):
-        members[name].append(index)
-    fitted = {name: _cover(proposals, hits[:, rows], overall, per or len(rows)) for name, rows in members.items()}
-    return ConstantBoxes(fitted, _cover(proposals, hits, overall, per or len(items)))
+
+    def cover(rows: Rows, hits: NDArray[np.bool_]) -> tuple[Boxes, list[float]]:
+        return _cover(proposals, hits, overall, (per or len(rows)) * hits.shape[1] / len(rows))
+
+    fitted = {name: cover(rows, items.hits(proposals, _evenly(rows, MAX_ITEMS))) for name, rows in items.by_name()}
+    return ConstantBoxes(fitted, cover(every, hits))
 
 
-def _proposals(items: Sequence[_Item]) -> Boxes:
-    """The training boxes, or evenly many of them where there are more than the fit needs."""
-    boxes = np.concatenate([boxes for _, boxes in items])
-    step = -(-len(boxes) // MAX_PROPOSALS)
-    return boxes[::step]
+def _evenly(rows: NDArray[Any], most: int) -> NDArray[Any]:
+    """All rows, or at most so many of them, evenly spaced."""
+    return rows[:: -(-len(rows) // most)]
 
 
 def _cover(
-    proposals: Boxes, hits: NDArray[np.bool_], overall: NDArray[np.float64], per: int
+    proposals: Boxes, hits: NDArray[np.bool_], overall: NDArray[np.float64], per: float
 ) -> tuple[Boxes, list[float]]:
     """The boxes chosen from ``proposals`` [P, 4] by ``hits`` [P, I], with their scores: new hits divided by ``per``."""
     missed = np.ones(hits.shape[1], dtype=bool)

@@ -26,9 +26,10 @@ def phrase_curve(judged: Sequence[JudgedBox]) -> PrecisionRecall | None:
         return None
     verdict = np.concatenate([part.verdict[part.rank == 1] for part in parts])
     order = np.argsort(-score, kind="stable")
-    right = np.cumsum(verdict[order] == RIGHT)
+    right, falling = np.cumsum(verdict[order] == RIGHT), -score[order]
     phrases = len(score) + sum(map(_never_answered, parts))
-    rows = np.unique(np.linspace(0, len(score) - 1, min(101, len(score))).round().astype(int))
+    rows = np.linspace(0, len(score) - 1, min(101, len(score))).round().astype(int)
+    rows = np.unique(np.searchsorted(falling, falling[rows], side="right") - 1)  # of equal scores all or none are in
     return PrecisionRecall(
         over="phrases",
         recall=(right[rows] / phrases).tolist(),

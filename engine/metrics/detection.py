@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics import Figures, ImageResult, image_identity
-from engine.metrics.detections import detections
+from engine.metrics.class_boxes import detections
 from engine.metrics.matching import match
 from engine.metrics.precision import (
     ALL_AREAS,

@@ -27,8 +27,8 @@ from engine.gold.coco_json import listed
 from engine.gold.json_lists import JsonLists
 from engine.gold.rules import class_name
 from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics.class_boxes import Flags, Pictures, detections
 from engine.metrics.detection import mean_precision
-from engine.metrics.detections import Flags, Pictures, detections
 from engine.metrics.matching import match
 from engine.metrics.precision import (
     ALL_AREAS,

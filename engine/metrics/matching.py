@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics.detections import ClassBoxes, Flags, Pairs, Pictures, group_starts, overlapping
+from engine.metrics.class_boxes import ClassBoxes, Flags, Pairs, Pictures, group_starts, overlapping
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 AREAS = np.array([(0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10)])  # all, small, medium, large

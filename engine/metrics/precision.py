@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
-from engine.metrics.detections import ClassBoxes, Flags
+from engine.metrics.class_boxes import ClassBoxes, Flags
 from engine.metrics.matching import AREAS, THRESHOLDS, Matches
 from schemas.reports import ClassMatches
 

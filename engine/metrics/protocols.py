@@ -1,7 +1,8 @@
 """Every way to score answers, by the name that a recipe gives it.
 
 In: the names of ``EvaluateRecipe.protocols``, results, and what the metrics need beside them. Out: their figures. To
-add a metric: a function in a file of its own, a line here, and its name in ``schemas.recipes.EvaluationProtocol``.
+add a metric: a function in a file of its own, a line here, and in ``schemas/evaluate_recipes.py`` its name
+(``EvaluationProtocol``) and how the names of its figures begin (``METRIC_PREFIXES``).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Pascal VOC's development kit).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ THRESHOLDS: dict[str, Iterable[int]] = {"AP": range(10), "AP50": (0,), "AP75": (
 RECALL_POINTS = np.linspace(0.0, 1.0, 101)
 # Draws [R, N] of floats for R resamples and N detections are held at once; this bounds them to about 100 MB.
 MAX_CELLS = 4_000_000
+ROWS_TOGETHER = 64  # a matrix product goes over rows by such blocks: parts of whole ones give the same last digit
 
 Draws = NDArray[np.float64]
 Area = Callable[[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
@@ -34,6 +35,24 @@ def image_keys(report: EvaluationReport, metric: str) -> set[str]:
         return set(report.per_image[metric])
     matches = _matches(report, metric)
     return set(matches.images) if matches is not None and _classes(matches, metric) else set()
+
+
+def images_with_things(report: EvaluationReport, metric: str) -> set[str]:
+    """Those of :func:`image_keys` in which there is something to be found: without any of them no figure is defined."""
+    matches = None if metric in report.per_image else _matches(report, metric)
+    if matches is None:
+        return image_keys(report, metric)
+    return {matches.images[image] for one in _classes(matches, metric) for image in one.gold}
+
+
+def image_draws(images: int, resamples: int, random: np.random.Generator) -> Iterator[Draws]:
+    """How often each of ``images`` (1 or more) is drawn in each resample, [R, I], in parts of bounded memory, one after
+    the other: their rows are those that ``random`` draws at once."""
+    step = max(1, MAX_CELLS // images)
+    step -= step % ROWS_TOGETHER if step > ROWS_TOGETHER else 0
+    chances = np.full(images, 1 / images)
+    for at in range(0, resamples, step):
+        yield random.multinomial(images, chances, size=min(step, resamples - at)).astype(np.float64)
 
 
 def resampled(report: EvaluationReport, metric: str, keys: list[str], draws_RI: Draws) -> NDArray[np.float64]:

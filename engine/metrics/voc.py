@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics import Figures, ImageResult, image_identity
-from engine.metrics.detections import Pictures, detections, overlapping
+from engine.metrics.class_boxes import Pictures, detections, overlapping
 from engine.metrics.matching import Matches
 from engine.metrics.precision import MatchedBoxes
 from schemas.reports import DetectionMatches, MetricValue

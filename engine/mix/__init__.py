@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
-from typing import Any
 
 import numpy as np
 
@@ -136,12 +135,12 @@ class Mix:
 
 
 def _fingerprint(datasets: Sequence[MixedDataset], passes: Sequence[Passes], interleave: Interleave, seed: int) -> str:
-    """Of what decides which sample comes when. Repeats are there only where there are any, so that mixes from before
-    them keep theirs."""
-    content: dict[str, Any] = {
+    """Of what decides which sample comes when."""
+    repeats = [None if one.repeats is None else sha256(one.repeats.tobytes()).hexdigest() for one in passes]
+    content = {
         "datasets": [dataset.fingerprint for dataset in datasets],
         "turns": interleave.turns,
+        "repeats": repeats,
         "seed": seed,
     }
-    repeats = [sha256(one.repeats.tobytes()).hexdigest() for one in passes if one.repeats is not None]
-    return digest_of(content | ({"repeats": repeats} if repeats else {}))
+    return digest_of(content)

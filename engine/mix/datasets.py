@@ -130,11 +130,13 @@ class _Found:
     def fingerprint(self) -> str:
         """Of the shards, and of what the view has."""
         view = self.view
-        rules = None if view.selection is None else view.selection.identity()
-        prompts = digest_of({of: asdict(one) for of, one in sorted(self.asked.items())}) if self.asked else None
-        digests = {"duplicates": view.duplicates.digest, "verdicts": view.verdicts.digest, "prompts": prompts}
-        views = {"preset": rules} | {name: digest for name, digest in digests.items() if digest is not None}
-        return digest_of({"files": [_digests(manifest) for manifest in self.manifests], **views})
+        content = {
+            "files": [_digests(manifest) for manifest in self.manifests],
+            "selection": None if view.selection is None else view.selection.identity(),
+            "prompts": {of: asdict(one) for of, one in self.asked.items()},
+            **view.digests(),
+        }
+        return digest_of(content)
 
 
 def _find(entry: MixEntry) -> _Found:

@@ -2,7 +2,7 @@
 
 In: the units of a dataset, and what readers make of them. Out: for each unit the rows of its shard that keep a box,
 with counts; or nothing, where the table alone does not say and the shard has to be read: samples without a row in it, a
-picture that somebody has reviewed, a column of an older format that is missing, a damaged table.
+picture that somebody has reviewed, an agreement that nobody measured, a damaged table.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.artifacts import Store
-from engine.box_batches import BOX_SCHEMA, OPTIONAL, box_columns, joined, numbered
+from engine.box_batches import BOX_SCHEMA, box_columns, joined, numbered
 from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.dataset.manifest_summary import ManifestSummary
 from engine.dataset.shard_files import annotations_name, shard_name
@@ -41,7 +41,7 @@ def kept_rows(store: Store, manifests: Sequence[ManifestSummary], view: View) ->
     sizes = {f"shards/{name}": size for name, size in store.sizes("shards").items()}
     reviewed = pa.array(sorted({image for image, _ in view.verdicts.by_caption}), pa.string())
     needed = [name for name in BOX_SCHEMA.names if name != "agreement" or selection.min_agreement is not None]
-    tables = read_unit_tables(store, names, BOX_SCHEMA, OPTIONAL)
+    tables = read_unit_tables(store, names, BOX_SCHEMA)
     for manifest, (_, stored) in zip(manifests, tables, strict=True):
         name = shard_name(manifest.unit)  # one that is not there is found now, not when a training asks for it
         there = any((file.path, file.size) == (name, sizes.get(name)) for file in manifest.files)

@@ -53,7 +53,7 @@ def shared_pictures(store: Store, others: Iterable[Store]) -> tuple[int, int]:
 
 def _tables(store: Store, columns: pa.Schema = SCHEMA) -> Iterator[pa.Table]:
     names = [(unit, annotations_name(unit)) for unit in committed_units(store)]
-    for _, stored in read_unit_tables(store, names, columns, frozenset()):
+    for _, stored in read_unit_tables(store, names, columns):
         if not isinstance(stored, TableFault):
             yield stored.table
 

@@ -144,12 +144,11 @@ class _Gathered:
 def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | None) -> DatasetReport:
     card, chosen, human = of.card, of.selection, bool(of.human)
     units = len(of.found.manifests)
-    unknown = {name for name, lacking in of.found.columns_missing.items() if lacking == units}
     stages = funnel(tables)
     counted = [
         *unit_numbers(tables, price_per_hour),
         *left_out(card, stages, of.duplicates),
-        *numbers(tables, unknown),
+        *numbers(tables),
     ]
     values = {number.name: number.value for number in counted}
     growth = vocabulary_growth(tables)
@@ -194,7 +193,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
 def _human_phrases(store: Store) -> Iterable[pa.Table]:
     """Phrases with a box of a human dataset's whole units; a unit that is not whole gives none."""
     names = [(unit, annotations_name(unit)) for unit in sorted(examine(store).manifests)]
-    for _, stored in read_unit_tables(store, names, _HUMAN_SCHEMA, frozenset({"head_lemma"})):
+    for _, stored in read_unit_tables(store, names, _HUMAN_SCHEMA):
         if not isinstance(stored, TableFault):
             yield stored.table
 

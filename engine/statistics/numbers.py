@@ -6,7 +6,6 @@ number, add a line to ``NUMBERS``.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import NamedTuple
 
 from engine.statistics.tables import StatisticsTables, distinct_sql
@@ -14,8 +13,8 @@ from schemas.dataset_report import Section, Statistic
 
 
 class Question(NamedTuple):
-    """A number and how it is asked; ``needs`` is a column of the annotation tables that older ones may lack. A count of
-    distinct texts names their column and table in ``distinct``, to be asked by parts."""
+    """A number and how it is asked. A count of distinct texts names their column and table in ``distinct``, to be asked
+    by parts."""
 
     name: str
     title: str
@@ -23,7 +22,6 @@ class Question(NamedTuple):
     unit: str
     sql: str
     definition: str
-    needs: str | None = None
     distinct: tuple[str, str] | None = None
 
 
@@ -61,7 +59,6 @@ NUMBERS = (
         "images",
         "SELECT count(*) FROM (SELECT DISTINCT file_a, file_b FROM images WHERE file_a IS NOT NULL)",
         "Labelled images by the SHA-256 of their file: the same file twice counts once.",
-        "image_sha256",
     ),
     Question(
         "repeated_images",
@@ -71,7 +68,6 @@ NUMBERS = (
         "SELECT count(file_a) - (SELECT count(*) FROM (SELECT DISTINCT file_a, file_b FROM images "
         "WHERE file_a IS NOT NULL)) FROM images",
         "Labelled images with the same file, by its SHA-256, as an earlier labelled image.",
-        "image_sha256",
     ),
     Question(
         "captions",
@@ -80,7 +76,6 @@ NUMBERS = (
         "captions",
         _DISTINCT_CAPTIONS,
         "Captions of labelled images by their exact text.",
-        "caption_sha256",
     ),
     Question("boxes", "Boxes", "size", "boxes", "SELECT count(*) FROM boxes", "Boxes that the selection keeps."),
     Question(
@@ -116,8 +111,7 @@ NUMBERS = (
         distinct_sql("lemma", "phrase_lemmas"),
         "Distinct lemma forms of grounded phrases: lower case, without a leading determiner, and with the last "
         "word as its lemma if it is the head: 'The brown dogs' and 'a brown dog' are one.",
-        "head_lemma",
-        ("lemma", "phrase_lemmas"),
+        distinct=("lemma", "phrase_lemmas"),
     ),
     Question(
         "unique_head_lemmas",
@@ -126,7 +120,6 @@ NUMBERS = (
         "lemmas",
         "SELECT count(*) FROM heads",
         "Distinct lemmas of the phrases' head nouns: 'two dogs' and 'a brown dog' are one.",
-        "head_lemma",
     ),
     Question(
         "boxes_per_image",
@@ -151,7 +144,6 @@ NUMBERS = (
         "boxes",
         f"SELECT count(*) / nullif(({_DISTINCT_CAPTIONS}), 0) FROM boxes",
         "Selected boxes divided by distinct captions.",
-        "caption_sha256",
     ),
     Question(
         "phrases_per_image",
@@ -216,15 +208,14 @@ NUMBERS = (
 DIGITS = 9  # sums of many floats depend on their order, equal data are to give equal numbers
 
 
-def numbers(tables: StatisticsTables, unknown: Collection[str]) -> list[Statistic]:
-    """All of ``NUMBERS``, in order; None where there is nothing to divide by, and what needs a column in ``unknown``,
-    which no table has."""
-    return [asked(tables, one, one.needs in unknown) for one in NUMBERS]
+def numbers(tables: StatisticsTables) -> list[Statistic]:
+    """All of ``NUMBERS``, in order; None where there is nothing to divide by."""
+    return [asked(tables, one) for one in NUMBERS]
 
 
-def asked(tables: StatisticsTables, one: Question, unknown: bool = False) -> Statistic:
-    """The answer to a question; None where that is ``unknown``."""
-    value = None if unknown else tables.distinct(*one.distinct) if one.distinct else tables.one(one.sql)[0]
+def asked(tables: StatisticsTables, one: Question) -> Statistic:
+    """The answer to a question."""
+    value = tables.distinct(*one.distinct) if one.distinct else tables.one(one.sql)[0]
     return Statistic(
         name=one.name,
         title=one.title,

@@ -33,7 +33,7 @@ def fill_rejects(tables: StatisticsTables, store: Store, found: Examination) -> 
     tables.connection.execute(f"CREATE TABLE rejects ({COLUMNS})")
     names = [(unit, rejects_name(unit)) for unit, manifest in sorted(found.manifests.items()) if manifest.rejects]
     waiting: list[pa.Table] = []
-    for unit, stored in read_unit_tables(store, names, _SCHEMA, frozenset()):
+    for unit, stored in read_unit_tables(store, names, _SCHEMA):
         wanted = found.manifests[unit].rejects
         problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, wanted)
         if problem is not None:

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from engine.artifacts import Store
 from engine.box_batches import (
     BOX_SCHEMA,
-    OPTIONAL,
     Batch,
     batch_of,
-    check_columns,
+    check_stored_agreement,
     codes,
     joined,
     numbered,
@@ -38,7 +37,7 @@ from engine.statistics.tables import StatisticsTables
 from engine.view import View
 from schemas.shards import CORNERS, SampleLabels
 
-REQUIRED = tuple(name for name in BOX_SCHEMA.names if name not in OPTIONAL)
+REQUIRED = tuple(name for name in BOX_SCHEMA.names if name != "agreement")  # which one teacher alone has not
 
 
 @dataclass
@@ -70,13 +69,12 @@ def fill(tables: StatisticsTables, store: Store, found: Examination, view: View)
 def whole_tables(store: Store, found: Examination, selection: Selection | None) -> Iterator[StoredTable]:
     """The annotation tables of the units that were found whole, but for those that are not, which ``found`` learns."""
     names = [(unit, annotations_name(unit)) for unit in sorted(found.manifests)]
-    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA, OPTIONAL):
+    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA):
         problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, found.manifests[unit].boxes)
         if problem is not None:
             found.leave_out(unit, annotations_name(unit), problem)
         elif isinstance(stored, StoredTable):
-            check_columns(stored, selection, f"{store.root}/{annotations_name(unit)}")
-            found.columns_missing.update(stored.missing)
+            check_stored_agreement(stored, selection, f"{store.root}/{annotations_name(unit)}")
             yield stored
 
 
@@ -175,6 +173,6 @@ def _from_shards(table: pa.Table, store: Store, view: View, filled: Filled) -> t
                 filled.dropped.update(dropped)
         rows = annotation_table(kept)
         columns = [as_type(rows[field.name], field.type) for field in BOX_SCHEMA]
-        found.append(StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA), ()))
+        found.append(StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA)))
     [joined_rows] = joined(found, rows=1 << 40)
     return numbered(joined_rows)

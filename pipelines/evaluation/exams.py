@@ -31,9 +31,8 @@ class Exam:
 
     @property
     def fingerprint(self) -> str:
-        verdicts = self.view.verdicts.digest
-        parts = [self.card.source_fingerprint, self.card.recipe_digest, self.limit]
-        return digest_of(parts if verdicts is None else [*parts, verdicts])
+        card = self.card
+        return digest_of([card.source_fingerprint, card.recipe_digest, self.limit, self.view.verdicts.digest])
 
     def __len__(self) -> int:
         return min(self.card.samples, self.limit or self.card.samples)

@@ -15,6 +15,7 @@ from functools import partial
 
 from engine.running.stages import Commit, Stage
 from engine.shards import ShardReader, committed_units, read_manifest
+from engine.sources.numbered_files import row_slices
 from pipelines.evaluation.answered_units import AnsweredUnit, answer_table, answered_unit
 from pipelines.evaluation.answers import SAMPLES_AT_ONCE, answer, as_question, open_ask
 from pipelines.evaluation.exams import Exam
@@ -52,8 +53,8 @@ def _slices(exam: Exam) -> Iterator[tuple[str, int, int]]:
         if manifest is None:
             raise ValueError(f"unit {shard} of {exam.store.root} has no whole manifest; run `import` again")
         samples = min(manifest.samples, left)
-        for first in range(0, samples, SAMPLES_AT_ONCE):
-            yield f"{exam.name}#{shard:06d}", first, min(SAMPLES_AT_ONCE, samples - first)
+        for part in row_slices(samples, SAMPLES_AT_ONCE):
+            yield f"{exam.name}#{shard:06d}", *part
         left -= samples
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from coco_sources import box_entry, detection_source, samples_in
@@ -15,6 +15,7 @@ from engine.gold.rules import class_name, head_lemma
 from engine.shards import committed_units, read_card, read_manifest
 from engine.sources.scenes import render_scene
 from schemas.recipes import ScenesSource
+from schemas.records import UnitRef
 
 
 def test_scenes_become_gold_with_the_drawn_boxes(tmp_path: Path) -> None:
@@ -51,9 +52,13 @@ def test_counts_add_up_and_manifests_agree_with_the_card(tmp_path: Path) -> None
         ],
     )
     seen: list[int] = []
-    card = import_gold(
-        "coco", source, tmp_path / "out", unit_size=1, on_unit=lambda manifest: seen.append(manifest.unit)
-    )
+
+    def watch(refs: Sequence[UnitRef]) -> Iterator[UnitRef]:
+        for ref in refs:
+            seen.append(ref.index)
+            yield ref
+
+    card = import_gold("coco", source, tmp_path / "out", unit_size=1, watch=watch)
     store = Store(tmp_path / "out")
     manifests = [read_manifest(store, unit) for unit in committed_units(store)]
     assert seen == [0, 1]
@@ -69,12 +74,12 @@ def test_an_interrupted_import_goes_on_and_ends_in_the_same_bytes(tmp_path: Path
     recipe = ScenesSource(count=6)
     import_gold("scenes", recipe, tmp_path / "whole", unit_size=2)
 
-    def stop(manifest: Any) -> None:
-        if manifest.unit == 1:
-            raise KeyboardInterrupt
+    def stop(refs: Sequence[UnitRef]) -> Iterator[UnitRef]:
+        yield from refs[:2]
+        raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        import_gold("scenes", recipe, tmp_path / "cut", unit_size=2, on_unit=stop)
+        import_gold("scenes", recipe, tmp_path / "cut", unit_size=2, watch=stop)
     assert not read_card(Store(tmp_path / "cut")).complete
     before = (tmp_path / "cut" / "shards" / "000000.tar").stat().st_mtime_ns
     import_gold("scenes", recipe, tmp_path / "cut", unit_size=2)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
-from gold_files import import_all, import_voc, voc_files, xml_object
+from gold_files import import_all, import_voc, xml_object
 
-from engine.artifacts import Store, digest_of
+from engine.artifacts import Store
 from engine.exporters.voc import voc
 from engine.metrics import Figures, ImageResult
 from engine.metrics.protocols import Beside, score_by
@@ -40,23 +39,6 @@ def test_samples_from_before_the_flag_read_as_before(tmp_path: Path) -> None:
     content = sample_json(sample)
     assert b"difficult" not in content, "what has no such box has the bytes that it always had"
     assert flags(SampleLabels.model_validate_json(content)) == [("dog", None)]
-
-
-def test_a_source_with_difficult_boxes_is_another_dataset_than_when_they_were_dropped(tmp_path: Path) -> None:
-    """Without one its fingerprint is the one that it always had: of names, contents and sizes."""
-    fingerprints = []
-    for number, objects in enumerate((PLAIN, PLAIN + HARD)):
-        voc_files(tmp_path / str(number), "one", objects)
-        card, _ = import_all("voc", tmp_path / str(number))
-        fingerprints.append(card.source_fingerprint)
-    assert fingerprints[0] == plain_fingerprint(tmp_path / "0")
-    assert fingerprints[1] != plain_fingerprint(tmp_path / "1")
-
-
-def plain_fingerprint(folder: Path) -> str:
-    content = (folder / "Annotations" / "one.xml").read_bytes()
-    size = (folder / "JPEGImages" / "one.jpg").stat().st_size
-    return digest_of([(), ["one.xml", hashlib.sha256(content).hexdigest(), size]])
 
 
 def figures_of(sample: SampleLabels, found: list[tuple[int, BoxXYXY]]) -> dict[str, float | None]:

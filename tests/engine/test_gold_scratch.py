@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from python_paths import python_path
 
 from engine.gold.scratch import RowsByKey, Scratch, stored
 
@@ -56,7 +57,7 @@ opened = [os.readlink(f"/proc/self/fd/{number}") for number in os.listdir("/proc
 print([name for name in opened if name.startswith(os.environ["TMPDIR"])], flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    environment = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {"TMPDIR": str(tmp_path), **python_path(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
     if Path("/proc/self/fd").exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_labels import labels_of
 
-from engine.metrics import ImageResult, image_identity
+from engine.metrics import ImageResult, baselines, image_identity
 from engine.metrics.baselines import fit_class_boxes, fit_phrase_boxes
 from engine.metrics.grounding import first_hits, phrase_recall, phrase_recall_by_group
 from engine.metrics.overlap import as_boxes, intersections, iou
@@ -140,3 +141,24 @@ def test_class_boxes_are_scored_by_how_often_they_are_right() -> None:
 def test_a_baseline_without_boxes_says_so() -> None:
     with pytest.raises(ValueError, match="nothing to learn from"):
         fit_phrase_boxes([sample("a", {"a dog": []})])
+
+
+def test_a_baseline_of_many_boxes_takes_the_memory_of_those_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of all boxes against all proposals would take 30 MB for these."""
+    monkeypatch.setattr(baselines, "MAX_ITEMS", 500, raising=False)
+    train = [sample(str(n), {"dog": [LEFT] * 100} if n % 4 else {"cat": [RIGHT] * 100}) for n in range(200)]
+    tracemalloc.start()
+    fitted = fit_class_boxes(train)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 25_000_000
+    assert fitted.detect(train[0], ["dog", "cat"]).candidates[0].box_xyxy == LEFT
+
+
+def test_boxes_that_were_left_out_evenly_change_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = [sample(str(n), {"dog": [LEFT]} if n % 4 else {"cat": [RIGHT]}) for n in range(80)]
+    whole = fit_class_boxes(train)
+    monkeypatch.setattr(baselines, "MAX_ITEMS", 10)
+    some = fit_class_boxes(train)
+    assert some.by_name["dog"][1] == pytest.approx(whole.by_name["dog"][1])
+    assert some.by_name["cat"][1] == pytest.approx(whole.by_name["cat"][1])

@@ -151,3 +151,15 @@ def test_where_nothing_is_asked_for_there_is_no_curve() -> None:
     assert class_curve([], {"dog": 0}) is None
     assert judge_grounding(ImageResult(grounding_sample("a", {"a walk": []}), ())) == []
     assert judge_detection(ImageResult(detection_sample("a", [], classes=CLASSES), ()), CLASSES) == []
+
+
+def test_a_point_of_the_phrase_curve_is_all_that_scores_at_least_so_much() -> None:
+    """Of four boxes at 0.5 two are right: no score keeps just these two."""
+    scores = {"right": 0.9, "also right": 0.5, "right too": 0.5, "wrong": 0.5, "wrong too": 0.5}
+    judged = [
+        JudgedBox(key, 0, key, 1, score, LEFT, 0.0, "background" if "wrong" in key else "right")
+        for key, score in scores.items()
+    ]
+    curve = phrase_curve(judged)
+    assert curve is not None
+    assert (curve.score, curve.recall, curve.precision) == ([0.9, 0.5], [0.2, 0.6], [1.0, 0.6])

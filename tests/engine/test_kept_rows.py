@@ -62,7 +62,7 @@ def _without_a_column(folder: Path) -> None:
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
-    "an older format": _without_a_column,
+    "a missing column": _without_a_column,
     "no table": lambda folder: (folder / annotations_name(2)).unlink(),
     "a broken table": lambda folder: (folder / annotations_name(2)).write_bytes(b"PAR1"),
     "another unit's table": lambda folder: (folder / annotations_name(2)).write_bytes(

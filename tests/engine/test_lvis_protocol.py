@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -154,8 +153,8 @@ def test_frequencies_are_read_by_the_names_of_the_import(tmp_path: Path) -> None
 
 
 @pytest.mark.data
-def test_the_real_frequencies_of_lvis_are_read() -> None:
-    file = Path(os.environ.get("GLIP_ENGINE_DATA", "../shared/data")) / "lvis/lvis_v0.5_val_open.json"
+def test_the_real_frequencies_of_lvis_are_read(data_folder: Path) -> None:
+    file = data_folder / "lvis/lvis_v0.5_val_open.json"
     if not file.is_file():
         pytest.skip(f"{file} is not there")
     found = read_frequencies(file)

@@ -1,4 +1,4 @@
-"""A small Parquet file is one table, from its bytes or opened."""
+"""A small Parquet file is one table."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 from engine.storage.parquet_tables import read_parquet
 
 
-def test_bytes_and_a_file_give_the_table_with_its_metadata_or_some_of_its_columns() -> None:
+def test_its_bytes_give_the_table_with_its_metadata_or_some_of_its_columns() -> None:
     table = pa.table({"a": [1, 2], "b": ["x", None]}).replace_schema_metadata({"made": "by hand"})
     file = io.BytesIO()
     pq.write_table(table, file)
     assert read_parquet(file.getvalue()).equals(table, check_metadata=True)
-    assert read_parquet(io.BytesIO(file.getvalue()), ["b"]).to_pydict() == {"b": ["x", None]}
+    assert read_parquet(file.getvalue(), ["b"]).to_pydict() == {"b": ["x", None]}
 
 
 def test_what_is_no_parquet_file_is_arrows_error() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from engine.metrics import resampling
+from engine.metrics.resampling import image_draws
 from engine.promotion import decide
 from schemas.recipes import GateRecipe, PromotionRule
 from schemas.reports import ClassMatches, DetectionMatches, EvaluationReport, MetricValue
@@ -189,3 +191,50 @@ def test_reports_on_different_data_are_refused() -> None:
         decide([new], [old], gate(IMPROVE))
     with pytest.raises(ValueError, match="run `evaluate` for both"):
         decide([new], [], gate(IMPROVE))
+
+
+def test_draws_come_in_parts_of_bounded_memory_and_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    new, old = [recall_report("new", world(0.6, 1))], [recall_report("old", world(0.5, 2))]
+    fell, was = detection_report("new", np.arange(50) % 10 < 5), detection_report("old", np.arange(50) % 10 < 9)
+    at_once = decide([*new, fell], [*old, was], gate(IMPROVE, HOLD_AP))
+    monkeypatch.setattr(resampling, "MAX_CELLS", 130 * 150)
+    parts = list(image_draws(150, 400, np.random.default_rng(0)))
+    assert [len(part) for part in parts] == [128, 128, 128, 16]
+    wanted = np.random.default_rng(0).multinomial(150, np.full(150, 1 / 150), size=400)
+    np.testing.assert_array_equal(np.concatenate(parts), wanted)
+    assert decide([*new, fell], [*old, was], gate(IMPROVE, HOLD_AP)) == at_once
+    assert [len(part) for part in image_draws(10**6, 3, np.random.default_rng(0))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("images", "confidence", "promoted"),
+    [(1, 0.95, False), (5, 0.95, False), (6, 0.95, True), (6, 0.99, False), (8, 0.99, True)],
+)
+def test_of_so_few_images_that_all_may_be_better_by_chance_nothing_follows(
+    images: int, confidence: float, promoted: bool
+) -> None:
+    new, old = recall_report("new", np.full(images, 3)), recall_report("old", np.full(images, 1))
+    for must in ("improve", "not_worsen"):
+        rule = PromotionRule(metric="phrase_recall@1", must=must, confidence=confidence)  # type: ignore[arg-type]
+        assert decide([new], [old], gate(rule)).promote is promoted
+    floor = PromotionRule(metric="phrase_recall@1", must="exceed", margin=0.5)
+    assert decide([new], [old], gate(floor)).promote, "a floor is no comparison"
+
+
+def test_images_without_the_class_are_no_witnesses_of_it() -> None:
+    """Two dogs in a hundred images: wherever one is drawn, the candidate is better."""
+
+    def report(model: str, right: int) -> EvaluationReport:
+        dogs = ClassMatches(name="dog", gold=[0, 1], image=[0, 1], right=[right, right], ignored=[0, 0])
+        return EvaluationReport(
+            model_digest=model,
+            dataset="boxes",
+            dataset_fingerprint="f",
+            metrics=[MetricValue(name="AP50/dog", value=None, count=2)],
+            detections=DetectionMatches(images=[str(i) for i in range(100)], classes=[dogs]),
+        )
+
+    rule = PromotionRule(metric="AP50/dog", must="improve")
+    decision = decide([report("new", 1)], [report("old", 0)], gate(rule))
+    assert not decision.promote
+    assert "something to find in 2 images; fewer than 6 can show nothing at a confidence of 0.95" in decision.reason

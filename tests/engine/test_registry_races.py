@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from python_paths import python_path
 from registered_versions import add, current, digest, files_of
 
 from engine.registry import Registry
@@ -56,7 +57,7 @@ def test_a_store_without_conditional_puts_swaps_under_its_lock(tmp_path: Path) -
 def test_of_promotions_at_once_one_wins_and_the_others_are_told(registry: Registry) -> None:
     add(registry, "one")
     commands = [[sys.executable, "-c", PROMOTE, registry.uri, name] for name in "abc"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, **python_path(ROOT)}
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
     processes = [subprocess.Popen(command, **pipes) for command in commands]
     for process in processes:

@@ -11,7 +11,7 @@ import pytest
 from detection_cases import CLASSES, FREQUENCIES, random_case
 from samples import detection_sample, grounding_sample
 
-from engine.metrics import Figures, ImageResult, detections, judged
+from engine.metrics import Figures, ImageResult, class_boxes, judged
 from engine.metrics.candidates import NO_CANDIDATES, Candidates
 from engine.metrics.judged import JudgedBox, JudgedBoxes, judge
 from engine.metrics.protocols import PROTOCOLS, Beside, Task, score_by
@@ -86,7 +86,7 @@ def test_held_as_columns_results_give_the_same_figures(task: Task) -> None:
 @pytest.mark.parametrize("task", PROTOCOLS)
 def test_no_figure_depends_on_how_many_pictures_go_at_once(task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [everything(task, results) for results in cases(task)]
-    monkeypatch.setattr(detections, "PICTURES_AT_ONCE", 1)
+    monkeypatch.setattr(class_boxes, "PICTURES_AT_ONCE", 1)
     monkeypatch.setattr(judged, "PICTURES_A_PART", 2)
     assert [everything(task, results) for results in cases(task)] == expected
 

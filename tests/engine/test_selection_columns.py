@@ -83,7 +83,7 @@ def stored(labels: list[SampleLabels], unit: int = 0) -> StoredTable:
     """As the annotation table of a unit is read."""
     table = annotation_table(labels)
     columns = [as_type(table[field.name], field.type) for field in BOX_SCHEMA]
-    return StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA), ())
+    return StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA))
 
 
 def by_columns(tables: list[StoredTable], selection: Selection) -> tuple[Counter[Any], Counter[str]]:
@@ -126,7 +126,7 @@ def test_rows_of_an_image_that_do_not_stand_together_are_brought_together() -> N
     table = stored([]).table
     rows = [{**dict.fromkeys(table.column_names), "key": key, "phrase": number} for number, key in enumerate("abacb")]
     mixed = pa.Table.from_pylist(rows, BOX_SCHEMA)
-    [whole] = joined([StoredTable(0, mixed, ()), StoredTable(1, mixed.slice(0, 1), ())], rows=100)
+    [whole] = joined([StoredTable(0, mixed), StoredTable(1, mixed.slice(0, 1))], rows=100)
     table, image = numbered(whole)
     assert table["key"].to_pylist() == ["a", "a", "b", "b", "c", "a"]
     assert table["phrase"].to_pylist() == [0, 2, 1, 4, 3, 0]
@@ -144,6 +144,6 @@ def test_units_without_a_box_change_no_batch_however_many_they_are() -> None:
     """All pictures of a unit may be gone: a hundred thousand such units in a row are no reason to wait."""
     nothing, row = stored([]).table, {**dict.fromkeys(BOX_SCHEMA.names), "key": "a", "phrase": 0}
     one = pa.Table.from_pylist([row], BOX_SCHEMA)
-    units = [StoredTable(unit, one if unit % 5_000 == 0 else nothing, ()) for unit in range(20_000)]
+    units = [StoredTable(unit, one if unit % 5_000 == 0 else nothing) for unit in range(20_000)]
     assert [table["unit"].to_pylist() for table in joined(iter(units), rows=3)] == [[0, 5_000, 10_000], [15_000]]
     assert [table["unit"].to_pylist() for table in joined(iter(units[1:5_000]), rows=3)] == [[]]

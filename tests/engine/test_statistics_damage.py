@@ -1,4 +1,4 @@
-"""Damaged, half-written, older, empty and distant datasets: a report of what is whole, and a word about the rest."""
+"""Damaged, half-written, foreign, empty and distant datasets: a report of what is whole, and a word about the rest."""
 
 from __future__ import annotations
 
@@ -128,42 +128,13 @@ def test_missing_shards_are_told_of_and_no_reason_not_to_count(counted: Counted)
     assert any("shards of 4 units are missing" in message for message in report.whole.messages)
 
 
-NEWER = ["agreement", "image_phash"]
-
-
-def test_a_dataset_from_before_a_column_gives_the_same_numbers(counted: Counted) -> None:
-    whole = dataset_report(counted.folder, "glip")
-    for unit in range(4):
-        rewritten(counted, unit, lambda table: table.drop_columns(NEWER))
-    report = dataset_report(counted.folder, "glip")
-    assert report.numbers == whole.numbers
-    assert report.whole.columns_missing == {"agreement": 4}
-    assert any("older format lack columns" in message for message in report.whole.messages)
-
-
-def test_what_older_tables_do_not_hold_is_not_known_instead_of_zero(counted: Counted) -> None:
-    for unit in range(4):
-        rewritten(counted, unit, lambda table: table.drop_columns(["head_lemma", "image_sha256"]))
-    report = dataset_report(counted.folder, "all")
-    assert report.number("unique_head_lemmas") is None
-    assert report.number("distinct_images") is None
-    assert report.number("boxes") == boxes_of(counted, 0, 1, 2)
-    with pytest.raises(ValueError, match="older format without head_lemma, which the selection's drop_abstract"):
-        dataset_report(counted.folder, "grit")
-
-
-def test_old_and_new_tables_in_one_dataset_are_counted_together(counted: Counted) -> None:
+def test_a_table_that_lacks_a_column_is_of_another_format_and_its_unit_is_not_counted(counted: Counted) -> None:
     rewritten(counted, 1, lambda table: table.drop_columns(["head_lemma"]))
     report = dataset_report(counted.folder, "all")
-    heads = {
-        one.labels.phrases[box.phrase].head_lemma
-        for unit in (0, 2)
-        for one in counted.samples[unit]
-        for box in one.labels.boxes
-    }
-    assert report.number("unique_head_lemmas") == len(heads)
-    assert report.number("boxes") == boxes_of(counted, 0, 1, 2)
-    assert report.whole.columns_missing == {"head_lemma": 1}
+    assert [(one.unit, one.problem) for one in report.whole.problems] == [
+        (1, "it has no column head_lemma: it is of another format")
+    ]
+    assert report.number("boxes") == boxes_of(counted, 0, 2)
 
 
 def test_an_empty_dataset_says_that_it_is(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from engine.shards import read_card, read_labels
 from engine.statistics import dataset_report
 from pipelines.calibrate import calibrate
 from pipelines.cli import main
+from pipelines.dedupe import dedupe
 from pipelines.label import label
 from pipelines.pseudo_quality import pseudo_quality
 from pipelines.report import report
@@ -115,9 +116,11 @@ def test_equal_work_gives_equal_bytes(work: Path, recipe: CalibrateRecipe, tmp_p
 
 
 def test_heads_may_be_counted_in_the_labels(recipe: CalibrateRecipe, labels: Path, tmp_path: Path) -> None:
+    labels = shutil.copytree(labels, tmp_path / "labels")
+    dedupe(labels, progress=False)  # what it leaves out is not counted
     counted = recipe.model_copy(update={"frequencies": (str(labels),)})
     document = calibrate(counted, tmp_path / "counted.json", progress=False)
-    assert set(document.made_from) == {*recipe.datasets, str(labels)}
+    assert set(document.made_from) == {*recipe.datasets, str(labels), f"duplicates:{labels}"}
     unseen = [group for group in document.groups if group.frequency == "unseen"]
     assert not any(group.borrowed_from for group in unseen)  # human phrases that the labels do not have
 

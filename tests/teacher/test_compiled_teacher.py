@@ -49,8 +49,6 @@ def test_a_compiled_teacher_gives_the_same_boxes_from_one_graph_a_shape(
 def test_compiling_is_no_part_of_what_a_teacher_is(random_checkpoint: Path) -> None:
     recipe = TeacherRecipe(checkpoint=str(random_checkpoint))
     assert teacher_digest(recipe.model_copy(update={"compile": "reduce-overhead"})) == teacher_digest(recipe)
-    assert "compile" not in recipe.model_dump(), "recipes from before keep their digests"
-    assert TeacherRecipe(compile=True).model_dump()["compile"] is True
 
 
 @pytest.mark.parametrize("fields", [{"grounder": "owlv2", "compile": True}, {"compile": "max-speed"}])
