@@ -37,6 +37,7 @@ And what asks, reads, writes or keeps:
 
     box_tables (the only file that imports DuckDB), box_batches, label_diff: questions to the boxes of a dataset
     sources/ and gold/ are formats read, exporters/ formats written; few_shot takes a few pictures of a dataset
-    view is a dataset as every reader sees it: without duplicates, verdicts first, the selection after them
-    registry/ keeps models, retraining/ says when to train the next
+    view is a dataset as every reader sees it: without duplicates, verdicts first, the selection after them;
+    view.read_dataset gives its samples one by one
+    registry/ keeps models, retraining/ says when to train the next; made_by is what each thing says of its maker
 """

@@ -6,15 +6,18 @@ Training, statistics, exports and pages read through it, so that they agree.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from engine.artifacts import Store
 from engine.dataset.manifest_summary import ManifestSummary
 from engine.duplicates import Duplicates, read_duplicates
 from engine.review.selecting import apply_verdicts
 from engine.review.verdicts import Verdicts, read_verdicts
-from engine.selection import Selection, select_with_reasons
+from engine.selection import Selection, chosen_rules, select_with_reasons
+from engine.shards import LabelledImage, ShardReader, committed_units, placed_labels, read_card, read_manifests
+from schemas.recipes import SelectionChoice
 from schemas.shards import SampleLabels
 
 
@@ -34,9 +37,49 @@ class View:
         kept, dropped = select_with_reasons(reviewed.labels, self.selection, vouched=reviewed.vouched)
         return kept, reviewed.dropped | dropped
 
+    def stored(self, store: Store) -> Iterator[SampleLabels]:
+        """The samples that are not left out, in order, as stored: for :meth:`seen`. ValueError where a shard is not
+        whole."""
+        return (labels for (unit, row), labels in placed_labels(store) if row not in self.duplicates.of(unit))
+
+    def samples(self, store: Store) -> Iterator[LabelledImage]:
+        """The samples that are not left out, in order, as :meth:`seen`, with their pictures. ValueError where a shard
+        is not whole."""
+        for unit in committed_units(store):
+            left_out = self.duplicates.of(unit)
+            with ShardReader(store, unit) as reader:
+                stored = (reader[row] for row in range(len(reader)) if row not in left_out)
+                yield from (replace(sample, labels=self.seen(sample.labels)[0]) for sample in stored)
+
+    def digests(self) -> dict[str, str]:
+        """Of the tables of duplicates and of verdicts, by these names, where there are some."""
+        both = {"duplicates": self.duplicates.digest, "verdicts": self.verdicts.digest}
+        return {name: digest for name, digest in both.items() if digest is not None}
+
+
+def read_dataset(dataset: str | Path, selection: SelectionChoice | None = None) -> Iterator[LabelledImage]:
+    """The samples of a dataset, human or pseudo, in a folder or at a URL, as every reader sees them; in order, one in
+    memory at a time.
+
+    ``selection`` says which boxes of a pseudo-labelled dataset count: a preset's name or numbers, its card's own where
+    None. Human boxes are never selected. A sample that keeps no box is there all the same, with its phrases. Of a
+    dataset that is not finished the units that are. ValueError where ``dataset`` is none, there is no such selection,
+    or a shard is not whole.
+    """
+    store = Store(dataset)
+    rules = chosen_rules(read_card(store), selection)
+    return open_view(store, read_manifests(store), rules).samples(store)
+
 
 def open_view(store: Store, manifests: Sequence[ManifestSummary], selection: Selection | None) -> View:
     """The view of a dataset; of human data, which has no selection, duplicates stay. ValueError where the table of
     duplicates is of other shards."""
     duplicates = Duplicates() if selection is None else read_duplicates(store, manifests)
     return View(selection, duplicates, read_verdicts(store))
+
+
+def open_unselected(store: Store) -> View:
+    """The view of a dataset with all its boxes, whatever its card selects. ValueError as of :func:`open_view`, and
+    where there is no dataset."""
+    duplicates = Duplicates() if read_card(store).origin == "human" else read_duplicates(store, read_manifests(store))
+    return View(None, duplicates, read_verdicts(store))

@@ -23,8 +23,8 @@ from engine.review.evidence import together
 from engine.review.verdicts import read_verdicts
 from engine.selecting.calibrated_scores import file_in_store, read_calibration
 from engine.selecting.calibration_check import check_on_held_out
-from engine.shards import committed_units, read_card, read_shard
-from engine.view import View
+from engine.shards import read_card
+from engine.view import View, open_unselected
 from pipelines.evaluation.answers import answer_all
 from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
@@ -52,19 +52,29 @@ def calibrate(recipe: CalibrateRecipe, out: str | Path, *, progress: bool = True
     exams = [_open_human(dataset) for dataset in recipe.datasets]
     reviewed = [open_reviewed(dataset) for dataset in recipe.verdicts]
     teacher = one_teacher(reviewed, teacher_digest(local_teacher(recipe.teacher)) if exams else None)
-    made_from = {dataset: dataset_digest(dataset) for dataset in (*recipe.datasets, *recipe.frequencies)}
-    made_from |= {f"verdicts:{one.store.root}": one.digest() for one in reviewed}
-    for human, _ in exams:  # they may be reviewed too
-        if (verdicts := read_verdicts(human).digest) is not None:
-            made_from[f"verdicts:{human.root}"] = verdicts
+    made_from = _made_from(recipe, reviewed)
     document = _read_done(f"{store.root}/{name}", recipe, made_from, teacher)
     if document is None:
+        store.check_writable()
         document = _fit(recipe, exams, reviewed, made_from, teacher, progress)
     store.write_document(name, document)
     store.write(f"{name[:-5]}.svg", reliability_svg(document).encode())
     if progress:
         print_calibration(document, f"{store.root}/{name}")
     return document
+
+
+def _made_from(recipe: CalibrateRecipe, reviewed: Sequence[ReviewedDataset]) -> dict[str, str]:
+    """Digests of all data that the document rests on; human datasets may be reviewed too."""
+    found = {dataset: dataset_digest(dataset) for dataset in (*recipe.datasets, *recipe.frequencies)}
+    for store in map(Store, (*recipe.datasets, *_counted(recipe))):
+        found |= {f"{name}:{store.root}": digest for name, digest in open_unselected(store).digests().items()}
+    return found | {f"verdicts:{one.store.root}": one.digest() for one in reviewed}
+
+
+def _counted(recipe: CalibrateRecipe) -> Sequence[str]:
+    """The datasets in which the heads of phrases are counted."""
+    return recipe.frequencies or recipe.datasets or recipe.verdicts
 
 
 def _open_out(out: str | Path) -> tuple[Store, str]:
@@ -108,7 +118,7 @@ def _fit(
     teacher: str,
     progress: bool,
 ) -> Calibration:
-    frequencies = head_frequencies(recipe.frequencies or recipe.datasets or recipe.verdicts)
+    frequencies = head_frequencies(_counted(recipe))
     parts = [one.evidence(frequencies) for one in reviewed]
     if exams:
         parts.append(judge(_answers(recipe, exams, progress), frequencies))
@@ -144,9 +154,7 @@ def _answers(
     grounder = open_grounder(local_teacher(recipe.teacher))
     worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=recipe.min_score)
     for store, card in exams:
-        view = View(verdicts=read_verdicts(store))
-        everything = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
-        samples = (replace(sample, labels=view.seen(sample.labels)[0]) for sample in everything)
+        samples = View(verdicts=read_verdicts(store)).samples(store)
         answers = answer_all(islice(samples, recipe.limit), card, grounder, worker, chunk_classes=1)
         doing = f"calibrating on {PurePosixPath(store.root).name}"
         for result in tracked(answers, doing, shown=progress, total=min(card.samples, recipe.limit or card.samples)):

@@ -1,110 +1,60 @@
-"""The command line: arguments in, exit status out; nothing else.
+"""The command ``glip-engine``: arguments in, exit status out. Ctrl-C ends it with a line at any moment.
 
-Exit status 0: done; 1: the job failed, or ``verify`` found a problem; 2: bad usage or input, with one line that says
-what was wanted and what to do; 141: the reader of the output has closed it. The commands are in
-``pipelines/commands/``, one file for each group.
+Next to nothing is imported here: the command line itself, which takes a large part of a second to import, is in
+``pipelines/command_line.py``.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import os
+import signal
 import sys
-import traceback
-from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
-from importlib.metadata import version
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from pydantic import ValidationError
-from pydantic_core import to_json
+from pipelines.exit_status import INTERRUPTED
 
-from pipelines.closed_output import output_is_closed, silence_output
-from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
-from pipelines.commands.arguments import Command
-from pipelines.commands.parser import HelpFormatter, Parser
-from pipelines.exit_status import CLOSED, FAILED, INVALID
-from pipelines.stop_signals import ended_by_sigterm
-from schemas.recipes import explain
+TOLD = "glip-engine: error: interrupted\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status and never raises for a user's mistake. SIGTERM is Ctrl-C to all of them,
-    but for those that finish what was begun. If the reader of the output has closed it, it ends without a word."""
+    """Run one command; returns the exit status (``pipelines.command_line``). Without ``arguments`` they are those of
+    this process, which ends after it."""
+    with _interrupts_end_the_process():
+        from pipelines.command_line import run
     try:
-        try:
-            return _run(arguments)
-        finally:
-            sys.stdout.flush()  # here, since at the interpreter's end it would complain
-    except BrokenPipeError:
-        if not output_is_closed():
-            raise
-        silence_output()
-        return CLOSED
+        return run(arguments)
+    except KeyboardInterrupt:  # before the command began, or once more while it was being told
+        sys.stderr.write(TOLD)
+        return INTERRUPTED
+    finally:
+        if arguments is None and _is_pythons():
+            signal.signal(signal.SIGINT, _end)
 
 
-def _run(arguments: Sequence[str] | None) -> int:
-    options = command_line().parse_args(arguments)
-    command: Command = options.command
+@contextmanager
+def _interrupts_end_the_process() -> Iterator[None]:
+    """Inside, Ctrl-C is no exception: libraries that are being imported make others of it, or swallow it."""
+    if not _is_pythons():
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
     try:
-        printed = redirect_stdout(sys.stderr) if options.json else nullcontext()  # Ray tells of workers that died
-        with ended_by_sigterm(), printed:
-            status, result = command(options)
-    except KeyboardInterrupt:
-        again = "; run the same command again to resume" if options.goes_on else ""
-        return _fail(options, f"interrupted{again}", FAILED)
-    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        return _fail(options, _told(error), INVALID)
-    except Exception as error:
-        if isinstance(error, BrokenPipeError) and output_is_closed():
-            raise
-        return _fail(options, _told(error), FAILED)
-    if options.json:
-        print(to_json(result, indent=1, inf_nan_mode="null").decode())
-    return status
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _fail(options: argparse.Namespace, message: str, status: int) -> int:
-    if options.debug:
-        traceback.print_exc()
-    one_line = " ".join(message.split())
-    if options.json:
-        print(json.dumps({"error": one_line, "status": status}, ensure_ascii=False))
-    print(f"glip-engine: error: {one_line}", file=sys.stderr)
-    return status
+def _is_pythons() -> bool:
+    """Whether Ctrl-C is KeyboardInterrupt, in a thread that may change that; a shell's background job ignores it."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def _told(error: Exception) -> str:
-    """What a person is told of it, with its notes, such as where its traceback is."""
-    return "; ".join([_message(error), *getattr(error, "__notes__", [])])
-
-
-def _message(error: Exception) -> str:
-    """Of the operating system's errors the file and why, of our own the message."""
-    if isinstance(error, ValidationError):
-        return explain(error)
-    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
-        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
-    ours = isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | IsADirectoryError)
-    if ours or type(error) is RuntimeError:  # which our stores raise, in a sentence; its subclasses are libraries'
-        return str(error)
-    return f"{type(error).__name__}: {error}"
-
-
-def command_line() -> Parser:
-    """The parser of all commands."""
-    parser = Parser(
-        prog="glip-engine",
-        description="A self-training data engine for grounding: captions in, boxes and students out.",
-        epilog="`glip-engine COMMAND --help` shows options and examples; `glip-engine doctor` checks what works here.",
-        formatter_class=HelpFormatter,
-    )
-    parser.add_argument(
-        "--version", action="version", version=f"%(prog)s {version('glip-engine')}", help="print the version"
-    )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in (labelling, training, retraining, datasets, reviewing, models, installation):
-        group.add(commands)
-    return parser
+def _end(*_: object) -> None:
+    os.write(2, TOLD.encode())  # print is not to be called in a handler
+    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

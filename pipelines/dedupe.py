@@ -23,13 +23,15 @@ from engine.duplicates import (
 from engine.filtering.image_identity import ImageIdentity, image_identities
 from engine.filtering.near_duplicates import MAX_DISTANCE
 from engine.shards import read_card, read_manifests
+from pipelines.pages.number_formats import counted
 from pipelines.progress import tracked
 from schemas.recipes import DEFAULT_DISTANCE
 from schemas.reports import Document
 
 
 class DedupeResult(Document):
-    """How many samples stay and how many are left out, and why."""
+    """How many samples stay and how many are left out, and why. Of those ``without_hash``, which are blank pictures,
+    only the same file is found."""
 
     dataset: str
     by: DuplicateOf
@@ -89,7 +91,8 @@ def _gather(store: Store, manifests: list[ManifestSummary], progress: bool) -> t
 
 def _print(result: DedupeResult) -> None:
     exact, near = result.duplicates[EXACT], result.duplicates[NEAR]
-    print(
-        f"{result.dataset}: {result.samples:,} samples, {exact:,} exact and {near:,} near duplicates left out, ", end=""
+    found = f"{counted(result.samples, 'sample')}, {exact:,} exact and {near:,} near duplicates left out"
+    unhashed = (
+        f"; of {counted(result.without_hash, 'blank one')} only the same file is found" if result.without_hash else ""
     )
-    print(f"{result.kept:,} stay")
+    print(f"{result.dataset}: {found}, {result.kept:,} stay{unhashed}")

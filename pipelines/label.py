@@ -40,9 +40,7 @@ from pipelines.models.checkpoints import local_teacher
 from pipelines.progress import UnitProgress, print_result
 from pipelines.stop_signals import stopped_by_sigterm
 from schemas.recipes import LabelRecipe
-from schemas.records import (
-    UnitRef,
-)
+from schemas.records import UnitRef
 from schemas.shards import DatasetCard
 from teacher.grounder import teacher_digest
 

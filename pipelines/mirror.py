@@ -60,7 +60,7 @@ def _setting(place: Registry) -> MirrorSetting | None:
 def _follow(place: Registry, setting: MirrorSetting, progress: bool) -> Mirroring:
     name = setting.mlflow_model
     try:
-        _check_reachable(place)
+        _check_reachable()
         result = catch_up(place, name)
     except Exception as error:  # MLflow's are of many kinds, and the move of the pointer stands whatever it is
         result = Mirroring(model=name, problem=fault_in_words(error))
@@ -75,7 +75,7 @@ def _follow(place: Registry, setting: MirrorSetting, progress: bool) -> Mirrorin
     return result
 
 
-def _check_reachable(place: Registry) -> None:
+def _check_reachable() -> None:
     if not (os.environ.get(MLFLOW_REGISTRY_URI) or os.environ.get(MLFLOW_URI)):
         raise ValueError(f"{MLFLOW_URI} (or {MLFLOW_REGISTRY_URI}) is not set here, so MLflow's address is unknown")
     check_installed("the registry has a mirror")

@@ -18,8 +18,10 @@ Thing = TypeVar("Thing")
 
 
 def tracked(things: Iterable[Thing], doing: str, *, shown: bool, total: int | None = None) -> Iterable[Thing]:
-    """The things, one after another, with a bar beside the word for what is done, which is gone at the end."""
-    return track(things, doing, total, console=Console(stderr=True), disable=not shown, transient=True)
+    """The things, one after another, with a bar beside the word for what is done, which is gone at the end. There is
+    none where nobody sees it: in a file it would leave an empty line."""
+    console = Console(stderr=True)
+    return track(things, doing, total, console=console, disable=not (shown and console.is_terminal), transient=True)
 
 
 class UnitProgress:

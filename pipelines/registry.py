@@ -166,7 +166,7 @@ def _promoted(result: Promotion) -> str:
         return f"{result.registry}: this model is current already, as version {result.version}"
     return (
         f"{result.registry}: this model was promoted before, as version {result.version}; {result.current} is current "
-        f"now. To make it current again: glip-engine rollback --registry {result.registry} --to {result.version}"
+        f"now. To make it current again: glip-engine rollback {result.registry} --to {result.version}"
     )
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 
 from engine.artifacts import Store
 from engine.shards import LabelledImage, placed_labels, read_card, read_samples, sample_json
 from pipelines.evaluation.answers import answer_all
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
+from pipelines.progress import tracked
 from schemas.recipes import TeacherRecipe
 from schemas.reports import Document
 from schemas.shards import SampleLabels, SamplePhrase
@@ -38,7 +40,14 @@ class Robustness(Document):
         return boxes / self.own if self.own else None
 
 
-def robustness(teacher: TeacherRecipe, dataset: str, *, min_score: float = 0.5, limit: int | None = None) -> Robustness:
+def robustness(
+    teacher: TeacherRecipe,
+    dataset: str | Path,
+    *,
+    min_score: float = 0.5,
+    limit: int | None = None,
+    progress: bool = True,
+) -> Robustness:
     """Ask the grounder for the captions of ``dataset``, for captions of other pictures, and for a blank one.
 
     Samples without another whose heads they have none of are left out. ValueError where the dataset is no human
@@ -59,24 +68,28 @@ def robustness(teacher: TeacherRecipe, dataset: str, *, min_score: float = 0.5, 
     grounder = open_grounder(local_teacher(pinned_teacher(teacher)))
     worker = TeacherWorker(grounder, batch_size=teacher.batch_size, min_score=min_score)
 
-    def boxes(changed: Callable[[LabelledImage, SampleLabels], LabelledImage]) -> float:
+    def boxes(doing: str, changed: Callable[[LabelledImage, SampleLabels], LabelledImage]) -> float:
         pictures = read_samples(store, [place for place, _ in pairs])
         others = (SampleLabels.model_validate_json(other) for _, other in pairs)
         asked = (changed(one, other) for one, other in zip(pictures, others, strict=True))
+        answers = answer_all(asked, card, grounder, worker, chunk_classes=1)
         found = phrases = 0
-        for answered in answer_all(asked, card, grounder, worker, chunk_classes=1):
+        for answered in tracked(answers, doing, shown=progress, total=len(pairs)):
             found += len(answered.candidates)
             phrases += len(answered.gold.phrases)
         return found / phrases
 
-    return Robustness(
+    result = Robustness(
         dataset=store.root.rsplit("/", 1)[-1],
         pictures=len(pairs),
         min_score=min_score,
-        own=boxes(lambda one, other: one),
-        wrong=boxes(lambda one, other: _captioned(one, other.caption, other.phrases)),
-        blank=boxes(lambda one, other: _captioned(one, BLANK, [_whole(BLANK)])),
+        own=boxes("own captions", lambda one, other: one),
+        wrong=boxes("wrong captions", lambda one, other: _captioned(one, other.caption, other.phrases)),
+        blank=boxes("blank captions", lambda one, other: _captioned(one, BLANK, [_whole(BLANK)])),
     )
+    if progress:
+        print(robustness_line(result))
+    return result
 
 
 def robustness_line(found: Robustness) -> str:

@@ -21,13 +21,15 @@ from engine.retraining.cron import Cron
 from engine.retraining.records import RetrainRecords
 from engine.retraining.schedule import BUSY as BUSY_PAUSE
 from engine.retraining.schedule import Claim, Schedule, Wait
-from pipelines.exit_status import BUSY, DONE, INVALID, REFUSED
+from pipelines.exit_status import BUSY, DONE, INTERRUPTED, INVALID, REFUSED
 from pipelines.stop_signals import stop_by_signal
 from schemas.retrain import RetrainRecord, ScheduledRun, ScheduleOutcome, ScheduleStatus
 from schemas.retrain_recipes import RetrainRecipe
 
 LOOK_S = 30.0  # a clock that is moved while the scheduler waits is noticed so soon
-OUTCOMES: dict[int, ScheduleOutcome] = {DONE: "done", REFUSED: "refused", BUSY: "busy", INVALID: "invalid"}
+OUTCOMES: dict[int, ScheduleOutcome] = {
+    **{DONE: "done", REFUSED: "refused", BUSY: "busy", INVALID: "invalid", INTERRUPTED: "interrupted"}
+}
 
 
 class Clock(Protocol):

@@ -32,6 +32,7 @@ from engine.shards import (
     shard_name,
 )
 from engine.storage.parquet_tables import read_parquet
+from pipelines.pages.number_formats import counted
 from pipelines.progress import tracked
 from schemas.reports import Document
 from schemas.shards import COUNTS, DatasetCard, SampleLabels, ShardManifest
@@ -83,8 +84,9 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
 def _print(report: VerifyReport) -> None:
     for problem in report.problems:
         print(problem)
-    verdict = f"{len(report.problems)} problems" if report.problems else "clean"
-    print(f"{report.dataset}: {report.units} units, {report.samples} samples, {report.rejects} rejects: {verdict}")
+    verdict = counted(len(report.problems), "problem") if report.problems else "clean"
+    found = [counted(report.units, "unit"), counted(report.samples, "sample"), counted(report.rejects, "reject")]
+    print(f"{report.dataset}: {', '.join(found)}: {verdict}")
 
 
 # --------------------------------------------------------------------------------------------------------- the whole
@@ -164,7 +166,7 @@ def _unit_problems(store: Store, card: DatasetCard, manifest: ShardManifest, key
     damaged = list(_damaged_files(store, manifest))
     if damaged:
         return [f"{unit}: {problem}" for problem in damaged]
-    problems = list(_broken_counts(card, manifest))
+    problems = list(_broken_counts(manifest))
     try:
         samples = read_shard(store, manifest.unit)
         problems += _sample_problems(store, manifest, samples, keys)
@@ -187,7 +189,7 @@ def _damaged_files(store: Store, manifest: ShardManifest) -> Iterator[str]:
             yield f"{file.path} is not what was committed: its checksum differs"
 
 
-def _broken_counts(card: DatasetCard, manifest: ShardManifest) -> Iterator[str]:
+def _broken_counts(manifest: ShardManifest) -> Iterator[str]:
     """Samples pass the stages of a labelling job one after another; an import counts samples in its first stage, and
     boxes in its stage ``annotation``."""
     stages = [one for one in manifest.stages if one.stage != "annotation"]

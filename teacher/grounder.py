@@ -62,8 +62,12 @@ def teacher_digest(recipe: TeacherRecipe) -> str:
 
     ValueError or FileNotFoundError where there is no such checkpoint.
     """
-    quick = QUICK_DIGESTS[recipe.grounder](recipe) if recipe.grounder in QUICK_DIGESTS else None
-    return quick or _open(recipe.model_copy(update={"device": "cpu", "compile": False})).digest
+    return quick_digest(recipe) or _open(recipe.model_copy(update={"device": "cpu", "compile": False})).digest
+
+
+def quick_digest(recipe: TeacherRecipe) -> str | None:
+    """The digest where it can be had without opening the grounder, which takes seconds; None elsewhere."""
+    return QUICK_DIGESTS[recipe.grounder](recipe) if recipe.grounder in QUICK_DIGESTS else None
 
 
 def open_grounder(recipe: TeacherRecipe) -> Grounder:

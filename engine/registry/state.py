@@ -57,7 +57,7 @@ class State:
 def go_back(uri: str) -> str:
     """What to do about damage."""
     return (
-        f"`glip-engine rollback --registry {uri}` goes back to the last whole version, "
+        f"`glip-engine rollback {uri}` goes back to the last whole version, "
         f"`glip-engine show {uri}` shows which versions are whole"
     )
 

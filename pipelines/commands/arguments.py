@@ -42,8 +42,10 @@ def add_recipe(parser: argparse.ArgumentParser, recipe: type[Recipe], *, require
 
 def add_published(parser: argparse.ArgumentParser) -> None:
     """What a published checkpoint comes without: the digest that is trusted, and the vocabulary."""
-    parser.add_argument("--sha256", help="SHA-256 that the checkpoint's weights must have")
-    parser.add_argument("--tokenizer", help="vocab.txt of bert-base-uncased (default: beside the file, else fetched)")
+    parser.add_argument("--sha256", metavar="DIGEST", help="SHA-256 that the checkpoint's weights must have")
+    parser.add_argument(
+        "--tokenizer", metavar="FILE", help="vocab.txt of bert-base-uncased (default: beside the file, else fetched)"
+    )
 
 
 def add_overrides(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
@@ -73,7 +75,7 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
 
 
 def add_registry(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--registry", required=True, metavar="URI", help="folder or s3:// prefix of the registry")
+    parser.add_argument("registry", help="folder or s3:// prefix of the registry")
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:

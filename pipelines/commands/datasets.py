@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 from pipelines.commands.arguments import add_command, add_selection, chosen_selection, count, local_path, positive
@@ -20,7 +21,9 @@ def add(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     parser = add_command(commands, "report", _report, "write a page of statistics and pictures about datasets")
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help="folder of a dataset")
-    parser.add_argument("--out", required=True, help="folder for index.html, report.json, report.md and tables/")
+    parser.add_argument(
+        "--out", metavar="FOLDER", required=True, help="folder for index.html, report.json, report.md and tables/"
+    )
     parser.add_argument(
         "--human",
         action="append",
@@ -83,21 +86,32 @@ def _add_import(commands: Any) -> None:
     )
     parser.add_argument("format", choices=GOLD_FILES, help="format of the annotations: %(choices)s", metavar="FORMAT")
     parser.add_argument("source", type=local_path, help="folder or file of the annotations")
-    parser.add_argument("--out", required=True, help="folder of the dataset")
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder of the dataset")
     parser.add_argument(
-        "--images", type=local_path, help="folder of the images, if they are not beside the annotations"
+        "--images",
+        metavar="FOLDER",
+        type=local_path,
+        help="folder of the images, if they are not beside the annotations",
     )
-    parser.add_argument("--split", help="if the source lists splits: train, val, testA, ... (default: all)")
+    parser.add_argument(
+        "--split", metavar="NAME", help="if the source lists splits: train, val, testA, ... (default: all)"
+    )
 
 
 def _import(options: argparse.Namespace) -> tuple[int, Any]:
     from engine.gold import import_gold
+    from pipelines.pages.number_formats import counted
+    from pipelines.progress import tracked
 
-    card = import_gold(options.format, options.source, options.out, images=options.images, split=options.split)
+    watch = partial(tracked, doing="importing", shown=not options.json)
+    card = import_gold(
+        options.format, options.source, options.out, images=options.images, split=options.split, watch=watch
+    )
     if not options.json:
         reasons = ", ".join(f"{count} {reason}" for stage in card.stages for reason, count in stage.dropped.items())
-        counts = f"{card.samples} samples, {card.phrases} phrases, {card.boxes} boxes, {card.rejects} rejects"
-        print(f"{options.out}: {counts}{f' ({reasons})' if reasons else ''}")
+        parts = [counted(card.samples, "sample"), counted(card.phrases, "phrase"), counted(card.boxes, "box", "boxes")]
+        parts.append(counted(card.rejects, "reject"))
+        print(f"{options.out}: {', '.join(parts)}{f' ({reasons})' if reasons else ''}")
     return 0, card
 
 
@@ -105,7 +119,7 @@ def _add_export(commands: Any) -> None:
     parser = add_command(commands, "export", _export, "write a dataset in another project's format")
     parser.add_argument("dataset", help="folder of the dataset")
     parser.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="%(choices)s", metavar="FORMAT")
-    parser.add_argument("--out", required=True, help="folder to write, empty or new")
+    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write, empty or new")
     parser.add_argument("--images", action="store_true", help="write the pictures too, byte for byte")
     add_selection(parser)
 

@@ -41,7 +41,7 @@ EXAMPLES = {
     "serve": ("my-dataset --reviewer ann --open",),
     "convert": ("glip_tiny_model_o365_goldg_cc_sbu.pth --out glip-t --tokenizer vocab.txt",),
     "promote": ("runs/photos --registry models", "nano --registry models"),
-    "rollback": ("--registry models --reason 'worse at night'",),
+    "rollback": ("models --reason 'worse at night'",),
     "history": ("models",),
     "show": ("models --version 3",),
     "mirror": ("models --model grounding",),

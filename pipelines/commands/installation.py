@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from pipelines.commands.arguments import add_command
+from pipelines.exit_status import DONE, FAILED
 
 
 def add(commands: Any) -> None:
@@ -20,4 +21,4 @@ def _doctor(options: argparse.Namespace) -> tuple[int, Any]:
     if not options.json:
         for finding in findings:
             print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.name:18} {finding.message}")
-    return (0 if all(finding.ok for finding in findings) else 1), findings
+    return (DONE if all(finding.ok for finding in findings) else FAILED), findings

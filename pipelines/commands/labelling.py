@@ -20,6 +20,7 @@ from pipelines.commands.arguments import (
     overrides,
     positive,
 )
+from pipelines.exit_status import DONE, FAILED
 from schemas.recipes import DEFAULT_DISTANCE, GroundRecipe, LabelRecipe, load_recipe
 
 
@@ -42,7 +43,7 @@ def _add_label(commands: Any) -> None:
         ".csv, .jsonl, .parquet), COCO's annotations/captions_X.json, or the word 'scenes'; give a file, a folder, a "
         "glob or {00..99}, local, http(s):// or s3://; may be in the recipe instead",
     )
-    parser.add_argument("--out", help="folder of the dataset; an unfinished job in it is resumed")
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the dataset; an unfinished job in it is resumed")
     add_recipe(parser, LabelRecipe, required=False)
     parser.add_argument(
         "--plan", action="store_true", help="label nothing; print images/s, hours, storage and cost of the whole source"
@@ -59,7 +60,7 @@ def _add_label(commands: Any) -> None:
         "--log", metavar="FILE", type=local_path, help="append a line of JSON for each unit, the start and the end"
     )
     parser.add_argument(
-        "--relabel", action="store_true", help="redo what a changed recipe, teacher or source changes in OUT"
+        "--relabel", action="store_true", help="redo what a changed recipe, teacher or source changes in --out"
     )
     add_backend(parser)
 
@@ -94,10 +95,10 @@ def _label(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _plan(options: argparse.Namespace, recipe: LabelRecipe) -> tuple[int, Any]:
+    from pipelines.labelling.plan import SAMPLES, label_plan
     from pipelines.labelling.plan_document import print_plan
-    from pipelines.plan import SAMPLES, plan
 
-    result = plan(
+    result = label_plan(
         recipe,
         samples=options.plan_samples or SAMPLES,
         seed=options.plan_seed or 0,
@@ -128,7 +129,7 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.verify import verify
 
     result = verify(options.dataset, progress=not options.json)
-    return (1 if result.problems else 0), result
+    return (FAILED if result.problems else DONE), result
 
 
 def _add_dedupe(commands: Any) -> None:
@@ -164,11 +165,14 @@ def _add_ground(commands: Any) -> None:
     parser.add_argument("image", help="a picture file")
     parser.add_argument("text", help="what to find, as in 'a red car and two dogs'")
     parser.add_argument(
-        "--out", type=local_path, help="file for the picture with its boxes, ending in .png, .jpg or .webp"
+        "--out",
+        metavar="FILE",
+        type=local_path,
+        help="file for the picture with its boxes, ending in .png, .jpg or .webp",
     )
     parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a folder or a file")
     add_published(parser)
-    parser.add_argument("--min-score", type=float, help="leave out boxes below (default 0.5)")
+    parser.add_argument("--min-score", metavar="SCORE", type=float, help="leave out boxes below (default 0.5)")
     add_overrides(parser, GroundRecipe)
 
 

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from pipelines.commands.arguments import add_command, add_published, add_registry, count, local_path
-from pipelines.exit_status import FAILED
+from pipelines.exit_status import DONE, FAILED
 
 
 def add(commands: Any) -> None:
@@ -24,8 +24,10 @@ def _add_convert(commands: Any) -> None:
     parser = add_command(
         commands, "convert", _convert, "turn a published checkpoint into a model folder: safetensors and config"
     )
-    parser.add_argument("source", help="'glip-t', 'glip-l', a published .pth or .safetensors file, or a model folder")
-    parser.add_argument("--out", required=True, type=local_path, help="folder of the model")
+    parser.add_argument(
+        "source", help="'glip-t', 'glip-l', a published file (.pth, .safetensors), a model folder, or registry:URI"
+    )
+    parser.add_argument("--out", metavar="FOLDER", required=True, type=local_path, help="folder of the model")
     add_published(parser)
 
 
@@ -43,7 +45,7 @@ def _add_promote(commands: Any) -> None:
         commands, "promote", _promote, "make a model the current version of a registry, if the gate let it pass"
     )
     parser.add_argument("source", help="folder of a generation, a training run or a model, or 'nano'")
-    add_registry(parser)
+    parser.add_argument("--registry", required=True, metavar="URI", help="folder or s3:// prefix of the registry")
     parser.add_argument("--decision", metavar="FILE", help="the gate's record (default: the generation's own)")
     parser.add_argument("--force", metavar="REASON", help="promote without the gate; the reason is recorded")
 
@@ -75,19 +77,19 @@ def _rollback(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_history(commands: Any) -> None:
     parser = add_command(commands, "history", _history, "list who promoted what into a registry, when and why")
-    parser.add_argument("registry", help="folder or s3:// prefix of the registry")
+    add_registry(parser)
 
 
 def _history(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.registry import history
 
     result = history(options.registry, progress=not options.json)
-    return (1 if result.problems else 0), result
+    return (FAILED if result.problems else DONE), result
 
 
 def _add_show(commands: Any) -> None:
     parser = add_command(commands, "show", _show, "check every file of a registry's versions by its SHA-256")
-    parser.add_argument("registry", help="folder or s3:// prefix of the registry")
+    add_registry(parser)
     parser.add_argument("--version", type=count, metavar="N", help="check only this version")
 
 
@@ -95,13 +97,14 @@ def _show(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.registry import show
 
     result = show(options.registry, version=options.version, progress=not options.json)
-    return (1 if result.problems or any(one.problem for one in result.versions if one.was_current) else 0), result
+    damaged = result.problems or any(one.problem for one in result.versions if one.was_current)
+    return (FAILED if damaged else DONE), result
 
 
 def _add_mirror(commands: Any) -> None:
     what = "mirror a registry in MLflow's model registry, and bring the mirror up to date"
     parser = add_command(commands, "mirror", _mirror, what)
-    parser.add_argument("registry", help="folder or s3:// prefix of the registry")
+    add_registry(parser)
     parser.add_argument(
         "--model", metavar="NAME", help="registered model in MLflow that follows the registry from now on"
     )
@@ -111,7 +114,7 @@ def _mirror(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.mirror import mirror
 
     result = mirror(options.registry, model=options.model, progress=not options.json)
-    return (0 if result.problem is None else FAILED), result
+    return (DONE if result.problem is None else FAILED), result
 
 
 def _add_lineage(commands: Any) -> None:

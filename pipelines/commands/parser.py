@@ -1,12 +1,13 @@
 """The parser of the command line: a mistake is one line that says what may have been meant, and where the help is.
 
-In: what was typed. Out: options; or a line on the standard error, and exit status 2.
+In: what was typed. Out: options; or a line on the standard error, with ``--json`` a document too, and exit status 2.
 """
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,14 @@ _INVALID_CHOICE = re.compile(
 )
 
 
+class _UsageError(Exception):
+    """A mistake in what was typed: one line, and the parser's name before it."""
+
+    def __init__(self, prog: str, line: str) -> None:
+        super().__init__(f"{prog}: error: {line}")
+        self.line = line
+
+
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose messages name the nearest command, option or choice."""
 
@@ -29,6 +38,14 @@ class Parser(argparse.ArgumentParser):
         if not given:
             self.print_help(sys.stderr)
             self.exit(INVALID)
+        try:
+            return self._options(given, namespace)
+        except _UsageError as error:
+            if "--json" in given:
+                print(json.dumps({"error": error.line, "status": INVALID}, ensure_ascii=False))
+            self.exit(INVALID, f"{error}\n")
+
+    def _options(self, given: Sequence[str], namespace: Any) -> Any:
         options, unknown = self.parse_known_args(given, namespace)
         if unknown:
             parser: Parser = getattr(options, "parser", self)
@@ -44,14 +61,14 @@ class Parser(argparse.ArgumentParser):
         return f"no option {wrong!r}{_nearest(wrong.partition('=')[0], options)}"
 
     def error(self, message: str) -> NoReturn:
-        """One line, and exit status 2."""
+        """One line that says what may have been meant; :meth:`parse_args` ends with it."""
         found = _INVALID_CHOICE.fullmatch(message)
         if found is not None:
             choices = re.findall(r"[\w-]+", found["choices"])
             near = _nearest(found["came"], choices) or f"; there are: {', '.join(choices)}"
             message = f"no {found['what'].lower()} {found['came']!r}{near}"
         see = " See" if message.endswith("?") else "; see"
-        self.exit(INVALID, f"{self.prog}: error: {message}{see} {self.prog} --help\n")
+        raise _UsageError(self.prog, f"{message}{see} {self.prog} --help")
 
 
 def _nearest(word: str, words: Sequence[str]) -> str:

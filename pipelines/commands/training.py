@@ -9,6 +9,7 @@ from typing import Any
 from pipelines.commands.arguments import (
     add_backend,
     add_command,
+    add_published,
     add_recipe,
     check_for_plan,
     chosen_backend,
@@ -45,7 +46,11 @@ def _add_generation(commands: Any) -> None:
         commands, "generation", _generation, "label, mix, train, evaluate, decide and report, in one run", goes_on=True
     )
     parser.add_argument(
-        "--out", required=True, type=local_path, help="folder of the generation; an unfinished one is resumed"
+        "--out",
+        metavar="FOLDER",
+        required=True,
+        type=local_path,
+        help="folder of the generation; an unfinished one is resumed",
     )
     parser.add_argument(
         "--generations", type=count, metavar="N", help="run N in a row, each promoted student teaching the next"
@@ -71,7 +76,10 @@ def _add_train(commands: Any) -> None:
         commands, "train", _train, "train a student on a mix of human and pseudo-labelled datasets", goes_on=True
     )
     parser.add_argument(
-        "--out", type=local_path, help="folder of the run; an unfinished one is resumed; not needed with --plan"
+        "--out",
+        metavar="FOLDER",
+        type=local_path,
+        help="folder of the run; an unfinished one is resumed; not needed with --plan",
     )
     parser.add_argument("--plan", action="store_true", help="train nothing; print what the run will take")
     parser.add_argument("--gpus", type=count, metavar="N", help="GPUs of the plan (default 1)")
@@ -118,7 +126,11 @@ def _add_few_shot(commands: Any) -> None:
         goes_on=True,
     )
     parser.add_argument(
-        "--out", required=True, type=local_path, help="folder of the cells; finished ones are not repeated"
+        "--out",
+        metavar="FOLDER",
+        required=True,
+        type=local_path,
+        help="folder of the cells; finished ones are not repeated",
     )
     add_recipe(parser, FewShotRecipe, required=True)
 
@@ -135,7 +147,9 @@ def _add_evaluate(commands: Any) -> None:
         commands, "evaluate", _evaluate, "score a checkpoint on human datasets: AP, phrase recall and more"
     )
     _add_model_and_datasets(parser, EvaluateRecipe)
-    parser.add_argument("--out", help="folder for figures, a table of every box and a page of mistakes")
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="folder for figures, a table of every box and a page of mistakes"
+    )
     add_backend(parser)
 
 
@@ -160,20 +174,24 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_robustness(commands: Any) -> None:
     parser = add_command(commands, "robustness", _robustness, "count the boxes that survive wrong and blank captions")
-    parser.add_argument("checkpoint", help="'nano', a checkpoint folder or file")
+    parser.add_argument("checkpoint", help="'nano', 'glip-t', 'glip-l', a checkpoint folder or file")
     parser.add_argument("--on", required=True, metavar="DATASET", help="a human grounding dataset")
-    parser.add_argument("--min-score", type=score, default=0.5, help="ignore boxes below (default 0.5)")
+    add_published(parser)
+    parser.add_argument(
+        "--min-score", metavar="SCORE", type=score, default=0.5, help="ignore boxes below (default 0.5)"
+    )
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N samples")
 
 
 def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
-    from pipelines.robustness import robustness, robustness_line
+    from pipelines.robustness import robustness
 
-    teacher = TeacherRecipe(checkpoint=options.checkpoint)
-    found = robustness(teacher, options.on, min_score=options.min_score, limit=options.limit)
-    if not options.json:
-        print(robustness_line(found))
-    return 0, found
+    teacher = TeacherRecipe(
+        checkpoint=options.checkpoint, checkpoint_sha256=options.sha256, tokenizer=options.tokenizer
+    )
+    return 0, robustness(
+        teacher, options.on, min_score=options.min_score, limit=options.limit, progress=not options.json
+    )
 
 
 def _add_calibrate(commands: Any) -> None:
@@ -182,9 +200,14 @@ def _add_calibrate(commands: Any) -> None:
     )
     _add_model_and_datasets(parser, CalibrateRecipe)
     parser.add_argument(
-        "--out", required=True, help="file to write, such as calibration.json; an .svg plot goes beside it"
+        "--out",
+        metavar="FILE",
+        required=True,
+        help="file to write, such as calibration.json; an .svg plot goes beside it",
     )
-    parser.add_argument("--precision", type=float, help="target of readers that name none (default 0.7)")
+    parser.add_argument(
+        "--precision", metavar="SHARE", type=float, help="target of readers that name none (default 0.7)"
+    )
     parser.add_argument(
         "--verdicts",
         action="append",

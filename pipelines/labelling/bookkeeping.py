@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from engine.artifacts import Store, digest_of
 from engine.dataset.shard_files import CARD, FOLDERS, read_card, write_card
 from engine.filtering.leaks import LeakGuard
+from engine.made_by import made_by
 from pipelines.labelling.totals import Totals, dropped_by_reason
 from pipelines.models.checkpoints import pinned_teacher
 from schemas.recipes import LabelRecipe, TeacherRecipe
@@ -110,7 +110,7 @@ def open_dataset(
         parents=[digests.source, digests.teacher, *([] if digests.leaks is None else [digests.leaks])],
         selection=recipe.selection,
         planned_units=units,
-        made_by=f"glip-engine {version('glip-engine')} label",
+        made_by=made_by("label"),
     )
     if store.exists(CARD):
         found = read_card(store)

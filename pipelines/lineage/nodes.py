@@ -7,7 +7,6 @@ What was made from something that is no longer where it was names it by the dige
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
 from engine.dataset.manifest_summary import ManifestSummary
+from engine.made_by import made_by
 from engine.mix.datasets import entry_fingerprint
 from engine.registry import Registry
 from engine.shards import read_card, read_manifests
@@ -28,7 +28,7 @@ from schemas.shards import DatasetCard
 
 LINEAGE = "lineage.json"
 MAX_CHECKPOINTS = 50  # that one lineage looks at itself; a registry's version brings its own along
-OUTSIDE = "outside this generation"
+OUTSIDE = "from outside"
 GONE = "on record only: it is not there any more, or has changed"
 
 Walk = dict[str, list[LineageNode]]
@@ -37,8 +37,8 @@ Walk = dict[str, list[LineageNode]]
 
 def make_node(kind: str, path: str, digest: str, parents: Iterable[str], step: str = "", **facts: Any) -> LineageNode:
     """A node made by ``step`` of this version of the code; by something outside where the step is empty."""
-    made_by = f"glip-engine {version('glip-engine')} {step}" if step else OUTSIDE
-    return LineageNode(kind=kind, path=path, digest=digest, parents=list(parents), made_by=made_by, **facts)
+    maker = made_by(step) if step else OUTSIDE
+    return LineageNode(kind=kind, path=path, digest=digest, parents=list(parents), made_by=maker, **facts)
 
 
 def once(nodes: Iterable[LineageNode]) -> list[LineageNode]:

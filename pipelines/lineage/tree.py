@@ -26,12 +26,12 @@ MAX_WIDTH = 1000
 SLICES_SHOWN = 3
 
 
-def lineage(artefact: str, *, progress: bool = True) -> Lineage:
+def lineage(artefact: str | Path, *, progress: bool = True) -> Lineage:
     """The lineage of an artefact: the nodes that it was made from, directly or not, and its own.
 
     ValueError in one line where it is none of ours, or its record is damaged.
     """
-    nodes = once(_nodes(artefact))
+    nodes = once(_nodes(str(artefact)))
     roots = tops(nodes)
     if progress:
         for root in roots:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+import pyarrow as pa
 from pictures import saved
 from PIL import Image
 from sample_labels import labels_of
 
 from engine.artifacts import Store
-from engine.shards import LabelledImage, write_card, write_shard
+from engine.duplicates import EXACT, write_duplicates
+from engine.shards import LabelledImage, read_manifests, write_card, write_shard
 from schemas.records import BoxXYXY, Reject, UnitRef
 from schemas.reports import StageCounts
-from schemas.shards import DatasetCard
+from schemas.shards import DUPLICATE_SCHEMA, DatasetCard
 
 HOSTILE = '<script>document.title="owned"</script><img src=x onerror="document.title=\'owned\'">'
 CARD = DatasetCard(
@@ -75,3 +78,13 @@ def write_dataset(folder: Path, samples: list[LabelledImage], card: DatasetCard 
         write_shard(store, ref, own, rejects, work_digest="w", stages=stages)
     write_card(store, card)
     return folder
+
+
+def leave_out(folder: Path, rows: Iterable[int]) -> None:
+    """A view of duplicates as `dedupe` writes it, over these rows of the first unit."""
+    columns = [
+        {"unit": 0, "row": row, "key": f"{row:03d}", "reason": EXACT, "of_key": "000", "distance": 0} for row in rows
+    ]
+    store = Store(folder)
+    table = pa.Table.from_pylist(columns, DUPLICATE_SCHEMA)
+    write_duplicates(store, table, read_manifests(store), by="image", max_distance=6)

@@ -98,9 +98,9 @@ def test_an_interrupted_command_says_that_it_goes_on_only_where_it_does(
 
     monkeypatch.setattr("pipelines.label.label", interrupted)
     monkeypatch.setattr("pipelines.verify.verify", interrupted)
-    assert main(["label", "scenes", "--out", "x"]) == 1
+    assert main(["label", "scenes", "--out", "x"]) == 130
     assert "run the same command again to resume" in capsys.readouterr().err
-    assert main(["verify", "x"]) == 1
+    assert main(["verify", "x"]) == 130
     assert capsys.readouterr().err == "glip-engine: error: interrupted\n"
 
 
@@ -124,7 +124,7 @@ def test_an_import_tells_why_it_rejected(tmp_path: Path, capsys: pytest.CaptureF
     document = {"images": [image], "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
     (tmp_path / "instances.json").write_text(json.dumps(document))
     assert main(["import", "coco", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out.endswith("1 samples, 1 phrases, 1 boxes, 1 rejects (1 crowd)\n")
+    assert capsys.readouterr().out.endswith("1 sample, 1 phrase, 1 box, 1 reject (1 crowd)\n")
 
 
 def test_sigterm_ends_a_command_as_ctrl_c_does(
@@ -137,7 +137,7 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(
 
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr("pipelines.doctor.examine", stopped)
-    assert main(["doctor"]) == 1
+    assert main(["doctor"]) == 130
     assert capsys.readouterr().err == "glip-engine: error: interrupted\n"
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.cli import command_line, main
+from pipelines.cli import main
+from pipelines.command_line import command_line
 from pipelines.commands.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,16 @@ def test_a_slip_is_one_line_that_names_what_is_meant_and_the_help(
     assert error.rstrip().endswith("--help")
 
 
+def test_a_slip_is_told_in_json_to_those_who_asked_for_it(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["evaluate", "--json", "--bogus"], ["diff", "old", "--json"], ["labl", "--json"]):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        told = capsys.readouterr()
+        document = json.loads(told.out)
+        assert (stopped.value.code, document["status"]) == (2, 2)
+        assert document["error"] in told.err
+
+
 MISSING = {
     "no source": (["label", "--out", "x"], "nothing to label: give a source"),
     "nowhere to write": (["label", "tars"], "nowhere to write: give --out FOLDER, or --plan"),
@@ -54,7 +66,7 @@ MISSING = {
     "a plan's price": (["label", "tars", "--out", "x", "--price-per-hour", "2"], "--price-per-hour without --plan"),
     "a plan's GPUs": (["train", "--recipe", "x.yaml", "--out", "x", "--gpus", "8"], "--gpus without --plan"),
     "nothing to evaluate on": (["evaluate", "nano"], "nothing to evaluate on: give --on DATASET"),
-    "nothing to calibrate on": (["calibrate", "nano", "--out", "c.json"], "give `datasets` (--on)"),
+    "nothing to calibrate on": (["calibrate", "nano", "--out", "c.json"], "command line: give `datasets` (--on)"),
 }
 
 
@@ -128,7 +140,7 @@ def test_the_kinds_of_a_source_are_listed_once(capsys: pytest.CaptureFixture[str
 
 
 STARTS = {
-    "the help": "from pipelines.cli import command_line; command_line(); heavy |= {'numpy', 'pyarrow', 'rich'}",
+    "the help": "import pipelines.command_line as help; help.command_line(); heavy |= {'numpy', 'pyarrow', 'rich'}",
     "what shows a dataset": "import pipelines.report, pipelines.serve, pipelines.diff, pipelines.export",
     "what checks": "import pipelines.verify, pipelines.dedupe, pipelines.schedule",
     "the registry": "import pipelines.registry, pipelines.lineage.tree, pipelines.mirror",

@@ -101,6 +101,9 @@ def test_the_command_line_finds_duplicates_and_says_what_is_wrong(
     label_inline(recipe, tmp_path / "out")
     assert main(["dedupe", str(tmp_path / "out"), "--json", "--distance", "0"]) == 0
     assert json.loads(capsys.readouterr().out)["duplicates"]["duplicate_exact"] == 2
+    assert main(["dedupe", str(tmp_path / "out")]) == 0
+    told = "6 samples, 2 exact and 1 near duplicates left out, 3 stay\n"
+    assert capsys.readouterr().out.endswith(told), "a blank picture would be told of"
     assert main(["dedupe", str(tmp_path / "out"), "--distance", "40"]) == 2
     assert "wanted 0 to 12" in capsys.readouterr().err
     assert main(["dedupe", str(tmp_path / "none")]) == 2

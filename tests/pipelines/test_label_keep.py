@@ -14,8 +14,8 @@ from labelled_datasets import checksums, label_inline
 from engine.artifacts import Store
 from engine.shards import committed_units, read_shard
 from engine.statistics import dataset_report
+from pipelines.labelling.plan import label_plan
 from pipelines.labelling.plan_document import print_plan
-from pipelines.plan import plan
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, load_recipe
 
@@ -72,11 +72,11 @@ def test_another_rule_is_another_work_and_relabelling_gives_what_a_new_folder_ho
 def test_a_plan_is_made_with_what_is_kept_and_tells_what_is_not(
     recipe: LabelRecipe, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole = plan(recipe, backend="inline")
+    whole = label_plan(recipe, backend="inline")
     assert (whole.labelled_share.value, whole.probed_rejects) == (1, {})
     print_plan(whole)
     assert "rejects" not in capsys.readouterr().out
-    found = plan(keeping(recipe, 0.3), backend="inline")
+    found = label_plan(keeping(recipe, 0.3), backend="inline")
     assert found.labelled_share.value == 0.5
     assert found.probed_rejects == {"column_similarity_below_min": 2, "column_similarity_missing": 1}
     print_plan(found)

@@ -123,7 +123,7 @@ def test_commands_that_move_the_pointer_move_the_alias(
     assert shown(mlflow, name)["2"].tags["glip_engine.forced"] == "for the test"
     assert "phrase grounding" in shown(mlflow, name)["2"].description
     capsys.readouterr()
-    assert main(["rollback", "--registry", uri, "--json"]) == 0
+    assert main(["rollback", uri, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["mirror"]
     assert (told["champion"], told["problem"], champion(mlflow, name)) == (1, None, "1")
 

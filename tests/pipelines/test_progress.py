@@ -6,7 +6,7 @@ import pytest
 
 from pipelines.export import ExportReceipt, summary
 from pipelines.labelling.totals import Totals
-from pipelines.progress import UnitProgress
+from pipelines.progress import UnitProgress, tracked
 
 
 def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(
@@ -18,6 +18,11 @@ def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(
     with UnitProgress("labelling", 24000, done, shown=True):
         pass
     assert "1200/24000 - images/s, 31 rejected" in capsys.readouterr().err
+
+
+def test_a_bar_that_nobody_sees_leaves_nothing_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(tracked(["unit"], "verifying", shown=True)) == ["unit"]
+    assert capsys.readouterr().err == ""
 
 
 def test_an_export_tells_what_it_left_out() -> None:

@@ -52,10 +52,10 @@ def test_a_promoted_model_is_current_and_says_why(
     assert load_model(version).digest == load_model(second_checkpoint).digest
     assert "Promoted: it rose." in (version / "README.md").read_text()
 
-    assert main(["rollback", "--registry", uri, "--reason", "users complain"]) == 0
+    assert main(["rollback", uri, "--reason", "users complain"]) == 0
     assert main(["history", uri]) == 0
     assert "rollback version 1 instead of 2" in capsys.readouterr().out
-    assert main(["rollback", "--registry", uri]) == 2
+    assert main(["rollback", uri]) == 2
     assert "no version to go back to" in capsys.readouterr().err
 
 

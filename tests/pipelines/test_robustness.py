@@ -24,6 +24,8 @@ def test_nano_answers_its_own_captions_more_than_wrong_ones_and_blank_ones_least
     assert 0 < found.pictures <= 10
     assert found.own > found.wrong
     assert found.own > found.blank
+    assert main([*arguments, "--sha256", "0" * 64]) == 2
+    assert "sha256 is" in capsys.readouterr().err
     assert main([*arguments, "--limit", "4"]) == 0
     assert "boxes a phrase at score 0.5: own caption" in capsys.readouterr().out
 

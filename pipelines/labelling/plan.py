@@ -42,7 +42,7 @@ SAMPLES = 300
 SLICES = 10  # that are timed: few enough to be long, enough for an interval
 
 
-def plan(
+def label_plan(
     recipe: LabelRecipe,
     *,
     samples: int = SAMPLES,

@@ -1,0 +1,106 @@
+"""The command line: arguments in, exit status out; nothing else.
+
+Exit status 0: done; 1: the job failed, or ``verify`` found a problem; 2: bad usage or input, with one line that says
+what was wanted and what to do; 130: interrupted by Ctrl-C or SIGTERM; 141: the reader of the output has closed it. The
+commands are in ``pipelines/commands/``, one file for each group.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
+
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from engine.made_by import code_version
+from pipelines.closed_output import output_is_closed, silence_output
+from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
+from pipelines.commands.arguments import Command
+from pipelines.commands.parser import HelpFormatter, Parser
+from pipelines.exit_status import CLOSED, FAILED, INTERRUPTED, INVALID
+from pipelines.stop_signals import ended_by_sigterm
+from schemas.recipes import explain
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status and never raises for a user's mistake. SIGTERM is Ctrl-C to all of them,
+    but for those that finish what was begun. If the reader of the output has closed it, it ends without a word."""
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()  # here, since at the interpreter's end it would complain
+    except BrokenPipeError:
+        if not output_is_closed():
+            raise
+        silence_output()
+        return CLOSED
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options = command_line().parse_args(arguments)
+    command: Command = options.command
+    try:
+        printed = redirect_stdout(sys.stderr) if options.json else nullcontext()  # Ray tells of workers that died
+        with ended_by_sigterm(), printed:
+            status, result = command(options)
+    except KeyboardInterrupt:
+        again = "; run the same command again to resume" if options.goes_on else ""
+        return _fail(options, f"interrupted{again}", INTERRUPTED)
+    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        return _fail(options, _told(error), INVALID)
+    except Exception as error:
+        if isinstance(error, BrokenPipeError) and output_is_closed():
+            raise
+        return _fail(options, _told(error), FAILED)
+    if options.json:
+        print(to_json(result, indent=1, inf_nan_mode="null").decode())
+    return status
+
+
+def _fail(options: argparse.Namespace, message: str, status: int) -> int:
+    if options.debug:
+        traceback.print_exc()
+    one_line = " ".join(message.split())
+    if options.json:
+        print(json.dumps({"error": one_line, "status": status}, ensure_ascii=False))
+    print(f"glip-engine: error: {one_line}", file=sys.stderr)
+    return status
+
+
+def _told(error: Exception) -> str:
+    """What a person is told of it, with its notes, such as where its traceback is."""
+    return "; ".join([_message(error), *getattr(error, "__notes__", [])])
+
+
+def _message(error: Exception) -> str:
+    """Of the operating system's errors the file and why, of our own the message."""
+    if isinstance(error, ValidationError):
+        return explain(error)
+    if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
+    ours = isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | IsADirectoryError)
+    if ours or type(error) is RuntimeError:  # which our stores raise, in a sentence; its subclasses are libraries'
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def command_line() -> Parser:
+    """The parser of all commands."""
+    parser = Parser(
+        prog="glip-engine",
+        description="A self-training data engine for grounding: captions in, boxes and students out.",
+        epilog="`glip-engine COMMAND --help` shows options and examples; `glip-engine doctor` checks what works here.\n"
+        "exit status: 0 done, 1 failed or found a problem, 2 bad usage or input, 130 interrupted",
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {code_version()}", help="print the version")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for group in (labelling, training, retraining, datasets, reviewing, models, installation):
+        group.add(commands)
+    return parser
