@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)  ## one generation of self-training on drawn scenes, ending in a page to look at
-	$(BIN)/glip-engine generation --recipe recipes/demo.yaml --out $(RUNS)/demo
+	$(BIN)/glip-engine generation --recipe recipes/demo.yaml --out "$(RUNS)/demo"
 	@echo "open $(RUNS)/demo/report/index.html in a browser; next: $(BIN)/glip-engine label path/to/tars --out my-dataset"
 
 test: $(READY)  ## the tests that take minutes
@@ -38,10 +38,10 @@ format: $(READY)  ## apply the format that `check` asks for
 	$(BIN)/ruff check --fix .
 
 parser: $(READY)  ## train the shipped caption parser (engine/parser) on the treebank
-	$(BIN)/python -m pipelines.shipped.parser --treebank $(DATA)/treebank --out engine/parser
+	$(BIN)/python -m pipelines.shipped.parser --treebank "$(DATA)/treebank" --out engine/parser
 
 nano: $(READY)  ## train the shipped model (glip/pretrained/nano)
-	$(BIN)/python -m pipelines.shipped.nano --data $(DATA) --out $(RUNS)/nano
+	$(BIN)/python -m pipelines.shipped.nano --data "$(DATA)" --out "$(RUNS)/nano"
 
 clean:  ## remove what tools left behind; runs and the environment stay
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import secrets
+import signal
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,12 @@ from typing import Any
 
 import pytest
 
+# Tests meet servers of their own on loopback: never the user's cluster, experiment server, store, cache or proxy.
+THE_USERS = ("RAY_ADDRESS", "MLFLOW_", "AWS_", "FSSPEC_", "GLIP_ENGINE_CACHE", "GLIP_ENGINE_DEFORM_CONV")
+for _name in list(os.environ):
+    if _name.startswith(THE_USERS) or _name.lower().endswith("_proxy"):
+        del os.environ[_name]
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # where there is none, Ray writes one into the home
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test asks the network; read when huggingface_hub is first imported
 # The tensors of tests are too small to share: threads that wait for each other cost more than they give.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is first imported, here and in processes of tests
@@ -55,6 +63,23 @@ def _reason_to_skip(config: pytest.Config, item: pytest.Item) -> str | None:
         if not torch.cuda.is_available():
             return "no CUDA device"
     return None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _as_into_a_pipe() -> Iterator[None]:
+    """Commands print as into a pipe, which they are tested on, whatever width and colours CIs ask for."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+            patch.delenv(name, raising=False)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _sigterm_as_it_was() -> Iterator[None]:
+    """The handler that Ray leaves behind makes of SIGTERM a failure of one test, instead of the end of the run."""
+    found = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, found)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ class WatchedPage:
 def open_page(
     browser: Browser, address: str, *, size: tuple[int, int] = DESKTOP, scheme: str = "light", **context: Any
 ) -> WatchedPage:
-    """Open an address in a context of its own, which ends with the browser."""
+    """Open an address in a context of its own, which ends with the test."""
     width, height = size
     pages = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **context)
     watched = WatchedPage(pages.new_page())

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
+@cache
+def _opened_once() -> Callable[..., Any]:
+    from engine.phrases import open_pipeline
+
+    return lru_cache(open_pipeline)
+
+
+@pytest.fixture(scope="module", autouse=True)
 def _parser_opened_once() -> Iterator[None]:
     """To open the shipped parser takes several times as long as to label the few captions of a test: the jobs of this
-    process share one. Those that run in processes of their own open theirs."""
+    process share one. Those that run in processes of their own open theirs, and tests of other rooms do."""
     from engine import phrases
 
+    shared = _opened_once()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(phrases, "open_pipeline", lru_cache(phrases.open_pipeline))
+        patch.setattr(phrases, "open_pipeline", shared)
         yield
 
 
@@ -54,3 +62,12 @@ def chromium() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@pytest.fixture(autouse=True)
+def _pages_closed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Pages end with their test: one that stays open goes on drawing beside the tests after it."""
+    browser = request.getfixturevalue("chromium") if "chromium" in request.fixturenames else None
+    yield
+    for context in [] if browser is None else browser.contexts:
+        context.close()

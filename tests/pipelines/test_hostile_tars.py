@@ -57,13 +57,12 @@ def test_a_tar_of_a_hundred_thousand_members_is_counted_to_the_last(web: Any, tm
         for number in range(100_000):
             out.write(_renamed(block, f"{number:06d}x.txt"))
         out.write(good)
-    started = time.monotonic()
     labelled = label_apart(WebDatasetSource(uri=str(tmp_path / "in")), tmp_path, unit_size=50_000)
     assert len(labelled.rejects) == 100_000
     assert {row["reason"] for row in labelled.rejects} == {"image_missing"}
     assert list(labelled.labels) == ["000000000"]
     assert labelled.peak_bytes < 2 << 30
-    assert time.monotonic() - started < 120
+    assert labelled.processor_seconds < 120
 
 
 def _renamed(block: bytes, name: str) -> bytes:

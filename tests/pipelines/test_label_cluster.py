@@ -16,6 +16,7 @@ import pytest
 from fault_bench import committers
 from job_processes import DEADLINE_S, descendants, wait_for
 from labelled_datasets import checksums, label_inline
+from python_paths import python_path
 from ray_cluster import RayCluster, ray_cluster
 
 from pipelines.verify import verify
@@ -42,7 +43,7 @@ def test_a_node_killed_in_the_middle_of_a_job_changes_no_byte(
     cluster.add_node()
     other = cluster.add_node()
     words = ["label", "--recipe", str(tmp_path / "recipe.yaml"), "--out", "out", "--workers", "2", "--log", "log.jsonl"]
-    environment = {**cluster.environment, "RAY_ADDRESS": cluster.address, "PYTHONPATH": str(ROOT)}
+    environment = {**cluster.environment, "RAY_ADDRESS": cluster.address, **python_path(ROOT)}
     job = subprocess.Popen([sys.executable, "-m", "pipelines.cli", *words], cwd=tmp_path, env=environment)
     out = tmp_path / "out"
     try:

@@ -13,6 +13,7 @@ import pytest
 from fault_bench import committers
 from job_processes import DEADLINE_S, wait_for
 from labelled_datasets import checksums, label_inline
+from python_paths import python_path
 from ray_cluster import RayCluster, free_port, ray_cluster
 
 from pipelines.verify import verify
@@ -30,7 +31,7 @@ class Jobs:
 
     def __init__(self, cluster: RayCluster) -> None:
         port = free_port()
-        cluster.environment["PYTHONPATH"] = ":".join((str(Path(__file__).parents[2]), *filter(None, sys.path)))
+        cluster.environment |= python_path(Path(__file__).parents[2])
         self.node = cluster.add_node(cpus=2, dashboard_port=port)
         self._address, self._environment = f"http://127.0.0.1:{port}", cluster.environment
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from exported_datasets import pseudo_dataset
+from python_paths import python_path
 
 from engine.artifacts import Store
 from engine.shards import read_manifests
@@ -24,14 +25,14 @@ print(len([name for name in names if name != "jemalloc_bg_thd"]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's /proc to see threads")
-@pytest.mark.parametrize("command", ["verify", "export"])
+@pytest.mark.parametrize("command", ["verify", "export", "dedupe"])
 def test_no_thread_that_may_hold_a_python_file_lives_on(tmp_path: Path, command: str) -> None:
     """The process is aborted where such a thread ends after the interpreter, as now and then with `verify`."""
     dataset = pseudo_dataset(tmp_path / "dataset")
     dedupe(dataset, progress=False)
     assert read_manifests(Store(dataset))
-    options = {"verify": [], "export": ["--format", "coco", "--out", str(tmp_path / "out")]}[command]
-    one_core = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"}
+    options = {"export": ["--format", "coco", "--out", str(tmp_path / "out")]}.get(command, [])
+    one_core = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin", **python_path()}
     ended = subprocess.run(
         [sys.executable, "-c", TOLD, command, str(dataset), *options],
         capture_output=True,

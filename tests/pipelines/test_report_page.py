@@ -216,6 +216,7 @@ def test_the_button_changes_the_colours_and_is_remembered(shown: Callable[..., S
     found.page.click("#theme")
     light = found.page.evaluate(background)
     assert light != dark
+    found.page.wait_for_timeout(300)  # another process of the browser writes it down
     found.page.reload()
     assert found.page.evaluate(background) == light
     found.draw_all()

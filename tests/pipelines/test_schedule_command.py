@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from python_paths import python_path
 
 from engine.artifacts import Store
 from engine.retraining.cron import Cron
@@ -89,7 +90,8 @@ def test_a_store_that_does_not_answer_for_a_while_loses_nothing(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("status", "outcome"), [(0, "done"), (1, "failed"), (2, "invalid"), (3, "refused"), (75, "busy")]
+    ("status", "outcome"),
+    [(0, "done"), (1, "failed"), (2, "invalid"), (3, "refused"), (75, "busy"), (130, "interrupted")],
 )
 def test_the_outcome_is_what_the_exit_status_says(status: int, outcome: str) -> None:
     command = [sys.executable, "-c", f"raise SystemExit({status})"]
@@ -199,8 +201,8 @@ def test_a_scheduler_runs_what_is_overdue_and_ends_at_sigterm(recipe_file: Path,
     since = datetime.now(UTC) - timedelta(days=3)
     store.write("state.json", ScheduleState(since=since).model_dump_json().encode())
     command = [sys.executable, "-m", "pipelines.cli", "schedule", "--recipe", str(recipe_file), "--inline"]
-    root = str(Path(__file__).parents[2])
-    scheduler = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": root}, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, **python_path(Path(__file__).parents[2])}
+    scheduler = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while b"invalid" not in store.read("state.json") and time.monotonic() < deadline:
         time.sleep(0.5)  # the registry is empty, so the child ends with status 2

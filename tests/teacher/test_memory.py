@@ -14,6 +14,7 @@ import pytest
 import torch
 from grounding_requests import request
 from PIL import Image
+from python_paths import python_path
 
 from schemas.records import Grounding, Reject
 from teacher.memory import is_out_of_memory
@@ -140,7 +141,7 @@ def test_a_batch_that_exceeds_memory_ends_in_the_same_result(web: Any, tmp_path:
         (tmp_path / f"{number}.jpg").write_bytes(web.jpeg(number, 384, 256))
     allocator = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     arguments = [sys.executable, "-c", LIMITED, str(tmp_path), str(BATCH), str(ROOM)]
-    environment = {**os.environ, **allocator, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'builders'}"}
+    environment = {**os.environ, **allocator, **python_path(ROOT)}
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     limited = json.loads(done.stdout.splitlines()[-1])
