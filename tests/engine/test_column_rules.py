@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from engine.sources.own_columns import OwnColumns
 from schemas.column_rules import ColumnRule
-from schemas.recipes import CocoSource, LabelRecipe, ParquetSource, UrlsSource, WebDatasetSource
+from schemas.recipes import LabelRecipe, UrlsSource
 
 RULES: dict[str, tuple[dict[str, Any], list[Any], dict[Any, str]]] = {
     "min": ({"min": 0.3}, [0.3, 1, "0.31", " 3e-1 ", Decimal("0.3"), 10**400], {0.29: "below_min", "-1": "below_min"}),
@@ -87,14 +87,7 @@ def test_a_rule_that_rules_nothing_or_cannot_hold_is_refused(fields: dict[str, A
         ColumnRule(**fields)
 
 
-def test_recipes_without_rules_are_written_as_before_there_were_any() -> None:
-    for recipe in (
-        UrlsSource(uri="x"),
-        ParquetSource(uri="x"),
-        WebDatasetSource(uri="x"),
-        CocoSource(uri="x", images="y"),
-    ):
-        assert not recipe.model_dump(mode="json").keys() & {"keep", "carry", "caption_field", "row_counts"}
+def test_rules_are_written_as_they_are_read() -> None:
     with_rules = UrlsSource.model_validate({"uri": "x", "keep": {"similarity": {"min": 0.3}}})
     assert with_rules.model_dump(mode="json")["keep"] == {"similarity": {"min": 0.3}}
     assert UrlsSource.model_validate(with_rules.model_dump(mode="json")) == with_rules

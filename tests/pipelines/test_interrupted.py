@@ -31,9 +31,15 @@ sys.exit(main())
 """
 
 
+# Whoever started the tests in the background had Ctrl-C ignored, by them and by what they start.
+HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+
+
 def ended(program: str) -> tuple[int, str]:
     root = Path(__file__).parents[2]
-    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", HEARING + program], cwd=root, capture_output=True, text=True, timeout=60
+    )
     return done.returncode, done.stderr
 
 
