@@ -84,7 +84,9 @@ def test_a_second_sigterm_ends_the_job_at_once(recipe: LabelRecipe, tmp_path: Pa
         assert "SIGTERM" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
+    # Both are 130 to a shell. `python -m` ends itself by SIGINT where the exception, though it was caught, came in a
+    # text given to `exec`, as libraries do while they are imported.
+    assert process.returncode in (130, -signal.SIGINT)
     assert "interrupted" in told
     assert list(out.glob("manifests/*.json")) == []
 
