@@ -10,46 +10,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from PIL.Image import Image
-from torch import Tensor
 
 from glip.config import GLIPConfig
 from glip.model_folder import path_of
-from glip.preprocess import bucket_shape, image_tensor, pad_batch, resized_shape
+from glip.preprocess import pad_batch
 from glip.tokens import load_tokenizer
 from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate
+from teacher.glip_grounder import GlipGrounder
 from teacher.grounder import GROUNDERS
 from teacher.protocol import Question, distinct_pictures
 
 NAME = "instant"
 BOXES_A_PHRASE = 12  # as nano leaves on web photos, from a floor of 0.05
-SPECIAL_TOKENS = 2
 NO_DEVICE = torch.device("meta")  # what a device would do, nobody does
 
 
-class InstantGrounder:
-    """See :class:`teacher.protocol.Grounder`."""
+class InstantGrounder(GlipGrounder):
+    """GLIP's preparation of pictures and prompts, without its model; see :class:`teacher.protocol.Grounder`."""
 
-    digest = "0" * 64
-    full_batches = False
-
-    def __init__(self, recipe: TeacherRecipe) -> None:
+    def __init__(self, recipe: TeacherRecipe) -> None:  # not the base's, which opens a model
         self._config = GLIPConfig.tiny()
         self._tokenizer = load_tokenizer(path_of("nano"))
+        self._min_size, self._max_size = self._config.test_min_size, self._config.test_max_size
         self.max_tokens = self._config.max_tokens
-
-    def count_tokens(self, text: str) -> int:
-        return self._tokenizer.count(text) + SPECIAL_TOKENS
-
-    def phrase_fits(self, text: str) -> bool:
-        return self.count_tokens(text) <= self.max_tokens
-
-    def bucket(self, width: int, height: int) -> tuple[int, int]:
-        return bucket_shape(*self._resized(width, height), self._config)
-
-    def prepare(self, image: Image) -> Tensor:
-        return image_tensor(image, self._resized(image.width, image.height))
+        self.digest, self.full_batches = "0" * 64, False
 
     def ground(self, questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
         text = self._tokenizer.encode([one.prompt.text for one in questions], self.max_tokens, in_steps=True)
@@ -58,9 +43,6 @@ class InstantGrounder:
             for span in question.prompt.spans:
                 text.token_positions(number, span.start, span.end)
         return [[one for one in _boxes(question) if one.score >= min_score] for question in questions]
-
-    def _resized(self, width: int, height: int) -> tuple[int, int]:
-        return resized_shape(height, width, self._config.test_min_size, self._config.test_max_size)
 
 
 def _boxes(question: Question) -> list[Candidate]:

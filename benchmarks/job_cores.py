@@ -45,7 +45,7 @@ from pipelines.labelling.stages import stages
 from schemas.recipes import FiltersRecipe, LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import CaptionedImage
 from schemas.shards import ShardManifest
-from teacher import worker
+from teacher import glip_grounder, worker
 from teacher.grounder import teacher_digest
 
 FILTERS = FiltersRecipe(min_image_side=100, max_image_aspect=3, min_caption_words=2, languages=("en",))
@@ -54,7 +54,7 @@ PARTS: dict[str, dict[str, list[Place]]] = {
     "ground": {
         "headers": [(worker, "open_picture"), (worker, "orientation_of")],
         "decode": [(worker, "as_rgb")],
-        "resize": [(instant_teacher, "image_tensor")],
+        "resize": [(glip_grounder, "image_tensor")],
         "batches, tokens, answers": [(instant_teacher.InstantGrounder, "ground")],
     },
     "write": {
