@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,13 +77,25 @@ def outcomes_of_two(cases: Mapping[str, Case], folder: Path) -> dict[str, dict[s
 
 
 def _worker(rank: int, cases: dict[str, Case], folder: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    try:
+    with one_of_two(rank, folder):
         for name, case in cases.items():
             kind = ShardedWorkers if case.recipe.strategy == "fsdp" else DistributedWorkers
             found = outcome(case, kind(torch.device("cpu")))
             if rank == 0:
                 torch.save(found, Path(folder) / f"{name}.pt")
+
+
+@contextmanager
+def one_of_two(rank: int, folder: str) -> Iterator[None]:
+    """In a process of its own, which ends with the block: one of a group of two that meet in ``folder``.
+
+    It ends at once: Gloo's threads may still hold tensors, and letting go of them aborts a process whose interpreter
+    is being torn down (https://github.com/pytorch/pytorch/pull/179291).
+    """
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    try:
+        yield
     finally:
         dist.destroy_process_group()
+    os._exit(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
+from worker_groups import one_of_two
 
 from engine.mix import Mix
 from schemas.recipes import TrainRecipe
@@ -53,13 +53,9 @@ def _shared(workers: ShardedWorkers) -> dict[str, Any]:
 
 
 def _process(rank: int, folder: str) -> None:
-    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
-    try:
+    with one_of_two(rank, folder):
         found = _told(DistributedWorkers(CPU)) | _shared(ShardedWorkers(CPU))
         torch.save(found, Path(folder) / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
