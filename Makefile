@@ -5,6 +5,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.installed
 DATA   ?= $(or $(GLIP_ENGINE_DATA),../shared/data)
 RUNS   ?= runs
+# Processes that test side by side, one a core, each whole files; a few do, since each may start a Ray of its own. Files
+# come in their own order: by number of tests, as is the default, those of few and long tests would come last.
+TESTERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-all check format parser nano clean
 
@@ -22,10 +25,11 @@ demo: $(READY)  ## one generation of self-training on drawn scenes, ending in a 
 	@echo "open $(RUNS)/demo/report/index.html in a browser; next: $(BIN)/glip-engine label path/to/tars --out my-dataset"
 
 test: $(READY)  ## the tests that take minutes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TESTERS)
 
-test-all: $(READY)  ## also the slow ones
-	$(BIN)/python -m pytest --slow
+test-all: $(READY)  ## also the slow ones, each alone
+	$(BIN)/python -m pytest $(TESTERS) --slow -m "not slow"
+	$(BIN)/python -m pytest --slow -m slow
 
 check: $(READY)  ## what CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check .
