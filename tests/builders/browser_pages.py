@@ -39,7 +39,7 @@ def open_page(
     pages = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, **context)
     watched = WatchedPage(pages.new_page())
     page = watched.page
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     page.on("console", lambda line: watched.troubles.append(told(line)) if line.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: watched.troubles.append(str(error)))
     page.on("requestfailed", lambda request: watched.troubles.append(f"failed: {request.url[:200]}"))
@@ -53,7 +53,7 @@ def told(line: ConsoleMessage) -> str:
     return f"{line.text} {line.location.get('url', '')}".strip()
 
 
-def wait_until(page: Page, condition: str, seconds: float = 15.0) -> None:
+def wait_until(page: Page, condition: str, seconds: float = 60.0) -> None:
     """Wait until a JavaScript expression holds. ``page.wait_for_function`` evaluates inside of the page, which our
     content security policy forbids."""
     for _ in range(int(20 * seconds)):

@@ -25,6 +25,6 @@ def review_server(dataset: Path, reviewer: str, *arguments: str) -> Iterator[str
         yield found.group()
     finally:
         server.terminate()
-        rest, _ = server.communicate(timeout=60)
+        rest, _ = server.communicate(timeout=300)
     assert server.returncode == 0, rest
     assert rest == "", rest

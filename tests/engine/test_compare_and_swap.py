@@ -78,7 +78,7 @@ def test_no_move_of_many_processes_is_lost(tmp_path: Path) -> None:
     workers = [context.Process(target=count_up, args=(str(tmp_path), 20, done)) for _ in range(4)]
     for worker in workers:
         worker.start()
-    assert [done.get(timeout=60) for _ in workers] == [20] * 4
+    assert [done.get(timeout=300) for _ in workers] == [20] * 4
     for worker in workers:
         worker.join()
     assert json.loads(store.read("count.json"))["count"] == 80

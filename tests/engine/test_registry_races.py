@@ -67,7 +67,7 @@ def test_of_promotions_at_once_one_wins_and_the_others_are_told(registry: Regist
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    answers = [process.communicate(timeout=60)[0].strip() for process in processes]
+    answers = [process.communicate(timeout=300)[0].strip() for process in processes]
 
     winners = [answer for answer in answers if answer.startswith("won")]
     assert len(winners) == 1, answers

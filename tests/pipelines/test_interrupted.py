@@ -38,7 +38,7 @@ HEARING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handle
 def ended(program: str) -> tuple[int, str]:
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", HEARING + program], cwd=root, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", HEARING + program], cwd=root, capture_output=True, text=True, timeout=300
     )
     return done.returncode, done.stderr
 

@@ -168,6 +168,11 @@ def test_status_tells_what_became_of_the_latest_run_and_what_to_read(
     assert (
         "run 7  attempt 1  failed 2026-11-02T03:00+00:00: no space left\n  see runs/000007, whose failure.txt" in said
     )
+    records.write(RetrainRecord(**run, attempts=0))
+    assert main(command) == 0
+    assert (
+        "run 7  attempt 1  not ended, begun 2026-11-02T03:00+00:00\n  see runs/000007\n" in capsys.readouterr().out
+    ), "it was stopped, and has left no failure.txt"
     records.write(RetrainRecord(**run, finished=at, outcome="refused", page="runs/000007/report/index.html"))
     assert main(command) == 0
     assert "  see runs/000007/report/index.html\n" in capsys.readouterr().out
@@ -207,6 +212,6 @@ def test_a_scheduler_runs_what_is_overdue_and_ends_at_sigterm(recipe_file: Path,
     while b"invalid" not in store.read("state.json") and time.monotonic() < deadline:
         time.sleep(0.5)  # the registry is empty, so the child ends with status 2
     scheduler.send_signal(signal.SIGTERM)
-    out, _ = scheduler.communicate(timeout=60)
+    out, _ = scheduler.communicate(timeout=300)
     assert scheduler.returncode == 0
     assert "invalid: exit status 2" in out
