@@ -159,7 +159,7 @@ def _reason(
 ) -> str:
     before, after = f"{100 * old:.1f}", f"{100 * new:.1f}"
     if rule.must == "exceed":
-        reached = "which it does" if passed else f"which it misses by {100 * (rule.margin - new):.3g}"
+        reached = "and it is" if passed else f"which it misses by {100 * (rule.margin - new):.3g}"
         return f"{rule.metric} on {dataset} is {after}: it {rule_text(rule)}, {reached}"
     moved = f"stayed at {after}" if before == after else f"{'rose' if new > old else 'fell'} from {before} to {after}"
     low, high = (100 * value for value in interval)
@@ -176,7 +176,11 @@ def _reason(
 
 
 def _conclusion(comparisons: Sequence[MetricComparison], failed: Sequence[MetricComparison]) -> str:
+    said = "; ".join(comparison.reason for comparison in failed or comparisons)
+    said = f"{said[:1].upper()}{said[1:]}."
     if not failed:
-        return f"Promoted: all {len(comparisons)} rules passed. " + "; ".join(c.reason for c in comparisons) + "."
-    said = "; ".join(comparison.reason for comparison in failed)
-    return f"Not promoted: {len(failed)} of {len(comparisons)} rules did not pass. {said[:1].upper()}{said[1:]}."
+        return (
+            f"Promoted: {'the one rule' if len(comparisons) == 1 else f'all {len(comparisons)} rules'} passed. {said}"
+        )
+    which = "the one rule" if len(comparisons) == 1 else f"{len(failed)} of {len(comparisons)} rules"
+    return f"Not promoted: {which} did not pass. {said}"

@@ -127,6 +127,9 @@ def test_a_candidate_that_is_worse_at_everything_fails_every_comparison() -> Non
     decision = judged(OLD.moved(**dict.fromkeys(ALL, -0.25)))
     assert not decision.promote
     assert len(failed(decision)) == len(RULES)
+    improve, *held, _ = decision.comparisons
+    assert improve.reason.endswith(": it must improve, and it did not")
+    assert all(one.reason.endswith(", and it fell by more") for one in held)
 
 
 def test_a_candidate_that_is_better_on_coco_only_is_refused_for_what_is_rare() -> None:
@@ -161,8 +164,20 @@ def test_every_number_that_decides_is_on_record() -> None:
     for one in decision.comparisons:
         assert None not in (one.incumbent, one.candidate, one.difference, one.interval)
         assert one.images == IMAGES
-        ends = ("bear that out", "chance", "did not", "rule that out", "by more", "which it does")
+        if one.least is None and one.interval is not None:
+            low, high = one.interval
+            assert f"interval {100 * low:+.1f} to {100 * high:+.1f}" in one.reason
+        ends = ("bear that out", "chance", "did not", "rule that out", "by more", "and it is")
         assert one.reason.endswith(ends) or re.search(r", which it misses by [0-9.]+$", one.reason)
+
+
+def test_a_dataset_on_which_one_model_alone_was_evaluated_is_not_judged() -> None:
+    rule = PromotionRule(metric="phrase_recall@1", must="not_worsen", margin=0.1)
+    gate = GateRecipe(rules=(rule,), resamples=100)
+    new, old = reports(OLD, 1), reports(OLD, 2)
+    on_val = decide(new[:1], old[:1], gate)
+    assert [one.dataset for one in on_val.comparisons] == ["val"]
+    assert decide(new[:2], old[:1], gate) == decide(new[:1], old[:2], gate) == on_val
 
 
 def test_a_rule_may_ask_for_more_confidence_than_the_gate() -> None:

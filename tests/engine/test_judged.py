@@ -10,7 +10,7 @@ from engine.metrics import ImageResult
 from engine.metrics.curves import class_curve, phrase_curve
 from engine.metrics.detection import average_precision, gold_counts
 from engine.metrics.grounding import phrase_recall
-from engine.metrics.judged import JudgedBox, judge_detection, judge_grounding
+from engine.metrics.judged import JudgedBox, judge, judge_detection, judge_grounding
 from schemas.records import BoxXYXY, Candidate
 
 CLASSES = ["cat", "dog"]
@@ -146,8 +146,18 @@ def test_every_candidate_of_what_is_asked_for_is_judged_and_missed_and_right_mak
     assert sum(one.verdict in ("right", "missed") for one in judged) == human
 
 
+def test_answers_of_a_class_without_a_human_box_are_in_no_curve() -> None:
+    names = ["bird", *CLASSES]
+    gold = detection_sample("a", [("cat", LEFT), ("dog", RIGHT)], classes=names)
+    answer = (Candidate(0, NOWHERE, 0.9), Candidate(1, LEFT, 0.5), Candidate(2, RIGHT, 0.5))
+    curve = class_curve(judge_detection(ImageResult(gold, answer), names), {"bird": 0, "cat": 1, "dog": 1})
+    assert curve is not None
+    assert curve.precision == [1.0] * 101
+
+
 def test_where_nothing_is_asked_for_there_is_no_curve() -> None:
     assert phrase_curve([]) is None
+    assert phrase_curve(judge([], (), 100)) is None
     assert class_curve([], {"dog": 0}) is None
     assert judge_grounding(ImageResult(grounding_sample("a", {"a walk": []}), ())) == []
     assert judge_detection(ImageResult(detection_sample("a", [], classes=CLASSES), ()), CLASSES) == []

@@ -6,14 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from report_datasets import crowded, write_dataset
+from report_datasets import crowded, leave_out, write_dataset
 from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.duplicates import Duplicates
-from engine.mix import Mix
+from engine.mix import Mix, SampleRef
 from engine.mix.kept_rows import KeptRows, kept_rows
 from engine.review.verdicts import Verdicts, append_verdicts
 from engine.selection import PRESETS, resolve_selection, select
@@ -61,8 +62,17 @@ def _without_a_column(folder: Path) -> None:
     pq.write_table(pq.read_table(path).drop_columns(["head_lemma"]), path)
 
 
+def _without_a_value(folder: Path) -> None:
+    path = folder / annotations_name(2)
+    table = pq.read_table(path)
+    place = table.column_names.index("score")
+    without = pc.if_else(pc.equal(table["score"], pc.max(table["score"])), None, table["score"])
+    pq.write_table(table.set_column(place, table.field(place), without), path)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "a missing column": _without_a_column,
+    "a missing value": _without_a_value,
     "no table": lambda folder: (folder / annotations_name(2)).unlink(),
     "a broken table": lambda folder: (folder / annotations_name(2)).write_bytes(b"PAR1"),
     "another unit's table": lambda folder: (folder / annotations_name(2)).write_bytes(
@@ -98,12 +108,14 @@ def test_what_tables_cannot_know_is_read_in_the_shards(tmp_path: Path) -> None:
     assert None in by_tables(sparse, "glip")
 
 
-def test_a_mix_draws_the_same_with_and_without_its_tables(folder: Path) -> None:
+def test_a_mix_draws_the_same_with_and_without_its_tables_and_no_duplicate(folder: Path) -> None:
     samples = [one.labels for unit in range(4) for one in read_shard(Store(folder), unit)]
     append_verdicts(
         Store(folder), [said(samples[3], samples[3].boxes[0].phrase, "accepted", samples[3].boxes[0].box_xyxy)]
     )
+    leave_out(folder, (0, 2))
     with_tables = Mix.open([MixEntry(dataset=str(folder))], 0)
+    assert not {SampleRef(0, 0, 0), SampleRef(0, 0, 2)} & set(with_tables.datasets[0].refs)
     for unit in range(4):
         (folder / annotations_name(unit)).unlink()
     without = Mix.open([MixEntry(dataset=str(folder))], 0)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from engine.mix import wordnet as mix_wordnet
-from engine.mix.names import NameRelations, head_lemma
+from engine.mix.names import NameRelations, content_lemmas, head_lemma
 
 RELATED = [
     ("dog", "dogs"),
@@ -48,6 +48,7 @@ def test_names_of_different_things_are_not(one: str, other: str) -> None:
 def test_the_head_of_a_name_stands_before_what_follows_it() -> None:
     names = ["a glass of water", "the man in the red hat", "Traffic_light", "skis (snow)", "", "?!"]
     assert [head_lemma(name) for name in names] == ["glass", "man", "light", "ski", "", "?!"]
+    assert content_lemmas("Two dogs_(wild) of the old man") == ["dog", "old", "man"]
 
 
 def test_the_matrix_of_many_names_says_what_pairs_say() -> None:

@@ -45,6 +45,15 @@ def test_by_size_a_dataset_of_one_sample_among_millions_still_has_its_turn() -> 
     assert interleave_of(entries, passes, MixSampling(temperature=1)).turns[1] == 1
 
 
+def test_by_size_shares_are_ten_thousandths_and_what_is_left_goes_to_the_largest_remainders() -> None:
+    """Sevenths: 1428.57, 1428.57 and 7142.86."""
+    entries = [MixEntry(dataset=name) for name in "abc"]
+    passes = [Passes(samples, 0, number) for number, samples in enumerate((1, 1, 5))]
+    by_size = MixSampling(temperature=1)
+    assert interleave_of(entries, passes, by_size).turns == [1429, 1428, 7143]
+    assert interleave_of(entries[:2], passes[:2], by_size).turns == [1, 1], "where nothing is left nobody has more"
+
+
 @given(st.lists(st.integers(4, 30), min_size=1, max_size=40), st.integers(0, 2**31))
 def test_four_passes_see_each_sample_as_often_as_its_repeats_say_and_one_a_quarter_of_that(
     repeats: list[int], seed: int

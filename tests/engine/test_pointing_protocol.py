@@ -38,3 +38,8 @@ def test_pointing_at_classes_equals_plain_loops(margin: float) -> None:
         check_equal(
             by_name(pointing_at_classes(case.results, CLASSES, margin_px=margin)), pointing_oracle(case, margin), seed
         )
+
+
+def test_a_box_of_no_class_of_the_dataset_is_named() -> None:
+    with pytest.raises(ValueError, match="not a class of its dataset"):
+        pointing_at_classes([result for seed in range(CASES) for result in random_case(seed).results], [])

@@ -64,7 +64,7 @@ def test_a_truly_better_candidate_is_promoted() -> None:
 def test_a_worse_candidate_is_refused_in_plain_words() -> None:
     decision = decide([recall_report("new", world(0.4, 1))], [recall_report("old", world(0.6, 2))], gate(IMPROVE))
     assert not decision.promote
-    assert decision.reason.startswith("Not promoted: 1 of 1 rules did not pass. Phrase_recall@1 on phrases fell from")
+    assert decision.reason.startswith("Not promoted: the one rule did not pass. Phrase_recall@1 on phrases fell from")
 
 
 def test_the_same_model_does_not_improve_and_does_not_worsen() -> None:
@@ -131,13 +131,21 @@ def test_only_images_with_a_value_for_both_models_are_compared() -> None:
         assert found.images == 20
 
 
+def test_images_of_which_no_count_is_known_count_alike() -> None:
+    reports = [recall_report(name, world(rate, 1)) for name, rate in (("new", 0.6), ("old", 0.5))]
+    (told,) = decide(reports[:1], reports[1:], gate(IMPROVE)).comparisons
+    bare = [report.model_copy(update={"per_image_count": {}}) for report in reports]
+    (untold,) = decide(bare[:1], bare[1:], gate(IMPROVE)).comparisons
+    assert untold.interval == pytest.approx(told.interval)  # each has three phrases
+
+
 def test_a_floor_is_about_the_candidate_alone() -> None:
     floor = PromotionRule(metric="phrase_recall@1", must="exceed", margin=0.6)
     old = recall_report("old", world(0.9, 2))
     above = decide([recall_report("new", world(0.75, 1))], [old], gate(floor))
     assert above.promote
     assert above.comparisons[0].least == 0.6
-    assert above.comparisons[0].reason.endswith(": it must be at least 60.0, which it does")
+    assert above.comparisons[0].reason.endswith(": it must be at least 60.0, and it is")
     below = decide([recall_report("new", np.array([3, 3, 0, 0, 0] * 30))], [old], gate(floor)).reason
     assert below.endswith("on phrases is 40.0: it must be at least 60.0, which it misses by 20.")
     assert not {"fell", "rose", "interval"} & set(below.split())

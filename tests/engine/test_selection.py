@@ -67,6 +67,12 @@ def test_kept_and_dropped_are_what_came_in_and_phrases_stay(preset: str) -> None
 def test_numbers_select_as_a_preset_does() -> None:
     sample = labels((0, LEFT, 0.5), (0, RIGHT, 0.51))
     assert select(sample, {"min_score": 0.5}) == select(sample, "glip")
+
+
+def test_what_is_not_asked_for_drops_nothing() -> None:
+    """Not a whole image, nor a phrase inside another, nor an abstract one, nor a box twice, nor a score of 0."""
+    whole = (0.0, 0.0, 100.0, 100.0)
+    sample = labels((0, whole, 0.9), (1, whole, 0.9), (2, LEFT, 0.5), (2, LEFT, 0.0), (2, (5.0, 5.0, 5.0, 5.0), 0.1))
     assert select(sample, {}) == sample == select(sample, "all")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from counted_datasets import Counted, counted_dataset
+from report_datasets import dog, sample, write_dataset
 
 from engine.statistics import statistics_of
 from engine.statistics.comparison import compare, jensen_shannon, stability_index
@@ -64,6 +65,24 @@ def test_the_drift_of_phrases_is_over_all_of_them(pair: tuple[Counted, Counted])
         assert one.before_per_million == pytest.approx(old[one.text] / old.total() * 1e6, abs=1e-4)
     assert found.vocabulary.both == len(old.keys() & new.keys())
     assert found.vocabulary.after_only == len(new.keys() - old.keys())
+
+
+def test_a_phrase_of_one_dataset_alone_has_no_occurrence_in_the_other(tmp_path: Path) -> None:
+    cat = sample("cat", "a cat", [(0, 5)], [(0, (10, 10, 60, 80), 0.9)])
+    folders = [
+        write_dataset(tmp_path / name, samples) for name, samples in (("old", [dog(0), dog(1)]), ("new", [dog(0), cat]))
+    ]
+    with statistics_of(folders, "all") as [first, second]:
+        found = compare(first, second, "the source")
+    assert {one.text: (one.before, one.after) for one in found.phrases} == {
+        "a dog": (2, 1),
+        "a tree": (2, 1),
+        "a cat": (0, 1),
+    }
+    assert (found.vocabulary.both, found.vocabulary.before_only, found.vocabulary.after_only) == (2, 0, 1)
+    [drift] = [one for one in found.drifts if one.name == "phrases"]
+    shares = [(1 / 2, 1 / 3), (1 / 2, 1 / 3), (1e-4, 1 / 3)]
+    assert drift.psi == pytest.approx(sum((q - p) * math.log(q / p) for p, q in shares), abs=1e-6)
 
 
 def test_histograms_drift_by_their_bins(pair: tuple[Counted, Counted]) -> None:

@@ -75,6 +75,9 @@ def test_canvases_lie_more_often_than_they_stand_and_end_at_the_largest_size() -
     canvases = [draw_step_shape(wide, random).canvas_hw for _ in range(200)]
     assert set(canvases) == {(96, 112), (112, 96)}
     assert 0.5 < canvases.count((96, 112)) / 200 < 0.8, "two thirds, as photographs do"
+    free = Augmentation(min_sizes=(96,), max_size=1000, scale_jitter=(0.5, 2.0))
+    sides = {draw_step_shape(free, random).canvas_hw for _ in range(200)}
+    assert sides == {(96, 128), (128, 96)}, "four by three"
 
 
 def test_crops_are_taken_from_everywhere() -> None:
