@@ -21,6 +21,7 @@ from pathlib import Path
 from job_processes import descendants, kill, wait_for
 
 OBJECT_STORE_BYTES = 100_000_000
+START_TRIES = 3  # Ray gives up a node whose agents take half a minute to start, as they may on a busy machine
 
 
 class RayCluster:
@@ -45,13 +46,19 @@ class RayCluster:
             place += [f"--dashboard-port={dashboard_port or free_port()}", f"--ray-client-server-port={free_port()}"]
         limits = [f"--num-cpus={cpus}", f"--num-gpus={gpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
         words = [sys.executable, "-m", "ray.scripts.scripts", "start", *place, *limits]
+        words += ["--node-ip-address=127.0.0.1", "--block"]
         log = self.folder / f"node{len(self.nodes)}.log"
-        with log.open("wb") as output:
-            node = subprocess.Popen(
-                [*words, "--node-ip-address=127.0.0.1", "--block"], env=self.environment, stdout=output, stderr=output
-            )
-        self.nodes.append(node)
-        wait_for(lambda: b"Ray runtime started" in log.read_bytes(), node, f"a Ray node (see {log})")
+        for left in reversed(range(START_TRIES)):
+            with log.open("wb") as output:
+                node = subprocess.Popen(words, env=self.environment, stdout=output, stderr=output)
+            self.nodes.append(node)
+            try:
+                wait_for(lambda: b"Ray runtime started" in log.read_bytes(), node, f"a Ray node (see {log})")
+                break
+            except TimeoutError:
+                if not left or node.poll() is None:
+                    raise
+                self.nodes.pop()
         return node
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
