@@ -9,7 +9,6 @@ On a cluster, only ``RAY_ADDRESS`` changes (see docs/cluster.md).
 
 from __future__ import annotations
 
-import itertools
 import logging
 import os
 import signal
@@ -18,17 +17,18 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Literal
 
-from engine.running.layout import Pool, Workers, layout
+from engine.running.actor_pools import actor_pools
+from engine.running.layout import Workers, layout
+from engine.running.session_folder import check_session_folder
 from engine.running.stages import Commit, Manifest, Stage, first_unit
 from engine.running.stopping import Stopping
 from engine.running.unit_flow import Lost, UnitFlow
 from engine.running.unit_metrics import UnitMetrics
-from engine.running.unit_worker import Failure, UnitWorker, open_stages
+from engine.running.unit_worker import Failure, open_stages
 from schemas.records import UnitRef
 
 Backend = Literal["ray", "inline"]
@@ -94,9 +94,8 @@ def _run_on_ray(
 ) -> Generator[Manifest, None, None]:
     with connected(workers) as ray:
         metrics = UnitMetrics(ray.util.metrics, len(refs))
-        pools = layout(stages, workers, ray.cluster_resources()).pools
-        with _actors(ray, pools, open_commit) as actors:
-            for result in UnitFlow(ray, actors, lost).run(refs, stopping):
+        with actor_pools(ray, lambda: layout(stages, workers, ray.cluster_resources()).pools, open_commit) as pools:
+            for result in UnitFlow(ray, pools.start_missing, lost).run(refs, stopping):
                 if isinstance(result, Failure):
                     raise result.error()
                 metrics.count(result)
@@ -104,32 +103,19 @@ def _run_on_ray(
 
 
 @contextmanager
-def _actors(ray: Any, pools: Iterable[Pool], open_commit: Callable[[], Commit[Manifest]]) -> Iterator[list[list[Any]]]:
-    """The actors of each pool, started over the whole cluster, stopped at the end, whatever they are doing then."""
-    actors: list[list[Any]] = []
-    opened = []  # held here: an actor that is restarted opens its work again
-    try:
-        for pool in pools:
-            opened.append(ray.put(partial(open_stages, pool.stages, open_commit if pool.commits else None)))
-            options = {"max_restarts": -1, "scheduling_strategy": "SPREAD", **pool.takes}
-            actor_class = ray.remote(**options)(UnitWorker)
-            actors.append([actor_class.remote(opened[-1], os.getcwd()) for _ in range(pool.size)])
-        yield actors
-    finally:
-        for actor in itertools.chain.from_iterable(actors):
-            ray.kill(actor)
-
-
-@contextmanager
 def connected(workers: Workers) -> Iterator[Any]:
     """Ray: the one this process has, the cluster of ``RAY_ADDRESS``, or one started here and shut down at the end.
 
-    Several jobs inside the block share it.
+    Several jobs inside the block share it. KeyboardInterrupt where SIGTERM comes while it is joined or started.
     """
     ray = _import_ray()
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    with _ray_warnings_ignored():
-        started_here = _connect(ray, workers)
+    try:
+        with _ray_warnings_ignored():
+            started_here = _connect(ray, workers)
+    except SystemExit:  # what Ray makes of SIGTERM in these seconds
+        ray.shutdown()
+        raise KeyboardInterrupt from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place
     try:
@@ -170,6 +156,7 @@ def _connect(ray: Any, workers: Workers) -> bool:
         with _silent_stderr():
             ray.init(address=address, **quiet)
         return True
+    check_session_folder()
     slots = max(workers.count or 1, len(os.sched_getaffinity(0)) // workers.threads)
     with _silent_stderr():
         ray.init(

@@ -1,8 +1,9 @@
 """Hands units to actors and takes their results back: what is begun, by which actors, and again where one was lost.
 
-In: unit references and pools of actors, one pool after another in the flow. Out: what the last pool made of each unit,
-in order of completion. A unit is begun when each pool has an actor for it, never before: nothing queues up beyond that,
-so that a stop takes effect at once and the memory of the driver does not grow with the source.
+In: unit references and pools of actors, one pool after another in the flow; actors may join them while the job runs.
+Out: what the last pool made of each unit, in order of completion. A unit is begun when each pool has an actor for it,
+never before: nothing queues up beyond that, so that a stop takes effect at once and the memory of the driver does not
+grow with the source.
 
 Why not Ray Data: what it is given it takes in whole (an object a unit), it cannot be told to take in no more, and units
 that lie with an actor whose machine is gone wait until another machine comes. Here they go to the actors that are left.
@@ -25,11 +26,13 @@ from schemas.records import UnitRef
 UNITS_AHEAD = 2  # units given to a worker at once: the second one lies ready when the first is done
 UNIT_RETRIES = 2  # dead workers are replaced without end, but a unit that kills so many more of them ends the job
 LOOK_AGAIN_S = 0.5  # how late a request to stop may be noticed
+LOOK_FOR_ROOM_S = 5.0  # how late a machine that has joined the cluster may be noticed
 TELL_AFTER_S = 60.0  # without a worker that runs: a cluster may be starting machines, or never have room for one
 
 log = logging.getLogger(__name__)
 
 Lost = Callable[[UnitRef, str], None]
+StartMissing = Callable[[], Sequence[Sequence[Any]]]
 
 
 @dataclass(eq=False, slots=True)
@@ -53,13 +56,14 @@ class _Begun:
 
 class UnitFlow:
     """One job's units on one job's actors, each a :class:`~engine.running.unit_worker.UnitWorker`; Ray restarts
-    them wherever there is room."""
+    them wherever there is room. ``start_missing`` gives the actors of each pool, and when it is called again those that
+    are new: a cluster may have grown."""
 
-    def __init__(self, ray: Any, pools: Sequence[Sequence[Any]], lost: Lost | None = None) -> None:
+    def __init__(self, ray: Any, start_missing: StartMissing, lost: Lost | None = None) -> None:
         self._ray = ray
-        self._pools = [[_Worker(actor) for actor in pool] for pool in pools]
-        # One unit more for each pool after the first: it is being read, or written, while the others compute.
-        self._most = (UNITS_AHEAD + len(pools) - 1) * max(len(pool) for pool in pools)
+        self._start_missing = start_missing
+        self._looked_at = -math.inf
+        self._pools: list[list[_Worker]] = []
         self._lost = lost or (lambda ref, why: None)
         self._begun: dict[Any, _Begun] = {}
         self._starting: dict[Any, _Worker] = {}
@@ -71,11 +75,11 @@ class UnitFlow:
         RuntimeError where a unit loses its worker again and again.
         """
         waiting = deque((ref, 0) for ref in refs)
-        for pool in self._pools:
-            self._await(pool)
         while True:
             if stopping.now():
                 waiting.clear()
+            if waiting:
+                self._take_in_new_workers()
             while waiting and (crew := self._free_crew()):
                 self._begin(*waiting.popleft(), crew)
                 if stopping.now():
@@ -96,6 +100,18 @@ class UnitFlow:
                 else:
                     stopping.unit_took(time.monotonic() - begun.since)
                     yield result
+
+    def _take_in_new_workers(self) -> None:
+        """Those of the start, and now and then those of machines that have joined since."""
+        if time.monotonic() - self._looked_at < LOOK_FOR_ROOM_S:
+            return
+        started = self._start_missing()
+        self._pools = self._pools or [[] for _ in started]
+        for pool, actors in zip(self._pools, started, strict=True):
+            new = [_Worker(actor) for actor in actors]
+            pool += new
+            self._await(new)
+        self._looked_at = time.monotonic()
 
     def _tell_of_rest(self) -> None:
         """Say so, once each time, where no unit is begun for long, since Ray finds no room for the workers."""
@@ -118,8 +134,10 @@ class UnitFlow:
     def _free_crew(self) -> tuple[_Worker, ...]:
         """The least busy worker of each pool; nobody where a pool has none to spare."""
         crew = []
+        # One unit more for each pool after the first: it is being read, or written, while the others compute.
+        most_in_all = (UNITS_AHEAD + len(self._pools) - 1) * max(len(pool) for pool in self._pools)
         for pool in self._pools:
-            most = -(-self._most // len(pool))
+            most = -(-most_in_all // len(pool))
             free = [worker for worker in pool if worker.ready and worker.units < most]
             if not free:
                 return ()

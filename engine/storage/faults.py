@@ -10,6 +10,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import gettempdir
 
 CLIENTS = ("botocore", "aiobotocore", "aiohttp")  # whose errors are no OSError
 WITHOUT_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
@@ -30,7 +31,11 @@ def naming_faults(path: str, done: str, *, local: bool) -> Iterator[None]:
         raise ValueError(f"{path} cannot be written ({error}); make the bucket, or give another address") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
-            what = f"there is no room for {path} ({error.strerror}); free some space"
+            # An object store has no end: what is put there is gathered in a temporary file.
+            full = f"for {path}, or for temporary files in {gettempdir()}" if local else f"in {gettempdir()} for {path}"
+            what = (
+                f"there is no room {full} ({error.strerror}); free some space, or set TMPDIR to another disk's folder"
+            )
         elif not local and (isinstance(error, OSError) or type(error).__module__.startswith(CLIENTS)):
             what = f"{path} cannot be {done} ({type(error).__name__}: {error}); {_advice(error)}"
         else:

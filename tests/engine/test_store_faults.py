@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from python_paths import python_path
 
 from engine.artifacts import Store
 from engine.sources.last_opened import LastOpened
@@ -60,3 +63,20 @@ def test_a_place_that_takes_no_file_is_told_beforehand(s3_bucket: str, tmp_path:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"):
         Store(tmp_path / "file" / "a").check_writable()
+
+
+def test_of_what_goes_to_an_object_store_the_disk_of_temporary_files_is_what_is_full(tmp_path: Path) -> None:
+    """A file may have no more bytes here, as on a full disk."""
+    program = """
+import resource
+from engine.artifacts import Store
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    Store("memory://bucket").write("a", b"x" * 100_000)
+except RuntimeError as error:
+    print(error)
+"""
+    environment = {"TMPDIR": str(tmp_path), **python_path(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert f"no room in {tmp_path} for memory://bucket/a" in done.stdout, done.stderr
+    assert "TMPDIR" in done.stdout

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from job_processes import wait_for
+from job_processes import command_line, descendants, wait_for
 from labelled_datasets import checksums, label_inline, tars_recipe
 
 from pipelines.labelling.job_log import JobLog
@@ -60,7 +60,7 @@ def test_sigterm_finishes_the_units_in_flight_and_the_same_command_goes_on(
     with command(recipe, out, backend) as process:
         wait_for(lambda: len(list(out.glob("manifests/*.json"))) > 3, process)
         process.send_signal(signal.SIGTERM)
-        printed, told = process.communicate(timeout=120)
+        printed, told = process.communicate(timeout=300)
     assert process.returncode == 0
     assert "finishing the units that were begun" in told
     done = len(list(out.glob("manifests/*.json")))
@@ -75,6 +75,15 @@ def test_sigterm_finishes_the_units_in_flight_and_the_same_command_goes_on(
     assert checksums(out) == undisturbed
 
 
+def test_sigterm_while_ray_starts_is_an_interruption_that_is_told(recipe: LabelRecipe, tmp_path: Path) -> None:
+    with command(recipe, tmp_path / "out", "--workers=2") as process:
+        wait_for(lambda: any("gcs_server" in command_line(pid) for pid in descendants(process.pid)), process)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=300)
+    assert process.returncode in (0, 130)  # 0 where Ray was just done, and the job could end as it does later
+    assert "interrupted; run the same command again" in told or "finishing the units that were begun" in told
+
+
 def test_a_second_sigterm_ends_the_job_at_once(recipe: LabelRecipe, tmp_path: Path) -> None:
     one_unit, out = recipe.model_copy(update={"unit_size": UNITS}), tmp_path / "out"
     with command(one_unit, out, "--inline") as process:
@@ -83,7 +92,7 @@ def test_a_second_sigterm_ends_the_job_at_once(recipe: LabelRecipe, tmp_path: Pa
         assert process.stderr is not None
         assert "SIGTERM" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=300)
     # Both are 130 to a shell. `python -m` ends itself by SIGINT where the exception, though it was caught, came in a
     # text given to `exec`, as libraries do while they are imported.
     assert process.returncode in (130, -signal.SIGINT)

@@ -1,0 +1,73 @@
+"""The actors of a job: those that its cluster has room for at the start, and more when machines join it later.
+
+In: which pools the job would have on the cluster as it is now. Out: Ray's actors, pool by pool, stopped at the end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+from engine.running.layout import Pool
+from engine.running.stages import Commit, Manifest
+from engine.running.unit_worker import UnitWorker, open_stages
+
+
+class _Pool:
+    """The actors that do the same."""
+
+    def __init__(self, ray: Any, pool: Pool, open_commit: Callable[[], Commit[Manifest]]) -> None:
+        options = {"max_restarts": -1, "scheduling_strategy": "SPREAD", **pool.takes}
+        self._actor_class = ray.remote(**options)(UnitWorker)
+        # Held here: an actor that is restarted opens its work again.
+        self._opened = ray.put(partial(open_stages, pool.stages, open_commit if pool.commits else None))
+        self.actors: list[Any] = []
+
+    def grow(self, size: int) -> list[Any]:
+        """Start the actors that are missing, and give these."""
+        started = [self._actor_class.remote(self._opened, os.getcwd()) for _ in range(size - len(self.actors))]
+        self.actors += started
+        return started
+
+
+class ActorPools:
+    """One job's actors. ``wanted`` is the layout for what the cluster has at the moment of the call."""
+
+    def __init__(
+        self, ray: Any, wanted: Callable[[], Sequence[Pool]], open_commit: Callable[[], Commit[Manifest]]
+    ) -> None:
+        self._ray = ray
+        self._wanted = wanted
+        self._pools = [_Pool(ray, pool, open_commit) for pool in wanted()]
+
+    def start_missing(self) -> list[list[Any]]:
+        """Start what the cluster has room for by now; the actors that are new, pool by pool.
+
+        None is ever taken away: those of a machine that is gone wait until Ray finds room for them. The job stays laid
+        out as it was begun: GPUs that join a job on CPUs do not change it.
+        """
+        wanted = self._wanted()
+        if len(wanted) != len(self._pools):
+            return [[] for _ in self._pools]
+        return [pool.grow(now.size) for pool, now in zip(self._pools, wanted, strict=True)]
+
+    def stop(self) -> None:
+        """End all actors, whatever they are doing."""
+        for pool in self._pools:
+            for actor in pool.actors:
+                self._ray.kill(actor)
+
+
+@contextmanager
+def actor_pools(
+    ray: Any, wanted: Callable[[], Sequence[Pool]], open_commit: Callable[[], Commit[Manifest]]
+) -> Iterator[ActorPools]:
+    """Pools without actors yet; those that they get are stopped at the end."""
+    pools = ActorPools(ray, wanted, open_commit)
+    try:
+        yield pools
+    finally:
+        pools.stop()

@@ -1,0 +1,54 @@
+"""A folder in which Ray could have no socket is told of before Ray is started there."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from ray._private.utils import validate_socket_filepath
+
+from engine.running.session_folder import check_session_folder
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({}, None),
+        ({"TMPDIR": "/tmp"}, None),
+        ({"TMPDIR": "/scratch/job 7"}, None),
+        ({"TMPDIR": "/tmp/" + "x" * 60}, "TMPDIR is '/tmp/xxx"),
+        ({"TMPDIR": "/tmp/größe"}, "TMPDIR is '/tmp/größe'.* set RAY_TMPDIR to another folder, such as /tmp"),
+        ({"TMPDIR": "/tmp/größe", "RAY_TMPDIR": "/tmp"}, None),
+        ({"TMPDIR": "/tmp", "RAY_TMPDIR": "/tmp/猫"}, "RAY_TMPDIR is '/tmp/猫'"),
+    ],
+)
+def test_a_name_that_does_not_fit_is_told_with_what_to_do(
+    environment: dict[str, str], told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("TMPDIR", "RAY_TMPDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    if told is None:
+        return check_session_folder()
+    with pytest.raises(ValueError, match=told):
+        check_session_folder()
+
+
+def test_as_many_bytes_are_allowed_as_ray_itself_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = f"ray/session_2026-11-22_01-55-13_927987_{os.getpid()}/sockets/plasma_store"
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    folders = [f"/{'x' * length}" for length in range(20, 60)]
+    fits = [len(f"{folder}/{session}") for folder in folders if _passes(folder, monkeypatch)]
+    validate_socket_filepath("x" * max(fits))
+    with pytest.raises(OSError, match="AF_UNIX path length"):
+        validate_socket_filepath("x" * (max(fits) + 1))
+
+
+def _passes(folder: str, monkeypatch: pytest.MonkeyPatch) -> bool:
+    monkeypatch.setenv("TMPDIR", folder)
+    try:
+        check_session_folder()
+    except ValueError:
+        return False
+    return True
