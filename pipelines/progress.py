@@ -1,12 +1,17 @@
-"""What a person sees of long work: a bar; of units with images/s, rejects and time left; of labelling a funnel too."""
+"""What a person sees of long work: a bar; of units with images/s, rejects and time left; of labelling a funnel too.
+
+In a log file, of which nobody sees a bar move, the state of the units is a line a minute.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Column
 
@@ -15,13 +20,16 @@ from pipelines.labelling.totals import Totals
 from pipelines.pages.number_formats import counted
 
 Thing = TypeVar("Thing")
+LOG_EVERY_S = 60.0
+LEFT_OUT = {"filter_phrases": "on the stop list", "prompt": "too long for the teacher"}  # phrases, by stage
 
 
 def tracked(things: Iterable[Thing], doing: str, *, shown: bool, total: int | None = None) -> Iterable[Thing]:
     """The things, one after another, with a bar beside the word for what is done, which is gone at the end. There is
     none where nobody sees it: in a file it would leave an empty line."""
     console = Console(stderr=True)
-    return track(things, doing, total, console=console, disable=not (shown and console.is_terminal), transient=True)
+    hidden = not (shown and console.is_terminal)
+    return track(things, escape(doing), total, console=console, disable=hidden, transient=True)
 
 
 class UnitProgress:
@@ -30,6 +38,9 @@ class UnitProgress:
 
     def __init__(self, doing: str, images: int, done: Totals, *, shown: bool) -> None:
         self._done = done
+        console = Console(stderr=True)
+        self._in_a_log = shown and not console.is_terminal
+        self._told_at = time.monotonic()
         self._progress = Progress(
             TextColumn(doing),
             BarColumn(bar_width=None, table_column=Column(max_width=40)),  # what the numbers leave at 80 columns
@@ -37,7 +48,7 @@ class UnitProgress:
             TextColumn("{task.fields[rate]} images/s, {task.fields[rejects]} rejected{task.fields[busy]}"),
             TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
             TextColumn("left"),
-            console=Console(stderr=True),
+            console=console,
             disable=not shown,
         )
         self._task = self._progress.add_task(
@@ -64,15 +75,19 @@ class UnitProgress:
             rate=f"{new.rows / elapsed:.1f}" if elapsed > 0 else "-",
             busy="" if busy is None else f", model {busy:.0%}",
         )
+        if self._in_a_log and time.monotonic() - self._told_at >= LOG_EVERY_S:
+            self._told_at = time.monotonic()
+            self._progress.console.print(self._progress.get_renderable())
 
 
 def print_result(result: LabelResult) -> None:
     """The funnel, a line a stage, and what came out."""
+    width = max((len(stage.stage) for stage in result.stages), default=0)
     for stage in result.stages:
-        dropped = ", ".join(f"{count} {reason}" for reason, count in stage.dropped.items())
-        left_out = f"{stage.phrases_left_out} phrases too long for the teacher" if stage.phrases_left_out else ""
-        why = "; ".join(part for part in (dropped, left_out) if part)
-        print(f"  {stage.stage:8} {stage.came_in:>9} in {stage.went_on:>9} on   {why}".rstrip())
+        why = [f"{count} {reason}" for reason, count in stage.dropped.items()]
+        if stage.phrases_left_out:
+            why.append(f"{counted(stage.phrases_left_out, 'phrase')} {LEFT_OUT[stage.stage]}")
+        print(f"  {stage.stage:{width}} {stage.came_in:>9} in {stage.went_on:>9} on   {', '.join(why)}".rstrip())
     speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was relabelled"
     if result.utilisation is not None:
         speed += f", the model computing {result.utilisation:.0%} of its workers' time"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from pipelines.export import ExportReceipt, summary
@@ -18,6 +20,28 @@ def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(
     with UnitProgress("labelling", 24000, done, shown=True):
         pass
     assert "1200/24000 - images/s, 31 rejected" in capsys.readouterr().err
+
+
+def test_a_log_gets_a_line_a_minute_while_units_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new, clock = Totals(), SimpleNamespace(now=0.0)
+    monkeypatch.setattr("pipelines.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+    with UnitProgress("labelling", 24000, Totals(), shown=True) as bar:
+        for clock.now in (1, 61, 62):
+            new.rows += 100
+            bar.show(new)
+        (told,) = capsys.readouterr().err.splitlines()
+    assert " 200/24000 " in told
+
+
+def test_a_job_that_is_to_be_silent_leaves_no_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipelines.progress.LOG_EVERY_S", 0)
+    with UnitProgress("labelling", 24000, Totals(), shown=False) as bar:
+        bar.show(Totals())
+    assert capsys.readouterr().err == ""
 
 
 def test_a_bar_that_nobody_sees_leaves_nothing_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
