@@ -10,17 +10,14 @@ table. Rules about boxes are no filters: boxes are stored low and cut when read 
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from PIL import Image
-
 from engine.filtering.caption_language import LanguageIdentifier
 from engine.filtering.image_identity import identified
 from engine.filtering.leaks import LeakGuard
-from schemas.pictures import IMAGE_FORMATS
+from schemas.pictures import open_picture_file
 from schemas.recipes import FiltersRecipe
 from schemas.records import CaptionedImage, ParsedCaption, Phrase, Reject, Unit
 
@@ -118,7 +115,7 @@ def image_size(encoded: bytes) -> SizeWH | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(encoded), formats=IMAGE_FORMATS) as image:
+            with open_picture_file(encoded) as image:
                 return image.size
     except Exception:  # hostile bytes make a decoder raise anything
         return None

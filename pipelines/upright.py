@@ -7,16 +7,15 @@ datasets keep to the stored pixels. Nothing is trusted: pictures are decoded wit
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass
 from typing import Self
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from glip.rgb import as_rgb, upright
 from schemas.orientation import Box, box_as_stored, box_upright, orientation_of, turned_size
-from schemas.pictures import IMAGE_FORMATS, too_many_scans
+from schemas.pictures import open_picture_file, too_many_scans
 from schemas.shards import SampleLabels
 
 MAX_PIXELS = 100_000_000
@@ -61,13 +60,13 @@ def upright_picture(encoded: bytes, max_side: int | None = None) -> Image.Image 
     ``max_side``: of what is wanted, in pixels; a larger picture is made smaller, and decoded small where it can be.
     """
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded), formats=IMAGE_FORMATS) as stored:
+        with warnings.catch_warnings(action="ignore"), open_picture_file(encoded) as stored:
             if stored.width * stored.height > MAX_PIXELS or too_many_scans(stored.format, encoded):
                 return None
             if max_side is not None:
                 stored.draft("RGB", (max_side, max_side))
             picture = as_rgb(stored)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # hostile bytes make a decoder raise anything
         return None
     if max_side is not None:
         picture.thumbnail((max_side, max_side))

@@ -1,8 +1,8 @@
-"""The EXIF orientation of a picture file: how a viewer turns the stored pixels before it shows them.
+"""The orientation of a picture file: how a viewer turns the stored pixels before it shows them.
 
-In: an encoded JPEG, PNG or WebP from outside. Out: its orientation, 1 to 8; the file with orientation 1; a box of the
-turned picture in pixels of the stored one, and the other way. Pixels are never decoded. A TIFF has no orientation
-here: decoders, Pillow among them, turn it themselves.
+In: an encoded JPEG, PNG, WebP or AVIF from outside. Out: its orientation, 1 to 8 as EXIF counts; the file with
+orientation 1; a box of the turned picture in pixels of the stored one, and the other way. Pixels are never decoded. A
+TIFF has no orientation here: decoders, Pillow among them, turn it themselves.
 
 Source: CIPA DC-008 (Exif 2.32), 4.6.2 (the TIFF structure) and 4.6.4 (tag 0x0112).
 """
@@ -12,11 +12,15 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterator
+from itertools import islice
+
+from schemas.avif_orientation import avif_as_stored, avif_orientation, is_avif
 
 AS_STORED = 1
 SWAPS_SIDES = frozenset({5, 6, 7, 8})  # the turned picture is as wide as the stored one is high
 _MIRRORED_X, _MIRRORED_Y = frozenset({2, 3, 7, 8}), frozenset({3, 4, 6, 7})  # of the stored picture, after the swap
 _TAG, _SHORT, _ENTRY_BYTES, _MAX_ENTRIES = 0x0112, 3, 12, 1000
+_MAX_STRUCTURES = 8  # of EXIF in a file, which has one; a forged file could have millions
 _EXIF, _PNG = b"Exif\0\0", b"\x89PNG\r\n\x1a\n"
 _START_OF_SCAN, _APP1 = 0xDA, 0xE1
 
@@ -25,13 +29,17 @@ Box = tuple[float, float, float, float]
 
 def orientation_of(encoded: bytes) -> int:
     """1 to 8 as EXIF counts; 1, as stored, where the file says nothing that can be understood."""
+    if is_avif(encoded):
+        return avif_orientation(encoded)
     at = _place(encoded)
     return AS_STORED if at is None else encoded[at] or encoded[at + 1]
 
 
 def with_pixels_as_stored(encoded: bytes) -> bytes:
     """The same file for a reader that turns pictures: where it has an orientation, that is 1. No other byte changes but
-    a PNG's checksum of it."""
+    a PNG's checksum of it, and of an AVIF what makes a turn and a mirror its own."""
+    if is_avif(encoded):
+        return avif_as_stored(encoded)
     at = _place(encoded)
     if at is None:
         return encoded
@@ -73,8 +81,9 @@ def box_upright(box_xyxy: Box, orientation: int, width: int, height: int) -> Box
 
 def _place(encoded: bytes) -> int | None:
     """Where the two bytes of an orientation of 2 to 8 stand; None where there is none."""
+    starts = islice(_tiff_starts(encoded), _MAX_STRUCTURES)
     try:
-        return next((at for start in _tiff_starts(encoded) if (at := _value_place(encoded, start)) is not None), None)
+        return next((at for start in starts if (at := _value_place(encoded, start)) is not None), None)
     except struct.error:  # it is cut off
         return None
 

@@ -6,7 +6,6 @@ is drawn from (seed, step) or (seed, position in the mix).
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +20,7 @@ from glip.preprocess import image_tensor
 from glip.rgb import as_rgb, upright
 from glip.tokens import PromptTokenizer
 from schemas.orientation import box_upright, orientation_of
-from schemas.pictures import IMAGE_FORMATS
+from schemas.pictures import open_picture_file
 from schemas.recipes import TrainRecipe
 from schemas.shards import SampleLabels
 from student.augment import (
@@ -158,10 +157,10 @@ def _upright(sample: MixSample) -> tuple[Image.Image, NDArray[np.float32]]:
 
 def _decode(sample: MixSample) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(sample.image), formats=IMAGE_FORMATS)
+        image = open_picture_file(sample.image)
         _check_size(image, sample.labels)
         return as_rgb(image)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:  # SyntaxError: of Pillow, for a broken PNG
+    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:  # of Pillow, by the format
         raise ValueError(
             f"sample {sample.labels.key!r}: its picture cannot be read ({error}); run `verify` on the dataset"
         ) from None

@@ -6,12 +6,11 @@ says what is wrong with it. Nothing here takes memory or time that grows with th
 
 from __future__ import annotations
 
-import io
 import warnings
 
 from PIL import Image, UnidentifiedImageError
 
-from schemas.pictures import IMAGE_FORMATS, MAX_SCANS, too_many_scans
+from schemas.pictures import MAX_SCANS, open_picture_file, too_many_scans
 from schemas.records import CaptionedImage, Reject
 
 STAGE = "ground"
@@ -45,7 +44,7 @@ def open_picture(source: CaptionedImage, max_pixels: int) -> Image.Image | Rejec
 
 def encoded_picture(source: CaptionedImage) -> Image.Image:
     """The picture, not decoded yet; whatever a decoder raises is raised."""
-    return Image.open(io.BytesIO(source.image), formats=IMAGE_FORMATS)
+    return open_picture_file(source.image)
 
 
 def unreadable(source: CaptionedImage, error: Exception) -> Reject:

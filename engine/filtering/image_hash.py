@@ -14,7 +14,6 @@ Source: Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functi
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Iterable
 
@@ -22,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from schemas.pictures import IMAGE_FORMATS, too_many_scans
+from schemas.pictures import open_picture_file, too_many_scans
 
 ALGORITHM = "dct64+64/1"  # another name wherever the same picture would get other bits
 HALF_BITS = 64
@@ -53,7 +52,7 @@ def perceptual_hash(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> int | No
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a picture's odd metadata is no reason to stop
-            with Image.open(io.BytesIO(encoded), formats=IMAGE_FORMATS) as image:
+            with open_picture_file(encoded) as image:
                 if image.width * image.height > max_pixels or too_many_scans(image.format, encoded):
                     return None
                 return hash_of_grey(_small_grey(image))

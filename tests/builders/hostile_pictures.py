@@ -77,6 +77,12 @@ def jpeg_of_scans(count: int) -> bytes:
     return whole[:-2] + last * count + b"\xff\xd9"
 
 
+def jpeg_of_exif(count: int) -> bytes:
+    """A JPEG with so many segments of EXIF: a decoder copies those before at each."""
+    whole = saved(scene(), "JPEG")
+    return whole[:2] + b"\xff\xe1\x00\x0aExif\0\0II" * count + whole[2:]
+
+
 def rotated(orientation: int) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -177,6 +183,8 @@ def bombs() -> Cases:
             PIXELS,
         ),
         "jpeg-of-a-thousand-scans": (jpeg_of_scans(1000), "image_too_many_scans"),
+        "jpeg-of-ten-thousand-exif-segments": (jpeg_of_exif(10_000), UNREADABLE),
+        "ppm-in-digits-of-ten-thousand-comments": (b"P3 9 9 255\n" + b"#\n" * 10_000 + b"0 " * 243, UNREADABLE),
         "png-text-bomb": (with_text(1, compressed=True), UNREADABLE),
         "png-profile-bomb": (png(8, 8, zlib.compress(b""), chunk(b"iCCP", b"x\0\0" + zeros(1 << 28))), UNREADABLE),
         "png-of-short-rows": (png(9000, 9000, zlib.compress(b"\0")), UNREADABLE),
@@ -222,6 +230,7 @@ def odd_files() -> Cases:
         "jpeg-2000": (saved(scene(), "JPEG2000"), SIZE),
         "bmp": (saved(scene(), "BMP"), SIZE),
         "ppm": (saved(scene(), "PPM"), SIZE),
+        "ppm-in-digits": (b"P3 # of 9 x 9\n9 9 255\n" + b"0 128 255 " * 81, (9, 9)),
         "turned-by-90": (rotated(6), SIZE),
         "mirrored-and-turned": (rotated(5), SIZE),
         "turned-by-nonsense": (rotated(99), SIZE),

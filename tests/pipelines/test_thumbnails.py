@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from hostile_pictures import flipped
 from pictures import saved
 from PIL import Image
 
@@ -16,6 +17,13 @@ from pipelines.pages.picture_cards import small_jpeg
 def test_only_formats_of_datasets_are_decoded() -> None:
     for image_format, is_shown in (("WEBP", True), ("PCX", False)):
         assert (small_jpeg(saved(Image.new("RGB", (8, 8)), image_format)) is not None) is is_shown
+
+
+@pytest.mark.parametrize("format", ["AVIF", "JPEG", "PNG", "WEBP", "TIFF"])
+def test_a_picture_with_a_damaged_byte_is_shown_or_not_and_ends_no_report(format: str) -> None:
+    whole = saved(Image.radial_gradient("L").resize((16, 16)), format)
+    shown = {small_jpeg(flipped(whole, at)) is not None for at in range(0, len(whole), 3)}
+    assert shown == {True, False}
 
 
 @pytest.mark.parametrize("bits", [16, 32])

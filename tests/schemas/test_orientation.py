@@ -75,3 +75,12 @@ def test_a_file_that_is_cut_off_or_forged_raises_nothing_and_keeps_its_length(fo
     for content in (*cuts, *forged):
         assert 1 <= orientation_of(content) <= 8
         assert len(with_pixels_as_stored(content)) == len(content)
+
+
+def test_of_a_forged_file_with_many_exif_structures_the_first_few_are_looked_at() -> None:
+    empty, turned = photo("PNG", None), photo("PNG", 6)
+    at = empty.index(b"eXIf") - 4
+    chunk = empty[at : at + 12 + int.from_bytes(empty[at : at + 4], "big")]
+    begin = turned.index(b"eXIf") - 4
+    assert orientation_of(turned[:begin] + 3 * chunk + turned[begin:]) == 6
+    assert orientation_of(turned[:begin] + 3000 * chunk + turned[begin:]) == 1

@@ -47,6 +47,7 @@ MISTAKES = {
         [*TARS, "source.keep.similarity.mim=0.3"],
         "unknown field 'source.keep.similarity.mim'; did you mean 'source.keep.similarity.min'?",
     ),
+    "a word for a list": ([SCENES, "leaks=held-out"], "field 'leaks' is a list, such as [a, b] (came: 'held-out')"),
     "a word for a mapping": ([SCENES, "teacher=nano"], "field 'teacher' is a mapping of fields to values"),
 }
 
@@ -89,6 +90,7 @@ def test_every_field_of_every_recipe_is_listed_once_for_each_choice(recipe: type
     assert len({(field.name, field.only_of) for field in listed}) == len(listed)
     top = {field.name.partition(".")[0].removesuffix("[]") for field in listed}
     assert top == set(recipe.model_fields)
+    assert all(field.text for field in listed if not field.type.startswith('"')), "every field is documented"
 
 
 def test_a_listed_field_has_type_default_and_text() -> None:
