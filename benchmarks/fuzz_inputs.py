@@ -8,7 +8,10 @@ from __future__ import annotations
 import io
 import tarfile
 from functools import lru_cache
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -78,6 +81,22 @@ def tars() -> list[bytes]:
                 member = tarfile.TarInfo(name)
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content))
+        found.append(file.getvalue())
+    return found
+
+
+@lru_cache
+def parquets() -> list[bytes]:
+    """A small table of pictures and captions, as writers lay it out."""
+    images = pa.array(
+        [{"bytes": pictures()[0], "path": "a.jpg"}, None], pa.struct({"bytes": pa.binary(), "path": pa.string()})
+    )
+    table = pa.table({"image": images, "caption": ["a dog", None], "id": ["a", "b"]})
+    layouts: list[dict[str, Any]] = [{}, {"use_dictionary": False}, {"compression": "zstd"}, {"row_group_size": 1}]
+    found = []
+    for layout in layouts:
+        file = io.BytesIO()
+        pq.write_table(table, file, **layout)
         found.append(file.getvalue())
     return found
 

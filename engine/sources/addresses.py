@@ -14,7 +14,10 @@ from typing import Any
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
 # Not told by ``is_global`` of every Python: IETF assignments, in which a cloud keeps its metadata (192.0.0.192), and
 # Azure's metadata, a public address that only its machines can reach.
-_NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"))
+_NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"), IPv6Network("3fff::/20"))
+# All public IPv6 addresses are of this block. Of those outside, which Python calls global, some reach this machine or
+# its network: old forms of IPv4 (::/96), site-local ones (fec0::/10), segments (5f00::/16).
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
 
 AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
@@ -34,6 +37,8 @@ def is_public(address: str) -> bool:
         wrapped = _wrapped_ipv4(found)
         if wrapped is not None:
             return is_public(str(wrapped))
+        if found not in _GLOBAL_UNICAST:
+            return False
     return found.is_global and not found.is_multicast and not any(found in network for network in _NOT_PUBLIC)
 
 

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from engine.sources.image_files import Problem
 
 CAPTION_NAMES = ("caption", "text", "txt", "alt_text", "top_caption")
 URL_NAMES = ("url", "image_url", "image_link")
 IMAGE_NAMES = ("image", "img", "jpg", "image_path", "file_name")
+
+
+@dataclass(frozen=True, slots=True)
+class Oversized:
+    """What stands for a cell of more bytes than are taken: how many it has."""
+
+    size: int
 
 
 def field_names(rows: Iterable[object]) -> list[str]:
@@ -51,8 +59,10 @@ def no_column(wanted: str, there: Collection[str], where: str, purpose: str = ""
 
 
 def cell_text(cell: object, what: str, column: str) -> str | Problem:
-    """The text of a cell without white space around it. Reasons: ``{what}_missing``, and ``{what}_unreadable`` of what
-    is no UTF-8, which no file of ours could hold."""
+    """The text of a cell without white space around it. Reasons: ``{what}_missing``, ``{what}_too_long``, and
+    ``{what}_unreadable`` of what is no UTF-8, which no file of ours could hold."""
+    if isinstance(cell, Oversized):
+        return Problem(f"{what}_too_long", f"the text in column {column!r} has {cell.size} bytes, too many to be read")
     text = cell.strip() if isinstance(cell, str) else ""
     if not text:
         return Problem(f"{what}_missing", f"no text in column {column!r}")

@@ -24,8 +24,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from engine.sources.addresses import PrivateAddressError, public_socket
-from engine.sources.image_files import Problem, image_extension
+from engine.sources.image_files import Problem
 from engine.sources.opt_out import forbidding_directive
+from schemas.pictures import image_extension
 from schemas.recipes import UrlsSource
 
 MAX_URL_CHARS = 4000

@@ -1,4 +1,4 @@
-"""Pictures by name in a folder that the user named, and the format of a picture by its first bytes.
+"""Pictures by name in a folder that the user named.
 
 In: names from outside (a JSON's ``file_name``, a table's path). Out: the file's bytes, or the reason why not. No name
 leads out of the folder, whether by ``..``, by an absolute path or by a symbolic link.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,19 +25,6 @@ ENDINGS = (
     "jpx", "ppm", "pgm", "pbm", "pnm", "ico", "svg",
 )  # fmt: skip
 _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:|^~|://")
-_MAGIC = (
-    (re.compile(rb"\xff\xd8\xff"), "jpg"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "png"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "webp"),
-    (re.compile(rb"GIF8[79]a"), "gif"),
-    (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00\x00\x00", re.DOTALL), "bmp"),
-    (re.compile(rb"II\*\x00|MM\x00\*|II\+\x00|MM\x00\+"), "tif"),
-    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "avif"),
-    (re.compile(rb"....ftyp(?:heic|heix|mif1|msf1)", re.DOTALL), "heic"),
-    (re.compile(rb"\x00\x00\x00\x0cjP  \r\n\x87\n"), "jp2"),
-    (re.compile(rb"\xff\x4f\xff\x51"), "j2k"),
-    (re.compile(rb"P[1-6]\s"), "ppm"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +33,6 @@ class Problem:
 
     reason: str
     message: str
-
-
-def image_extension(content: bytes) -> str | None:
-    """``jpg``, ``png``, ``webp`` …, by the signature of the file format; None for what is no picture.
-
-    >>> image_extension(b"<!DOCTYPE html>") is None
-    True
-    """
-    return next((extension for magic, extension in _MAGIC if magic.match(content)), None)
 
 
 class ImageFolder:
@@ -86,6 +65,8 @@ class ImageFolder:
         path = f"{self._root}/{name}"
         if self._leads_out(path):
             return Problem("path_unsafe", f"{shown!r} is a link that leads out of the folder")
+        if is_local(self._system) and _may_never_end(path):
+            return Problem("path_unsafe", f"{shown!r} is a pipe or a device, not a file")
         try:
             with self._system.open(path, "rb") as file:
                 content: bytes = file.read(self._max_bytes + 1)
@@ -104,6 +85,15 @@ class ImageFolder:
     def _leads_out(self, path: str) -> bool:
         """Whether a path of a local folder is, by links, one of another."""
         return is_local(self._system) and not Path(os.path.realpath(path)).is_relative_to(self._real_root)
+
+
+def _may_never_end(path: str) -> bool:
+    """Whether a local path is there and is neither file nor folder: a pipe is waited for until somebody writes."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:  # which is told where it is opened
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _is_of_the_name(error: OSError) -> bool:

@@ -55,8 +55,9 @@ class RepeatedRows:
     """Numbers of the rows whose key an earlier row has; None is no key and never repeats."""
 
     def __init__(self, keys: Iterable[object] = ()) -> None:
-        """``keys`` of all rows, in order."""
-        self._rows = repeats(short_digests(map(key_text, keys)))
+        """``keys`` of all rows, in order. What is no key, which may be megabytes, is not digested."""
+        texts = (text if text is not None and valid_key(text) else None for text in map(key_text, keys))
+        self._rows = repeats(short_digests(texts))
 
     def among(self, rows: range) -> list[int]:
         """Those of a run of rows."""

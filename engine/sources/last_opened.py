@@ -1,4 +1,4 @@
-"""The file of a source that was read last, kept open: units of one file mostly come to one process, one by one.
+"""The file of a source that was read last, kept open: a process mostly reads several units of one before the next.
 
 In: the files of a source, and how one is opened. Out: the file, opened. What an object store refuses here names the
 file: the source was listed elsewhere, perhaps by a machine whose credentials this one lacks.

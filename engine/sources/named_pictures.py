@@ -6,16 +6,16 @@ untouched. A row that is no sample says so (``reason``), and stays in its place.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.shards import valid_key
-from engine.sources.image_files import ImageFolder, Problem, image_extension
+from engine.sources.image_files import ImageFolder, Problem
 from engine.sources.keys import printable
 from engine.sources.numbered_files import units_of_rows
 from engine.sources.own_columns import OwnColumns
+from schemas.pictures import image_extension
 from schemas.records import CaptionedImage, Cell, Reject, UnitRef
 
 
@@ -70,18 +70,20 @@ def _outcome(row: NamedRow, picture: bytes | Problem | None) -> CaptionedImage |
 
 def with_unique_keys(rows: Iterable[NamedRow]) -> list[NamedRow]:
     """The rows, where of two good ones with one key the first counts."""
-    seen: Counter[str] = Counter()
-    return [_checked(row, seen) for row in rows]
+    first: dict[str, str] = {}
+    return [_checked(row, first) for row in rows]
 
 
-def _checked(row: NamedRow, seen: Counter[str]) -> NamedRow:
+def _checked(row: NamedRow, first: dict[str, str]) -> NamedRow:
+    """The row, or why it is no sample; ``first`` has the picture of the first row of each key."""
     if row.reason:
         return row
-    seen[row.key] += 1
     if not valid_key(row.key):
         fault = "a name or id makes a key of 1 to 200 characters, without backslash or control character"
-        return replace(row, key=printable(row.key), reason="key_invalid", message=fault)
-    if seen[row.key] > 1:
-        fault = "an earlier row has this key, in which dots and slashes are underscores; the first one counts"
-        return replace(row, reason="key_duplicate", message=fault)
+        return replace(row, key=printable(row.key), reason="key_invalid", message=f"{row.file_name[:200]!r}: {fault}")
+    if row.key in first:
+        fault = f"{row.file_name!r}: an earlier row, of {first[row.key]!r}, has this key and counts"
+        hint = "a key leaves the ending out, and dots and slashes become underscores"
+        return replace(row, reason="key_duplicate", message=f"{fault}; {hint}")
+    first[row.key] = row.file_name
     return row

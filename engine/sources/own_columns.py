@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from engine.sources.columns import is_encodable, no_column
+from engine.sources.columns import Oversized, is_encodable, no_column
 from engine.sources.image_files import Problem
 from schemas.column_rules import ColumnRule
 from schemas.records import Cell
@@ -81,6 +81,8 @@ def _plain(cell: object) -> str | int | float | None:
     """A cell as text or number; None where it holds no value."""
     if isinstance(cell, bool):
         return str(cell).lower()
+    if isinstance(cell, Oversized):
+        return None
     if isinstance(cell, Decimal):
         cell = float(cell)
     if isinstance(cell, float):

@@ -14,13 +14,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, cell_text, pick_column
-from engine.sources.image_files import ImageFolder, Problem, image_extension
+from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, Oversized, cell_text, pick_column
+from engine.sources.image_files import ImageFolder, Problem
 from engine.sources.own_columns import OwnColumns
 from engine.sources.parquet_layout import read_schema
 from engine.sources.parquet_rows import ParquetRows
 from engine.sources.places import Files
 from engine.sources.table import Table, TableRow
+from schemas.pictures import image_extension
 from schemas.recipes import ParquetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
@@ -43,7 +44,7 @@ class Parquet:
         are_paths = _is_path(schema.field(self._image), recipe.uri)
         _check_text(schema.field(self._caption), recipe.uri)
         texts = [self._caption, *([key] if key else []), *([self._image] if are_paths else []), *self._own.names]
-        rows = ParquetRows(files, [self._image, *texts], texts)
+        rows = ParquetRows(files, [self._image, *texts], texts, recipe.max_image_bytes)
         self._table = Table(rows, recipe.uri, [self._image, self._caption], key, self._own)
         root = files.system.unstrip_protocol(files.root) if recipe.images is None else recipe.images
         self._folder = ImageFolder(root, recipe.max_image_bytes)
@@ -68,6 +69,8 @@ class Parquet:
         if isinstance(caption, Problem):
             return row.reject(caption)
         value = row.cells[self._image]
+        if isinstance(value, Oversized):
+            return row.reject(Problem("image_too_large", f"{value.size} bytes, more than max_image_bytes"))
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
         if not isinstance(value, bytes | str):

@@ -17,7 +17,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.sources.places import Files, SourceFile
+from engine.sources.watched_file import DAMAGE, WatchedFile
 
+BUFFER_BYTES = 1 << 16  # read of a column at once, instead of the whole chunk
+MAX_ROWS = 1_000_000_000  # of a file; a forged footer may claim any number, and each makes units
 DIGESTED_GROUPS = 8  # of each file, evenly spread, whose text is part of the digest
 
 
@@ -46,30 +49,39 @@ class FileLayout:
 def read_schema(files: Files) -> pa.Schema:
     """The columns of the first file; ValueError where it is no Parquet file."""
     with files.open(files.all[0]) as opened:
-        return _metadata(opened, files.all[0]).schema.to_arrow_schema()
+        return _parquet(opened, files.all[0]).metadata.schema.to_arrow_schema()
 
 
 def read_layout(files: Files, file: SourceFile, columns: Sequence[str], text_columns: Sequence[str]) -> FileLayout:
     """The layout of one file. ValueError where it is no Parquet file, or lacks one of ``columns``."""
     with files.open(file) as opened:
-        metadata = _metadata(opened, file)
+        watched = WatchedFile(opened)
+        parquet = _parquet(watched, file)
+        metadata = parquet.metadata
         there = metadata.schema.to_arrow_schema().names
         missing = [name for name in columns if name not in there]
         if missing:
             raise ValueError(f"{file.path} has no column {missing[0]!r}, which the first file has")
         digest = hashlib.sha256(_footer(opened))
         groups = range(metadata.num_row_groups)
+        sizes = tuple(metadata.row_group(group).num_rows for group in groups)
+        if min(sizes, default=0) < 0 or sum(sizes) > MAX_ROWS:
+            raise ValueError(f"{file.path} is not a Parquet file: it claims {sum(sizes)} rows, at most {MAX_ROWS}")
         for group in groups[:: max(1, -(-len(groups) // DIGESTED_GROUPS))]:
-            for chunk in _chunks(metadata.row_group(group), text_columns):
+            for chunk in _chunks(parquet, group, text_columns):
                 opened.seek(_start(chunk))
                 digest.update(opened.read(chunk.total_compressed_size))
-        return FileLayout(tuple(metadata.row_group(group).num_rows for group in groups), digest.hexdigest())
+            if watched.failed:
+                raise RuntimeError(f"{file.path} cannot be read; when it can, run the same command again to resume")
+        return FileLayout(sizes, digest.hexdigest())
 
 
-def _metadata(opened: Any, file: SourceFile) -> Any:
+def _parquet(opened: Any, file: SourceFile) -> Any:
     try:
-        return pq.ParquetFile(opened).metadata
-    except (pa.ArrowException, OSError) as error:
+        parquet = pq.ParquetFile(opened, buffer_size=BUFFER_BYTES)
+        parquet.metadata.schema.to_arrow_schema().names  # noqa: B018 - which raises where a name is not UTF-8
+        return parquet
+    except (*DAMAGE, UnicodeDecodeError) as error:
         raise ValueError(f"{file.path} is not a Parquet file: {' '.join(str(error).split())[:300]}") from None
 
 
@@ -81,9 +93,22 @@ def _footer(opened: BinaryIO) -> bytes:
     return opened.read(length)
 
 
-def _chunks(group: Any, columns: Sequence[str]) -> Iterator[Any]:
-    every = (group.column(number) for number in range(group.num_columns))
-    return (chunk for chunk in every if chunk.path_in_schema in columns)
+def _chunks(parquet: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
+    """The chunks of some columns, but for those that cannot be read. Over a footer that does not hold, Arrow raises
+    where a column is read, and ends the whole process where it is asked for its chunk: so a row is read first."""
+    schema = parquet.metadata.schema
+    for number in range(len(schema)):
+        path = schema.column(number).path
+        if path in columns and _is_readable(parquet, group, path):
+            yield parquet.metadata.row_group(group).column(number)
+
+
+def _is_readable(parquet: Any, group: int, column: str) -> bool:
+    try:
+        next(parquet.iter_batches(1, row_groups=[group], columns=[column], use_threads=False), None)
+    except DAMAGE:
+        return False
+    return True
 
 
 def _start(chunk: Any) -> int:

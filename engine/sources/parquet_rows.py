@@ -2,43 +2,49 @@
 
 In: Parquet files and the names of columns. Out: slices of rows for the units, and the rows of a slice as dictionaries.
 Files come from outside: of a row group that cannot be decoded, the rows from there on say so; where one cell cannot, it
-alone is no value.
+alone is no value, and one of too many bytes is :class:`~engine.sources.columns.Oversized`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.sources.columns import Oversized
 from engine.sources.image_files import Problem
 from engine.sources.last_opened import LastOpened
 from engine.sources.numbered_files import NumberedFiles, Slice
 from engine.sources.parquet_layout import FileLayout, read_layout
 from engine.sources.places import Files
 from engine.sources.table import Cells
+from engine.sources.watched_file import DAMAGE, WatchedFile
 
-ROWS_AT_ONCE = 64  # decoded together: of pictures some megabytes
+# Decoded together. A file of a kilobyte can say in each of its rows a picture of a gigabyte, or a key.
+ROWS_AT_ONCE, KEYS_AT_ONCE = 1, 1024
+CELL_OVERHEAD = 4096  # of Arrow's own beside the bytes of a cell, and of a path beside those of a picture
+MAX_TEXT_BYTES = 1_000_000  # of a cell; any other column holds pictures
 BUFFER_BYTES = 1 << 20  # read of a column chunk at once, instead of the whole chunk
-_DAMAGE = (pa.ArrowException, OSError)  # what Arrow raises over a row group that it cannot decode
 
 
 class ParquetRows:
     """The :class:`~engine.sources.table.Rows` of all files. ValueError where a file is no Parquet file or lacks a
     column. ``text_columns``, some of ``columns``, hold no pictures: they are part of the files' digests."""
 
-    def __init__(self, files: Files, columns: Sequence[str], text_columns: Sequence[str]) -> None:
+    def __init__(
+        self, files: Files, columns: Sequence[str], text_columns: Sequence[str], max_image_bytes: int = 0
+    ) -> None:
         layouts = files.each(lambda one: read_layout(files, one, columns, text_columns), files.all)
         self._layouts: dict[str, FileLayout] = {
             file.name: layout for file, layout in zip(files.all, layouts, strict=True)
         }
         self.files = NumberedFiles((name, sum(one.groups), one.digest) for name, one in self._layouts.items())
-        self._columns = list(dict.fromkeys(columns))
+        self._most = {one: MAX_TEXT_BYTES if one in text_columns else max_image_bytes for one in columns}
         self._last = LastOpened(files, files.open)
-        self._opened: tuple[str, _Watched, Any] | None = None  # of the file that was read last
+        self._opened: tuple[tuple[str, Sequence[str]], WatchedFile, Any] | None = None  # of the file that was read last
         self._reader: _Reader | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -53,17 +59,19 @@ class ParquetRows:
                 first += rows
 
     def column(self, name: str) -> Iterator[Any]:
-        """All values of one column, in order; None where one cannot be decoded."""
+        """All values of one column, in order; None where one cannot be decoded. A text that repeats is there once."""
         for file, layout in self._layouts.items():
+            parquet = self._parquet(file, [name])
             for group, size in enumerate(layout.groups):
                 cells: list[object] = []
                 try:
-                    for batch in self._parquet(file).iter_batches(
-                        row_groups=[group], columns=[name], use_threads=False
+                    for batch in parquet.iter_batches(
+                        KEYS_AT_ONCE, row_groups=[group], columns=[name], use_threads=False
                     ):
                         cells += _values(batch.column(0))
-                except _DAMAGE as error:
+                except DAMAGE as error:
                     self._raise_unread(file, error)
+                    parquet = self._parquet(file, [name])
                 yield from cells
                 yield from [None] * (size - len(cells))
         self._close()
@@ -85,7 +93,7 @@ class ParquetRows:
             reader = self._at(name, group, first)
             while len(found) < count:
                 found += reader.take(count - len(found))
-        except (*_DAMAGE, StopIteration) as error:
+        except (*DAMAGE, StopIteration) as error:
             self._raise_unread(name, error)
             why = f"row group {group} of {name} cannot be decoded: {' '.join(str(error).split())[:300]}"
             found += [Problem("row_group_broken", why)] * (count - len(found))
@@ -94,24 +102,26 @@ class ParquetRows:
     def _at(self, name: str, group: int, row: int) -> _Reader:
         """A reader that stands at ``row`` of the group: the one there is, where it has not passed it.
 
-        The units of one group mostly come to one process one after another, so the group is decoded once.
+        A process is given the units of a group in their order, so it decodes the group once.
         """
         reader = self._reader
         if reader is None or (reader.name, reader.group) != (name, group) or reader.at > row:
             batches = self._parquet(name).iter_batches(
-                ROWS_AT_ONCE, row_groups=[group], columns=self._columns, use_threads=False
+                ROWS_AT_ONCE, row_groups=[group], columns=list(self._most), use_threads=False
             )
-            reader = self._reader = _Reader(name, group, batches)
+            reader = self._reader = _Reader(name, group, batches, self._most)
         while reader.at < row:
             reader.take(row - reader.at)
         return reader
 
-    def _parquet(self, name: str) -> Any:
-        """The file, opened; the one that was read last stays open, since its footer may be large."""
-        if self._opened is None or self._opened[0] != name:
+    def _parquet(self, name: str, once: Sequence[str] = ()) -> Any:
+        """The file, opened; the one that was read last stays open, since its footer may be large. Of the columns
+        ``once`` values come as numbers into a list of those that differ."""
+        if self._opened is None or self._opened[0] != (name, once):
             self._close()
-            watched = _Watched(self._last.open(name))
-            self._opened = (name, watched, pq.ParquetFile(watched, buffer_size=BUFFER_BYTES))
+            watched = WatchedFile(self._last.open(name))
+            parquet = pq.ParquetFile(watched, buffer_size=BUFFER_BYTES, read_dictionary=list(once))
+            self._opened = ((name, once), watched, parquet)
         return self._opened[2]
 
     def _raise_unread(self, name: str, error: Exception) -> None:
@@ -133,30 +143,37 @@ class _Reader:
     name: str
     group: int
     batches: Iterator[pa.RecordBatch]
+    most: Mapping[str, int]
     at: int = 0
     left: list[Cells] = field(default_factory=list)
 
     def take(self, count: int) -> list[Cells]:
         """Up to ``count`` of the next rows; StopIteration where the group has no more."""
         if not self.left:
-            self.left = _cells(next(self.batches))
+            self.left = _cells(next(self.batches), self.most)
         taken, self.left = self.left[:count], self.left[count:]
         self.at += len(taken)
         return taken
 
 
-def _cells(batch: pa.RecordBatch) -> list[Cells]:
-    """The rows of a batch."""
-    try:
-        return batch.to_pylist()  # type: ignore[no-any-return]
-    except (ValueError, OverflowError):
-        columns = {name: _values(batch.column(name)) for name in batch.schema.names}
-        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def _cells(batch: pa.RecordBatch, most: Mapping[str, int]) -> list[Cells]:
+    """The rows of a batch; ``most`` bytes a cell of each column."""
+    columns = {name: _bounded(batch.column(name), most[name]) for name in batch.schema.names}
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _bounded(column: pa.Array, most: int) -> list[object]:
+    size = column.nbytes
+    return [Oversized(size)] * len(column) if size > most + CELL_OVERHEAD else _values(column)
 
 
 def _values(column: pa.Array) -> list[object]:
     """The cells of a column. Where one is no value of Python's (text that is no UTF-8, a date of the year 3,000,000),
     it alone is none."""
+    if isinstance(column, pa.DictionaryArray):
+        words = _values(column.dictionary)
+        numbers = column.indices.to_pylist()  # which nobody has checked: of a damaged file they may be any
+        return [None if one is None or not 0 <= one < len(words) else words[one] for one in numbers]
     try:
         return column.to_pylist()  # type: ignore[no-any-return]
     except (ValueError, OverflowError):
@@ -173,34 +190,3 @@ def _value(cell: Any) -> object:
         if isinstance(cell, pa.StringScalar):  # and LargeStringScalar, its subclass
             return cell.as_buffer().to_pybytes().decode("utf-8", "surrogateescape")
         return None
-
-
-class _Watched:
-    """A file for Arrow to read, which remembers that reading failed: Arrow raises OSError for that and for damaged
-    data alike, and only the one may end in rejects."""
-
-    closed = False
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.failed = False
-        self.seek, self.tell = file.seek, file.tell
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            return self._file.read(size)
-        except Exception:
-            self.failed = True
-            raise
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def writable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        """The file is closed by whoever opened it."""

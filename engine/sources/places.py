@@ -69,9 +69,9 @@ class Files:
             raise ValueError(f"source {uri} cannot be listed: {type(error).__name__}: {error}") from error
         if not paths:
             kinds = " or ".join(suffixes[:NAMED_KINDS])
-            found = "a folder without such a file" if os.path.isdir(uri) else "nothing is there"
-            found += "" if self.is_local else ", or the place does not answer"
-            raise ValueError(f"source {uri} is neither a {kinds} file, nor a folder of these, nor a glob: {found}")
+            raise ValueError(
+                f"source {uri} is neither a {kinds} file, nor a folder of these, nor a glob: {self._instead(uri)}"
+            )
         root = self._folder(uri) or _common_folder(paths)
         self.all = [
             SourceFile(path.removeprefix(root).partition("?")[0].lstrip("/"), path, size)
@@ -181,6 +181,18 @@ class Files:
         found = walked(folder) if self.is_local else self.system.find(folder)
         return self._of_kind(path for path in found if not is_hidden(posixpath.dirname(path.removeprefix(folder))))
 
+    def _instead(self, uri: str) -> str:
+        """What is there where no file was found, with the glob of those in folders of the folder."""
+        if not self.is_local:
+            return "nothing is there, or the place does not answer"
+        if not os.path.isdir(uri):
+            return "nothing is there"
+        below = next((path for path in walked(uri) if self._is_wanted(path)), None)
+        if below is None:
+            return "a folder without such a file"
+        ending = next(suffix for suffix in self._wanted if below.lower().endswith(suffix))
+        return f"a folder without such a file; there are some in folders of it: '{uri.rstrip('/')}/**/*{ending}'"
+
     def _of_kind(self, paths: Iterable[str]) -> list[str]:
         return [path for path in paths if self._is_wanted(path) and not is_apple_double(path)]
 
@@ -189,10 +201,12 @@ class Files:
 
     def _size(self, path: str) -> int | None:
         try:
-            size = self.system.info(path)["size"]
+            told = self.system.info(path)
         except FileNotFoundError:  # a link to nothing, which is found out when it is opened
             return None
-        return None if size is None else int(size)
+        if told["type"] == "other":
+            raise ValueError(f"{path} is a pipe or a device, which may be waited for without end; move it elsewhere")
+        return None if told["size"] is None else int(told["size"])
 
 
 def _answers_ranges(remote: BinaryIO) -> bool:

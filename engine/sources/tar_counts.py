@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from engine.sources.places import Files, SourceFile
 
 MAX_STATS_BYTES = 10_000_000
+MAX_ROWS = 10_000_000  # of a tar, in which img2dataset puts ten thousand; each makes a part of a unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,6 @@ def _stated(files: Files, file: SourceFile) -> TarCount | None:
         whole = fields["count"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    if not all(type(part) is int and part >= 0 for part in parts) or whole != sum(parts):
+    if not all(type(part) is int and 0 <= part <= MAX_ROWS for part in parts) or whole != sum(parts):
         return None
     return TarCount(parts[0], hashlib.sha256(content).hexdigest())

@@ -135,17 +135,17 @@ class _Grouping:
         stem, _, extension = base.partition(".")
         key = f"{folder}/{stem}" if folder else stem
         if self._current is None or self._current.key != printable(key):
-            self._current = self._open_row(key)
+            self._current = self._open_row(key, name)
         if extension.lower() in self._current.members and not self._current.reason:
             self._current.reason = "member_duplicate"
             self._current.message = f"member {printable(name)!r} occurs twice in one sample"
         self._current.members[extension.lower()] = member
 
-    def _open_row(self, key: str) -> Row:
+    def _open_row(self, key: str, name: str) -> Row:
         row = Row(printable(key))
         if not valid_key(key):
             row.reason = "key_invalid"
-            row.message = "a key has 1 to 200 characters and lies in no folder of the archive"
+            row.message = f"{printable(name)!r}: a key has 1 to 200 characters, and no folder; pack the files without"
         elif key in self._seen:
             row.reason, row.message = "key_duplicate", "the key occurs earlier in this tar; the first one counts"
         self._seen.add(key)

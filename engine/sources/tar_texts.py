@@ -27,7 +27,7 @@ def read_caption(file: BinaryIO, row: Row, field: str | None) -> str | Problem:
         return text if isinstance(text, Problem) else text.strip()
     if "json" not in row.members:
         wanted = "neither .txt nor .json" if field is None else f"no .json with the field {field!r}"
-        return Problem("caption_missing", f"the sample has {wanted}")
+        return Problem("caption_missing", f"the sample has {wanted}{_second_dot(row)}")
     fields = read_fields(file, row)
     if isinstance(fields, Problem):
         return fields
@@ -35,6 +35,14 @@ def read_caption(file: BinaryIO, row: Row, field: str | None) -> str | Problem:
     if not isinstance(caption, str):
         return Problem("caption_missing", f"the .json has no text in its field {field or 'caption'!r}")
     return caption.strip() if is_encodable(caption) else Problem("caption_unreadable", "the caption is not UTF-8 text")
+
+
+def _second_dot(row: Row) -> str:
+    """What to do where a text would be the caption, had its name one dot alone; else nothing."""
+    extension = next((name for name in row.members if name.endswith((".txt", ".json"))), None)
+    if extension is None:
+        return ""
+    return f"; a key ends at the first dot, and {row.key}.{extension} has a second one: pack the names without it"
 
 
 def read_fields(file: BinaryIO, row: Row) -> dict[str, Any] | Problem:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_outcomes import outcomes, read_units, reasons, told
+from source_outcomes import outcomes, read_tars, read_units, reasons, told
 
 from engine.sources import open_source
 from engine.sources.parquet import Parquet
@@ -199,3 +199,13 @@ def test_lines_that_are_no_rows_of_a_table_of_pictures_are_counted(web: Any, tmp
     (tmp_path / "x.jsonl").write_text(f"[1]\n{good}\n{{\n\n")
     source = open_source(FolderSource(uri=str(tmp_path), captions=str(tmp_path / "x.jsonl")))
     assert told(read_units(source, 10)) == [("(row 0)", "row_unreadable"), ("0", "ok"), ("(row 2)", "row_unreadable")]
+
+
+@pytest.mark.parametrize(
+    ("name", "told_of"),
+    [("photo.rf.9c", "photo.rf.9c.txt has a second one"), ("may/photo", "'may/photo.jpg': a key has")],
+)
+def test_a_name_that_makes_no_key_is_told_with_what_to_do(web: Any, tmp_path: Path, name: str, told_of: str) -> None:
+    (found,) = read_tars(web.tar_of(tmp_path / "0.tar", [(f"{name}.jpg", web.jpeg()), (f"{name}.txt", b"a dog")]))
+    assert told_of in found.message
+    assert "pack the" in found.message

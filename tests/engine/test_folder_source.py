@@ -52,6 +52,7 @@ def test_a_name_with_dots_is_a_sample_and_of_two_that_become_one_key_the_second_
     found = read_all(tmp_path)
     assert told(found) == [("IMG_2020_12_24", "ok"), ("IMG_2020_12_24", "key_duplicate"), ("photo_rf_abc", "ok")]
     assert [one.locator for one in found if isinstance(one, CaptionedImage)] == [f"{names[0]}.jpg", f"{names[2]}.jpg"]
+    assert "'IMG_2020_12.24.jpg': an earlier row, of 'IMG_2020.12.24.jpg', has this key" in found[1].message
 
 
 def test_pictures_in_folders_of_it_are_samples_too_but_what_lies_hidden_is_not(web: Any, photos: Path) -> None:

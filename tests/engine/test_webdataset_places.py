@@ -92,3 +92,11 @@ def test_a_store_that_is_not_there_is_an_error_in_one_line(s3_bucket: str) -> No
         with pytest.raises(ValueError, match=r"^source ") as caught:
             open_source(WebDatasetSource(uri=uri))
         assert "\n" not in str(caught.value)
+
+
+def test_tars_in_folders_of_a_folder_are_told_with_the_glob_that_finds_them(web: Any, tmp_path: Path) -> None:
+    web.tar_of(tmp_path / "train" / "00000.tar", web.samples(2))
+    with pytest.raises(ValueError, match="in folders of it") as error:
+        open_source(WebDatasetSource(uri=str(tmp_path)))
+    glob = str(error.value).rpartition(": ")[2].strip("'")
+    assert len(open_source(WebDatasetSource(uri=glob)).units(10)) == 1

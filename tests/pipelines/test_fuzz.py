@@ -7,6 +7,7 @@ import pytest
 
 EXAMPLES = {
     "tar index": 150,
+    "Parquet source": 150,
     "decode and prepare": 200,
     "caption parsing": 60,
     "sample JSON": 200,

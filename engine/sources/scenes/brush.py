@@ -18,6 +18,7 @@ from engine.sources.scenes.palette import RGB, second_colour, shade, stencil, ti
 Point = tuple[float, float]
 MAIN = "main"
 _SUPERSAMPLING = 2
+_CURVE_STEPS = 5  # between two points of a curve
 _LIGHT = [round(255 - 0.24 * level) for level in range(256)]
 # Details that keep their colour whatever the main colour is.
 _FIXED: dict[str, RGB] = {
@@ -158,7 +159,7 @@ def arc(x: float, y: float, rx: float, ry: float, start: float, end: float, tilt
     return points
 
 
-def smooth(points: Sequence[Point], *, steps: int = 5, closed: bool = True) -> list[Point]:
+def smooth(points: Sequence[Point], *, closed: bool = True) -> list[Point]:
     """A round curve through the points (Catmull-Rom): for leaves, bodies, pears."""
     count = len(points)
     curve: list[Point] = []
@@ -167,8 +168,8 @@ def smooth(points: Sequence[Point], *, steps: int = 5, closed: bool = True) -> l
             points[(index + offset) % count] if closed else points[max(0, min(count - 1, index + offset))]
             for offset in (-1, 0, 1, 2)
         )
-        for step in range(steps):
-            t = step / steps
+        for step in range(_CURVE_STEPS):
+            t = step / _CURVE_STEPS
             curve.append(
                 (
                     _catmull(before[0], here[0], there[0], after[0], t),
