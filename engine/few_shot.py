@@ -1,7 +1,7 @@
 """A few pictures of each class of a detection dataset, as a dataset of its own.
 
 In: a human detection dataset, a number of shots and a seed. Out: a dataset of the same format with so many pictures of
-each class, drawn as the GLIP paper draws for ODinW (section 5.2): pictures in random order, each taken while one of
+each class, drawn as the GLIP paper draws for ODinW (section 5.1): pictures in random order, each taken while one of
 its classes still lacks some. What has been written is not written again.
 """
 

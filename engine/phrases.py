@@ -3,7 +3,7 @@
 In: captions as stored. Out: a tuple of `Phrase` per caption, with `caption[start:end] == text` for each.
 The tree comes from a spaCy pipeline (the one that ships in `engine/parser`, or any other); which words make a phrase is
 `engine.noun_phrases.chunks`, which phrases are dropped is `engine.noun_phrases.rules`.
-Sources: GLIP section 3.2 (phrases of web captions), Kosmos-2 section 2.1 (GRIT's expressions).
+Sources: GLIP section 3.3 (phrases of web captions), Kosmos-2 section 2.1 (GRIT's expressions).
 """
 
 from __future__ import annotations
@@ -29,9 +29,28 @@ MAX_NEW_STRINGS = 500_000  # about 100 MB of words, affixes and shapes
 UNUSED_COMPONENTS = ["ner", "lemmatizer", "senter", "entity_ruler", "entity_linker", "textcat", "textcat_multilabel"]
 # Signs that a tokenizer leaves on a word ("an elephant/"); not those that end a name ("Inc.", "C++", "dogs'").
 CLINGING = frozenset('/\\|,;:"“”()[]*~_=')
-# Runs of white space and control characters (NUL among them), and lone surrogates, which spaCy cannot encode.
-UNREADABLE = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff]+|[\ud800-\udfff]")
-NEEDS_CLEANING = re.compile(r"[\x00-\x1f\x7f-\x9f\xa0\ufeff\ud800-\udfff\u2000-\u200a\u2028\u2029]|\s\s|^\s")
+# Alt texts of the web have HTML in them: its own elements (other words in angle brackets, such as CC12M's <PERSON>, are
+# of the caption), and references to characters.
+_ELEMENTS = (
+    "a|b|big|br|center|code|div|em|font|h[1-6]|hr|i|img|li|ol|p|pre|s|script|small|span|strong|style|sub|sup|"
+    "table|td|tr|u|ul"
+)
+_MARKUP = rf"</?(?:{_ELEMENTS})\b[^<>]{{0,200}}>|&(?:\#\d{{1,7}}|\#x[0-9a-f]{{1,6}}|[a-z]{{2,10}});"
+# What stands in a word and is not seen: soft hyphens, spaces of no width, marks of the direction of writing.
+_UNSEEN = r"\xad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069"
+_BLANK = r"[\s\x00-\x1f\x7f-\x9f\ufeff]"
+# Runs of white space and control characters (NUL among them), with markup or without; what is not seen; and lone
+# surrogates, which spaCy cannot encode.
+UNREADABLE = re.compile(
+    rf"(?P<markup>{_BLANK}*(?:{_MARKUP})(?:{_BLANK}|{_MARKUP})*)|(?P<blank>{_BLANK}+)|[{_UNSEEN}]+"
+    r"|(?P<half>[\ud800-\udfff])",
+    re.IGNORECASE,
+)
+# What the parser reads instead, by the name of the group: markup parts what stands beside it.
+READ_AS = {"markup": " . ", "blank": " ", "half": "\ufffd"}
+NEEDS_CLEANING = re.compile(
+    rf"[\x00-\x1f\x7f-\x9f\xa0\ufeff\ud800-\udfff\u2000-\u200a\u2028\u2029{_UNSEEN}]|\s\s|^\s|{_MARKUP}", re.IGNORECASE
+)
 
 
 class PhraseParser:
@@ -121,7 +140,8 @@ EMPTY = Readable("", None)
 
 
 def readable_text(caption: str) -> Readable:
-    """Write a caption for the parser: single spaces, no control characters, capitals-only captions in lower case.
+    """Write a caption for the parser: single spaces, no control characters, no HTML, and capitals-only captions in
+    lower case.
 
     Words stay as they are, so spans found in the text lead back to the caption through `offsets`.
     """
@@ -141,9 +161,9 @@ def _without_unreadable(caption: str) -> tuple[str, list[int]]:
     for run in UNREADABLE.finditer(caption):
         pieces.append(caption[position : run.start()])
         offsets.extend(range(position, run.start()))
-        if offsets:  # white space before the first word is left out
-            pieces.append("\ufffd" if "\ud800" <= run.group()[0] <= "\udfff" else " ")
-            offsets.append(run.start())
+        if offsets and run.lastgroup:  # what stands before the first word is left out, and what is not seen
+            pieces.append(READ_AS[run.lastgroup])
+            offsets.extend([run.start()] * len(pieces[-1]))
         position = run.end()
     pieces.append(caption[position:])
     offsets.extend(range(position, len(caption)))

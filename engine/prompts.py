@@ -2,7 +2,7 @@
 
 In: a caption and its phrases, or a list of names. Out: the caption itself where it fits (GLIP grounds phrases in their
 sentence); otherwise stretches of it, cut between phrases and never inside one, each with as much of the caption around
-its phrases as the budget holds. Names stand in lists ``a. b. c`` (GLIP section 5.1). Tokens are the teacher's own.
+its phrases as the budget holds. Names stand in lists ``a. b. c`` (GLIP section 3.1). Tokens are the teacher's own.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ In: a `Tree` (Penn tags, UD or ClearNLP arcs). Out: `Chunk`s, half-open ranges o
 A chunk is a base noun phrase: the head noun with its determiner, possessor, numbers, adjectives and compounds, without
 what follows in a clause or after a preposition. So coordination ("a dog and two cats") gives two chunks, and a
 possessor stays inside ("a woman's hat" is one chunk whose head is "hat").
-Sources: GLIP section 3.2 (noun phrases of web captions; `grammar_chunks` is its NLTK pattern); Kosmos-2 section 2.1
+Sources: GLIP section 3.3 (noun phrases of web captions; `grammar_chunks` is its NLTK pattern); Kosmos-2 section 2.1
 (GRIT's referring expressions).
 """
 

@@ -90,13 +90,30 @@ def test_arbitrary_text_never_breaks_a_span(captions: list[str]) -> None:
     assert_spans_hold(captions, PARSER.parse(captions))
 
 
-@given(st.text(alphabet=st.sampled_from("aB .\n\t\x00\xa0\ud800\u2003İß"), max_size=30))
+@pytest.mark.parametrize(
+    ("caption", "phrases"),
+    [
+        ('<p class="x">A brown dog<br/>with <b>two cats</b></p>', ["A brown dog", "two cats"]),
+        ("&quot;Two cats&quot; &amp; a dog&nbsp;&#8211; a red car", ["Two cats", "a dog", "a red car"]),
+        ("A m\u200ban with a \u202ddog\u202c", ["A m\u200ban", "a \u202ddog"]),
+        ("<PERSON> rides a horse", ["PERSON", "a horse"]),
+    ],
+)
+def test_markup_and_what_is_not_seen_name_nothing(caption: str, phrases: list[str]) -> None:
+    assert texts(caption) == phrases
+
+
+def test_what_is_not_seen_is_no_part_of_a_lemma() -> None:
+    assert [phrase.head_lemma for phrase in PARSER.parse(["A m\u200ban and two do\xadgs"])[0]] == ["man", "dog"]
+
+
+@given(st.text(alphabet=st.sampled_from("aB .\n\t\x00\xa0\ud800\u2003İß<>/&;\u200b"), max_size=30))
 def test_what_the_parser_reads_leads_back_to_the_caption(caption: str) -> None:
     readable = readable_text(caption)
     offsets = range(len(caption)) if readable.offsets is None else readable.offsets
     assert len(offsets) == len(readable.text)
     for character, offset in zip(readable.text, offsets, strict=True):
-        assert character in (" ", "\ufffd", caption[offset], caption[offset].lower())
+        assert character in (" ", ".", "\ufffd", caption[offset], caption[offset].lower())
 
 
 def test_ten_thousand_characters_are_parsed_where_the_recipe_allows_them() -> None:
