@@ -44,6 +44,7 @@ Add = Callable[..., None]
 """``add(labels, file_name)``; of a format that holds pictures itself ``add(labels, file_name, image)``, where ``image``
 is the file's bytes, or None where no pictures are wanted."""
 _NAME = re.compile(r'[^./\\\x00-\x1f\x7f:*?"<>|\ud800-\udfff-][^./\\\x00-\x1f\x7f:*?"<>|\ud800-\udfff]*')
+_OF_WINDOWS = re.compile(r"con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]", re.IGNORECASE)  # devices, whatever the ending
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 MAX_NAME_BYTES = 200
 
@@ -83,6 +84,7 @@ def image_name(key: str, extension: str) -> str:
     if not _EXTENSION.fullmatch(extension):
         raise ValueError(f"sample {key!r}: extension {extension!r} of its picture is not lower-case letters and digits")
     content = key.encode(errors="surrogatepass")
-    if _NAME.fullmatch(key) and key == key.strip() and len(content) <= MAX_NAME_BYTES:
+    may_be = _NAME.fullmatch(key) and not _OF_WINDOWS.fullmatch(key) and key == key.strip()
+    if may_be and len(content) <= MAX_NAME_BYTES:
         return f"{key}.{extension}"
     return f"key-{hashlib.sha256(content).hexdigest()[:32]}.{extension}"

@@ -1,8 +1,8 @@
-"""Writer of Pascal VOC: ``Annotations/NAME.xml`` a picture, ``labelmap.txt``.
+"""Writer of Pascal VOC: ``Annotations/NAME.xml`` a picture, ``labelmap.txt``, ``ImageSets/Main/train.txt``.
 
 In: samples. Out: corners in pixels counted from 1, the last one inside, with decimals where a box has some. The label
-map keeps the order of the classes; boxes that are difficult stay so. Source: The PASCAL VOC Challenge 2012 Development
-Kit, section 4.
+map keeps the order of the classes; boxes that are difficult stay so. The list of all pictures, by which most readers
+find them, is there last. Source: The PASCAL VOC Challenge 2012 Development Kit, sections 3 and 4.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from engine.exporters.many_files import many_files
 from engine.gold.xml_files import SIDES
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
+PICTURES = "ImageSets/Main/train.txt"
 _NOT_IN_XML = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 @contextmanager
 def voc(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
-    """Write ``Annotations/`` and, at the end, ``labelmap.txt``."""
+    """Write ``Annotations/`` and, at the end, ``labelmap.txt`` and the list of the pictures."""
     categories = Categories(card)
 
     def add(labels: SampleLabels, file_name: str) -> None:
@@ -39,12 +40,15 @@ def voc(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str
             categories.number(phrase)
             _put_object(root, _name(categories.name(phrase)), box)
         indent(root)
-        write(f"Annotations/{PurePosixPath(file_name).stem}.xml", tostring(root, encoding="utf-8"))
+        name = PurePosixPath(file_name).stem
+        write(f"Annotations/{name}.xml", tostring(root, encoding="utf-8"))
+        pictures.write(f"{name}\n".encode())
 
-    with many_files(store) as write:
-        yield add
-    lines = ["# label:color_rgb:parts:actions", *(f"{_name(name)}:::" for name in categories.names())]
-    store.write("labelmap.txt", "".join(f"{line}\n" for line in lines).encode())
+    with store.writing(PICTURES) as pictures:
+        with many_files(store) as write:
+            yield add
+        lines = ["# label:color_rgb:parts:actions", *(f"{_name(name)}:::" for name in categories.names())]
+        store.write("labelmap.txt", "".join(f"{line}\n" for line in lines).encode())
 
 
 def _put_object(root: Element, name: str, box: SampleBox) -> None:

@@ -82,7 +82,7 @@ def import_gold(
     ``source`` is the folder of the annotations or their file, or the recipe of the scenes; ``images`` the folder of the
     images where they are not beside them; ``split`` one of the source's splits, all of it where not given. ``watch``
     gives the units back one by one, and shows how far the import is. ValueError, in one line, where the source cannot
-    be read, gives no sample at all, or where ``out`` holds another dataset.
+    be read, gives no sample at all or none of its annotations, or where ``out`` holds another dataset.
     """
     reader = _open_reader(format, source, images, split)
     recipe: dict[str, object] = {"format": format, "unit_size": unit_size}
@@ -109,10 +109,9 @@ def import_gold(
         for ref, done in zip(watch(refs), committed_manifests(store, refs, partial(_work_digest, card)), strict=True):
             manifest = done or _import_unit(store, reader, ref, card)
             counted = _counted(counted, manifest)
-        if counted.samples == 0:
+        if refused := _nothing_of(counted):
             _withdraw(store, counted.units)
-            reason = _first_reason(counted)
-            raise ValueError(f"{reader.uri}: none of {len(reader)} samples could be imported: {reason}")
+            raise ValueError(f"{reader.uri}: {refused}")
         write_card(store, counted)
     return counted
 
@@ -194,8 +193,14 @@ def _withdraw(store: Store, units: int) -> None:
     store.delete(CARD)
 
 
-def _first_reason(card: DatasetCard) -> str:
-    reasons = Counter(card.stages[0].dropped).most_common(3)
+def _nothing_of(card: DatasetCard) -> str | None:
+    """Why this is no dataset: it has no sample, or of all its annotations none; None where it is one. Pictures that
+    lost all their boxes would count as pictures without objects."""
+    read, annotation = card.stages
+    what, stage = ("samples", read) if card.samples == 0 else ("annotations", annotation)
+    if card.samples and (annotation.went_on or not annotation.came_in):
+        return None
+    reasons = Counter(stage.dropped).most_common(3)
     told = ", ".join(f"{reason} ({count})" for reason, count in reasons) or "the source is empty"
-    missing = "image_missing" in card.stages[0].dropped
-    return f"{told}; give the folder of the pictures with --images FOLDER" if missing else told
+    missing = "; give the folder of the pictures with --images FOLDER" if "image_missing" in stage.dropped else ""
+    return f"none of {stage.came_in} {what} could be imported: {told}{missing}"

@@ -15,12 +15,12 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from engine.artifacts import canonical_json
 from engine.gold.json_lists import Items, JsonLists
-from engine.gold.rules import Picture, key_of, read_picture
+from engine.gold.rules import Picture, file_size, key_of, read_picture
 from engine.gold.scratch import Row, RowsByKey, stored
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.shards import valid_key
+from engine.storage.digests import digest_of_list
 from schemas.records import Reject
 
 MAX_JSON_BYTES = 2_000_000_000
@@ -148,14 +148,8 @@ class Images:
     def digest(self) -> str:
         """Digest of the names and sizes of the image files, in order; a missing file counts as size -1."""
         firsts = "row = (SELECT min(row) FROM images WHERE id = one.id)"
-        digest, comma = hashlib.sha256(b"["), ""
-        for (name,) in self._database.select(f"SELECT file_name FROM images AS one WHERE {firsts} ORDER BY row"):
-            path = self.folder / name
-            size = path.stat().st_size if path.is_file() else -1
-            digest.update(f"{comma}{canonical_json([name, size])}".encode())
-            comma = ","
-        digest.update(b"]")
-        return digest.hexdigest()
+        names = self._database.select(f"SELECT file_name FROM images AS one WHERE {firsts} ORDER BY row")
+        return digest_of_list([name, file_size(self.folder / name)] for (name,) in names)
 
 
 class Keys:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from engine.artifacts import digest_of
 from engine.gold.coco_json import Keys, rejected_row
-from engine.gold.rules import read_picture
+from engine.gold.rules import file_size, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, Corners, SpanBoxes, grounding_row
 from engine.gold.voc import names_of_split
@@ -90,8 +90,7 @@ class FlickrEntities(GoldReader):
         )
 
     def _size(self, name: str) -> int:
-        image = self._images / f"{name}.jpg"
-        return image.stat().st_size if image.is_file() else -1
+        return file_size(self._images / f"{name}.jpg")
 
 
 def parse_sentence(sentence: str) -> tuple[str, list[Mention]]:

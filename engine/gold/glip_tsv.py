@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from pathlib import Path
 
 import yaml
@@ -20,16 +19,17 @@ from pydantic import Field
 
 from engine.artifacts import digest_of
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
-from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, decoded_size, file_sizes, read_picture
+from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, file_size, picture_of, read_picture
 from engine.gold.scratch import RowsByKey
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
 from engine.gold.tsv_files import TsvLines
 from engine.shards import valid_key
+from engine.storage.digests import digest_of_list
+from schemas.pictures import image_extension
 from schemas.records import BoxXYXY
 
 MAX_YAML_BYTES = 1_000_000
-SIGNATURES = {b"\xff\xd8": "jpg", b"\x89PNG": "png", b"RIFF": "webp", b"BM": "bmp", b"GIF8": "gif"}
 
 
 class GlipLabel(CocoItem):
@@ -64,7 +64,7 @@ class GlipTsvCaptions(GoldReader):
         if self._pictures is not None:
             return digest_of([self._labels.sha256, self._pictures.sha256])
         names = (self._file_name(self._keys[row]) for row in range(len(self)))
-        return digest_of([self._labels.sha256, file_sizes(self._folder / name for name in names)])
+        return digest_of_list([self._labels.sha256, (file_size(self._folder / name) for name in names)])
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         key = self._keys[row]
@@ -94,7 +94,7 @@ class GlipTsvCaptions(GoldReader):
         if not valid_key(key):
             return f"{digest_of(key)}.jpg"  # is not there; the row is refused for its key
         names = (f"{key}.{extension}" for extension in EXTENSIONS)
-        return next((name for name in names if (self._folder / name).is_file()), f"{key}.jpg")
+        return next((name for name in names if file_size(self._folder / name) >= 0), f"{key}.jpg")
 
 
 def _decoded(text: bytes | None, size: tuple[int, int]) -> Picture | str:
@@ -104,17 +104,10 @@ def _decoded(text: bytes | None, size: tuple[int, int]) -> Picture | str:
         content = base64.b64decode(text.strip(), validate=True)
     except binascii.Error:
         return "image_unreadable"
-    found = decoded_size(content)
-    if isinstance(found, str):
-        return found
-    extension = next((name for start, name in SIGNATURES.items() if content.startswith(start)), None)
+    extension = image_extension(content)
     if extension is None:
-        return "image_format_unknown"
-    return (
-        Picture(content, extension, *size, hashlib.sha256(content).hexdigest())
-        if found == size
-        else ("image_size_mismatch")
-    )
+        return "image_unreadable"
+    return picture_of(content, extension, size) if extension in EXTENSIONS else "image_format_unknown"
 
 
 def _spans(label: GlipLabel) -> tuple[list[SpanBoxes], list[str]]:
@@ -153,7 +146,7 @@ def _named(document: Path) -> dict[str, str]:
         raise ValueError(f"{document} is larger than {MAX_YAML_BYTES} bytes, which no list of four files is")
     try:
         found = yaml.safe_load(document.read_bytes())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the second of a date that is none
         raise ValueError(f"{document} is not YAML: {' '.join(str(error).split())}") from None
     names = {name: found[name] for name in ("label", "img") if name in found} if isinstance(found, dict) else {}
     if "label" not in names or not all(isinstance(name, str) and Path(name).name == name for name in names.values()):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,11 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from engine.artifacts import digest_file, digest_of
+from engine.artifacts import digest_file
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
-from engine.gold.rules import file_sizes, read_picture
+from engine.gold.rules import file_size, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row
+from engine.storage.digests import digest_of_list
 
 COLUMNS = ("key", "caption", "width", "height", "noun_chunks", "file_name")
 CHUNK_NUMBERS = 7
@@ -55,16 +57,23 @@ class GritCaptions(GoldReader):
                 self._groups.append((file, group))
                 self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
         self._at, self._rows = -1, list[dict[str, Any]]()
-        batches = (batch for file in self._files for batch in file.iter_batches(columns=["key"], use_threads=False))
-        self._keys = Keys(str(name) for batch in batches for name in batch["key"].to_pylist())
+        self._keys = Keys(str(row["key"]) for row in self._cells("key"))
         self.fingerprint = self._digest()
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def _digest(self) -> str:
-        names = (self._file_name(row) for number in range(len(self._groups)) for row in self._group(number))
-        return digest_of([self._digests, file_sizes(self._folder / PurePosixPath(name).name for name in names)])
+        names = map(self._file_name, self._cells("key", "file_name"))
+        sizes = (file_size(self._folder / PurePosixPath(name).name) for name in names)
+        return digest_of_list([self._digests, sizes])
+
+    def _cells(self, *wanted: str) -> Iterator[dict[str, Any]]:
+        """Of every row the cells of some columns, as far as there are such."""
+        for file in self._files:
+            present = [name for name in wanted if name in file.schema_arrow.names]
+            for batch in file.iter_batches(columns=present, use_threads=False):
+                yield from batch.to_pylist()
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         number = bisect_right(self._starts, row) - 1

@@ -13,6 +13,8 @@ Source: mmdetection, configs/mm_grounding_dino/dataset_prepare.md and mmdet/data
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,10 @@ from engine.artifacts import digest_of
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, load_json, own_keys, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
 from engine.gold.json_lines import JsonLines
-from engine.gold.rules import Picture, box_from_xyxy, class_name, key_of, read_picture
+from engine.gold.rules import Picture, box_from_xyxy, class_name, file_size, key_of, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
+from engine.storage.digests import digest_of_list
 from schemas.records import BoxXYXY
 
 
@@ -93,19 +96,24 @@ def open_odvg(place: GoldPlace) -> GoldReader:
 
 
 class _Lines:
-    """What both readers share: keys, pictures, the fingerprint."""
+    """What both readers share: keys, pictures, the fingerprint. Memory holds sixteen bytes a line."""
 
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self.lines, self.folder = lines, folder
         self.uri = file.name
-        keys, sizes = [], []
-        for row, value in enumerate(lines):
+        self._sizes = array("q")
+
+    def keys(self) -> Iterator[str]:
+        """Of each line its picture's. On the way the sizes of the pictures are learned."""
+        self._sizes = array("q")
+        for row, value in enumerate(self.lines):
             line = checked(OdvgLine, value)
-            keys.append(f"row-{row}" if isinstance(line, str) else key_of(line.filename))
-            path = None if isinstance(line, str) else folder / line.filename
-            sizes.append(path.stat().st_size if path is not None and path.is_file() else -1)
-        self.keys = keys
-        self.digest = digest_of([lines.sha256, digest_of(sizes)])
+            self._sizes.append(-1 if isinstance(line, str) else file_size(self.folder / line.filename))
+            yield f"row-{row}" if isinstance(line, str) else key_of(line.filename)
+
+    def digest(self) -> str:
+        """Of the lines and the sizes of the pictures. :meth:`keys` were taken before."""
+        return digest_of([self.lines.sha256, digest_of_list(self._sizes)])
 
     def picture(self, line: OdvgLine) -> Picture | str:
         return read_picture(self.folder, line.filename, (line.width, line.height))
@@ -124,14 +132,14 @@ class OdvgDetection(GoldReader):
         self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} names no category, and there is no *label_map.json beside it that does")
-        self._keys = Keys(self._lines.keys)
-        self.fingerprint = digest_of([self._lines.digest, self._names])
+        self._keys = Keys(self._lines.keys())
+        self.fingerprint = digest_of([self._lines.digest(), self._names])
 
     def __len__(self) -> int:
         return len(self._lines.lines)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        line, key = checked(OdvgDetectionLine, self._lines.lines[row]), self._lines.keys[row]
+        line, key = checked(OdvgDetectionLine, self._lines.lines[row]), self._keys[row]
         if isinstance(line, str):
             return rejected_row(key, "line_malformed", f"line {row}: {line}", ())
         picture = self._keys.fault(key, row) or self._lines.picture(line)
@@ -163,8 +171,8 @@ class OdvgGrounding(GoldReader):
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self._lines = _Lines(lines, file, folder)
         self.uri = self._lines.uri
-        self._keys = own_keys(self._lines.keys)
-        self.fingerprint = self._lines.digest
+        self._keys = own_keys(self._lines.keys())
+        self.fingerprint = self._lines.digest()
 
     def __len__(self) -> int:
         return len(self._lines.lines)

@@ -117,5 +117,6 @@ class CocoPhrases(GoldReader):
             if isinstance(entry, str):
                 rejects.append(dropped("", "annotation_malformed", f"entry {number}: {entry}"))
             elif declared.first(entry.caption_id) is None:
-                rejects.append(dropped("", "caption_undeclared", f"entry {number}: caption {entry.caption_id!r}"))
+                message = f"entry {number}: caption {entry.caption_id!r} is not among the captions"
+                rejects.append(dropped("", "caption_undeclared", message))
         return tuple(rejects)

@@ -5,11 +5,11 @@ In: a box or a picture as some file states it. Out: the value in the project's f
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import io
 import math
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +18,7 @@ from PIL import Image
 from engine.noun_phrases.lemmas import noun_lemma
 from engine.shards import key_of_name
 from schemas.orientation import AS_STORED, box_as_stored, orientation_of, turned_size
-from schemas.pictures import IMAGE_FORMATS, too_many_scans
+from schemas.pictures import open_picture_file, too_many_scans
 from schemas.records import BoxXYXY
 
 MAX_IMAGE_BYTES = 100_000_000
@@ -90,17 +90,26 @@ def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) 
     Reasons: ``image_outside_folder``, ``image_missing``, ``image_too_large``, ``image_format_unknown``,
     ``image_unreadable``, and ``image_size_mismatch`` (not the size that the boxes were drawn on).
     """
-    path = (folder / file_name).resolve()
+    try:
+        path = (folder / file_name).resolve()
+    except (ValueError, RuntimeError):  # a NUL or half a pair in it; links that lead in a circle
+        return "image_missing"
     if not path.is_relative_to(folder.resolve()):
         return "image_outside_folder"
     extension = EXTENSIONS.get(path.suffix.lower().lstrip("."))
     if extension is None:
         return "image_format_unknown"
-    if not path.is_file():
+    size_bytes = file_size(path)
+    if size_bytes < 0:
         return "image_missing"
-    if path.stat().st_size > MAX_IMAGE_BYTES:
+    if size_bytes > MAX_IMAGE_BYTES:
         return "image_too_large"
-    content = path.read_bytes()
+    return picture_of(path.read_bytes(), extension, size_wh)
+
+
+def picture_of(content: bytes, extension: str, size_wh: tuple[int, int] | None) -> Picture | str:
+    """An encoded picture, decoded once to see that it is whole, or the reason against it. ``size_wh`` and the reasons
+    are those of :func:`read_picture`."""
     size = decoded_size(content)
     if isinstance(size, str):
         return size
@@ -125,9 +134,15 @@ def _drawn_orientation(orientation: int, size: tuple[int, int], stated: tuple[in
     return next((way for way in (AS_STORED, orientation) if turned_size(size, way) == stated), None)
 
 
-def file_sizes(paths: Iterable[Path]) -> list[int]:
-    """Sizes in bytes in order, -1 for a file that is not there: what a fingerprint knows of unread pictures."""
-    return [path.stat().st_size if path.is_file() else -1 for path in paths]
+def file_size(path: Path) -> int:
+    """Size in bytes, -1 for a file that is not there: what a fingerprint knows of an unread picture. A name from
+    outside may be longer than a file's can be."""
+    try:
+        return path.stat().st_size if path.is_file() else -1
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return -1
 
 
 def decoded_size(content: bytes) -> tuple[int, int] | str:
@@ -136,7 +151,7 @@ def decoded_size(content: bytes) -> tuple[int, int] | str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a picture's odd metadata is no reason to stop
-            with Image.open(io.BytesIO(content), formats=IMAGE_FORMATS) as image:
+            with open_picture_file(content) as image:
                 if too_many_scans(image.format, content):
                     return "image_too_large"
                 image.load()

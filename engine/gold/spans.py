@@ -58,7 +58,7 @@ def grounding_row(
     from it. ``homeless`` are rejects of annotations that belong to no row."""
     phrases, boxes, rejects = valid_spans(caption)
     if not phrases:
-        reasons = ", ".join(sorted({reject.reason for reject in rejects})) or "none is annotated"
+        reasons = ", ".join(sorted({reject.reason for reject in rejects})) or "no phrase of the caption is annotated"
         return rejected_row(caption.key, "no_phrase", reasons, homeless)
     found = keys.fault(caption.key, row) or picture()
     if isinstance(found, str):

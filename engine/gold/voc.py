@@ -13,20 +13,23 @@ Source: The PASCAL VOC Challenge 2012 Development Kit, section 4 (annotations).
 from __future__ import annotations
 
 import hashlib
+import re
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.artifacts import digest_of
 from engine.gold.coco_json import Keys, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
-from engine.gold.rules import EXTENSIONS, Picture, box_from_voc, class_name, key_of, read_picture
+from engine.gold.rules import EXTENSIONS, Picture, box_from_voc, class_name, file_size, key_of, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.gold.xml_files import corners_of, parse_xml, size_of, text_of, xml_files
+from engine.storage.digests import digest_of_list
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 MAX_LIST_BYTES = 100_000_000
+_NUMBERED = re.compile(r"(.*\S)\s+(-1|0|1)")
 
 
 class VocDetection(GoldReader):
@@ -40,21 +43,21 @@ class VocDetection(GoldReader):
         self.uri = "Annotations"
         declared = _declared_classes(place.folder / "labelmap.txt")
         names: set[str] = set()
-        digests: list[object] = [declared]
-        for file in self._files:
-            content = file.read_bytes() if file.is_file() else b""
-            root = parse_xml(content)
-            if not isinstance(root, str):
-                names.update(class_name(text_of(item, "name")) for item in root.iter("object"))
-            image = self._folder / self._image_name(file, root)
-            size = image.stat().st_size if image.is_file() else -1
-            digests.append([file.name, hashlib.sha256(content).hexdigest(), size])
+        self.fingerprint = digest_of_list(chain([declared], (self._looked_at(file, names) for file in self._files)))
         self.classes = declared or tuple(sorted(names - {""}))
         self._names = frozenset(self.classes)
         if not self.classes:
             raise ValueError(f"{place.annotations}: none of {len(self._files)} XML files has an object with a name")
         self._keys = Keys(key_of(file.name) for file in self._files)
-        self.fingerprint = digest_of(digests)
+
+    def _looked_at(self, file: Path, names: set[str]) -> list[str | int]:
+        """What the fingerprint knows of an annotation file; the names of its objects are added to ``names``."""
+        content = file.read_bytes() if file.is_file() else b""
+        root = parse_xml(content)
+        if not isinstance(root, str):
+            names.update(class_name(text_of(item, "name")) for item in root.iter("object"))
+        size = file_size(self._folder / self._image_name(file, root))
+        return [file.name, hashlib.sha256(content).hexdigest(), size]
 
     def __len__(self) -> int:
         return len(self._files)
@@ -82,10 +85,10 @@ class VocDetection(GoldReader):
     def _image_name(self, file: Path, root: Element | str) -> str:
         """As the annotation says; the picture of the annotation's own name where it says nothing that is there."""
         stated = "" if isinstance(root, str) else text_of(root, "filename")
-        if 0 < len(stated) <= 250 and (self._folder / stated).is_file():
+        if 0 < len(stated) <= 250 and file_size(self._folder / stated) >= 0:
             return stated
         own = (f"{file.stem}.{extension}" for extension in EXTENSIONS)
-        return next((name for name in own if (self._folder / name).is_file()), stated[:250] or f"{file.stem}.jpg")
+        return next((name for name in own if file_size(self._folder / name) >= 0), stated[:250] or f"{file.stem}.jpg")
 
 
 def _valid_box(item: Element, picture: Picture, names: frozenset[str]) -> ClassBox | str:
@@ -118,13 +121,16 @@ def _annotation_files(place: GoldPlace) -> list[Path]:
 
 
 def names_of_split(folder: Path, split: str) -> list[str]:
-    """The first word of each line of the split's list; ValueError where there is none, or a name is no file's name."""
+    """The lines of the split's list, which may be one of a class: there a number after each name says whether the class
+    is in the picture (1), or not (-1). ValueError where there is no list, or a name is no file's name."""
     file = folder / f"{split}.txt"
     if not file.is_file() or file.stat().st_size > MAX_LIST_BYTES:
         raise ValueError(f"there is no split {split!r}: {file} is missing, or is not a list of names")
-    names = [
-        line.split()[0] for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()
-    ]
+    lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    names = [line.strip() for line in lines if line.strip()]
+    numbered = [_NUMBERED.fullmatch(name) for name in names]
+    if all(numbered) and any(found and found[2] == "-1" for found in numbered):
+        names = [found[1] for found in numbered if found]
     strange = next((name for name in names if Path(name).name != name), None)
     if strange is not None:
         raise ValueError(f"{file} names {strange!r}, which is not the name of a file in a folder")

@@ -183,7 +183,7 @@ def read_coco_truth(path: str) -> CocoTruth:
         raise ValueError(
             f"the truth {path} does not exist; give a JSON file, or the folder of a human dataset"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"the truth {path} is not JSON: {error}") from None
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from pydantic import BaseModel
@@ -27,6 +28,23 @@ def document_bytes(document: BaseModel) -> bytes:
 def digest_of(value: Any) -> str:
     """SHA-256 (hex) of a JSON value."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def digest_of_list(values: Iterable[Any]) -> str:
+    """As :func:`digest_of` a list of these JSON values, one of which is in memory at a time. An iterator among them
+    stands for the list of what it gives."""
+    digest = hashlib.sha256()
+    for piece in _pieces(values):
+        digest.update(piece.encode())
+    return digest.hexdigest()
+
+
+def _pieces(values: Iterable[Any]) -> Iterator[str]:
+    yield "["
+    for number, value in enumerate(values):
+        yield "," if number else ""
+        yield from _pieces(value) if isinstance(value, Iterator) else [canonical_json(value)]
+    yield "]"
 
 
 def digest_file(file: BinaryIO) -> tuple[str, int]:

@@ -90,6 +90,8 @@ def test_a_box_that_sticks_out_is_clipped() -> None:
         ({"id": 2, "file_name": "a" * 220 + ".jpg", "width": 100, "height": 80}, "key_invalid"),
         ({"id": 2, "file_name": "x" * 5000, "width": 100, "height": 80}, "image_malformed"),
         ({"id": 2, "file_name": "a\0b.jpg", "width": 100, "height": 80}, "image_malformed"),
+        ({"id": 2, "file_name": "狗" * 100 + ".jpg", "width": 100, "height": 80}, "image_missing"),
+        ({"id": 2, "file_name": "circle.jpg", "width": 100, "height": 80}, "image_missing"),
         ({"id": 2, "file_name": "two.jpg", "width": 0, "height": 80}, "image_malformed"),
         ("two.jpg", "image_malformed"),
     ],
@@ -99,6 +101,7 @@ def test_a_bad_image_is_a_counted_reject(tmp_path: Path, image: Any, reason: str
     (source / "images" / "broken.jpg").write_bytes(b"no picture")
     whole = (source / "images" / "one.jpg").read_bytes()
     (source / "images" / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (source / "images" / "circle.jpg").symlink_to("circle.jpg")
     document = json.loads((source / "instances.json").read_text())
     document["images"][1] = image
     (source / "instances.json").write_text(json.dumps(document))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -34,3 +35,15 @@ def test_the_stated_size_tells_whether_coco_boxes_were_drawn_on_the_turned_photo
     assert card.stages[0].dropped == {}
     (sample,) = samples
     assert (sample.width, sample.height, boxes_of(sample)) == (WIDTH, HEIGHT, [("dog", STORED_BOX)])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_photo_in_an_img_tsv_is_turned_as_the_same_photo_in_a_file_is(tmp_path: Path, packed: bool) -> None:
+    (width, height), box = turned_photo(tmp_path / "k.png", 6)
+    label = {"img_w": width, "img_h": height, "caption": "a dog", "bboxes": [box], "scores": [0.75]}
+    (tmp_path / "label.tsv").write_text(f"k\t{json.dumps(label | {'tokens_positive': [[[0, 5]]]})}\n")
+    if packed:
+        (tmp_path / "img.tsv").write_text(f"k\t{base64.b64encode((tmp_path / 'k.png').read_bytes()).decode()}\n")
+    card, samples = import_all("glip-tsv", tmp_path)
+    assert card.stages[0].dropped == {}
+    assert [(one.width, one.height, boxes_of(one)) for one in samples] == [(WIDTH, HEIGHT, [("a dog", STORED_BOX)])]

@@ -65,10 +65,21 @@ def test_a_voc_split_takes_the_pictures_of_its_list(tmp_path: Path) -> None:
     card, samples = import_all("voc", tmp_path, split="val")
     assert [sample.key for sample in samples] == ["two"]
     assert card.stages[0].dropped == {"annotation_missing": 1}
+    (lists / "dog_val.txt").write_text("one -1\ntwo  1\n")
+    assert [sample.key for sample in import_all("voc", tmp_path, split="dog_val", out="flags")[1]] == ["one", "two"]
     (lists / "bad.txt").write_text("../one\n")
     for split, message in (("bad", "the name of a file"), ("test", "no split 'test'"), ("../x", "a split is a name")):
         with pytest.raises(ValueError, match=message):
             import_all("voc", tmp_path, split=split, out=f"out-{len(message)}")
+
+
+def test_a_name_in_the_list_of_a_split_may_have_spaces(tmp_path: Path) -> None:
+    for name in ("my photo 1", "my photo 0"):
+        voc_files(tmp_path, name, xml_object("dog", 1, 1, 5, 5))
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("my photo 1\r\nmy photo 0\r\n")
+    assert [sample.key for sample in import_all("voc", tmp_path, split="val")[1]] == ["my photo 1", "my photo 0"]
 
 
 @pytest.mark.parametrize(
@@ -122,6 +133,8 @@ def test_a_bad_yolo_line_is_a_counted_reject(tmp_path: Path, line: str, reason: 
     ("data", "message"),
     [
         ("names: [", "not YAML"),
+        ("names: 2001-99-99", r"data\.yaml is not YAML"),
+        ("[" * 5000, r"data\.yaml is not YAML"),
         ("a: &x [1]\nnames: [*x]", "alias"),
         ("nc: 3", "names no class"),
         ("[]", "names no class"),
@@ -130,3 +143,49 @@ def test_a_bad_yolo_line_is_a_counted_reject(tmp_path: Path, line: str, reason: 
 def test_yolo_without_names_is_refused(tmp_path: Path, data: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         import_yolo(tmp_path, "0 0.5 0.5 1 1", data)
+
+
+def test_a_yolo_picture_that_is_a_link_to_nothing_is_a_counted_reject(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "lost.jpg").symlink_to("elsewhere.jpg")
+    card, samples = import_yolo(tmp_path, "0 0.5 0.5 1 1", "names: [cat]")
+    assert [sample.key for sample in samples] == ["one", "two"]
+    assert card.stages[0].dropped == {"image_missing": 1}
+
+
+def test_polygons_alone_are_not_pictures_without_objects(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"labels: none of 2 annotations could be .*: annotation_malformed \(2\)"):
+        import_yolo(tmp_path, "0 0.1 0.1 0.5 0.1 0.5 0.5\n0 0.2 0.2 0.5 0.1 0.5 0.5", "names: [cat]")
+    (tmp_path / "labels" / "one.txt").write_text("0 0.5 0.5 1 1")
+    _, samples = import_all("yolo", tmp_path)  # the folder is free
+    assert [len(sample.boxes) for sample in samples] == [1, 0]
+
+
+def test_yolo_labels_of_no_picture_are_not_pictures_without_objects(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "one.jpg")
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    (tmp_path / "labels" / "train" / "one.txt").write_text("0 0.5 0.5 1 1")
+    (tmp_path / "classes.txt").write_text("cat")
+    with pytest.raises(ValueError, match=r"no picture in .*images has its file of labels, such as .*labels/one\.txt"):
+        import_all("yolo", tmp_path)
+    (tmp_path / "labels" / "one.txt").touch()  # this says that it has none
+    _, (sample,) = import_all("yolo", tmp_path)
+    assert sample.boxes == []
+
+
+def test_without_a_split_all_folders_of_a_yolo_dataset_are_imported(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        picture(tmp_path / "images" / split / f"of_{split}.jpg")
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split / f"of_{split}.txt").write_text("0 0.5 0.5 1 1")
+    (tmp_path / "classes.txt").write_text("cat")
+    _, samples = import_all("yolo", tmp_path)
+    assert [(one.key, one.locator, len(one.boxes)) for one in samples] == [
+        ("of_train", "labels#train/of_train", 1),
+        ("of_val", "labels#val/of_val", 1),
+    ]
+    picture(tmp_path / "images" / "test" / "one.jpg")
+    with pytest.raises(ValueError, match=r"no picture in .*images/test has its file of labels, .*; --split takes one"):
+        import_all("yolo", tmp_path, out="three")
+    _, samples = import_all("yolo", tmp_path, out="one", split="val")
+    assert [(one.key, one.locator) for one in samples] == [("of_val", "labels#of_val")]

@@ -127,6 +127,21 @@ def test_a_line_of_glips_tsv_that_is_none_is_a_counted_reject(
     assert card.stages[stage].dropped == {reason: 1}
 
 
+@pytest.mark.parametrize(("ending", "reason"), [("tif", "image_format_unknown"), ("html", "image_unreadable")])
+def test_what_is_no_picture_of_a_dataset_in_an_img_tsv_is_a_counted_reject(
+    tmp_path: Path, ending: str, reason: str
+) -> None:
+    (tmp_path / "bad.html").write_text("<!DOCTYPE html>")
+    picture(tmp_path / "bad.tif")
+    import_tsv(tmp_path, GOOD, GOOD)
+    img = tmp_path / "tsv" / "img.tsv"
+    content = base64.b64encode((tmp_path / f"bad.{ending}").read_bytes()).decode()
+    img.write_text(f"{img.read_text().splitlines()[0]}\nk1\t{content}\n")
+    card, samples = import_all("glip-tsv", img.parent, out="again")
+    assert [sample.key for sample in samples] == ["k0"]
+    assert card.stages[0].dropped == {reason: 1}
+
+
 def test_a_value_is_read_up_to_a_length_and_not_cut_to_it(tmp_path: Path) -> None:
     (tmp_path / "img.tsv").write_bytes(b"key\tabc\n")
     lines = TsvLines(tmp_path / "img.tsv")
@@ -140,3 +155,7 @@ def test_a_yaml_names_files_beside_it_alone(tmp_path: Path) -> None:
     (tmp_path / "tsv" / "all.yaml").write_text("label: ../../secret.tsv\n")
     with pytest.raises(ValueError, match="not beside it"):
         import_all("glip-tsv", tmp_path / "tsv", out="again")
+    for content in ("label: 2001-99-99\n", "[" * 5000):
+        (tmp_path / "tsv" / "all.yaml").write_text(content)
+        with pytest.raises(ValueError, match=r"all\.yaml is not YAML"):
+            import_all("glip-tsv", tmp_path / "tsv", out="again")

@@ -151,7 +151,7 @@ def test_two_phrases_for_one_thing_count_its_human_box_once() -> None:
     assert (figures.human_boxes, figures.human_boxes_found, figures.phrases) == (1, 1, 2)
 
 
-@pytest.mark.parametrize("content", ["[]", "{", '{"instances": {}}', "null"])
+@pytest.mark.parametrize("content", ["[]", "{", '{"instances": {}}', "null", "[" * 100_000])
 def test_a_truth_file_that_is_none_is_named(tmp_path: Path, content: str) -> None:
     path = tmp_path / "truth.json"
     path.write_text(content)
