@@ -116,8 +116,9 @@ def texts(table: pa.Table, name: str) -> pa.Array:
     return found if len(found) else pa.array([""])
 
 
-def _numbers(table: pa.Table, name: str, missing: float = 0.0) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = pc.fill_null(table[name].cast(pa.float64()), missing).to_numpy()
+def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """A column of numbers; 0 for null."""
+    found: NDArray[np.float64] = pc.fill_null(table[name].cast(pa.float64()), 0.0).to_numpy()
     return found
 
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from engine.artifacts import Store
 from engine.box_batches import BOX_SCHEMA, box_columns, check_stored_agreement, joined, numbered
-from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
+from engine.dataset.annotation_tables import StoredTable, read_whole_tables
 from engine.selecting.rules import select_rows
 from engine.selection import Selection
 from engine.shards import annotations_name
@@ -28,7 +28,6 @@ from schemas.shards import ANNOTATION_SCHEMA
 MEMORY_LIMIT = "1GB"
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
-QueryError: TypeAlias = duckdb.Error
 
 
 @contextmanager
@@ -42,6 +41,16 @@ def box_database(*, on_disk: bool = False, memory_limit: str = MEMORY_LIMIT) -> 
             yield connection, Path(folder)
 
 
+@contextmanager
+def damage_told() -> Iterator[None]:
+    """Around a question to the stored tables: RuntimeError, in one line, for what a damaged one makes DuckDB say."""
+    try:
+        yield
+    except duckdb.Error as error:
+        what = " ".join(str(error).split())[:300]
+        raise RuntimeError(f"a table of the dataset cannot be asked ({what}); run `glip-engine verify`") from None
+
+
 def add_boxes(
     connection: Connection, folder: Path, view: str, store: Store, units: Sequence[int], selection: Selection | None
 ) -> None:
@@ -49,7 +58,8 @@ def add_boxes(
     empty view. Temporary tables lie in ``folder`` under the view's name.
 
     They are the teacher's boxes, to compare teachers by: duplicates are in it, reviewers' verdicts are not. ValueError
-    where a table is damaged, or lacks what the selection looks at."""
+    where a table is damaged, or lacks what the selection looks at; RuntimeError as of :func:`damage_told` where there
+    is no selection, which may also come when the view is read."""
     if selection is None:
         files = stored_tables(connection, store, units)
     else:
@@ -59,7 +69,8 @@ def add_boxes(
         empty = folder / f"{view}-empty.parquet"
         pq.write_table(ANNOTATION_SCHEMA.empty_table(), empty)
         files = [str(empty)]
-    connection.read_parquet(files).create_view(view)
+    with damage_told():
+        connection.read_parquet(files).create_view(view)
 
 
 def stored_tables(connection: Connection, store: Store, units: Sequence[int]) -> list[str]:
@@ -74,7 +85,7 @@ def stored_tables(connection: Connection, store: Store, units: Sequence[int]) ->
 
 def _write_selected(store: Store, units: Sequence[int], selection: Selection, folder: Path) -> Iterator[str]:
     """The boxes that the selection keeps, as tables of some hundred thousand boxes."""
-    for number, (table, image) in enumerate(map(numbered, joined(_whole_tables(store, units, selection)))):
+    for number, (table, image) in enumerate(map(numbered, joined(_checked_tables(store, units, selection)))):
         path = folder / f"{number:06d}.parquet"
         if len(table):
             table = table.filter(pa.array(select_rows(box_columns(table, image), selection)[0]))
@@ -82,11 +93,7 @@ def _write_selected(store: Store, units: Sequence[int], selection: Selection, fo
         yield str(path)
 
 
-def _whole_tables(store: Store, units: Sequence[int], selection: Selection) -> Iterator[StoredTable]:
-    names = [(unit, annotations_name(unit)) for unit in units]
-    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA):
-        where = f"{store.root}/{annotations_name(unit)}"
-        if isinstance(stored, TableFault):
-            raise ValueError(f"{where}: {stored.problem}; `glip-engine verify` shows what else is wrong")
-        check_stored_agreement(stored, selection, where)
+def _checked_tables(store: Store, units: Sequence[int], selection: Selection) -> Iterator[StoredTable]:
+    for stored in read_whole_tables(store, units, BOX_SCHEMA):
+        check_stored_agreement(stored, selection, f"{store.root}/{annotations_name(stored.unit)}")
         yield stored

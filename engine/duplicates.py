@@ -11,7 +11,6 @@ A sample takes 48 bytes here and its key; ten million of them fit into the memor
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +20,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engine.artifacts import Store, digest_of
 from engine.dataset.manifest_summary import ManifestSummary
@@ -29,7 +27,7 @@ from engine.filtering.image_hash import ALGORITHM, WordArray
 from engine.filtering.image_identity import ImageIdentity
 from engine.filtering.near_duplicates import IndexArray, leaders, near_pairs
 from engine.shards import CARD
-from engine.storage.parquet_tables import read_parquet
+from engine.storage.parquet_tables import parquet_bytes, read_parquet
 from schemas.shards import DUPLICATE_SCHEMA
 
 DUPLICATES = "duplicates.parquet"
@@ -135,9 +133,7 @@ def write_duplicates(
 ) -> None:
     """Write the view; it says of which shards it is, and how it was made."""
     made = {"shards": shards_digest(manifests), "by": by, "max_distance": max_distance, "hash": ALGORITHM}
-    sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({_METADATA: json.dumps(made).encode()}), sink, compression="zstd")
-    store.write(DUPLICATES, sink.getvalue())
+    store.write(DUPLICATES, parquet_bytes(table.replace_schema_metadata({_METADATA: json.dumps(made).encode()})))
 
 
 def shards_digest(manifests: Sequence[ManifestSummary]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from engine.box_tables import Connection
+from engine.box_tables import Connection, damage_told
 from schemas.label_diff import BoxBand, HeadChange, Overlap, ScoreShift
 
 MatchedBy = Literal["key", "picture and caption"]
@@ -49,12 +49,13 @@ QUALIFY row_number() OVER (PARTITION BY a_id ORDER BY iou DESC, abs(shift), b_id
 
 
 class LabelComparison:
-    """The comparison, made once; each method asks it one question."""
+    """The comparison, made once; each method asks it one question. RuntimeError where a stored table is damaged."""
 
     def __init__(self, connection: Connection, matched_by: MatchedBy) -> None:
         self._connection = connection
-        for view in ("before", "after"):
-            connection.execute(_BOXES.format(table=f"boxes_{view}", view=view, sample=_SAMPLE[matched_by]))
+        with damage_told():
+            for view in ("before", "after"):
+                connection.execute(_BOXES.format(table=f"boxes_{view}", view=view, sample=_SAMPLE[matched_by]))
         connection.execute(_MATCHED)
 
     def images(self) -> Overlap:

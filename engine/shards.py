@@ -10,7 +10,6 @@ The tar is a function of the samples alone (no times, owners or random order in 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import tarfile
@@ -19,7 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engine.artifacts import Store
 from engine.dataset.annotation_rows import annotation_table
@@ -38,6 +36,7 @@ from engine.dataset.shard_files import (
     write_card,
 )
 from engine.dataset.shard_reader import LabelledImage, ShardReader, placed_labels, read_labels, read_samples, read_shard
+from engine.storage.parquet_tables import parquet_bytes
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import (
@@ -223,8 +222,6 @@ def sample_schema() -> str:
 
 
 def _write_table(store: Store, name: str, table: pa.Table) -> FileDigest:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    content = sink.getvalue()
+    content = parquet_bytes(table)
     store.write(name, content, lasting=False)
     return FileDigest(path=name, sha256=hashlib.sha256(content).hexdigest(), size=len(content))

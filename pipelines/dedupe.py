@@ -85,8 +85,8 @@ def _gather(store: Store, manifests: list[ManifestSummary], progress: bool) -> t
         keys.append(image.key)
         return image
 
-    units = tracked(manifests, "reading hashes", shown=progress)
-    return Identities.of(with_keys(image) for unit in units for image in image_identities(store, unit)), keys
+    units = tracked(image_identities(store, manifests), "reading hashes", shown=progress, total=len(manifests))
+    return Identities.of(with_keys(image) for unit in units for image in unit), keys
 
 
 def _print(result: DedupeResult) -> None:

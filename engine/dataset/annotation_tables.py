@@ -1,4 +1,4 @@
-"""The annotation tables of a dataset, read whole or told of: file by file, in order, a few ahead, columns pruned.
+"""The tables of a dataset's units, read whole or told of: unit by unit, in order, a few ahead, columns pruned.
 
 In: a store and units. Out: for each unit, in order, its table with the columns asked for, or what is wrong with it.
 """
@@ -6,7 +6,7 @@ In: a store and units. Out: for each unit, in order, its table with the columns 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -14,14 +14,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.artifacts import READS_AT_ONCE, Store
+from engine.dataset.shard_files import annotations_name
 
 LOCAL_READS_AT_ONCE = 2
 MAX_TABLE_BYTES = 1 << 32
 
 
 class TableFault(NamedTuple):
-    """Why a table cannot be read."""
+    """Why the table of one unit cannot be read."""
 
+    unit: int
     problem: str
 
 
@@ -33,27 +35,34 @@ class StoredTable(NamedTuple):
 
 
 def read_unit_tables(
-    store: Store, names: Sequence[tuple[int, str]], schema: pa.Schema
-) -> Iterator[tuple[int, StoredTable | TableFault]]:
-    """The files ``names`` (unit, path in the store) as tables of ``schema``, in order.
+    store: Store, units: Iterable[int], schema: pa.Schema, name_of: Callable[[int], str] = annotations_name
+) -> Iterator[StoredTable | TableFault]:
+    """The tables of ``units``, in order, with the columns of ``schema``; ``name_of`` a unit is the table's file.
 
     A file that is missing, broken, or has other columns comes as its fault. Errors of the store itself are raised.
     """
     at_once = LOCAL_READS_AT_ONCE if store.is_local else READS_AT_ONCE
-    waiting: deque[tuple[int, Future[StoredTable | TableFault]]] = deque()
+    waiting: deque[Future[StoredTable | TableFault]] = deque()
     with ThreadPoolExecutor(at_once) as pool:
         try:
-            for unit, name in names:
-                waiting.append((unit, pool.submit(_read, store, unit, name, schema)))
+            for unit in units:
+                waiting.append(pool.submit(_read, store, unit, name_of(unit), schema))
                 if len(waiting) > 2 * at_once:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
+                    yield waiting.popleft().result()
             while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
+                yield waiting.popleft().result()
         finally:
-            for _, future in waiting:
+            for future in waiting:
                 future.cancel()
+
+
+def read_whole_tables(store: Store, units: Iterable[int], schema: pa.Schema) -> Iterator[StoredTable]:
+    """The annotation tables of ``units``, in order; ValueError, which names it, where one cannot be read."""
+    for stored in read_unit_tables(store, units, schema):
+        if isinstance(stored, TableFault):
+            where = f"{store.root}/{annotations_name(stored.unit)}"
+            raise ValueError(f"{where}: {stored.problem}; `glip-engine verify` shows what else is wrong")
+        yield stored
 
 
 def _read(store: Store, unit: int, name: str, schema: pa.Schema) -> StoredTable | TableFault:
@@ -61,26 +70,31 @@ def _read(store: Store, unit: int, name: str, schema: pa.Schema) -> StoredTable 
         with _opened(store, name, schema) as file:
             lacking = [column for column in schema.names if column not in file.schema_arrow.names]
             if lacking:
-                return TableFault(f"it has no column {', '.join(lacking)}: it is of another format")
+                return TableFault(unit, f"it has no column {', '.join(lacking)}: it is of another format")
             stored = file.read(columns=schema.names, use_threads=False)
-        columns = [as_type(stored[field.name], field.type) for field in schema]
-        return StoredTable(unit, pa.Table.from_arrays(columns, schema=schema))
+        return StoredTable(unit, in_schema(stored, schema))
     except FileNotFoundError:
-        return TableFault("it is missing")
+        return TableFault(unit, "it is missing")
     except (pa.ArrowException, OSError, ValueError) as error:
-        return TableFault(f"it cannot be read as a table: {' '.join(str(error).split())[:200]}")
+        return TableFault(unit, f"it cannot be read as a table: {' '.join(str(error).split())[:200]}")
 
 
 def _opened(store: Store, name: str, schema: pa.Schema) -> pq.ParquetFile:
-    """Texts as dictionaries: a caption's phrases repeat with every box."""
-    source = store.path(name) if store.is_local else pa.BufferReader(store.read(name, MAX_TABLE_BYTES))
+    """Texts as dictionaries: a caption's phrases repeat with every box. Of bytes, for no thread of Arrow's (see
+    engine/storage/parquet_tables.py)."""
+    source = pa.BufferReader(store.read(name, MAX_TABLE_BYTES))
     metadata = pq.read_metadata(source)
     present = set(metadata.schema.names)
     texts = [field.name for field in schema if pa.types.is_dictionary(field.type) and field.name in present]
     return pq.ParquetFile(source, metadata=metadata, read_dictionary=texts)
 
 
-def as_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
+def in_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of ``schema``, which the table has, in the types that they have there."""
+    return pa.Table.from_arrays([_as_type(table[field.name], field.type) for field in schema], schema=schema)
+
+
+def _as_type(column: pa.ChunkedArray, wanted: pa.DataType) -> pa.ChunkedArray:
     """The column in another type; texts become dictionaries where that is wanted."""
     if pa.types.is_dictionary(wanted) and not pa.types.is_dictionary(column.type):
         column = column.cast(wanted.value_type).dictionary_encode()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
 from typing import BinaryIO
@@ -29,7 +29,7 @@ class LabelledImage:
     """A sample of a dataset: its labels and the encoded picture, byte for byte as the source had it."""
 
     labels: SampleLabels
-    image: bytes
+    image: bytes = field(repr=False)
     extension: str
 
 

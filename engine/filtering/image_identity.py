@@ -1,28 +1,30 @@
 """By what the pictures of a dataset are known again: each file's digest, its perceptual hash, its caption's digest.
 
-In: a committed unit. Out: one row for each of its samples, in the order of the shard. Read from the table of boxes,
-which has all of it; from the shard only where the table lacks a sample (human data without a box) or a hash, as of a
+In: committed units. Out: one row for each of their samples, in the order of the shards. Read from the tables of boxes,
+which have all of it; from a shard only where its table lacks a sample (human data without a box) or a hash, as of a
 blank picture.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.artifacts import Store
-from engine.dataset.annotation_tables import MAX_TABLE_BYTES
+from engine.dataset.annotation_tables import read_whole_tables
 from engine.dataset.manifest_summary import ManifestSummary
 from engine.filtering.image_hash import perceptual_hash, phash_text
-from engine.shards import ShardReader, annotations_name
-from engine.storage.parquet_tables import read_parquet
+from engine.shards import ShardReader
 from schemas.records import CaptionedImage
+from schemas.shards import ANNOTATION_SCHEMA
 
 _COLUMNS = ("key", "image_sha256", "image_phash", "caption_sha256")
+_SCHEMA = pa.schema([ANNOTATION_SCHEMA.field(name) for name in _COLUMNS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +44,15 @@ def identified(image: CaptionedImage) -> CaptionedImage:
     return replace(image, sha256=hashlib.sha256(image.image).hexdigest(), phash=phash_text(image.image))
 
 
-def image_identities(store: Store, manifest: ManifestSummary) -> Iterator[ImageIdentity]:
-    """One a sample, in order. ValueError where the shard does not hold what its manifest says."""
-    rows = _rows_of_table(store, manifest)
+def image_identities(store: Store, manifests: Sequence[ManifestSummary]) -> Iterator[Iterator[ImageIdentity]]:
+    """For each unit, in order, one a sample, in order. ValueError where its table of boxes cannot be read, or its shard
+    does not hold what the manifest says."""
+    tables = read_whole_tables(store, [manifest.unit for manifest in manifests], _SCHEMA)
+    for manifest, stored in zip(manifests, tables, strict=True):
+        yield _of_unit(store, manifest, _first_rows(stored.table))
+
+
+def _of_unit(store: Store, manifest: ManifestSummary, rows: pa.Table) -> Iterator[ImageIdentity]:
     if rows.num_rows != manifest.samples:
         yield from _from_shard(store, manifest.unit, range(manifest.samples))
         return
@@ -58,14 +66,13 @@ def image_identities(store: Store, manifest: ManifestSummary) -> Iterator[ImageI
             yield ImageIdentity(key, bytes.fromhex(digests[row]), int(hashes[row], 16), bytes.fromhex(captions[row]))
 
 
-def _rows_of_table(store: Store, manifest: ManifestSummary) -> pa.Table:
-    """The first row of each sample in the table of boxes, whose samples stand in the order of the shard."""
-    table = read_parquet(store.read(annotations_name(manifest.unit), MAX_TABLE_BYTES), _COLUMNS).combine_chunks()
+def _first_rows(table: pa.Table) -> pa.Table:
+    """The first row of each sample in a table of boxes, whose samples stand in the order of the shard."""
     if table.num_rows < 2:
         return table
-    keys = table["key"]
-    begins = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).to_pylist()
-    return table.filter(pa.array([True, *begins]))
+    keys = table["key"].combine_chunks()
+    begins = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1)).to_numpy(zero_copy_only=False)
+    return table.filter(pa.array(np.concatenate([[True], begins])))
 
 
 def _from_shard(store: Store, unit: int, rows: range | list[int]) -> Iterator[ImageIdentity]:

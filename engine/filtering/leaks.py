@@ -68,7 +68,7 @@ def read_leak_guard(datasets: Sequence[str], max_distance: int) -> LeakGuard | N
     by_sha256: dict[bytes, str] = {}
     by_hash: dict[int, str] = {}
     for name, _, store, manifests in sorted(map(_opened, datasets), key=lambda one: one[:2]):
-        for image in chain.from_iterable(image_identities(store, manifest) for manifest in manifests):
+        for image in chain.from_iterable(image_identities(store, manifests)):
             where = f"{name}/{image.key}"
             by_sha256.setdefault(image.sha256, where)
             if image.phash is not None:
@@ -85,4 +85,4 @@ def _opened(dataset: str) -> tuple[str, str, Store, list[ManifestSummary]]:
     if not card.complete or card.samples == 0:
         state = "has no picture" if card.complete else "is not complete"
         raise ValueError(f"leaks: {store.root} {state}; finish it, or take it out of the list")
-    return store.root.rsplit("/", 1)[-1], shards_digest(manifests), store, manifests
+    return store.name, shards_digest(manifests), store, manifests

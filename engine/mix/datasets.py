@@ -142,7 +142,7 @@ class _Found:
 def _find(entry: MixEntry) -> _Found:
     store = Store(entry.dataset)
     card, manifests = read_card(store), read_manifests(store)
-    name = store.root.rsplit("/", 1)[-1]
+    name = store.name
     return _Found(
         name=name,
         store=store,

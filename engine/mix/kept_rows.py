@@ -19,7 +19,7 @@ from engine.artifacts import Store
 from engine.box_batches import BOX_SCHEMA, box_columns, joined, numbered
 from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.dataset.manifest_summary import ManifestSummary
-from engine.dataset.shard_files import annotations_name, shard_name
+from engine.dataset.shard_files import shard_name
 from engine.mix.samples import Rows
 from engine.selecting.rules import select_rows
 from engine.selection import Selection
@@ -37,12 +37,11 @@ class KeptRows(NamedTuple):
 def kept_rows(store: Store, manifests: Sequence[ManifestSummary], view: View) -> Iterator[KeptRows | None]:
     """One for each manifest, in order; None where the shard has to be read. Errors of the store itself are raised."""
     selection = view.selection or Selection()
-    names = [(manifest.unit, annotations_name(manifest.unit)) for manifest in manifests]
     sizes = {f"shards/{name}": size for name, size in store.sizes("shards").items()}
     reviewed = pa.array(sorted({image for image, _ in view.verdicts.by_caption}), pa.string())
     needed = [name for name in BOX_SCHEMA.names if name != "agreement" or selection.min_agreement is not None]
-    tables = read_unit_tables(store, names, BOX_SCHEMA)
-    for manifest, (_, stored) in zip(manifests, tables, strict=True):
+    tables = read_unit_tables(store, [manifest.unit for manifest in manifests], BOX_SCHEMA)
+    for manifest, stored in zip(manifests, tables, strict=True):
         name = shard_name(manifest.unit)  # one that is not there is found now, not when a training asks for it
         there = any((file.path, file.size) == (name, sizes.get(name)) for file in manifest.files)
         if there and not isinstance(stored, TableFault) and _tells_all(stored, manifest, needed, reviewed):

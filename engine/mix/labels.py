@@ -19,7 +19,7 @@ import pyarrow as pa
 from engine.artifacts import Store
 from engine.box_batches import TEXT, codes, texts
 from engine.dataset.annotation_tables import TableFault, read_unit_tables
-from engine.shards import annotations_name, committed_units
+from engine.shards import committed_units
 
 NAMES = ("phrase_text", "head_lemma")
 PICTURES = pa.schema([("key", TEXT), ("image_sha256", TEXT)])
@@ -52,8 +52,7 @@ def shared_pictures(store: Store, others: Iterable[Store]) -> tuple[int, int]:
 
 
 def _tables(store: Store, columns: pa.Schema = SCHEMA) -> Iterator[pa.Table]:
-    names = [(unit, annotations_name(unit)) for unit in committed_units(store)]
-    for _, stored in read_unit_tables(store, names, columns):
+    for stored in read_unit_tables(store, committed_units(store), columns):
         if not isinstance(stored, TableFault):
             yield stored.table
 

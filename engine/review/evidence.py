@@ -18,25 +18,25 @@ import pyarrow.compute as pc
 
 from engine.artifacts import Store
 from engine.calibration import MIN_IOU, Evidence, group_number
-from engine.dataset.annotation_tables import MAX_TABLE_BYTES
+from engine.dataset.annotation_tables import read_whole_tables
 from engine.review.selecting import PlacedBox, iou, match_verdicts
 from engine.review.verdicts import CaptionKey, Verdicts
 from engine.selecting.calibrated_scores import box_size_of_share
 from engine.selecting.columns import SCORE_DECIMALS
-from engine.shards import annotations_name
-from engine.storage.parquet_tables import read_parquet
 from schemas.calibration import Frequency
-from schemas.shards import CORNERS
+from schemas.shards import ANNOTATION_SCHEMA, CORNERS
 from schemas.verdicts import Verdict
 
-COLUMNS = ["key", "image_sha256", "caption_sha256", "start", "end", *CORNERS, "score", "head_lemma", "width", "height"]
+_COLUMNS = ("key", "image_sha256", "caption_sha256", "start", "end", *CORNERS, "score", "head_lemma", "width", "height")
+_SCHEMA = pa.schema([ANNOTATION_SCHEMA.field(name) for name in _COLUMNS])
 Row = dict[str, Any]
 
 
 def verdict_evidence(
     store: Store, units: Sequence[int], verdicts: Verdicts, frequencies: Mapping[str, Frequency]
 ) -> Evidence:
-    """The judged boxes of ``units``; none gives empty columns. A caption that is stored twice counts once."""
+    """The judged boxes of ``units``; none gives empty columns. A caption that is stored twice counts once. ValueError
+    where a table cannot be read."""
     found: list[tuple[float, bool, int, int]] = []
     pictures: dict[str, int] = {}
     done: set[CaptionKey] = set()
@@ -74,8 +74,7 @@ def together(parts: Sequence[Evidence]) -> Evidence:
 def _captions(store: Store, units: Sequence[int], verdicts: Verdicts) -> Iterator[tuple[CaptionKey, list[Row]]]:
     """The stored boxes of each reviewed caption, sample by sample."""
     images = pa.array(sorted({image for image, _ in verdicts.by_caption}), pa.string())
-    for unit in units if len(images) else ():
-        table = read_parquet(store.read(annotations_name(unit), MAX_TABLE_BYTES), COLUMNS)
+    for _, table in read_whole_tables(store, units if len(images) else (), _SCHEMA):
         rows = table.filter(pc.is_in(table["image_sha256"], images)).to_pylist()
         for _, of_sample in groupby(rows, key=lambda row: row["key"]):
             boxes = list(of_sample)

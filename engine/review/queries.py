@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.artifacts import Store
-from engine.box_tables import Connection, QueryError, stored_tables
+from engine.box_tables import Connection, damage_told, stored_tables
 from engine.review.verdicts import Verdicts
 from engine.selecting.calibrated_scores import LARGE_FROM, MEDIUM_FROM
 
@@ -190,12 +190,8 @@ class ReviewIndex:
             f"WITH boxes AS (SELECT {COLUMNS}, CAST(parse_filename(filename, true) AS BIGINT) AS unit, "
             "file_row_number AS row FROM read_parquet(?, filename = true, file_row_number = true)) "
         )
-        try:
-            with self._connection.cursor() as cursor:
-                return list(cursor.execute(boxes + sql, [files, *values]).fetchall())
-        except QueryError as error:
-            what = " ".join(str(error).split())[:300]
-            raise RuntimeError(f"a table of the dataset cannot be asked ({what}); run `glip-engine verify`") from None
+        with damage_told(), self._connection.cursor() as cursor:
+            return list(cursor.execute(boxes + sql, [files, *values]).fetchall())
 
 
 def _condition(query: ReviewQuery) -> tuple[str, list[object]]:

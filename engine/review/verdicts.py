@@ -10,7 +10,6 @@ Verdicts are made by hand: a million of them fit into memory, and so they are re
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,11 +18,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
-from engine.storage.parquet_tables import read_parquet
+from engine.storage.parquet_tables import parquet_bytes, read_parquet
 from schemas.shards import CORNERS, SampleLabels
 from schemas.verdicts import DRAWN_CORNERS, VERDICT_SCHEMA, Box, Verdict
 
@@ -54,9 +52,7 @@ def append_verdicts(store: Store, verdicts: Sequence[Verdict]) -> str:
         raise ValueError("no verdict came: there is nothing to save")
     time = re.sub(r"[-:.]", "", verdicts[-1].at)
     name = f"{VERDICTS}/{time}-{secrets.token_hex(8)}.parquet"
-    sink = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([_row(one) for one in verdicts], VERDICT_SCHEMA), sink, compression="zstd")
-    store.write(name, sink.getvalue())
+    store.write(name, parquet_bytes(pa.Table.from_pylist([_row(one) for one in verdicts], VERDICT_SCHEMA)))
     return name
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
+from engine.metrics.overlap import paired_iou
 from engine.selecting.calibrated_scores import CalibratedScores, size_numbers
 from engine.selecting.columns import BoxColumns, Floats, Integers, Mask
 from schemas.calibration import BOX_SIZES, FREQUENCIES, GROUPS
@@ -144,7 +145,7 @@ def box_overlaps_better(columns: BoxColumns, max_overlap: float) -> Mask:
     overlapping = [
         (better[over], worse[over])
         for better, worse in _pairs(image)
-        if (over := _iou(boxes[better], boxes[worse]) > max_overlap).any()
+        if (over := paired_iou(boxes[better], boxes[worse]) > max_overlap).any()
     ]
     dropped = np.zeros(len(order), dtype=bool)
     if overlapping:
@@ -221,14 +222,3 @@ def _pairs(image: Integers) -> Iterator[tuple[Integers, Integers]]:
         if not len(first):
             return
         yield first, first + distance
-
-
-def _iou(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of N pairs of boxes; 0 where both are empty."""
-    width = np.minimum(first[:, 2], second[:, 2]) - np.maximum(first[:, 0], second[:, 0])
-    height = np.minimum(first[:, 3], second[:, 3]) - np.maximum(first[:, 1], second[:, 1])
-    shared = np.maximum(width, 0.0) * np.maximum(height, 0.0)
-    areas = [(box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]) for box in (first, second)]
-    total = areas[0] + areas[1] - shared
-    found: Floats = np.divide(shared, total, out=np.zeros_like(shared), where=total > 0)
-    return found

@@ -19,7 +19,7 @@ from engine.artifacts import Store, canonical_json
 from engine.box_batches import TEXT
 from engine.box_tables import MEMORY_LIMIT, Connection, box_database
 from engine.dataset.annotation_tables import TableFault, read_unit_tables
-from engine.dataset.shard_files import annotations_name, read_card
+from engine.dataset.shard_files import read_card
 from engine.dataset.wholeness import Examination, examine
 from engine.duplicates import Duplicates
 from engine.selection import check_teacher, chosen_rules, chosen_selection
@@ -143,18 +143,19 @@ class _Gathered:
 
 def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | None) -> DatasetReport:
     card, chosen, human = of.card, of.selection, bool(of.human)
+    scored = chosen is not None  # human boxes have no teacher's scores
     units = len(of.found.manifests)
     stages = funnel(tables)
     counted = [
         *unit_numbers(tables, price_per_hour),
         *left_out(card, stages, of.duplicates),
-        *numbers(tables),
+        *(one for one in numbers(tables) if scored or one.section != "scores"),
     ]
     values = {number.name: number.value for number in counted}
     growth = vocabulary_growth(tables)
     ranks = rank_frequency(tables)
     return DatasetReport(
-        dataset=Path(of.store.root).name,
+        dataset=of.store.name,
         origin=card.origin,
         task=card.task,
         selection=chosen if chosen is None or isinstance(chosen, str) else canonical_json(chosen),
@@ -171,7 +172,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         link_rot=worst_hosts(tables) if _is_of_urls(card) else [],
         numbers=counted,
         tables=tables.definitions(),
-        histograms=histograms(tables),
+        histograms=[one for one in histograms(tables) if scored or one.section != "scores"],
         heat_maps=heat_maps(tables),
         image_sizes=_image_sizes(tables),
         captions=caption_sample(of.store, list(of.found.manifests.values())),
@@ -183,7 +184,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         zipf=zipf_fit(ranks),
         vocabulary_growth=growth,
         paper=paper_figures(values, growth),
-        novelty=novelty(tables, [Path(one.root).name for one in of.human]) if human else None,
+        novelty=novelty(tables, [one.name for one in of.human]) if human else None,
         unit_seconds=unit_seconds(tables),
         slowest_units=slowest_units(tables),
         stage_times=stage_times(stages),
@@ -192,8 +193,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
 
 def _human_phrases(store: Store) -> Iterable[pa.Table]:
     """Phrases with a box of a human dataset's whole units; a unit that is not whole gives none."""
-    names = [(unit, annotations_name(unit)) for unit in sorted(examine(store).manifests)]
-    for _, stored in read_unit_tables(store, names, _HUMAN_SCHEMA):
+    for stored in read_unit_tables(store, sorted(examine(store).manifests), _HUMAN_SCHEMA):
         if not isinstance(stored, TableFault):
             yield stored.table
 

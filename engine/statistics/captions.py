@@ -35,7 +35,7 @@ def caption_sample(store: Store, manifests: Sequence[ManifestSummary]) -> Captio
     if not captions:
         return None
     languages, unknown = _languages(captions)
-    what = f"Captions of {len(captions):,} stored samples, at even spaces through {read} units at even spaces"
+    what = f"Captions of {len(captions):,} stored samples, at even spaces, from {read} of {len(manifests):,} units"
     return CaptionSample(
         captions=len(captions),
         units=read,

@@ -50,7 +50,7 @@ def compare(before: DatasetStatistics, after: DatasetStatistics, difference: str
     first, second = before.report, after.report
     phrases = _Shares(before.tables, after.tables, "phrases", "phrase")
     heads = _Shares(before.tables, after.tables, "heads", "head_lemma")
-    histograms = {one.name: one for one in second.histograms}
+    histograms = {one.name: one for one in second.histograms if one.name in BINS}
     return DatasetComparison(
         before=first.dataset,
         after=second.dataset,
@@ -59,7 +59,7 @@ def compare(before: DatasetStatistics, after: DatasetStatistics, difference: str
         difference=difference,
         numbers=_numbers(first.numbers, second.numbers),
         drifts=[
-            *(histogram_drift(one, histograms[one.name]) for one in first.histograms if one.name in BINS),
+            *(histogram_drift(one, histograms[one.name]) for one in first.histograms if one.name in histograms),
             phrases.drift("phrases", "Phrases", "phrases (lower case)"),
             heads.drift("head_lemmas", "Head lemmas", "head lemmas"),
         ],

@@ -31,10 +31,10 @@ def fill_rejects(tables: StatisticsTables, store: Store, found: Examination) -> 
     """Fill ``rejects``: a row for each stage, reason and host of each unit; ``place`` rises in their order."""
     tables.use()
     tables.connection.execute(f"CREATE TABLE rejects ({COLUMNS})")
-    names = [(unit, rejects_name(unit)) for unit, manifest in sorted(found.manifests.items()) if manifest.rejects]
+    units = [unit for unit, manifest in sorted(found.manifests.items()) if manifest.rejects]
     waiting: list[pa.Table] = []
-    for unit, stored in read_unit_tables(store, names, _SCHEMA):
-        wanted = found.manifests[unit].rejects
+    for stored in read_unit_tables(store, units, _SCHEMA, rejects_name):
+        unit, wanted = stored.unit, found.manifests[stored.unit].rejects
         problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, wanted)
         if problem is not None:
             if all(one.file != rejects_name(unit) for one in found.problems):

@@ -26,7 +26,7 @@ from engine.box_batches import (
     numbered,
     texts,
 )
-from engine.dataset.annotation_tables import StoredTable, TableFault, as_type, read_unit_tables
+from engine.dataset.annotation_tables import StoredTable, TableFault, in_schema, read_unit_tables
 from engine.dataset.shard_files import annotations_name
 from engine.dataset.wholeness import Examination
 from engine.review.verdicts import Verdicts
@@ -68,8 +68,8 @@ def fill(tables: StatisticsTables, store: Store, found: Examination, view: View)
 
 def whole_tables(store: Store, found: Examination, selection: Selection | None) -> Iterator[StoredTable]:
     """The annotation tables of the units that were found whole, but for those that are not, which ``found`` learns."""
-    names = [(unit, annotations_name(unit)) for unit in sorted(found.manifests)]
-    for unit, stored in read_unit_tables(store, names, BOX_SCHEMA):
+    for stored in read_unit_tables(store, sorted(found.manifests), BOX_SCHEMA):
+        unit = stored.unit
         problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, found.manifests[unit].boxes)
         if problem is not None:
             found.leave_out(unit, annotations_name(unit), problem)
@@ -171,8 +171,6 @@ def _from_shards(table: pa.Table, store: Store, view: View, filled: Filled) -> t
                 selected, dropped = view.seen(reader.labels(row))
                 kept.append(selected)
                 filled.dropped.update(dropped)
-        rows = annotation_table(kept)
-        columns = [as_type(rows[field.name], field.type) for field in BOX_SCHEMA]
-        found.append(StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA)))
+        found.append(StoredTable(unit, in_schema(annotation_table(kept), BOX_SCHEMA)))
     [joined_rows] = joined(found, rows=1 << 40)
     return numbered(joined_rows)

@@ -44,78 +44,51 @@ _TABLES = {"units": _UNITS, "stages": _STAGES, "drops": _DROPS}
 
 NUMBERS = (
     Question(
-        "source_pairs",
-        "Source pairs",
-        "funnel",
-        "pairs",
+        "source_pairs", "Source pairs", "funnel", "pairs",
         "SELECT coalesce(sum(rows), 0) FROM units",
         "Rows of the source in the units that are done.",
     ),
     Question(
-        "samples",
-        "Stored samples",
-        "funnel",
-        "samples",
+        "samples", "Stored samples", "funnel", "samples",
         "SELECT coalesce(sum(samples), 0) FROM units",
-        "Samples in the shards: at least one candidate box above the recipe's floor.",
+        "Samples in the shards; those that a teacher labelled have a candidate box above the recipe's floor.",
     ),
     Question(
-        "parsed_phrases",
-        "Parsed phrases",
-        "funnel",
-        "phrases",
+        "parsed_phrases", "Parsed phrases", "funnel", "phrases",
         "SELECT coalesce(sum(phrases), 0) FROM units",
         "Noun phrases of the stored samples, with or without a box.",
     ),
     Question(
-        "candidate_boxes",
-        "Candidate boxes",
-        "funnel",
-        "boxes",
+        "candidate_boxes", "Candidate boxes", "funnel", "boxes",
         "SELECT coalesce(sum(boxes), 0) FROM units",
         "Stored candidates, before the selection.",
     ),
     Question(
-        "rejected_pairs",
-        "Rejects",
-        "funnel",
-        "pairs",
+        "rejected_pairs", "Rejects", "funnel", "pairs",
         "SELECT coalesce(sum(rejects), 0) FROM units",
         "Rows of the tables of rejects: source pairs that a stage dropped, and boxes that an import dropped.",
     ),
     Question(
-        "pairs_per_second",
-        "Pairs per second",
-        "cost",
-        "pairs / s",
+        "pairs_per_second", "Pairs per second", "cost", "pairs / s",
         "SELECT sum(rows) / nullif(sum(seconds), 0) FROM units",
         "Source pairs divided by the seconds that their units took, added up over workers.",
     ),
     Question(
-        "work_seconds",
-        "Seconds of work",
-        "cost",
-        "s",
-        "SELECT coalesce(sum(seconds), 0) FROM units",
-        "Wall-clock seconds that the units took, added up over workers.",
+        "work_seconds", "Seconds of work", "cost", "s",
+        "SELECT nullif(sum(seconds), 0) FROM units",
+        "Wall-clock seconds that the units took, added up over workers. An import does not measure them.",
     ),
     Question(
-        "seconds_per_unit",
-        "Seconds per unit",
-        "cost",
-        "s",
-        "SELECT avg(seconds) FROM units",
+        "seconds_per_unit", "Seconds per unit", "cost", "s",
+        "SELECT nullif(avg(seconds), 0) FROM units",
         "Mean of the wall-clock seconds that a unit took.",
     ),
     Question(
-        "median_seconds_per_unit",
-        "Median seconds per unit",
-        "cost",
-        "s",
-        "SELECT median(seconds) FROM units",
+        "median_seconds_per_unit", "Median seconds per unit", "cost", "s",
+        "SELECT nullif(median(seconds), 0) FROM units",
         "Median of the wall-clock seconds that a unit took.",
     ),
-)
+)  # fmt: skip
 _COST = "Seconds of work, in hours, times the given price of a worker's hour: {price}."
 
 
@@ -182,7 +155,7 @@ def unit_numbers(tables: StatisticsTables, price_per_hour: float | None) -> list
     questions = list(NUMBERS)
     if price_per_hour is not None:
         price = repr(float(price_per_hour))
-        total, definition = f"SELECT sum(seconds) / 3600 * {price}", _COST.format(price=price)
+        total, definition = f"SELECT nullif(sum(seconds), 0) / 3600 * {price}", _COST.format(price=price)
         per_unit, million = f"{total} / nullif(count(*), 0)", f"{total} / nullif(sum(rows), 0) * 1000000"
         questions += [
             Question(name, title, "cost", "price", f"{sql} FROM units", definition + divided)

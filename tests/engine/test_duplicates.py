@@ -120,7 +120,7 @@ def labelled(tmp_path: Path) -> tuple[Store, list[ShardManifest]]:
 
 
 def write_view(store: Store, manifests: list[ShardManifest]) -> None:
-    images = [one for manifest in manifests for one in image_identities(store, manifest)]
+    images = [one for unit in image_identities(store, manifests) for one in unit]
     result = find_duplicates(Identities.of(images), by="image", max_distance=6)
     table = duplicate_table(result, [one.key for one in images], manifests)
     write_duplicates(store, table, manifests, by="image", max_distance=6)
@@ -128,7 +128,7 @@ def write_view(store: Store, manifests: list[ShardManifest]) -> None:
 
 def test_identities_are_those_of_the_labels_in_their_order(labelled: tuple[Store, list[ShardManifest]]) -> None:
     store, manifests = labelled
-    images = [one for manifest in manifests for one in image_identities(store, manifest)]
+    images = [one for unit in image_identities(store, manifests) for one in unit]
     assert [one.key for one in images] == ["a", "b", "c", "d", "e"]
     assert images[0] == ImageIdentity("a", hashlib.sha256(b"1").digest(), OTHER, hashlib.sha256(b"a dog").digest())
     assert (images[1].phash, images[4].phash) == (0, None)
@@ -136,7 +136,7 @@ def test_identities_are_those_of_the_labels_in_their_order(labelled: tuple[Store
 
 def test_a_sample_without_boxes_is_found_in_the_shard(tmp_path: Path) -> None:
     store, manifests = dataset(tmp_path / "human", [sample("a", b"1", "0" * 32, boxes=0), sample("b", b"2", "1" * 32)])
-    assert [one.key for one in image_identities(store, manifests[0])] == ["a", "b"]
+    assert [one.key for unit in image_identities(store, manifests) for one in unit] == ["a", "b"]
 
 
 def test_a_picture_whose_labels_have_no_hash_is_hashed_when_it_is_read(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_picture_whose_labels_have_no_hash_is_hashed_when_it_is_read(tmp_path:
     store, manifests = dataset(
         tmp_path / "bare", [sample("a", saved(Image.linear_gradient("L")), None), sample("b", b"no picture", None)]
     )
-    first, second = image_identities(store, manifests[0])
+    [[first, second]] = map(list, image_identities(store, manifests))
     assert first.phash is not None
     assert second.phash is None
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 
 from engine.box_batches import BOX_SCHEMA, box_columns, joined, numbered
-from engine.dataset.annotation_tables import StoredTable, as_type
+from engine.dataset.annotation_tables import StoredTable, in_schema
 from engine.selecting.calibrated_scores import CalibratedScores
 from engine.selecting.rules import RULES, select_rows
 from engine.selection import Selection, resolve_selection, select_with_reasons
@@ -81,9 +81,7 @@ SELECTIONS = {
 
 def stored(labels: list[SampleLabels], unit: int = 0) -> StoredTable:
     """As the annotation table of a unit is read."""
-    table = annotation_table(labels)
-    columns = [as_type(table[field.name], field.type) for field in BOX_SCHEMA]
-    return StoredTable(unit, pa.Table.from_arrays(columns, schema=BOX_SCHEMA))
+    return StoredTable(unit, in_schema(annotation_table(labels), BOX_SCHEMA))
 
 
 def by_columns(tables: list[StoredTable], selection: Selection) -> tuple[Counter[Any], Counter[str]]:

@@ -12,11 +12,14 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.duplicates import DUPLICATES, EXACT, NEAR, read_duplicates, write_duplicates
+from engine.gold import import_gold
 from engine.review.verdicts import append_verdicts, read_verdicts
 from engine.selection import resolve_selection, select_with_reasons
 from engine.shards import write_card
-from engine.statistics import dataset_report
+from engine.statistics import dataset_report, statistics_of
+from engine.statistics.comparison import compare
 from engine.view import View
+from schemas.recipes import ScenesSource
 from schemas.shards import DUPLICATE_SCHEMA, SampleLabels
 
 
@@ -43,6 +46,16 @@ def test_human_boxes_are_not_selected(counted: Counted) -> None:
     assert (report.selection, report.box_selection) == (None, None)
     assert report.number("boxes") == boxes_of(counted.labels())
     assert [stage.stage for stage in report.stages] == ["read", "phrases", "ground"]
+
+
+def test_of_human_data_nothing_is_told_that_nobody_measured(counted: Counted, tmp_path: Path) -> None:
+    dataset = tmp_path / "human"
+    import_gold("scenes", ScenesSource(count=3, seed=5), dataset)
+    report = dataset_report(dataset)
+    assert not [one.name for one in (*report.numbers, *report.histograms) if one.section == "scores"]
+    assert [one.name for one in report.numbers if one.section == "cost" and one.value is not None] == []
+    with statistics_of([counted.folder, dataset], "all") as [pseudo, human]:
+        assert "scores" not in [one.name for one in compare(pseudo, human, "").drifts]
 
 
 def test_what_is_no_dataset_and_no_preset_is_said(counted: Counted, tmp_path: Path) -> None:
