@@ -12,6 +12,7 @@ picture stand or fall together. Sources: Zadrozny and Elkan 2002 (isotonic calib
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from itertools import product
@@ -78,13 +79,18 @@ class Curve:
 
 def frequency_groups(counts: Mapping[str, int]) -> dict[str, Frequency]:
     """Head lemmas by how often they occur: ``head`` are the most frequent that together make up half of all phrases,
-    ``mid`` those down to nine tenths, ``tail`` the rest. No lemmas give no groups."""
+    ``mid`` those down to nine tenths, ``tail`` the rest. No lemmas give no groups.
+
+    Lemmas that occur equally often are of one group: ``head`` where they reach the half, ``tail`` where the last tenth
+    begins among them.
+    """
     total, before = sum(counts.values()), 0
-    groups: dict[str, Frequency] = {}
-    for lemma, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        groups[lemma] = "head" if before < HEAD_SHARE * total else "mid" if before < MID_SHARE * total else "tail"
-        before += count
-    return groups
+    groups: dict[int, Frequency] = {}
+    for count, lemmas in sorted(Counter(counts.values()).items(), reverse=True):
+        last = before + count * (lemmas - 1)
+        groups[count] = "head" if before < HEAD_SHARE * total else "mid" if last < MID_SHARE * total else "tail"
+        before += count * lemmas
+    return {lemma: groups[count] for lemma, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))}
 
 
 def judge(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) -> Evidence:

@@ -12,8 +12,9 @@ from sample_labels import labels_of
 
 from engine.calibration import Evidence, fit_groups, frequency_groups, isotonic, judge, wilson_lower
 from engine.metrics import ImageResult
+from engine.selecting.calibrated_scores import box_size_of_share
 from engine.selecting.calibration_check import check_on_held_out, check_target, predict, reliability
-from schemas.calibration import BOX_SIZES, FREQUENCIES
+from schemas.calibration import BOX_SIZES, FREQUENCIES, ReliabilityBin
 from schemas.records import Candidate
 
 FIT = {"min_score": 0.05, "shrinkage": 20.0, "confidence": 0.9}
@@ -63,11 +64,23 @@ def test_half_of_all_phrases_is_the_head_and_the_last_tenth_the_tail() -> None:
     counts = {"man": 50, "dog": 20, "cat": 20, "kite": 6, "yak": 4}
     assert frequency_groups(counts) == {"man": "head", "dog": "mid", "cat": "mid", "kite": "tail", "yak": "tail"}
     assert frequency_groups({}) == {}
+    told = frequency_groups(dict(sorted(counts.items())))
+    assert list(told.items()) == list(frequency_groups(counts).items()), "in whatever order they were counted"
 
 
 def test_a_lemma_that_crosses_a_share_is_of_the_more_frequent_group() -> None:
     counts = {"man": 4, "dog": 3, "cat": 2, "kite": 1}
     assert frequency_groups(counts) == {"man": "head", "dog": "head", "cat": "mid", "kite": "tail"}
+
+
+def test_lemmas_that_occur_equally_often_are_of_one_group_however_they_are_spelt() -> None:
+    counts = {"man": 40, "zebra": 20, "ant": 20} | {f"word {number}": 1 for number in range(20)}
+    groups = frequency_groups(counts)
+    assert [groups[name] for name in ("man", "ant", "zebra")] == ["head", "head", "head"]
+    assert {groups[f"word {number}"] for number in range(20)} == {"tail"}, "what occurs once is rare"
+    renamed = frequency_groups({name[::-1]: count for name, count in counts.items()})
+    assert renamed == {name[::-1]: group for name, group in groups.items()}
+    assert set(frequency_groups(dict.fromkeys("abcd", 7)).values()) == {"head"}
 
 
 def answered(*candidates: Candidate, sha: str = "0" * 64) -> ImageResult:
@@ -98,6 +111,11 @@ def test_groups_are_by_frequency_of_the_head_and_by_share_of_the_picture() -> No
     assert found.pictures.tolist() == [0, 0, 0, 1]
 
 
+def test_bounds_of_size_are_cocos_in_a_picture_of_640_by_480() -> None:
+    sizes = [box_size_of_share(side**2 / (640 * 480)) for side in (31.9, 32, 95.9, 96)]
+    assert sizes == ["small", "medium", "medium", "large"]
+
+
 def test_size_groups_do_not_depend_on_the_resolution_of_the_picture() -> None:
     small = answered().gold
     double = small.model_copy(update={"width": 1280, "height": 960})
@@ -119,6 +137,10 @@ def test_calibration_brings_the_error_down_on_pictures_that_were_not_fitted_on()
 def test_no_picture_is_both_fitted_on_and_held_out() -> None:
     check = check_on_held_out(evidence(5, boxes_a_picture=1), seed=1, target=0.7, **FIT)
     assert (check.pictures_fitted, check.pictures_held_out, check.boxes_held_out) == (2, 3, 3)
+    assert [one.target for one in check.targets] == [0.3, 0.5, 0.7, 0.9]
+    two = check_on_held_out(evidence(2, boxes_a_picture=1), seed=1, target=0.6, **FIT)
+    assert (two.pictures_fitted, two.pictures_held_out) == (1, 1)
+    assert 0.6 in [one.target for one in two.targets]
 
 
 def test_a_target_is_reached_on_other_pictures_in_nearly_every_group() -> None:
@@ -201,6 +223,13 @@ def test_reliability_of_a_perfect_forecast_is_without_error_and_of_none_is_none(
     assert [one.boxes for one in perfect.bins] == [2, *[0] * 8, 2]  # a prediction of 1 has no bin of its own
     assert reliability(np.full(4, 0.95), right).error == pytest.approx(0.45)
     assert reliability(np.array([]), np.array([], dtype=bool)).error is None
+
+
+def test_a_bin_holds_what_was_predicted_and_what_came_and_large_bins_weigh_more() -> None:
+    found = reliability(np.array([0.12, 0.14, 0.95]), np.array([True, False, True]))
+    assert found.bins[1] == ReliabilityBin(low=0.1, high=0.2, boxes=2, predicted=0.13, precision=0.5)
+    assert found.bins[0] == ReliabilityBin(low=0.0, high=0.1, boxes=0, predicted=None, precision=None)
+    assert found.error == pytest.approx((2 * 0.37 + 0.05) / 3, abs=1e-6)
 
 
 def test_equal_evidence_gives_equal_documents_and_none_is_refused() -> None:

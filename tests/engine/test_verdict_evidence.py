@@ -78,11 +78,13 @@ def test_evidence_of_several_sources_keeps_their_pictures_apart(tmp_path: Path) 
 
 
 def reviewed(folder: Path, count: int = 40) -> Path:
-    """Dogs that are right and trees that are not, as a reviewer says; of teacher 1."""
+    """Dogs that are right and trees that are not, as a reviewer says; of teacher 1. A dog that nobody reviewed makes
+    dogs more frequent than trees."""
     samples = [dog(number) for number in range(count)]
-    for one in samples:
+    lone = sample("lone", "a dog", [(0, 5)], [(0, (10, 10, 60, 80), 0.9)])
+    for one in (*samples, lone):
         one.labels.__dict__["teacher_digest"] = "1" * 64
-    write_dataset(folder, samples, CARD.model_copy(update={"teacher_digest": "1" * 64}))
+    write_dataset(folder, [*samples, lone], CARD.model_copy(update={"teacher_digest": "1" * 64}))
     rows = [said(one.labels, 0, "accepted", DOG) for one in samples]
     append_verdicts(Store(folder), rows + [said(one.labels, 1, "rejected", TREE) for one in samples])
     return folder
