@@ -1,4 +1,4 @@
-"""ATSS: which anchors answer for which box (Zhang et al., CVPR 2020, section 3.1).
+"""ATSS: which anchors answer for which box (Zhang et al., CVPR 2020, section 4.1).
 
 In: anchors and the boxes of one image. Out: for every anchor the index of its box, or -1.
 

@@ -14,6 +14,14 @@ from typing import Any, Self
 _MAX_WIDTH = 16_384
 _MAX_LAYERS = 256
 _MAX_VOCABULARY = 1_000_000
+_SIDE, _COUNT, _SHARE, _WEIGHT = (1, 16_384), (1, 1_000_000), (0, 1), (0, 1000)
+_RANGES: dict[str, tuple[int, int]] = {
+    **dict.fromkeys(("test_min_size", "test_max_size", "train_min_sizes", "train_max_size", "bucket_sides"), _SIDE),
+    **dict.fromkeys(("atss_candidates", "max_candidates_per_level", "max_boxes_per_image", "drop_block_size"), _COUNT),
+    **dict.fromkeys(("swin_drop_path", "drop_block_probability", "text_dropout", "fusion_dropout"), _SHARE),
+    **dict.fromkeys(("candidate_min_score", "nms_max_iou", "focal_alpha"), _SHARE),
+    **dict.fromkeys(("box_loss_weight", "focal_gamma", "anchor_scale"), _WEIGHT),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,6 +190,15 @@ def _check(config: GLIPConfig) -> None:
     _require(all(side >= 32 and side % 32 == 0 for side in config.bucket_sides), "bucket_sides are multiples of 32")
     _require(list(config.bucket_sides) == sorted(set(config.bucket_sides)), "bucket_sides must ascend")
     _require(config.anchor_scale > 0, "anchor_scale must be positive")
+    _check_numbers(config)
+
+
+def _check_numbers(config: GLIPConfig) -> None:
+    """Sides, counts, shares and weights; what is no number is within no range."""
+    for name, (least, most) in _RANGES.items():
+        value = getattr(config, name)
+        values = value if isinstance(value, tuple) else (value,)
+        _require(all(least <= one <= most for one in values), f"{name} must be within {least}..{most}: {value!r}")
 
 
 def _check_type(name: str, value: object) -> None:

@@ -17,6 +17,7 @@ from glip.model import GLIP
 from glip.tokens import PromptTokenizer
 
 _LISTED_KEYS = 5
+_STORED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def check_shapes(found: Mapping[str, tuple[int, ...]], config: GLIPConfig, path: Path) -> None:
@@ -55,9 +56,9 @@ def check_vocabulary(tokenizer: PromptTokenizer, config: GLIPConfig, path: Path,
 
 def build_model(config: GLIPConfig, weights: dict[str, Tensor], path: Path, device: torch.device | str) -> GLIP:
     """The model with these weights, whose keys and shapes have been checked. ValueError where one is not finite."""
-    damaged = [key for key, value in weights.items() if not (value.is_floating_point() and value.isfinite().all())]
+    damaged = [key for key, value in weights.items() if value.dtype not in _STORED or not value.isfinite().all()]
     if damaged:
-        raise ValueError(f"{path}: {len(damaged)} entries are not finite numbers: {first_of(damaged)}")
+        raise ValueError(f"{path}: {len(damaged)} entries are not finite numbers of 16 to 64 bits: {first_of(damaged)}")
     # Fresh weights are drawn and thrown away; loading must not move the caller's random state.
     with torch.random.fork_rng(devices=[]):
         model = GLIP(config)

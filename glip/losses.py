@@ -1,4 +1,4 @@
-"""Grounding losses: word-region alignment, boxes, centerness (GLIP section 3.1, ATSS section 3).
+"""Grounding losses: word-region alignment, boxes, centerness (GLIP section 3.1, ATSS section 4).
 
 In: the model's raw output and the boxes of each image with the tokens that name them. Out: named scalars; the loss of
 a step is their sum.

@@ -1,4 +1,4 @@
-"""Masked language modelling on captions (GLIPv2, section 3.1; BERT, Devlin et al. 2019, section 3.1).
+"""Masked language modelling on captions (GLIPv2, section 3.2; BERT, Devlin et al. 2019, section 3.1).
 
 In: token ids. Out: ids some of which are masked, and what stood there; from the text after the fusion, which has seen
 the picture, the loss of telling it.

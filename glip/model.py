@@ -47,7 +47,7 @@ class GLIP(nn.Module):
         several things goes through the image tower once.
         keep_features: the output then holds what went into the fusion and the text that came out of it.
 
-        Raises: ValueError for sides that are no multiples of 32, or more tokens than the model has positions for.
+        Raises: ValueError for sides that are no multiples of 32, or more than config.max_tokens tokens.
         """
         height, width = images_I3HW.shape[-2:]
         if height % 32 or width % 32 or height * width == 0:

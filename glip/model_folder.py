@@ -56,7 +56,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: larger than {_MAX_CONFIG_BYTES >> 20} MiB, this is not a model config")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not JSON ({error}); the file is damaged, copy the model again") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path}: wanted a JSON object, found a {type(content).__name__}")

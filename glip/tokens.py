@@ -149,7 +149,7 @@ def _from_json(text: str, path: Path) -> PromptTokenizer:
     try:
         model = json.loads(text)["model"]
         kind, vocabulary = model["type"], model["vocab"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a tokenizer.json of the tokenizers library ({error!r})") from error
     if kind != "WordPiece" or not isinstance(vocabulary, dict):
         raise ValueError(f"{path}: a {kind!r} tokenizer; GLIP needs BERT's WordPiece")
@@ -165,6 +165,8 @@ def _checked(vocabulary: dict[str, int], path: Path) -> dict[str, int]:
     missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
     if missing:
         raise ValueError(f"{path}: not a BERT vocabulary, {missing} are missing")
+    if "".join(vocabulary).encode("utf-8", "replace").decode() != "".join(vocabulary):
+        raise ValueError(f"{path}: not a BERT vocabulary, a token is not UTF-8")
     if not all(type(index) is int and 0 <= index < _MAX_VOCABULARY for index in vocabulary.values()):
         raise ValueError(f"{path}: token ids must be whole numbers within 0..{_MAX_VOCABULARY}")
     return vocabulary

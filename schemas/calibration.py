@@ -12,8 +12,6 @@ from pydantic import Field, model_validator
 
 from schemas.reports import Document
 
-CALIBRATION_FORMAT: Literal["glip-engine/calibration/1"] = "glip-engine/calibration/1"
-
 Frequency = Literal["head", "mid", "tail", "unseen"]
 BoxSize = Literal["small", "medium", "large"]
 FREQUENCIES: tuple[Frequency, ...] = ("head", "mid", "tail", "unseen")
@@ -123,7 +121,7 @@ class Calibration(Document):
     ``duplicates:PATH``.
     """
 
-    format: Literal["glip-engine/calibration/1"] = CALIBRATION_FORMAT
+    format: Literal["glip-engine/calibration/1"] = "glip-engine/calibration/1"
     teacher_digest: str
     precision: float = Field(gt=0, lt=1)
     recipe: dict[str, object] = {}

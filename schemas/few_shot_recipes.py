@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from schemas.class_prompts import ClassPrompts
 from schemas.evaluate_recipes import MetricName
 from schemas.recipe_files import Recipe
+from schemas.train_recipes import TuneMode
 
-TuneMode = Literal["full", "linear-probe", "prompt", "lora"]
 Shots = Literal["full"] | int
 
 
@@ -18,6 +18,7 @@ class TransferDataset(Recipe):
     """One dataset of the harness, in two parts of this project's format."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    """What the dataset is called in the tables, and its folder of cells."""
     train: str
     """Folder of the human detection dataset to draw examples from."""
     test: str
@@ -31,7 +32,7 @@ class TransferDataset(Recipe):
 
 
 class FewShotRecipe(Recipe):
-    """Zero-shot, few-shot and full-data transfer as on ODinW (GLIP, section 5.2): every mode, shots and seed a cell."""
+    """Zero-shot, few-shot and full-data transfer as on ODinW (GLIP, section 5): every mode, shots and seed a cell."""
 
     datasets: tuple[TransferDataset, ...] = Field(min_length=1)
     shots: tuple[Shots, ...] = (1, 3, 5, 10, "full")

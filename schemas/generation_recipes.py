@@ -27,6 +27,7 @@ class PromotionRule(Recipe):
     """``improve``: the interval of the difference lies above zero; ``not_worsen``: above ``-margin``;
     ``exceed``: the candidate's value is at least ``margin``."""
     margin: float = Field(default=0.0, ge=0)
+    """In the metric's own unit, a share: 0.01 is one point."""
     confidence: float | None = Field(default=None, gt=0.5, lt=1)
     """Confidence of this rule's interval. By default the gate's."""
 
@@ -42,7 +43,9 @@ class GateRecipe(Recipe):
     """Confidence of the bootstrap's interval, which has two sides: at 0.95, a candidate that is no better passes
     ``improve`` once in 40 times."""
     resamples: int = Field(default=2000, ge=100)
+    """Resamples of the images that the bootstrap draws."""
     seed: int = Field(default=0, ge=0)
+    """Seed of the bootstrap."""
 
 
 CandidateWeights = Literal["ema", "raw", "averaged"]
@@ -101,6 +104,7 @@ class GenerationRecipe(Recipe):
     """One turn of self-training: label, mix, train, evaluate, decide, report."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]+$")
+    """What the generation is called in its report and in the lineage of what comes of it."""
     label: LabelRecipe
     gold: tuple[GoldSource, ...] = Field(min_length=1)
     """Human datasets that the student learns from, beside the pseudo-labels."""

@@ -108,7 +108,8 @@ def what_is_meant(recipe: type[BaseModel], location: Location) -> str:
     *parents, wrong = _written(fields, location)
     place = _place(fields, [step for step in parents if isinstance(step, str)])
     names = {field.name.replace("[]", ""): field.name for field in fields}
-    beside = list(dict.fromkeys(_step_after(place, name) for name in names if name.startswith(place)))
+    below = (name.removeprefix(place) for name in names if name.startswith(place))
+    beside = list(dict.fromkeys(name.partition(".")[0] for name in below))
     like = difflib.get_close_matches(str(wrong), beside, n=1)
     elsewhere = [full for name, full in names.items() if name.rpartition(".")[2] == wrong]
     if like:
@@ -125,7 +126,3 @@ def _place(fields: Sequence[RecipeField], parents: Sequence[str]) -> str:
         itself = any(field.name.replace("[]", "").startswith(f"{place}{step}.") for field in fields)
         place += f"{step}." if itself else f"{_NAMED}."
     return place
-
-
-def _step_after(place: str, name: str) -> str:
-    return name.removeprefix(place).partition(".")[0]

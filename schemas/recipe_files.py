@@ -68,7 +68,8 @@ def make_recipe(recipe_type: type[AnyRecipe], place: str, fields: dict[str, Any]
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, read without object construction and of bounded size and aliases."""
+    """A YAML mapping of bounded size and depth, without aliases and object construction; ValueError as of
+    :func:`load_recipe`."""
     if not path.is_file():
         raise ValueError(f"recipe {path} does not exist; see the folder recipes/ for examples")
     if path.stat().st_size > MAX_RECIPE_BYTES:
@@ -121,7 +122,7 @@ def _apply_override(fields: dict[str, Any], override: str) -> None:
     for parent in parents:
         fields = fields.setdefault(parent, {})
         if not isinstance(fields, dict):
-            raise ValueError(f"--set {override}: {parent!r} is a value, it has no field {leaf!r}")
+            raise ValueError(f"--set {override}: {parent!r} has no fields of its own; give its whole value")
     try:
         fields[leaf] = _load_yaml(text)
     except (yaml.YAMLError, ValueError):
@@ -152,6 +153,8 @@ def _sentence(item: ErrorDetails, recipe: type[BaseModel] | None) -> str:
             return f"field '{field}.{name}': no {context['tag']!r}; there are: {context['expected_tags']}"
         case "model_type" | "model_attributes_type":
             return f"field {field!r} is a mapping of fields to values (came: {_what_came(item['input'])})"
+        case "tuple_type" | "list_type":
+            return f"field {field!r} is a list, such as [a, b] (came: {_what_came(item['input'])})"
         case "string_type" if isinstance(item["input"], int | float):
             return f"field {field!r} is text, not the number {item['input']}: put it in quotes"
         case "value_error" if isinstance(item["input"], dict):  # of several fields, which our own sentence names

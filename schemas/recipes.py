@@ -2,8 +2,8 @@
 
 A recipe file holds only what differs from the defaults; an unknown field is refused. ``load_recipe`` reads one and
 applies ``--set a.b=c`` overrides; the resolved recipe is saved beside what it made. The classes stand in a file for
-each job (``source_recipes``, ``label_recipes``, ``train_recipes``, ``evaluate_recipes``); here are the generation,
-which puts them together, and the names of all of them.
+each job (``source_recipes``, ``label_recipes``, ``train_recipes``, ``evaluate_recipes``, and ``generation_recipes``,
+which puts them together); here are their names.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ Spans are half-open character offsets: ``caption[start:end] == phrase.text``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Generic, TypeVar
 
 BoxXYXY = tuple[float, float, float, float]
@@ -82,7 +82,7 @@ class CaptionedImage(FlowRecord):
     """
 
     key: str
-    image: bytes
+    image: bytes = field(repr=False)
     extension: str
     caption: str
     locator: str

@@ -10,10 +10,11 @@ class Mirroring(Document):
     """What bringing the registry's mirror up to date came to.
 
     ``added`` are the versions that it lacked, ``champion`` the one that its alias names now, ``passed_over`` why
-    versions are missing from it; ``problem`` is why it lags behind, None where it does not.
+    versions are missing from it; ``problem`` is why it lags behind, None where it does not. ``model`` is None where the
+    registry's setting cannot be read.
     """
 
-    model: str
+    model: str | None
     added: list[int] = []
     champion: int | None = None
     passed_over: list[str] = []

@@ -12,13 +12,11 @@ from schemas.dataset_comparison import DatasetComparison
 from schemas.dataset_report import DatasetReport
 from schemas.reports import Document, EvaluationReport, PromotionDecision, PseudoLabelReport
 
-REPORT_FORMAT: Literal["glip-engine/report/2"] = "glip-engine/report/2"
-
 
 class Report(Document):
     """The whole document. ``comparison`` is there where two datasets were compared."""
 
-    format: Literal["glip-engine/report/2"] = REPORT_FORMAT
+    format: Literal["glip-engine/report/2"] = "glip-engine/report/2"
     datasets: list[DatasetReport]
     comparison: DatasetComparison | None = None
     evaluations: dict[str, list[EvaluationReport]] = {}

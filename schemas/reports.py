@@ -115,12 +115,12 @@ class EvaluationReport(Document):
     dataset_fingerprint: str
     prompts: dict[str, str] = Field(default={}, description="what classes were asked by, but for their own names")
     metrics: list[MetricValue]
-    per_image: dict[str, dict[str, float]] = {}
-    per_image_count: dict[str, dict[str, int]] = {}
-    detections: DetectionMatches | None = None
-    federated: DetectionMatches | None = None
-    voc: DetectionMatches | None = None
-    curve: PrecisionRecall | None = None
+    per_image: dict[str, dict[str, float]] = Field(default={}, repr=False)
+    per_image_count: dict[str, dict[str, int]] = Field(default={}, repr=False)
+    detections: DetectionMatches | None = Field(default=None, repr=False)
+    federated: DetectionMatches | None = Field(default=None, repr=False)
+    voc: DetectionMatches | None = Field(default=None, repr=False)
+    curve: PrecisionRecall | None = Field(default=None, repr=False)
     verdicts: dict[str, int] = Field(default={}, description="boxes by what became of them (`engine.metrics.judged`)")
     images: int = 0
     seconds: float = Field(default=0.0, description="of work on its units, of all workers together")

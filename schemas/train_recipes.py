@@ -12,6 +12,7 @@ from schemas.label_recipes import SelectionChoice
 from schemas.recipe_files import Recipe
 
 Synonyms = Literal["rules", "wordnet"]
+TuneMode = Literal["full", "linear-probe", "prompt", "lora"]
 RANDOM = "random:"
 RANDOM_SIZES = ("nano", "tiny", "large")
 Pixels = Annotated[int, Field(gt=0)]
@@ -106,7 +107,7 @@ class TrainRecipe(Recipe):
     """Optimiser steps."""
     batch_size: int = Field(default=16, gt=0)
     """Images per step, over all workers."""
-    tune: Literal["full", "linear-probe", "prompt", "lora"] = "full"
+    tune: TuneMode = "full"
     """What to train: everything; the linear layers that give scores and boxes; a vector per word of the prompts; or
     low-rank updates of the linear layers. Every mode gives a checkpoint that opens like any other."""
     lora_rank: int = Field(default=8, gt=0)
@@ -167,6 +168,7 @@ class TrainRecipe(Recipe):
     granular_concepts: int = Field(default=6, ge=1)
     """At most so many boxes of a picture take part in these losses, beside the whole picture."""
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of all that is random: the order of the samples, how they are seen, dropout, fresh weights."""
     checkpoint_every: int = Field(default=500, gt=0)
     """Steps between checkpoints to resume from."""
     log_every: int = Field(default=10, gt=0)

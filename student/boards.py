@@ -7,6 +7,7 @@ that does not answer is told of, and not asked again before the run is resumed.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from student.mlflow_client import MLFLOW_URI, check_installed, experiment_of_our
 
 MLFLOW_RUN = "mlflow_run.txt"
 MAX_VALUE_CHARS = 500  # of an MLflow parameter; older servers take no more
+
+log = logging.getLogger(__name__)
 
 
 class Board(Protocol):
@@ -103,4 +106,4 @@ class _MlflowBoard:
                 request()
         except Exception as error:  # MLflow has errors of many kinds, and none of them ends a training
             self._lost = True
-            print(f"MLflow hears no more of this run, whose log has all: {fault_in_words(error)}", flush=True)
+            log.warning("MLflow hears no more of this run, whose log has all: %s", fault_in_words(error))

@@ -10,7 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from schemas.recipes import OptimizerRecipe
+from schemas.recipes import OptimizerRecipe, TrainRecipe
 
 TEXT_ENCODER = "language_backbone.body"
 BIAS_LR_FACTOR = 2.0
@@ -43,6 +43,20 @@ def rate_factor(step: int, steps: int, recipe: OptimizerRecipe) -> float:
         share = min(1.0, step / steps)
         return warmup * (FINAL_SHARE + (1 - FINAL_SHARE) * 0.5 * (1 + math.cos(math.pi * share)))
     return warmup * float(0.1 ** sum(step >= milestone * steps for milestone in recipe.milestones))
+
+
+def short_of_full_rate(recipe: TrainRecipe) -> list[str]:
+    """A line to be told where the run ends, or a milestone cuts the rates, while they still rise; none elsewhere."""
+    optimizer, steps = recipe.optimizer, recipe.steps
+    first_cut = min(optimizer.milestones, default=1.0) if optimizer.schedule == "step" else 1.0
+    if optimizer.warmup_steps <= first_cut * steps:
+        return []
+    highest = max(rate_factor(step, steps, optimizer) for step in range(steps))
+    ends = "the run ends" if first_cut == 1 else "the full rate ends, by a milestone,"
+    return [
+        f"optimizer.warmup_steps: {ends} at step {math.ceil(first_cut * steps)}, before the warm-up does "
+        f"at step {optimizer.warmup_steps}; the learning rate reaches {highest:.1%} of lr at most"
+    ]
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

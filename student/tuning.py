@@ -4,9 +4,9 @@ In: a model with trained weights. Out: the same model with the parameters that a
 back, the weights as a plain model has them, so that every checkpoint opens everywhere.
 
     full           everything
-    linear-probe   the layers that give scores, boxes and centerness, each linear (GLIP, section 5.3)
+    linear-probe   the layers that give scores, boxes and centerness, each linear (GLIP, section 5.2)
     prompt         a vector for each vocabulary entry, added to the text tower's answer before the fusion; nothing else
-                   (GLIP, section 5.3; by entry instead of by place, so that classes may come in any order)
+                   (GLIP, section 5.2; by entry instead of by place, so that classes may come in any order)
     lora           low-rank updates of the linear layers (Hu et al. 2021, arXiv 2106.09685, section 4)
 """
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from glip.fitting import first_of
 from glip.weight_files import read_weights
 
 IMAGE_TOWER, TEXT_TOWER = "backbone.body.", "language_backbone.body.model."
 FRESH_NORMS = ("norm1.", "norm2.", "norm3.")  # of the maps that a classifier does not give
-LISTED = 5
 
 
 def load_image_tower(model: nn.Module, path: str | Path) -> None:
@@ -57,4 +57,4 @@ def _check(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> N
     damaged = [name for name in wanted if name in found and not bool(found[name].isfinite().all())]
     for names, fault in ((missing, "missing"), (other, "of another size"), (damaged, "not finite")):
         if names:
-            raise ValueError(f"{path} is not a tower for this model: {len(names)} entries {fault}: {names[:LISTED]}")
+            raise ValueError(f"{path} is not a tower for this model: {len(names)} entries {fault}: {first_of(names)}")

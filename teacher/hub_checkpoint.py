@@ -21,6 +21,7 @@ SHARDED = "model.safetensors.index.json"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json")
 # What is fetched, and what the digest is of: all that transformers reads to open a model, its tokenizer and its sizes.
 TOKENIZER_PARTS = ("merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+MAX_NUMBER, MAX_LAYERS, MAX_SIDE = 1_000_000, 256, 16_384  # no published model comes near these
 PATTERNS = ("*.safetensors", SHARDED, CONFIG, PREPROCESSOR, *TOKENIZERS, *TOKENIZER_PARTS)
 
 
@@ -75,7 +76,10 @@ def load_weights(model_type: Any, folder: Path, wanted_type: str, device: torch.
     ValueError where the checkpoint is of another model than ``wanted_type`` (``model_type`` of config.json), or where
     its weights are not whole: transformers would fill what is missing with random numbers.
     """
-    found = read_json(folder / CONFIG).get("model_type")
+    config = read_json(folder / CONFIG)
+    _check_numbers(config, folder / CONFIG, MAX_NUMBER)
+    _check_numbers(read_json(folder / PREPROCESSOR), folder / PREPROCESSOR, MAX_SIDE)
+    found = config.get("model_type")
     if found != wanted_type:
         raise ValueError(f"{folder / CONFIG}: wanted a {wanted_type} checkpoint, found model_type {found!r}")
     from transformers.utils import logging
@@ -89,12 +93,28 @@ def load_weights(model_type: Any, folder: Path, wanted_type: str, device: torch.
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, RuntimeError, KeyError) as error:
-        raise ValueError(f"{folder}: its weights cannot be read: {' '.join(str(error).split())[:500]}") from error
+    except Exception as error:  # a config from outside makes transformers raise anything
+        why = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+        raise ValueError(f"{folder}: its model cannot be made of its {CONFIG} and weights: {why}") from error
     wrong = {name: sorted(map(str, keys))[:5] for name, keys in report.items() if keys and name.endswith("_keys")}
     if wrong:
         raise ValueError(f"{folder}: the weights are not those of its {CONFIG}: {wrong}")
     return model.eval().float().to(device)
+
+
+def _check_numbers(value: Any, path: Path, most: int, name: str = "") -> None:
+    """ValueError where a whole number of the description is beyond any model's: what it counts is made before weights
+    are compared with it."""
+    if isinstance(value, dict):
+        for key, one in value.items():
+            _check_numbers(one, path, most, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for one in value:
+            _check_numbers(one, path, most, name)
+    elif isinstance(value, int):
+        limit = MAX_LAYERS if "layers" in name or "depth" in name else most
+        if abs(value) > limit:
+            raise ValueError(f"{path}: {name} is {value}, at most {limit} is taken")
 
 
 def folder_digest(folder: Path, sizes: dict[str, Any]) -> str:

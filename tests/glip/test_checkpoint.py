@@ -150,11 +150,18 @@ def test_missing_unknown_and_misshaped_entries_are_listed(folder: Path) -> None:
         assert part in str(caught.value)
 
 
-def test_weights_that_are_not_numbers_are_refused(folder: Path) -> None:
+@pytest.mark.parametrize("kind", [torch.float32, torch.float8_e4m3fn, torch.int8, torch.complex64])
+def test_weights_that_are_not_numbers_are_refused(folder: Path, kind: torch.dtype) -> None:
     weights = load_file(folder / "model.safetensors")
-    weights["rpn.head.bias0"] = torch.tensor([float("nan")])
+    weights["rpn.head.bias0"] = torch.tensor([float("nan") if kind == torch.float32 else 1.0]).to(kind)
     rewrite(folder, weights)
-    with pytest.raises(ValueError, match=r"not finite numbers: rpn\.head\.bias0"):
+    with pytest.raises(ValueError, match=r"not finite numbers of 16 to 64 bits: rpn\.head\.bias0"):
+        load_model(folder)
+
+
+def test_a_config_nested_without_end_is_refused_by_name(folder: Path) -> None:
+    (folder / "config.json").write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=r"config\.json: not JSON"):
         load_model(folder)
 
 

@@ -28,6 +28,13 @@ def test_a_config_survives_the_way_through_json_values(config: GLIPConfig) -> No
         ({"bucket_sides": [100]}, "multiples of 32"),
         ({"max_tokens": 10**4}, "max_tokens"),
         ({"num_levels": 0}, "num_levels"),
+        ({"test_min_size": 10**9}, "test_min_size"),
+        ({"train_min_sizes": [160, 0]}, "train_min_sizes"),
+        ({"bucket_sides": [32 * 10**6]}, "bucket_sides"),
+        ({"max_boxes_per_image": -1}, "max_boxes_per_image"),
+        ({"candidate_min_score": float("nan")}, "candidate_min_score"),
+        ({"swin_drop_path": 5.0}, "swin_drop_path"),
+        ({"anchor_scale": float("inf")}, "anchor_scale"),
     ],
 )
 def test_a_config_that_cannot_be_built_names_its_field(change: dict[str, Any], message: str) -> None:

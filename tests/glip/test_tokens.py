@@ -93,6 +93,9 @@ def test_a_vocabulary_file_gives_berts_ids(tmp_path: Path) -> None:
     assert load_tokenizer(tmp_path).encode(["Dogs CAFÉ zebra"], 16).ids_BT.tolist() == [[2, 5, 6, 7, 1, 3]]
 
 
+BERTS = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
@@ -101,6 +104,8 @@ def test_a_vocabulary_file_gives_berts_ids(tmp_path: Path) -> None:
         ("tokenizer.json", json.dumps({"model": {"type": "BPE"}})),
         ("tokenizer.json", json.dumps({"model": {"type": "WordPiece"}})),
         ("tokenizer.json", json.dumps({"model": {"type": "WordPiece", "vocab": dict.fromkeys(SPECIAL_TOKENS, -1)}})),
+        ("tokenizer.json", "[" * 100_000),
+        ("tokenizer.json", json.dumps({"model": {"type": "WordPiece", "vocab": {**BERTS, "\ud800": 9}}})),
         ("vocab.txt", "dog\ncat"),
     ],
 )

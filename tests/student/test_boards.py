@@ -44,7 +44,10 @@ def test_mlflow_holds_parameters_and_every_figure_of_a_run_that_was_stopped(
 @pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed: pip install 'glip-engine[mlflow]'")
 @pytest.mark.filterwarnings("ignore")
 def test_an_mlflow_that_does_not_answer_is_told_of_once_and_the_run_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     store = (tmp_path / "store").as_uri()
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
@@ -57,9 +60,10 @@ def test_an_mlflow_that_does_not_answer_is_told_of_once_and_the_run_goes_on(
                 board.show({"loss": 1.0 / step}, step)
         for board in boards:
             board.close(whole=True)
-        said = capsys.readouterr().out
-        assert said.count("MLflow hears no more of this run") == told
-        assert "secret" not in said
+        assert caplog.text.count("MLflow hears no more of this run") == told
+        assert "secret" not in caplog.text
+        caplog.clear()
+    assert capsys.readouterr().out == "", "where nobody wants to see progress, too"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ, "what is ours for a moment is not left behind"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 import torch
@@ -10,8 +11,8 @@ from torch import nn
 
 from glip.config import GLIPConfig
 from glip.model import GLIP
-from schemas.recipes import OptimizerRecipe
-from student.optimizer import WeightAverage, build_optimizer, rate_factor, set_rates
+from schemas.recipes import OptimizerRecipe, TrainRecipe
+from student.optimizer import WeightAverage, build_optimizer, rate_factor, set_rates, short_of_full_rate
 
 
 class _Model(nn.Module):
@@ -84,6 +85,24 @@ def test_cosine_falls_from_the_full_rate_to_a_hundredth() -> None:
 def test_warm_up_and_cosine_are_multiplied() -> None:
     recipe = OptimizerRecipe(warmup_steps=40, schedule="cosine")
     assert rate_factor(20, 40, recipe) == pytest.approx((0.001 + 0.999 / 2) * (1 + 0.01) / 2)
+
+
+@pytest.mark.parametrize(
+    ("steps", "optimizer", "told"),
+    [
+        (60, {"schedule": "cosine"}, "the run ends at step 60, before the warm-up does at step 100"),
+        (60, {"milestones": ()}, "reaches 59.0% of lr at most"),
+        (140, {}, "the full rate ends, by a milestone, at step 94, before the warm-up does at step 100"),
+        (150, {}, None),
+        (100, {"schedule": "cosine"}, None),
+        (1, {"warmup_steps": 0}, None),
+    ],
+)
+def test_a_warm_up_that_does_not_end_in_time_is_told(steps: int, optimizer: dict[str, Any], told: str | None) -> None:
+    fields = {"mix": [{"dataset": "x"}], "steps": steps, "optimizer": optimizer}
+    lines = short_of_full_rate(TrainRecipe.model_validate(fields))
+    assert len(lines) == (told is not None)
+    assert (told or "") in "".join(lines)
 
 
 def test_moments_are_kept_as_long_as_those_of_the_published_runs() -> None:
