@@ -112,7 +112,8 @@ def _gallery(
 
 def _without_images(evaluation: EvaluationReport) -> EvaluationReport:
     """The evaluation without the values of single images, which stay in its own ``evaluation.json``."""
-    return evaluation.model_copy(update={"per_image": {}, "per_image_count": {}, "detections": None})
+    matches = dict.fromkeys(("detections", "federated", "voc"))
+    return evaluation.model_copy(update={"per_image": {}, "per_image_count": {}, **matches})
 
 
 def _title(whole: Report) -> str:

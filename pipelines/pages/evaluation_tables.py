@@ -1,22 +1,19 @@
 """Evaluations as tables: on the terminal, and for pages, models side by side on each dataset.
 
-In: the evaluations of one model, or of several. Out: one table a dataset, of the metrics that a reader looks at first.
+In: the evaluations of one model, or of several. Out: one table a dataset, without the metrics of single classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 
+from pipelines.pages.number_formats import percent
+from pipelines.terminal import plain_console
 from schemas.reports import Document, EvaluationReport, MetricValue
 
 SHOWN_CLASSES = ("person",)
-MAIN_METRICS = (
-    *("phrase_recall@1", "phrase_recall@5", "phrase_recall@10"),
-    *("AP", "AP50", "AP75", "AP50/person", "voc07_AP", "voc12_AP"),
-)
 
 
 class EvaluationRow(Document):
@@ -47,20 +44,16 @@ def _table(dataset: str, evaluations: Mapping[str, Sequence[EvaluationReport]]) 
     by_model = {
         model: next((one for one in reports if one.dataset == dataset), None) for model, reports in evaluations.items()
     }
-    present = [one for one in by_model.values() if one is not None]
+    figures = [{one.name: one for one in main_metrics(report)} if report else {} for report in by_model.values()]
     rows = []
-    for metric in MAIN_METRICS:
-        found = {model: _metric(one, metric) for model, one in by_model.items()}
-        counts = [one.count for one in found.values() if one is not None]
-        if counts and max(counts) > 0:
-            values = [one.value if one is not None else None for one in found.values()]
-            baseline = next((one.baseline for one in found.values() if one is not None), None)
-            rows.append(EvaluationRow(metric=metric, count=max(counts), baseline=baseline, values=values))
-    return EvaluationTable(dataset=dataset, images=max(one.images for one in present), models=list(by_model), rows=rows)
-
-
-def _metric(evaluation: EvaluationReport | None, name: str) -> MetricValue | None:
-    return next((one for one in evaluation.metrics if one.name == name), None) if evaluation is not None else None
+    for metric in dict.fromkeys(name for of_model in figures for name in of_model):
+        found = [of_model.get(metric) for of_model in figures]
+        present = [one for one in found if one is not None]
+        if count := max(one.count for one in present):
+            values = [one.value if one is not None else None for one in found]
+            rows.append(EvaluationRow(metric=metric, count=count, baseline=present[0].baseline, values=values))
+    images = max(one.images for one in by_model.values() if one is not None)
+    return EvaluationTable(dataset=dataset, images=images, models=list(by_model), rows=rows)
 
 
 def main_metrics(evaluation: EvaluationReport) -> list[MetricValue]:
@@ -83,11 +76,7 @@ def print_reports(reports: Sequence[EvaluationReport]) -> None:
         shown = main_metrics(report)
         for number, one in enumerate(shown):
             name = report.dataset if number == 0 else ""
-            baseline = [_percent(one.baseline)] if base else []
-            cells = (name, one.name, _percent(one.value), *baseline, f"{one.count:,}")
+            baseline = [percent(one.baseline)] if base else []
+            cells = (name, one.name, percent(one.value), *baseline, f"{one.count:,}")
             table.add_row(*cells, end_section=number == len(shown) - 1)
-    Console().print(table)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"
+    plain_console().print(table)

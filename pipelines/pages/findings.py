@@ -6,13 +6,14 @@ which it speaks; a dataset of which nothing is to be said gives none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipelines.pages.number_formats import counted, figure, whole
 from schemas.dataset_report import DatasetReport
+from schemas.reports import StageCounts
 
-DROPPED_SHARE = 0.05  # of the source pairs, by one stage for one reason
+DROPPED_SHARE = 0.05  # of the source pairs, or of the annotations that an import reads
 UNSELECTED_SHARE = 0.2  # of the labelled images, left without a box by the selection
 BOXES_A_PHRASE = 4.0
 REPEATED_SHARE = 0.01
@@ -20,16 +21,21 @@ ONE_HEAD_SHARE = 0.25
 FOREIGN_SHARE = 0.1
 SMALL_SHARE = 0.5
 SLOW_FACTOR = 3.0  # the slowest unit's seconds a row, against the mean
+VIEW_STAGES = ("selection", "dedupe")  # what a reader leaves out, and is stored
+ANNOTATIONS = "annotation"  # the stage of an import that counts these, and no pairs
+MAX_EXAMPLE = 200
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, what to do, and the chapter that has it. ``act``: whether it asks for something."""
+    """What was found, what to do, and the chapter that has it. ``act``: whether it asks for something. ``example`` is
+    text from the data."""
 
     text: str
     advice: str
     chapter: str
     act: bool = True
+    example: str = ""
 
 
 def findings(report: DatasetReport) -> list[Finding]:
@@ -39,17 +45,31 @@ def findings(report: DatasetReport) -> list[Finding]:
 
 
 def _dropped(report: DatasetReport) -> Finding | None:
-    """The reason that cost most source pairs, before any selection."""
-    pairs = _number(report, "source_pairs")
-    made = [stage for stage in report.stages if stage.stage not in ("selection", "dedupe")]
-    lost = [(count, reason, stage.stage) for stage in made for reason, count in stage.dropped.items()]
-    if not pairs or not lost or max(lost)[0] < DROPPED_SHARE * pairs:
+    """The source pairs that are not stored, and the reason that cost most of them."""
+    stages = [one for one in report.stages if one.stage not in (*VIEW_STAGES, ANNOTATIONS)]
+    return _lost(report, stages, _number(report, "source_pairs") or 0, "source pairs")
+
+
+def _dropped_boxes(report: DatasetReport) -> Finding | None:
+    """The annotations that an import could not take."""
+    stages = [one for one in report.stages if one.stage == ANNOTATIONS]
+    return _lost(report, stages, sum(one.came_in for one in stages), "annotations")
+
+
+def _lost(report: DatasetReport, stages: Sequence[StageCounts], everything: float, what: str) -> Finding | None:
+    lost = [(count, reason, stage.stage) for stage in stages for reason, count in stage.dropped.items()]
+    total = sum(count for count, _, _ in lost)
+    if not lost or total < DROPPED_SHARE * everything:
         return None
     count, reason, stage = max(lost)
+    most = "all" if count == total else whole(count)
+    examples = [one.example for one in report.rejects if (one.stage, one.reason) == (stage, reason)]
+    example = " ".join("".join(examples).split())
     return Finding(
-        f"{reason.replace('_', ' ').capitalize()}: {_of(count, pairs)} source pairs were dropped at the stage {stage}.",
+        f"Dropped: {_of(total, everything)} {what}, {most} at the stage {stage}: {reason.replace('_', ' ')}.",
         "The funnel shows an example of each reason; `rejects/*.parquet` lists every reject with its message.",
         "funnel",
+        example=example if len(example) <= MAX_EXAMPLE else f"{example[:MAX_EXAMPLE]}…",
     )
 
 
@@ -60,7 +80,7 @@ def _unselected(report: DatasetReport) -> Finding | None:
         return None
     return Finding(
         f"The selection {report.selection} leaves no box in {_of(lost, selected.came_in)} stored images.",
-        "A lower threshold brings them back without labelling again: `--selection`.",
+        "A lower threshold brings them back without labelling again: `--selection '{min_score: 0.3}'`.",
         "funnel",
     )
 
@@ -89,7 +109,7 @@ def _uncalibrated(report: DatasetReport) -> Finding | None:
 
 def _repeated(report: DatasetReport) -> Finding | None:
     images, repeated = _number(report, "images"), _number(report, "repeated_images")
-    if not images or not repeated or repeated < REPEATED_SHARE * images:
+    if report.origin != "pseudo" or not images or not repeated or repeated < REPEATED_SHARE * images:
         return None
     return Finding(
         f"Repeated files: {_of(repeated, images)} labelled images have the file of an earlier one.",
@@ -113,7 +133,7 @@ def _one_head(report: DatasetReport) -> Finding | None:
 
 def _foreign(report: DatasetReport) -> Finding | None:
     sample = report.captions
-    if sample is None or report.task != "grounding" or not sample.languages:
+    if sample is None or report.origin != "pseudo" or not sample.languages:
         return None
     known = sum(one.captions for one in sample.languages)
     foreign = known - sum(one.captions for one in sample.languages if one.language == "en")
@@ -167,7 +187,7 @@ def _new_concepts(report: DatasetReport) -> Finding | None:
 
 
 RULES: tuple[Callable[[DatasetReport], Finding | None], ...] = (
-    *(_dropped, _unselected, _many_boxes, _repeated, _foreign),
+    *(_dropped, _dropped_boxes, _unselected, _many_boxes, _repeated, _foreign),
     *(_new_concepts, _one_head, _small, _slow, _uncalibrated),
 )
 

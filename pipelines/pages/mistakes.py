@@ -8,7 +8,6 @@ strange picture is not the whole page.
 from __future__ import annotations
 
 import base64
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from engine.metrics.judged_boxes import MISSED as NOT_FOUND
 from engine.metrics.judged_boxes import RIGHT, JudgedBox, JudgedBoxes, JudgedPart
 from engine.shards import ShardReader, committed_units
 from pipelines.draw import LabelledBox, draw_boxes
-from pipelines.pages.picture_cards import JPEG_QUALITY
+from pipelines.pages.picture_cards import jpeg_of
 from pipelines.upright import Turn, upright_picture
 from schemas.shards import SampleLabels
 
@@ -112,6 +111,4 @@ def _jpeg(picture: Image.Image, one: JudgedBox, labels: SampleLabels, turn: Turn
         boxes.insert(0, LabelledBox(turn.box(one.box_xyxy), f"{one.name} {one.score:.2f}", ANSWER))
     drawn_on = draw_boxes(picture, boxes, FONT_SHARE)
     drawn_on.thumbnail((SIDE, SIDE))
-    file = io.BytesIO()
-    drawn_on.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
-    return base64.b64encode(file.getvalue()).decode()
+    return base64.b64encode(jpeg_of(drawn_on)).decode()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from PIL import Image
+
 from pipelines.upright import upright_picture
 from schemas.calibration import BoxSize
 from schemas.dataset_vocabulary import PhraseCount
@@ -77,10 +79,13 @@ def thumbnail(image: bytes) -> str | None:
 def small_jpeg(image: bytes, max_side: int = MAX_SIDE) -> bytes | None:
     """A small JPEG of an encoded image, upright and without metadata; None where it cannot be decoded or is huge."""
     small = upright_picture(image, max_side)
-    if small is None:
-        return None
+    return None if small is None else jpeg_of(small)
+
+
+def jpeg_of(picture: Image.Image) -> bytes:
+    """The picture, which is in RGB, as a page shows it."""
     file = io.BytesIO()
-    small.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    picture.save(file, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return file.getvalue()
 
 

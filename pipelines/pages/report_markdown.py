@@ -9,8 +9,9 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from pipelines.pages.findings import findings
-from pipelines.pages.number_formats import counted
+from pipelines.pages.evaluation_tables import evaluation_tables
+from pipelines.pages.findings import Finding, findings
+from pipelines.pages.number_formats import counted, percent
 from schemas.dataset_comparison import DatasetComparison
 from schemas.dataset_report import DatasetReport, Statistic
 from schemas.report_document import Report
@@ -37,6 +38,7 @@ def markdown(report: Report, title: str) -> str:
         lines += _dataset(one)
     if report.comparison is not None:
         lines += _comparison(report.comparison)
+    lines += _model(report)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -62,7 +64,7 @@ def _dataset(report: DatasetReport) -> Iterator[str]:
     yield from (f"> {text(message)}\n" for message in report.whole.messages)
     noted = findings(report)
     if noted:
-        yield from ("### What stands out", "", *(f"- **{text(one.text)}** {text(one.advice)}" for one in noted), "")
+        yield from ("### What stands out", "", *map(_finding, noted), "")
     for section, title in SECTIONS.items():
         yield from _numbers(title, [one for one in report.numbers if one.section == section])
     yield from _table("Stages", ("stage", "came in", "went on", "dropped"), _stages(report))
@@ -78,6 +80,11 @@ def _dataset(report: DatasetReport) -> Iterator[str]:
         yield f"{figure(report.novelty.new_phrases)} unique phrases are not in {names}."
         yield ""
         yield from _table("New concepts", ("phrase", "occurrences", "boxes"), new[:ROWS])
+
+
+def _finding(one: Finding) -> str:
+    example = f" For example: {text(one.example)}." if one.example else ""
+    return f"- **{text(one.text)}**{example} {text(one.advice)}"
 
 
 def _stages(report: DatasetReport) -> list[tuple[str, ...]]:
@@ -112,6 +119,27 @@ def _comparison(found: DatasetComparison) -> Iterator[str]:
     changes = [(text(one.text), figure(one.before_per_million), figure(one.after_per_million)) for one in found.phrases]
     columns = ("phrase", f"{before}, per million", f"{after}, per million")
     yield from _table("Phrases that changed most", columns, changes[:ROWS])
+
+
+def _model(report: Report) -> Iterator[str]:
+    """The gate's decision, the models side by side, and the quality of the labels, as far as they are known."""
+    if report.decision is not None:
+        yield from ("## Decision", "", text(report.decision.reason), "")
+        rules = [
+            (text(one.metric), text(one.dataset), text(one.rule), "yes" if one.passed else "no", text(one.reason))
+            for one in report.decision.comparisons
+        ]
+        yield from _table("Rules", ("metric", "dataset", "rule", "passed", "why"), rules)
+    for one in evaluation_tables(report.evaluations):
+        rows = [(text(row.metric), *map(percent, row.values), figure(row.count)) for row in one.rows]
+        yield from _table(f"Evaluation on {text(one.dataset)}", ("metric, %", *map(text, one.models), "over"), rows)
+    if report.quality is not None:
+        columns = ("selection", "precision, %", "phrase recall, %", "box recall, %", "boxes")
+        presets = [
+            (text(one.selection), *map(percent, (one.precision, one.phrase_recall, one.box_recall)), figure(one.boxes))
+            for one in report.quality.presets
+        ]
+        yield from _table(f"Label quality by {text(report.quality.truth)}", columns, presets)
 
 
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

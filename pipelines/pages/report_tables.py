@@ -16,10 +16,10 @@ import tempfile
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from engine.artifacts import Store
 from engine.statistics import DatasetStatistics
+from engine.storage.parquet_tables import parquet_bytes
 
 MAX_PHRASES = 1_000_000
 _ASKED = {
@@ -36,14 +36,14 @@ def write_tables(store: Store, number: int, statistics: DatasetStatistics) -> No
     """Write the tables of dataset ``number`` of the report; the database is still open."""
     report = statistics.report
     numbers = [one.model_dump(include={*_NUMBERS}) for one in report.numbers]
-    _write(store, _name(number, "numbers"), pa.Table.from_pylist(numbers, _NUMBERS_SCHEMA))
+    store.write(_name(number, "numbers"), parquet_bytes(pa.Table.from_pylist(numbers, _NUMBERS_SCHEMA)))
     shown = [*report.histograms, *([report.unit_seconds] if report.unit_seconds else [])]
     bins = [
         {"name": one.name, "unit": one.unit, "low": low, "high": high, "count": count}
         for one in shown
         for low, high, count in zip(one.edges, one.edges[1:], one.counts, strict=False)
     ]
-    _write(store, _name(number, "histograms"), pa.Table.from_pylist(bins, _BINS_SCHEMA))
+    store.write(_name(number, "histograms"), parquet_bytes(pa.Table.from_pylist(bins, _BINS_SCHEMA)))
     with tempfile.TemporaryDirectory(prefix="glip-engine-") as folder:
         for name, sql in _ASKED.items():
             path = Path(folder) / f"{name}.parquet"
@@ -68,8 +68,3 @@ _BINS_SCHEMA = pa.schema(
 
 def _name(number: int, table: str) -> str:
     return f"tables/{number}/{table}.parquet"
-
-
-def _write(store: Store, name: str, table: pa.Table) -> None:
-    with store.writing(name) as file:
-        pq.write_table(table, file, compression="zstd")

@@ -36,10 +36,13 @@
     };
   }
 
+  // A figure on paper, of which two stand in a row; its true width there is known to no script.
+  const PAPER = { width: 320, height: 250 };
+
   function draw(place) {
     const figure = figures[place.dataset.plot];
     const layout = {
-      ...figure.layout,
+      ...figure.layout, ...("print" in root.dataset ? PAPER : {}),
       font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("soft") },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       margin: { l: 8, r: 8, t: 8, b: 8 }, dragmode: false, bargap: 0.1,
@@ -53,6 +56,14 @@
 
   const drawn = () => places.filter((place) => place.classList.contains("js-plotly-plot"));
 
+  // Whether figures are scaled to their places, as on paper.
+  function scaled(yes) {
+    for (const svg of document.querySelectorAll("[data-plot] .main-svg")) {
+      if (yes) svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+      else svg.removeAttribute("viewBox");
+    }
+  }
+
   function begin() {
     const seen = new IntersectionObserver((entries) => entries.forEach((entry) => {
       if (entry.isIntersecting) { seen.unobserve(entry.target); draw(entry.target); }
@@ -62,8 +73,8 @@
     }));
     for (const place of places) { seen.observe(place); resized.observe(place); }
     document.addEventListener("themechange", () => drawn().forEach(draw));
-    addEventListener("beforeprint", () => { root.dataset.print = ""; places.forEach(draw); });
-    addEventListener("afterprint", () => { delete root.dataset.print; drawn().forEach(draw); });
+    addEventListener("beforeprint", () => { root.dataset.print = ""; places.forEach(draw); scaled(true); });
+    addEventListener("afterprint", () => { delete root.dataset.print; scaled(false); drawn().forEach(draw); });
   }
 
   // The script is allowed by the digest of its text, so that what was unpacked is what was packed.

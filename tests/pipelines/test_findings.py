@@ -9,8 +9,8 @@ import pytest
 from report_datasets import dog, sample, write_dataset
 
 from engine.statistics import dataset_report
-from pipelines.pages.findings import findings
-from schemas.dataset_report import CaptionSample, DatasetReport, LanguageCount, Statistic, UnitTime
+from pipelines.pages.findings import MAX_EXAMPLE, findings
+from schemas.dataset_report import CaptionSample, DatasetReport, LanguageCount, RejectCount, Statistic, UnitTime
 from schemas.dataset_vocabulary import HeadCount
 from schemas.reports import StageCounts
 
@@ -50,11 +50,42 @@ def test_human_boxes_have_no_scores_to_calibrate(plain: DatasetReport) -> None:
     assert findings(plain.model_copy(update={"origin": "human"})) == []
 
 
-def test_the_reason_that_cost_most_pairs_is_named_from_a_twentieth_on(plain: DatasetReport) -> None:
-    few = [stage("read", 100, {"image_unreadable": 4})]
+def test_dropped_pairs_are_told_from_a_twentieth_on_with_the_reason_that_cost_most(plain: DatasetReport) -> None:
+    few = [stage("read", 100, {"image_unreadable": 4}), stage("selection", 96, {"no_box_selected": 9})]
     assert texts(plain, stages=few) == []
-    many = [stage("read", 100, {"timeout": 5, "http_404": 7}), stage("phrases", 88, {"no_phrase": 6})]
-    assert texts(plain, stages=many) == ["Http 404: 7 of 100 (7 %) source pairs were dropped at the stage read."]
+    many = [stage("read", 100, {"timeout": 3, "http_404": 4}), stage("phrases", 93, {"no_phrase": 2})]
+    assert texts(plain, stages=many) == ["Dropped: 9 of 100 (9 %) source pairs, 4 at the stage read: http 404."]
+    one = [stage("read", 100, {"private_address": 100})]
+    assert texts(plain, stages=one) == [
+        "Dropped: 100 of 100 (100 %) source pairs, all at the stage read: private address."
+    ]
+
+
+def test_what_was_dropped_is_told_with_the_message_of_one(plain: DatasetReport) -> None:
+    message = f"http://10.0.0.1/a.jpg:\n private; allow_private=true allows it {'x' * 500}"
+    rejects = [
+        RejectCount(stage="read", reason=reason, count=count, example=example)
+        for reason, count, example in (("timeout", 1, "no answer"), ("private_address", 99, message))
+    ]
+    stages = [stage("read", 100, {one.reason: one.count for one in rejects})]
+    first = findings(plain.model_copy(update={"stages": stages, "rejects": rejects}))[0]
+    assert first.example.startswith("http://10.0.0.1/a.jpg: private; allow_private=true allows it xxx")
+    assert len(first.example) == MAX_EXAMPLE + 1
+
+
+def test_annotations_that_an_import_dropped_are_shares_of_its_annotations(plain: DatasetReport) -> None:
+    stages = [stage("read", 100, {}), stage("annotation", 511, {"crowd": 5})]
+    assert texts(plain, stages=stages, origin="human") == [], "one in a hundred"
+    stages = [stage("read", 100, {"no_phrase": 78}), stage("annotation", 520, {"caption_undeclared": 468})]
+    assert texts(plain, stages=stages, origin="human") == [
+        "Dropped: 78 of 100 (78 %) source pairs, all at the stage read: no phrase.",
+        "Dropped: 468 of 520 (90 %) annotations, all at the stage annotation: caption undeclared.",
+    ]
+
+
+def test_of_human_data_nothing_is_advised_that_a_command_refuses_for_them(plain: DatasetReport) -> None:
+    numbers = _numbers(plain, {"repeated_images": 50.0})
+    assert texts(plain, numbers=numbers, origin="human") == [], "dedupe refuses them: their samples share pictures"
 
 
 def test_a_selection_that_empties_many_pictures_is_told(plain: DatasetReport) -> None:

@@ -26,7 +26,7 @@ from pipelines.pseudo_quality import pseudo_quality
 from pipelines.report import report
 from schemas.recipes import GateRecipe, PromotionRule
 from schemas.report_document import Report
-from schemas.reports import EvaluationReport, MetricValue
+from schemas.reports import DetectionMatches, EvaluationReport, MetricValue
 
 
 class Page(HTMLParser):
@@ -136,7 +136,7 @@ def test_the_json_holds_what_the_page_shows(tmp_path: Path) -> None:
 
 def evaluation(model: str, recall: float) -> EvaluationReport:
     images = {f"{number:03d}": 1.0 if number < 100 * recall else 0.0 for number in range(100)}
-    name = "phrase_recall@1"
+    name, matches = "phrase_recall@1", DetectionMatches(images=list(images), classes=[])
     return EvaluationReport(
         model_digest=model,
         dataset="val",
@@ -144,6 +144,9 @@ def evaluation(model: str, recall: float) -> EvaluationReport:
         metrics=[MetricValue(name=name, value=recall, count=100, baseline=0.2)],
         per_image={name: images},
         per_image_count={name: dict.fromkeys(images, 1)},
+        detections=matches,
+        federated=matches,
+        voc=matches,
         images=100,
     )
 
@@ -168,8 +171,14 @@ def test_models_decision_and_label_quality_are_shown_when_known(tmp_path: Path) 
     assert "Promoted The candidate becomes the next teacher. 1 of 1 rule passed." in text
     assert "phrase_recall@1 20.0 50.0 75.0 +25.0 100" in text
     assert "glip 100.0 100.0 100.0 6 0" in text
+    told = (tmp_path / "out" / "report.md").read_text()
+    assert "## Decision\n\nPromoted: " in told
+    assert "| phrase\\_recall@1 | 50.0 | 75.0 | 100 |" in told
+    assert "| glip | 100.0 | 100.0 | 100.0 | 6 |" in told
     whole = Report.model_validate_json((tmp_path / "out" / "report.json").read_text())
-    assert whole.evaluations["student"][0].per_image == {}, "the values of single images stay in evaluation.json"
+    kept = whole.evaluations["student"][0]
+    of_images = (kept.per_image, kept.per_image_count, kept.detections, kept.federated, kept.voc)
+    assert not any(of_images), "the values of single images stay in evaluation.json"
 
 
 def test_a_rule_about_the_value_alone_is_drawn_as_a_value_and_not_as_a_difference(tmp_path: Path) -> None:
@@ -181,7 +190,7 @@ def test_a_rule_about_the_value_alone_is_drawn_as_a_value_and_not_as_a_differenc
     (drawn,) = re.findall(r'<div class="interval".*?</div>', Path(path).read_text(encoding="utf-8"))
     assert re.findall(r'class="(\w+)" style="left:([\d.]+)%', drawn) == [("zero", "60.0"), ("point", "75.0")]
     text = " ".join(page_of(path).text.split())
-    assert "on val is 75.0: it must be at least 60.0, which it does." in text
+    assert "on val is 75.0: it must be at least 60.0, and it is." in text
     assert "better" not in text
 
 
@@ -192,6 +201,13 @@ def test_models_stand_side_by_side_where_one_lacks_a_dataset() -> None:
         ("val", [0.5, None]),
         ("other", [None, 0.75]),
     ]
+
+
+def test_figures_of_every_protocol_are_compared_and_those_of_single_classes_are_not() -> None:
+    names = ("lvis_APr", "referring_accuracy", "phrase_recall@1:tail", "AP50/person", "AP50/zebra")
+    metrics = [MetricValue(name=name, value=0.5, count=3) for name in names]
+    [table] = evaluation_tables({"student": [evaluation("new", 0.75).model_copy(update={"metrics": metrics})]})
+    assert [row.metric for row in table.rows] == list(names[:4])
 
 
 def test_styles_and_scripts_have_no_outside_address() -> None:

@@ -10,6 +10,7 @@ import jsonschema
 import pyarrow.parquet as pq
 import pytest
 from counted_datasets import CARD, PHRASES, Counted, counted_dataset
+from report_datasets import dog, sample, write_dataset
 
 from pipelines.cli import main
 from pipelines.pages.gallery import Gallery
@@ -140,6 +141,15 @@ def test_the_command_compares_and_tells_where_the_page_is(counted: Counted, tmp_
     page = (tmp_path / "out/index.html").read_text()
     assert "What differs: nothing in source, recipe and teacher." in page
     assert "Languages <small>by captions" in page
+
+
+def test_a_gallery_is_called_a_sample_only_where_it_leaves_pictures_with_a_box_out(tmp_path: Path) -> None:
+    low = sample("low", "a dog", [(0, 5)], [(0, (1, 1, 9, 9), 0.1)])
+    dataset = write_dataset(tmp_path / "dogs", [low, dog(1), dog(2)])
+    whole = Path(report([dataset], tmp_path / "whole")).read_text()
+    assert "All 2 pictures with a box, of 3 that are stored." in whole
+    assert "taken at even spaces" not in whole
+    assert "1 of 3 pictures, taken at even spaces" in Path(report([dataset], tmp_path / "1", pictures=1)).read_text()
 
 
 def test_class_prompts_of_detection_data_have_no_language(written: tuple[Path, Report]) -> None:

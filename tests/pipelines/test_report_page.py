@@ -1,4 +1,4 @@
-"""The report's page in a browser, from disk: it shows, finds, points and prints, and runs nothing of the data."""
+"""The report's page in a browser, from disk: it shows, finds and points, and runs nothing of the data."""
 
 from __future__ import annotations
 
@@ -233,16 +233,6 @@ def test_a_number_leads_to_its_definition_and_its_sql(shown: Callable[..., Shown
         "a[href^='#']", "links => links.map(link => link.hash.slice(1)).filter(id => !document.getElementById(id))"
     )
     assert links == [], "every link inside the page leads somewhere"
-
-
-def test_the_page_prints_in_light_colours_with_its_figures(shown: Callable[..., Shown]) -> None:
-    found = shown(scheme="dark")
-    wait_until(found.page, "globalThis.Plotly !== undefined")
-    assert len(found.page.pdf()) > 20_000
-    assert found.page.evaluate("[...document.querySelectorAll('[data-plot]')].every(p => p.querySelector('svg'))")
-    found.page.emulate_media(media="print")
-    assert found.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not found.page.is_visible("nav")
 
 
 def test_without_scripts_the_numbers_are_there(shown: Callable[..., Shown]) -> None:
