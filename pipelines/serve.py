@@ -9,13 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import getpass
+import logging
 import secrets
 import signal
 import socket
 import webbrowser
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
+from aiohttp.log import server_logger
 
 from pipelines.review.guard import Guard
 from pipelines.review.server import application
@@ -26,7 +30,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def serve(
-    dataset: str,
+    dataset: str | Path,
     *,
     port: int = 0,
     reviewer: str | None = None,
@@ -46,7 +50,7 @@ def serve(
                 webbrowser.open(guard.address())
 
         asyncio.run(_run(session, guard, bound, ready))
-        return {"dataset": dataset, "reviewer": session.reviewer, "verdicts": session.about()["verdicts"]}
+        return {"dataset": str(dataset), "reviewer": session.reviewer, "verdicts": session.about()["verdicts"]}
 
 
 def _own_name() -> str:
@@ -67,8 +71,19 @@ def _bound(port: int) -> Iterator[socket.socket]:
         yield opened
 
 
+class _NotTold(logging.Filter):
+    """What comes from outside and is no request (a browser tries TLS first), or leaves in the middle, is no fault of
+    the server's: without this, aiohttp prints a traceback of it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
 async def _run(session: ReviewSession, guard: Guard, bound: socket.socket, ready: Callable[[], None]) -> None:
     runner = web.AppRunner(application(session, guard), access_log=None)
+    not_told = _NotTold()
+    server_logger.addFilter(not_told)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -80,3 +95,4 @@ async def _run(session: ReviewSession, guard: Guard, bound: socket.socket, ready
         await stopped.wait()
     finally:
         await runner.cleanup()
+        server_logger.removeFilter(not_told)

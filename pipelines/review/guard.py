@@ -26,6 +26,7 @@ HEADERS = {
 }
 WELCOME = '<!doctype html><title>glip-engine review</title><meta http-equiv="refresh" content="0; url=/">'
 HOSTS = ("127.0.0.1", "localhost")
+HTTP_PORT = 80  # which a browser leaves out of an address
 
 
 class Guard:
@@ -34,7 +35,7 @@ class Guard:
     def __init__(self, token: str, port: int) -> None:
         self._token = token.encode()
         self.cookie = f"glip-engine-review-{port}"  # browsers share cookies between ports
-        self._hosts = {f"{host}:{port}" for host in HOSTS}
+        self._hosts = {f"{host}:{port}" for host in HOSTS} | (set(HOSTS) if port == HTTP_PORT else set())
 
     def address(self) -> str:
         """Where a browser is to go: it takes the token along once, and keeps it as a cookie."""

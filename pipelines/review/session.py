@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 from functools import lru_cache
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,7 +59,7 @@ class Judgements(BaseModel):
 class ReviewSession:
     """A dataset open for one reviewer; for a ``with``. Safe to ask from several threads."""
 
-    def __init__(self, dataset: str, reviewer: str, selection: SelectionChoice | None = None) -> None:
+    def __init__(self, dataset: str | Path, reviewer: str, selection: SelectionChoice | None = None) -> None:
         """ValueError where there is no dataset, nothing of it committed, no such selection, or no name."""
         if not 0 < len(reviewer.strip()) <= MAX_REVIEWER_CHARS:
             raise ValueError(f"a reviewer's name has 1 to {MAX_REVIEWER_CHARS} characters; give --reviewer")
@@ -99,7 +99,7 @@ class ReviewSession:
     def about(self) -> dict[str, Any]:
         """What the page says of the dataset."""
         return {
-            "dataset": PurePosixPath(self._store.root).name,
+            "dataset": self._store.name,
             "origin": self._card.origin,
             "notes": self._notes,
             "selection": self.selection if isinstance(self.selection, str) else "own numbers" if self.selection else "",

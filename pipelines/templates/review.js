@@ -164,7 +164,7 @@
     if (!rest.length) return page.say("Every shown box has a verdict.");
     if (!(await save(rest.map(accepted), rest.map(before)))) return undefined;
     paint();
-    return page.say(`accepted ${rest.length} boxes`);
+    return page.say(rest.length === 1 ? "accepted 1 box" : `accepted ${rest.length} boxes`);
   }
 
   async function undo() {
@@ -187,13 +187,13 @@
     undo, acceptRest,
     draw: () => { state.drawing = !state.drawing; paint(); page.say(state.drawing ? "Drag over the picture to draw a box." : ""); },
     candidates: () => { state.all = !state.all; aim(nextUnjudged(shown(), -1)); paint(); },
-    previous: () => step(-1),
-    next: () => step(1),
+    previous: () => step(-1), next: () => step(1),
     boxBefore: () => choose(Math.max(state.chosen - 1, 0)),
     boxAfter: () => choose(Math.min(state.chosen + 1, shown().length - 1)),
     edit: () => { if (chosenBox()) { state.editing = [...chosenBox().box]; page.say("Arrows move the box, with Shift its lower right corner. Enter saves, Escape does not."); } },
   };
-  const keys = { a: "accept", r: "reject", u: "undo", A: "acceptRest", d: "draw", c: "candidates", e: "edit", ArrowLeft: "previous", ArrowRight: "next", ArrowUp: "boxBefore", ArrowDown: "boxAfter" };
+  const keys = { a: "accept", r: "reject", u: "undo", "Shift a": "acceptRest", d: "draw", c: "candidates", e: "edit", ArrowLeft: "previous", ArrowRight: "next", ArrowUp: "boxBefore", ArrowDown: "boxAfter" };
+  const pressed = ({ key, shiftKey }) => (key.length > 1 ? key : `${shiftKey ? "Shift " : ""}${key.toLowerCase()}`); // Caps Lock or not
   const arrows = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
   function editKey(event) {
@@ -213,10 +213,10 @@
     if (event.target.closest("input, select, textarea")) { if (event.key !== "Escape") return; leave(); }
     else if (event.key === "/") byId("search").elements.phrase.focus();
     else if (!state.sample) return;
-    else if (event.repeat && !arrows[event.key]) { if (!keys[event.key]) return; } // one press is one verdict
+    else if (event.repeat && !arrows[event.key]) { if (!keys[pressed(event)]) return; } // one press is one verdict
     else if (state.editing) { if (!editKey(event)) return; }
     else if (event.key === "Escape" && state.drawing) verbs.draw();
-    else if (keys[event.key]) verbs[keys[event.key]]();
+    else if (keys[pressed(event)]) verbs[keys[pressed(event)]]();
     else return;
     event.preventDefault();
   }

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import io
+import socket
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from report_datasets import dog, write_dataset
 from review_clients import TOKEN, Client, talk
+from review_servers import review_server
 
 from engine.review.verdicts import VERDICTS
+from pipelines.review.guard import Guard
 from pipelines.review.server import MAX_REQUEST_BYTES
 
 ACCEPT = {"phrase": 0, "target": [10.0, 10.0, 60.0, 80.0], "verdict": "accepted"}
@@ -48,6 +53,25 @@ def test_without_the_token_nothing_is_told(dogs: Path, token: str) -> None:
 
     talk(dogs, look, token=token)
     assert not (dogs / VERDICTS).exists()
+
+
+@pytest.mark.parametrize(("port", "status"), [(80, 200), (8080, 403)])
+def test_a_browser_names_no_port_where_it_is_the_one_of_http(port: int, status: int) -> None:
+    async def handler(_: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    guard = Guard(TOKEN, port)
+    for host in ("127.0.0.1", "localhost"):
+        request = make_mocked_request("GET", "/", headers={"Host": host, "Cookie": f"{guard.cookie}={TOKEN}"})
+        assert asyncio.run(guard.guarded(handler)(request)).status == status
+
+
+def test_what_is_no_request_gets_no_answer_and_prints_nothing(dogs: Path) -> None:
+    with review_server(dogs, "ann") as address:  # which looks that nothing was printed
+        for said in (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"* HTTP/1.1\r\n\r\n", b"GET /" + b"x" * 9000):
+            with socket.create_connection(("127.0.0.1", int(address.split(":")[2].partition("/")[0])), 10) as browser:
+                browser.sendall(said + b"\r\n\r\n")
+                assert browser.recv(100).startswith(b"HTTP/1.0 400")
 
 
 def test_another_host_name_is_refused(dogs: Path) -> None:

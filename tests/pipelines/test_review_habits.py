@@ -92,6 +92,16 @@ def test_a_key_that_is_held_down_gives_one_verdict_and_a_second_press_none(
     assert len(list((dogs / "verdicts").iterdir())) == files
 
 
+def test_with_caps_lock_on_a_letter_means_what_it_means_without(chromium: Any, address: str) -> None:
+    page = opened(chromium, address, "005").page
+    page.keyboard.press("A")  # as Caps Lock sends it: a capital, and no Shift
+    said(page, "accepted: a dog")
+    page.keyboard.press("U")
+    said(page, "taken back")
+    page.keyboard.press("Shift+a")
+    said(page, "accepted 2 boxes")
+
+
 def test_the_next_box_is_the_first_without_a_verdict_where_none_follows(chromium: Any, address: str) -> None:
     page = opened(chromium, address, "003").page
     page.keyboard.press("ArrowDown")
