@@ -1,7 +1,7 @@
 """Boxes and their phrases drawn on a picture, for a person to look at.
 
 In: a decoded picture and boxes with a text and a colour number. Out: another picture, of the same size or, where that
-is small, enlarged so that the labels can be read. The font comes with Pillow.
+is small, enlarged so that the labels can be read.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from glip.rgb import as_rgb
+from pipelines.label_fonts import font_for
 
 # One colour a phrase, those of the report's gallery; white text is readable on each of them.
 COLOURS = ("#2563eb", "#d6303a", "#177e42", "#b35a05", "#7c4df0", "#0b7a8c", "#bf2c8d", "#6b6f00")
@@ -46,14 +47,13 @@ def draw_boxes(image: Image.Image, boxes: Sequence[LabelledBox], font_share: flo
         canvas = canvas.resize(size, Image.Resampling.LANCZOS)
     pen = ImageDraw.Draw(canvas)
     height = min(MAX_FONT, max(MIN_FONT, round(max(size) * font_share)))
-    font = ImageFont.load_default(height)
     scaled = [_scaled(box.box_xyxy, scale) for box in boxes]
     width = max(2, round(height * LINE_SHARE))
     for box, corners in reversed(list(zip(boxes, scaled, strict=True))):
         pen.rectangle(corners, outline=COLOURS[box.colour % len(COLOURS)], width=width)
     taken: list[Rectangle] = []
     for box, corners in zip(boxes, scaled, strict=True):
-        taken.append(_write_label(pen, font, box, corners, size, taken))
+        taken.append(_write_label(pen, height, box, corners, size, taken))
     return canvas
 
 
@@ -64,7 +64,7 @@ def _scaled(box: Rectangle, scale: int) -> Rectangle:
 
 def _write_label(
     pen: ImageDraw.ImageDraw,
-    font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
+    height: int,
     box: LabelledBox,
     corners: Rectangle,
     size: tuple[int, int],
@@ -73,6 +73,7 @@ def _write_label(
     """Write the label of one box and return where it stands."""
     text = " ".join(box.text.split())
     text = text if len(text) <= MAX_LABEL_CHARS else text[: MAX_LABEL_CHARS - 1] + "…"
+    text, font = font_for(text, height)
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     margin = max(2, round((bottom - top) / 4))
     place = _free_place(corners, (right - left + 2 * margin, bottom - top + 2 * margin), size, taken)

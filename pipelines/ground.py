@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from textwrap import shorten
@@ -21,12 +21,13 @@ from PIL import Image
 
 from engine.running.stages import OpenedStages
 from engine.sources.columns import is_encodable
-from glip.rgb import upright
+from glip.rgb import as_rgb, upright
 from pipelines.draw import LabelledBox, draw_boxes
 from pipelines.labelling.stages import grounding_stages
+from pipelines.terminal import visible
 from pipelines.upright import Turn
 from schemas.orientation import AS_STORED, orientation_of
-from schemas.pictures import IMAGE_FORMATS
+from schemas.pictures import open_picture_file
 from schemas.recipes import GroundRecipe
 from schemas.records import Candidate, CaptionedImage, Phrase, Unit, UnitRef
 
@@ -44,7 +45,7 @@ class GroundedImage:
     ``left_out`` are those that have more tokens than the teacher reads, and were not asked for.
     """
 
-    image: bytes
+    image: bytes = field(repr=False)
     caption: str
     phrases: tuple[Phrase, ...]
     boxes: tuple[Candidate, ...]
@@ -57,7 +58,7 @@ class GroundedImage:
     def annotated(self) -> Image.Image:
         """The picture with its boxes, upright as the teacher saw it: a colour a phrase, the better box on top."""
         best_first = sorted(self.boxes, key=lambda box: -box.score)
-        with Image.open(io.BytesIO(self.image), formats=IMAGE_FORMATS) as stored:
+        with open_picture_file(self.image) as stored:
             turn = Turn.of(self.image, stored.size)
             labels = [
                 LabelledBox(turn.box(b.box_xyxy), f"{self.phrases[b.phrase].text} {b.score:.2f}", b.phrase)
@@ -144,6 +145,7 @@ def table(found: GroundedImage) -> str:
         if not boxes:
             rows.append((phrase.text, "-", f"none scores {found.min_score:g} or more"))
     rows += [(shorten(phrase.text, 60), "-", "longer than the teacher reads") for phrase in found.left_out]
+    rows = [(visible(" ".join(text.split())), score, box) for text, score, box in rows]
     width = max(len(text) for text, _, _ in rows)
     return "\n".join(f"{text:{width}}  {score:>5}  {box}" for text, score, box in rows)
 
@@ -171,7 +173,7 @@ def _encoded(image: ImageLike) -> bytes:
         return image
     if isinstance(image, Image.Image):
         file = io.BytesIO()
-        image.save(file, "PNG")
+        as_rgb(image).save(file, "PNG")  # which has no CMYK, and no other mode that a model does not see as RGB
         return file.getvalue()
     path = Path(image)
     if not path.is_file():

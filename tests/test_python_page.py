@@ -25,6 +25,8 @@ def test_the_blocks_of_the_page_run_in_order_and_print_only_what_they_print(
     assert names["done"].samples > 0
     assert names["found"].phrases
     assert names["decision"].comparisons[0].images == 8
+    assert repr(names["sample"].image) not in repr(names["sample"])
+    assert "per_image" not in repr(names["student"])
     printed = capsys.readouterr()
     assert printed.err == ""
     assert printed.out.splitlines()[0] == f"{names['done'].samples} labelled, {names['done'].rejects}"

@@ -56,6 +56,18 @@ def test_a_path_its_bytes_and_a_pillow_image_give_the_same(
     assert decoded.boxes == found.boxes
 
 
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "F", "LA"])
+def test_a_pillow_image_of_any_mode_is_seen_as_rgb(photo: Path, random_checkpoint: Path, mode: str) -> None:
+    with Image.open(photo) as picture:
+        other = (picture.convert("L") if mode in ("F", "LA") else picture).convert(mode)
+    assert ground_image(other, TEXT, str(random_checkpoint), min_score=0.01).annotated().mode == "RGB"
+
+
+def test_what_was_found_is_short_to_look_at(found: GroundedImage) -> None:
+    assert "phrases=" in repr(found)
+    assert repr(found.image) not in repr(found)
+
+
 def test_the_table_has_a_line_a_box_and_names_a_phrase_without_one(
     found: GroundedImage, photo: Path, random_checkpoint: Path
 ) -> None:
@@ -130,7 +142,7 @@ MISTAKES = {
     "a text without a phrase": ("photo.jpg", "running quickly", [], "wanted a noun phrase"),
     "an empty text": ("photo.jpg", " ", [], "the caption is empty or blank"),
     "a text beyond the limit": ("photo.jpg", "a dog " * 400, [], "2400 characters, at most 2000 (phrases.max_caption_"),
-    "a text of another encoding": ("photo.jpg", "a caf\udce9", [], "is no UTF-8"),
+    "a text of another encoding": ("photo.jpg", "a caf\udce9", [], "is not UTF-8"),
     "a phrase beyond the model": ("photo.jpg", LONG, [], "the text: each of the 1 phrases has more tokens than"),
     "an unwritable out": ("photo.jpg", TEXT, ["--out", "text.jpg/a.png"], "cannot be written"),
     "a folder for out": ("photo.jpg", TEXT, ["--out", "folder.png"], "cannot be written"),
