@@ -23,7 +23,9 @@ from pipelines.commands import datasets, installation, labelling, models, retrai
 from pipelines.commands.arguments import Command
 from pipelines.commands.parser import HelpFormatter, Parser
 from pipelines.exit_status import CLOSED, FAILED, INTERRUPTED, INVALID
+from pipelines.output_letters import escape_what_cannot_be_printed
 from pipelines.stop_signals import ended_by_sigterm
+from pipelines.terminal import visible
 from schemas.recipes import explain
 
 
@@ -43,10 +45,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    escape_what_cannot_be_printed()
     options = command_line().parse_args(arguments)
     command: Command = options.command
     try:
         printed = redirect_stdout(sys.stderr) if options.json else nullcontext()  # Ray tells of workers that died
+        _check_text(options)
         with ended_by_sigterm(), printed:
             status, result = command(options)
     except KeyboardInterrupt:
@@ -63,13 +67,21 @@ def _run(arguments: Sequence[str] | None) -> int:
     return status
 
 
+def _check_text(options: argparse.Namespace) -> None:
+    """ValueError where an argument is not text: no JSON or table that names it could be written."""
+    for value in vars(options).values():
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(one, str) and (shown := one.encode("utf-8", "backslashreplace").decode()) != one:
+                raise ValueError(f"the argument '{shown}' is not UTF-8; give a file or folder another name")
+
+
 def _fail(options: argparse.Namespace, message: str, status: int) -> int:
     if options.debug:
         traceback.print_exc()
     one_line = " ".join(message.split())
     if options.json:
         print(json.dumps({"error": one_line, "status": status}, ensure_ascii=False))
-    print(f"glip-engine: error: {one_line}", file=sys.stderr)
+    print(f"glip-engine: error: {visible(one_line)}", file=sys.stderr)
     return status
 
 

@@ -14,6 +14,7 @@ from glip.checkpoint import LoadedModel, load_model, save_model
 from glip.model_folder import CONFIG_FILE, FILES, WEIGHTS_FILE
 from pipelines.local_folders import local_folder
 from pipelines.models.checkpoints import local_checkpoint
+from pipelines.terminal import visible
 from schemas.reports import Document
 
 
@@ -65,10 +66,11 @@ def print_result(result: ConvertResult) -> None:
     size = f"{result.entries} entries, {result.parameters} parameters"
     print(f"read      {result.source}: a {result.model!r} model, {size}")
     if result.left_out:
-        print(f"left out  {len(result.left_out)} entries that the model does not use: {', '.join(result.left_out[:5])}")
+        first = visible(", ".join(result.left_out[:5]))
+        print(f"left out  {len(result.left_out)} entries that the model does not use: {first}")
     if result.others:
         parts = (f"{name} ({tensors} tensors)" if tensors else name for name, tensors in result.others.items())
-        print(f"left out  {', '.join(parts)}")
+        print(f"left out  {visible(', '.join(parts))}")
     print(f"verified  every entry, the config and the tokenizer read back from {result.folder} are equal")
     print(f"{result.folder}: {result.weights_bytes / 1e6:.1f} MB, digest {result.digest[:12]}")
 

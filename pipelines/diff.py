@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.artifacts import Store
@@ -17,6 +16,7 @@ from engine.label_diff import LabelComparison, MatchedBy
 from engine.selection import check_teacher, chosen_selection, resolve_selection, selection_name
 from engine.shards import committed_units, read_card
 from pipelines.labelling.bookkeeping import difference_of
+from pipelines.terminal import plain_console, visible
 from schemas.label_diff import LabelDiff
 from schemas.recipes import SelectionChoice
 from schemas.shards import DatasetCard
@@ -101,7 +101,7 @@ def print_diff(found: LabelDiff) -> None:
     first, second = found.selections
     print(f"{found.before} ({first}) -> {found.after} ({second}), matched by {found.matched_by}")
     print(f"what differs: {found.difference or 'nothing in source, recipe and teacher'}")
-    console = Console()
+    console = plain_console()
     counts = Table()
     for column in ("", "in both", "lost", "gained"):
         counts.add_column(column, justify="left" if not column else "right")
@@ -125,5 +125,5 @@ def print_diff(found: LabelDiff) -> None:
     for head in changed:
         numbers = (head.boxes_before, head.boxes_after, head.lost, head.gained, head.moved)
         shown = "-" if head.mean_shift is None else f"{head.mean_shift:+.3f}"
-        heads.add_row(head.head_lemma, *(f"{number:,}" for number in numbers), shown)
+        heads.add_row(visible(head.head_lemma), *(f"{number:,}" for number in numbers), shown)
     console.print(heads)

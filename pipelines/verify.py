@@ -34,6 +34,7 @@ from engine.shards import (
 from engine.storage.parquet_tables import read_parquet
 from pipelines.pages.number_formats import counted
 from pipelines.progress import tracked
+from pipelines.terminal import visible
 from schemas.reports import Document
 from schemas.shards import COUNTS, DatasetCard, SampleLabels, ShardManifest
 
@@ -83,7 +84,7 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
 
 def _print(report: VerifyReport) -> None:
     for problem in report.problems:
-        print(problem)
+        print(visible(problem))
     verdict = counted(len(report.problems), "problem") if report.problems else "clean"
     found = [counted(report.units, "unit"), counted(report.samples, "sample"), counted(report.rejects, "reject")]
     print(f"{report.dataset}: {', '.join(found)}: {verdict}")

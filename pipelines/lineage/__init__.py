@@ -10,8 +10,7 @@ from pathlib import Path
 
 from engine.artifacts import Store, digest_of
 from engine.selecting.calibrated_scores import read_calibration
-from pipelines.lineage.nodes import LINEAGE as LINEAGE
-from pipelines.lineage.nodes import dataset_digest, dataset_node, make_node, once, source_node, teacher_nodes
+from pipelines.lineage.nodes import LINEAGE, dataset_digest, dataset_node, make_node, once, source_node, teacher_nodes
 from schemas.recipes import GenerationRecipe
 from schemas.reports import EvaluationReport, Lineage, LineageNode
 

@@ -25,6 +25,7 @@ from schemas.recipes import MixEntry, TeacherRecipe, TrainRecipe
 from schemas.registry import ModelVersion
 from schemas.reports import Lineage, LineageNode
 from schemas.shards import DatasetCard
+from schemas.train_recipes import RANDOM
 
 LINEAGE = "lineage.json"
 MAX_CHECKPOINTS = 50  # that one lineage looks at itself; a registry's version brings its own along
@@ -195,7 +196,7 @@ def checkpoint_nodes(folder: Path, name: str, walk: Walk | None = None) -> list[
 
 def _start_nodes(recipe: TrainRecipe, digest: object, walk: Walk) -> list[LineageNode]:
     """The checkpoint that a training began from, last; none of random weights, which are those of the run's seed."""
-    if recipe.init.startswith("random:") or not isinstance(digest, str):
+    if recipe.init.startswith(RANDOM) or not isinstance(digest, str):
         return []
     if recipe.init in PUBLISHED or path_of(recipe.init).is_file():  # the digest is that of the folder it was made
         return [make_node("checkpoint", recipe.init, digest, [])]

@@ -18,6 +18,7 @@ from engine.shards import CARD
 from glip.model_folder import CONFIG_FILE, path_of
 from pipelines.lineage.nodes import LINEAGE, checkpoint_nodes, dataset_nodes, once, open_version, version_nodes
 from pipelines.models.checkpoints import registry_name
+from pipelines.terminal import visible
 from schemas.reports import Lineage, LineageNode
 
 MAX_LINEAGE_BYTES = 100_000_000
@@ -64,11 +65,6 @@ def _nodes(artefact: str) -> list[LineageNode]:
     )
 
 
-def lineage_of_checkpoint(folder: Path, name: str) -> Lineage:
-    """The lineage of a model folder, itself last, by the name it goes by."""
-    return Lineage(nodes=checkpoint_nodes(folder, name))
-
-
 def _read(store: Store) -> Lineage:
     try:
         return Lineage.model_validate_json(store.read(LINEAGE, MAX_LINEAGE_BYTES))
@@ -91,13 +87,13 @@ def tree(node: LineageNode, known: dict[str, LineageNode]) -> Tree:
 
 def _grow(branch: Tree, node: LineageNode, known: dict[str, LineageNode], shown: set[str], depth: int) -> None:
     for text in _slices(node):
-        branch.add(Text(text))
+        branch.add(_plain(text))
     for digest in node.parents:
         parent = known.get(digest)
         if parent is None:
-            branch.add(Text(f"{digest[:12]}  not on record"))
+            branch.add(_plain(f"{digest[:12]}  not on record"))
         elif digest in shown or depth >= MAX_DEPTH:
-            branch.add(Text(f"{parent.kind} {parent.path}  {digest[:12]}  (above)"))
+            branch.add(_plain(f"{parent.kind} {parent.path}  {digest[:12]}  (above)"))
         else:
             shown.add(digest)
             _grow(branch.add(_line(parent)), parent, known, shown, depth + 1)
@@ -107,7 +103,11 @@ def _line(node: LineageNode) -> Text:
     facts = [node.made_by] if node.made_by else []
     facts += [f"recipe {node.recipe_digest[:12]}"] if node.recipe_digest else []
     facts += [f"{name} seed {seed}" for name, seed in node.seeds.items()]
-    return Text(f"{node.kind} {node.path}  {node.digest[:12]}" + (f"  ({'; '.join(facts)})" if facts else ""))
+    return _plain(f"{node.kind} {node.path}  {node.digest[:12]}" + (f"  ({'; '.join(facts)})" if facts else ""))
+
+
+def _plain(text: str) -> Text:
+    return Text(visible(text))
 
 
 def _slices(node: LineageNode) -> list[str]:
