@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.artifacts import Store
@@ -25,13 +24,14 @@ from engine.selecting.calibrated_scores import file_in_store, read_calibration
 from engine.selecting.calibration_check import check_on_held_out
 from engine.shards import read_card
 from engine.view import View, open_unselected
-from pipelines.evaluation.answers import answer_all
+from pipelines.evaluation.answers import answer_all, ask_phrases
 from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.pages.reliability import reliability_svg
 from pipelines.phrase_frequency import head_frequencies
 from pipelines.progress import tracked
 from pipelines.review.datasets import ReviewedDataset, one_teacher, open_reviewed
+from pipelines.terminal import plain_console
 from schemas.calibration import Calibration, HeldOut
 from schemas.recipes import CalibrateRecipe
 from schemas.shards import DatasetCard
@@ -155,8 +155,8 @@ def _answers(
     worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=recipe.min_score)
     for store, card in exams:
         samples = View(verdicts=read_verdicts(store)).samples(store)
-        answers = answer_all(islice(samples, recipe.limit), card, grounder, worker, chunk_classes=1)
-        doing = f"calibrating on {PurePosixPath(store.root).name}"
+        answers = answer_all(islice(samples, recipe.limit), ask_phrases(grounder), worker)
+        doing = f"calibrating on {store.name}"
         for result in tracked(answers, doing, shown=progress, total=min(card.samples, recipe.limit or card.samples)):
             yield _best_of_each_phrase(result, recipe.max_boxes_per_phrase)
 
@@ -191,7 +191,7 @@ def print_calibration(document: Calibration, path: str) -> None:
             "out of reach" if least is None else f"{least:.2f}",
             "-" if point is None else f"{point.precision:.1%}",
         )
-    Console().print(table)
+    plain_console().print(table)
     print(f"calibration: {path}; {held_out_sentence(document.held_out, target)}")
 
 

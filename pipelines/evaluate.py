@@ -2,7 +2,7 @@
 
 In: an :class:`~schemas.recipes.EvaluateRecipe`. Out: one report a dataset, and ``evaluation.json``, with a page and a
 table of all boxes beside it. A grounding dataset asks for the phrases of its captions, a detection dataset for all its
-classes, in prompts of so many class names joined by ". " (LVIS' way in GLIP, section 5.1); the answers are scored by
+classes, in prompts of so many class names joined by ". ", as GLIP asks for those of LVIS; the answers are scored by
 the recipe's protocols. A picture that the grounder refuses has no answer, which counts against it.
 """
 
@@ -93,8 +93,7 @@ def evaluate(
 
 def check_evaluation(recipe: EvaluateRecipe) -> None:
     """Before hours of work that end in this evaluation: ValueError where it could not be made, with any model."""
-    for exam in _scored_exams(recipe):
-        _baseline_exams(recipe.baseline, exam.card)
+    _scored_exams(recipe)
     for dataset in recipe.frequencies:
         read_card(Store(dataset))
     if recipe.lvis_annotations:
@@ -105,6 +104,7 @@ def _scored_exams(recipe: EvaluateRecipe) -> list[Exam]:
     exams = open_exams(recipe)
     for exam in exams:
         protocols_for(exam.card.task, recipe.protocols)
+        _baseline_exams(recipe.baseline, exam.card)
     return exams
 
 

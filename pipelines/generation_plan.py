@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from engine.artifacts import Store, document_bytes
+from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.selection import check_agreement, check_teacher
 from pipelines.evaluate import check_evaluation
@@ -33,6 +33,7 @@ from schemas.recipes import (
 )
 from schemas.reports import PseudoLabelReport
 from schemas.train_recipes import RANDOM
+from student.optimizer import short_of_full_rate
 from teacher.grounder import teacher_digest
 from teacher.torch_device import choose_device
 
@@ -64,7 +65,7 @@ class GenerationPlan:
         for rule in self.recipe.gate.rules:
             check_metric(rule.metric, names, "gate", rule.dataset)
         learned = [Store(self.folder / "gold" / source.name) for source in self.recipe.gold]
-        told = check_apart(self.exams.datasets, learned)
+        told = short_of_full_rate(self.training) + check_apart(self.exams.datasets, learned)
         return told + (check_before(self.training.evaluation, learned) if self.training.evaluation is not None else [])
 
     def candidate(self, trained: str) -> str:
@@ -154,12 +155,13 @@ def _begun_with(saved: Path) -> GenerationRecipe | None:
 
 
 def _claim(folder: Path, recipe: GenerationRecipe) -> None:
-    """Save the recipe in the folder, or make sure that it is the one that is there."""
-    store = Store(folder)
-    content = document_bytes(recipe)
-    if store.exists(RECIPE) and store.read(RECIPE) != content:
+    """Save the recipe in the folder, or make sure that it is the one that is there, whatever its order."""
+    if not (folder / RECIPE).exists():
+        Store(folder).write_document(RECIPE, recipe)
+        return
+    begun_with = _begun_with(folder / RECIPE)
+    if begun_with is None or begun_with.model_dump(mode="json") != recipe.model_dump(mode="json"):
         raise ValueError(f"{folder} holds a generation of another recipe ({RECIPE} differs); give another --out")
-    store.write(RECIPE, content)
 
 
 def _train_recipe(recipe: GenerationRecipe, folder: Path) -> TrainRecipe:

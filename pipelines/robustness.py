@@ -13,7 +13,7 @@ from pathlib import Path
 
 from engine.artifacts import Store
 from engine.shards import LabelledImage, placed_labels, read_card, read_samples, sample_json
-from pipelines.evaluation.answers import answer_all
+from pipelines.evaluation.answers import answer_all, ask_phrases
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.progress import tracked
 from schemas.recipes import TeacherRecipe
@@ -72,7 +72,7 @@ def robustness(
         pictures = read_samples(store, [place for place, _ in pairs])
         others = (SampleLabels.model_validate_json(other) for _, other in pairs)
         asked = (changed(one, other) for one, other in zip(pictures, others, strict=True))
-        answers = answer_all(asked, card, grounder, worker, chunk_classes=1)
+        answers = answer_all(asked, ask_phrases(grounder), worker)
         found = phrases = 0
         for answered in tracked(answers, doing, shown=progress, total=len(pairs)):
             found += len(answered.candidates)
@@ -80,7 +80,7 @@ def robustness(
         return found / phrases
 
     result = Robustness(
-        dataset=store.root.rsplit("/", 1)[-1],
+        dataset=store.name,
         pictures=len(pairs),
         min_score=min_score,
         own=boxes("own captions", lambda one, other: one),

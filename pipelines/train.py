@@ -5,12 +5,14 @@ One process, or several through Ray Train; either can go on from a run of the ot
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from engine.artifacts import Store, digest_of
 from engine.made_by import made_by
 from engine.mix import Mix, NameRelations
+from engine.running.session_folder import check_session_folder
 from glip.hub import parse_sha256
 from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
 from glip.published import PUBLISHED
@@ -25,6 +27,7 @@ from schemas.reports import Document
 from schemas.train_recipes import RANDOM
 from student.boards import check_boards
 from student.data import pictures_at_once
+from student.optimizer import short_of_full_rate
 from student.session import tokenizer_of_random_start
 from student.trainer import RunResult, run
 from student.training_log import LOSSES
@@ -60,7 +63,7 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     recipe = _pinned(recipe, Store(folder))
     mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
     try:
-        told = [mix.table()]
+        told = [mix.table(), *short_of_full_rate(recipe)]
         if recipe.evaluation is not None:
             told += check_before(recipe.evaluation, [dataset.store for dataset in mix.datasets])
         if progress:
@@ -90,6 +93,13 @@ def check_training(recipe: TrainRecipe, workers: int) -> None:
         tokenizer_of_random_start(recipe)
     NameRelations(recipe.synonyms)  # WordNet may not be installed
     check_boards()
+    if _in_group(recipe, workers) and not os.environ.get("RAY_ADDRESS"):
+        check_session_folder()
+
+
+def _in_group(recipe: TrainRecipe, workers: int) -> bool:
+    """Whether Ray Train runs it. With one process, too, where the recipe says so: what is asked for is what runs."""
+    return workers > 1 or recipe.strategy == "fsdp"
 
 
 def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
@@ -105,7 +115,7 @@ def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
 
 
 def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bool) -> RunResult:
-    in_group = workers > 1 or recipe.strategy == "fsdp"  # of one process, too: what is asked for is what runs
+    in_group = _in_group(recipe, workers)
     init = _local_init(recipe, folder, in_group)
     metadata = _lineage(recipe, init, mix)
     identity = _identity(recipe, metadata["init_digest"], mix)

@@ -7,17 +7,15 @@ The worker makes the file and the driver puts it down: no box is an object on th
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from engine.artifacts import Store
 from engine.metrics.candidates import Candidates
-from engine.storage.parquet_tables import read_parquet
+from engine.storage.parquet_tables import parquet_bytes, read_parquet
 from schemas.records import Answer, UnitRef
 from schemas.shards import ShardManifest
 
@@ -58,10 +56,8 @@ def answer_table(answers: Sequence[Answer]) -> pa.Table:
 
 def answered_unit(manifest: ShardManifest, answers: pa.Table) -> AnsweredUnit:
     """The commit of a unit, of its manifest and the answers (``SCHEMA``)."""
-    file = io.BytesIO()
     table = answers.replace_schema_metadata({MANIFEST: manifest.model_dump_json().encode()})
-    pq.write_table(table, file, compression="zstd")
-    return AnsweredUnit(**dict(manifest), content=file.getvalue())
+    return AnsweredUnit(**dict(manifest), content=parquet_bytes(table))
 
 
 def write_unit(store: Store, ref: UnitRef, unit: AnsweredUnit) -> None:

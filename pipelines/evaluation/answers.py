@@ -35,19 +35,8 @@ SAMPLES_AT_ONCE = 64
 Ask = Callable[[ParsedCaption], "GroundingRequest | Reject"]
 
 
-def answer_all(
-    samples: Iterator[LabelledImage],
-    card: DatasetCard,
-    grounder: Grounder,
-    worker: TeacherWorker,
-    chunk_classes: int,
-    asked: Mapping[str, AskedClass] | None = None,
-) -> Iterator[ImageResult]:
-    """What the grounder answers to each sample, in order; a bounded number of pictures is held at once.
-
-    ``asked``: the classes of a detection dataset that are not asked by their own names.
-    """
-    ask = open_ask(card, grounder, chunk_classes, asked)
+def answer_all(samples: Iterator[LabelledImage], ask: Ask, worker: TeacherWorker) -> Iterator[ImageResult]:
+    """What the grounder answers to each sample, in order; a bounded number of pictures is held at once."""
     while batch := list(islice(samples, SAMPLES_AT_ONCE)):
         for sample, given in zip(batch, answer([as_question(one) for one in batch], ask, worker), strict=True):
             yield ImageResult(sample.labels, given.candidates if isinstance(given, Answer) else ())
@@ -65,9 +54,14 @@ def open_ask(
 ) -> Ask:
     """How each sample of a dataset is asked about: by the phrases of its caption, or by all classes."""
     if card.task != "detection":
-        return partial(_phrase_request, grounder=grounder)
+        return ask_phrases(grounder)
     prompts = class_prompts(card.classes, grounder, chunk_classes, asked)
     return lambda sample: GroundingRequest(sample.source, (), prompts)
+
+
+def ask_phrases(grounder: Grounder) -> Ask:
+    """Each sample is asked about by the phrases of its caption."""
+    return partial(_phrase_request, grounder=grounder)
 
 
 def answer(samples: Sequence[ParsedCaption], ask: Ask, worker: TeacherWorker) -> list[Answer | Reject]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 
 from engine.artifacts import Store, digest_of
 from engine.review.verdicts import read_verdicts
@@ -66,4 +65,4 @@ def open_exam(dataset: str, limit: int | None) -> Exam:
             f"{dataset} is {'not complete' if card.origin == 'human' else 'pseudo-labelled'}; "
             "a model is evaluated on a complete dataset of human annotations, as `import` makes it"
         )
-    return Exam(store, card, Path(store.root).name, limit, View(verdicts=read_verdicts(store)))
+    return Exam(store, card, store.name, limit, View(verdicts=read_verdicts(store)))

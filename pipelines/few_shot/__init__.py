@@ -7,18 +7,22 @@ stopped goes on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from engine.artifacts import Store
 from engine.few_shot import check_source
-from pipelines.few_shot.cells import Cell, cells_of, make_cell, train_recipe
+from pipelines.evaluation.metric_names import check_metric, metric_names
+from pipelines.few_shot.cells import Cell, cells_of, exam_recipe, make_cell, train_recipe
 from pipelines.few_shot.tables import FewShotTable, markdown, resampled_keys, tables_of
 from pipelines.local_folders import local_folder
 from pipelines.train import check_training
-from pipelines.training.evaluation import check_apart
+from pipelines.training.evaluation import check_apart, check_before
 from schemas.few_shot_recipes import FewShotRecipe
+from schemas.recipes import RunEvaluation
 from schemas.reports import Document, EvaluationReport
+from student.optimizer import short_of_full_rate
 
 RESULT = "few_shot.json"
 
@@ -40,16 +44,14 @@ def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -
     if set(recipe.shots) - {"full"}:
         for one in recipe.datasets:
             check_source(one.train)
-    for cell in cells:
-        check_training(train_recipe(recipe, cell, folder), 1)  # a mistake is told before any work starts
-    told = [line for one in recipe.datasets for line in check_apart([one.test], [Store(one.train)])]
+    told = _check_cells(recipe, cells, folder)
     if progress and told:
         print("\n".join(told), flush=True)
     reports: dict[Cell, EvaluationReport] = {}
     for number, cell in enumerate(cells):
         reports[cell] = make_cell(recipe, cell, folder)
         for name in recipe.metrics:
-            resampled_keys(reports[cell], name)  # a name that does not exist is told after the first cell
+            resampled_keys(reports[cell], name)  # one that has no interval is told after the first cell
         figures = [f"{name} {100 * (reports[cell].value(name) or 0):.1f}" for name in recipe.metrics]
         if progress:
             print(f"{number + 1}/{len(cells)}  {cell.name}: {'  '.join(figures)}", flush=True)
@@ -63,3 +65,23 @@ def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -
     if progress:
         print("\n" + "\n\n".join(map(markdown, tables)))
     return result
+
+
+def _check_cells(recipe: FewShotRecipe, cells: Sequence[Cell], folder: Path) -> list[str]:
+    """Lines to be told before any work starts. ValueError where a training or an evaluation could not be made."""
+    told = []
+    for one in recipe.datasets:
+        names = metric_names(exam_recipe(recipe, one))
+        for metric in recipe.metrics:
+            check_metric(metric, names, "metrics")
+        told += check_apart([one.test], [Store(one.train)])
+    checked: list[tuple[str, RunEvaluation]] = []
+    for cell in cells:
+        learned = train_recipe(recipe, cell, folder)
+        check_training(learned, 1)
+        told += short_of_full_rate(learned)
+        along = learned.evaluation and (cell.dataset.train, learned.evaluation)
+        if along and along not in checked:
+            told += check_before(along[1], [Store(along[0])])
+            checked.append(along)
+    return list(dict.fromkeys(told))

@@ -19,9 +19,10 @@ from pipelines.evaluate import evaluate
 from pipelines.evaluation.exams import open_exam
 from pipelines.lineage.nodes import model_digest
 from pipelines.train import train
-from schemas.few_shot_recipes import FewShotRecipe, Shots, TransferDataset, TuneMode
+from schemas.few_shot_recipes import FewShotRecipe, Shots, TransferDataset
 from schemas.recipes import EvaluateRecipe, MixEntry, TrainRecipe, make_recipe
 from schemas.reports import Document, EvaluationReport
+from schemas.train_recipes import TuneMode
 
 CELL, RUN, RUN_OF = "cell.json", "run", "run_of.txt"
 ZERO_SHOT: TuneMode = "full"  # nothing is tuned: the mode does not matter
@@ -112,7 +113,7 @@ def train_recipe(recipe: FewShotRecipe, cell: Cell, out: Path) -> TrainRecipe:
 
 def exam_recipe(recipe: FewShotRecipe, dataset: TransferDataset) -> EvaluateRecipe:
     """How the models of a dataset are evaluated: by the prompts that they were tuned with."""
-    prompts = {Path(Store(dataset.test).root).name: dataset.prompts} if dataset.prompts else {}
+    prompts = {Store(dataset.test).name: dataset.prompts} if dataset.prompts else {}
     return make_recipe(EvaluateRecipe, "evaluate", recipe.evaluate, datasets=(dataset.test,), prompts=prompts)
 
 

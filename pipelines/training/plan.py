@@ -14,6 +14,7 @@ from engine.mix.order import Passes
 from engine.shards import CARD, read_card
 from glip.config import GLIPConfig
 from glip.model_folder import path_of, read_description
+from glip.published import PUBLISHED
 from pipelines.lineage.nodes import open_version
 from pipelines.models.candidates import config_of_version
 from pipelines.models.checkpoints import registry_name
@@ -23,12 +24,12 @@ from schemas.reports import Document
 from schemas.train_recipes import RANDOM
 from student.augment import CANVAS_ASPECTS
 from student.data import pictures_at_once
+from student.optimizer import short_of_full_rate
 from student.picture_words import has_objectives
 from student.session import SIZES
 
 # GLIP paper, table of speeds: images a second of one V100 while training at up to 800 x 1333.
 PUBLISHED_RATES = {"tiny": 1.62, "large": 0.88}
-PUBLISHED = {"glip-t": "tiny", "glip-l": "large"}
 LONGEST_ASPECT = 5 / 3  # of a picture that the memory is counted for: 800 x 1333
 GIB = 2**30
 
@@ -43,7 +44,8 @@ class PlannedDataset(Document):
 
 
 class TrainPlan(Document):
-    """What a run takes. ``rests_on`` has a line for each figure that is no arithmetic on the recipe."""
+    """What a run takes. ``rests_on`` has a line for each figure that is no arithmetic on the recipe; ``notes`` say what
+    of the recipe may not be meant."""
 
     model: str
     parameters: int
@@ -60,6 +62,7 @@ class TrainPlan(Document):
     states_gib: float
     activations_gib: float
     rests_on: dict[str, str]
+    notes: list[str] = []
 
 
 def train_plan(recipe: TrainRecipe, *, gpus: int = 1, images_per_second: float | None = None) -> TrainPlan:
@@ -94,13 +97,15 @@ def train_plan(recipe: TrainRecipe, *, gpus: int = 1, images_per_second: float |
         states_gib=(parameters * HELD_BYTES + trained * TRAINED_BYTES) / sharded / GIB,
         activations_gib=kept * at_once / GIB,
         rests_on=_rests_on(recipe, config, size_hw, given=images_per_second is not None),
+        notes=short_of_full_rate(recipe),
     )
 
 
 def _config(recipe: TrainRecipe) -> GLIPConfig:
-    size = PUBLISHED.get(recipe.init, recipe.init.removeprefix(RANDOM))
-    if recipe.init.startswith(RANDOM) or recipe.init in PUBLISHED:
-        return SIZES[size]()
+    if recipe.init in PUBLISHED:
+        return PUBLISHED[recipe.init].config
+    if recipe.init.startswith(RANDOM):
+        return SIZES[recipe.init.removeprefix(RANDOM)]()
     if registry_name(recipe.init) is not None:
         return config_of_version(*open_version(recipe.init))
     return GLIPConfig.from_dict(read_description(path_of(recipe.init))["config"])

@@ -5,6 +5,7 @@ In: a :class:`~pipelines.training.plan.TrainPlan`. Out: lines of text, each figu
 
 from __future__ import annotations
 
+from pipelines.pages.number_formats import counted
 from pipelines.training.plan import TrainPlan
 
 
@@ -12,29 +13,25 @@ def plan_text(plan: TrainPlan) -> str:
     """The plan as text: a table of the mix, then a figure a line."""
     lines = [f"{'dataset':<28} {'samples':>12} {'share':>7} {'times seen':>11}"]
     lines += [
-        f"{one.dataset:<28} {_count(one.samples):>12} {one.share:>7.1%} {_number(one.times_seen, '.2f'):>11}"
+        f"{one.dataset:<28} {_number(one.samples, ','):>12} {one.share:>7.1%} {_number(one.times_seen, '.2f'):>11}"
         for one in plan.datasets
     ]
     figures = {
         "model": f"{plan.model}, {_millions(plan.parameters)} parameters, {_millions(plan.trained_parameters)} trained",
         "steps": f"{plan.steps:,} of {plan.images // plan.steps} images: {plan.images:,} images",
         "epochs": f"{_number(plan.epochs, '.2f')} of the mix",
-        "memory": f"{plan.states_gib:.1f} GiB states + {plan.activations_gib:.1f} GiB for {plan.images_per_gpu} images "
-        "at once, a GPU",
+        "memory": f"{plan.states_gib:.1f} GiB states + {plan.activations_gib:.1f} GiB for "
+        f"{counted(plan.images_per_gpu, 'image')} at once, a GPU",
         "rate": f"{_number(plan.images_per_second, '.2f')} images/s a GPU",
         "GPU-hours": _number(plan.gpu_hours, ",.0f"),
-        "days": f"{_number(plan.days, '.1f')} on {plan.gpus} GPUs",
+        "days": f"{_number(plan.days, '.1f')} on {counted(plan.gpus, 'GPU')}",
     }
     lines += ["", *(f"{name:<10} {text}" for name, text in figures.items()), "", "rests on:"]
-    return "\n".join([*lines, *(f"  {name}: {text}" for name, text in plan.rests_on.items())])
+    return "\n".join([*lines, *(f"  {name}: {text}" for name, text in plan.rests_on.items()), *plan.notes])
 
 
 def _millions(value: int) -> str:
     return f"{value / 1e6:.1f} M"
-
-
-def _count(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
 
 
 def _number(value: float | None, shape: str) -> str:

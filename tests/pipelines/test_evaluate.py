@@ -24,7 +24,7 @@ from glip.config import GLIPConfig
 from glip.model import GLIP
 from glip.tokens import train_tokenizer
 from pipelines.evaluate import evaluate
-from pipelines.evaluation.answers import answer_all, class_prompts
+from pipelines.evaluation.answers import answer_all, class_prompts, open_ask
 from schemas.recipes import EvaluateRecipe, GateRecipe, PromotionRule, ScenesSource, TeacherRecipe
 from schemas.reports import EvaluationReport
 from teacher.grounder import GROUNDERS, open_grounder
@@ -40,7 +40,7 @@ def test_every_phrase_is_asked_for_in_its_caption_and_answered_for_itself(tmp_pa
         ],
     )
     oracle = Oracle({"a dog": DOG, "a cat": CAT})
-    results = list(answer_all(read_shard(Store(tmp_path / "phrases"), 0), card, oracle, worker(oracle), 40))
+    results = list(answer_all(read_shard(Store(tmp_path / "phrases"), 0), open_ask(card, oracle, 40), worker(oracle)))
     assert {metric.value for metric in phrase_recall(results).values} == {1.0}
     assert oracle.asked[0] == "a dog beside a cat", "a caption that fits is asked whole"
     assert oracle.asked[1:] == [
@@ -53,7 +53,7 @@ def test_a_phrase_that_no_prompt_holds_is_missed_and_the_others_keep_their_numbe
     endless = "a very very very very very very very very very very very long dog"
     card = write_dataset(tmp_path / "d", [sample("1", f"{endless} and a cat", {endless: [DOG], "a cat": [CAT]})])
     oracle = Oracle({endless: DOG, "a cat": CAT})
-    results = list(answer_all(read_shard(Store(tmp_path / "d"), 0), card, oracle, worker(oracle), 40))
+    results = list(answer_all(read_shard(Store(tmp_path / "d"), 0), open_ask(card, oracle, 40), worker(oracle)))
     assert [candidate.phrase for candidate in results[0].candidates] == [1]
     assert phrase_recall(results).values[0].value == 0.5
 
@@ -69,7 +69,7 @@ def test_all_classes_are_asked_of_every_image_in_chunks(tmp_path: Path) -> None:
     prompts = class_prompts(classes, oracle, 2)
     assert [prompt.text for prompt in prompts] == ["person. hot dog", "traffic light. dog", "cat"]
     assert [span.phrase for prompt in prompts for span in prompt.spans] == [0, 1, 2, 3, 4]
-    results = list(answer_all(read_shard(Store(tmp_path / "boxes"), 0), card, oracle, worker(oracle), 2))
+    results = list(answer_all(read_shard(Store(tmp_path / "boxes"), 0), open_ask(card, oracle, 2), worker(oracle)))
     figures = {metric.name: metric.value for metric in average_precision(results, card.classes).values}
     assert figures["AP50/dog"] == pytest.approx(0.5), "made up in the first image, right in the second"
 
@@ -85,7 +85,7 @@ def test_prompts_of_classes_stay_inside_the_token_budget() -> None:
 def test_an_unreadable_picture_counts_as_missed(tmp_path: Path) -> None:
     card = write_dataset(tmp_path / "d", [sample("1", "a dog", {"a dog": [DOG]}, b"no picture")])
     oracle = Oracle({"a dog": DOG})
-    results = list(answer_all(read_shard(Store(tmp_path / "d"), 0), card, oracle, worker(oracle), 40))
+    results = list(answer_all(read_shard(Store(tmp_path / "d"), 0), open_ask(card, oracle, 40), worker(oracle)))
     assert phrase_recall(results).values[0].value == 0.0
 
 
@@ -214,9 +214,10 @@ def test_only_whole_human_datasets_of_different_names_are_evaluated_on(
     with pytest.raises(ValueError, match="same folder name"):
         evaluate(recipe_for(checkpoint, scenes, scenes), progress=False)
     with pytest.raises(ValueError, match="which is evaluated on"):
-        evaluate(recipe_for(checkpoint, scenes, baseline=(scenes,)), progress=False)
+        evaluate(recipe_for(checkpoint, scenes, baseline=(scenes,)), tmp_path / "out", progress=False)
     with pytest.raises(ValueError, match="is not a dataset"):
-        evaluate(recipe_for(checkpoint, str(tmp_path / "nothing")), progress=False)
+        evaluate(recipe_for(checkpoint, "nothing"), tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists(), "nothing has been asked"
 
 
 def test_boxes_are_judged_by_what_their_reviewers_left(checkpoint: str, tmp_path: Path) -> None:

@@ -104,12 +104,22 @@ def test_a_cell_of_another_recipe_is_made_again(recipe: Path, tmp_path: Path) ->
         ("train.tune=lora", "which the harness fills in"),
         ("metrics=[AP99]", "AP99"),
         ("train.stepz=3", "stepz"),
+        ("train_by_mode.lora.evaluation.datasets=[nowhere]", "nowhere"),
+        ("train.evaluation={datasets: [test], metric: AP99}", "evaluation.metric: no dataset has 'AP99'"),
+        ("train.evaluation.datasets=[train]", "all of its 5 pictures with boxes are in the training data"),
     ],
 )
-def test_a_mistake_is_told_in_one_line(
-    recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], override: str, message: str
+def test_a_mistake_is_told_in_one_line_before_any_work(
+    recipe: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    override: str,
+    message: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     assert _run(recipe, tmp_path / "out", "--set", override) == 2
     told = capsys.readouterr().err.strip().splitlines()[-1]
     assert message in told
     assert told.startswith("glip-engine: error:")
+    assert not list((tmp_path / "out").rglob("cell.json"))

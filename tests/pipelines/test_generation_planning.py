@@ -38,6 +38,17 @@ def test_a_generation_that_could_not_come_to_its_end_is_refused_before_any_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_ray_cannot_train_in_is_told_before_any_work(
+    random_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/größe")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    fields: dict[str, Any] = {"scenes": (2, 2, 2), "unit_size": 2, "train": {"steps": 1}}
+    with pytest.raises(ValueError, match="RAY_TMPDIR is '/tmp/größe', where Ray cannot have its sockets"):
+        plan_generation(tiny_generation(random_checkpoint, **fields, train_workers=2), tmp_path / "out")
+    plan_generation(tiny_generation(random_checkpoint, **fields), tmp_path / "out")
+
+
 def test_figures_that_nobody_could_send_are_told_before_any_work(
     random_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -86,9 +97,9 @@ def test_what_decides_is_not_what_is_learned_from(random_checkpoint: Path, tmp_p
     some = recipe.model_copy(update={"evaluation": (GoldSource.model_validate(human("held-out", 3, 2)),)})
     plan = plan_generation(some, tmp_path / "some")
     plan.import_human()
-    assert plan.check_exams() == [
-        f"{tmp_path}/some/gold/held-out: 1 of its 2 pictures with boxes are learned from, too"
-    ]
+    warm_up, told = plan.check_exams()
+    assert told == f"{tmp_path}/some/gold/held-out: 1 of its 2 pictures with boxes are learned from, too"
+    assert "before the warm-up does at step 100" in warm_up
 
 
 def test_the_mean_of_a_model_tuned_by_prompt_has_half_of_what_was_added(
@@ -106,3 +117,17 @@ def test_the_mean_of_a_model_tuned_by_prompt_has_half_of_what_was_added(
     assert all(
         torch.equal(half[name], value) for name, value in load_model(random_checkpoint).model.state_dict().items()
     )
+
+
+def test_a_generation_goes_on_whatever_the_order_of_the_recipes_fields(random_checkpoint: Path, tmp_path: Path) -> None:
+    def planned(train: dict[str, Any]) -> None:
+        recipe = tiny_generation(random_checkpoint, scenes=(2, 2, 2), unit_size=2, train=train)
+        plan_generation(recipe, tmp_path)
+
+    planned({"steps": 1, "seed": 3})
+    planned({"seed": 3, "steps": 1})
+    with pytest.raises(ValueError, match="holds a generation of another recipe"):
+        planned({"seed": 3, "steps": 2})
+    (tmp_path / "recipe.json").write_text("{")
+    with pytest.raises(ValueError, match="holds a generation of another recipe"):
+        planned({"seed": 3, "steps": 1})

@@ -19,7 +19,7 @@ from engine.shards import read_shard
 from glip.checkpoint import load_model
 from pipelines.cli import main
 from pipelines.evaluate import evaluate
-from pipelines.evaluation.answers import answer_all, class_prompts
+from pipelines.evaluation.answers import answer_all, class_prompts, open_ask
 from pipelines.train import train
 from schemas.class_prompts import ClassPrompt, asked_classes
 from schemas.recipes import EvaluateRecipe, MixEntry, RunEvaluation, TeacherRecipe, TrainRecipe
@@ -35,9 +35,9 @@ def test_a_class_is_asked_by_its_prompt_and_the_answer_is_the_class(tmp_path: Pa
     """The grounder knows the words that count, and neither the names they stand for nor the whole phrases."""
     boxes = [sample("1", "c 1. stingray", {"c 1": [DOG], "stingray": [CAT]})]
     card = write_dataset(tmp_path / "sea", boxes, CLASSES)
-    asked = asked_classes(PROMPTS, CLASSES)
     oracle = Oracle({"flat round fish": DOG, "stingray": CAT, "c 1": CAT, "a stingray, which is flat": DOG})
-    results = list(answer_all(read_shard(Store(tmp_path / "sea"), 0), card, oracle, worker(oracle), 40, asked=asked))
+    ask = open_ask(card, oracle, 40, asked_classes(PROMPTS, CLASSES))
+    results = list(answer_all(read_shard(Store(tmp_path / "sea"), 0), ask, worker(oracle)))
     assert oracle.asked == ["flat round fish. a stingray, which is flat. bird"]
     assert [(one.phrase, one.box_xyxy) for one in results[0].candidates] == [(0, DOG), (1, CAT)]
     figures = {one.name: one.value for one in average_precision(results, CLASSES).values}

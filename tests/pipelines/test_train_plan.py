@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from glip.config import GLIPConfig
 from pipelines.cli import main
 from pipelines.registry import promote
 from pipelines.train import train
+from pipelines.training import plan as plans
 from pipelines.training.memory import activation_bytes
 from pipelines.training.plan import TrainPlan, train_plan
 from schemas.recipes import MixEntry, MixSampling, ScenesSource, TrainRecipe, load_recipe
@@ -27,6 +30,14 @@ from student.workers import Workers
 RECIPES = Path(__file__).parents[2] / "recipes"
 LARGE, TINY = RECIPES / "glip_l_27m.yaml", RECIPES / "glip_t.yaml"
 SCALE = 10_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _counted_once() -> Iterator[None]:
+    """What a picture keeps takes seconds to count and follows from the arguments alone: once for all plans."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plans, "activation_bytes", cache(activation_bytes))
+        yield
 
 
 def _recipe(path: Path) -> TrainRecipe:
@@ -136,6 +147,17 @@ def test_a_step_that_gpus_cannot_share_and_sizes_that_nobody_knows_are_told(tmp_
     plan = train_plan(TrainRecipe(mix=(MixEntry(dataset=str(tmp_path / "none")),)))
     assert (plan.gpu_hours, plan.days, plan.epochs) == (None, None, None)
     assert "--rate" in plan.rests_on["images_per_second"]
+
+
+def test_a_warm_up_that_is_longer_than_the_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "--recipe", str(LARGE), "--plan", "--set", "steps=1000"]
+    assert main(command) == 0
+    assert "before the warm-up does at step 2000; the learning rate reaches" in capsys.readouterr().out
+    assert main([*command, "--json"]) == 0
+    assert (
+        "before the warm-up does at step 2000" in TrainPlan.model_validate(json.loads(capsys.readouterr().out)).notes[0]
+    )
+    assert train_plan(_recipe(LARGE)).notes == []
 
 
 def test_training_without_a_folder_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
