@@ -30,20 +30,28 @@ def mirror(registry: str | Path, *, model: str | None = None, progress: bool = T
     setting = MirrorSetting(mlflow_model=model) if model is not None else _setting(place)
     if setting is None:
         raise ValueError(f"{place.uri} has no mirror; --model NAME names the model that MLflow is to show it as")
-    result = _follow(place, setting, progress)
+    result = _caught_up(place, setting.mlflow_model)
+    if progress:
+        print(_told(place, result), flush=True)
     if model is not None and result.problem is None:
         place.store.write_document(MIRROR, setting)
     return result
 
 
 def follow(place: Registry, progress: bool) -> Mirroring | None:
-    """After a move of the pointer: the mirror, where there is one, follows. Whatever fails is told, and not raised."""
+    """After a move of the pointer: the mirror, where there is one, follows. Whatever fails is in the answer, and not
+    raised."""
     try:
         setting = _setting(place)
     except (ValueError, OSError, RuntimeError) as error:
-        print(f"{place.uri}: its mirror is not looked at: {fault_in_words(error)}", flush=True)
-        return None
-    return None if setting is None else _follow(place, setting, progress)
+        result = Mirroring(model=None, problem=fault_in_words(error))
+    else:
+        if setting is None:
+            return None
+        result = _caught_up(place, setting.mlflow_model)
+    if progress:
+        print(_told(place, result), flush=True)
+    return result
 
 
 def _setting(place: Registry) -> MirrorSetting | None:
@@ -57,22 +65,12 @@ def _setting(place: Registry) -> MirrorSetting | None:
         ) from None
 
 
-def _follow(place: Registry, setting: MirrorSetting, progress: bool) -> Mirroring:
-    name = setting.mlflow_model
+def _caught_up(place: Registry, name: str) -> Mirroring:
     try:
         _check_reachable()
-        result = catch_up(place, name)
+        return catch_up(place, name)
     except Exception as error:  # MLflow's are of many kinds, and the move of the pointer stands whatever it is
-        result = Mirroring(model=name, problem=fault_in_words(error))
-    if result.problem is not None:
-        print(
-            f"MLflow's model {name!r} lags behind {place.uri}: {result.problem}. The registry itself is fine; the "
-            f"next promotion makes up for it, or `glip-engine mirror {place.uri}`",
-            flush=True,
-        )
-    elif progress:
-        print(_caught_up(result))
-    return result
+        return Mirroring(model=name, problem=fault_in_words(error))
 
 
 def _check_reachable() -> None:
@@ -81,7 +79,14 @@ def _check_reachable() -> None:
     check_installed("the registry has a mirror")
 
 
-def _caught_up(result: Mirroring) -> str:
+def _told(place: Registry, result: Mirroring) -> str:
+    if result.model is None:
+        return f"{place.uri}: its mirror is not looked at: {result.problem}"
+    if result.problem is not None:
+        return (
+            f"MLflow's model {result.model!r} lags behind {place.uri}: {result.problem}. The registry itself is fine; "
+            f"the next promotion makes up for it, or `glip-engine mirror {place.uri}`"
+        )
     added = f"versions added: {', '.join(map(str, result.added))}; " if result.added else ""
     lines = [f"MLflow's model {result.model!r}: {added}champion is version {result.champion}", *result.passed_over]
     return "\n".join(lines)

@@ -8,19 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from engine.registry import Registry
 from engine.registry.rollback import roll_back
 from engine.registry.state import State
-from pipelines.lineage.tree import lineage_of_checkpoint
+from pipelines.lineage.nodes import checkpoint_nodes
 from pipelines.mirror import follow
 from pipelines.models.candidates import Candidate, digests_of_version, model_files, read_candidate
 from pipelines.models.version_card import CARD, version_card
+from pipelines.terminal import plain_console, visible
 from schemas.recipes import TeacherRecipe
 from schemas.registry import Entry, ModelVersion
 from schemas.registry_results import History, Promotion, RegistryState, Rollback, VersionState
+from schemas.reports import Lineage
 
 
 def promote(
@@ -34,26 +35,25 @@ def promote(
     """Make a model the current version of the registry: of a generation the student, by its decision.
 
     A model that has been promoted before is left where it is, whatever is current now. ``force`` is why the gate is
-    passed by; it is recorded. A mirror of the registry follows; if it cannot, that is told, and fails nothing.
+    passed by; it is recorded. A mirror of the registry follows; if it cannot, that is in the answer, and fails nothing.
     ValueError where the decision says no, is about another model or another current version, or is missing (but for the
     first version); where the registry is damaged; where another promotion was faster.
     """
     place, candidate = Registry(registry), read_candidate(source, decision)
     state = place.state()
-    current = state.current()
-    before = state.promotion_of(candidate.digest)
-    if before is None:
+    current, entry = state.current(), state.promotion_of(candidate.digest)
+    done_before = entry is not None
+    if entry is None:
         check_gate(place, state, candidate, force)
         version = _write(place, candidate, None if current is None else current.version)
-        entry = place.move(state, version, "promote", _reason(candidate, force), force)
-        current = entry
+        entry = current = place.move(state, version, "promote", _reason(candidate, force), force)
     result = Promotion(
         registry=place.uri,
-        version=(before or entry).version,
-        name=f"registry:{place.uri}@{(before or entry).version}",
+        version=entry.version,
+        name=f"registry:{place.uri}@{entry.version}",
         current=(current or entry).version,
-        entry=before or entry,
-        done_before=before is not None,
+        entry=entry,
+        done_before=done_before,
     )
     if progress:
         print(_promoted(result))
@@ -123,7 +123,7 @@ def history(registry: str | Path, *, progress: bool = True) -> History:
     result = History(registry=state.uri, entries=list(state.entries), problems=list(state.problems))
     if progress:
         for entry in result.entries:
-            print(_entry_line(entry))
+            print(visible(_entry_line(entry)))
         _print_problems(result.problems)
     return result
 
@@ -147,7 +147,7 @@ def show(registry: str | Path, *, version: int | None = None, progress: bool = T
 
 
 def _write(place: Registry, candidate: Candidate, replaces: int | None) -> ModelVersion:
-    lineage = candidate.lineage or lineage_of_checkpoint(candidate.folder, candidate.name)
+    lineage = candidate.lineage or Lineage(nodes=checkpoint_nodes(candidate.folder, candidate.name))
     files = model_files(replace(candidate, lineage=lineage))
     files[CARD] = version_card(candidate).encode()
     grounder = candidate.decision.candidate_digest if candidate.decision else None
@@ -212,11 +212,11 @@ def _print_versions(result: RegistryState) -> None:
             else ("", "", "")
         )
         state = "current" if one.current else "" if one.was_current else "never was current"
-        table.add_row(str(one.version), *cells, one.problem or state or "whole")
-    Console().print(table)
+        table.add_row(str(one.version), *cells, visible(one.problem or state or "whole"))
+    plain_console().print(table)
     _print_problems(result.problems)
 
 
 def _print_problems(problems: list[str]) -> None:
     for problem in problems:
-        print(f"problem: {problem}")
+        print(f"problem: {visible(problem)}")

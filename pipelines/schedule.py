@@ -183,5 +183,7 @@ def _run_line(run: RetrainRecord) -> str:
     ended = f"{run.outcome} {_minute(run.finished)}" if run.finished else f"not ended, begun {_minute(run.begun)}"
     reason = f": {run.reason}" if run.reason else ""
     kept = f"\n  old runs could not be deleted: {run.removal_problem}" if run.removal_problem else ""
-    read = run.page or f"{run.folder}, whose failure.txt is the traceback of one that failed"
-    return f"run {run.number}  attempt {run.attempts}  {ended}{reason}\n  see {read}{kept}"
+    traceback = ", whose failure.txt is the traceback" if run.outcome == "failed" else ""
+    read = run.page or f"{run.folder}{traceback}"
+    attempt = max(run.attempts, 1)  # one that was stopped is not counted, but it was one
+    return f"run {run.number}  attempt {attempt}  {ended}{reason}\n  see {read}{kept}"

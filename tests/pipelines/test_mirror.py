@@ -216,14 +216,14 @@ def mirrored(folder: Path, model: str = "m") -> Registry:
 
 
 def test_a_shell_that_does_not_know_where_mlflow_is_moves_the_pointer_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         monkeypatch.delenv(variable, raising=False)
     registry = mirrored(tmp_path / "registry")
     add(registry, "two")
     moved = rollback(registry.uri, progress=False)
-    assert moved.version == 1
+    assert (moved.version, capsys.readouterr().out) == (1, "")
     assert moved.mirror is not None
     assert "MLFLOW_TRACKING_URI (or MLFLOW_REGISTRY_URI) is not set here" in (moved.mirror.problem or "")
 
@@ -238,8 +238,10 @@ def test_a_setting_that_is_damaged_stops_no_rollback(tmp_path: Path, capsys: pyt
     registry = mirrored(tmp_path, model="../elsewhere")
     add(registry, "two")
     moved = rollback(registry.uri, progress=False)
-    assert (moved.version, moved.mirror) == (1, None)
-    assert "mirror.json is damaged" in capsys.readouterr().out
+    assert (moved.version, capsys.readouterr().out) == (1, "")
+    assert "mirror.json is damaged" in ((moved.mirror and moved.mirror.problem) or "")
+    assert rollback(registry.uri, to=2).mirror == moved.mirror
+    assert "its mirror is not looked at" in capsys.readouterr().out
 
 
 def test_a_registry_without_versions_has_nothing_to_show(tmp_path: Path) -> None:
