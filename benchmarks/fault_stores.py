@@ -6,6 +6,7 @@ In: the bench. Out: what was seen, in words; an error where a guarantee does not
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from fault_bench import (
     BrokenPromiseError,
@@ -76,11 +77,16 @@ def store_down(bench: FaultBench) -> str:
 
 def two_jobs_on_a_store(bench: FaultBench) -> str:
     with object_store():
-        first = bench.start(bench.source, "s3://bucket/out", "--inline")
-        wait_for_units("s3://bucket/out", 1, first)
-        error = bench.run(bench.source, "s3://bucket/out", "--inline", status=2)["error"]
-        if "being written by another job" not in error:
-            raise BrokenPromiseError(f"the second job said: {error}")
-        ended(first)
-        bench.check("s3://bucket/out")
+        return second_refused(bench, "s3://bucket/out")
+
+
+def second_refused(bench: FaultBench, out: Path | str) -> str:
+    """Two jobs that write to one place."""
+    first = bench.start(bench.source, out, "--inline")
+    wait_for_units(out, 1, first)
+    error = bench.run(bench.source, out, "--inline", status=2)["error"]
+    if "being written by another job" not in error:
+        raise BrokenPromiseError(f"the second job said: {error}")
+    ended(first)
+    bench.check(out)
     return "the second is refused with status 2, the first ends as if alone"

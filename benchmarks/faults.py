@@ -26,13 +26,12 @@ from fault_bench import (
     FaultBench,
     NotHereError,
     checksums,
-    ended,
     killed,
     samples,
     wait_for_units,
 )
 from fault_processes import driver_killed, node_killed, reader_killed, terminated, worker_killed
-from fault_stores import EVERY, S3_FAULTS, disk_full, store_down, store_faulty, two_jobs_on_a_store
+from fault_stores import EVERY, S3_FAULTS, disk_full, second_refused, store_down, store_faulty, two_jobs_on_a_store
 
 CLOCK = """
 import random, time
@@ -75,15 +74,7 @@ def clock_moved(bench: FaultBench) -> str:
 
 
 def two_jobs(bench: FaultBench) -> str:
-    out = bench.out("two")
-    first = bench.start(bench.source, out, "--inline")
-    wait_for_units(out, 1, first)
-    error = bench.run(bench.source, out, "--inline", status=2)["error"]
-    if "being written by another job" not in error:
-        raise BrokenPromiseError(f"the second job said: {error}")
-    ended(first)
-    bench.check(out)
-    return "the second is refused with status 2, the first ends as if alone"
+    return second_refused(bench, bench.out("two"))
 
 
 FAULTS: dict[str, Callable[[FaultBench], str]] = {

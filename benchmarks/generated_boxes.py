@@ -1,6 +1,6 @@
 """A dataset of as many boxes as wanted, by its tables and manifests alone: no picture is drawn, no shard written.
 
-In: boxes and a seed. Out: ``annotations``, ``rejects``, ``manifests`` and the card. Captions are drawn so that about
+In: boxes. Out: ``annotations``, ``rejects``, ``manifests`` and the card. Captions are drawn so that about
 3.25 boxes an image and 0.75 unique phrases a box come out, as in the GLIP paper; words follow Zipf's law.
 """
 
@@ -70,9 +70,9 @@ def hex_digests(draw: np.random.Generator, count: int) -> pa.Array:
     return pa.array([text[start : start + 64] for start in range(0, len(text), 64)])
 
 
-def unit_table(unit: int, images: int, seed: int, vocabulary: Words) -> pa.Table:
+def unit_table(unit: int, images: int, vocabulary: Words) -> pa.Table:
     """The boxes of one unit: ``ANNOTATION_SCHEMA``."""
-    draw = np.random.default_rng([seed, unit])
+    draw = np.random.default_rng([0, unit])
     phrases_of = draw.integers(1, 6, images)
     image = np.repeat(np.arange(images), phrases_of)
     phrase = np.arange(len(image)) - np.repeat(np.cumsum(phrases_of) - phrases_of, phrases_of)
@@ -107,9 +107,9 @@ def unit_table(unit: int, images: int, seed: int, vocabulary: Words) -> pa.Table
     return pa.table(columns, schema=ANNOTATION_SCHEMA)
 
 
-def write_unit(store: Store, unit: int, images: int, seed: int, vocabulary: Words) -> int:
+def write_unit(store: Store, unit: int, images: int, vocabulary: Words) -> int:
     """The files of one unit; returns its boxes."""
-    table = unit_table(unit, images, seed, vocabulary)
+    table = unit_table(unit, images, vocabulary)
     failed = images // 10
     rejects = pa.table(
         {
@@ -147,14 +147,14 @@ def write_unit(store: Store, unit: int, images: int, seed: int, vocabulary: Word
     return len(table)
 
 
-def write_generated(store: Store, boxes: int, seed: int = 0) -> int:
+def write_generated(store: Store, boxes: int) -> int:
     """Units until there are at least ``boxes`` boxes, the last one cut to fit about; returns how many there are."""
     for folder in ("annotations", "rejects", "manifests", "shards"):
         store.write(f"{folder}/.writing-begun", b"")
     vocabulary, written, unit = words(), 0, 0
     while written < boxes:
         images = min(IMAGES_A_UNIT, max(1, round((boxes - written) / 3.24)))
-        written += write_unit(store, unit, images, seed, vocabulary)
+        written += write_unit(store, unit, images, vocabulary)
         unit += 1
     card = DatasetCard(
         origin="pseudo",

@@ -40,13 +40,12 @@ from engine.runner import run
 from engine.running.layout import Workers
 from engine.sources import open_source
 from pipelines.labelling import unit_commit
-from pipelines.labelling.bookkeeping import Digests, recipe_digest
+from pipelines.labelling.bookkeeping import digests_of
 from pipelines.labelling.stages import stages
 from schemas.recipes import FiltersRecipe, LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import CaptionedImage
 from schemas.shards import ShardManifest
 from teacher import glip_grounder, worker
-from teacher.grounder import teacher_digest
 
 FILTERS = FiltersRecipe(min_image_side=100, max_image_aspect=3, min_caption_words=2, languages=("en",))
 PARTS: dict[str, dict[str, list[Place]]] = {
@@ -77,9 +76,7 @@ class Job:
         """Of the units, as they are committed; in this process where no workers are given."""
         source = open_source(self.recipe.source)
         refs = source.units(self.recipe.unit_size)
-        parts = {uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}}
-        teacher = teacher_digest(self.recipe.teacher)
-        digests = Digests(source.fingerprint(), recipe_digest(self.recipe), teacher, parts)
+        digests = digests_of(self.recipe, source, refs)
         self.records(kind).mkdir()
         store = Store(self.scratch / kind)
         with (

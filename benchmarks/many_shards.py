@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections import defaultdict
-from collections.abc import Callable
 from functools import partial
 from statistics import median
+
+from processor_time import processor_seconds
 
 from engine.artifacts import Store
 from engine.dataset.shard_reader import LabelledImage, ShardIndex, ShardReader
@@ -41,26 +41,20 @@ def main() -> None:
 
 def measure(store: Store, rounds: int) -> dict[str, float]:
     """Median processor milliseconds to read a sample, by the way it is read."""
-    milliseconds: dict[str, list[float]] = defaultdict(list)
+    seconds: dict[str, list[float]] = defaultdict(list)
     for row in range(rounds):
         for unit in range(UNITS):
             with ShardReader(store, unit) as reader:
-                milliseconds["looked up"].append(clocked(partial(read, store, unit, row, None)))
-                milliseconds["known"].append(clocked(partial(read, store, unit, row, reader.index)))
-                milliseconds["open"].append(clocked(partial(reader.__getitem__, row)))
-    return {way: median(found) for way, found in milliseconds.items()}
+                seconds["looked up"].append(processor_seconds(partial(read, store, unit, row, None)))
+                seconds["known"].append(processor_seconds(partial(read, store, unit, row, reader.index)))
+                seconds["open"].append(processor_seconds(partial(reader.__getitem__, row)))
+    return {way: 1000 * median(found) for way, found in seconds.items()}
 
 
 def read(store: Store, unit: int, row: int, index: ShardIndex | None) -> LabelledImage:
     """A sample of a shard that is opened for it."""
     with ShardReader(store, unit, index) as reader:
         return reader[row]
-
-
-def clocked(work: Callable[[], object]) -> float:
-    began = time.process_time()
-    work()
-    return 1000 * (time.process_time() - began)
 
 
 if __name__ == "__main__":

@@ -15,12 +15,11 @@ import json
 import os
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from processor_time import processor_seconds
 from real_data import real_data
 
 from engine.phrases import PhraseParser, open_pipeline
@@ -56,20 +55,14 @@ def speed_figures(recipe: PhrasesRecipe, captions: list[str]) -> dict[str, float
     parser, nlp = PhraseParser(recipe), open_pipeline(recipe.pipeline)
     ratios, stage_seconds = [], []
     for unit in [captions[i : i + UNIT] for i in range(0, len(captions), UNIT)]:
-        bare_s = _seconds(partial(_bare_pipe, nlp, unit, recipe.batch_size))
-        stage_seconds.append(_seconds(partial(parser.parse, unit)) / len(unit))
+        bare_s = processor_seconds(partial(_bare_pipe, nlp, unit, recipe.batch_size))
+        stage_seconds.append(processor_seconds(partial(parser.parse, unit)) / len(unit))
         ratios.append(bare_s / len(unit) / stage_seconds[-1])
     return {"captions_per_s": 1 / statistics.median(stage_seconds), "share_of_bare_pipe": statistics.median(ratios)}
 
 
 def _bare_pipe(nlp: Any, captions: list[str], batch_size: int) -> list[Any]:
     return list(nlp.pipe(captions, batch_size=batch_size))
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.process_time()  # of one thread on one core; wall-clock would count whoever shares the machine
-    work()
-    return time.process_time() - started
 
 
 def below_wanted(figures: dict[str, float]) -> list[str]:

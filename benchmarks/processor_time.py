@@ -1,7 +1,7 @@
 """Processor time, which other work on the machine hardly changes: of functions, of processes.
 
-In: functions by the name of a part, or process numbers. Out: seconds. That of a function is of the thread that runs it,
-so that what several threads do at once adds up.
+In: a function, functions by the name of a part, or process numbers. Out: seconds. Those of a part are of the threads
+that run it, so that what several of them do at once adds up.
 """
 
 from __future__ import annotations
@@ -45,6 +45,13 @@ def _clocked(function: Callable[..., Any], part: str, seconds: Counter[str]) -> 
             seconds[part] += time.thread_time() - began  # type: ignore[assignment]
 
     return clocked
+
+
+def processor_seconds(work: Callable[[], object]) -> float:
+    """Of this process, to do the work."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
 
 
 def seconds_by_process(pid: int) -> dict[int, float]:

@@ -38,12 +38,11 @@ from engine.shards import (
 from engine.sources import open_source
 from engine.storage.digests import document_bytes
 from pipelines.label import label
-from pipelines.labelling.bookkeeping import Digests, open_dataset, recipe_digest
+from pipelines.labelling.bookkeeping import digests_of, open_dataset
 from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import ShardManifest
-from teacher.grounder import teacher_digest
 
 LINKS = 30_000  # to one file: file systems allow 65,000
 STAGES = ("read", "phrases", "identify", "prompt", "ground", "select")
@@ -100,8 +99,7 @@ def make_dataset(recipe: LabelRecipe, out: Path) -> None:
     """The folder as a job leaves it that has committed every unit."""
     source, store = open_source(recipe.source), Store(out)
     refs = source.units(recipe.unit_size)
-    parts = {uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}}
-    digests = Digests(source.fingerprint(), recipe_digest(recipe), teacher_digest(recipe.teacher), parts)
+    digests = digests_of(recipe, source, refs)
     open_dataset(store, recipe, digests, units=len(refs))
     for ref in refs:
         if ref.index % LINKS == 0:

@@ -17,8 +17,8 @@ from self_training_worlds import GroupOf, World
 from engine.artifacts import Store
 from engine.metrics import ImageResult
 from engine.metrics.grounding import phrase_recall_by_group
-from engine.shards import committed_units, read_card, read_shard
-from pipelines.evaluation.answers import answer_all
+from engine.shards import committed_units, read_shard
+from pipelines.evaluation.answers import answer_all, ask_phrases
 from pipelines.train import train
 from schemas.recipes import MixEntry, OptimizerRecipe, TeacherRecipe, TrainRecipe
 from schemas.reports import Document, PseudoLabelFigures
@@ -137,7 +137,7 @@ def answers(recipe: TeacherRecipe, dataset: Path, limit: int | None = None) -> I
     store, grounder = Store(dataset), open_grounder(recipe)
     samples = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
     worker = TeacherWorker(grounder, batch_size=recipe.batch_size, min_score=0.01)
-    return answer_all(islice(samples, limit), read_card(store), grounder, worker, 40)
+    return answer_all(islice(samples, limit), ask_phrases(grounder), worker)
 
 
 def by_group(results: Sequence[ImageResult], group_of: GroupOf) -> dict[str, GroupResult]:

@@ -32,12 +32,11 @@ from engine.artifacts import Store
 from engine.running.stages import OpenedStages, first_unit
 from engine.shards import LabelledImage, shard_name, write_shard
 from engine.sources import open_source
-from pipelines.labelling.bookkeeping import Digests, recipe_digest
+from pipelines.labelling.bookkeeping import Digests, digests_of
 from pipelines.labelling.stages import stages
 from pipelines.labelling.unit_commit import labelled_image, stage_counts
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import PseudoLabel, Unit
-from teacher.grounder import teacher_digest
 
 
 def main() -> int:
@@ -75,9 +74,7 @@ def labelled_units(recipe: LabelRecipe) -> tuple[list[Unit[PseudoLabel]], Digest
     source = open_source(recipe.source)
     refs = source.units(recipe.unit_size)
     opened = OpenedStages(stages(recipe, source))
-    parts = {uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}}
-    digests = Digests(source.fingerprint(), recipe_digest(recipe), teacher_digest(recipe.teacher), parts)
-    return [opened(first_unit(ref)) for ref in refs], digests
+    return [opened(first_unit(ref)) for ref in refs], digests_of(recipe, source, refs)
 
 
 def measure(units: Sequence[Unit[PseudoLabel]], digests: Digests, folder: Path) -> dict[str, float]:

@@ -49,6 +49,11 @@ class Store:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lease": None}  # it is held by one process
 
+    @property
+    def name(self) -> str:
+        """The last part of its address, which people know it by; also where it is spelt ``.`` or ``a/..``."""
+        return PurePosixPath(os.path.normpath(self._path)).name or self.root
+
     def path(self, name: str) -> str:
         """The full path of ``name``; refuses a name that leads out of the store."""
         if name.startswith("/") or ".." in name.split("/"):

@@ -1,7 +1,5 @@
 """The labelling job: captioned images in, a dataset of phrase-box pseudo-labels out.
 
-    read > phrases > identify > prompt > ground > select > write
-
 The stages are those of :mod:`pipelines.labelling.stages`; this file keeps the books: which units are done already, what
 may be gone on with, what came out. One unit of the source is one shard, and its manifest the commit: retry, resume and
 rerun are the same thing.
@@ -27,22 +25,20 @@ from engine.sources import Source, open_source
 from pipelines.labelling.bookkeeping import (
     Digests,
     LabelResult,
+    digests_of,
     finish_dataset,
     open_dataset,
     pin_teacher,
-    recipe_digest,
 )
 from pipelines.labelling.job_log import JobLog
 from pipelines.labelling.stages import check_recipe, stages
 from pipelines.labelling.totals import Totals
 from pipelines.labelling.unit_commit import open_commit
-from pipelines.models.checkpoints import local_teacher
 from pipelines.progress import UnitProgress, print_result
 from pipelines.stop_signals import stopped_by_sigterm
 from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef
 from schemas.shards import DatasetCard
-from teacher.grounder import teacher_digest
 
 
 def label(
@@ -119,15 +115,8 @@ def _plan(recipe: LabelRecipe, store: Store, relabel: bool) -> _Job:
     source = open_source(recipe.source)
     recipe = pin_teacher(recipe, store, anew=relabel)
     refs = source.units(recipe.unit_size)
-    parts = {uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}}
     guard = read_leak_guard(recipe.leaks, recipe.max_leak_distance)
-    digests = Digests(
-        source.fingerprint(),
-        recipe_digest(recipe, guard),
-        teacher_digest(local_teacher(recipe.teacher)),
-        parts,
-        None if guard is None else guard.digest(),
-    )
+    digests = digests_of(recipe, source, refs, guard)
     check_teacher(recipe.selection, digests.teacher)
     return _Job(recipe, source, refs, guard, digests)
 

@@ -50,7 +50,7 @@ def pseudo_quality(
     if not judged:
         raise ValueError(f"no labelled image of {dataset} has a key that {truth} knows")
     report = PseudoLabelReport(
-        dataset=Path(store.root).name,
+        dataset=store.name,
         truth=known.name,
         images=len(judged),
         images_not_labelled=len(known.keys() - judged),
@@ -83,4 +83,4 @@ def open_truth(truth: str | Path) -> Truth:
     if read_card(store).origin != "human":
         raise ValueError(f"{truth} is a pseudo-labelled dataset; truth is human annotations or drawn scenes")
     view = open_unselected(store)
-    return GoldTruth(Path(store.root).name, (view.seen(labels)[0] for labels in view.stored(store)))
+    return GoldTruth(store.name, (view.seen(labels)[0] for labels in view.stored(store)))

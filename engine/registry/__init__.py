@@ -85,10 +85,10 @@ class Registry:
             self._copy_checked(number, file, None)
         return version
 
-    def fetch(self, number: int, folder: Path, state: State | None = None) -> ModelVersion:
+    def fetch(self, number: int, folder: Path) -> ModelVersion:
         """Copy the files of a version into ``folder``, which is made, each checked on the way. ValueError as
         :meth:`check`."""
-        version = self.version(number, state)
+        version = self.version(number)
         folder.mkdir(parents=True, exist_ok=True)
         for file in version.files:
             with (folder / file.name).open("wb") as copy:

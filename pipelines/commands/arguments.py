@@ -16,6 +16,7 @@ from pipelines.local_folders import local_folder
 from schemas.recipes import Recipe, SelectionChoice
 
 Command = Callable[[argparse.Namespace], "tuple[int, Any]"]
+CHECKPOINT = "'nano', 'glip-t', 'glip-l', a model folder, a published file, or registry:URI"
 
 
 def add_command(
@@ -32,6 +33,11 @@ def add_command(
     parser.add_argument("--json", action="store_true", help="print the result as JSON, without progress")
     parser.add_argument("--debug", action="store_true", help="print the traceback of an error")
     return parser
+
+
+def add_out(parser: argparse.ArgumentParser, what: str, *, required: bool = True, local: bool = False) -> None:
+    """The folder that is written, which is no URL where it is ``local``."""
+    parser.add_argument("--out", metavar="FOLDER", required=required, type=local_path if local else str, help=what)
 
 
 def add_recipe(parser: argparse.ArgumentParser, recipe: type[Recipe], *, required: bool) -> None:
@@ -141,7 +147,15 @@ def score(text: str) -> float:
 
 
 def count(text: str) -> int:
+    return _whole(text, least=1)
+
+
+def seed(text: str) -> int:
+    return _whole(text, least=0)
+
+
+def _whole(text: str, least: int) -> int:
     with suppress(ValueError):
-        if (number := int(text)) >= 1:
+        if (number := int(text)) >= least:
             return number
-    raise argparse.ArgumentTypeError(f"wanted a whole number from 1 up, not {text!r}")
+    raise argparse.ArgumentTypeError(f"wanted a whole number from {least} up, not {text!r}")

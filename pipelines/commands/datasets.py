@@ -6,7 +6,15 @@ import argparse
 from functools import partial
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_selection, chosen_selection, count, local_path, positive
+from pipelines.commands.arguments import (
+    add_command,
+    add_out,
+    add_selection,
+    chosen_selection,
+    count,
+    local_path,
+    positive,
+)
 from schemas.recipes import EXPORT_FORMATS, GOLD_FILES
 
 
@@ -21,9 +29,7 @@ def add(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     parser = add_command(commands, "report", _report, "write a page of statistics and pictures about datasets")
     parser.add_argument("datasets", nargs="*", metavar="DATASET", help="folder of a dataset")
-    parser.add_argument(
-        "--out", metavar="FOLDER", required=True, help="folder for index.html, report.json, report.md and tables/"
-    )
+    add_out(parser, "folder for index.html, report.json, report.md and tables/")
     parser.add_argument(
         "--human",
         action="append",
@@ -86,7 +92,7 @@ def _add_import(commands: Any) -> None:
     )
     parser.add_argument("format", choices=GOLD_FILES, help="format of the annotations: %(choices)s", metavar="FORMAT")
     parser.add_argument("source", type=local_path, help="folder or file of the annotations")
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder of the dataset")
+    add_out(parser, "folder of the dataset")
     parser.add_argument(
         "--images",
         metavar="FOLDER",
@@ -119,7 +125,7 @@ def _add_export(commands: Any) -> None:
     parser = add_command(commands, "export", _export, "write a dataset in another project's format")
     parser.add_argument("dataset", help="folder of the dataset")
     parser.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="%(choices)s", metavar="FORMAT")
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="folder to write, empty or new")
+    add_out(parser, "folder to write, empty or new")
     parser.add_argument("--images", action="store_true", help="write the pictures too, byte for byte")
     add_selection(parser)
 

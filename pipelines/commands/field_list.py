@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -33,21 +32,24 @@ class FieldList(argparse.Action):
 
 def field_text(recipe: type[Recipe], beginning: str = "") -> str:
     """A paragraph a field; empty where none begins so."""
-    chosen = [field for field in _with_choices_together(fields_of(recipe)) if field.name.startswith(beginning)]
+    chosen = [field for field in _each_once(fields_of(recipe)) if field.name.startswith(beginning)]
     return "".join(f"{line}\n" for field in chosen for line in _paragraph(field))
 
 
-def _with_choices_together(fields: Sequence[RecipeField]) -> Iterator[RecipeField]:
-    """The fields, where one that tells choices apart, as the kind of a source, comes once and names them all."""
-    choices: dict[str, list[str]] = {}
+def _each_once(fields: Sequence[RecipeField]) -> Iterator[RecipeField]:
+    """The fields: one that several choices have comes once and names them, as does the one that tells them apart, such
+    as the kind of a source."""
+    choices: dict[RecipeField, list[str]] = {}
     for field in fields:
-        if field.type.startswith('"'):
-            choices.setdefault(field.name, []).append(json.loads(field.type))
-    for field in fields:
-        if not field.type.startswith('"'):
-            yield field
-        elif field.name in choices:
-            yield replace(field, type=" or ".join(choices.pop(field.name)), default=None, only_of="")
+        tells_apart = field.only_of and field.type.startswith('"')
+        shared = replace(field, type="", default=None, only_of="") if tells_apart else replace(field, only_of="")
+        choices.setdefault(shared, []).append(field.only_of)
+    for field, of in choices.items():
+        names = [one.partition(": ")[2] for one in of]
+        if field.type:
+            yield replace(field, only_of=", ".join([of[0], *names[1:]]))
+        else:
+            yield replace(field, type=" or ".join(names))
 
 
 def _paragraph(field: RecipeField) -> Iterator[str]:

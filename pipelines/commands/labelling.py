@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.commands.arguments import (
+    CHECKPOINT,
     add_backend,
     add_command,
+    add_out,
     add_overrides,
     add_published,
     add_recipe,
@@ -19,6 +21,7 @@ from pipelines.commands.arguments import (
     local_path,
     overrides,
     positive,
+    seed,
 )
 from pipelines.exit_status import DONE, FAILED
 from schemas.recipes import DEFAULT_DISTANCE, GroundRecipe, LabelRecipe, load_recipe
@@ -43,13 +46,13 @@ def _add_label(commands: Any) -> None:
         ".csv, .jsonl, .parquet), COCO's annotations/captions_X.json, or the word 'scenes'; give a file, a folder, a "
         "glob or {00..99}, local, http(s):// or s3://; may be in the recipe instead",
     )
-    parser.add_argument("--out", metavar="FOLDER", help="folder of the dataset; an unfinished job in it is resumed")
+    add_out(parser, "folder of the dataset; an unfinished job in it is resumed", required=False)
     add_recipe(parser, LabelRecipe, required=False)
     parser.add_argument(
         "--plan", action="store_true", help="label nothing; print images/s, hours, storage and cost of the whole source"
     )
     parser.add_argument("--plan-samples", type=count, metavar="N", help="samples that --plan probes (default 300)")
-    parser.add_argument("--plan-seed", type=int, metavar="N", help="seed of these samples (default 0)")
+    parser.add_argument("--plan-seed", type=seed, metavar="N", help="seed of these samples (default 0)")
     parser.add_argument(
         "--price-per-hour", type=positive, metavar="PRICE", help="price of a worker (a GPU), for the plan"
     )
@@ -89,9 +92,24 @@ def _label(options: argparse.Namespace) -> tuple[int, Any]:
         progress=not options.json,
     )
     if result.samples and not result.units_left and not options.json:
-        report = options.out.rstrip("/") + "-report"
-        print("next: " + shlex.join(["glip-engine", "report", options.out, "--out", report]))
+        print("next: " + shlex.join(["glip-engine", *_next(options.out)]))
     return 0, result
+
+
+def _next(out: str) -> list[str]:
+    """What to do with a whole dataset: look at it. Where duplicates were found among its shards before these, which
+    every reader refuses, find them anew."""
+    from engine.artifacts import Store
+    from engine.duplicates import DUPLICATES, read_duplicates
+    from engine.shards import read_manifests
+
+    store = Store(out)
+    try:
+        if store.exists(DUPLICATES):
+            read_duplicates(store, read_manifests(store))
+    except ValueError:
+        return ["dedupe", out]
+    return ["report", out, "--out", out.rstrip("/") + "-report"]
 
 
 def _plan(options: argparse.Namespace, recipe: LabelRecipe) -> tuple[int, Any]:
@@ -170,7 +188,7 @@ def _add_ground(commands: Any) -> None:
         type=local_path,
         help="file for the picture with its boxes, ending in .png, .jpg or .webp",
     )
-    parser.add_argument("--checkpoint", help="'nano' (default), 'glip-t', 'glip-l', a folder or a file")
+    parser.add_argument("--checkpoint", help=f"{CHECKPOINT} (default: nano)")
     add_published(parser)
     parser.add_argument("--min-score", metavar="SCORE", type=float, help="leave out boxes below (default 0.5)")
     add_overrides(parser, GroundRecipe)

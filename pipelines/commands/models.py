@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_published, add_registry, count, local_path
+from pipelines.commands.arguments import CHECKPOINT, add_command, add_out, add_published, add_registry, count
 from pipelines.exit_status import DONE, FAILED
 
 
@@ -24,10 +24,8 @@ def _add_convert(commands: Any) -> None:
     parser = add_command(
         commands, "convert", _convert, "turn a published checkpoint into a model folder: safetensors and config"
     )
-    parser.add_argument(
-        "source", help="'glip-t', 'glip-l', a published file (.pth, .safetensors), a model folder, or registry:URI"
-    )
-    parser.add_argument("--out", metavar="FOLDER", required=True, type=local_path, help="folder of the model")
+    parser.add_argument("source", help=CHECKPOINT)
+    add_out(parser, "folder of the model", local=True)
     add_published(parser)
 
 

@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipelines.commands.arguments import (
+    CHECKPOINT,
     add_backend,
     add_command,
+    add_out,
     add_published,
     add_recipe,
     check_for_plan,
     chosen_backend,
     count,
-    local_path,
     overrides,
     positive,
     score,
@@ -45,13 +46,7 @@ def _add_generation(commands: Any) -> None:
     parser = add_command(
         commands, "generation", _generation, "label, mix, train, evaluate, decide and report, in one run", goes_on=True
     )
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        required=True,
-        type=local_path,
-        help="folder of the generation; an unfinished one is resumed",
-    )
+    add_out(parser, "folder of the generation; an unfinished one is resumed", local=True)
     parser.add_argument(
         "--generations", type=count, metavar="N", help="run N in a row, each promoted student teaching the next"
     )
@@ -75,12 +70,8 @@ def _add_train(commands: Any) -> None:
     parser = add_command(
         commands, "train", _train, "train a student on a mix of human and pseudo-labelled datasets", goes_on=True
     )
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        type=local_path,
-        help="folder of the run; an unfinished one is resumed; not needed with --plan",
-    )
+    what = "folder of the run; an unfinished one is resumed; not needed with --plan"
+    add_out(parser, what, required=False, local=True)
     parser.add_argument("--plan", action="store_true", help="train nothing; print what the run will take")
     parser.add_argument("--gpus", type=count, metavar="N", help="GPUs of the plan (default 1)")
     parser.add_argument(
@@ -125,13 +116,7 @@ def _add_few_shot(commands: Any) -> None:
         "measure zero-shot, few-shot and full transfer to new data, as on ODinW",
         goes_on=True,
     )
-    parser.add_argument(
-        "--out",
-        metavar="FOLDER",
-        required=True,
-        type=local_path,
-        help="folder of the cells; finished ones are not repeated",
-    )
+    add_out(parser, "folder of the cells; finished ones are not repeated", local=True)
     add_recipe(parser, FewShotRecipe, required=True)
 
 
@@ -147,9 +132,7 @@ def _add_evaluate(commands: Any) -> None:
         commands, "evaluate", _evaluate, "score a checkpoint on human datasets: AP, phrase recall and more"
     )
     _add_model_and_datasets(parser, EvaluateRecipe)
-    parser.add_argument(
-        "--out", metavar="FOLDER", help="folder for figures, a table of every box and a page of mistakes"
-    )
+    add_out(parser, "folder for figures, a table of every box and a page of mistakes", required=False)
     add_backend(parser)
 
 
@@ -174,7 +157,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_robustness(commands: Any) -> None:
     parser = add_command(commands, "robustness", _robustness, "count the boxes that survive wrong and blank captions")
-    parser.add_argument("checkpoint", help="'nano', 'glip-t', 'glip-l', a checkpoint folder or file")
+    parser.add_argument("checkpoint", help=CHECKPOINT)
     parser.add_argument("--on", required=True, metavar="DATASET", help="a human grounding dataset")
     add_published(parser)
     parser.add_argument(
@@ -226,9 +209,7 @@ def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _add_model_and_datasets(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
-    parser.add_argument(
-        "checkpoint", nargs="?", help="'nano', a checkpoint folder or file; may be in the recipe instead"
-    )
+    parser.add_argument("checkpoint", nargs="?", help=f"{CHECKPOINT}; may be in the recipe instead")
     parser.add_argument("--on", action="append", default=[], metavar="DATASET", help="a human dataset; may be repeated")
     add_recipe(parser, recipe, required=False)
 

@@ -6,7 +6,7 @@ with them, and the result that a person or a program reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ from engine.artifacts import Store, digest_of
 from engine.dataset.shard_files import CARD, FOLDERS, read_card, write_card
 from engine.filtering.leaks import LeakGuard
 from engine.made_by import made_by
+from engine.sources import Source
 from pipelines.labelling.totals import Totals, dropped_by_reason
-from pipelines.models.checkpoints import pinned_teacher
+from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from schemas.recipes import LabelRecipe, TeacherRecipe
 from schemas.records import UnitRef
 from schemas.reports import Document, StageCounts
 from schemas.shards import COUNTS, FORMAT, DatasetCard
+from teacher.grounder import teacher_digest
 
 # Where things lie and what readers do with them: these change no byte of a shard. The content of a source and of a
 # checkpoint is in their digests, the pictures of `leaks` are in the recipe's.
@@ -48,6 +50,17 @@ class Digests:
         """The digest of all that decides the shard of one unit."""
         rows = [ref.index, ref.uri, ref.first_row, ref.rows]
         return digest_of([FORMAT, self.parts[ref.uri], self.recipe, self.teacher, rows])
+
+
+def digests_of(recipe: LabelRecipe, source: Source, refs: Iterable[UnitRef], guard: LeakGuard | None = None) -> Digests:
+    """Those of a job that labels these units of its recipe's source."""
+    return Digests(
+        source=source.fingerprint(),
+        recipe=recipe_digest(recipe, guard),
+        teacher=teacher_digest(local_teacher(recipe.teacher)),
+        parts={uri: source.part_digest(uri) for uri in {ref.uri for ref in refs}},
+        leaks=None if guard is None else guard.digest(),
+    )
 
 
 class LabelResult(Document):

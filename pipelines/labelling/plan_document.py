@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 
 from pipelines.labelling.estimates import Estimate
+from pipelines.pages.number_formats import counted
 from schemas.reports import Document
 
 MOST_REASONS = 6  # that are printed; the document has all
@@ -40,10 +41,10 @@ class LabelPlan(Document):
 
 def print_plan(plan: LabelPlan) -> None:
     """The plan for a person, a line a figure."""
-    where = f"{plan.workers} {plan.device} worker{'s' if plan.workers > 1 else ''}"
+    where = counted(plan.workers, f"{plan.device} worker")
     print(
-        f"{plan.source_images} images in {plan.units} units; probed {plan.probed_images} of them in "
-        f"{plan.probed_slices} slices (seed {plan.seed}), timed {plan.timed_slices}, on {where}"
+        f"{counted(plan.source_images, 'image')} in {counted(plan.units, 'unit')}; probed {plan.probed_images} of them "
+        f"in {counted(plan.probed_slices, 'slice')} (seed {plan.seed}), timed {plan.timed_slices}, on {where}"
     )
     unit = "GPU-hours" if plan.device == "gpu" else "worker-hours"
     lines = [

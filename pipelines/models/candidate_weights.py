@@ -18,6 +18,7 @@ from glip.checkpoint import load_model, save_model
 from glip.model_folder import read_description
 from pipelines.models.checkpoints import local_checkpoint
 from schemas.recipes import CandidateWeights
+from schemas.train_recipes import RANDOM
 from student.checkpoint import raw_weights
 from student.tuning import OFFSETS, plain_weights
 
@@ -64,7 +65,7 @@ def _is_made_from(folder: Path, made_from: str) -> bool:
 
 def check_candidate(kind: CandidateWeights, init: str) -> None:
     """Before a run is begun: ValueError where it could not leave such a candidate."""
-    if kind == "averaged" and init.startswith("random:"):
+    if kind == "averaged" and init.startswith(RANDOM):
         raise ValueError(f"candidate `averaged` is a mean with the checkpoint that training began from, not {init!r}")
 
 

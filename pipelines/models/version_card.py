@@ -6,6 +6,7 @@ In: a candidate. Out: Markdown, a function of the candidate alone.
 from __future__ import annotations
 
 from pipelines.models.candidates import Candidate
+from pipelines.pages.number_formats import percent, signed
 from schemas.reports import MetricComparison
 
 CARD = "README.md"
@@ -38,10 +39,6 @@ def _decision(candidate: Candidate) -> list[str]:
 
 
 def _row(one: MetricComparison) -> str:
-    figures = [_percent(one.incumbent), _percent(one.candidate), _percent(one.difference, sign="+")]
+    figures = [percent(one.incumbent), percent(one.candidate), signed(one.difference)]
     cells = (one.metric, one.dataset, *figures, one.rule, "yes" if one.passed else "no")
     return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
-
-
-def _percent(value: float | None, sign: str = "") -> str:
-    return "" if value is None else f"{100 * value:{sign}.1f}"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from engine.artifacts import Store, canonical_json, digest_of
+from engine.storage.digests import digest_of_list
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -34,6 +35,15 @@ def test_what_is_not_there_has_no_size_and_no_name(store: Store) -> None:
     store.delete("shards/0.tar")
     with pytest.raises(FileNotFoundError):
         store.read("shards/0.tar")
+
+
+def test_a_store_is_called_by_the_last_part_of_its_address_however_that_is_spelt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "human").mkdir()
+    monkeypatch.chdir(tmp_path / "human")
+    spelt = (".", "./", "../human", "x/..", tmp_path / "human", "memory://a/human/")
+    assert [Store(root).name for root in spelt] == ["human"] * len(spelt)
 
 
 def test_an_empty_file_is_read_as_what_it_is(s3_bucket: str, tmp_path: Path) -> None:
@@ -140,3 +150,10 @@ def test_equal_values_have_equal_digests_whatever_their_order() -> None:
     assert digest_of({"a": 1, "b": 2}) == digest_of({"b": 2, "a": 1}) != digest_of({"a": 2, "b": 1})
     with pytest.raises(ValueError, match="JSON"):
         digest_of(float("nan"))
+
+
+def test_a_list_that_is_never_whole_in_memory_has_the_digest_of_the_list() -> None:
+    for values in ([], [7], [None, "é", {"b": 1, "a": [2]}], [[], [1, -1]]):
+        assert digest_of_list(iter(values)) == digest_of(values)
+    assert digest_of_list(["name", iter([1, 2])]) == digest_of(["name", [1, 2]])
+    assert digest_of_list([iter([])]) == digest_of([[]])

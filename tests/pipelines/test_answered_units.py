@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from oracle_datasets import sample, write_dataset
 
 from engine.artifacts import Store
 from engine.metrics.judged_boxes import JudgedBox, JudgedBoxes
+from engine.mix import Mix
 from pipelines.evaluation import answer_table
 from pipelines.evaluation.answer_table import answers_name, write_answers
 from pipelines.evaluation.answered_units import (
@@ -20,6 +22,8 @@ from pipelines.evaluation.answered_units import (
     write_unit,
 )
 from pipelines.evaluation.answered_units import answer_table as table_of
+from pipelines.evaluation.exams import open_exam
+from schemas.recipes import MixEntry
 from schemas.records import Answer, Candidate, UnitRef
 from schemas.shards import ShardManifest
 
@@ -77,3 +81,11 @@ def test_the_table_has_all_rows_in_groups_of_the_same_size(
     ]
     write_answers(Store(tmp_path), "in one part", boxes)
     assert (tmp_path / answers_name("in one part")).read_bytes() == (tmp_path / answers_name("val")).read_bytes()
+
+
+def test_a_dataset_that_is_asked_about_from_inside_its_folder_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_dataset(tmp_path / "human", [sample("1", "a dog", {"a dog": [(10.0, 10.0, 50.0, 50.0)]})])
+    monkeypatch.chdir(tmp_path / "human")
+    assert open_exam(".", None).name == Mix.open([MixEntry(dataset=".")], 0).datasets[0].name == "human"

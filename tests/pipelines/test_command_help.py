@@ -28,6 +28,7 @@ SLIPS = {
         "more arguments than it takes: b.tar",
     ),
     "a word for a number": (["label", "x", "--workers", "many"], "wanted a whole number from 1 up, not 'many'"),
+    "a seed below zero": (["label", "x", "--plan-seed", "-1"], "wanted a whole number from 0 up, not '-1'"),
     "workers in one process": (["label", "x", "--inline", "--workers", "2"], "not allowed with argument --inline"),
     "a URL for a folder": (["train", "--recipe", "x", "--out", "s3://b/run"], "wanted a path on this machine"),
     "a score that is none": (["robustness", "nano", "--on", "x", "--min-score", "50"], "from 0 to below 1"),
@@ -132,11 +133,18 @@ def test_the_fields_of_a_recipe_are_listed_with_default_and_meaning(capsys: pyte
     assert meaning.startswith("    Samples in a unit")
 
 
-def test_the_kinds_of_a_source_are_listed_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_several_kinds_of_a_source_have_is_listed_once(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["label", "--fields", "source"])
-    kinds = [line for line in capsys.readouterr().out.splitlines() if line.startswith("source.kind ")]
-    assert kinds == ["source.kind  (coco or folder or parquet or scenes or urls or webdataset; required)"]
+    listed = capsys.readouterr().out.splitlines()
+    assert [line for line in listed if line.startswith(("source.kind ", "source.carry "))] == [
+        "source.carry  (list of string; default []; for kind: coco, folder, parquet, urls, webdataset)",
+        "source.kind  (coco or folder or parquet or scenes or urls or webdataset; required)",
+    ]
+    with pytest.raises(SystemExit):
+        main(["generation", "--fields", "gold[].scenes.kind"])
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first == 'gold[].scenes.kind  ("scenes"; default "scenes")', "there is no other, so it need not be given"
 
 
 STARTS = {

@@ -95,6 +95,20 @@ def test_a_dataset_that_has_changed_since_is_refused_by_every_reader(
     assert len(mixed_keys(out)) == 4
 
 
+def test_after_a_relabelling_duplicates_are_to_be_found_anew_before_anything_is_read(
+    recipe: LabelRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, model = str(tmp_path / "out"), f"teacher.checkpoint={recipe.teacher.checkpoint}"
+    label_inline(recipe, Path(out))
+    dedupe(out, progress=False)
+    again = ["label", str(tmp_path / "web"), "--out", out, "--inline", "--relabel", "--set", model]
+    assert main([*again, "--set", "phrases.expressions=true", "--set", "unit_size=3"]) == 0
+    assert capsys.readouterr().out.endswith(f"next: glip-engine dedupe {out}\n")
+    assert main(["dedupe", out]) == 0
+    assert main([*again, "--set", "phrases.expressions=true", "--set", "unit_size=3"]) == 0
+    assert capsys.readouterr().out.endswith(f"next: glip-engine report {out} --out {out}-report\n")
+
+
 def test_the_command_line_finds_duplicates_and_says_what_is_wrong(
     recipe: LabelRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

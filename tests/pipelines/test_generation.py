@@ -12,7 +12,7 @@ from tiny_generations import tiny_generation
 
 from pipelines.generation import GenerationSummary, generation
 from pipelines.generations import generations
-from pipelines.lineage import LINEAGE
+from pipelines.lineage.nodes import LINEAGE
 from pipelines.verify import verify
 from schemas.recipes import GenerationRecipe
 from schemas.reports import Lineage, PseudoLabelReport

@@ -15,6 +15,7 @@ from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.shards import committed_units, read_manifest, read_shard
 from engine.statistics import dataset_report
+from pipelines.progress import print_result
 from pipelines.report import report
 from pipelines.verify import verify
 from schemas.recipes import FiltersRecipe, LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
@@ -113,7 +114,7 @@ def test_an_evaluation_set_on_an_object_store_guards_as_one_in_a_folder(
 
 
 def test_filters_are_stages_with_reasons_of_their_own_and_everything_adds_up(
-    recipe: LabelRecipe, tmp_path: Path
+    recipe: LabelRecipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filters = FiltersRecipe(min_caption_words=3, min_image_side=80, stop_phrases=("cats",))
     result = label_inline(recipe.model_copy(update={"filters": filters}), tmp_path / "out")
@@ -121,6 +122,8 @@ def test_filters_are_stages_with_reasons_of_their_own_and_everything_adds_up(
     stages = {stage.stage: stage for stage in result.stages}
     assert list(stages)[:4] == ["read", "filter", "phrases", "filter_phrases"]
     assert stages["filter_phrases"].phrases_left_out == 4
+    print_result(result)
+    assert "on   4 phrases on the stop list\n" in capsys.readouterr().out
     for before, after in zip(result.stages, result.stages[1:], strict=False):
         assert after.came_in == before.went_on
     store = Store(tmp_path / "out")
