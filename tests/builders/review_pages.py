@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
+
+from playwright.sync_api import expect
 
 from engine.artifacts import Store
 from engine.review.verdicts import read_verdicts
 from schemas.shards import SampleLabels
+
+PATIENCE_MS = 60_000
 
 
 def held(dogs: Path, labels: SampleLabels) -> list[tuple[str, str, str]]:
@@ -16,12 +21,12 @@ def held(dogs: Path, labels: SampleLabels) -> list[tuple[str, str, str]]:
 
 
 def at_sample(page: Any, key: str) -> None:
-    page.wait_for_function("(key) => document.querySelector('#meta span')?.textContent === key", arg=key)
+    expect(page.locator("#meta span").first).to_have_text(key, timeout=PATIENCE_MS)
     page.wait_for_load_state("networkidle")
 
 
 def said(page: Any, text: str) -> None:
-    page.wait_for_function("(text) => document.getElementById('status').textContent.startsWith(text)", arg=text)
+    expect(page.locator("#status")).to_have_text(re.compile(f"^{re.escape(text)}"), timeout=PATIENCE_MS)
 
 
 def states(page: Any) -> list[str]:

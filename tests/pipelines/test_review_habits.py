@@ -93,7 +93,7 @@ def test_a_key_that_is_held_down_gives_one_verdict_and_a_second_press_none(
 
 
 def test_with_caps_lock_on_a_letter_means_what_it_means_without(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "005").page
+    page = opened(chromium, address, "001").page
     page.keyboard.press("A")  # as Caps Lock sends it: a capital, and no Shift
     said(page, "accepted: a dog")
     page.keyboard.press("U")
