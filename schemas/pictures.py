@@ -14,7 +14,7 @@ from PIL import Image
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 MAX_SCANS = 200  # of a progressive JPEG: each is a pass over the whole picture, and twenty bytes make one
 # Pillow copies what it has of a JPEG's EXIF at each further segment, and what is left of a picture in digits at each
-# comment: a million of them take hours, and a picture has one or two.
+# comment: the time grows with the square of their number, and a picture has one or two.
 MAX_REPEATED = 1000
 _JPEG, _EXIF_SEGMENT = b"\xff\xd8", b"Exif\0\0"
 _IN_DIGITS, _COMMENT = (b"P1", b"P2", b"P3"), b"#"

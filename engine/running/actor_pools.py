@@ -41,7 +41,8 @@ class ActorPools:
     ) -> None:
         self._ray = ray
         self._wanted = wanted
-        self._pools = [_Pool(ray, pool, open_commit) for pool in wanted()]
+        self._open_commit = open_commit
+        self._pools: list[_Pool] = []
 
     def start_missing(self) -> list[list[Any]]:
         """Start what the cluster has room for by now; the actors that are new, pool by pool.
@@ -50,6 +51,7 @@ class ActorPools:
         out as it was begun: GPUs that join a job on CPUs do not change it.
         """
         wanted = self._wanted()
+        self._pools = self._pools or [_Pool(self._ray, pool, self._open_commit) for pool in wanted]
         if len(wanted) != len(self._pools):
             return [[] for _ in self._pools]
         return [pool.grow(now.size) for pool, now in zip(self._pools, wanted, strict=True)]

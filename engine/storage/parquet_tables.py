@@ -9,15 +9,14 @@ Python's when the interpreter is gone, a command whose work is done ends as abor
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 
-def read_parquet(content: bytes, columns: Sequence[str] | None = None) -> pa.Table:
-    """The table, or some of its columns. pyarrow.ArrowException or OSError where it is none."""
-    return pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
+def read_parquet(content: bytes) -> pa.Table:
+    """The table. pyarrow.ArrowException or OSError where it is none."""
+    return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -56,11 +56,17 @@ def test_a_voc_label_map_declares_the_classes_in_its_order(tmp_path: Path) -> No
     assert card.stages[1].dropped == {"category_undeclared": 1}
 
 
-def test_a_voc_split_takes_the_pictures_of_its_list(tmp_path: Path) -> None:
-    for name in ("one", "two"):
-        voc_files(tmp_path, name, xml_object("dog", 1, 1, 5, 5))
-    lists = tmp_path / "ImageSets" / "Main"
+def voc_lists(folder: Path, *names: str) -> Path:
+    """Where the lists of splits lie, beside a picture of a dog for each name."""
+    for name in names:
+        voc_files(folder, name, xml_object("dog", 1, 1, 5, 5))
+    lists = folder / "ImageSets" / "Main"
     lists.mkdir(parents=True)
+    return lists
+
+
+def test_a_voc_split_takes_the_pictures_of_its_list(tmp_path: Path) -> None:
+    lists = voc_lists(tmp_path, "one", "two")
     (lists / "val.txt").write_text("two\ngone\n")
     card, samples = import_all("voc", tmp_path, split="val")
     assert [sample.key for sample in samples] == ["two"]
@@ -74,10 +80,7 @@ def test_a_voc_split_takes_the_pictures_of_its_list(tmp_path: Path) -> None:
 
 
 def test_a_name_in_the_list_of_a_split_may_have_spaces(tmp_path: Path) -> None:
-    for name in ("my photo 1", "my photo 0"):
-        voc_files(tmp_path, name, xml_object("dog", 1, 1, 5, 5))
-    lists = tmp_path / "ImageSets" / "Main"
-    lists.mkdir(parents=True)
+    lists = voc_lists(tmp_path, "my photo 1", "my photo 0")
     (lists / "val.txt").write_text("my photo 1\r\nmy photo 0\r\n")
     assert [sample.key for sample in import_all("voc", tmp_path, split="val")[1]] == ["my photo 1", "my photo 0"]
 
