@@ -106,9 +106,9 @@ def _of_picture(reader: ShardReader, row: int, mistakes: Sequence[JudgedBox]) ->
 
 def _jpeg(picture: Image.Image, one: JudgedBox, labels: SampleLabels, turn: Turn) -> str:
     human = [box.box_xyxy for box in labels.boxes if labels.phrases[box.phrase].text == one.name]
-    boxes = [LabelledBox(turn.box(box), one.name, HUMAN) for box in human]
+    boxes = [LabelledBox(turn.box(box), "human", HUMAN) for box in human]  # the name stands below: here it would hide
     if one.rank:
-        boxes.insert(0, LabelledBox(turn.box(one.box_xyxy), f"{one.name} {one.score:.2f}", ANSWER))
+        boxes.insert(0, LabelledBox(turn.box(one.box_xyxy), f"{one.score:.2f}", ANSWER))
     drawn_on = draw_boxes(picture, boxes, FONT_SHARE)
     drawn_on.thumbnail((SIDE, SIDE))
     return base64.b64encode(jpeg_of(drawn_on)).decode()

@@ -127,12 +127,14 @@ class ReviewSession:
         return self._jpegs(key, SIDES[size])
 
     def sample(self, key: str) -> dict[str, Any]:
-        """A sample with its boxes as they stand now. UnknownKeyError where no sample with a box has the key."""
+        """A sample with its boxes as they stand now, and how many verdicts hold in all. UnknownKeyError where no sample
+        with a box has the key."""
         self._refresh()
         labels = self._samples.labels(key)
         caption = (labels.image_sha256, caption_sha256(labels.caption))
         history = [one for one in self._log.rows() if (one.image_sha256, one.caption_sha256) == caption]
-        return shown_sample(labels, self._turn(labels), self._verdicts.of(labels), self._rules, history)
+        shown = shown_sample(labels, self._turn(labels), self._verdicts.of(labels), self._rules, history)
+        return shown | {"verdicts": len(self._verdicts)}
 
     def _turn(self, labels: SampleLabels) -> Turn:
         """How the sample's picture is turned for the page, for which its file is read once."""

@@ -4,6 +4,7 @@
   "use strict";
   const { element: make, card } = globalThis.glip;
   const STEP = matchMedia("(max-width: 560px)").matches ? 8 : 24;
+  const whole = (value) => value.toLocaleString("en");
   const RARITY = { once: [1, 1], rare: [2, 10], some: [11, 100], frequent: [101, Infinity] };
 
   const ORDERS = {
@@ -67,10 +68,10 @@
       grid.append(...added);
       shown = Math.min(count, found.length);
       more.hidden = shown === found.length;
-      const of = found.length === records.length ? "" : ` of ${records.length}`;
-      const pictures = `${found.length}${of} ${records.length === 1 ? "picture" : "pictures"}`;
+      const of = found.length === records.length ? "" : ` of ${whole(records.length)}`;
+      const pictures = `${whole(found.length)}${of} ${records.length === 1 ? "picture" : "pictures"}`;
       status.textContent = found.length
-        ? (shown < found.length ? `${pictures}, ${shown} shown` : pictures)
+        ? (shown < found.length ? `${pictures}, ${whole(shown)} shown` : pictures)
         : "No picture of the sample fits. Loosen a filter, or reset them all.";
       return added[0];
     }

@@ -10,6 +10,7 @@
   // A colour of the style sheet as the browser resolves it, for the scheme that is on now.
   const probe = document.body.appendChild(document.createElement("i"));
   probe.hidden = true;
+  probe.style.forcedColorAdjust = "none"; // in the reader's own colours all would be one, and parts of figures alike
   const colour = (name) => { probe.style.color = `var(--${name})`; return getComputedStyle(probe).color; };
 
   function axis(own) {

@@ -4,10 +4,14 @@
   const { page, overlay, nudged, verdicts: { same, accepted, before, nextUnjudged } } = globalThis.glip;
   const byId = (id) => document.getElementById(id);
   const form = byId("search");
-  const state = { starts: [null], place: 0, next: null, samples: [], at: -1, sample: null, chosen: -1, all: false, drawing: false, editing: null, undo: [], ticket: 0, opening: 0, turning: false, reviewer: "" };
+  const state = { starts: [null], place: 0, next: null, samples: [], at: -1, sample: null, chosen: -1, all: false, drawing: false, editing: null, undo: [], ticket: 0, opening: 0, turning: false, reviewer: "", least: 0, searched: "", unsaved: 0, lost: new Set() };
+  const PATIENCE_MS = 30_000; // for a verdict that is on its way
+  const SLOW_MS = 1_500;
 
   async function ask(path, body) {
-    const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+    const options = body && {
+      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE_MS),
+    };
     const answer = await fetch(path, options).catch(() => { throw new Error("The server does not answer. Is `glip-engine serve` still running?"); });
     const value = await answer.json();
     if (!answer.ok) throw new Error(value.error ?? `the server answered ${answer.status}`);
@@ -18,9 +22,11 @@
 
   const fields = () => new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
 
-  const load = guarded(async (open) => {
+  const load = guarded(async (open, kept = "replaceState") => {
     const asked = fields();
     if (state.starts[state.place]) asked.set("after", state.starts[state.place]);
+    history[`?${asked}` === location.search ? "replaceState" : kept](null, "", `?${asked}`);
+    state.searched = location.search;
     page.say("Searching …");
     const ticket = ++state.ticket; // of two searches under way the later one is shown
     const found = await ask(`/api/samples?${asked}`);
@@ -35,10 +41,10 @@
     return page.empty("No box of this dataset matches.");
   });
 
-  const search = guarded(async () => {
-    Object.assign(state, { starts: [null], place: 0 });
+  const search = guarded(async (after, kept) => {
+    Object.assign(state, after ? { starts: [null, after], place: 1 } : { starts: [null], place: 0 });
     page.totals("");
-    await load();
+    await load(0, kept);
     const { ticket } = state;
     const totals = await ask(`/api/totals?${fields()}`);
     if (ticket === state.ticket) page.totals(totals);
@@ -65,6 +71,9 @@
     const sample = await ask(`/api/sample?key=${encodeURIComponent(key)}`);
     if (opening !== state.opening) return;
     Object.assign(state, { sample, drawing: false, editing: null });
+    state.lost.delete(key);
+    page.lost(state.lost);
+    page.verdicts(sample.verdicts);
     page.empty("");
     page.picture(sample, state.samples[index + 1]?.key);
     page.current(index);
@@ -105,12 +114,19 @@
   const save = (judgements, undone) => {
     const { key } = state.sample;
     const work = guarded(async () => {
-      const sample = await ask("/api/verdicts", { key, judgements });
+      const slow = setTimeout(() => page.say(`Saving … ${state.unsaved === 1 ? "" : `${state.unsaved} are waiting.`}`), SLOW_MS);
+      const sample = await ask("/api/verdicts", { key, judgements }).finally(() => clearTimeout(slow));
       if (undone) state.undo.push({ key, judgements: undone });
+      page.verdicts(sample.verdicts);
       if (state.sample?.key === key) state.sample = sample;
       return true;
     });
-    saving = saving.then(work); // one after another: each builds on what was saved
+    state.unsaved += 1;
+    saving = saving.then(work).then((saved) => { // one after another: each builds on what was saved
+      state.unsaved -= 1;
+      if (!saved && state.sample?.key !== key) page.lost(state.lost.add(key)); // who went on is told which picture it was
+      return saved;
+    });
     return saving;
   };
 
@@ -222,8 +238,9 @@
   }
 
   const drawn = overlay(byId("overlay"), { choose, change: correct, drawn: add });
-  form.addEventListener("submit", (event) => { event.preventDefault(); leave(); search(); });
-  form.addEventListener("change", ({ target }) => { if (target.matches("select")) search(); });
+  const asks = () => search(null, "pushState"); // the browser's Back leads to the search before
+  form.addEventListener("submit", (event) => { event.preventDefault(); leave(); asks(); });
+  form.addEventListener("change", ({ target }) => { if (target.matches("select")) asks(); });
   // What is chosen with the mouse is done; with the keyboard, the next arrow may choose another.
   let byKeys = false;
   for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, () => { byKeys = kind === "keydown"; }, true);
@@ -232,19 +249,30 @@
   for (const button of document.querySelectorAll("[data-do]")) button.addEventListener("click", () => verbs[button.dataset.do]());
   document.addEventListener("keydown", onKey);
 
-  // The picture at hand stands in the address, so that a reload comes back to it and an address can be passed on.
+  // Search, page and picture at hand stand in the address, so that a reload comes back to them and an address can be
+  // passed on.
   async function openAddress(key = decodeURIComponent(location.hash.slice(1))) {
     if (key && key !== state.sample?.key) await openKey(key, state.samples.findIndex((sample) => sample.key === key));
   }
+
+  async function searchAddress() {
+    const key = decodeURIComponent(location.hash.slice(1)); // the search shows its own first picture
+    const asked = new URLSearchParams(location.search);
+    form.reset();
+    form.elements.min_score.value = state.least;
+    for (const field of form.querySelectorAll("[name]")) field.value = asked.get(field.name) ?? field.value;
+    await search(asked.get("after"));
+    await openAddress(key);
+  }
+
   addEventListener("hashchange", guarded(() => openAddress()));
+  addEventListener("popstate", guarded(async () => { if (location.search !== state.searched) await searchAddress(); }));
+  addEventListener("beforeunload", (event) => { if (state.unsaved) event.preventDefault(); });
 
   guarded(async () => {
     const about = await ask("/api/dataset");
     page.about(about);
-    state.reviewer = about.reviewer;
-    form.elements.min_score.value = about.min_score;
-    const key = decodeURIComponent(location.hash.slice(1)); // the search below shows its own first picture
-    await search();
-    await openAddress(key);
+    Object.assign(state, { reviewer: about.reviewer, least: about.min_score });
+    await searchAddress();
   })();
 })();

@@ -23,7 +23,12 @@
       byId("dataset").textContent = about.dataset;
       const boxes = about.selection ? `${plural(about.boxes, "candidate box")}, selection ${about.selection}` : plural(about.boxes, "box");
       byId("reviewer").textContent = `${plural(about.samples, "picture")}, ${boxes} · reviewing as ${about.reviewer}`;
+      page.verdicts(about.verdicts);
       byId("notes").textContent = about.notes.join(" ");
+    },
+
+    verdicts(count) { // that hold now, whoever gave them
+      byId("verdicts").textContent = count ? plural(count, "verdict") : "";
     },
 
     totals(totals) {
@@ -110,7 +115,7 @@
 
     // Where the picture stays beside the list (review.css); elsewhere it would scroll out of sight.
     reveal() {
-      if (matchMedia("(min-width: 1151px)").matches) document.querySelector("#boxes .held")?.scrollIntoView({ block: "nearest" });
+      if (matchMedia("(min-width: 901px)").matches) document.querySelector("#boxes .held")?.scrollIntoView({ block: "nearest" });
     },
 
     history(history) {
@@ -122,6 +127,12 @@
     say(text, wrong = false) {
       byId("status").textContent = text;
       byId("status").classList.toggle("wrong", wrong);
+      if (wrong && byId("viewer").hidden) byId("empty").textContent = text; // where nothing else is seen
+    },
+
+    lost(keys) {
+      const links = [...keys].map((key) => make("a", { href: `#${encodeURIComponent(key)}` }, make("bdi", {}, key)));
+      byId("lost").replaceChildren(...(links.length ? ["Not saved, look again: ", ...links] : []));
     },
 
     empty(text) {

@@ -208,6 +208,20 @@ def test_what_was_searched_for_is_lit(shown: Callable[..., Shown]) -> None:
     assert found.on("000") == []
 
 
+def test_what_colours_alone_tell_is_seen_in_the_readers_own_colours(shown: Callable[..., Shown]) -> None:
+    found = shown(forced_colors="active")
+    found.draw_all()
+    page = found.page
+    style = "(parts, name) => parts.map(part => getComputedStyle(part)[name])"
+    bars = page.eval_on_selector_all(".bar .kept, .ranked .fill", style, "backgroundColor")
+    assert set(bars) == {page.evaluate("getComputedStyle(document.body).color")}
+    assert set(page.eval_on_selector_all(".bar", style, "borderTopStyle")) == {"solid"}, "a bar that is empty is seen"
+    phrases = page.eval_on_selector_all("mark.c0, mark.c1", style, "boxShadow")
+    assert len(set(phrases)) == 2, "a phrase has the colour of its boxes"
+    points = page.eval_on_selector_all(".scatterlayer .point", style, "fill")
+    assert len(set(points)) > 1, "what a figure compares stays apart"
+
+
 def test_the_button_changes_the_colours_and_is_remembered(shown: Callable[..., Shown]) -> None:
     found = shown(scheme="dark")
     background = "getComputedStyle(document.body).backgroundColor"

@@ -111,6 +111,26 @@ def test_keys_accept_and_reject_and_a_reload_shows_it(visit: Callable[..., Watch
     at_sample(page, "002")
 
 
+@pytest.mark.parametrize("size", [(1024, 768), DESKTOP], ids=["laptop", "desktop"])
+def test_picture_caption_and_boxes_are_on_the_first_screen(visit: Callable[..., WatchedPage], size: Any) -> None:
+    page = visit(size=size).page
+    for part in ("#frame", "#caption", ".tools", "#boxes li:last-child"):
+        place = page.locator(part).bounding_box()
+        assert place["y"] + place["height"] <= size[1], part
+
+
+def test_the_verdicts_that_hold_are_counted_as_they_are_given(visit: Callable[..., WatchedPage], dogs: Path) -> None:
+    page = visit("016").page
+    before = len(read_verdicts(Store(dogs)))
+    page.keyboard.press("Shift+A")
+    said(page, "accepted 2 boxes")
+    assert page.inner_text("#verdicts") == f"{before + 2} verdicts"
+    page.keyboard.press("u")
+    said(page, "taken back")
+    assert len(read_verdicts(Store(dogs))) == before
+    assert page.inner_text("#verdicts") == {0: "", 1: "1 verdict"}.get(before, f"{before} verdicts")
+
+
 def test_a_dragged_corner_corrects_a_box_and_undo_takes_it_back(visit: Callable[..., WatchedPage], dogs: Path) -> None:
     page = visit("003").page
     drag(page, (60, 80), (70, 100), SIZE)
