@@ -61,7 +61,7 @@ def resolve_selection(selection: SelectionChoice) -> Selection:
     try:
         return Selection.model_validate(fields)
     except ValidationError as error:
-        raise ValueError(f"selection {selection}: {explain(error)}") from None
+        raise ValueError(f"selection {selection}: {explain(error, Selection)}") from None
 
 
 def _read_calibrated(fields: dict[str, object]) -> dict[str, object]:

@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         again = "; run the same command again to resume" if options.goes_on else ""
         return _fail(options, f"interrupted{again}", INTERRUPTED)
-    except (ValueError, FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+    except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         return _fail(options, _told(error), INVALID)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
@@ -94,6 +94,8 @@ def _message(error: Exception) -> str:
     """Of the operating system's errors the file and why, of our own the message."""
     if isinstance(error, ValidationError):
         return explain(error)
+    if isinstance(error, FileExistsError) and error.filename is not None:  # of mkdir alone
+        return f"{error.filename} is there already and is no folder; give another one to write"
     if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}"
     ours = isinstance(error, ValueError | FileNotFoundError | NotADirectoryError | IsADirectoryError)

@@ -88,7 +88,9 @@ def print_result(result: LabelResult) -> None:
         if stage.phrases_left_out:
             why.append(f"{counted(stage.phrases_left_out, 'phrase')} {LEFT_OUT[stage.stage]}")
         print(f"  {stage.stage:{width}} {stage.came_in:>9} in {stage.went_on:>9} on   {', '.join(why)}".rstrip())
-    speed = f"{result.images_per_second} images/s" if result.images_per_second else "nothing was relabelled"
+    speed = f"{result.images_per_second} images/s"
+    if not result.new_units:
+        speed = "no unit was done" if result.units_left else "all was done before"
     if result.utilisation is not None:
         speed += f", the model computing {result.utilisation:.0%} of its workers' time"
     print(

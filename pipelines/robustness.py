@@ -16,8 +16,8 @@ from engine.shards import LabelledImage, placed_labels, read_card, read_samples,
 from pipelines.evaluation.answers import answer_all, ask_phrases
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.progress import tracked
-from schemas.recipes import TeacherRecipe
 from schemas.reports import Document
+from schemas.robustness_recipes import RobustnessRecipe
 from schemas.shards import SampleLabels, SamplePhrase
 from teacher.grounder import open_grounder
 from teacher.worker import TeacherWorker
@@ -40,15 +40,8 @@ class Robustness(Document):
         return boxes / self.own if self.own else None
 
 
-def robustness(
-    teacher: TeacherRecipe,
-    dataset: str | Path,
-    *,
-    min_score: float = 0.5,
-    limit: int | None = None,
-    progress: bool = True,
-) -> Robustness:
-    """Ask the grounder for the captions of ``dataset``, for captions of other pictures, and for a blank one.
+def robustness(recipe: RobustnessRecipe, dataset: str | Path, *, progress: bool = True) -> Robustness:
+    """Ask the recipe's grounder for the captions of ``dataset``, for captions of other pictures, and for a blank one.
 
     Samples without another whose heads they have none of are left out. ValueError where the dataset is no human
     grounding dataset, or has no two pictures with different things.
@@ -59,14 +52,14 @@ def robustness(
         raise ValueError(
             f"{dataset} is {card.origin}, of task {card.task}; captions are taken from human grounding data"
         )
-    known = [(place, _heads(one), sample_json(one)) for place, one in islice(placed_labels(store), limit)]
+    known = [(place, _heads(one), sample_json(one)) for place, one in islice(placed_labels(store), recipe.limit)]
     heads = [of_sample for _, of_sample, _ in known]  # the pictures are read when they are asked about
     found = [(place, _of_other_things(heads, number)) for number, (place, _, _) in enumerate(known)]
     pairs = [(place, known[other][2]) for place, other in found if other is not None]
     if not pairs:
         raise ValueError(f"{dataset} has no two pictures of different things among {len(known)}")
-    grounder = open_grounder(local_teacher(pinned_teacher(teacher)))
-    worker = TeacherWorker(grounder, batch_size=teacher.batch_size, min_score=min_score)
+    grounder = open_grounder(local_teacher(pinned_teacher(recipe.teacher)))
+    worker = TeacherWorker(grounder, batch_size=recipe.teacher.batch_size, min_score=recipe.min_score)
 
     def boxes(doing: str, changed: Callable[[LabelledImage, SampleLabels], LabelledImage]) -> float:
         pictures = read_samples(store, [place for place, _ in pairs])
@@ -82,7 +75,7 @@ def robustness(
     result = Robustness(
         dataset=store.name,
         pictures=len(pairs),
-        min_score=min_score,
+        min_score=recipe.min_score,
         own=boxes("own captions", lambda one, other: one),
         wrong=boxes("wrong captions", lambda one, other: _captioned(one, other.caption, other.phrases)),
         blank=boxes("blank captions", lambda one, other: _captioned(one, BLANK, [_whole(BLANK)])),

@@ -57,8 +57,8 @@ class TeacherRecipe(Recipe):
     members: tuple[TeacherRecipe, ...] = ()
     """The two teachers of an ``ensemble``, each with a grounder and a checkpoint. Device, precision and threads
     are the ensemble's."""
-    device: str = "auto"
-    """``cpu``, ``cuda``, or ``auto``: a GPU if there is one."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """``auto`` is a GPU if there is one."""
     batch_size: int = Field(default=8, gt=0)
     """Images of one shape bucket that go through the model at once. Halved automatically when memory runs out."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -18,6 +18,7 @@ from schemas.recipe_fields import what_is_meant, written_name
 
 MAX_RECIPE_BYTES = 1_000_000
 MAX_DEPTH = 50
+MOST_FAULTS = 3  # that are told: in a recipe for another command, nearly every field is one
 _OPENING = (
     *(yaml.BlockMappingStartToken, yaml.BlockSequenceStartToken),
     *(yaml.FlowMappingStartToken, yaml.FlowSequenceStartToken),
@@ -71,7 +72,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping of bounded size and depth, without aliases and object construction; ValueError as of
     :func:`load_recipe`."""
     if not path.is_file():
-        raise ValueError(f"recipe {path} does not exist; see the folder recipes/ for examples")
+        is_there = "is a folder; give a file of it" if path.is_dir() else "does not exist; see recipes/ for examples"
+        raise ValueError(f"recipe {path} {is_there}")
     if path.stat().st_size > MAX_RECIPE_BYTES:
         raise ValueError(f"recipe {path} has {path.stat().st_size} bytes; a recipe has at most {MAX_RECIPE_BYTES}")
     try:
@@ -132,9 +134,13 @@ def _apply_override(fields: dict[str, Any], override: str) -> None:
 def explain(error: ValidationError, recipe: type[BaseModel] | None = None) -> str:
     """A pydantic error in one line a person can act on: each field with what was wanted and what came.
 
-    Where the class of the ``recipe`` is given, an unknown field is told with the one that may be meant.
+    Where the class of the ``recipe`` is given, an unknown field is told with the one that may be meant. Of many faults
+    the first are told, and the number of the others.
     """
-    return "; ".join(_sentence(item, recipe) for item in error.errors())
+    faults = error.errors()
+    told = [_sentence(item, recipe) for item in faults[:MOST_FAULTS]]
+    more = len(faults) - len(told)
+    return "; ".join([*told, *([f"and {more} more"] if more else [])])
 
 
 def _sentence(item: ErrorDetails, recipe: type[BaseModel] | None) -> str:

@@ -24,7 +24,10 @@ EXAMPLES = {
     ),
     "few-shot": ("--recipe recipes/few_shot_raccoon.yaml --out runs/few",),
     "evaluate": ("nano --on human-val --out eval", "runs/student/model --on human-val --set protocols=[coco]"),
-    "robustness": ("runs/student/model --on human-val-phrases",),
+    "robustness": (
+        "runs/student/model --on human-val-phrases",
+        "owlv2-folder --on human-val-phrases --set teacher.grounder=owlv2",
+    ),
     "calibrate": (
         "nano --on human-val --out calibration.json",
         "--verdicts my-dataset --out calibration.json",

@@ -11,6 +11,7 @@ from pipelines.commands.arguments import (
     add_backend,
     add_command,
     add_out,
+    add_overrides,
     add_published,
     add_recipe,
     check_for_plan,
@@ -26,10 +27,10 @@ from schemas.recipes import (
     EvaluateRecipe,
     GenerationRecipe,
     Recipe,
-    TeacherRecipe,
     TrainRecipe,
     load_recipe,
 )
+from schemas.robustness_recipes import RobustnessRecipe
 
 
 def add(commands: Any) -> None:
@@ -157,24 +158,28 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
 
 def _add_robustness(commands: Any) -> None:
     parser = add_command(commands, "robustness", _robustness, "count the boxes that survive wrong and blank captions")
-    parser.add_argument("checkpoint", help=CHECKPOINT)
+    parser.add_argument("checkpoint", nargs="?", help=f"{CHECKPOINT} (default: nano)")
     parser.add_argument("--on", required=True, metavar="DATASET", help="a human grounding dataset")
     add_published(parser)
-    parser.add_argument(
-        "--min-score", metavar="SCORE", type=score, default=0.5, help="ignore boxes below (default 0.5)"
-    )
+    parser.add_argument("--min-score", metavar="SCORE", type=score, help="ignore boxes below (default 0.5)")
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N samples")
+    add_overrides(parser, RobustnessRecipe)
 
 
 def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.robustness import robustness
 
-    teacher = TeacherRecipe(
-        checkpoint=options.checkpoint, checkpoint_sha256=options.sha256, tokenizer=options.tokenizer
+    given = overrides(
+        {
+            "teacher.checkpoint": options.checkpoint,
+            "teacher.checkpoint_sha256": options.sha256,
+            "teacher.tokenizer": options.tokenizer,
+            "min_score": options.min_score,
+            "limit": options.limit,
+        }
     )
-    return 0, robustness(
-        teacher, options.on, min_score=options.min_score, limit=options.limit, progress=not options.json
-    )
+    recipe = load_recipe(RobustnessRecipe, None, (*given, *options.set))
+    return 0, robustness(recipe, options.on, progress=not options.json)
 
 
 def _add_calibrate(commands: Any) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
-from engine.dataset.shard_files import CARD, FOLDERS, read_card, write_card
+from engine.dataset.shard_files import CARD, FOLDERS, committed_units, read_card, write_card
 from engine.filtering.leaks import LeakGuard
 from engine.made_by import made_by
 from engine.sources import Source
@@ -109,7 +109,8 @@ def open_dataset(
     ``units`` are planned.
 
     With ``relabel`` the folder may hold other work of labelling: from then on it is an incomplete dataset of this one,
-    in which the units of the other are not done.
+    in which the units of the other are not done. So it is with work that ended before its first unit: of a recipe whose
+    mistake the workers found, say.
     """
     for folder in ("", *FOLDERS):
         store.delete_temporary_files(folder)
@@ -131,7 +132,8 @@ def open_dataset(
         if not difference:
             now = ("recipe", "selection", "planned_units")
             return found.model_copy(update={name: getattr(fresh, name) for name in now})
-        if not relabel or found.origin != fresh.origin:
+        begun_in_vain = not found.units and not committed_units(store)
+        if found.origin != fresh.origin or not (relabel or begun_in_vain):
             raise ValueError(
                 f"{store.root} holds other work: {difference}. Give another --out, or the recipe it was begun with"
                 + ("; --relabel redoes what differs" if found.origin == fresh.origin else "")

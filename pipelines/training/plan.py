@@ -1,7 +1,7 @@
 """What a training run will take, before it is begun and without its data: samples, steps, memory, GPU-hours, days.
 
 In: a recipe, a number of GPUs, and how fast one of them is. Out: figures, each with what it rests on. Nothing is read
-but the cards of datasets that are there; nothing is written.
+but the model's sizes and the cards of datasets that are there; nothing is written.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from engine.shards import CARD, read_card
 from glip.config import GLIPConfig
 from glip.model_folder import path_of, read_description
 from glip.published import PUBLISHED
+from glip.published_weights import read_published
 from pipelines.lineage.nodes import open_version
 from pipelines.models.candidates import config_of_version
 from pipelines.models.checkpoints import registry_name
@@ -108,7 +109,10 @@ def _config(recipe: TrainRecipe) -> GLIPConfig:
         return SIZES[recipe.init.removeprefix(RANDOM)]()
     if registry_name(recipe.init) is not None:
         return config_of_version(*open_version(recipe.init))
-    return GLIPConfig.from_dict(read_description(path_of(recipe.init))["config"])
+    path = path_of(recipe.init)
+    if path.is_file():  # a published one, whose tensors are mapped and not read
+        return read_published(path, None, "").config
+    return GLIPConfig.from_dict(read_description(path)["config"])
 
 
 def _largest(recipe: TrainRecipe, config: GLIPConfig) -> tuple[int, int]:

@@ -23,8 +23,8 @@ def plan_text(plan: TrainPlan) -> str:
         "memory": f"{plan.states_gib:.1f} GiB states + {plan.activations_gib:.1f} GiB for "
         f"{counted(plan.images_per_gpu, 'image')} at once, a GPU",
         "rate": f"{_number(plan.images_per_second, '.2f')} images/s a GPU",
-        "GPU-hours": _number(plan.gpu_hours, ",.0f"),
-        "days": f"{_number(plan.days, '.1f')} on {counted(plan.gpus, 'GPU')}",
+        "GPU-hours": _amount(plan.gpu_hours),
+        "days": f"{_amount(plan.days)} on {counted(plan.gpus, 'GPU')}",
     }
     lines += ["", *(f"{name:<10} {text}" for name, text in figures.items()), "", "rests on:"]
     return "\n".join([*lines, *(f"  {name}: {text}" for name, text in plan.rests_on.items()), *plan.notes])
@@ -32,6 +32,11 @@ def plan_text(plan: TrainPlan) -> str:
 
 def _millions(value: int) -> str:
     return f"{value / 1e6:.1f} M"
+
+
+def _amount(value: float | None) -> str:
+    """With at least three digits that say something: a run may take minutes or years."""
+    return _number(value, ".3g" if value is not None and value < 100 else ",.0f")
 
 
 def _number(value: float | None, shape: str) -> str:

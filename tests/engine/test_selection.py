@@ -83,6 +83,11 @@ def test_an_unknown_selection_is_an_error_in_one_line(wrong: Any) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_field_of_a_selection_that_is_misspelt_is_told_with_the_one_that_is_meant() -> None:
+    with pytest.raises(ValueError, match="did you mean 'min_score'"):
+        resolve_selection({"min_scor": 0.5})
+
+
 def grounding(*scores: float) -> Grounding:
     candidates = tuple(Candidate(number % 2, (0.0, 0.0, 5.0, 5.0), score) for number, score in enumerate(scores))
     image = CaptionedImage("k", b"", "jpg", "a b", "here")

@@ -115,6 +115,8 @@ def test_an_error_of_the_operating_system_is_told_by_file_and_reason(
     annotations.write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}')
     assert main(["import", "coco", str(annotations), "--out", str(file / "inside")]) == 2
     assert capsys.readouterr().err.endswith("file/inside: not a directory\n")
+    assert main(["import", "coco", str(annotations), "--out", str(file)]) == 2
+    assert capsys.readouterr().err.endswith("file is there already and is no folder; give another one to write\n")
 
 
 def test_an_import_tells_why_it_rejected(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,7 @@ from pipelines.convert import convert
 from pipelines.lineage.tree import lineage
 from pipelines.models.candidate_weights import candidate_model
 from pipelines.train import train
+from pipelines.training.plan import train_plan
 from schemas.recipes import MixEntry, ScenesSource, TeacherRecipe, TrainRecipe
 from teacher.grounder import teacher_digest
 
@@ -172,6 +173,11 @@ def test_a_run_begins_with_a_published_file_and_names_it_in_its_lineage(
         other = recipe.model_copy(update={"init": str(init), "init_sha256": "0" * 64})
         with pytest.raises(ValueError, match="sha256 is"):
             train(other, tmp_path / "other", progress=False)
+
+
+def test_a_run_from_a_published_file_is_planned_by_its_sizes(published: Path, random_checkpoint: Path) -> None:
+    recipe = TrainRecipe(mix=(MixEntry(dataset="x", samples=2),), init=str(published))
+    assert train_plan(recipe) == train_plan(recipe.model_copy(update={"init": str(random_checkpoint)}))
 
 
 def test_the_mean_of_a_student_with_a_published_file_reads_that_as_training_did(

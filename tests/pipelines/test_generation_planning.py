@@ -25,12 +25,13 @@ from student.tuning import OFFSETS, prepare
         ({"train": {"accumulation": 3}}, "batch_size 2 cannot be shared by 1 workers, each in 3 parts"),
         ({"train_workers": 4}, "batch_size 2 cannot be shared by 4 workers"),
         ({"train": {"init": "random:nano"}}, "init 'random:nano' needs `tokenizer`"),
-        ({"evaluate": {"teacher": {"device": "tpu"}}}, "teacher.device: wanted auto, cpu or cuda, not 'tpu'"),
+        ({"evaluate": {"teacher": {"device": "cuda"}}}, "this machine has no CUDA device"),
     ],
 )
 def test_a_generation_that_could_not_come_to_its_end_is_refused_before_any_work(
-    random_checkpoint: Path, tmp_path: Path, wrong: dict[str, Any], expected: str
+    random_checkpoint: Path, tmp_path: Path, wrong: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     train = {"steps": 1, **wrong.pop("train", {})}
     recipe = tiny_generation(random_checkpoint, scenes=(2, 2, 2), unit_size=2, train=train, **wrong)
     with pytest.raises(ValueError, match=expected):

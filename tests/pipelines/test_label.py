@@ -140,6 +140,17 @@ def test_a_folder_of_other_work_is_refused_and_left_alone(recipe: LabelRecipe, t
     assert checksums(out) == before
 
 
+def test_a_mistake_that_workers_found_can_be_mended_in_the_same_folder(recipe: LabelRecipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    mistaken = recipe.teacher.model_copy(update={"device": "gpu"})
+    with pytest.raises(ValueError, match="wanted auto, cpu or cuda, not 'gpu'"):
+        label_inline(recipe.model_copy(update={"teacher": mistaken}), out)
+    assert label_inline(recipe, out).new_units == 4
+    assert verify(out, progress=False).problems == []
+    label_inline(recipe, tmp_path / "new")
+    assert checksums(out) == checksums(tmp_path / "new")
+
+
 def test_another_selection_changes_the_card_and_labels_nothing_again(recipe: LabelRecipe, tmp_path: Path) -> None:
     label_inline(recipe, tmp_path / "out")
     result = label_inline(recipe.model_copy(update={"selection": "owl-st"}), tmp_path / "out")

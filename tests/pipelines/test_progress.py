@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.export import ExportReceipt, summary
+from pipelines.labelling.bookkeeping import LabelResult
 from pipelines.labelling.totals import Totals
-from pipelines.progress import UnitProgress, tracked
+from pipelines.progress import UnitProgress, print_result, tracked
 
 
 def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(
@@ -47,6 +48,20 @@ def test_a_job_that_is_to_be_silent_leaves_no_line_in_the_log(
 def test_a_bar_that_nobody_sees_leaves_nothing_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     assert list(tracked(["unit"], "verifying", shown=True)) == ["unit"]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("new_units", "left", "rate", "told"),
+    [(1, 0, 0.0, "0.0 images/s"), (0, 0, None, "all was done before"), (0, 1, None, "no unit was done")],
+)
+def test_a_job_that_did_nothing_tells_why(
+    new_units: int, left: int, rate: float | None, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"units": 1, "images": 2, "samples": 2, "phrases": 2, "boxes": 2, "rejects": {}, "stages": []}
+    speed = {"seconds": 500.0, "images_per_second": rate, "utilisation": None}
+    how = {"new_units": new_units, "units_left": left, "stopped": "SIGTERM" if left else None}
+    print_result(LabelResult.model_validate({"dataset": "out", **counts, **speed, **how}))
+    assert capsys.readouterr().out.splitlines()[0].endswith(f"0 rejects; 500.0 s, {told}")
 
 
 def test_an_export_tells_what_it_left_out() -> None:

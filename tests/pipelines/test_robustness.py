@@ -30,6 +30,20 @@ def test_nano_answers_its_own_captions_more_than_wrong_ones_and_blank_ones_least
     assert "boxes a phrase at score 0.5: own caption" in capsys.readouterr().out
 
 
+def test_any_teacher_can_be_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import_gold("scenes", ScenesSource(count=4, seed=5), tmp_path / "scenes")
+    members = "teacher.members=[{checkpoint: nano}, {checkpoint: nano, min_size: 64, max_size: 96}]"
+    asked = ["robustness", "--on", str(tmp_path / "scenes"), "--json"]
+    found = []
+    for options in ([], ["--set", "teacher.grounder=ensemble", "--set", members]):
+        assert main([*asked, *options]) == 0
+        found.append(Robustness.model_validate(json.loads(capsys.readouterr().out)))
+    nano, ensemble = found
+    assert nano.own > ensemble.own, "boxes that one of the two found alone have half their score"
+    assert main([*asked, "--set", "teacher.grounder=none"]) == 2
+    assert "grounding-dino" in json.loads(capsys.readouterr().out)["error"]
+
+
 def test_shares_are_of_the_boxes_under_the_own_caption() -> None:
     found = Robustness(dataset="photos", pictures=4, min_score=0.5, own=2.0, wrong=0.5, blank=0.0)
     expected = "photos: boxes a phrase at score 0.5: own caption 2.00, another picture's 0.50 (25%), blank 0.00 (0%)"

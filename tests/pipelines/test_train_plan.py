@@ -23,6 +23,7 @@ from pipelines.train import train
 from pipelines.training import plan as plans
 from pipelines.training.memory import activation_bytes
 from pipelines.training.plan import TrainPlan, train_plan
+from pipelines.training.plan_table import plan_text
 from schemas.recipes import MixEntry, MixSampling, ScenesSource, TrainRecipe, load_recipe
 from student.session import build
 from student.workers import Workers
@@ -147,6 +148,12 @@ def test_a_step_that_gpus_cannot_share_and_sizes_that_nobody_knows_are_told(tmp_
     plan = train_plan(TrainRecipe(mix=(MixEntry(dataset=str(tmp_path / "none")),)))
     assert (plan.gpu_hours, plan.days, plan.epochs) == (None, None, None)
     assert "--rate" in plan.rests_on["images_per_second"]
+
+
+def test_a_run_of_minutes_is_not_told_as_no_hours() -> None:
+    text = plan_text(train_plan(TrainRecipe(mix=(MixEntry(dataset="x"),), steps=10), images_per_second=1))
+    assert "GPU-hours  0.0444\n" in text
+    assert "days       0.00185 on 1 GPU\n" in text
 
 
 def test_a_warm_up_that_is_longer_than_the_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,7 @@ MISTAKES = {
         ["source.kind=webdatset"],
         "field 'source.kind': no 'webdatset'; there are: 'webdataset'",
     ),
+    "a device that is none": ([SCENES, "teacher.device=gpu"], "should be 'auto', 'cpu' or 'cuda' (came: 'gpu')"),
     "a number for a text": (
         [*TARS, "source.caption_field=7"],
         "'source.caption_field' is text, not the number 7: put it in",
@@ -59,6 +60,18 @@ def test_a_wrong_field_is_told_with_the_one_that_is_meant(mistake: str) -> None:
         load_recipe(LabelRecipe, None, tuple(overrides))
     assert expected in str(raised.value)
     assert "source.webdataset" not in str(raised.value)
+
+
+def test_of_a_recipe_for_another_command_the_first_mistakes_are_told() -> None:
+    overrides = [SCENES, *(f"foreign{number}=1" for number in range(9))]
+    with pytest.raises(ValueError, match=r"and 6 more$") as raised:
+        load_recipe(LabelRecipe, None, tuple(overrides))
+    assert str(raised.value).count("unknown field") == 3
+
+
+def test_a_folder_instead_of_a_recipe_is_told_as_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is a folder; give a file of it"):
+        load_recipe(LabelRecipe, tmp_path)
 
 
 def test_a_wrong_field_in_a_list_is_told_with_its_place(tmp_path: Path) -> None:
