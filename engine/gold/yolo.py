@@ -1,21 +1,24 @@
 """Reader of YOLO's text files: a line a box, a file a picture.
 
-In: a folder with ``data.yaml`` (``names``: a list, or names by number) or ``classes.txt`` (a name a line), ``images/``
-and ``labels/``; a split is a folder inside both, and without one all folders inside are read. Out: a row a picture; one
-without a file of labels has no box.
+In: a folder with ``data.yaml`` (``names``: a list, or names by number) or ``classes.txt`` (a name a line), and with
+``images/`` and ``labels/``; a split is a folder inside both, or, as Roboflow writes it, around both (``train/images/``,
+``train/labels/``). Without a split all are read. Out: a row a picture; one without a file of labels has no box.
 
     class x_centre y_centre width height        shares of the picture's width and height, 0 to 1
+    class x1 y1 x2 y2 x3 y3 ...                 a polygon of three points or more, which becomes the box around it
 
-Source: Ultralytics, docs: datasets/detect. A line of five numbers is a box; of more, a polygon, which is refused.
+The paths in ``data.yaml`` are not followed: Roboflow's (``../train/images``) lead out of its folder, and other tools'
+are of their machine. Source: Ultralytics, docs: datasets/detect, datasets/segment, datasets/pose.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -27,6 +30,9 @@ from engine.storage.digests import digest_of_list
 
 MAX_LABEL_BYTES = 20_000_000
 MAX_NAMES_BYTES = 5_000_000
+Folders: TypeAlias = dict[str, tuple[Path, Path]]
+"""By split the folder of its pictures and that of their labels; under the empty name those of all, where splits are
+folders inside them."""
 
 
 class YoloDetection(GoldReader):
@@ -35,18 +41,17 @@ class YoloDetection(GoldReader):
     task: Task = "detection"
 
     def __init__(self, place: GoldPlace) -> None:
-        folder, inside = place.folder, place.split or ""
-        self._images, self._labels = place.image_folder("images") / inside, folder / "labels" / inside
-        if not self._images.is_dir() or not self._labels.is_dir():
-            raise ValueError(f"{folder} has no folder images/{inside} beside labels/{inside}; give the folder of both")
-        self._names = _names(folder)
+        self._folders = _folders(place)
+        document = _document(place)
+        self._names = _names(place.folder, document)
+        self._has_keypoints = "kpt_shape" in document
         self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
-        self._files = sorted(_pictures(self._images))
+        self._files = sorted(_pictures(self._folders))
         self._check_labelled(place.split)
         self.uri = "labels"
         self._keys = Keys(map(key_of, self._files))
-        rows = ([name, file_size(self._images / name), self._digest(name)] for name in self._files)
-        self.fingerprint = digest_of_list([rows, self._names])
+        rows = ([name, file_size(self._picture_file(name)), self._digest(name)] for name in self._files)
+        self.fingerprint = digest_of_list([rows, self._names, self._has_keypoints])
 
     def _check_labelled(self, split: str | None) -> None:
         """ValueError where no picture of a split has a file of labels: they lie elsewhere, or nobody labelled it."""
@@ -59,9 +64,9 @@ class YoloDetection(GoldReader):
             first.setdefault(folder, name)
         for folder in sorted(first.keys() - labelled):
             raise ValueError(
-                f"no picture in {self._images / folder} has its file of labels, such as "
-                f"{self._label_file(first[folder])}; --split takes one folder inside both, and an empty file says "
-                "that a picture has no object"
+                f"no picture in {self._picture_file(first[folder]).parent} has its file of labels, such as "
+                f"{self._label_file(first[folder])}; --split takes one split alone, and an empty file says that a "
+                "picture has no object"
             )
 
     def __len__(self) -> int:
@@ -69,60 +74,117 @@ class YoloDetection(GoldReader):
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         name, key = self._files[row], self._keys[row]
-        picture = self._keys.fault(key, row) or read_picture(self._images, name, None)
+        images, _, below = self._place(name)
+        picture = self._keys.fault(key, row) or read_picture(images, below, None)
         if isinstance(picture, str):
             return rejected_row(key, picture, f"image {name!r}", ())
+        content = self._content(name)
+        if content is None:
+            return rejected_row(key, "labels_too_large", f"{self._label_file(name)}: more than {MAX_LABEL_BYTES}", ())
         boxes = (
             (self._valid_box(line, picture), f"line {number}: {line[:100]!r}")
-            for number, line in enumerate(self._lines(name))
+            for number, line in enumerate(_lines(content))
         )
         found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{name.rpartition('.')[0]}")
         return detection_row(found, picture, self.classes, recipe_digest)
 
     def _valid_box(self, line: str, picture: Picture) -> ClassBox | str:
-        fields = line.split()
+        number, *rest = line.split()
         try:
-            x, y, w, h = (float(field) for field in fields[1:])
+            numbers = [float(field) for field in rest]
         except ValueError:
             return "annotation_malformed"
-        name = self._names.get(fields[0])
+        shares = _corners(numbers[:4] if self._has_keypoints else numbers)
+        if shares is None:
+            return "annotation_malformed"
+        name = self._names.get(number)
         if not name:
             return "category_undeclared"
-        if not w > 0 or not h > 0:
-            return "box_not_finite" if w != w or h != h else "box_without_area"
-        width, height = picture.width, picture.height
-        corners = ((x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height)
-        box = box_from_xyxy(corners, width, height)
+        sizes = (picture.width, picture.height) * 2
+        corners = tuple(share * size for share, size in zip(shares, sizes, strict=True))
+        box = box_from_xyxy(corners, picture.width, picture.height)
         return box if isinstance(box, str) else ClassBox(name, box)
 
-    def _lines(self, image: str) -> list[str]:
-        content = self._content(image)
-        return [line for line in content.decode(errors="replace").splitlines() if line.strip()]
-
-    def _content(self, image: str) -> bytes:
-        """The labels of a picture, empty where it has no file of them."""
+    def _content(self, image: str) -> bytes | None:
+        """The labels of a picture, empty where it has no file of them; None where the file is too large."""
         file = self._label_file(image)
-        return file.read_bytes() if file.is_file() and file.stat().st_size <= MAX_LABEL_BYTES else b""
+        if not file.is_file():
+            return b""
+        return file.read_bytes() if file.stat().st_size <= MAX_LABEL_BYTES else None
+
+    def _place(self, image: str) -> tuple[Path, Path, str]:
+        """The folders of a picture and of its labels, and its name below both."""
+        split, _, below = image.partition("/")
+        return (*self._folders[split], below) if split in self._folders else (*self._folders[""], image)
+
+    def _picture_file(self, image: str) -> Path:
+        images, _, below = self._place(image)
+        return images / below
 
     def _label_file(self, image: str) -> Path:
-        return (self._labels / image).with_suffix(".txt")
+        _, labels, below = self._place(image)
+        return (labels / below).with_suffix(".txt")
 
     def _digest(self, image: str) -> str:
-        return hashlib.sha256(self._content(image)).hexdigest()
+        return hashlib.sha256(self._content(image) or b"").hexdigest()
 
 
-def _pictures(images: Path) -> Iterator[str]:
-    """The names of the pictures below a folder, as seen from it."""
-    for folder, _, names in os.walk(images):
-        files = (Path(folder).relative_to(images) / name for name in names)
-        yield from (file.as_posix() for file in files if file.suffix.lower().lstrip(".") in EXTENSIONS)
+def _lines(content: bytes) -> list[str]:
+    return [line for line in content.decode(errors="replace").splitlines() if line.strip()]
 
 
-def _names(folder: Path) -> dict[str, str]:
+def _corners(numbers: Sequence[float]) -> tuple[float, ...] | None:
+    """xyxy in shares of the picture: of a box by its centre and size, or around the points of a polygon; None of any
+    other count of numbers."""
+    if len(numbers) == 4:
+        x, y, w, h = numbers
+        return (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+    if len(numbers) < 6 or len(numbers) % 2:
+        return None
+    if not all(map(math.isfinite, numbers)):
+        return (math.nan,) * 4  # which a minimum may pass over
+    return (min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2]))
+
+
+def _folders(place: GoldPlace) -> Folders:
+    """Where the pictures and labels are. ValueError where there are no two such folders."""
+    folder, inside = place.folder, place.split or ""
+    images, labels = place.image_folder("images"), folder / "labels"
+    if (images / inside).is_dir() and (labels / inside).is_dir():
+        return {"": (images / inside, labels / inside)}
+    of_splits = {} if place.images else {one.name: (one / "images", one / "labels") for one in sorted(folder.iterdir())}
+    of_splits = {name: two for name, two in of_splits.items() if all(one.is_dir() for one in two)}
+    if place.split is None and of_splits:
+        return of_splits
+    if place.split in of_splits:
+        return {"": of_splits[place.split]}
+    there = of_splits or [one.name for one in sorted(labels.glob("*")) if one.is_dir()]
+    if place.split is not None and there:
+        raise ValueError(f"{folder} has no split {place.split!r}; there are: {', '.join(there)}")
+    raise ValueError(
+        f"{folder} has no folder images/{inside} beside labels/{inside}, and no folder such as train with both inside; "
+        "give the folder that holds them"
+    )
+
+
+def _pictures(folders: Folders) -> Iterator[str]:
+    """The names of the pictures below the folders, as seen from them, each with its split where they are of splits."""
+    for split, (images, _) in folders.items():
+        for folder, _, names in os.walk(images):
+            files = (split / Path(folder).relative_to(images) / name for name in names)
+            yield from (file.as_posix() for file in files if file.suffix.lower().lstrip(".") in EXTENSIONS)
+
+
+def _names(folder: Path, document: dict[Any, Any]) -> dict[str, str]:
     """Class names by number, as text. ValueError where there are none."""
-    names = _names_of_yaml(folder / "data.yaml") or _names_of_list(folder / "classes.txt")
+    names = document.get("names")
+    names = dict(enumerate(names)) if isinstance(names, list) else names
+    names = names if names and isinstance(names, dict) else _names_of_list(folder / "classes.txt")
     if not names:
-        raise ValueError(f"{folder} names no class: wanted data.yaml with `names`, or classes.txt, one name per line")
+        raise ValueError(
+            f"{folder} names no class: wanted data.yaml with `names`, or classes.txt, one name per line; a YAML of "
+            "another name may be given instead of the folder"
+        )
     texts = {str(number): str(name).encode(errors="replace").decode() for number, name in names.items()}
     return {number: class_name(name) for number, name in texts.items()}
 
@@ -134,7 +196,10 @@ def _names_of_list(file: Path) -> dict[Any, Any]:
     return dict(enumerate(line.strip() for line in lines if line.strip()))
 
 
-def _names_of_yaml(file: Path) -> dict[Any, Any]:
+def _document(place: GoldPlace) -> dict[Any, Any]:
+    """What ``data.yaml`` says, or the YAML that was given instead of the folder; nothing where there is none."""
+    given = place.annotations.suffix.lower() in (".yaml", ".yml")
+    file = place.annotations if given and place.annotations.is_file() else place.folder / "data.yaml"
     if not file.is_file() or file.stat().st_size > MAX_NAMES_BYTES:
         return {}
     try:
@@ -145,7 +210,4 @@ def _names_of_yaml(file: Path) -> dict[Any, Any]:
         raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())[:300]}") from None
     if aliased:
         raise ValueError(f"{file} uses a YAML alias (*name), which may grow without end; write the value out")
-    names = document.get("names") if isinstance(document, dict) else None
-    if isinstance(names, list):
-        return dict(enumerate(names))
-    return names if isinstance(names, dict) else {}
+    return document if isinstance(document, dict) else {}

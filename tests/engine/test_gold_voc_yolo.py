@@ -116,7 +116,8 @@ def test_yolo_lines_are_shares_of_the_picture(tmp_path: Path) -> None:
     ("line", "reason"),
     [
         ("0 0.5 0.5 0.1", "annotation_malformed"),
-        ("0 0.1 0.1 0.2 0.1 0.2 0.2", "annotation_malformed"),
+        ("0 0.1 0.1 0.2 0.1 0.9", "annotation_malformed"),
+        ("0 0.1 0.1 0.2 0.1 nan 0.2", "box_not_finite"),
         ("0 a b c d", "annotation_malformed"),
         ("7 0.5 0.5 0.1 0.1", "category_undeclared"),
         ("-1 0.5 0.5 0.1 0.1", "category_undeclared"),
@@ -156,12 +157,31 @@ def test_a_yolo_picture_that_is_a_link_to_nothing_is_a_counted_reject(tmp_path: 
     assert card.stages[0].dropped == {"image_missing": 1}
 
 
-def test_polygons_alone_are_not_pictures_without_objects(tmp_path: Path) -> None:
+def test_a_yolo_polygon_becomes_the_box_around_it(tmp_path: Path) -> None:
+    _, (sample, _) = import_yolo(tmp_path, "0 0.2 0.5 0.3 0.25 0.4 0.5 0.3 0.75\n0 0.5 0.5 1 1", "names: [cat]")
+    assert boxes_of(sample) == [("cat", (20, 20, 40, 60)), ("cat", (0, 0, WIDTH, HEIGHT))]
+
+
+def test_the_box_of_a_yolo_pose_is_not_a_polygon_with_its_keypoints(tmp_path: Path) -> None:
+    data = "kpt_shape: [2, 2]\nnames: [person]"
+    _, (sample, _) = import_yolo(tmp_path, "0 0.5 0.5 0.2 0.5 0.9 0.9 0.1 0.1", data)
+    assert boxes_of(sample) == [("person", (40, 20, 60, 60))]
+
+
+def test_yolo_lines_that_are_no_boxes_are_not_pictures_without_objects(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"labels: none of 2 annotations could be .*: annotation_malformed \(2\)"):
-        import_yolo(tmp_path, "0 0.1 0.1 0.5 0.1 0.5 0.5\n0 0.2 0.2 0.5 0.1 0.5 0.5", "names: [cat]")
+        import_yolo(tmp_path, "0 0.1 0.1 0.5 0.1 0.9\n0 0.2 0.2 0.5 0.1 0.8", "names: [cat]")
     (tmp_path / "labels" / "one.txt").write_text("0 0.5 0.5 1 1")
     _, samples = import_all("yolo", tmp_path)  # the folder is free
     assert [len(sample.boxes) for sample in samples] == [1, 0]
+
+
+def test_yolo_labels_too_large_to_be_read_are_not_a_picture_without_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.gold.yolo.MAX_LABEL_BYTES", 100)
+    card, samples = import_yolo(tmp_path, "0 0.5 0.5 1 1\n" * 10, "names: [cat]")
+    assert ([one.key for one in samples], card.stages[0].dropped) == (["two"], {"labels_too_large": 1})
 
 
 def test_yolo_labels_of_no_picture_are_not_pictures_without_objects(tmp_path: Path) -> None:
@@ -192,3 +212,64 @@ def test_without_a_split_all_folders_of_a_yolo_dataset_are_imported(tmp_path: Pa
         import_all("yolo", tmp_path, out="three")
     _, samples = import_all("yolo", tmp_path, out="one", split="val")
     assert [(one.key, one.locator) for one in samples] == [("of_val", "labels#of_val")]
+
+
+ROBOFLOW = """train: ../train/images
+val: ../valid/images
+test: ../test/images
+
+nc: 2
+names: ['cat', 'dog']
+
+roboflow:
+  workspace: someone
+  project: pets
+  version: 3
+  license: CC BY 4.0
+  url: https://universe.roboflow.com/someone/pets/dataset/3
+"""
+
+
+def roboflow(folder: Path, *splits: str, data: str = ROBOFLOW) -> Path:
+    """As its export "YOLOv8" is unpacked, with a picture in each split."""
+    for split in splits:
+        name = f"of_{split}_jpg.rf.0a1b"
+        picture(folder / split / "images" / f"{name}.jpg")
+        (folder / split / "labels").mkdir()
+        (folder / split / "labels" / f"{name}.txt").write_text("1 0.5 0.5 1 1")
+    (folder / "README.roboflow.txt").touch()
+    (folder / "data.yaml").write_text(data)
+    return folder
+
+
+def test_a_dataset_as_roboflow_writes_it_is_imported_with_its_splits(tmp_path: Path) -> None:
+    folder = roboflow(tmp_path / "pets", "train", "valid", "test")
+    card, samples = import_all("yolo", folder)
+    assert [(one.key, one.locator) for one in samples] == [
+        (f"of_{split}_jpg_rf_0a1b", f"labels#{split}/of_{split}_jpg.rf.0a1b") for split in ("test", "train", "valid")
+    ]
+    assert [boxes_of(one) for one in samples] == [[("dog", (0, 0, WIDTH, HEIGHT))]] * 3
+    assert card.classes == ["cat", "dog"]
+    _, (sample,) = import_all("yolo", folder, split="valid", out="one")
+    assert sample.locator == "labels#of_valid_jpg.rf.0a1b"
+    with pytest.raises(ValueError, match="has no split 'val'; there are: test, train, valid"):
+        import_all("yolo", folder, split="val", out="none")
+    (folder / "valid" / "labels" / "of_valid_jpg.rf.0a1b.txt").unlink()
+    with pytest.raises(ValueError, match=r"no picture in .*/valid/images has its file of labels, such as .*/valid/lab"):
+        import_all("yolo", folder, out="unlabelled")
+
+
+def test_paths_in_a_data_yaml_are_not_followed(tmp_path: Path) -> None:
+    roboflow(tmp_path / "secret", "train")
+    outside = f"path: {tmp_path / 'secret'}\ntrain: train/images\nval: ../secret/train/images\nnames: [cat, dog]"
+    _, samples = import_all("yolo", roboflow(tmp_path / "pets", "valid", data=outside))
+    assert [one.key for one in samples] == ["of_valid_jpg_rf_0a1b"]
+
+
+def test_a_yaml_of_another_name_is_given_instead_of_the_folder(tmp_path: Path) -> None:
+    folder = roboflow(tmp_path / "pets", "train")
+    (folder / "data.yaml").rename(folder / "pets.yaml")
+    with pytest.raises(ValueError, match="a YAML of another name may be given"):
+        import_all("yolo", folder)
+    card = import_gold("yolo", folder / "pets.yaml", tmp_path / "out")
+    assert (card.samples, card.classes) == (1, ["cat", "dog"])
