@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,9 @@ from engine.storage.digests import digest_of_list
 
 COLUMNS = ("key", "caption", "width", "height", "noun_chunks", "file_name")
 CHUNK_NUMBERS = 7
+ROWS_AT_ONCE = 1000  # decoded together; a row group may have a million
+BUFFER_BYTES = 1 << 20  # read of a column at once, instead of all of it in a row group
+Row: TypeAlias = dict[str, Any]
 
 
 class GritRow(CocoItem):
@@ -41,23 +44,24 @@ class GritRow(CocoItem):
 
 
 class GritCaptions(GoldReader):
-    """Rows in the order of the files; one row group is in memory at a time."""
+    """Rows in the order of the files. Memory holds ``ROWS_AT_ONCE`` of them; they are read one after the other."""
 
     def __init__(self, place: GoldPlace) -> None:
         place = place.without_split("grit")
-        paths = _paths(place.annotations)
-        self._files = [_opened(path) for path in paths]
-        self._digests = [_sha256(path) for path in paths]
+        self._paths = _paths(place.annotations)
+        self._files = [_opened(path) for path in self._paths]
+        self._digests = [_sha256(path) for path in self._paths]
         self._folder = place.image_folder("images")
         self.uri = place.annotations.name
         self._starts = array("q", [0])
-        self._groups: list[tuple[pq.ParquetFile, int]] = []
-        for file in self._files:
+        self._groups: list[tuple[int, int]] = []
+        for number, file in enumerate(self._files):
             for group in range(file.num_row_groups):
-                self._groups.append((file, group))
+                self._groups.append((number, group))
                 self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
-        self._at, self._rows = -1, list[dict[str, Any]]()
-        self._keys = Keys(str(row["key"]) for row in self._cells("key"))
+        self._reading: Iterator[list[Row]] = iter(())
+        self._group, self._first, self._rows = -1, 0, list[Row]()  # what is being read, and the rows in memory
+        self._keys = Keys(str(row.get("key")) for row in self._cells("key"))
         self.fingerprint = self._digest()
 
     def __len__(self) -> int:
@@ -68,16 +72,26 @@ class GritCaptions(GoldReader):
         sizes = (file_size(self._folder / PurePosixPath(name).name) for name in names)
         return digest_of_list([self._digests, sizes])
 
-    def _cells(self, *wanted: str) -> Iterator[dict[str, Any]]:
+    def _cells(self, *wanted: str) -> Iterator[Row]:
         """Of every row the cells of some columns, as far as there are such."""
-        for file in self._files:
-            present = [name for name in wanted if name in file.schema_arrow.names]
-            for batch in file.iter_batches(columns=present, use_threads=False):
-                yield from batch.to_pylist()
+        for number in range(len(self._files)):
+            for rows in self._batches(number, None, wanted):
+                yield from rows
+
+    def _batches(self, number: int, group: int | None, wanted: Sequence[str]) -> Iterator[list[Row]]:
+        """The rows of a file, or of one of its row groups. ValueError where it cannot be decoded."""
+        file = self._files[number]
+        present = [name for name in wanted if name in file.schema_arrow.names]
+        groups = None if group is None else [group]
+        try:
+            for batch in file.iter_batches(ROWS_AT_ONCE, row_groups=groups, columns=present, use_threads=False):
+                yield _rows(batch)
+        except (pa.ArrowException, OSError) as error:
+            why = " ".join(str(error).split())[:300]
+            raise ValueError(f"{self._paths[number]} cannot be decoded: {why}; fetch it again") from None
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        number = bisect_right(self._starts, row) - 1
-        value = self._group(number)[row - self._starts[number]]
+        value = self._row(row)
         line = checked(GritRow, value)
         if isinstance(line, str):
             return rejected_row(str(value.get("key")), "line_malformed", f"row {row}: {line}", ())
@@ -98,12 +112,25 @@ class GritCaptions(GoldReader):
     def _file_name(row: dict[str, Any]) -> str:
         return str(row.get("file_name") or f"{row.get('key')}.jpg")
 
-    def _group(self, number: int) -> list[dict[str, Any]]:
-        if self._at != number:
-            file, group = self._groups[number]
-            present = [name for name in COLUMNS if name in file.schema_arrow.names]
-            self._at, self._rows = number, file.read_row_group(group, columns=present, use_threads=False).to_pylist()
-        return self._rows
+    def _row(self, row: int) -> Row:
+        group = bisect_right(self._starts, row) - 1
+        if group != self._group or row < self._first:
+            self._reading = self._batches(*self._groups[group], COLUMNS)
+            self._group, self._first, self._rows = group, self._starts[group], []
+        while row >= self._first + len(self._rows):
+            self._first += len(self._rows)
+            self._rows = next(self._reading, [])
+            if not self._rows:
+                raise ValueError(f"{self._paths[self._groups[group][0]]} has fewer rows than it states; fetch it again")
+        return self._rows[row - self._first]
+
+
+def _rows(batch: pa.RecordBatch) -> list[Row]:
+    """The rows of a batch; one with text that is no UTF-8 is empty."""
+    try:
+        return batch.to_pylist()  # type: ignore[no-any-return]
+    except ValueError:
+        return [{}] if len(batch) == 1 else [row for n in range(len(batch)) for row in _rows(batch.slice(n, 1))]
 
 
 def _paths(place: Path) -> list[Path]:
@@ -120,7 +147,7 @@ def _sha256(path: Path) -> str:
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, buffer_size=BUFFER_BYTES)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{path} is not a Parquet file: {' '.join(str(error).split())}") from None
     missing = sorted(set(COLUMNS[:-1]) - set(file.schema_arrow.names))

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from gold_files import Imported, boxes_of, import_all, picture
 
+from engine.gold.grit import GritCaptions
+from engine.gold.sources import GoldPlace
 from engine.gold.tsv_files import TsvLines
 
 CAPTION = "a man on a motor bike"
@@ -76,6 +78,50 @@ def test_a_score_is_kept_as_the_tables_of_boxes_are_read(tmp_path: Path) -> None
 def test_a_name_of_a_picture_leads_nowhere_else(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="image_outside_folder"):
         import_grit(tmp_path, [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.9]], file_name="../../../etc/passwd.jpg")
+
+
+def grit_rows(folder: Path, captions: pa.Array, rows_in_group: int) -> Path:
+    """A file of rows with one chunk each, ``k0``, ``k1`` and so on, and the picture of each."""
+    count = len(captions)
+    numbers = {"key": [f"k{n}" for n in range(count)], "width": [100] * count, "height": [80] * count}
+    chunks = [[[0.0, 5.0, 0.1, 0.1, 0.5, 0.5, 0.9]]] * count
+    (folder / "grit").mkdir()
+    table = pa.table({**numbers, "caption": captions, "noun_chunks": chunks})
+    pq.write_table(table, folder / "grit" / "part.parquet", row_group_size=rows_in_group)
+    for key in numbers["key"]:
+        picture(folder / "grit" / "images" / f"{key}.jpg")
+    return folder / "grit"
+
+
+def test_rows_are_the_same_in_any_row_groups_and_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.gold.grit.ROWS_AT_ONCE", 3)
+    captions = [f"a man of number {n}" for n in range(17)]
+    for rows_in_group in (1, 5, 100):
+        (tmp_path / str(rows_in_group)).mkdir()
+        _, samples = import_all("grit", grit_rows(tmp_path / str(rows_in_group), pa.array(captions), rows_in_group))
+        assert [(one.key, one.caption) for one in samples] == [(f"k{n}", text) for n, text in enumerate(captions)]
+
+
+def test_a_row_group_is_never_in_memory_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.gold.grit.ROWS_AT_ONCE", 10)
+    reader = GritCaptions(GoldPlace(grit_rows(tmp_path, pa.array([CAPTION] * 50), 50)))
+    for row in (0, 49, 5, 25):
+        assert (reader.read(row, "").rejects, len(reader._rows)) == ((), 10)
+
+
+def test_a_caption_that_is_no_text_is_a_reject_of_its_row_alone(tmp_path: Path) -> None:
+    captions = pa.array([b"a man here", b"a man \xff\xfe", b"a man there"]).view(pa.string())
+    card, samples = import_all("grit", grit_rows(tmp_path, captions, 3))
+    assert ([one.key for one in samples], card.stages[0].dropped) == (["k0", "k2"], {"line_malformed": 1})
+
+
+def test_a_damaged_file_of_grit_is_named(tmp_path: Path) -> None:
+    source = grit_rows(tmp_path, pa.array([f"{CAPTION} {n}" for n in range(3)]), 3)
+    content = bytearray((source / "part.parquet").read_bytes())
+    content[4:60] = bytes(56)
+    (source / "part.parquet").write_bytes(content)
+    with pytest.raises(ValueError, match=r"part\.parquet cannot be decoded: "):
+        import_all("grit", source)
 
 
 def test_a_table_of_something_else_is_no_grit(tmp_path: Path) -> None:
