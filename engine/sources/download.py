@@ -6,7 +6,7 @@ sends raises here, nothing is kept beyond the recipe's size, and only public add
 A message begins with the url, so that a report can count by host (:mod:`engine.statistics`). Reasons: ``url_invalid``,
 ``private_address``, ``dns_failed``, ``connection_failed``, ``tls_failed``, ``timeout``, ``redirect_loop``,
 ``redirect_invalid``, ``http_404`` and so on, ``http_malformed``, ``too_large``, ``cut_short``, ``opted_out``,
-``not_an_image``, ``download_failed``.
+``not_an_image``, ``download_failed``, ``unit_too_large``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ import aiohttp
 from engine.sources.addresses import PrivateAddressError, public_socket
 from engine.sources.image_files import Problem
 from engine.sources.opt_out import forbidding_directive
+from engine.sources.unit_bytes import UnitBytes
 from schemas.pictures import image_extension
 from schemas.recipes import UrlsSource
 
@@ -89,8 +90,15 @@ class Downloader:
         slots = asyncio.Semaphore(self._recipe.concurrency)
         host_slots = defaultdict[str, asyncio.Semaphore](lambda: asyncio.Semaphore(self._recipe.concurrency_per_host))
         async with self._session() as session:
-            tasks = [self._with_retries(session, url, slots, host_slots) for url in urls]
+            room = UnitBytes()
+            tasks = [self._kept(url, self._with_retries(session, url, slots, host_slots), room) for url in urls]
             return await asyncio.gather(*tasks)
+
+    async def _kept(self, url: str, trying: Awaitable[Download | Problem], room: UnitBytes) -> Download | Problem:
+        """The outcome of a url; of a picture for which there is no room beside those that came before, why not."""
+        found = await trying
+        full = room.over(len(found.content)) if isinstance(found, Download) else None
+        return found if full is None else Problem(full.reason, f"{_shown(url)}: {full.message}")
 
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(

@@ -78,15 +78,15 @@ def _beside(files: Files, root: str, uri: str, own: OwnColumns) -> list[NamedRow
     rows = [named_row(_key(name), name, _text(name, found), {}, own) for name, found in zip(names, texts, strict=True)]
     if all(row.reason == "caption_missing" for row in rows):
         raise ValueError(
-            f"source {uri} has {len(rows)} pictures and no caption; put each into a text file of the picture's name "
-            "(dog.jpg, dog.txt), or give a table of both with --set source.captions=FILE.csv"
+            f"source {uri} has no caption for any picture of {len(rows)}; put each into a text file of the picture's "
+            "name (dog.jpg, dog.txt), or give a table of both with --set source.captions=FILE.csv"
         )
     return rows
 
 
 def _texts(folder: ImageFolder, names: Sequence[str]) -> list[bytes | Problem]:
     """The text file of each picture; its ending may be in capitals, as cameras write it."""
-    found = folder.read_all([f"{splitext(name)[0]}.txt" for name in names])
+    found = list(folder.read_all(f"{splitext(name)[0]}.txt" for name in names))
     missing = [place for place, one in enumerate(found) if isinstance(one, Problem)]
     for place, one in zip(missing, folder.read_all([f"{splitext(names[n])[0]}.TXT" for n in missing]), strict=True):
         found[place] = one

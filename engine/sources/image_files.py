@@ -10,14 +10,16 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import fsspec
 
 from engine.sources.places import REQUESTS_AT_ONCE, is_local
+from engine.sources.whole_files import read_most
 
 # Of names; whether a file is such a picture is told by its first bytes.
 ENDINGS = (
@@ -48,12 +50,19 @@ class ImageFolder:
             raise ValueError(f"images {uri} is not a folder; give the folder that the names of the pictures start from")
         self._real_root = os.path.realpath(self._root)  # of a local folder
 
-    def read_all(self, names: Sequence[str]) -> list[bytes | Problem]:
-        """The bytes of each picture, in order; of an object store many at once."""
-        if is_local(self._system) or len(names) < 2:
-            return [self.read(name) for name in names]
+    def read_all(self, names: Iterable[str]) -> Iterator[bytes | Problem]:
+        """The bytes of each picture, in order; of an object store many at once, ahead of what is taken."""
+        if is_local(self._system):
+            yield from map(self.read, names)
+            return
+        waiting: deque[Future[bytes | Problem]] = deque()
         with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            return list(pool.map(self.read, names))
+            for name in names:
+                waiting.append(pool.submit(self.read, name))
+                if len(waiting) == 2 * REQUESTS_AT_ONCE:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
 
     def read(self, name: str) -> bytes | Problem:
         """The bytes of one picture. Reasons: ``path_unsafe``, ``image_missing``, ``image_forbidden``,
@@ -69,7 +78,7 @@ class ImageFolder:
             return Problem("path_unsafe", f"{shown!r} is a pipe or a device, not a file")
         try:
             with self._system.open(path, "rb") as file:
-                content: bytes = file.read(self._max_bytes + 1)
+                content = read_most(file, self._max_bytes + 1)
         except PermissionError:
             if not is_local(self._system):  # of a store: its credentials have ended, and with them every picture
                 raise

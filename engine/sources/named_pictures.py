@@ -15,6 +15,7 @@ from engine.sources.image_files import ImageFolder, Problem
 from engine.sources.keys import printable
 from engine.sources.numbered_files import units_of_rows
 from engine.sources.own_columns import OwnColumns
+from engine.sources.unit_bytes import UnitBytes
 from schemas.pictures import image_extension
 from schemas.records import CaptionedImage, Cell, Reject, UnitRef
 
@@ -53,7 +54,11 @@ class NamedPictures:
         """The outcomes of a unit's rows; a picture that several rows name is read once."""
         rows = self._rows[ref.first_row : ref.first_row + ref.rows]
         names = list(dict.fromkeys(row.file_name for row in rows if not row.reason))
-        pictures = dict(zip(names, self._folder.read_all(names), strict=True))
+        room = UnitBytes()
+        pictures = {
+            name: found if isinstance(found, Problem) else room.over(len(found)) or found
+            for name, found in zip(names, self._folder.read_all(names), strict=True)
+        }
         return [_outcome(row, pictures.get(row.file_name)) for row in rows]
 
 

@@ -21,13 +21,16 @@ from engine.sources.parquet_layout import read_schema
 from engine.sources.parquet_rows import ParquetRows
 from engine.sources.places import Files
 from engine.sources.table import Table, TableRow
+from engine.sources.unit_bytes import UnitBytes
 from schemas.pictures import image_extension
 from schemas.recipes import ParquetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
 _TEXTS = ("string", "large_string", "string_view", "null")
-Asked = tuple[TableRow, str, bytes | str]
-"""A row, its caption, and its picture's bytes or path."""
+Picture = tuple[bytes, str]
+"""Bytes and extension."""
+Asked = tuple[TableRow, str, Picture | str]
+"""A row, its caption, and its picture or the picture's path."""
 
 
 class Parquet:
@@ -59,12 +62,13 @@ class Parquet:
         return self._table.part_digest(uri)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
-        asked = [row if isinstance(row, Reject) else self._asked(row) for row in self._table.read(ref)]
+        room = UnitBytes()
+        asked = [row if isinstance(row, Reject) else self._asked(row, room) for row in self._table.read(ref)]
         paths = [one[2] for one in asked if not isinstance(one, Reject) and isinstance(one[2], str)]
-        files = iter(self._folder.read_all(paths))
-        return [one if isinstance(one, Reject) else self._outcome(one, files) for one in asked]
+        files = self._folder.read_all(paths)
+        return [one if isinstance(one, Reject) else self._outcome(*one, files, room) for one in asked]
 
-    def _asked(self, row: TableRow) -> Asked | Reject:
+    def _asked(self, row: TableRow, room: UnitBytes) -> Asked | Reject:
         caption = cell_text(row.cells[self._caption], "caption", self._caption)
         if isinstance(caption, Problem):
             return row.reject(caption)
@@ -73,24 +77,31 @@ class Parquet:
             return row.reject(Problem("image_too_large", f"{value.size} bytes, more than max_image_bytes"))
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
-        if not isinstance(value, bytes | str):
+        if isinstance(value, str):
+            return row, caption, value
+        if not isinstance(value, bytes):
             return row.reject(Problem("image_missing", f"nothing in column {self._image!r}"))
-        return row, caption, value
+        picture = self._picture(value, room)
+        return row.reject(picture) if isinstance(picture, Problem) else (row, caption, picture)
 
-    def _outcome(self, asked: Asked, files: Iterator[bytes | Problem]) -> CaptionedImage | Reject:
+    def _picture(self, content: bytes, room: UnitBytes) -> Picture | Problem:
+        if len(content) > self._max_bytes:
+            return Problem("image_too_large", f"{len(content)} bytes, more than max_image_bytes")
+        extension = image_extension(content)
+        if extension is None:
+            return Problem("not_an_image", f"its {len(content)} bytes begin as no picture's: {content[:16]!r}")
+        return room.over(len(content)) or (content, extension)
+
+    def _outcome(
+        self, row: TableRow, caption: str, value: Picture | str, files: Iterator[bytes | Problem], room: UnitBytes
+    ) -> CaptionedImage | Reject:
         """The sample of a row; ``files`` are the contents of the paths, in order."""
-        row, caption, value = asked
-        picture = next(files) if isinstance(value, str) else value
+        picture = value if isinstance(value, tuple) else next(files)
+        picture = self._picture(picture, room) if isinstance(picture, bytes) else picture
         if isinstance(picture, Problem):
             return row.reject(picture)
-        if len(picture) > self._max_bytes:
-            return row.reject(Problem("image_too_large", f"{len(picture)} bytes, more than max_image_bytes"))
-        extension = image_extension(picture)
-        if extension is None:
-            why = f"its {len(picture)} bytes begin as no picture's: {picture[:16]!r}"
-            return row.reject(Problem("not_an_image", why))
         columns = self._own.carried(row.cells)
-        return CaptionedImage(row.key, picture, extension, caption, row.locator, columns=columns)
+        return CaptionedImage(row.key, *picture, caption, row.locator, columns=columns)
 
 
 def _is_path(field: Any, uri: str) -> bool:

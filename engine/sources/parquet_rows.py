@@ -76,28 +76,27 @@ class ParquetRows:
                 yield from [None] * (size - len(cells))
         self._close()
 
-    def read(self, name: str, first_row: int, rows: int) -> list[Cells | Problem]:
+    def read(self, name: str, first_row: int, rows: int) -> Iterator[Cells | Problem]:
         """The rows of a slice; a Problem ``row_group_broken`` of each that cannot be decoded."""
-        outcomes: list[Cells | Problem] = []
         start = 0
         for group, size in enumerate(self._layouts[name].groups):
             first, last = max(first_row - start, 0), min(first_row + rows - start, size)
             if first < last:
-                outcomes += self._read_group(name, group, first, last - first)
+                yield from self._read_group(name, group, first, last - first)
             start += size
-        return outcomes
 
-    def _read_group(self, name: str, group: int, first: int, count: int) -> list[Cells | Problem]:
-        found: list[Cells | Problem] = []
+    def _read_group(self, name: str, group: int, first: int, count: int) -> Iterator[Cells | Problem]:
+        left = count
         try:
             reader = self._at(name, group, first)
-            while len(found) < count:
-                found += reader.take(count - len(found))
+            while left:
+                found = reader.take(left)
+                left -= len(found)
+                yield from found
         except (*DAMAGE, StopIteration) as error:
             self._raise_unread(name, error)
             why = f"row group {group} of {name} cannot be decoded: {' '.join(str(error).split())[:300]}"
-            found += [Problem("row_group_broken", why)] * (count - len(found))
-        return found
+            yield from [Problem("row_group_broken", why)] * left
 
     def _at(self, name: str, group: int, row: int) -> _Reader:
         """A reader that stands at ``row`` of the group: the one there is, where it has not passed it.

@@ -10,27 +10,21 @@ import io
 import itertools
 import os
 import posixpath
-import shutil
-import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar, cast
 
-import aiohttp
 import fsspec
 from braceexpand import braceexpand
 
 from engine.sources.hidden_files import is_apple_double, is_hidden, walked
+from engine.sources.whole_files import fetched
 
 MAX_FILES = 1_000_000
 REQUESTS_AT_ONCE = 32
 RANGE_BYTES = 1 << 16  # of one range read: a header and, as a rule, the small members after it
-COPY_BYTES = 1 << 23
-FETCH_TRIES = 3
 NAMED_KINDS = 6  # endings that a message names; those of pictures are many
-PASSING = (OSError, aiohttp.ClientError, TimeoutError)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -117,33 +111,10 @@ class Files:
 
     def open_whole(self, file: SourceFile) -> BinaryIO:
         """The file for reading and seeking all over; one of an object store is copied to an unnamed temporary file.
-
-        RuntimeError where it cannot be fetched whole in three tries.
-        """
+        Errors of :func:`~engine.sources.whole_files.fetched`."""
         if self.is_local:
             return open(file.path, "rb")
-        for left in reversed(range(FETCH_TRIES)):
-            copy = cast(BinaryIO, tempfile.TemporaryFile(prefix="glip-engine-"))  # noqa: SIM115 - the caller closes it
-            try:
-                self._copy(file, copy)
-                return copy
-            except PASSING as error:
-                copy.close()
-                if not left:
-                    raise RuntimeError(f"{file.path} cannot be fetched: {type(error).__name__}: {error}") from error
-                time.sleep(2.0 ** (FETCH_TRIES - left - 1))
-            except BaseException:
-                copy.close()
-                raise
-        raise AssertionError("the last try has returned or raised")
-
-    def _copy(self, file: SourceFile, copy: BinaryIO) -> None:
-        # Of the web in one request from start to end, which every server can answer.
-        with self.system.open(file.path, "rb", block_size=0 if self._is_web else COPY_BYTES) as remote:
-            shutil.copyfileobj(remote, copy, COPY_BYTES)
-        if file.size is not None and copy.tell() != file.size:
-            raise OSError(f"{copy.tell()} of {file.size} bytes came")
-        copy.seek(0)
+        return fetched(self.system, file.path, file.size, is_web=self._is_web)
 
     def _find(self, uri: str) -> list[str]:
         expanded = list(itertools.islice(braceexpand(uri), MAX_FILES + 1))

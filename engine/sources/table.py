@@ -29,8 +29,8 @@ class Rows(Protocol):
         """The slices of at most ``unit_size`` rows that units are made of."""
         ...
 
-    def read(self, name: str, first_row: int, rows: int) -> list[Cells | Problem]:
-        """Exactly so many rows of one file; why not, of each that cannot be read."""
+    def read(self, name: str, first_row: int, rows: int) -> Iterator[Cells | Problem]:
+        """Exactly so many rows of one file, one after another; why not, of each that cannot be read."""
         ...
 
     def column(self, name: str) -> Iterator[Any]:
@@ -74,16 +74,16 @@ class Table:
         repeated = self._repeated.among(numbers)
         return digest_of([*self._columns, uri, files.file_digest(uri), numbers.start, repeated])
 
-    def read(self, ref: UnitRef) -> list[TableRow | Reject]:
-        """The rows of a unit in order. Reasons, beside those of the files: ``key_invalid``, ``key_duplicate`` and those
-        of :mod:`engine.sources.own_columns`."""
+    def read(self, ref: UnitRef) -> Iterator[TableRow | Reject]:
+        """The rows of a unit, one after another. Reasons, beside those of the files: ``key_invalid``, ``key_duplicate``
+        and those of :mod:`engine.sources.own_columns`."""
         first = self._rows.files.numbers(ref.uri).start + ref.first_row
         repeated = frozenset(self._repeated.among(range(first, first + ref.rows)))
         rows = self._rows.read(ref.uri, ref.first_row, ref.rows)
-        return [
+        return (
             self._outcome(cells, f"{ref.uri}#{ref.first_row + place}", first + place, repeated)
             for place, cells in enumerate(rows)
-        ]
+        )
 
     def _outcome(
         self, cells: Cells | Problem, locator: str, number: int, repeated: Container[int]

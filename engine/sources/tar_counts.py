@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.sources.places import Files, SourceFile
+from engine.sources.whole_files import read_most
 
 MAX_STATS_BYTES = 10_000_000
 MAX_ROWS = 10_000_000  # of a tar, in which img2dataset puts ten thousand; each makes a part of a unit
@@ -56,7 +57,7 @@ def _stated(files: Files, file: SourceFile) -> TarCount | None:
     path, query, rest = file.path.partition("?")
     try:
         with files.system.open(path.removesuffix(".tar") + "_stats.json" + query + rest, "rb", block_size=0) as stats:
-            content = stats.read(MAX_STATS_BYTES)
+            content = read_most(stats, MAX_STATS_BYTES)
     except (FileNotFoundError, PermissionError):
         return None
     try:

@@ -80,13 +80,13 @@ class TextRows:
             for row in self.read(one.name, one.first_row, one.rows):
                 yield row.get(name) if isinstance(row, dict) else None
 
-    def read(self, name: str, first_row: int, rows: int) -> list[Cells | Problem]:
+    def read(self, name: str, first_row: int, rows: int) -> Iterator[Cells | Problem]:
         """The lines of a slice as dictionaries; a Problem ``row_unreadable`` of each that is none."""
         file = self._last.open(name)
         file.seek(int(self._layouts[name].offsets[first_row // STRIDE]))
         for _ in range(first_row % STRIDE):
             self._next(file)
-        return [self._parse(self._next(file)) for _ in range(rows)]
+        return (self._parse(self._next(file)) for _ in range(rows))
 
     def _find_separator(self) -> str:
         """What separates the fields of a CSV, by the first line of the first file."""

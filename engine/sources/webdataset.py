@@ -15,6 +15,7 @@ Layout: https://github.com/rom1504/img2dataset (output format ``webdataset``).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
@@ -30,6 +31,7 @@ from engine.sources.places import Files, SourceFile
 from engine.sources.tar_counts import stated_counts, tar_stem
 from engine.sources.tar_index import Row, TarIndex, first_jsons, index_tar
 from engine.sources.tar_texts import member_fields, read_caption, read_fields, read_member
+from engine.sources.unit_bytes import UnitBytes
 from schemas.recipes import WebDatasetSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
@@ -83,31 +85,15 @@ class WebDataset:
         file = self._last.open(ref.uri)
         if self._index is None or self._index[0] != ref.uri:
             self._index = (ref.uri, index_tar(file))
-        index = self._index[1]
+        index, room = self._index[1], UnitBytes()
+        rows: Sequence[Row | Reject]
         if tar.stated:
-            return self._read_stated(file, index, tar, ref)
-        if index.digest != tar.digest:
+            rows = _stated_rows(index, tar, ref)
+        elif index.digest != tar.digest:
             raise RuntimeError(f"{ref.uri} changed while the job ran; leave the source alone and run it again")
-        rows = index.rows[ref.first_row : ref.first_row + ref.rows]
-        return [self._read_row(file, tar, row) for row in rows]
-
-    def _read_stated(
-        self, file: BinaryIO, index: TarIndex, tar: TarSummary, ref: UnitRef
-    ) -> list[CaptionedImage | Reject]:
-        """The rows of a unit of a tar that holds what is stated, or fewer or more samples."""
-        numbers = range(ref.first_row, ref.first_row + ref.rows)
-        whole = [row for row in index.rows if row.reason != "tar_broken"]
-        if len(whole) > tar.rows:
-            why = f"{tar.name} holds {len(whole)} samples, its _stats.json says {tar.rows}; set source.row_counts=scan"
-            return [Reject(f"{tar_stem(tar.name)}#{number}", "read", "tar_miscounted", why) for number in numbers]
-        broken = next((row.message for row in index.rows if row.reason == "tar_broken"), "it just ends there")
-        why = f"{tar.name} holds {len(whole)} samples, its _stats.json says {tar.rows}: {broken}"
-        return [
-            self._read_row(file, tar, whole[number])
-            if number < len(whole)
-            else Reject(f"{tar_stem(tar.name)}#{number}", "read", "sample_missing", why)
-            for number in numbers
-        ]
+        else:
+            rows = index.rows[ref.first_row : ref.first_row + ref.rows]
+        return [row if isinstance(row, Reject) else self._read_row(file, tar, row, room) for row in rows]
 
     def _check_own_columns(self) -> None:
         """ValueError where the recipe names fields that none of the first samples has; no look where it names none."""
@@ -151,15 +137,15 @@ class WebDataset:
         keys = short_digests(row.key for row in index.rows if not row.reason)
         return TarSummary(source_file.name, len(index.rows), index.digest), keys
 
-    def _read_row(self, file: BinaryIO, tar: TarSummary, row: Row) -> CaptionedImage | Reject:
-        found = _fault(tar, row) or self._sample(file, tar, row)
+    def _read_row(self, file: BinaryIO, tar: TarSummary, row: Row, room: UnitBytes) -> CaptionedImage | Reject:
+        found = _fault(tar, row) or self._sample(file, tar, row, room)
         return (
             Reject(row.key, "read", found.reason, f"{tar.name}: {found.message}")
             if isinstance(found, Problem)
             else found
         )
 
-    def _sample(self, file: BinaryIO, tar: TarSummary, row: Row) -> CaptionedImage | Problem:
+    def _sample(self, file: BinaryIO, tar: TarSummary, row: Row, room: UnitBytes) -> CaptionedImage | Problem:
         """What a row with a key holds; its ``.json`` is read where the recipe names fields, or where the caption is."""
         fields = read_fields(file, row) if self._own.names else {}
         if isinstance(fields, Problem):
@@ -175,9 +161,28 @@ class WebDataset:
         caption = read_caption(file, row, self._recipe.caption_field)
         if isinstance(caption, Problem):
             return caption
+        if full := room.over(image.size):
+            return full
         content, locator = read_member(file, image), f"{tar.name}#{row.key}"
         columns = self._own.carried(fields)
         return CaptionedImage(row.key, content, _image_type(extension), caption, locator, columns=columns)
+
+
+def _stated_rows(index: TarIndex, tar: TarSummary, ref: UnitRef) -> list[Row | Reject]:
+    """The rows of a unit of a tar that holds what is stated, or fewer or more samples."""
+    numbers = range(ref.first_row, ref.first_row + ref.rows)
+    whole = [row for row in index.rows if row.reason != "tar_broken"]
+    if len(whole) > tar.rows:
+        why = f"{tar.name} holds {len(whole)} samples, its _stats.json says {tar.rows}; set source.row_counts=scan"
+        return [Reject(f"{tar_stem(tar.name)}#{number}", "read", "tar_miscounted", why) for number in numbers]
+    broken = next((row.message for row in index.rows if row.reason == "tar_broken"), "it just ends there")
+    why = f"{tar.name} holds {len(whole)} samples, its _stats.json says {tar.rows}: {broken}"
+    return [
+        whole[number]
+        if number < len(whole)
+        else Reject(f"{tar_stem(tar.name)}#{number}", "read", "sample_missing", why)
+        for number in numbers
+    ]
 
 
 def _fault(tar: TarSummary, row: Row) -> Problem | None:

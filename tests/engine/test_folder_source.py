@@ -206,7 +206,7 @@ def test_a_file_of_another_kind_is_not_taken_for_a_tar(photos: Path) -> None:
 def test_pictures_without_any_caption_are_told_where_to_put_them(photos: Path) -> None:
     for name in ("a.txt", "C.txt"):
         (photos / name).unlink()
-    with pytest.raises(ValueError, match=r"3 pictures and no caption; .*--set source\.captions"):
+    with pytest.raises(ValueError, match=r"no caption for any picture of 3; .*--set source\.captions"):
         read_all(photos)
 
 

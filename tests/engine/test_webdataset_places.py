@@ -10,7 +10,7 @@ import pytest
 from counted_tars import counted_folder
 from source_outcomes import assert_reads_alike
 
-from engine.sources import open_source, places
+from engine.sources import open_source, places, whole_files
 from engine.sources.webdataset import WebDataset
 from schemas.recipes import WebDatasetSource
 
@@ -77,14 +77,14 @@ def test_a_copy_that_came_short_is_fetched_again_and_never_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr(places.time, "sleep", pauses.append)
+    monkeypatch.setattr(whole_files.time, "sleep", pauses.append)
     memory = fsspec.filesystem("memory")
     memory.pipe_file(f"/{tmp_path.name}/a.tar", b"x" * 100)
     files = places.Files(f"memory://{tmp_path.name}/a.tar", (".tar",))
     memory.pipe_file(f"/{tmp_path.name}/a.tar", b"x" * 50)
     with pytest.raises(RuntimeError, match="50 of 100 bytes came"):
         files.open_whole(files.all[0])
-    assert len(pauses) == places.FETCH_TRIES - 1
+    assert len(pauses) == whole_files.FETCH_TRIES - 1
 
 
 def test_a_store_that_is_not_there_is_an_error_in_one_line(s3_bucket: str) -> None:

@@ -1,0 +1,88 @@
+"""A whole file of an object store or of the web, in an unnamed temporary file that ends with the process, however that
+ends.
+
+In: a file system and a path, and the size that it told. Out: the copy, or an error: what servers send is fetched again
+where it came short, and bounded where they state no length.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import Any, BinaryIO, cast
+
+import aiohttp
+import fsspec
+
+from engine.storage.faults import FULL, naming_faults
+
+COPY_BYTES = 1 << 23
+MAX_UNSTATED_BYTES = 20_000_000_000  # of a file whose length the server does not state: it may have no end
+FETCH_TRIES = 3
+# Of a whole file: how long nothing may come, and how slow it may be after a while. The client's own limit, five minutes
+# for whatever size, would end every large one.
+SILENCE_S, PATIENCE_S, SLOWEST_BYTES_S = 60.0, 300.0, 10_000.0
+PASSING = (OSError, aiohttp.ClientError, TimeoutError)
+
+
+def fetched(system: Any, path: str, size: int | None, *, is_web: bool) -> BinaryIO:
+    """A copy of the file, for reading and seeking all over.
+
+    RuntimeError where it cannot be fetched whole in three tries, or, at once, where it may not be read or there is no
+    room for it; ValueError where it states no length (``size`` None) and is larger than ``MAX_UNSTATED_BYTES``.
+    """
+    with naming_faults(system.unstrip_protocol(path), "read", local=False):
+        return _in_some_tries(system, path, size, is_web)
+
+
+def _in_some_tries(system: Any, path: str, size: int | None, is_web: bool) -> BinaryIO:
+    for left in reversed(range(FETCH_TRIES)):
+        copy = cast(BinaryIO, tempfile.TemporaryFile(prefix="glip-engine-"))  # noqa: SIM115 - the caller closes it
+        try:
+            _copy(system, path, size, copy, is_web)
+            return copy
+        except PASSING as error:
+            copy.close()
+            if isinstance(error, PermissionError) or getattr(error, "errno", None) in FULL:
+                raise
+            if not left:
+                raise RuntimeError(f"{path} cannot be fetched: {type(error).__name__}: {error}") from error
+            time.sleep(2.0 ** (FETCH_TRIES - left - 1))
+        except BaseException:
+            copy.close()
+            raise
+    raise AssertionError("the last try has returned or raised")
+
+
+def _copy(system: Any, path: str, size: int | None, copy: BinaryIO, is_web: bool) -> None:
+    # Of the web in one request from start to end, which every server can answer.
+    system, block_size = (_web_of_whole_files(), 0) if is_web else (system, COPY_BYTES)
+    most, began = MAX_UNSTATED_BYTES if size is None else size, time.monotonic()
+    with system.open(path, "rb", block_size=block_size) as remote:
+        while copy.tell() <= most and (part := remote.read(COPY_BYTES)):
+            copy.write(part)
+            if copy.tell() < SLOWEST_BYTES_S * (time.monotonic() - began - PATIENCE_S):
+                raise TimeoutError(f"only {copy.tell()} bytes came in {time.monotonic() - began:.0f} s")
+    if size is None and copy.tell() > most:
+        raise ValueError(
+            f"{path} has more than {most} bytes, and its server does not state how many: it may have no end; download "
+            "it, and give the file"
+        )
+    if size is not None and copy.tell() != size:
+        raise OSError(f"{copy.tell()} of {size} bytes came")
+    copy.seek(0)
+
+
+def _web_of_whole_files() -> Any:
+    """The web, for requests that may take hours."""
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
+    return fsspec.filesystem("http", client_kwargs={"timeout": timeout})
+
+
+def read_most(file: BinaryIO, most: int) -> bytes:
+    """Up to ``most`` bytes, fewer only where the file ends: a stream of the web gives at once what has come so far."""
+    parts: list[bytes] = []
+    while most > 0 and (part := file.read(most)):
+        parts.append(part)
+        most -= len(part)
+    return b"".join(parts)
