@@ -23,7 +23,7 @@ from PIL import Image
 
 from schemas.pictures import open_picture_file, too_many_scans
 
-ALGORITHM = "dct64+64/1"  # another name wherever the same picture would get other bits
+ALGORITHM = "dct64+64/2"  # another name wherever the same picture would get other bits
 HALF_BITS = 64
 SIDE = 32
 MAX_PIXELS = 100_000_000
@@ -70,8 +70,20 @@ def _small_grey(image: Image.Image) -> FloatArray:
     image.draft("L", (2 * SIDE, 2 * SIDE))  # of a JPEG, decode no more pixels than are needed
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")
-    small = image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.float64)
+    deep = image.mode.startswith(("I", "F"))  # more than 8 bits, which "L" would cut off at 255: mostly white
+    small = image.convert("F" if deep else "L").resize((SIDE, SIDE), Image.Resampling.BOX)
+    grey = np.asarray(small, dtype=np.float64)
+    return _levels(grey, image.mode) if deep else grey
+
+
+def _levels(grey: FloatArray, mode: str) -> FloatArray:
+    """Levels of 0 to 255, as a model sees them (``glip/rgb.py``): 16 bits by their range, 32 bits and floats, which
+    have no fixed one, from the darkest to the brightest."""
+    if mode.startswith("I;16"):
+        return grey / 257
+    finite = np.nan_to_num(grey, nan=0, posinf=0, neginf=0)
+    darkest, brightest = float(finite.min()), float(finite.max())
+    return (finite - darkest) * (255 / (brightest - darkest) if brightest > darkest else 0.0)
 
 
 def hash_of_grey(grey: FloatArray) -> int | None:
