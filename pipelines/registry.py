@@ -12,7 +12,7 @@ from rich.table import Table
 
 from engine.registry import Registry
 from engine.registry.rollback import roll_back
-from engine.registry.state import State
+from engine.registry.state import State, go_back
 from pipelines.lineage.nodes import checkpoint_nodes
 from pipelines.mirror import follow
 from pipelines.models.candidates import Candidate, digests_of_version, model_files, read_candidate
@@ -139,7 +139,7 @@ def show(registry: str | Path, *, version: int | None = None, progress: bool = T
     current = state.entry.version if state.entry is not None else None
     problems = list(state.problems)
     if state.fault is None and current is not None and current not in numbers:
-        problems.append(f"the pointer leads to nothing: there is no version {current}; `glip-engine rollback`")
+        problems.append(f"the pointer leads to nothing: there is no version {current}; {go_back(place.uri)}")
     result = RegistryState(registry=place.uri, current=current, versions=found, problems=problems)
     if progress:
         _print_versions(result)
@@ -204,6 +204,7 @@ def _examine(place: Registry, state: State, number: int) -> VersionState:
 
 def _print_versions(result: RegistryState) -> None:
     table = Table("version", "model", "replaces", "MB", "state", title=result.registry)
+    unknown = "not in the history as far as it is left" if result.problems else "never was current"
     for one in result.versions:
         model = one.model
         cells = (
@@ -211,10 +212,10 @@ def _print_versions(result: RegistryState) -> None:
             if model
             else ("", "", "")
         )
-        state = "current" if one.current else "" if one.was_current else "never was current"
-        table.add_row(str(one.version), *cells, visible(one.problem or state or "whole"))
+        state = "current" if one.current else "whole" if one.was_current else unknown
+        table.add_row(str(one.version), *cells, "not whole" if one.problem else state)
     plain_console().print(table)
-    _print_problems(result.problems)
+    _print_problems([*(one.problem for one in result.versions if one.problem), *result.problems])
 
 
 def _print_problems(problems: list[str]) -> None:

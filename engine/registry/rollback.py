@@ -86,8 +86,13 @@ def _reason(state: State, passed_over: list[str]) -> str:
 
 
 def _nowhere(registry: Registry, state: State, passed_over: list[str]) -> str:
-    if not registry.numbers():
+    if not (registry.numbers() or state.entries or state.problems):
         return f"{registry.uri} holds no version; `glip-engine promote MODEL --registry {registry.uri}` makes one"
-    whole = ", ".join(str(version.version) for version in whole_versions(registry, state)) or "none"
+    whole = ", ".join(str(version.version) for version in whole_versions(registry, state))
     tried = f" ({'; '.join(passed_over)})" if passed_over else ""
-    return f"{registry.uri}: there is no version to go back to{tried}; --to N names one (whole versions: {whole})"
+    advice = (
+        f"--to N names one (whole versions: {whole})"
+        if whole
+        else "no version is whole: put back a copy of the registry, or promote a model into another one"
+    )
+    return f"{registry.uri}: there is no version to go back to{tried}; {advice}"

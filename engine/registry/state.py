@@ -17,6 +17,7 @@ from engine.storage.compare_and_swap import MAX_BYTES, Found, read_found
 from schemas.registry import Entry, SealedEntry
 
 CURRENT, HISTORY = "current.json", "history"
+WITHOUT_IT = "put back a copy if there is one; the current version, promotions and rollbacks do without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,8 @@ def read_state(store: Store) -> State:
         found.setdefault(entry.number, entry)  # a process died between pointer and history
     entries = tuple(found[number] for number in sorted(found))
     problems += _gaps(store, found, set(numbers))
-    return State(store.root, pointer, entry, fault, entries, tuple(problems + ([fault] if fault else [])))
+    problems += [f"{fault}; {go_back(store.root)}"] if fault else []
+    return State(store.root, pointer, entry, fault, entries, tuple(problems))
 
 
 def _read_history(store: Store, numbers: list[int]) -> tuple[dict[int, Entry], list[str]]:
@@ -93,7 +95,7 @@ def _read_history(store: Store, numbers: list[int]) -> tuple[dict[int, Entry], l
     for number, content in zip(numbers, store.read_many([entry_name(n) for n in numbers], MAX_BYTES), strict=True):
         entry = _unseal(content)
         if entry is None or entry.number != number:
-            problems.append(f"{store.root}/{entry_name(number)} is damaged")
+            problems.append(f"{store.root}/{entry_name(number)} is damaged: {WITHOUT_IT}")
         else:
             found[number] = entry
     return found, problems
@@ -116,7 +118,7 @@ def _gaps(store: Store, found: dict[int, Entry], there: set[int]) -> list[str]:
     problems = []
     for number in range(1, max(found, default=0) + 1):
         if number not in found and number not in there:
-            problems.append(f"{store.root}/{entry_name(number)} is missing")
+            problems.append(f"{store.root}/{entry_name(number)} is missing: {WITHOUT_IT}")
         before = found.get(number - 1)
         if number in found and before is not None and found[number].previous != entry_digest(before):
             problems.append(f"{store.root}/{entry_name(number)} does not follow on the entry before it")

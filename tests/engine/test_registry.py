@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +119,8 @@ def test_a_damaged_pointer_is_refused_and_a_rollback_mends_it(
     damage(Path(three.uri) / CURRENT)
     with pytest.raises(ValueError, match=f"{expected}.*glip-engine rollback"):
         three.version(current(three) or 0)
+    for problem in three.state().problems:
+        assert re.search(f"{expected}.*glip-engine rollback {three.uri}", problem)
     assert roll_back(three)[0].version == back_to
     assert current(three) == back_to
     three.check(back_to)
@@ -131,12 +135,22 @@ def test_a_registry_without_pointer_and_history_is_mended_from_its_versions(thre
     assert roll_back(three)[0].version == 3
 
 
+@pytest.mark.parametrize("pointer", [True, False])
+def test_of_a_registry_without_a_whole_version_nobody_is_sent_in_a_circle(three: Registry, pointer: bool) -> None:
+    """A promotion says to roll back, so a rollback cannot say to promote."""
+    if not pointer:
+        (Path(three.uri) / CURRENT).unlink()
+    shutil.rmtree(Path(three.uri) / "versions")
+    with pytest.raises(ValueError, match=r"no version to go back to.*put back a copy of the registry, or promote .*"):
+        roll_back(three)
+
+
 def test_a_changed_or_missing_entry_of_the_history_is_told_and_does_not_stop_the_way_back(three: Registry) -> None:
     second = Path(three.uri) / entry_name(2)
     second.write_text(second.read_text().replace("two is better", "two is worse!"))
-    assert any("000002.json is damaged" in problem for problem in three.state().problems)
+    assert any("000002.json is damaged: put back a copy" in problem for problem in three.state().problems)
     second.unlink()
-    assert any("000002.json is missing" in problem for problem in three.state().problems)
+    assert any("000002.json is missing: put back a copy" in problem for problem in three.state().problems)
     assert current(three) == 3
     assert roll_back(three)[0].version == 2
     assert roll_back(three)[0].version == 1
