@@ -14,13 +14,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.running.stages import first_unit
 from engine.running.stopping import Stopping
+from engine.running.unit_queue import UnitQueue
 from schemas.records import UnitRef
 
 UNITS_AHEAD = 2  # units given to a worker at once: the second one lies ready when the first is done
@@ -74,14 +74,14 @@ class UnitFlow:
 
         RuntimeError where a unit loses its worker again and again.
         """
-        waiting = deque((ref, 0) for ref in refs)
+        waiting = UnitQueue(refs)
         while True:
             if stopping.now():
                 waiting.clear()
             if waiting:
                 self._take_in_new_workers()
             while waiting and (crew := self._free_crew()):
-                self._begin(*waiting.popleft(), crew)
+                self._begin(*waiting.take(crew[0]), crew)
                 if stopping.now():
                     waiting.clear()
             if not waiting and not self._begun:
@@ -96,7 +96,7 @@ class UnitFlow:
                 try:
                     result = self._ray.get(reference)
                 except self._ray.exceptions.RayError as error:
-                    waiting.appendleft((begun.ref, self._tries_after(begun, error)))
+                    waiting.put_back(begun.ref, self._tries_after(begun, error))
                 else:
                     stopping.unit_took(time.monotonic() - begun.since)
                     yield result
