@@ -1,7 +1,8 @@
 """Opening the datasets of a mix: what can be drawn from each after selection, duplicates and verdicts, and its size.
 
-In: a dataset's folder and how a recipe wants it read. Out: a :class:`MixedDataset`. Human shards are taken whole and
-not opened, unless their phrases are asked for; of pseudo ones the tables of boxes say what a selection leaves.
+In: a dataset's folder and how a recipe wants it read. Out: a :class:`MixedDataset`. Human shards are taken whole; of
+pseudo ones the tables of boxes say what a selection leaves, and of both which phrases are rare. A shard is opened only
+where its table does not say.
 """
 
 from __future__ import annotations
@@ -185,27 +186,37 @@ def _parts(found: _Found, log: PhraseLog | None, *, by_head: bool) -> Iterator[_
     """What can be drawn from each shard: by its table of boxes where that says it, in a fraction of the time."""
     known: Iterator[KeptRows | None] = repeat(None)
     selection = found.view.selection
-    if selection is not None and log is None and _is_for(selection, found.card):
-        known = kept_rows(found.store, found.manifests, found.view)
+    if (selection is not None or log is not None) and _is_for(selection, found.card):
+        known = kept_rows(found.store, found.manifests, found.view, "head_lemma" if by_head else "phrase_text")
     for manifest, kept in zip(found.manifests, known, strict=False):
         if kept is None:
             yield _rows(found, manifest, log, by_head=by_head)
+            continue
+        if log is not None:
+            names = [name.lower() for name in kept.names]
+            log.add_samples(len(kept.rows), kept.sample_of_box, kept.name_of_box, names)
+        if selection is None:
+            yield _whole(manifest)
         else:
             yield _Opened(UnitRows(manifest.unit, len(kept.rows), kept.rows), kept.phrases, kept.boxes)
 
 
-def _is_for(selection: Selection, card: DatasetCard) -> bool:
+def _whole(manifest: ManifestSummary) -> _Opened:
+    """A human shard, of which what a reviewer rejected is gone when a sample is loaded."""
+    return _Opened(UnitRows(manifest.unit, manifest.samples), manifest.phrases, manifest.boxes)
+
+
+def _is_for(selection: Selection | None, card: DatasetCard) -> bool:
     """Whether it is not calibrated for another teacher, which is told when the first labels are read."""
-    return selection.calibrated is None or selection.calibrated.teacher == card.teacher_digest
+    calibrated = None if selection is None else selection.calibrated
+    return calibrated is None or calibrated.teacher == card.teacher_digest
 
 
 def _rows(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by_head: bool) -> _Opened:
-    """The same of one shard, by reading its labels, without duplicates. Of a human shard what a reviewer rejected is
-    gone when a sample is loaded."""
+    """The same of one shard, by reading its labels, without duplicates."""
     selection, left_out = found.view.selection, found.view.duplicates.of(manifest.unit)
     if selection is None and log is None:
-        rows = UnitRows(manifest.unit, manifest.samples)
-        return _Opened(rows, manifest.phrases, manifest.boxes)
+        return _whole(manifest)
     kept, phrases, boxes = [], 0, 0
     with ShardReader(found.store, manifest.unit) as reader:
         for row in (row for row in range(manifest.samples) if row not in left_out):
@@ -218,5 +229,5 @@ def _rows(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by
                     named = (labels.phrases[place] for place in boxed)
                     log.add((one.head_lemma if by_head else one.text).lower() for one in named)
     if selection is None:
-        return _Opened(UnitRows(manifest.unit, manifest.samples), manifest.phrases, manifest.boxes)
+        return _whole(manifest)
     return _Opened(UnitRows(manifest.unit, len(kept), np.array(kept, dtype=np.int32)), phrases, boxes)

@@ -1,40 +1,49 @@
 """What a selection leaves of pseudo-labelled shards, out of their annotation tables: without opening a shard.
 
 In: the units of a dataset, and what readers make of them. Out: for each unit the rows of its shard that keep a box,
-with counts; or nothing, where the table alone does not say and the shard has to be read: samples without a row in it, a
-picture that somebody has reviewed, an agreement that nobody measured, a damaged table.
+with counts and names; or nothing, where the table alone does not say and the shard has to be read: samples without a
+row in it, a picture that somebody has reviewed, an agreement that nobody measured, a damaged table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.artifacts import Store
-from engine.box_batches import BOX_SCHEMA, box_columns, joined, numbered
+from engine.box_batches import BOX_SCHEMA, box_columns, codes, joined, numbered, texts
 from engine.dataset.annotation_tables import StoredTable, TableFault, read_unit_tables
 from engine.dataset.manifest_summary import ManifestSummary
 from engine.dataset.shard_files import shard_name
 from engine.mix.samples import Rows
+from engine.selecting.columns import Integers
 from engine.selecting.rules import select_rows
 from engine.selection import Selection
 from engine.view import View
 
 
 class KeptRows(NamedTuple):
-    """Rows of a shard, ascending, whose samples keep a box, and how many phrases and boxes these keep."""
+    """Rows of a shard, ascending, whose samples keep a box; how many phrases and boxes these keep; and of each of these
+    boxes the place of its sample among ``rows``, and that of its phrase, as it is called, among ``names``."""
 
     rows: Rows
     phrases: int
     boxes: int
+    sample_of_box: Integers
+    name_of_box: Integers
+    names: Sequence[str]
 
 
-def kept_rows(store: Store, manifests: Sequence[ManifestSummary], view: View) -> Iterator[KeptRows | None]:
+NamedBy = Literal["phrase_text", "head_lemma"]
+
+
+def kept_rows(
+    store: Store, manifests: Sequence[ManifestSummary], view: View, named_by: NamedBy
+) -> Iterator[KeptRows | None]:
     """One for each manifest, in order; None where the shard has to be read. Errors of the store itself are raised."""
     selection = view.selection or Selection()
     sizes = {f"shards/{name}": size for name, size in store.sizes("shards").items()}
@@ -45,7 +54,7 @@ def kept_rows(store: Store, manifests: Sequence[ManifestSummary], view: View) ->
         name = shard_name(manifest.unit)  # one that is not there is found now, not when a training asks for it
         there = any((file.path, file.size) == (name, sizes.get(name)) for file in manifest.files)
         if there and not isinstance(stored, TableFault) and _tells_all(stored, manifest, needed, reviewed):
-            yield _kept(stored, manifest.samples, selection, view.duplicates.of(manifest.unit))
+            yield _kept(stored, manifest.samples, selection, view.duplicates.of(manifest.unit), named_by)
         else:
             yield None
 
@@ -57,15 +66,20 @@ def _tells_all(stored: StoredTable, manifest: ManifestSummary, needed: Sequence[
     return not pc.any(pc.is_in(table["image_sha256"].cast(pa.string()), reviewed)).as_py()
 
 
-def _kept(stored: StoredTable, samples: int, selection: Selection, left_out: frozenset[int]) -> KeptRows | None:
+def _kept(
+    stored: StoredTable, samples: int, selection: Selection, left_out: frozenset[int], named_by: NamedBy
+) -> KeptRows | None:
     [table] = joined([stored])
     table, sample = numbered(table)
     if int(sample.max(initial=-1)) + 1 != samples:  # otherwise samples stand in the order of the shard, none missing
         return None
-    if not samples:
-        return KeptRows(np.zeros(0, np.int32), 0, 0)
-    stays = select_rows(box_columns(table, sample), selection)[0] & ~np.isin(sample, sorted(left_out))
-    kept: npt.NDArray[np.int64] = sample[stays]
+    stays = np.zeros(0, dtype=bool)
+    if samples:
+        stays = select_rows(box_columns(table, sample), selection)[0] & ~np.isin(sample, sorted(left_out))
+    rows, sample_of_box = np.unique(sample[stays], return_inverse=True)
     phrase = table["phrase"].to_numpy().astype(np.int64)[stays]
-    pairs = kept * (phrase.max(initial=0) + 1) + phrase
-    return KeptRows(np.unique(kept).astype(np.int32), len(np.unique(pairs)), len(kept))
+    phrases = np.unique(sample_of_box * (phrase.max(initial=0) + 1) + phrase)
+    names = [name or "" for name in texts(table, named_by).to_pylist()]
+    return KeptRows(
+        rows.astype(np.int32), len(phrases), len(phrase), sample_of_box, codes(table, named_by)[stays], names
+    )

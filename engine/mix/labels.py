@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from engine.artifacts import Store
-from engine.box_batches import TEXT, codes, texts
+from engine.box_batches import TEXT, codes, folded_digests, texts
 from engine.dataset.annotation_tables import TableFault, read_unit_tables
 from engine.shards import committed_units
 
@@ -52,16 +52,17 @@ def shared_pictures(store: Store, others: Iterable[Store]) -> tuple[int, int]:
 
 
 def _tables(store: Store, columns: pa.Schema = SCHEMA) -> Iterator[pa.Table]:
+    """Without rows of no picture, which a table of another writer may have."""
     for stored in read_unit_tables(store, committed_units(store), columns):
         if not isinstance(stored, TableFault):
-            yield stored.table
+            yield stored.table.filter(stored.table["image_sha256"].is_valid())
 
 
 def _words_of_samples(store: Store) -> Iterator[Words]:
-    """The first eight bytes of the digest of each sample's picture; the rows of a sample stand together."""
+    """Eight bytes of the digest of each sample's picture; the rows of a sample stand together."""
     for table in filter(len, _tables(store, PICTURES)):
         begins = np.flatnonzero(np.diff(codes(table, "key"), prepend=-1))
-        yield _words(texts(table, "image_sha256").to_pylist())[codes(table, "image_sha256")[begins]]
+        yield _words(table)[codes(table, "image_sha256")[begins]]
 
 
 def _pictures(store: Store) -> Words:
@@ -69,8 +70,9 @@ def _pictures(store: Store) -> Words:
     return np.unique(np.concatenate([np.zeros(0, np.uint64), *_words_of_samples(store)]))
 
 
-def _words(digests: Iterable[str | None]) -> Words:
-    return np.array([int(digest[:16], 16) for digest in digests if digest is not None], dtype=np.uint64)
+def _words(table: pa.Table) -> Words:
+    """Eight bytes of each digest that the codes of the pictures mean."""
+    return folded_digests(texts(table, "image_sha256"))[:, 0]
 
 
 def _shared(samples: Sequence[Words]) -> Words:
@@ -79,9 +81,6 @@ def _shared(samples: Sequence[Words]) -> Words:
 
 
 def _names_of_shared(table: pa.Table, shared: Words) -> Iterator[tuple[str, set[str]]]:
-    digests = table["image_sha256"].combine_chunks()
-    known = digests.dictionary.to_pylist()
-    is_shared = np.isin(_words(known), shared)
-    rows = np.flatnonzero(is_shared[digests.indices.to_numpy()]) if len(known) else np.zeros(0, np.int64)
-    for row in table.take(pa.array(rows)).to_pylist():
+    rows = np.isin(_words(table), shared)[codes(table, "image_sha256")]
+    for row in table.filter(pa.array(rows)).to_pylist():
         yield row["image_sha256"], {intern(row[name]) for name in NAMES if row[name]}

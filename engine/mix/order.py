@@ -9,6 +9,7 @@ as often as its repeat factor says in every four passes, in an order drawn anew 
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 from fractions import Fraction
@@ -75,13 +76,15 @@ def _smallest_ratio(weights: Sequence[float | Fraction]) -> list[int]:
 class Passes:
     """The samples of one dataset, over and over: ``repeats`` are quarters of how often each comes a pass (None: once).
 
-    Four passes see a sample exactly ``repeats`` times, one pass a quarter of that, rounded up or down.
+    Four passes see a sample exactly ``repeats`` times, one pass a quarter of that, rounded up or down. Threads that
+    begin a pass together draw its order once.
     """
 
     def __init__(self, samples: int, seed: int, number: int, repeats: Repeats | None = None) -> None:
         self.samples, self.repeats, self._key = samples, repeats, (seed, number)
         self._lengths = [samples] if repeats is None else [int(self._counts(q).sum()) for q in range(QUARTERS)]
         self._order = lru_cache(maxsize=2)(self._draw_order)
+        self._drawing = threading.Lock()
 
     @property
     def length(self) -> Fraction:
@@ -93,7 +96,8 @@ class Passes:
         rounds, place = divmod(turn, sum(self._lengths))
         for number, length in enumerate(self._lengths):
             if place < length:
-                return int(self._order(rounds * len(self._lengths) + number)[place])
+                with self._drawing:
+                    return int(self._order(rounds * len(self._lengths) + number)[place])
             place -= length
         raise RuntimeError(f"no sample at turn {turn}")
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.mix.order import QUARTERS, Repeats
+from engine.selecting.columns import Integers
 
 MOST_QUARTERS = np.iinfo(np.uint16).max
 
@@ -31,6 +32,17 @@ class PhraseLog:
         for phrase in sorted(set(phrases)):
             self._codes.append(self._vocabulary.setdefault(phrase, len(self._vocabulary)))
         self._ends.append(len(self._codes))
+
+    def add_samples(self, samples: int, of_box: Integers, name_of_box: Integers, names: Sequence[str]) -> None:
+        """As :meth:`add` of the next so many samples, by their boxes: the number of the sample that each is of, and the
+        number of its phrase among ``names``, which may be equal to each other."""
+        used, name = np.unique(name_of_box, return_inverse=True)
+        known = [self._vocabulary.setdefault(names[one], len(self._vocabulary)) for one in used.tolist()]
+        size = len(self._vocabulary) + 1
+        pairs = np.unique(of_box * size + np.array(known, dtype=np.int64)[name])
+        before = len(self._codes)
+        self._codes.frombytes((pairs % size).astype(np.int32).tobytes())
+        self._ends.frombytes((before + np.cumsum(np.bincount(pairs // size, minlength=samples))).tobytes())
 
     def __len__(self) -> int:
         return len(self._ends)

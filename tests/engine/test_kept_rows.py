@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +19,7 @@ from engine.review.verdicts import Verdicts, append_verdicts
 from engine.selection import PRESETS, resolve_selection, select
 from engine.shards import annotations_name, read_manifests, read_shard, shard_name
 from engine.view import View
-from schemas.recipes import MixEntry, SelectionChoice
+from schemas.recipes import MixEntry, MixSampling, SelectionChoice
 
 LEFT_OUT = Duplicates({1: frozenset({0, 2})}, {"duplicate_exact": 2}, "d" * 64)
 
@@ -33,10 +32,11 @@ def folder(tmp_path: Path) -> Path:
 def by_tables(folder: Path, selection: SelectionChoice, verdicts: Verdicts | None = None) -> list[KeptRows | None]:
     store = Store(folder)
     rules = resolve_selection(selection)
-    return list(kept_rows(store, read_manifests(store), View(rules, LEFT_OUT, verdicts or Verdicts())))
+    view = View(rules, LEFT_OUT, verdicts or Verdicts())
+    return list(kept_rows(store, read_manifests(store), view, "phrase_text"))
 
 
-def by_shards(folder: Path, unit: int, selection: SelectionChoice) -> KeptRows:
+def by_shards(folder: Path, unit: int, selection: SelectionChoice) -> object:
     kept = {
         row: select(one.labels, selection)
         for row, one in enumerate(read_shard(Store(folder), unit))
@@ -44,17 +44,23 @@ def by_shards(folder: Path, unit: int, selection: SelectionChoice) -> KeptRows:
     }
     kept = {row: labels for row, labels in kept.items() if labels.boxes}
     phrases = sum(len({box.phrase for box in labels.boxes}) for labels in kept.values())
-    return KeptRows(np.array(list(kept), np.int32), phrases, sum(len(labels.boxes) for labels in kept.values()))
+    names = [{labels.phrases[box.phrase].text for box in labels.boxes} for labels in kept.values()]
+    return list(kept), phrases, sum(len(labels.boxes) for labels in kept.values()), names
 
 
 def plain(kept: KeptRows | None) -> object:
-    return None if kept is None else (kept.rows.tolist(), kept.phrases, kept.boxes)
+    if kept is None:
+        return None
+    names: list[set[str]] = [set() for _ in kept.rows]
+    for sample, name in zip(kept.sample_of_box, kept.name_of_box, strict=True):
+        names[sample].add(kept.names[name])
+    return kept.rows.tolist(), kept.phrases, kept.boxes, names
 
 
 @pytest.mark.parametrize("selection", [*PRESETS, {"max_boxes_per_phrase": 1}, {"min_score": 0.9999}], ids=str)
 def test_tables_and_shards_say_the_same(folder: Path, selection: SelectionChoice) -> None:
     expected = [by_shards(folder, unit, selection) for unit in range(4)]
-    assert [plain(one) for one in by_tables(folder, selection)] == [plain(one) for one in expected]
+    assert [plain(one) for one in by_tables(folder, selection)] == expected
 
 
 def _without_a_column(folder: Path) -> None:
@@ -108,16 +114,24 @@ def test_what_tables_cannot_know_is_read_in_the_shards(tmp_path: Path) -> None:
     assert None in by_tables(sparse, "glip")
 
 
-def test_a_mix_draws_the_same_with_and_without_its_tables_and_no_duplicate(folder: Path) -> None:
+SAMPLINGS = [
+    MixSampling(),
+    MixSampling(repeat_threshold=0.5, repeat_by="head"),
+    MixSampling(repeat_threshold=0.5, repeat_by="phrase"),
+]
+
+
+@pytest.mark.parametrize("sampling", SAMPLINGS, ids=["all alike", "by head", "by phrase"])
+def test_a_mix_draws_the_same_with_and_without_its_tables_and_no_duplicate(folder: Path, sampling: MixSampling) -> None:
     samples = [one.labels for unit in range(4) for one in read_shard(Store(folder), unit)]
     append_verdicts(
         Store(folder), [said(samples[3], samples[3].boxes[0].phrase, "accepted", samples[3].boxes[0].box_xyxy)]
     )
     leave_out(folder, (0, 2))
-    with_tables = Mix.open([MixEntry(dataset=str(folder))], 0)
+    with_tables = Mix.open([MixEntry(dataset=str(folder))], 0, sampling)
     assert not {SampleRef(0, 0, 0), SampleRef(0, 0, 2)} & set(with_tables.datasets[0].refs)
     for unit in range(4):
         (folder / annotations_name(unit)).unlink()
-    without = Mix.open([MixEntry(dataset=str(folder))], 0)
+    without = Mix.open([MixEntry(dataset=str(folder))], 0, sampling)
     assert list(with_tables.datasets[0].refs) == list(without.datasets[0].refs)
     assert with_tables.table() == without.table()

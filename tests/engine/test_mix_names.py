@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,14 +60,13 @@ def test_the_matrix_of_many_names_says_what_pairs_say() -> None:
     assert relations.matrix([]).shape == (0, 0)
 
 
-def _wordnet_files(folder: Path) -> None:
-    """Four nouns in WordNet's own files: dog and domestic dog, a canine, an animal; and a chair."""
-    senses: list[tuple[str, list[str], int | None]] = [
-        ("animal", [], None),
-        ("canine", [], 0),
-        ("dog", ["domestic_dog"], 1),
-        ("chair", [], None),
-    ]
+Sense = tuple[str, list[str], int | None]
+SENSES: list[Sense] = [("animal", [], None), ("canine", [], 0), ("dog", ["domestic_dog"], 1), ("chair", [], None)]
+
+
+def _wordnet_files(folder: Path, senses: Sequence[Sense] = SENSES) -> None:
+    """Nouns in WordNet's own files, each with its other names and the number of its kind: dog and domestic dog, a
+    canine, an animal; and a chair."""
     lines: list[str] = []
     offsets: list[int] = []
     at = 0
@@ -106,6 +106,22 @@ def test_wordnet_tells_synonyms_and_kinds_up_to_the_top(tmp_path: Path) -> None:
     answer = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True)
     expected = [["dog", "domestic dog"], ["animal", "canine"], [], [], ["chair"], ["chair"]]
     assert json.loads(answer.stdout) == expected
+
+
+def test_wordnet_answers_several_threads_as_it_answers_one(tmp_path: Path) -> None:
+    """Threads make the prompts of a training, and NLTK reads each name by moving about in one open file."""
+    things: list[Sense] = [(f"thing{'abcdefghij'[n % 10] * (1 + n // 10)}", [], 0) for n in range(300)]
+    _wordnet_files(tmp_path / "corpora" / "wordnet", [("entity", [], None), *things])
+    asked = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from engine.mix import wordnet as w;"
+        "names = sys.argv[1:]; sys.setswitchinterval(1e-5); w.open_wordnet();"
+        "kinds = list(ThreadPoolExecutor(8).map(w.kinds_of, names));"
+        "assert kinds == [{'entity'}] * len(names), kinds"
+    )
+    environment = os.environ | {"NLTK_DATA": str(tmp_path)}
+    names = [name for name, _, _ in things]
+    answer = subprocess.run([sys.executable, "-c", asked, *names], env=environment, capture_output=True, text=True)
+    assert (answer.returncode, answer.stderr) == (0, "")
 
 
 def test_wordnet_without_its_data_is_an_error_that_says_how_to_get_it(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import tracemalloc
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 import numpy as np
@@ -112,10 +115,26 @@ def test_a_selected_sample_costs_four_bytes_and_a_whole_shard_next_to_nothing() 
     assert SampleRefs(0, [UnitRows(unit, 1000) for unit in range(100)]).nbytes < 0.1 * len(selected)
 
 
+def test_threads_that_begin_a_pass_together_draw_its_order_once() -> None:
+    """Of a mix of tens of millions every other order drawn takes hundreds of megabytes."""
+    threads, samples = 8, 500_000
+    together, passes = threading.Barrier(threads), Passes(samples, 0, 0)
+
+    def ask(turn: int) -> int:
+        together.wait()
+        return passes.sample(turn)
+
+    with ThreadPoolExecutor(threads) as pool:
+        tracemalloc.start()
+        drawn = list(pool.map(ask, range(threads)))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert drawn == [Passes(samples, 0, 0).sample(turn) for turn in range(threads)]
+    assert peak < 30 * samples  # an order takes 16 bytes a sample while it is drawn
+
+
 @pytest.mark.slow
 def test_twenty_four_million_samples_fit_into_half_a_gigabyte() -> None:
-    import tracemalloc
-
     samples = 24_000_000
     tracemalloc.start()
     refs = SampleRefs(0, [UnitRows(unit, 1000, np.arange(1000, dtype=np.int32)) for unit in range(samples // 1000)])

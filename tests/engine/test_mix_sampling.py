@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pictures import saved
 from PIL import Image
@@ -14,9 +17,9 @@ from sample_labels import labels_of, write_units
 
 from engine.artifacts import Store
 from engine.mix import Mix
-from engine.mix.labels import shared_pictures
+from engine.mix.labels import names_by_picture, shared_pictures
 from engine.mix.repeats import PhraseLog, repeat_quarters
-from engine.shards import LabelledImage
+from engine.shards import LabelledImage, annotations_name
 from schemas.recipes import MixEntry, MixSampling
 
 
@@ -99,6 +102,19 @@ def test_a_rare_phrase_without_a_box_is_no_reason_to_see_a_picture_more_often(tm
     assert Mix.open([entry], 0, MixSampling(repeat_threshold=1.0)).epoch == 8
 
 
+@pytest.mark.parametrize("repeat_by", ["head", "phrase"])
+def test_human_samples_repeat_alike_whether_their_phrases_are_read_in_tables_or_in_shards(
+    folders: list[str], repeat_by: Literal["head", "phrase"]
+) -> None:
+    entries = [MixEntry(dataset=folder, copies=1) for folder in folders]
+    sampling = MixSampling(repeat_threshold=0.8, repeat_by=repeat_by)
+    by_tables = Mix.open(entries, 7, sampling).table()
+    for folder in folders:
+        for path in Path(folder, "annotations").iterdir():
+            path.unlink()
+    assert Mix.open(entries, 7, sampling).table() == by_tables
+
+
 def test_a_phrase_counts_once_a_picture_however_often_it_is_said() -> None:
     """In one of four pictures: sqrt(1 / 0.25) times; in three of four: sqrt(1 / 0.75) times, to the nearest quarter."""
     for said in (["dog"], ["dog", "dog"]):
@@ -147,6 +163,19 @@ def test_the_captions_of_a_picture_in_one_dataset_know_the_names_of_each_other(t
         of = {sample.labels.key: mix.known_names(sample.labels) for sample in map(mix.load, mix.datasets[0].refs)}
         assert of["a"] == of["b"] == {"a dog", "dog", "a boy", "boy", "a ball", "ball"}
         assert of["c"] == frozenset()
+
+
+@pytest.mark.parametrize("other", [None, "", "no digest"])
+def test_a_table_whose_pictures_are_not_all_told_says_what_it_can(tmp_path: Path, other: str | None) -> None:
+    """As another writer may leave it: of what is no digest only equal texts are one picture."""
+    samples = [_sample("a", ["a dog"], 1), _sample("b", ["a cat"], 1), _sample("c", ["a car"], 2)]
+    store = Store(_dataset(tmp_path / "one", samples))
+    table = pq.read_table(store.path(annotations_name(0)))
+    digests = [*table["image_sha256"].to_pylist()[:2], other]
+    place = table.column_names.index("image_sha256")
+    pq.write_table(table.set_column(place, "image_sha256", pa.array(digests)), store.path(annotations_name(0)))
+    assert names_by_picture([store]) == {samples[0].labels.image_sha256: {"a dog", "dog", "a cat", "cat"}}
+    assert shared_pictures(store, [store]) == ((1, 1) if other is None else (2, 2))
 
 
 def test_labels_are_drawn_from_one_shard_and_over_time_from_all(folders: list[str]) -> None:
