@@ -170,7 +170,9 @@ def read_duplicates(store: Store, manifests: Sequence[ManifestSummary]) -> Dupli
     content = store.read(DUPLICATES, max_bytes=_MAX_BYTES)
     try:
         table = read_parquet(content)
-        made = json.loads(table.schema.metadata[_METADATA])
+        made = dict(json.loads(table.schema.metadata[_METADATA]))
+        if not table.schema.equals(DUPLICATE_SCHEMA) or any(column.null_count for column in table.columns):
+            raise ValueError("its columns are others, or have rows without a value")
         units, rows, reasons = (table[name].to_pylist() for name in ("unit", "row", "reason"))
     except (pa.ArrowException, ValueError, KeyError, TypeError):
         raise ValueError(f"{store.root}/{DUPLICATES} is not a table of duplicates; run `dedupe` again") from None

@@ -132,7 +132,7 @@ class ShardManifest(Document):
     files: list[FileDigest]
     first_key: str | None
     last_key: str | None
-    seconds: float = 0.0
+    seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     finished_at: str = ""
     worker: str = Field(default="", description="host and process that committed the unit")
 

@@ -178,8 +178,10 @@ def _index_tar(file: BinaryIO, where: str) -> list[_Member]:
                 labels = next(entries, None)
                 key, _, extension = image.name.partition(".")
                 if labels is None or labels.name != f"{key}.json" or labels.size > MAX_LABEL_BYTES:
-                    raise ValueError(f"{where}: after {image.name!r} its labels {key}.json are missing; {MENDED_BY}")
+                    raise tarfile.ReadError(f"after {image.name!r} its labels {key}.json are missing")
+                if image.size < 0 or labels.size < 0:  # which would lead back to what was read, for ever
+                    raise tarfile.ReadError(f"a member of {key!r} has a size below 0")
                 members.append((key, extension, (image.offset_data, image.size, labels.offset_data, labels.size)))
-    except tarfile.TarError as error:
-        raise ValueError(f"{where} is not a whole tar: {error}; {MENDED_BY}") from None
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError) as error:  # of forged headers, too
+        raise ValueError(f"{where} is not a whole shard: {error}; {MENDED_BY}") from None
     return members

@@ -1,8 +1,8 @@
 """By what the pictures of a dataset are known again: each file's digest, its perceptual hash, its caption's digest.
 
 In: committed units. Out: one row for each of their samples, in the order of the shards. Read from the tables of boxes,
-which have all of it; from a shard only where its table lacks a sample (human data without a box) or a hash, as of a
-blank picture.
+which have all of it; from a shard only where its table lacks a sample (human data without a box), a digest, as one of
+another writer may, or a hash, as of a blank picture.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from schemas.records import CaptionedImage
 from schemas.shards import ANNOTATION_SCHEMA
 
 _COLUMNS = ("key", "image_sha256", "image_phash", "caption_sha256")
+_DIGEST, _HASH = "^[0-9a-f]{64}$", "^[0-9a-f]{32}$"
 _SCHEMA = pa.schema([ANNOTATION_SCHEMA.field(name) for name in _COLUMNS])
 
 
@@ -53,7 +54,7 @@ def image_identities(store: Store, manifests: Sequence[ManifestSummary]) -> Iter
 
 
 def _of_unit(store: Store, manifest: ManifestSummary, rows: pa.Table) -> Iterator[ImageIdentity]:
-    if rows.num_rows != manifest.samples:
+    if rows.num_rows != manifest.samples or not _tells_all(rows):
         yield from _from_shard(store, manifest.unit, range(manifest.samples))
         return
     without = [row for row, known in enumerate(rows["image_phash"].is_valid().to_pylist()) if not known]
@@ -64,6 +65,13 @@ def _of_unit(store: Store, manifest: ManifestSummary, rows: pa.Table) -> Iterato
             yield hashed[row]
         else:
             yield ImageIdentity(key, bytes.fromhex(digests[row]), int(hashes[row], 16), bytes.fromhex(captions[row]))
+
+
+def _tells_all(rows: pa.Table) -> bool:
+    """Whether every digest is one; a picture may have no hash."""
+    digests = (pc.match_substring_regex(rows[name], _DIGEST) for name in ("image_sha256", "caption_sha256"))
+    hashes = pc.match_substring_regex(rows["image_phash"], _HASH)
+    return all(pc.all(one, skip_nulls=False).as_py() for one in digests) and bool(pc.all(hashes).as_py())
 
 
 def _first_rows(table: pa.Table) -> pa.Table:

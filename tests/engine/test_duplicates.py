@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from pictures import saved
@@ -26,7 +28,7 @@ from engine.duplicates import (
 )
 from engine.filtering.image_hash import near, words_of
 from engine.filtering.image_identity import ImageIdentity, image_identities
-from engine.shards import LabelledImage
+from engine.shards import LabelledImage, annotations_name
 from schemas.shards import DUPLICATE_SCHEMA, ShardManifest
 
 OTHER = 0x0F0F_3355_AA00_FF12 << 64 | 0x1234_5678_9ABC_DEF0
@@ -134,6 +136,24 @@ def test_identities_are_those_of_the_labels_in_their_order(labelled: tuple[Store
     assert (images[1].phash, images[4].phash) == (0, None)
 
 
+@pytest.mark.parametrize("column", ["image_sha256", "caption_sha256", "image_phash"])
+@pytest.mark.parametrize("other", [None, "no digest"])
+def test_what_a_table_does_not_tell_is_found_in_the_shard(
+    labelled: tuple[Store, list[ShardManifest]], column: str, other: str | None
+) -> None:
+    store, manifests = labelled
+    whole = [one for unit in image_identities(store, manifests) for one in unit]
+    path = store.path(annotations_name(3))
+    table = pq.read_table(path)
+    texts = [
+        other if key == "c" else text
+        for key, text in zip(*(table[n].to_pylist() for n in ("key", column)), strict=True)
+    ]
+    place = table.column_names.index(column)
+    pq.write_table(table.set_column(place, column, pa.array(texts, pa.string())), path)
+    assert [one for unit in image_identities(store, manifests) for one in unit] == whole
+
+
 def test_a_sample_without_boxes_is_found_in_the_shard(tmp_path: Path) -> None:
     store, manifests = dataset(tmp_path / "human", [sample("a", b"1", "0" * 32, boxes=0), sample("b", b"2", "1" * 32)])
     assert [one.key for unit in image_identities(store, manifests) for one in unit] == ["a", "b"]
@@ -190,12 +210,25 @@ def test_what_is_no_table_of_duplicates_is_refused(content: bytes, labelled: tup
         read_duplicates(store, manifests)
 
 
-def test_a_table_that_is_not_ours_is_refused(labelled: tuple[Store, list[ShardManifest]]) -> None:
-    import pyarrow as pa
+def _without_a_row(table: pa.Table) -> pa.Table:
+    return table.set_column(1, DUPLICATE_SCHEMA.field("row"), pa.array([0, None], pa.int32()))
 
+
+OTHER_TABLES: dict[str, Callable[[pa.Table], pa.Table]] = {
+    "no metadata": lambda table: table.replace_schema_metadata(None),
+    "other metadata": lambda table: table.replace_schema_metadata({b"glip_engine": b"[1]"}),
+    "other columns": lambda table: table.select(["unit"]),
+    "numbers as texts": lambda table: table.set_column(0, "unit", table["unit"].cast(pa.string())),
+    "a missing number": _without_a_row,
+}
+
+
+@pytest.mark.parametrize("change", OTHER_TABLES)
+def test_a_table_that_is_not_ours_is_refused(change: str, labelled: tuple[Store, list[ShardManifest]]) -> None:
     store, manifests = labelled
+    write_view(store, manifests)
     sink = io.BytesIO()
-    pq.write_table(pa.table({"unit": [0]}), sink)
+    pq.write_table(OTHER_TABLES[change](pq.read_table(io.BytesIO(store.read(DUPLICATES)))), sink)
     store.write(DUPLICATES, sink.getvalue())
     with pytest.raises(ValueError, match="not a table of duplicates"):
         read_duplicates(store, manifests)

@@ -53,6 +53,31 @@ def test_a_picture_without_labels_of_its_own_name_is_no_sample(tmp_path: Path, n
         ShardReader(store, 0)
 
 
+def forged(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size, kind
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        forged("b.jpg", 0) + forged("b.json", -2 * tarfile.BLOCKSIZE),
+        forged("b.jpg", -tarfile.BLOCKSIZE) + forged("b.json", 0),
+        forged("b.jpg", 0) + forged("b.json", -(1 << 60)),
+        forged("b.jpg", 1 << 80),
+        forged("", 0, tarfile.GNUTYPE_LONGNAME) * 2000,
+    ],
+    ids=["back to itself", "a picture", "before the tar", "beyond all files", "headers of headers"],
+)
+def test_a_forged_header_ends_in_words(tmp_path: Path, members: bytes) -> None:
+    store = Store(tmp_path)
+    write_units(store, [SAMPLES[:1]])
+    store.write(shard_name(0), tar_of([("a.jpg", b""), ("a.json", b"")])[: 2 * tarfile.BLOCKSIZE] + members)
+    with pytest.raises(ValueError, match=r"000000\.tar"):
+        ShardReader(store, 0)
+
+
 def test_a_key_that_the_shard_lacks_is_unknown_whatever_the_table_of_boxes_says(tmp_path: Path) -> None:
     store = Store(tmp_path)
     write_units(store, [SAMPLES])

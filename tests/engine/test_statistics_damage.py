@@ -39,6 +39,10 @@ def other_format(path: Path) -> None:
     path.write_text(path.read_text().replace("glip-engine/1", "glip-engine/9"))
 
 
+def no_time(path: Path) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seconds": float("nan")}))
+
+
 def copy_of_unit_0(path: Path) -> None:
     path.write_bytes(path.with_stem("000000").read_bytes())
 
@@ -48,6 +52,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "half a manifest": ("manifests/000001.json", truncate, "is not a manifest of this format"),
     "another format": ("manifests/000001.json", other_format, "is not a manifest of this format: format"),
     "another unit's manifest": ("manifests/000001.json", copy_of_unit_0, "it is the manifest of unit 0"),
+    "a time that is none": ("manifests/000001.json", no_time, "is not a manifest of this format: seconds"),
     "no table": ("annotations/000001.parquet", Path.unlink, "it is missing"),
     "a longer table": ("annotations/000001.parquet", lambda path: path.write_bytes(path.read_bytes() * 2), "says"),
     "half a table": ("annotations/000001.parquet", truncate, "its manifest says"),
