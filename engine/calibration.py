@@ -152,14 +152,26 @@ def wilson_lower(share: float, count: float, confidence: float) -> float:
 class FittedScores:
     """Boxes with the precision that a curve gives them, ready to be asked from which score on they would be kept."""
 
-    evidence: Evidence
-    fitted: Floats
+    scores: Floats
+    """Of the boxes, rising."""
+    precision: Floats
+    """Of each box and all after it, added up."""
+    best_of_pictures: Floats
+    """The best score of each picture, rising."""
+
+    @classmethod
+    def of(cls, evidence: Evidence, curve: Curve) -> FittedScores:
+        falling = np.argsort(-evidence.scores, kind="stable")
+        scores = evidence.scores[falling]
+        best = scores[np.unique(evidence.pictures[falling], return_index=True)[1]]
+        return cls(scores[::-1], np.cumsum(curve(scores))[::-1], np.sort(best))
 
     def above(self, min_score: float) -> tuple[int, int, float]:
         """Boxes, pictures and mean precision of what scores at least ``min_score``; 0 for no box."""
-        kept = self.evidence.scores >= min_score
-        boxes = int(kept.sum())
-        return boxes, len(np.unique(self.evidence.pictures[kept])), float(self.fitted[kept].mean()) if boxes else 0.0
+        first, best = np.searchsorted(self.scores, min_score), np.searchsorted(self.best_of_pictures, min_score)
+        boxes = len(self.scores) - int(first)
+        mean = float(self.precision[first]) / boxes if boxes else 0.0
+        return boxes, len(self.best_of_pictures) - int(best), mean
 
 
 def fit_groups(evidence: Evidence, *, min_score: float, shrinkage: float, confidence: float) -> list[CalibrationGroup]:
@@ -171,7 +183,7 @@ def fit_groups(evidence: Evidence, *, min_score: float, shrinkage: float, confid
     if not len(evidence):
         raise ValueError("the teacher answered no box at all on the human data: there is nothing to calibrate")
     everything = isotonic(evidence.scores, evidence.right)
-    of_all = FittedScores(evidence, everything(evidence.scores))
+    of_all = FittedScores.of(evidence, everything)
     groups = []
     for number, (frequency, size) in enumerate(product(FREQUENCIES, BOX_SIZES)):
         own, borrowed = evidence.where(evidence.groups == number), None
@@ -180,7 +192,7 @@ def fit_groups(evidence: Evidence, *, min_score: float, shrinkage: float, confid
         curve = isotonic(own.scores, own.right) if len(own) else everything
         pictures = len(np.unique(own.pictures))
         drawn = _blend(curve, everything, pictures / (pictures + shrinkage) if pictures else 0.0)
-        fitted = FittedScores(own, curve(own.scores))
+        fitted = FittedScores.of(own, curve)
         groups.append(
             CalibrationGroup(
                 frequency=frequency,

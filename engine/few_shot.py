@@ -8,9 +8,10 @@ its classes still lacks some. What has been written is not written again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from sys import intern
 
 import numpy as np
 
@@ -24,18 +25,18 @@ from schemas.reports import StageCounts
 from schemas.shards import DatasetCard, SampleLabels
 
 
-def draw_shots(labels: Sequence[SampleLabels], shots: int, seed: int) -> list[int]:
-    """Which of the pictures are taken, in their order: at least ``shots`` of each class, all where there are fewer.
+def draw_shots(pictures: Sequence[Collection[str]], shots: int, seed: int) -> list[int]:
+    """Which of the pictures, each given as the classes it has a box of, are taken, in their order: at least ``shots``
+    of each class, all where there are fewer.
 
     Pictures without a box are never taken.
     """
     seen: Counter[str] = Counter()
     taken = []
-    for number in np.random.default_rng(seed).permutation(len(labels)):
-        classes = {labels[number].phrases[box.phrase].text for box in labels[number].boxes}
-        if any(seen[name] < shots for name in classes):
+    for number in np.random.default_rng(seed).permutation(len(pictures)):
+        if any(seen[name] < shots for name in pictures[number]):
             taken.append(int(number))
-            seen.update(classes)
+            seen.update(pictures[number])
     return sorted(taken)
 
 
@@ -70,9 +71,9 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
                 raise ValueError(f"{out} holds another dataset; give another folder, or delete this one")
             if found.complete:
                 return found
-        # Without the pictures: all of a dataset may not fit into memory.
-        known = [(place, view.seen(labels)[0]) for place, labels in placed_labels(store)]
-        numbers = draw_shots([labels for _, labels in known], shots, seed)
+        # Neither pictures nor labels are kept: those of a whole dataset may not fit into memory.
+        known = [(place, _classes(view.seen(labels)[0])) for place, labels in placed_labels(store)]
+        numbers = draw_shots([classes for _, classes in known], shots, seed)
         if not numbers:
             raise ValueError(f"{source} has no box to learn from in {len(known)} pictures")
         card = DatasetCard(
@@ -85,8 +86,13 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
             classes=parent.classes,
             made_by=made_by("few-shot"),
         )
-        drawn = zip(numbers, read_samples(store, [known[number][0] for number in numbers]), strict=True)
-        return _write(out_store, card, [replace(sample, labels=known[number][1]) for number, sample in drawn])
+        drawn = read_samples(store, [known[number][0] for number in numbers])
+        return _write(out_store, card, [replace(one, labels=view.seen(one.labels)[0]) for one in drawn])
+
+
+def _classes(labels: SampleLabels) -> frozenset[str]:
+    """The classes that a picture has a box of."""
+    return frozenset(intern(labels.phrases[box.phrase].text) for box in labels.boxes)
 
 
 def _write(store: Store, card: DatasetCard, samples: Sequence[LabelledImage]) -> DatasetCard:
