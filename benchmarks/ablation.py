@@ -167,7 +167,7 @@ class Ablation:
         for exam, group in GROUPS.items():
             if (self.out / exam).is_dir():
                 asked = EXAM_PHOTOS if group == "photos" else None
-                figures = phrase_recall(list(answers(recipe, self.out / exam, asked)), at=(1,))
+                figures = phrase_recall(list(answers(recipe, self.out / exam, asked)))
                 groups[group] = GroupResult(hits=figures.per_image[METRIC], counts=figures.per_image_count[METRIC])
         return groups
 

@@ -142,7 +142,7 @@ def answers(recipe: TeacherRecipe, dataset: Path, limit: int | None = None) -> I
 
 def by_group(results: Sequence[ImageResult], group_of: GroupOf) -> dict[str, GroupResult]:
     """Recall@1 of each group of phrases."""
-    figures = phrase_recall_by_group(results, group_of, at=(1,))
+    figures = phrase_recall_by_group(results, group_of)
     names = {name: name.partition(":")[2] for name in figures.per_image}
     return {
         group: GroupResult(hits=figures.per_image[name], counts=figures.per_image_count[name])

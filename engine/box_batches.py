@@ -55,7 +55,7 @@ class Batch(NamedTuple):
     boxes: pa.Table
     dropped: Counter[str]
     came_by_group: NDArray[np.int64]
-    """Candidates by group of the calibration; empty where the selection is not calibrated."""
+    """Candidates by group of the calibration; zeros where the selection is not calibrated."""
     kept_by_group: NDArray[np.int64]
 
 
@@ -146,7 +146,7 @@ def batch_of(
     """The rows that the selection keeps (None: all) as tables. ``table`` and ``image`` as :func:`numbered` gives them;
     images that keep no box have no row."""
     dropped: Counter[str] = Counter()
-    came = kept = np.zeros(0, dtype=np.int64)
+    came = kept = np.zeros(len(GROUPS), dtype=np.int64)
     if selection is not None and selection.identity() and len(table):
         columns = box_columns(table, image)
         stays, dropped = select_rows(columns, selection)
@@ -212,11 +212,11 @@ def _images(table: pa.Table, image: Integers, occurrences: pa.Table, before: int
 def _digest_words(table: pa.Table, name: str, rows: Integers) -> tuple[pa.Array, pa.Array]:
     """The digests of some rows, folded to 128 bits, in two columns: comparing them costs a quarter of the texts'."""
     unknown = table[name].combine_chunks().is_null().to_numpy(zero_copy_only=False)[rows]
-    words = _folded(texts(table, name))[codes(table, name)[rows]]
+    words = folded_digests(texts(table, name))[codes(table, name)[rows]]
     return pa.array(words[:, 0], mask=unknown), pa.array(words[:, 1], mask=unknown)
 
 
-def _folded(digests: pa.Array) -> NDArray[np.uint64]:
+def folded_digests(digests: pa.Array) -> NDArray[np.uint64]:
     """Two words for each digest in hexadecimal; of texts that are none, those of their own SHA-256."""
     packed = b""
     if pc.all(pc.equal(pc.binary_length(digests), HEX_DIGITS)).as_py():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics import ImageResult
-from engine.metrics.overlap import Boxes, as_boxes, paired_iou
+from engine.metrics.overlap import Boxes, areas, as_boxes, paired_iou
 from schemas.shards import SampleLabels
 
 PICTURES_AT_ONCE = 256
@@ -36,9 +36,7 @@ class ClassBoxes:
 
     def areas(self) -> NDArray[np.float64]:
         """[N], in pixels of the stored image."""
-        sides = self.boxes_xyxy[:, 2:] - self.boxes_xyxy[:, :2]
-        product: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
-        return product
+        return areas(self.boxes_xyxy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,8 @@ Ranks = dict[str, list[float]]
 """By picture, the rank of the first candidate that hits each phrase asked about."""
 
 
-def phrase_recall(
-    results: Iterable[ImageResult], *, at: tuple[int, ...] = RECALL_AT, name: str = "phrase_recall"
-) -> Figures:
-    """``phrase_recall@k`` for each k of ``at``, over all phrases that have a human box (any-box protocol).
+def phrase_recall(results: Iterable[ImageResult]) -> Figures:
+    """``phrase_recall@k`` for each k of ``RECALL_AT``, over all phrases that have a human box (any-box protocol).
 
     A value in [0, 1], taken over phrases (not over images); None where no sample has a phrase with a box. The value of
     an image is the share of the phrases of all its captions that are hit, its count their number.
@@ -37,13 +35,11 @@ def phrase_recall(
     ranks: Ranks = defaultdict(list)
     for result in results:
         ranks[image_identity(result.gold)] += first_hits(result)
-    return _recall(ranks, at, name, "")
+    return combined(_hit_by_rank(k, f"phrase_recall@{k}", ranks) for k in RECALL_AT)
 
 
-def phrase_recall_by_group(
-    results: Iterable[ImageResult], group_of: Callable[[SamplePhrase], str], *, at: tuple[int, ...] = RECALL_AT
-) -> Figures:
-    """``phrase_recall@k:GROUP`` for each group that the phrases with a human box fall into, as :func:`phrase_recall`
+def phrase_recall_by_group(results: Iterable[ImageResult], group_of: Callable[[SamplePhrase], str]) -> Figures:
+    """``phrase_recall@1:GROUP`` for each group that the phrases with a human box fall into, as :func:`phrase_recall`
     gives it over the phrases of that group alone."""
     ranks: dict[str, dict[str, list[float]]] = {}  # by picture, in the order of the pictures, and by group
     for result in results:
@@ -52,27 +48,22 @@ def phrase_recall_by_group(
             of_image.setdefault(group_of(result.gold.phrases[number]), []).append(rank)
     groups = sorted({group for of_image in ranks.values() for group in of_image})
     return combined(
-        _recall({image: of_image.get(group, []) for image, of_image in ranks.items()}, at, "phrase_recall", f":{group}")
+        _hit_by_rank(1, f"phrase_recall@1:{group}", {image: own.get(group, []) for image, own in ranks.items()})
         for group in groups
     )
 
 
-def merged_phrase_recall(results: Iterable[ImageResult], *, at: tuple[int, ...] = RECALL_AT) -> Figures:
+def merged_phrase_recall(results: Iterable[ImageResult]) -> Figures:
     """``phrase_recall_merged@k``, as :func:`phrase_recall` gives it, by the merged-box protocol."""
     ranks: Ranks = defaultdict(list)
     for result in results:
         boxes = {phrase: _enclosing(of_phrase) for phrase, of_phrase in boxes_by_phrase(result.gold).items()}
         ranks[image_identity(result.gold)] += _first_hits(result, boxes)
-    return _recall(ranks, at, "phrase_recall_merged", "")
+    return combined(_hit_by_rank(k, f"phrase_recall_merged@{k}", ranks) for k in RECALL_AT)
 
 
-def _recall(ranks: Ranks, at: tuple[int, ...], name: str, ending: str) -> Figures:
-    return combined(
-        share_of_hits(
-            f"{name}@{k}{ending}", {image: [rank <= k for rank in of_image] for image, of_image in ranks.items()}
-        )
-        for k in at
-    )
+def _hit_by_rank(k: int, name: str, ranks: Ranks) -> Figures:
+    return share_of_hits(name, {image: [rank <= k for rank in of_image] for image, of_image in ranks.items()})
 
 
 def first_hits(result: ImageResult) -> list[float]:

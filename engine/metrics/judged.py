@@ -41,30 +41,25 @@ from engine.metrics.overlap import Boxes, as_boxes, iou
 MIN_IOU, NEAR_IOU = 0.5, 0.1
 PICTURES_A_PART = 256
 
-__all__ = ["JudgedBox", "JudgedBoxes", "judge", "judge_detection", "judge_grounding"]
+__all__ = ["JudgedBox", "JudgedBoxes", "judge"]
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
 def judge(results: Iterable[ImageResult], classes: Sequence[str], max_boxes: int) -> JudgedBoxes:
-    """All boxes of ``results``: of detection where there are ``classes``, the best ``max_boxes`` of an image as COCO AP
-    takes them, else of grounding."""
-    pictures = _detections(results, classes, max_boxes) if classes else map(_Picture.of_phrases, results)
-    return JudgedBoxes(_parts(pictures, classes))
+    """All boxes of ``results``, picture by picture; of a name the best first, then what was missed.
 
-
-def judge_grounding(result: ImageResult) -> list[JudgedBox]:
-    """The candidates of the phrases that have a human box, by the any-box protocol; phrases in order, best first.
-
-    A phrase none of whose candidates is right has its first human box as ``missed`` after them.
+    With ``classes`` they are of detection: the best ``max_boxes`` candidates of an image, as COCO AP takes them, and a
+    human box is found once, by the best box that overlaps it most. Otherwise of grounding, by the any-box protocol:
+    candidates of phrases that have a human box; where none of a phrase's is right, its first human box is ``missed``.
     """
-    return list(JudgedBoxes(_parts(iter([_Picture.of_phrases(result)]), ())))
-
-
-def judge_detection(result: ImageResult, classes: Sequence[str]) -> list[JudgedBox]:
-    """The candidates by class, best first; a human box is found once, by the best box that overlaps it most."""
-    return list(JudgedBoxes(_parts(_detections([result], classes, None), classes)))
+    numbers = {name: number for number, name in enumerate(classes)}
+    if classes:
+        pictures = (_Picture.of_classes(result, numbers, max_boxes) for result in results)
+    else:
+        pictures = (_Picture.of_phrases(result) for result in results)
+    return JudgedBoxes(_parts(pictures, classes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +83,13 @@ class _Picture:
         return cls(result, _ranked(found), as_boxes([b.box_xyxy for b in boxes]), of_human, of_human < 0, once=False)
 
     @classmethod
-    def of_classes(cls, result: ImageResult, numbers: Mapping[str, int], max_boxes: int | None) -> _Picture:
+    def of_classes(cls, result: ImageResult, numbers: Mapping[str, int], max_boxes: int) -> _Picture:
         """With the best ``max_boxes`` candidates."""
         boxes, phrases = result.gold.boxes, result.gold.phrases
         of_human = np.array([numbers[phrases[box.phrase].text] for box in boxes], dtype=np.int64)
         difficult = np.array([bool(box.difficult) for box in boxes], dtype=np.bool_)
         found = _ranked(result.found.best_first(max_boxes))
         return cls(result, found, as_boxes([b.box_xyxy for b in boxes]), of_human, difficult, once=True)
-
-
-def _detections(results: Iterable[ImageResult], classes: Sequence[str], max_boxes: int | None) -> Iterator[_Picture]:
-    numbers = {name: number for number, name in enumerate(classes)}
-    return (_Picture.of_classes(result, numbers, max_boxes) for result in results)
 
 
 def _ranked(found: Candidates) -> Candidates:

@@ -43,7 +43,7 @@ def _phrase_recall(results: Iterable[ImageResult], beside: Beside) -> Figures:
     over_all, groups = phrase_recall(results), beside.groups
     if groups is None:
         return over_all
-    by_group = phrase_recall_by_group(results, lambda phrase: groups.get(phrase.head_lemma.lower(), "unseen"), at=(1,))
+    by_group = phrase_recall_by_group(results, lambda phrase: groups.get(phrase.head_lemma.lower(), "unseen"))
     return combined([over_all, by_group])
 
 

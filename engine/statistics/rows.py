@@ -35,6 +35,7 @@ from engine.selection import Selection
 from engine.shards import ShardReader, annotation_table
 from engine.statistics.tables import StatisticsTables
 from engine.view import View
+from schemas.calibration import GROUPS
 from schemas.shards import CORNERS, SampleLabels
 
 REQUIRED = tuple(name for name in BOX_SCHEMA.names if name != "agreement")  # which one teacher alone has not
@@ -47,8 +48,8 @@ class Filled:
     images: int = 0
     occurrences: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
-    came_by_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    kept_by_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    came_by_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(GROUPS), np.int64))
+    kept_by_group: NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(GROUPS), np.int64))
 
 
 def fill(tables: StatisticsTables, store: Store, found: Examination, view: View) -> Filled:
@@ -104,10 +105,8 @@ def _insert(
     filled.images += len(batch.images)
     filled.occurrences += len(batch.occurrences)
     filled.dropped += batch.dropped
-    if len(batch.came_by_group):
-        first = not len(filled.came_by_group)
-        filled.came_by_group = batch.came_by_group if first else filled.came_by_group + batch.came_by_group
-        filled.kept_by_group = batch.kept_by_group if first else filled.kept_by_group + batch.kept_by_group
+    filled.came_by_group += batch.came_by_group
+    filled.kept_by_group += batch.kept_by_group
 
 
 # ------------------------------------------------------------------------------------------- duplicates and verdicts

@@ -88,8 +88,8 @@ def calibration_summary(selection: SelectionChoice | None, filled: Filled) -> Ca
             CalibratedGroup(
                 group=name,
                 min_score=rules.min_scores[name],
-                candidate_boxes=came[number] if came else 0,
-                boxes=kept[number] if kept else 0,
+                candidate_boxes=came[number],
+                boxes=kept[number],
             )
             for number, name in enumerate(GROUPS)
         ],

@@ -142,7 +142,7 @@ class StatisticsTables:
         be new to."""
         self._count_phrases()
         self.connection.execute(f"CREATE TABLE heads AS {HEADS}")
-        for pairs in _batches(self._last_words()):
+        for pairs in self._last_words():
             rows = [(word, lemma) for word, lemma in pairs if is_form_of(word, lemma)]
             columns = {"last_word": [word for word, _ in rows], "lemma_of_last": [lemma for _, lemma in rows]}
             self.insert("inflections", pa.table(columns, schema=pa.schema(dict.fromkeys(columns, pa.string()))))
@@ -163,8 +163,8 @@ class StatisticsTables:
     def _parts(self) -> int:
         return 1 + int(self.one("SELECT count(*) FROM occurrences")[0]) // ROWS_A_PART
 
-    def _last_words(self) -> Iterator[tuple[str, str]]:
-        """Last words that are not their head's lemma already, with that lemma; as many as there are, a few at once."""
+    def _last_words(self) -> Iterator[list[tuple[str, str]]]:
+        """Last words that are not their head's lemma already, with that lemma; as many as there are, some at a time."""
         both = "SELECT phrase, head_lemma FROM phrases UNION ALL SELECT phrase, head_lemma FROM human_phrases"
         asked = self.connection.cursor()
         asked.execute(f"USE {self.schema}")
@@ -174,8 +174,8 @@ class StatisticsTables:
                 f"SELECT DISTINCT split_part(phrase, ' ', -1) AS word, head_lemma FROM ({both}) "
                 f"WHERE head_lemma IS NOT NULL AND word <> head_lemma AND hash(word) % {parts} = {part}"
             )
-            while rows := asked.fetchmany(PAIRS_AT_ONCE):
-                yield from rows
+            while pairs := asked.fetchmany(PAIRS_AT_ONCE):
+                yield pairs
 
     def distinct(self, column: str, table: str) -> int:
         """What :func:`distinct_sql` counts, by parts as the phrases are."""
@@ -221,13 +221,3 @@ def distinct_sql(column: str, table: str, condition: str = "") -> str:
 def is_form_of(word: str, lemma: str) -> bool:
     """Whether a lower-case word is a form of the noun with this lemma, as :func:`noun_lemma` has it."""
     return lemma in (noun_lemma(word, plural=False), noun_lemma(word, plural=True))
-
-
-def _batches(pairs: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    waiting: list[tuple[str, str]] = []
-    for pair in pairs:
-        waiting.append(pair)
-        if len(waiting) == PAIRS_AT_ONCE:
-            yield waiting
-            waiting = []
-    yield waiting

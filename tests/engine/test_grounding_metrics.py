@@ -76,7 +76,7 @@ def test_groups_of_phrases_are_counted_apart_and_add_up() -> None:
         ImageResult(sample("a", {"a dog": [LEFT], "a dax": [RIGHT]}), (Candidate(0, LEFT, 0.9),)),
         ImageResult(sample("b", {"the dax": [LEFT], "a walk": []}), (Candidate(0, LEFT, 0.8),)),
     ]
-    figures = phrase_recall_by_group(results, lambda phrase: "new" if phrase.head_lemma == "dax" else "old", at=(1,))
+    figures = phrase_recall_by_group(results, lambda phrase: "new" if phrase.head_lemma == "dax" else "old")
     assert {one.name: (one.value, one.count) for one in figures.values} == {
         "phrase_recall@1:new": (0.5, 2),
         "phrase_recall@1:old": (1.0, 1),

@@ -10,7 +10,7 @@ from engine.metrics import ImageResult
 from engine.metrics.curves import class_curve, phrase_curve
 from engine.metrics.detection import average_precision, gold_counts
 from engine.metrics.grounding import phrase_recall
-from engine.metrics.judged import JudgedBox, judge, judge_detection, judge_grounding
+from engine.metrics.judged import JudgedBox, JudgedBoxes, judge
 from schemas.records import BoxXYXY, Candidate
 
 CLASSES = ["cat", "dog"]
@@ -20,7 +20,7 @@ NOWHERE: BoxXYXY = (150, 0, 199, 30)
 SHIFTED: BoxXYXY = (20, 0, 60, 40)  # IoU 1/3 with LEFT
 
 
-def verdicts(judged: list[JudgedBox]) -> list[tuple[str, int, str]]:
+def verdicts(judged: JudgedBoxes) -> list[tuple[str, int, str]]:
     return [(one.name, one.rank, one.verdict) for one in judged]
 
 
@@ -28,7 +28,7 @@ def test_a_detection_is_right_once_and_each_mistake_has_its_kind() -> None:
     gold = detection_sample("a", [("dog", LEFT), ("dog", RIGHT), ("cat", (0, 100, 40, 140))], classes=CLASSES)
     boxes = (LEFT, LEFT, SHIFTED, (0, 100, 40, 140), NOWHERE)
     answer = tuple(Candidate(1, box, 0.9 - 0.1 * place) for place, box in enumerate(boxes))
-    assert verdicts(judge_detection(ImageResult(gold, answer), CLASSES)) == [
+    assert verdicts(judge([ImageResult(gold, answer)], CLASSES, 100)) == [
         ("cat", 0, "missed"),
         ("dog", 1, "right"),
         ("dog", 2, "duplicate"),
@@ -47,26 +47,26 @@ def test_a_detection_is_right_once_and_each_mistake_has_its_kind() -> None:
 def test_a_box_is_right_from_a_half_on_and_near_from_a_tenth_on(height: float, verdict: str) -> None:
     gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
     answer = (Candidate(1, (0, 0, 40, height), 0.9),)
-    assert judge_detection(ImageResult(gold, answer), CLASSES)[0].verdict == verdict
+    assert judge([ImageResult(gold, answer)], CLASSES, 100)[0].verdict == verdict
 
 
 def test_a_missed_box_tells_how_near_the_answers_came() -> None:
     gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
-    *_, missed = judge_detection(ImageResult(gold, (Candidate(1, SHIFTED, 0.5),)), CLASSES)
+    *_, missed = judge([ImageResult(gold, (Candidate(1, SHIFTED, 0.5),))], CLASSES, 100)
     assert (missed.box_xyxy, missed.overlap) == (LEFT, pytest.approx(1 / 3, abs=1e-4))
 
 
 def test_of_two_things_that_overlap_each_is_found_once() -> None:
     gold = detection_sample("a", [("dog", LEFT), ("dog", (0, 0, 40, 48))], classes=CLASSES)
     answer = tuple(Candidate(1, LEFT, score) for score in (0.9, 0.8, 0.7))  # the second takes the one that is left
-    found = judge_detection(ImageResult(gold, answer), CLASSES)
+    found = judge([ImageResult(gold, answer)], CLASSES, 100)
     assert [one.verdict for one in found] == ["right", "right", "duplicate"]
 
 
 def test_a_phrase_is_found_on_any_of_its_boxes_and_missed_once() -> None:
     gold = grounding_sample("a", {"two dogs": [LEFT, RIGHT], "a cat": [NOWHERE], "a walk": []})
     answer = (Candidate(0, RIGHT, 0.4), Candidate(1, LEFT, 0.9), Candidate(2, LEFT, 0.9))
-    assert verdicts(judge_grounding(ImageResult(gold, answer))) == [
+    assert verdicts(judge([ImageResult(gold, answer)], (), 100)) == [
         ("two dogs", 1, "right"),
         ("a cat", 1, "other_name"),
         ("a cat", 0, "missed"),
@@ -76,13 +76,13 @@ def test_a_phrase_is_found_on_any_of_its_boxes_and_missed_once() -> None:
 def test_what_takes_a_difficult_box_is_not_judged_and_such_a_box_is_never_missed() -> None:
     gold = detection_sample("a", [("dog", LEFT), ("dog", RIGHT)], classes=CLASSES, difficult={0})
     answer = (Candidate(1, LEFT, 0.9), Candidate(1, LEFT, 0.8), Candidate(1, SHIFTED, 0.7), Candidate(0, LEFT, 0.6))
-    assert verdicts(judge_detection(ImageResult(gold, answer), CLASSES)) == [
+    assert verdicts(judge([ImageResult(gold, answer)], CLASSES, 100)) == [
         ("cat", 1, "other_name"),
         ("dog", 2, "duplicate"),
         ("dog", 3, "localisation"),
         ("dog", 0, "missed"),
     ]
-    assert judge_detection(ImageResult(gold, ()), CLASSES)[0].box_xyxy == RIGHT
+    assert judge([ImageResult(gold, ())], CLASSES, 100)[0].box_xyxy == RIGHT
 
 
 def random_results(seed: int, *, detection: bool) -> list[ImageResult]:
@@ -117,7 +117,7 @@ def _nudged(rng: np.random.Generator, box: BoxXYXY) -> BoxXYXY:
 @pytest.mark.parametrize("seed", range(40))
 def test_the_mean_of_the_class_curve_is_ap50(seed: int) -> None:
     results = random_results(seed, detection=True)
-    judged = [one for result in results for one in judge_detection(result, CLASSES)]
+    judged = judge(results, CLASSES, 100)
     curve = class_curve(judged, gold_counts(results, CLASSES))
     figures = {one.name: one.value for one in average_precision(results, CLASSES).values}
     assert curve is not None
@@ -127,7 +127,7 @@ def test_the_mean_of_the_class_curve_is_ap50(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_the_phrase_curve_ends_at_recall_at_one(seed: int) -> None:
     results = random_results(seed, detection=False)
-    judged = [one for result in results for one in judge_grounding(result)]
+    judged = judge(results, (), 100)
     figures = {one.name: one for one in phrase_recall(results).values}
     curve = phrase_curve(judged)
     assert curve is not None
@@ -139,7 +139,7 @@ def test_the_phrase_curve_ends_at_recall_at_one(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_every_candidate_of_what_is_asked_for_is_judged_and_missed_and_right_make_all_human_boxes(seed: int) -> None:
     results = random_results(seed, detection=True)
-    judged = [one for result in results for one in judge_detection(result, CLASSES)]
+    judged = judge(results, CLASSES, 100)
     if not any(box.difficult for result in results for box in result.gold.boxes):
         assert sum(one.rank > 0 for one in judged) == sum(len(result.candidates) for result in results)
     human = sum(gold_counts(results, CLASSES).values())
@@ -150,7 +150,7 @@ def test_answers_of_a_class_without_a_human_box_are_in_no_curve() -> None:
     names = ["bird", *CLASSES]
     gold = detection_sample("a", [("cat", LEFT), ("dog", RIGHT)], classes=names)
     answer = (Candidate(0, NOWHERE, 0.9), Candidate(1, LEFT, 0.5), Candidate(2, RIGHT, 0.5))
-    curve = class_curve(judge_detection(ImageResult(gold, answer), names), {"bird": 0, "cat": 1, "dog": 1})
+    curve = class_curve(judge([ImageResult(gold, answer)], names, 100), {"bird": 0, "cat": 1, "dog": 1})
     assert curve is not None
     assert curve.precision == [1.0] * 101
 
@@ -159,8 +159,8 @@ def test_where_nothing_is_asked_for_there_is_no_curve() -> None:
     assert phrase_curve([]) is None
     assert phrase_curve(judge([], (), 100)) is None
     assert class_curve([], {"dog": 0}) is None
-    assert judge_grounding(ImageResult(grounding_sample("a", {"a walk": []}), ())) == []
-    assert judge_detection(ImageResult(detection_sample("a", [], classes=CLASSES), ()), CLASSES) == []
+    assert not len(judge([ImageResult(grounding_sample("a", {"a walk": []}), ())], (), 100))
+    assert not len(judge([ImageResult(detection_sample("a", [], classes=CLASSES), ())], CLASSES, 100))
 
 
 def test_a_point_of_the_phrase_curve_is_all_that_scores_at_least_so_much() -> None:
