@@ -48,6 +48,6 @@ def in_a_hurry() -> Iterator[None]:
 def fault_in_words(error: Exception) -> str:
     """An error in one line; user and password of an address are left out."""
     said = " ".join(str(error).split())
-    said = re.sub(r"(?<=//)[^/@\s]+@", "", said)
+    said = re.sub(r"(?<=//)[^/\s]+@", "", said)
     words = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"
     return words if len(words) <= MAX_FAULT_CHARS else words[:MAX_FAULT_CHARS] + "…"

@@ -142,7 +142,7 @@ def fit_names(present: list[str], absent: list[str], budget: Budget, asked: Aske
     """As many names as the token budget holds; absent ones are left out first."""
     names = present + absent
     while len(names) > 1 and not budget.holds(join_names(names, asked)[0]):
-        names = names[: max(1, min(len(names) - 1, int(len(names) * 0.9)))]
+        names = names[: int(len(names) * 0.9)]
     return names
 
 

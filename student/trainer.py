@@ -77,7 +77,7 @@ def run(
     run goes on from, too, since what saved it may have been stopped right after.
     """
     session = build(recipe, mix, workers or Workers())
-    first_step, skipped = _restore(session, out, identity)
+    first_step, skipped = _restore(session, out, identity, metadata)
     skips = _Skips(skipped)
     hear = on_checkpoint if session.workers.rank == 0 else None
     if hear is not None and first_step:
@@ -144,7 +144,7 @@ def _state(session: Session, step: int) -> dict[str, float]:
     return {"lr": rate, "memory_gb": peak_memory_gb(session.device)}
 
 
-def _restore(session: Session, out: Path, identity: str) -> tuple[int, int]:
+def _restore(session: Session, out: Path, identity: str, metadata: dict[str, Any]) -> tuple[int, int]:
     """Take up the last checkpoint in ``out``; the first step that is still to be done, and the steps skipped so far."""
     state = load_state(out, identity)
     if state is None:
@@ -158,6 +158,9 @@ def _restore(session: Session, out: Path, identity: str) -> tuple[int, int]:
         raise ValueError(
             f"{out} holds a run of {first_step} steps, the recipe has {session.recipe.steps}; train into another folder"
         )
+    # Moved away, say, or a kill met the swap of two models: the run would go on, or end, with none to be found.
+    if session.workers.rank == 0 and not (out / MODEL).is_dir():
+        _save_average(session, out, first_step, state, metadata)
     return first_step, int(state["skipped"])
 
 
@@ -166,9 +169,8 @@ def _checkpoint(session: Session, out: Path, steps: int, skipped: int, identity:
     state = gather_state(session.raw, session.average, session.optimizer, session.workers)
     if session.workers.rank != 0:
         return
-    averaged = plain_model(session.raw.config, state["model"] | state["average"])
     try:
-        save_model(out / MODEL, averaged, session.tokenizer, metadata | {"steps": steps})
+        _save_average(session, out, steps, state, metadata)
         # Last: a run that dies before it makes these steps again, and the same model.
         save_state(out, {"identity": identity, "step": steps, "skipped": skipped} | state)
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
@@ -177,3 +179,8 @@ def _checkpoint(session: Session, out: Path, steps: int, skipped: int, identity:
             f"the checkpoint after {steps} steps could not be written into {out} ({reason}); the one "
             "before is whole: make room on the disk and run the same command again"
         ) from error
+
+
+def _save_average(session: Session, out: Path, steps: int, state: dict[str, Any], metadata: dict[str, Any]) -> None:
+    averaged = plain_model(session.raw.config, state["model"] | state["average"])
+    save_model(out / MODEL, averaged, session.tokenizer, metadata | {"steps": steps})

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from student.boards import MLFLOW_RUN, open_boards
-from student.mlflow_client import MLFLOW_URI
+from student.mlflow_client import MLFLOW_URI, fault_in_words
 
 HAS_MLFLOW = importlib.util.find_spec("mlflow") is not None
 
@@ -66,6 +66,11 @@ def test_an_mlflow_that_does_not_answer_is_told_of_once_and_the_run_goes_on(
     assert capsys.readouterr().out == "", "where nobody wants to see progress, too"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ, "what is ours for a moment is not left behind"
+
+
+def test_a_fault_is_one_line_without_the_secrets_of_its_address_whatever_is_in_them() -> None:
+    error = OSError("no answer from\nhttp://me:p@ss@host:5000/api nor https://token@other")
+    assert fault_in_words(error) == "OSError: no answer from http://host:5000/api nor https://other"
 
 
 @pytest.mark.skipif(HAS_MLFLOW, reason="MLflow is installed")

@@ -68,6 +68,19 @@ def test_a_run_that_dies_while_its_last_model_is_saved_makes_the_steps_again_and
     assert load_model(tmp_path / "model").metadata["steps"] == 6
 
 
+def test_a_model_that_was_moved_away_is_written_again_from_the_state(small_recipe: TrainRecipe, tmp_path: Path) -> None:
+    """Also where the run is done: it says where its model is."""
+    train_alone(small_recipe, tmp_path)
+    before = load_model(tmp_path / "model")
+    (tmp_path / "model").rename(tmp_path / "elsewhere")
+    heard: list[tuple[int, str]] = []
+    result = train_alone(
+        small_recipe, tmp_path, on_checkpoint=lambda steps, model: heard.append((steps, load_model(model).digest))
+    )
+    assert heard == [(6, before.digest)]
+    assert load_model(result.model_folder).metadata == before.metadata
+
+
 def no_room_after(steps: int) -> Callable[..., Path]:
     """Saves models of as many steps, and no others."""
 
