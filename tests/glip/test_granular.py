@@ -109,35 +109,47 @@ class _Likeness(torch.nn.Module):
         return self.table
 
 
-def _pairs_told_apart(table: Tensor, labels: list[int], related: Tensor) -> list[tuple[int, int]]:
-    """(text, concept) of the pairs that the matching looks at, in their order, where ``table`` says what is alike."""
+def _questions(table: Tensor, labels: list[int], related: Tensor) -> tuple[list[tuple[int, int]], dict[str, Tensor]]:
+    """(text, concept) of the pairs that the matching looks at, in their order, where ``table`` says what is alike; and
+    what is masked in each. Text i has i + 1 tokens and padding, concept i the patches of column i."""
     torch.manual_seed(0)
     count = len(labels)
     boxes = [[4.0 * i, 0.0, 4.0 * i + 4, 24.0] for i in range(count)]
     concepts = dataclasses.replace(
-        _concepts(boxes, [0] * count, [False] * count), label_K=torch.tensor(labels), related_LL=related
+        _concepts(boxes, [0] * count, [False] * count),
+        label_K=torch.tensor(labels),
+        related_LL=related,
+        mask_KT=torch.arange(count) <= torch.arange(count)[:, None],
     )
-    alignment, text_KTD = GranularAlignment(16, 12), torch.randn(count, 3, 12)
+    alignment, text_KTD = GranularAlignment(16, 12), torch.randn(count, count, 12)
     alignment.similarity = _Likeness(table)
-    seen: list[tuple[Tensor, Tensor]] = []
-    alignment.cross.register_forward_pre_hook(lambda module, given: seen.append((given[0][:, 0], given[1][:, 0])))
+    seen: list[tuple[Tensor, Tensor, dict[str, Tensor]]] = []
+    alignment.cross.register_forward_pre_hook(
+        lambda module, given, named: seen.append((given[0][:, 0], given[1][:, 0], named)), with_kwargs=True
+    )
     alignment(torch.randn(1, 16, 3, 8), text_KTD, concepts, 4)
-    texts, means = seen[0]
+    texts, means, masked = seen[0]
     known_texts, known_means = alignment.words(text_KTD)[:, 0], means[:count]
-    return [
+    pairs = [
         (int((known_texts - text).norm(dim=1).argmin()), int((known_means - mean).norm(dim=1).argmin()))
         for text, mean in zip(texts, means, strict=True)
     ]
+    return pairs, masked
 
 
 def test_own_pairs_are_told_from_the_most_alike_wrong_text_and_from_the_most_alike_wrong_concept() -> None:
     """Concept i is most like text i + 1, so text i is most like concept i - 1."""
     table = 90 * torch.eye(4).roll(1, dims=1)
-    found = _pairs_told_apart(table, [0, 1, 2, 3], torch.zeros(4, 4, dtype=torch.bool))
+    found, masked = _questions(table, [0, 1, 2, 3], torch.zeros(4, 4, dtype=torch.bool))
     own, wrong_texts, wrong_concepts = found[:4], found[4:8], found[8:]
     assert own == [(i, i) for i in range(4)]
     assert wrong_texts == [((i + 1) % 4, i) for i in range(4)]
     assert wrong_concepts == [(i, (i - 1) % 4) for i in range(4)]
+    for number, (text, concept) in enumerate(found):
+        assert masked["tgt_key_padding_mask"][number].tolist() == [place > text for place in range(4)]
+        mean, *patches = (~masked["memory_key_padding_mask"][number]).tolist()
+        assert mean, "the concept itself is always looked at"
+        assert patches == [column == concept for column in range(8)] * 3
 
 
 def test_no_pair_is_wrong_that_may_be_right_and_no_picture_is_told_from_a_box() -> None:
@@ -146,7 +158,7 @@ def test_no_pair_is_wrong_that_may_be_right_and_no_picture_is_told_from_a_box() 
     table = torch.full((6, 6), 50.0)
     table[[0, 1, 2, 5], 5] = table[5, [0, 1, 2]] = table[3, 4] = table[4, 3] = 0.0
     related = torch.tensor([[0, 1, 0], [1, 0, 0], [0, 0, 0]], dtype=torch.bool)
-    found = _pairs_told_apart(table, [0, 0, 1, NO_CONCEPT, NO_CONCEPT, 2], related)
+    found, _ = _questions(table, [0, 0, 1, NO_CONCEPT, NO_CONCEPT, 2], related)
     wrong = {pair for pair in found if pair[0] != pair[1]}
     assert wrong <= {(3, 4), (4, 3), *((i, 5) for i in range(3)), *((5, i) for i in range(3))}
     assert len(found) == 18

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from glip.anchors import anchor_grid
+from glip.assignment import NO_BOX, assign
 from glip.boxes import centerness, decode, generalized_iou
 from glip.config import GLIPConfig
 from glip.losses import GroundingTarget, find_positives, focal_losses, grounding_losses
@@ -41,6 +43,84 @@ def target(boxes: list[list[float]], tokens: int, **options: Tensor) -> Groundin
 BOXES = [[3.2, 4.1, 30.7, 28.3], [33.3, 20.2, 60.1, 62.5]]
 MASK = torch.ones(1, 6, dtype=torch.bool)
 CONFIG = GLIPConfig.nano()
+
+
+def by_hand(raw: GLIPOutput, targets: list[GroundingTarget], mask_BT: Tensor) -> dict[str, Tensor]:
+    """The losses anchor by anchor; a target's weights and its regress_N are there."""
+    anchors = anchor_grid(SHAPES, CONFIG, "cpu")
+    lengths = [height * width for height, width in SHAPES]
+    logits, codes, told = (torch.cat(level, dim=1) for level in (raw.logits, raw.box_regression, raw.centerness))
+    token, box, centre_of_all, centres, count = torch.zeros(5).unbind()
+    for image, one in enumerate(targets):
+        assert one.score_weight_N is not None
+        assert one.regress_N is not None
+        for anchor, number in enumerate(assign(anchors, lengths, one.boxes_xyxy_N4, CONFIG.atss_candidates).tolist()):
+            mine = slice(anchor, anchor + 1)
+            named = torch.zeros(len(mask_BT[image]), dtype=torch.bool)
+            weight = torch.tensor(1.0)
+            if number != NO_BOX:
+                named, weight = one.token_map_NT[number], one.score_weight_N[number]
+            counts = mask_BT[image] if one.uncertain_T is None else mask_BT[image] & (named | ~one.uncertain_T)
+            losses = focal_losses(logits[image, anchor], named, alpha=CONFIG.focal_alpha, gamma=CONFIG.focal_gamma)
+            token = token + weight * losses[counts].sum()
+            count = count + (number != NO_BOX)
+            if number == NO_BOX or not one.regress_N[number]:
+                continue
+            truth = one.boxes_xyxy_N4[number : number + 1]
+            centre = centerness(truth, anchors[mine])
+            giou = generalized_iou(decode(codes[image, mine], anchors[mine]), truth)
+            box = box + (weight * centre * (1 - giou)).sum()
+            unlike = torch.nn.functional.binary_cross_entropy_with_logits(told[image, mine], centre)
+            centre_of_all, centres = centre_of_all + weight * unlike, centres + centre.sum()
+    return {
+        "loss_token": token / count,
+        "loss_box": CONFIG.box_loss_weight * box / centres,
+        "loss_centerness": centre_of_all / count,
+    }
+
+
+def test_losses_of_a_batch_are_those_of_its_anchors_one_by_one() -> None:
+    """Each box with a weight of its own, some of them not regressed; uncertain words in one picture alone, and in it
+    only where no box has them. Boxes that come out inside out have no extent."""
+    raw = output(3, 6)
+    with torch.no_grad():
+        raw.box_regression[0][:, ::2, 2:] -= 40
+    uncertain = torch.tensor([False, True, False, True, False, False])
+    some = {"score_weight_N": torch.tensor([0.3, 0.8]), "regress_N": torch.tensor([True, False])}
+    others = {"score_weight_N": torch.tensor([0.9, 0.2]), "regress_N": torch.tensor([True, True])}
+    nothing = {"score_weight_N": torch.zeros(0), "regress_N": torch.zeros(0, dtype=torch.bool)}
+    targets = [
+        target(BOXES[::-1], 6, **some),
+        target([], 6, **nothing),
+        target(BOXES, 6, **others, uncertain_T=uncertain),
+    ]
+    mask = MASK.expand(3, -1).clone()
+    mask[0, 5] = False
+    wanted = by_hand(raw, targets, mask)
+    for name, value in grounding_losses(raw, targets, mask, CONFIG).items():
+        torch.testing.assert_close(value, wanted[name])
+
+
+def test_focal_losses_and_their_gradient_are_those_of_the_paper() -> None:
+    shares = torch.tensor([0.2, 0.9, 0.2, 0.9], dtype=torch.float64)
+    named = torch.tensor([True, True, False, False])
+    right = torch.where(named, shares, 1 - shares)
+    wanted = -torch.tensor([0.25, 0.25, 0.75, 0.75]) * (1 - right) ** 2 * right.log()
+    torch.testing.assert_close(focal_losses(shares.logit(), named, alpha=0.25, gamma=2.0), wanted)
+    logits = shares.logit().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: focal_losses(x, named, alpha=0.25, gamma=2.0), logits)  # type: ignore[no-untyped-call]
+
+
+def test_losses_of_a_bf16_answer_are_those_of_the_same_numbers_in_fp32() -> None:
+    raw = output(1, 6)
+    parts = [[x.detach().bfloat16() for x in xs] for xs in dataclasses.astuple(raw)[:3]]
+    exact = [[x.float() for x in xs] for xs in parts]
+    rounded, wanted = (
+        grounding_losses(GLIPOutput(*one, SHAPES), [target(BOXES, 6)], MASK, CONFIG) for one in (parts, exact)
+    )
+    for name, value in rounded.items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, wanted[name])
 
 
 def test_an_image_without_boxes_is_all_negative_and_gives_gradients() -> None:
@@ -132,13 +212,19 @@ def test_every_loss_is_divided_by_its_normaliser_however_small() -> None:
 
 def test_the_last_slot_of_a_full_prompt_means_no_object() -> None:
     tokens = CONFIG.max_tokens
-    raw = output(1, tokens)
-    losses = grounding_losses(raw, [target([], tokens)], torch.ones(1, tokens, dtype=torch.bool), CONFIG)
+    raw, mask = output(1, tokens), torch.ones(1, tokens, dtype=torch.bool)
+    losses = grounding_losses(raw, [target([], tokens)], mask, CONFIG)
     losses["loss_token"].backward()
     gradient = raw.logits[0].grad
     assert gradient is not None
     assert (gradient[:, :, -1] < 0).all()
     assert (gradient[:, :, :-1] > 0).all()
+    raw = output(1, tokens)
+    grounding_losses(raw, [target(BOXES, tokens)], mask, CONFIG)["loss_token"].backward()
+    gradient = torch.cat([logits.grad for logits in raw.logits if logits.grad is not None], dim=1)
+    own = find_positives(SHAPES, [target(BOXES, tokens)], CONFIG).anchor_P
+    assert (gradient[0, own, -1] > 0).all(), "an anchor of a box is no anchor without an object"
+    assert int((gradient[0, :, -1] < 0).sum()) == gradient.shape[1] - len(own)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +233,8 @@ def test_the_last_slot_of_a_full_prompt_means_no_object() -> None:
         ([], "0 targets for a batch of 1"),
         ([target(BOXES, 5)], "token_map_NT"),
         ([target(BOXES, 6, score_weight_N=torch.ones(3))], "score_weight_N"),
+        ([target(BOXES, 6, regress_N=torch.ones(1, dtype=torch.bool))], "regress_N"),
+        ([target(BOXES, 6, uncertain_T=torch.ones(5, dtype=torch.bool))], "uncertain_T"),
     ],
 )
 def test_targets_that_do_not_fit_are_refused(targets: list[GroundingTarget], message: str) -> None:

@@ -31,6 +31,7 @@ def test_shares_are_those_of_bert_and_nothing_else_is_touched() -> None:
     assert torch.equal(read[~chosen], ids[~chosen])
     assert (read[chosen] == MASK).float().mean() == pytest.approx(0.8 + 0.1 / VOCABULARY, abs=0.02)
     assert (read[chosen] == 30).float().mean() == pytest.approx(0.1 + 0.1 / VOCABULARY, abs=0.02)
+    assert set(read[chosen].tolist()) == set(range(VOCABULARY)), "the others are any of the vocabulary"
 
 
 def test_the_same_seed_masks_the_same() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from glip import boxes as box_math
+from glip import postprocess
 from glip.anchors import anchor_grid
 from glip.config import GLIPConfig
 from glip.model import GLIPOutput
@@ -204,6 +205,32 @@ def test_the_gpus_way_to_the_best_boxes_gives_what_the_cpus_way_gives(boxes_a_ro
     wanted, found = keep_best_by_phrase(candidates, config)[0], keep_best_in_one_fetch(candidates, config)[0]
     assert torch.equal(found, wanted)
     assert len(found) >= 60
+
+
+def test_both_ways_agree_on_every_image_for_any_number_of_boxes_and_of_candidates_looked_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the candidates that are looked at first give one box too few, the next may be among the others."""
+    monkeypatch.setattr(postprocess, "_FIRST_CANDIDATES", 16)
+    positions, limits = torch.tensor([[[1], [2]], [[2], [3]], [[4], [-1]]]), torch.full((3, 4), 63.0)
+    candidates = find_candidates(random_output(3, 5, seed=13), positions, limits, CONFIG, 0.0)
+    for most in range(1, 40):
+        config = dataclasses.replace(CONFIG, max_boxes_per_image=most)
+        both = (keep_best_by_phrase(candidates, config), keep_best_in_one_fetch(candidates, config))
+        assert all(torch.equal(found, wanted) for wanted, found in zip(*both, strict=True))
+        assert all(len(rows) > 0 for rows in both[0])
+
+
+def test_a_bf16_answer_is_read_in_fp32() -> None:
+    drawn = random_output(1, 4, seed=12)
+    rounded = [[x.bfloat16() for x in xs] for xs in dataclasses.astuple(drawn)[:3]]
+    exact = [[x.float() for x in xs] for xs in rounded]
+    sizes = [(64, 64)]
+    found, wanted = (
+        ground(GLIPOutput(*one, SHAPES), [[[1], [2, 3]]], sizes, sizes, CONFIG)[0] for one in (rounded, exact)
+    )
+    assert torch.equal(found.scores_K, wanted.scores_K)
+    assert torch.equal(found.boxes_xyxy_K4, wanted.boxes_xyxy_K4)
 
 
 def test_on_a_gpu_too_all_boxes_stay_that_tie_for_the_last_place() -> None:

@@ -52,8 +52,24 @@ def test_a_long_prompt_is_cut_but_keeps_its_closing_token(tokenizer: PromptToken
     text = "a dog and two cats"
     whole, cut = tokenizer.encode([text], 64), tokenizer.encode([text], 5)
     assert cut.ids_BT[0].tolist() == [*whole.ids_BT[0, :4].tolist(), whole.ids_BT[0, -1].item()]
-    assert cut.token_positions(0, text.index("cats"), len(text)) == []
+    for gone in ("two", "cats"):
+        assert cut.token_positions(0, text.index(gone), text.index(gone) + len(gone)) == []
     assert cut.token_positions(0, 0, 5) == [1, 2]
+
+
+def test_prompts_are_padded_on_to_few_lengths_but_never_beyond_the_longest_that_is_read(
+    tokenizer: PromptTokenizer,
+) -> None:
+    for text, most, length in (("a dog", 64, 8), ("a dog and two cats a", 64, 8), ("a dog and two cats", 6, 6)):
+        prompts = tokenizer.encode([text], most, in_steps=True)
+        assert prompts.ids_BT.shape == prompts.attention_mask_BT.shape == (1, length)
+        assert len(prompts.offsets[0]) == length
+
+
+@pytest.mark.parametrize(("prompts", "most"), [([], 64), (["a dog"], 2)])
+def test_no_prompt_and_room_for_no_token_are_refused(tokenizer: PromptTokenizer, prompts: list[str], most: int) -> None:
+    with pytest.raises(ValueError, match=f"got {len(prompts)} and {most}"):
+        tokenizer.encode(prompts, most)
 
 
 def test_several_spans_are_united_in_one_token_map(tokenizer: PromptTokenizer) -> None:
@@ -88,9 +104,24 @@ def test_a_tokenizer_survives_its_file(tokenizer: PromptTokenizer, tmp_path: Pat
 
 
 def test_a_vocabulary_file_gives_berts_ids(tmp_path: Path) -> None:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog", "##s", "cafe"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-    assert load_tokenizer(tmp_path).encode(["Dogs CAFÉ zebra"], 16).ids_BT.tolist() == [[2, 5, 6, 7, 1, 3]]
+    words = [*SPECIAL_TOKENS, "dog", "##s", "cafe", "日", "本", "##本", "a", "##a"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.vocabulary_size == len(words)
+    for text, ids in (
+        ("Dogs CAFÉ zebra", [5, 6, 7, 1]),
+        ("日本", [8, 9]),  # each a word of its own
+        ("do\u200bgs", [5, 6]),  # characters that nobody sees are none
+        ("a" * 100, [11, *[12] * 99]),
+        ("a" * 101, [1]),
+    ):
+        assert tokenizer.encode([text], 128).ids_BT.tolist() == [[2, *ids, 3]]
+
+
+def test_embeddings_are_wanted_up_to_the_largest_id_of_a_vocabulary_with_gaps(tmp_path: Path) -> None:
+    model = {"type": "WordPiece", "vocab": {**BERTS, "dog": 90}}
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"model": model}), encoding="utf-8")
+    assert load_tokenizer(tmp_path).vocabulary_size == 91
 
 
 BERTS = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
@@ -101,11 +132,13 @@ BERTS = {token: index for index, token in enumerate(SPECIAL_TOKENS)}
     [
         ("tokenizer.json", "{}"),
         ("tokenizer.json", "not json"),
-        ("tokenizer.json", json.dumps({"model": {"type": "BPE"}})),
+        ("tokenizer.json", json.dumps({"model": {"type": "BPE", "vocab": BERTS}})),
         ("tokenizer.json", json.dumps({"model": {"type": "WordPiece"}})),
         ("tokenizer.json", json.dumps({"model": {"type": "WordPiece", "vocab": dict.fromkeys(SPECIAL_TOKENS, -1)}})),
         ("tokenizer.json", "[" * 100_000),
         ("tokenizer.json", json.dumps({"model": {"type": "WordPiece", "vocab": {**BERTS, "\ud800": 9}}})),
+        ("tokenizer.json", json.dumps({"model": {"type": "WordPiece", "vocab": {**BERTS, "dog": 1_000_000}}})),
+        ("tokenizer.json", json.dumps({"model": {"type": "WordPiece", "vocab": {**BERTS, "dog": True}}})),
         ("vocab.txt", "dog\ncat"),
     ],
 )

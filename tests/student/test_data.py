@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import shutil
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
+from sample_labels import labels_of
 from student_runs import training_data
 from turned_photos import stored_as
 
 from engine.mix import Mix
 from glip.checkpoint import LoadedModel
+from schemas.class_prompts import asked_classes
 from schemas.orientation import box_as_stored, turned_size
-from schemas.recipes import TrainRecipe
+from schemas.recipes import MixEntry, TrainRecipe
 from student.augment import Augmentation, StepShape
-from student.data import Batch
+from student.data import Batch, pictures_at_once
 
 
 def _same(one: Batch, other: Batch) -> bool:
@@ -55,10 +60,13 @@ def test_each_step_draws_its_size_and_each_time_a_picture_is_seen_its_view(
 def test_another_seed_sees_the_same_pictures_otherwise(
     mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel
 ) -> None:
-    one, other = (training_data(mix, small_recipe.model_copy(update={"seed": seed}), loaded) for seed in (0, 1))
-    pairs = [(data.example(0, StepShape(64, None)), data.batch(0).shape_hw) for data in (one, other)]
-    assert pairs[0][0].labels == pairs[1][0].labels
-    assert not torch.equal(pairs[0][0].image, pairs[1][0].image)
+    masked = small_recipe.model_copy(update={"masked_language": 1.0, "masked_share": 0.5})
+    one, other = (training_data(mix, masked.model_copy(update={"seed": seed}), loaded) for seed in (0, 1))
+    first, second = (data.example(0, StepShape(64, None)) for data in (one, other))
+    assert first.labels == second.labels
+    assert not torch.equal(first.image, second.image)
+    assert [one.batch(step).shape_hw for step in range(6)] != [other.batch(step).shape_hw for step in range(6)]
+    assert not torch.equal(one.batch(0).token_ids_bt, other.batch(0).token_ids_bt), "other words are masked"
 
 
 def test_pictures_are_varied_as_the_recipe_says(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:
@@ -67,6 +75,41 @@ def test_pictures_are_varied_as_the_recipe_says(mix: Mix, small_recipe: TrainRec
     plain = small_recipe.model_copy(update={"min_sizes": None, "max_size": None, "color_jitter": 0.0})
     own = Augmentation(loaded.config.train_min_sizes, loaded.config.train_max_size)
     assert training_data(mix, plain, loaded).augmentation == own
+    colours = [small_recipe.model_copy(update={"color_jitter": strength}) for strength in (0.0, 0.5)]
+    seen = [training_data(mix, recipe, loaded).example(0, StepShape(64, None)).image for recipe in colours]
+    assert seen[0].shape == seen[1].shape
+    assert not torch.equal(seen[0], seen[1])
+
+
+def test_a_sample_is_packed_with_captions_of_its_own_dataset_and_asked_by_its_prompts(
+    small_recipe: TrainRecipe, loaded: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(small_recipe.mix[0].dataset, tmp_path / "other")
+    entries = (*small_recipe.mix, MixEntry(dataset=str(tmp_path / "other")))
+    glove = labels_of("glove", ["glove"], [(0, (5, 5, 30, 40), 1)])
+    said = {"caption": glove.caption, "phrases": glove.phrases, "boxes": glove.boxes}
+    with closing(Mix.open(entries, small_recipe.seed)) as mix:
+        drawn: list[int] = []
+        monkeypatch.setattr(mix, "draw_labels", lambda dataset, count, random: drawn.append(dataset) or [])
+        data = training_data(mix, small_recipe.model_copy(update={"caption_negatives": 2}), loaded)
+        positions: dict[int, list[int]] = {0: [], 1: []}
+        for position in range(40):
+            data.example(position, StepShape(64, None))
+            positions[mix.sample_ref(position).dataset].append(position)
+            assert set(drawn) <= {mix.sample_ref(position).dataset}
+            drawn.clear()
+        sample = mix.load(mix.sample_ref(0))
+        card = sample.card.model_copy(update={"task": "detection", "classes": ["glove"]})
+        labels = sample.labels.model_copy(update=said)
+        monkeypatch.setattr(mix, "load", lambda ref: type(sample)(labels, sample.image, card))
+        asked = asked_classes({"glove": "a glove for the left hand"}, ["glove"])
+        second = dataclasses.replace(mix.datasets[1], asked=asked)
+        monkeypatch.setattr(mix, "datasets", (mix.datasets[0], second))
+        data = training_data(mix, small_recipe, loaded)
+        for dataset, (text, ways_to_see) in enumerate((("glove", 2), ("a glove for the left hand", 1))):
+            seen = [data.example(position, StepShape(64, None)) for position in positions[dataset]]
+            assert {example.prompt.text for example in seen} == {text}
+            assert len({example.boxes_xyxy.tobytes() for example in seen}) == ways_to_see
 
 
 def test_as_many_absent_classes_are_asked_for_as_the_recipe_says(
@@ -136,6 +179,13 @@ def test_workers_that_do_not_go_up_into_a_batch_share_it_as_evenly_as_they_can(
         part = training_data(mix, small_recipe, loaded, rank, 3).batch(1)
         assert len(part.images) == size
         assert all(torch.equal(a, b) for a, b in zip(part.images, whole.images[rank::3], strict=True))
+
+
+def test_as_many_pictures_are_in_the_model_at_once_as_the_largest_part_of_a_worker_has(
+    small_recipe: TrainRecipe,
+) -> None:
+    recipe = small_recipe.model_copy(update={"batch_size": 11, "accumulation": 2})
+    assert [pictures_at_once(recipe, workers) for workers in (1, 2, 5)] == [6, 3, 2]
 
 
 def test_a_damaged_picture_is_named_with_what_to_do(

@@ -33,6 +33,17 @@ def test_tokens_of_a_box_are_the_tokens_of_its_phrase(mix: Mix, small_recipe: Tr
         assert bool((target.boxes_xyxy_N4 <= torch.tensor([width, height, width, height])).all())
 
 
+def test_a_box_whose_phrase_is_beyond_what_the_model_reads_is_not_asked_for(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caption = "dog " * loaded.config.max_tokens + "cat"
+    phrases = [(0, 3, "dog"), (len(caption) - 3, len(caption), "cat")]
+    _changed(mix, monkeypatch, _said(labels_of(caption, phrases, [(n, (5, 5, 40, 40 + n), 1) for n in (0, 1)])), {})
+    [target, *_] = training_data(mix, small_recipe, loaded).batch(0).targets
+    assert target.token_map_NT.shape == (1, loaded.config.max_tokens)
+    assert target.token_map_NT[0].nonzero().flatten().tolist() == [1]
+
+
 def test_a_box_that_two_phrases_name_is_one_box_with_the_tokens_of_both(
     mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +168,22 @@ def test_what_is_asked_for_a_class_that_is_there_may_name_a_side_and_then_nothin
         assert len({example.boxes_xyxy.tobytes() for example in seen}) == ways_to_see
 
 
+@pytest.mark.parametrize(("caption", "ways_to_see"), [("a warm glove", 2), ("the left glove", 1)])
+def test_a_picture_whose_caption_names_a_side_is_not_mirrored(
+    mix: Mix,
+    small_recipe: TrainRecipe,
+    loaded: LoadedModel,
+    monkeypatch: pytest.MonkeyPatch,
+    caption: str,
+    ways_to_see: int,
+) -> None:
+    glove = labels_of(caption, [(0, len(caption), "glove")], [(0, (5, 5, 30, 40), 1)])
+    _changed(mix, monkeypatch, _said(glove), {})
+    data = training_data(mix, small_recipe, loaded)
+    seen = [data.example(position, StepShape(64, None)) for position in range(20)]
+    assert len({example.boxes_xyxy.tobytes() for example in seen}) == ways_to_see
+
+
 DOGS_AND_A_CAT = labels_of(
     "A Red Dog and Hot Cats",
     [(0, 9, "Dog"), (14, 22, "Cat")],
@@ -178,7 +205,15 @@ def test_boxes_stand_for_lemmas_of_phrases_or_names_of_classes_and_a_trusted_lon
         with monkeypatch.context() as patched:
             _changed(mix, patched, _said(DOGS_AND_A_CAT), card)
             one = recipe.model_copy(update={"pseudo_regression": trusts})
-            found[name] = (training_data(mix, one, loaded).batch(0).words or [])[0]
+            batch = training_data(mix, one, loaded).batch(0)
+            found[name] = (batch.words or [])[0]
+            if found[name].texts[-1] == DOGS_AND_A_CAT.caption:
+                height, width = batch.images[0].shape[-2:]
+                assert found[name].boxes_xyxy_K4[-1].tolist() == [0, 0, width, height]
+            data = training_data(mix, one.model_copy(update={"granular_concepts": 1}), loaded)
+            fewer = [words.texts for step in range(3) for words in data.batch(step).words or []]
+            assert {len(texts) for texts in fewer} == {len(found[name].texts) - 2}
+            assert {texts[0] for texts in fewer} == {"A Red Dog", "Hot Cats"}, "now one box, now another"
     human, classes = found["human"], found["classes"]
     assert human.texts == ("A Red Dog", "A Red Dog", "Hot Cats", DOGS_AND_A_CAT.caption)
     assert (human.labels, human.label_K.tolist()) == (("dog", "cat"), [0, 0, 1, -1])

@@ -153,6 +153,7 @@ def test_words_of_a_batch_travel_with_its_parts(small_recipe: TrainRecipe) -> No
     assert batch.words is not None
     parts = split_batch(batch, 2)
     assert [len(part.words or []) for part in parts] == [2, 2]
+    assert [len(part.images) for part in split_batch(batch, 3)] == [1, 1, 2], "none is left out"
     assert all(bool(loss.isfinite()) for part in parts for loss in _losses(session, part).values())
     mix.close()
 
@@ -168,6 +169,8 @@ def test_captions_are_masked_in_what_is_read_and_told_where_they_were(small_reci
     assert torch.equal(after.token_ids_bt[~chosen], before.token_ids_bt[~chosen])
     assert 0.3 < chosen.sum() / before.attention_mask_bt.sum() < 0.7
     assert not chosen[:, 0].any()
+    ends = before.attention_mask_bt.sum(dim=1, keepdim=True) - 1
+    assert not chosen.gather(1, ends).any()
     mix.close()
     other.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import pytest
@@ -83,8 +84,10 @@ def test_cosine_falls_from_the_full_rate_to_a_hundredth() -> None:
 
 
 def test_warm_up_and_cosine_are_multiplied() -> None:
+    """The cosine falls from the first step on, not from the end of the warm-up."""
     recipe = OptimizerRecipe(warmup_steps=40, schedule="cosine")
-    assert rate_factor(20, 40, recipe) == pytest.approx((0.001 + 0.999 / 2) * (1 + 0.01) / 2)
+    cosine = 0.01 + 0.99 * (1 + math.cos(math.pi / 4)) / 2
+    assert rate_factor(10, 40, recipe) == pytest.approx((0.001 + 0.999 / 4) * cosine)
 
 
 @pytest.mark.parametrize(

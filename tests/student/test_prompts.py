@@ -48,6 +48,10 @@ def test_every_phrase_stands_where_its_span_says() -> None:
         assert [prompt.text[start:end] for start, end in spans] == ["dog", "traffic light"]
 
 
+def test_a_class_that_several_phrases_name_is_asked_for_once() -> None:
+    assert _prompt(["dog", "dog"], max_negatives=0) == TrainingPrompt("dog", ((0, 3), (0, 3)))
+
+
 def test_names_change_places_so_that_position_tells_nothing() -> None:
     assert len({_prompt(["dog", "bus"], seed).text for seed in range(20)}) > 10
 
@@ -57,6 +61,8 @@ def test_negatives_are_as_many_as_asked_for_and_never_a_class_with_the_head_noun
     names = _prompt(["dog"], max_negatives=2).text.split(". ")
     assert len(names) == 3
     assert not {"dogs", "hot dog"} & set(names)
+    for seed in range(20):
+        assert len(set(_prompt(["dog"], seed, max_negatives=4).text.split(". "))) == 5, "each is asked for once"
 
 
 def test_negatives_are_drawn_from_all_classes_that_are_absent() -> None:
@@ -140,9 +146,9 @@ def test_what_may_be_the_same_thing_under_another_name_is_never_a_negative(here:
     assert _packed(_labels([here]), [_labels([other])]).text == here
 
 
-def test_what_a_phrase_is_about_is_no_negative_even_where_its_words_do_not_say_it() -> None:
-    labels = labels_of("Rex", [(0, 3, "dog")])
-    assert absent_classes(labels, ["dog", "bus"], RELATIONS) == ["bus"]
+def test_neither_what_a_phrase_is_about_nor_what_its_words_say_is_a_negative() -> None:
+    for word, head in (("Rex", "dog"), ("dog", "rex")):
+        assert absent_classes(labels_of(word, [(0, 3, head)]), ["dog", "bus"], RELATIONS) == ["bus"]
 
 
 def test_what_another_dataset_of_the_mix_labels_in_the_picture_is_no_negative() -> None:

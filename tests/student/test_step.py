@@ -57,6 +57,11 @@ def test_dropout_is_another_for_each_seed_step_and_worker_and_the_same_again(sma
     assert _seed_in_the_model(*runs[1]) == seeds[1]
 
 
+def test_all_of_a_model_that_was_opened_for_inference_is_in_training_mode(small_recipe: TrainRecipe) -> None:
+    with _session(small_recipe) as session:
+        assert all(module.training for module in session.raw.modules())
+
+
 def test_a_step_learns_at_its_rate_from_a_clipped_gradient_and_moves_the_average(small_recipe: TrainRecipe) -> None:
     optimizer = OptimizerRecipe(lr=1e-3, warmup_steps=10, clip_norm=0.01)
     with _session(small_recipe.model_copy(update={"optimizer": optimizer})) as session:

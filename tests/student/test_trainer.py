@@ -18,6 +18,7 @@ from schemas.recipes import OptimizerRecipe, TrainRecipe
 from student import trainer
 from student.checkpoint import STATE, load_state, save_state
 from student.collate import Batch
+from student.optimizer import rate_factor
 from student.session import Session, build
 from student.step import train_step
 from student.training_log import LOSSES
@@ -63,6 +64,20 @@ def test_the_rate_of_a_run_is_without_what_its_checkpoints_are_asked(small_recip
     assert small_recipe.steps * small_recipe.batch_size / result.images_per_second < took - slept
 
 
+def test_a_checkpoint_is_heard_of_with_its_steps_and_its_model_and_a_shorter_run_is_none_to_go_on_from(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    heard: list[tuple[int, int]] = []
+    train_alone(
+        small_recipe,
+        tmp_path,
+        on_checkpoint=lambda steps, model: heard.append((steps, load_model(model).metadata["steps"])),
+    )
+    assert heard == [(3, 3), (6, 6)]
+    with pytest.raises(ValueError, match="holds a run of 6 steps, the recipe has 5"):
+        train_alone(small_recipe.model_copy(update={"steps": 5}), tmp_path)
+
+
 def test_the_saved_model_is_the_average_and_says_what_it_was_made_from(
     small_recipe: TrainRecipe, tmp_path: Path
 ) -> None:
@@ -84,6 +99,7 @@ def test_the_log_holds_losses_rate_speed_and_the_share_of_waiting_for_data(
     assert line == {"step": 6} | result.losses
     assert all(math.isfinite(value) for value in line.values())
     assert {"loss_token", "loss_box", "loss_centerness", "gradient_norm", "lr", "images_per_second"} < line.keys()
+    assert line["lr"] == pytest.approx(small_recipe.optimizer.lr * rate_factor(5, 6, small_recipe.optimizer))
     assert 0 <= line["data_wait_share"] <= 1
     assert list((tmp_path / "tensorboard").iterdir())
 

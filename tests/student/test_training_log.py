@@ -56,6 +56,14 @@ def test_a_rate_is_of_steps_and_not_of_the_checkpoints_and_evaluations_between(t
     assert log.seconds < time.perf_counter() - opened - 0.45
 
 
+def test_the_share_of_waiting_is_of_the_time_that_the_rate_is_of(tmp_path: Path) -> None:
+    with _log(tmp_path) as log:
+        for step, waited in enumerate((1.0, 2.0, 5.0, 1.0)):
+            log.step(step, {"loss": torch.tensor(1.0)}, images=4, waited=waited, state={})
+    for line, waits in zip(_lines(tmp_path), (3.0, 6.0), strict=True):
+        assert line["data_wait_share"] / line["images_per_second"] == pytest.approx(waits / 8)
+
+
 @pytest.mark.parametrize("tail", ["", '{"step": 5, "loss"', '{"step": 6}', '{"step": 5}\n{"st', "\\0\\0"])
 def test_a_resumed_run_goes_on_after_the_lines_of_its_checkpoint(tmp_path: Path, tail: str) -> None:
     whole = "".join(f'{{"step": {step}}}\n' for step in (2, 4))

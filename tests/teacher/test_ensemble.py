@@ -77,6 +77,10 @@ def test_a_weak_box_of_one_teacher_confirms_a_strong_one_of_the_other_whatever_t
     assert both.full_batches, "one compiled member is enough"
     [[found]] = both.ground([Question((None, None), PROMPT, 9, 9)], 0.4)
     assert (found.score, found.agreement) == (pytest.approx(0.45), 1.0)
+    [[found]] = EnsembleGrounder(member(0.03, True), member(0.02, False)).ground(
+        [Question((None, None), PROMPT, 9, 9)], 0.01
+    )
+    assert found.score == pytest.approx(0.025), "where weaker boxes are wanted, members are asked for them"
 
 
 def test_a_prompt_fits_where_both_teachers_read_it(members: dict[str, TeacherRecipe]) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,10 +92,12 @@ def test_the_worker_knows_how_much_of_its_time_the_model_computes(web: Any, grou
     worker = TeacherWorker(grounder, batch_size=2, min_score=0.05)
     assert (worker.computing_seconds, worker.elapsed_seconds) == (0.0, 0.0)
     worker.ground([request(str(number), web.jpeg(number)) for number in range(4)])
-    first = worker.computing_seconds
-    assert 0 < first < worker.elapsed_seconds
+    first, elapsed = worker.computing_seconds, worker.elapsed_seconds
+    assert 0 < first < elapsed
+    time.sleep(0.2)
     worker.ground([request("again", web.jpeg())])
     assert first < worker.computing_seconds < worker.elapsed_seconds
+    assert worker.elapsed_seconds >= elapsed + 0.2, "waiting for a unit counts"
 
 
 # In a process of its own, so that no other test's memory counts: when every picture has been grounded alone, memory is

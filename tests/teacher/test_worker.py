@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,11 +13,13 @@ import torch
 from grounding_requests import request
 from pictures import saved
 from PIL import Image
+from PIL.JpegImagePlugin import JpegImageFile
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from glip.vision import VisionBackbone
 from schemas.recipes import TeacherRecipe
 from schemas.records import (
+    BoxXYXY,
     Candidate,
     Grounding,
     GroundingRequest,
@@ -99,6 +102,24 @@ def test_answers_are_rounded_cut_at_the_picture_and_the_floor_and_come_by_phrase
         Candidate(1, (0.0, 0.0, 80.0, 20.1), 0.3),
         Candidate(1, (5.0, 1.0, 9.0, 9.0), 0.3),
     )
+    worker = TeacherWorker(grounder, batch_size=4, min_score=0.3)  # type: ignore[arg-type]
+    assert worker.ground([request("one", web.jpeg(1, 80, 60))]) == [found], "at the floor is not below it"
+
+
+def test_a_thing_that_two_prompts_ask_for_has_one_box(web: Any) -> None:
+    boxes: list[BoxXYXY] = [(1.0, 1.0, 40.0, 40.0), (1.0, 1.0, 40.0, 41.0)]
+    grounder = SimpleNamespace(
+        full_batches=False,
+        bucket=lambda width, height: 0,
+        prepare=lambda image: image,
+        ground=lambda questions, min_score: [
+            [Candidate(0, boxes["and" in one.prompt.text], 0.5 + 0.1 * ("and" in one.prompt.text))] for one in questions
+        ],
+    )
+    prompts = (Prompt("a dog", (PromptSpan(0, 0, 5),)), Prompt("a dog and", (PromptSpan(0, 0, 5),)))
+    [found] = worker_of(grounder).ground([request("one", web.jpeg(1), prompts)])
+    assert isinstance(found, Grounding)
+    assert found.candidates == (Candidate(0, boxes[1], 0.6),)
 
 
 def test_a_picture_has_the_same_boxes_alone_and_in_company(web: Any, grounder: Grounder) -> None:
@@ -117,6 +138,15 @@ def test_running_out_of_memory_halves_the_batch_remembers_it_and_changes_no_box(
     crowded.sizes.clear()
     worker.ground(requests)
     assert crowded.sizes == [2, 2, 2, 2]
+    assert worker.largest_batch(grounder.bucket(80, 64)) == 2
+    assert worker.largest_batch(grounder.bucket(64, 64)) == 8, "smaller pictures may still go through together"
+
+
+def test_pictures_of_one_size_share_batches_whatever_stands_between_them(web: Any, grounder: Grounder) -> None:
+    roomy = Crowded(grounder, fits=99)
+    sizes = [(80, 64), (64, 64)] * 4
+    worker_of(roomy, 4).ground([request(str(number), web.jpeg(number, *size)) for number, size in enumerate(sizes)])
+    assert roomy.sizes == [4, 4]
 
 
 def test_a_grounder_of_one_batch_size_is_given_no_other_and_halves_it_too(web: Any, grounder: Grounder) -> None:
@@ -132,6 +162,41 @@ def test_a_grounder_of_one_batch_size_is_given_no_other_and_halves_it_too(web: A
 def test_one_picture_too_large_for_the_device_says_what_to_do(web: Any, grounder: Grounder) -> None:
     with pytest.raises(RuntimeError, match=r"does not fit into the memory .* lower teacher\.max_size"):
         worker_of(Crowded(grounder, fits=0)).ground([request("0", web.jpeg())])
+
+
+def test_a_decoded_picture_is_let_go_once_the_grounder_has_made_of_it_what_it_wants(web: Any) -> None:
+    """A unit has hundreds of them, of some ten megabytes each."""
+    held: list[int] = []
+
+    def decoded() -> int:
+        return sum(type(one) is JpegImageFile and not one.tile for one in gc.get_objects())
+
+    def ground(questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        held.append(decoded() - before)
+        return [[] for _ in questions]
+
+    grounder = SimpleNamespace(
+        full_batches=False, bucket=lambda width, height: 0, prepare=lambda image: image.size, ground=ground
+    )
+    before = decoded()
+    worker_of(grounder, decode_threads=1).ground([request(str(number), web.jpeg(number)) for number in range(12)])
+    assert len(held) == 3
+    assert held[-1] <= 1
+
+
+def test_an_error_of_the_grounder_that_is_not_of_memory_is_told_as_it_is(web: Any) -> None:
+    asked: list[int] = []
+
+    def ground(questions: Sequence[Question], min_score: float) -> list[list[Candidate]]:
+        asked.append(len(questions))
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    grounder = SimpleNamespace(
+        full_batches=False, bucket=lambda width, height: 0, prepare=lambda image: image.size, ground=ground
+    )
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2 shapes cannot be multiplied$"):
+        worker_of(grounder).ground([request(str(number), web.jpeg(number)) for number in range(4)])
+    assert asked == [4], "less at once would not help"
 
 
 def test_an_unreadable_picture_is_a_reject_and_its_neighbours_are_grounded(web: Any, grounder: Grounder) -> None:
@@ -223,7 +288,6 @@ def test_the_digest_is_of_the_weights_and_sizes_and_not_of_the_place(random_chec
     ("fields", "message"),
     [
         ({"grounder": "owl"}, "no grounder 'owl'; there are: glip"),
-        ({"device": "tpu"}, "wanted auto, cpu or cuda, not 'tpu'"),
         ({"checkpoint": "/nowhere/at/all"}, "no such model"),
     ],
 )
