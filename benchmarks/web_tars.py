@@ -30,13 +30,13 @@ def write_tar(file: Path, samples: Iterable[CaptionedImage]) -> None:
                 tar.addfile(member, io.BytesIO(content))
 
 
-def repeat_source(uri: str, folder: Path, images: int) -> Path:
+def repeat_source(uri: str, folder: Path, images: int, a_tar: int = SAMPLES_A_TAR) -> Path:
     """The source's samples under new keys, over and over, until there are ``images``; the folder that they are in."""
     source = open_source(WebDatasetSource(uri=uri))
     samples = [one for ref in source.units(1000) for one in source.read(ref) if isinstance(one, CaptionedImage)]
     folder.mkdir(parents=True)
-    for tar, first in enumerate(range(0, images, SAMPLES_A_TAR)):
-        numbers = range(first, min(first + SAMPLES_A_TAR, images))
+    for tar, first in enumerate(range(0, images, a_tar)):
+        numbers = range(first, min(first + a_tar, images))
         repeated = (replace(samples[number % len(samples)], key=f"{number:09d}") for number in numbers)
         write_tar(folder / f"{tar:05d}.tar", repeated)
     return folder
