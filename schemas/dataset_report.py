@@ -15,7 +15,7 @@ from schemas.calibration import Reliability
 from schemas.dataset_vocabulary import HeadCount, Novelty, PaperFigure, PhraseCount, VocabularyGrowth, ZipfFit
 from schemas.reports import Document, StageCounts
 
-Section = Literal["funnel", "size", "phrases", "scores", "boxes", "images", "captions", "duplicates", "cost"]
+Section = Literal["funnel", "size", "review", "phrases", "scores", "boxes", "images", "captions", "duplicates", "cost"]
 
 
 class RejectCount(Document):

@@ -24,6 +24,7 @@ from engine.review.verdicts import CaptionKey, Verdicts
 from engine.selecting.calibrated_scores import box_size_of_share
 from engine.selecting.columns import SCORE_DECIMALS
 from schemas.calibration import Frequency
+from schemas.records import BoxXYXY
 from schemas.shards import ANNOTATION_SCHEMA, CORNERS
 from schemas.verdicts import Verdict
 
@@ -50,7 +51,7 @@ def verdict_evidence(
             if place is not None:
                 row = rows[place]
                 score = round(row["score"], SCORE_DECIMALS)  # as every reader of the tables takes it
-                found.append((score, _is_right(verdict, row), _group(row, frequencies), picture))
+                found.append((score, is_right(verdict, _placed(row)[1]), _group(row, frequencies), picture))
     scores, right, groups, numbers = zip(*found, strict=True) if found else ((), (), (), ())
     return Evidence(
         np.asarray(scores, np.float64),
@@ -87,8 +88,9 @@ def _placed(row: Row) -> PlacedBox:
     return (row["start"], row["end"]), (row["x1"], row["y1"], row["x2"], row["y2"])
 
 
-def _is_right(verdict: Verdict, row: Row) -> bool:
-    return verdict.verdict != "rejected" and iou(_placed(row)[1], verdict.true_xyxy) >= MIN_IOU
+def is_right(verdict: Verdict, box_xyxy: BoxXYXY) -> bool:
+    """Whether the stored box that a verdict is about is right."""
+    return verdict.verdict != "rejected" and iou(box_xyxy, verdict.true_xyxy) >= MIN_IOU
 
 
 def _group(row: Row, frequencies: Mapping[str, Frequency]) -> int:

@@ -28,6 +28,7 @@ from engine.statistics.histograms import heat_maps, histograms
 from engine.statistics.numbers import numbers
 from engine.statistics.phrases import head_lemmas, head_phrases, novelty, phrase_counts, tail_phrases
 from engine.statistics.rejects import fill_rejects, reject_counts, unit_rejects, worst_hosts
+from engine.statistics.review import review_numbers, review_table
 from engine.statistics.rows import Filled, fill
 from engine.statistics.selection import box_selection, calibration_summary, left_out, views
 from engine.statistics.tables import StatisticsTables
@@ -149,6 +150,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
     counted = [
         *unit_numbers(tables, price_per_hour),
         *left_out(card, stages, of.duplicates),
+        *review_numbers(tables),
         *(one for one in numbers(tables) if scored or one.section != "scores"),
     ]
     values = {number.name: number.value for number in counted}
@@ -171,7 +173,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         unit_rejects=unit_rejects(tables),
         link_rot=worst_hosts(tables) if _is_of_urls(card) else [],
         numbers=counted,
-        tables=tables.definitions(),
+        tables=[*tables.definitions(), *review_table(tables)],
         histograms=[one for one in histograms(tables) if scored or one.section != "scores"],
         heat_maps=heat_maps(tables),
         image_sizes=_image_sizes(tables),

@@ -33,6 +33,7 @@ from engine.review.verdicts import Verdicts
 from engine.selecting.columns import Integers
 from engine.selection import Selection
 from engine.shards import ShardReader, annotation_table
+from engine.statistics.review import VerdictRow, create_verdicts, insert_verdicts, verdict_rows
 from engine.statistics.tables import StatisticsTables
 from engine.view import View
 from schemas.calibration import GROUPS
@@ -56,12 +57,14 @@ def fill(tables: StatisticsTables, store: Store, found: Examination, view: View)
     """Fill ``images``, ``occurrences`` and ``boxes`` from the units that were found whole. RuntimeError where the store
     does not answer; ValueError where the selection asks for columns that the tables lack."""
     filled = Filled()
+    create_verdicts(tables)
     for stored in joined(whole_tables(store, found, view.selection)):
         table, image = numbered(stored)
         table, image = _without_duplicates(table, image, store, found, view, filled)
         reviewed = _reviewed_rows(table, view.verdicts)
         if reviewed.any():
-            _insert(tables, _from_shards(table.filter(pa.array(reviewed)), store, view, filled), None, filled)
+            of_reviewed = _from_shards(tables, table.filter(pa.array(reviewed)), store, view, filled)
+            _insert(tables, of_reviewed, None, filled)
             table, image = table.filter(pa.array(~reviewed)), image[~reviewed]
         _insert(tables, (table, image), view.selection, filled)
     return filled
@@ -157,19 +160,25 @@ def _reviewed_rows(table: pa.Table, verdicts: Verdicts) -> NDArray[np.bool_]:
     return found
 
 
-def _from_shards(table: pa.Table, store: Store, view: View, filled: Filled) -> tuple[pa.Table, Integers]:
-    """The rows of reviewed samples as readers see them, of their labels in the shards."""
+def _from_shards(
+    tables: StatisticsTables, table: pa.Table, store: Store, view: View, filled: Filled
+) -> tuple[pa.Table, Integers]:
+    """The rows of reviewed samples as readers see them, of their labels in the shards; their verdicts are inserted."""
     wanted: defaultdict[int, set[str]] = defaultdict(set)
     for unit, key in zip(table["unit"].to_pylist(), table["key"].to_pylist(), strict=True):
         wanted[unit].add(key)
     found = []
+    judged: list[VerdictRow] = []
     for unit, keys in sorted(wanted.items()):
         kept: list[SampleLabels] = []
         with ShardReader(store, unit) as reader:
             for row in sorted(row for key in keys if (row := reader.row_of(key)) is not None):
-                selected, dropped = view.seen(reader.labels(row))
+                stored = reader.labels(row)
+                judged += verdict_rows(stored, view.verdicts.of(stored), view.selection)
+                selected, dropped = view.seen(stored)
                 kept.append(selected)
                 filled.dropped.update(dropped)
         found.append(StoredTable(unit, in_schema(annotation_table(kept), BOX_SCHEMA)))
+    insert_verdicts(tables, judged)
     [joined_rows] = joined(found, rows=1 << 40)
     return numbered(joined_rows)

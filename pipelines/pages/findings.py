@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from engine.statistics.review import CONFIDENCE, FAIR_SAMPLE
 from pipelines.pages.number_formats import counted, figure, whole
 from schemas.dataset_report import DatasetReport
 from schemas.reports import StageCounts
@@ -16,6 +17,7 @@ from schemas.reports import StageCounts
 DROPPED_SHARE = 0.05  # of the source pairs, or of the annotations that an import reads
 UNSELECTED_SHARE = 0.2  # of the labelled images, left without a box by the selection
 BOXES_A_PHRASE = 4.0
+JUDGED_PRECISION = 0.8  # of the boxes that reviewers judged
 REPEATED_SHARE = 0.01
 ONE_HEAD_SHARE = 0.25
 FOREIGN_SHARE = 0.1
@@ -107,6 +109,23 @@ def _uncalibrated(report: DatasetReport) -> Finding | None:
     )
 
 
+def _reviewed(report: DatasetReport) -> Finding | None:
+    """What people found; it asks for something where even the upper end of the interval is low."""
+    names = ("judged_boxes", "judged_precision", "judged_precision_low", "judged_precision_high")
+    judged, precision, low, high = (_number(report, name) for name in names)
+    if not judged or precision is None or low is None or high is None:
+        return None
+    act = report.origin == "pseudo" and high < JUDGED_PRECISION
+    higher = "A higher `min_score` is likely to leave out wrong boxes; `glip-engine calibrate --verdicts` measures it."
+    return Finding(
+        f"Reviewers find {_of(round(precision * judged), judged)} judged boxes right; "
+        f"the {100 * CONFIDENCE:.0f} % interval is {100 * low:.0f} to {100 * high:.0f} %.",
+        f"{higher} {FAIR_SAMPLE}" if act else FAIR_SAMPLE,
+        "review",
+        act=act,
+    )
+
+
 def _repeated(report: DatasetReport) -> Finding | None:
     images, repeated = _number(report, "images"), _number(report, "repeated_images")
     if report.origin != "pseudo" or not images or not repeated or repeated < REPEATED_SHARE * images:
@@ -187,7 +206,7 @@ def _new_concepts(report: DatasetReport) -> Finding | None:
 
 
 RULES: tuple[Callable[[DatasetReport], Finding | None], ...] = (
-    *(_dropped, _dropped_boxes, _unselected, _many_boxes, _repeated, _foreign),
+    *(_dropped, _dropped_boxes, _unselected, _reviewed, _many_boxes, _repeated, _foreign),
     *(_new_concepts, _one_head, _small, _slow, _uncalibrated),
 )
 

@@ -19,6 +19,7 @@ from schemas.report_document import Report
 SECTIONS = {
     "funnel": "Funnel",
     "size": "Size",
+    "review": "Review",
     "phrases": "Phrases",
     "scores": "Scores",
     "boxes": "Boxes",

@@ -37,6 +37,7 @@ TILES = {
 CHAPTERS: dict[str, tuple[Section, ...]] = {
     "numbers": ("size",),
     "funnel": ("funnel",),
+    "review": ("review",),
     "boxes": ("scores", "boxes"),
     "phrases": ("phrases",),
     "images": ("images", "captions"),
@@ -65,6 +66,7 @@ class DatasetView:
             "numbers": True,
             "gallery": self.gallery.pictures,
             "funnel": True,
+            "review": self.facts["review"],
             "boxes": self.plots["boxes"],
             "phrases": one.head_phrases,
             "images": self.plots["images"] or self.facts["images"],

@@ -76,6 +76,7 @@ def _numbers() -> list[Statistic]:
         Statistic(name=f"of_{section}", title=f"Of {section}", value=0.25, definition="A share.", sql=SQL, **more)
         for section, more in (
             ("funnel", {"section": "funnel"}),
+            ("review", {"section": "review", "unit": "share"}),
             ("scores", {"section": "scores", "unit": "share"}),
             ("images", {"section": "images"}),
             ("duplicates", {"section": "duplicates", "unit": "share"}),

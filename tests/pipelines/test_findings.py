@@ -114,6 +114,30 @@ def test_a_head_noun_with_a_quarter_of_the_boxes_is_named(plain: DatasetReport) 
     assert texts(plain, head_lemmas=heads[1:]) == [], "a dataset of one noun is of that noun"
 
 
+def judged(boxes: int, precision: float, low: float, high: float) -> list[Statistic]:
+    values = {"boxes": boxes, "precision": precision, "precision_low": low, "precision_high": high}
+    return [
+        Statistic(name=f"judged_{name}", title=name, value=value, definition="", section="review")
+        for name, value in values.items()
+    ]
+
+
+def test_what_reviewers_found_asks_for_something_where_the_whole_interval_is_low(plain: DatasetReport) -> None:
+    first = findings(plain.model_copy(update={"numbers": [*plain.numbers, *judged(200, 0.6, 0.53, 0.67)]}))[0]
+    assert first.text == "Reviewers find 120 of 200 (60 %) judged boxes right; the 95 % interval is 53 to 67 %."
+    assert first.act
+    assert "calibrate --verdicts" in first.advice
+    for update in (
+        {"numbers": [*plain.numbers, *judged(20, 0.6, 0.39, 0.81)]},
+        {"numbers": [*plain.numbers, *judged(200, 0.6, 0.53, 0.67)], "origin": "human"},
+    ):
+        found = findings(plain.model_copy(update=update))
+        [one] = [one for one in found if one.chapter == "review"]
+        assert not one.act
+        assert "calibrate" not in one.advice
+        assert "at random" in one.advice
+
+
 def test_captions_in_other_languages_are_told(plain: DatasetReport) -> None:
     languages = [LanguageCount(language="en", captions=80), LanguageCount(language="de", captions=20)]
     sample_of = CaptionSample(captions=100, units=1, languages=languages)
