@@ -110,8 +110,8 @@ def closed(text: str) -> str:
 
 
 def tokens_of(span: tuple[int, int], offsets: Sequence[Sequence[int]]) -> list[int]:
-    """Positions of the tokens that share a character with a half-open span; [CLS], [SEP] and padding have none."""
-    return [place for place, (start, end) in enumerate(offsets) if start < end and start < span[1] and span[0] < end]
+    """Positions of the tokens that share a character with a half-open span; (0, 0), as of [CLS], has none."""
+    return [place for place, (start, end) in enumerate(offsets) if start < span[1] and span[0] < end]
 
 
 def _candidates(

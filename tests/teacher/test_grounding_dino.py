@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Sequence
@@ -87,7 +88,19 @@ def test_scores_and_boxes_of_a_phrase_are_those_of_transformers_for_its_tokens(
     assert found, "a test on nothing"
 
 
-@pytest.mark.parametrize("size", [(80, 64), (64, 80), (1000, 300), (300, 1000), (50, 50), (64, 64), (63, 97)])
+def test_boxes_carry_the_number_of_their_phrase_and_a_phrase_without_a_token_has_none(
+    web: Any, kind: str, folder: Path
+) -> None:
+    grounder, image = opened(kind, folder), decoded(web.jpeg(1))
+    space = PromptSpan(4, 11, 12)
+    found = ask(grounder, image, Prompt(CAPTION, (PromptSpan(2, 0, 11), space, PromptSpan(7, 16, 24))))
+    numbers = {0: 2, 1: 7}
+    assert found == [dataclasses.replace(one, phrase=numbers[one.phrase]) for one in ask(grounder, image)]
+    assert {one.phrase for one in found} == {2, 7}
+    assert ask(grounder, image, Prompt(CAPTION, (space,))) == []
+
+
+@pytest.mark.parametrize("size", [(80, 64), (64, 80), (1000, 300), (300, 1000), (50, 50), (64, 64), (63, 97), (70, 85)])
 def test_pictures_are_prepared_as_by_transformers(
     web: Any, hub_folders: dict[str, Path], size: tuple[int, int]
 ) -> None:
@@ -158,6 +171,14 @@ def test_the_length_of_a_prompt_counts_what_the_model_adds(kind: str, folder: Pa
     assert grounder.max_tokens == 48
     assert grounder.phrase_fits(" ".join(["dog"] * 45))
     assert not grounder.phrase_fits(" ".join(["dog"] * 46))
+
+
+def test_a_prompt_is_no_longer_than_the_text_model_has_positions_for(folder: Path, kind: str, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps({**config, "max_text_len": 80}))
+    assert opened(kind, tmp_path / "copy").max_tokens == config["text_config"]["max_position_embeddings"] == 64
 
 
 def test_the_digest_covers_weights_configuration_vocabulary_and_sizes(folder: Path, kind: str, tmp_path: Path) -> None:

@@ -38,6 +38,12 @@ def test_boxes_of_two_prompts_are_one_thing_only_above_an_iou_of_six_tenths() ->
     assert merge_prompts([[best], [above_it]]) == [best]
 
 
+def test_of_two_prompts_boxes_with_equal_scores_the_earlier_prompts_stays() -> None:
+    one, other = Candidate(0, BOX, 0.8), Candidate(0, NEAR, 0.8)
+    assert merge_prompts([[one], [other]]) == [one]
+    assert merge_prompts([[other], [one]]) == [other]
+
+
 def test_boxes_of_one_prompt_are_left_as_they_are() -> None:
     answer = [Candidate(0, BOX, 0.8), Candidate(0, BOX, 0.7), Candidate(1, BOX, 0.6)]
     assert merge_prompts([answer]) == answer

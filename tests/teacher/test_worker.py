@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +17,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 from torch.nn.modules.module import register_module_forward_pre_hook
 
+from glip.checkpoint import load_model, save_model
 from glip.vision import VisionBackbone
 from schemas.recipes import TeacherRecipe
 from schemas.records import (
@@ -276,12 +278,25 @@ def test_no_request_gives_nothing(grounder: Grounder) -> None:
 
 
 def test_the_digest_is_of_the_weights_and_sizes_and_not_of_the_place(random_checkpoint: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(random_checkpoint, tmp_path / "copy")
     here = TeacherRecipe(checkpoint=str(random_checkpoint))
     assert teacher_digest(here) == teacher_digest(TeacherRecipe(checkpoint=str(tmp_path / "copy")))
-    assert teacher_digest(here) != teacher_digest(TeacherRecipe(checkpoint=str(random_checkpoint), max_size=90))
+    for fields in ({"max_size": 90}, {"min_size": 60}):
+        other = TeacherRecipe(checkpoint=str(random_checkpoint), **fields)  # type: ignore[arg-type]
+        assert teacher_digest(here) != teacher_digest(other)
+
+
+def test_a_folder_that_holds_another_model_by_now_is_opened_again(random_checkpoint: Path, tmp_path: Path) -> None:
+    """As a process does that trains and evaluates in turns, its models in one place."""
+    loaded = load_model(random_checkpoint)
+    folder = save_model(tmp_path / "model", loaded.model, loaded.tokenizer, {})
+    recipe = TeacherRecipe(checkpoint=str(folder), device="cpu")
+    first = open_grounder(recipe)
+    assert open_grounder(recipe) is first
+    torch.nn.init.constant_(loaded.model.rpn.head.bias0, -2.0)
+    shutil.rmtree(folder)
+    save_model(folder, loaded.model, loaded.tokenizer, {})
+    assert open_grounder(recipe).digest == teacher_digest(recipe) != first.digest
 
 
 @pytest.mark.parametrize(
