@@ -17,7 +17,7 @@ from engine.selecting.calibrated_scores import calibrated_scores
 from engine.selecting.columns import columns_of
 from engine.selecting.rules import Selection, select_rows
 from schemas.recipes import SelectionChoice, TeacherRecipe, explain
-from schemas.records import Grounding, PseudoLabel, Reject
+from schemas.records import Candidate, Grounding, PseudoLabel, Reject
 from schemas.shards import DatasetCard, SampleLabels
 
 __all__ = [
@@ -154,16 +154,23 @@ def _check_teacher(labels: SampleLabels, rules: Selection, vouched: frozenset[in
 def keep_above_floor(grounding: Grounding, *, min_score: float, max_boxes_per_phrase: int) -> PseudoLabel | Reject:
     """What is stored of a teacher's answer: candidates of at least ``min_score``, the best few of each phrase.
 
-    A sample without any is a Reject ``no_candidate`` of the stage ``select``.
+    A box without area, which a model may give that was clipped to the picture's edge, is no candidate. A sample without
+    any is a Reject ``no_candidate`` of the stage ``select``.
     """
     kept = []
     counts: dict[int, int] = {}
-    for candidate in sorted(grounding.candidates, key=lambda one: (one.phrase, -one.score, one.box_xyxy)):
+    candidates = [one for one in grounding.candidates if _has_area(one)]
+    for candidate in sorted(candidates, key=lambda one: (one.phrase, -one.score, one.box_xyxy)):
         counts[candidate.phrase] = counts.get(candidate.phrase, 0) + 1
         if candidate.score >= min_score and counts[candidate.phrase] <= max_boxes_per_phrase:
             kept.append(candidate)
     if not kept:
-        best = max((candidate.score for candidate in grounding.candidates), default=0.0)
+        best = max((candidate.score for candidate in candidates), default=0.0)
         message = f"no box of {len(grounding.phrases)} phrases scores {min_score} or more (best: {best})"
         return Reject(grounding.source.key, "select", "no_candidate", message)
     return PseudoLabel(grounding.source, grounding.phrases, grounding.width, grounding.height, tuple(kept))
+
+
+def _has_area(candidate: Candidate) -> bool:
+    x1, y1, x2, y2 = candidate.box_xyxy
+    return x1 < x2 and y1 < y2

@@ -109,6 +109,17 @@ def test_which_of_equal_scores_are_kept_does_not_depend_on_the_order_of_the_answ
         assert [one.box_xyxy[0] for one in label.candidates] == [1, 2]
 
 
+def test_a_box_without_area_is_not_stored() -> None:
+    flat = [Candidate(0, (5.0, 1.0, 5.0, 9.0), 0.9), Candidate(0, (1.0, 5.0, 9.0, 5.0), 0.8)]
+    answer = replace(grounding(), candidates=(*flat, Candidate(0, (1.0, 1.0, 2.0, 2.0), 0.7)))
+    label = keep_above_floor(answer, min_score=0.05, max_boxes_per_phrase=2)
+    assert isinstance(label, PseudoLabel)
+    assert [one.score for one in label.candidates] == [0.7]
+    assert isinstance(
+        keep_above_floor(replace(answer, candidates=tuple(flat)), min_score=0.05, max_boxes_per_phrase=2), Reject
+    )
+
+
 @pytest.mark.parametrize("scores", [(), (0.01, 0.02)])
 def test_a_sample_without_a_box_above_the_floor_is_a_reject(scores: tuple[float, ...]) -> None:
     outcome = keep_above_floor(grounding(*scores), min_score=0.05, max_boxes_per_phrase=2)

@@ -140,10 +140,13 @@ def test_a_folder_of_other_work_is_refused_and_left_alone(recipe: LabelRecipe, t
     assert checksums(out) == before
 
 
-def test_a_mistake_that_workers_found_can_be_mended_in_the_same_folder(recipe: LabelRecipe, tmp_path: Path) -> None:
+def test_a_mistake_that_workers_found_can_be_mended_in_the_same_folder(
+    recipe: LabelRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = tmp_path / "out"
-    mistaken = recipe.teacher.model_copy(update={"device": "gpu"})
-    with pytest.raises(ValueError, match="wanted auto, cpu or cuda, not 'gpu'"):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    mistaken = recipe.teacher.model_copy(update={"device": "cuda"})
+    with pytest.raises(ValueError, match="this machine has no CUDA device"):
         label_inline(recipe.model_copy(update={"teacher": mistaken}), out)
     assert label_inline(recipe, out).new_units == 4
     assert verify(out, progress=False).problems == []
