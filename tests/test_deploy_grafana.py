@@ -22,13 +22,14 @@ from typing import Any
 
 import pytest
 import yaml
+from labelled_datasets import tars_recipe
 from ray_cluster import free_port
+from scraped_ray import scraped_ray
 
 from engine.runner import connected
 from engine.running.layout import Workers
 from engine.running.unit_metrics import UnitMetrics
 from pipelines.label import label
-from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 
 FOLDER = Path(__file__).parents[1] / "deploy" / "grafana"
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "glip-engine.json").read_text())
@@ -158,25 +159,14 @@ def asked_meanwhile(address: str) -> Iterator[set[str]]:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning")
 def test_prometheus_answers_every_panel_while_a_job_runs(web: Any, random_checkpoint: Path, tmp_path: Path) -> None:
     pytest.importorskip("opencensus", reason="Ray exports metrics where it is installed as ray[default]")
-    import ray
-
     bad = [("bad.jpg", b"noise"), ("bad.txt", b"a dog")]
     web.tar_of(tmp_path / "web/0.tar", [*web.samples(120), *bad])
-    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=4)
-    recipe = LabelRecipe(source=WebDatasetSource(uri=str(tmp_path / "web")), teacher=teacher, unit_size=2)
-    port = free_port()
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=100 << 20,
-        _metrics_export_port=port,
-        _system_config={"metrics_report_interval_ms": 500},
-    )
-    try:
-        with prometheus_of(port, tmp_path) as address, asked_meanwhile(address) as silent, connected(Workers(1)):
-            label(recipe, tmp_path / "out", workers=1, progress=False)
-    finally:
-        ray.shutdown()
+    recipe = tars_recipe(tmp_path / "web", random_checkpoint, unit_size=2)
+    with (
+        scraped_ray() as port,
+        prometheus_of(port, tmp_path) as address,
+        asked_meanwhile(address) as silent,
+        connected(Workers(1)),
+    ):
+        label(recipe, tmp_path / "out", workers=1, progress=False)
     assert silent == set()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import socket
 import time
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from labelled_datasets import tars_recipe
+from scraped_ray import scraped_ray
 
 from engine.runner import connected
 from engine.running.layout import Workers
 from pipelines.label import label
-from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 
 pytest.importorskip("opencensus", reason="Ray exports metrics where it is installed as ray[default]")
 pytestmark = [
@@ -39,32 +39,14 @@ def scraped(port: int) -> dict[str, float]:
 def test_the_counts_of_the_job_appear_at_rays_metrics_endpoint(
     web: Any, random_checkpoint: Path, tmp_path: Path
 ) -> None:
-    import ray
-
     bad = [("bad.jpg", b"noise"), ("bad.txt", b"a dog")]
     web.tar_of(tmp_path / "web/0.tar", [*web.samples(7), *bad])
-    teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=4)
-    recipe = LabelRecipe(source=WebDatasetSource(uri=str(tmp_path / "web")), teacher=teacher, unit_size=4)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=100 << 20,
-        _metrics_export_port=port,
-        _system_config={"metrics_report_interval_ms": 500},
-    )
-    try:
-        with connected(Workers(1)):
-            result = label(recipe, tmp_path / "out", workers=1, progress=False)
-            deadline = time.monotonic() + 90
-            while (found := scraped(port)).get("glip_engine_units_total{}") != 2 and time.monotonic() < deadline:
-                time.sleep(0.5)
-    finally:
-        ray.shutdown()
+    recipe = tars_recipe(tmp_path / "web", random_checkpoint, unit_size=4)
+    with scraped_ray() as port, connected(Workers(1)):
+        result = label(recipe, tmp_path / "out", workers=1, progress=False)
+        deadline = time.monotonic() + 90
+        while (found := scraped(port)).get("glip_engine_units_total{}") != 2 and time.monotonic() < deadline:
+            time.sleep(0.5)
     assert found["glip_engine_units_total{}"] == 2
     assert found["glip_engine_images_total{}"] == result.images == 8
     assert found["glip_engine_samples_total{}"] == result.samples == 7

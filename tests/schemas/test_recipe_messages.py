@@ -20,10 +20,11 @@ from schemas.recipes import (
     make_recipe,
 )
 from schemas.retrain_recipes import RetrainRecipe
+from schemas.robustness_recipes import RobustnessRecipe
 
 RECIPES = (
     *(LabelRecipe, TrainRecipe, EvaluateRecipe, CalibrateRecipe, GroundRecipe),
-    *(GenerationRecipe, RetrainRecipe, FewShotRecipe),
+    *(GenerationRecipe, RetrainRecipe, FewShotRecipe, RobustnessRecipe),
 )
 SCENES = "source.kind=scenes"
 TARS = ("source.kind=webdataset", "source.uri=tars")
