@@ -22,7 +22,7 @@
 
   const fields = () => new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
 
-  const load = guarded(async (open, kept = "replaceState") => {
+  async function load(open, kept = "replaceState") {
     const asked = fields();
     if (state.starts[state.place]) asked.set("after", state.starts[state.place]);
     history[`?${asked}` === location.search ? "replaceState" : kept](null, "", `?${asked}`);
@@ -39,26 +39,27 @@
     if (found.samples.length) return show(open ?? 0);
     Object.assign(state, { sample: null, opening: state.opening + 1 }); // what is not seen is not judged
     return page.empty("No box of this dataset matches.");
-  });
+  }
 
-  const search = guarded(async (after, kept) => {
+  async function search(after, kept) { // where it fails, nothing follows: its message stays
     Object.assign(state, after ? { starts: [null, after], place: 1 } : { starts: [null], place: 0 });
     page.totals("");
     await load(0, kept);
     const { ticket } = state;
     const totals = await ask(`/api/totals?${fields()}`);
     if (ticket === state.ticket) page.totals(totals);
-  });
+  }
 
-  async function turn(by, open) {
+  const turn = guarded(async (by, open) => {
     if (state.turning) return undefined; // a page is on its way, and the next one is known with it
     if (by > 0 && !state.next) return page.say("This was the last picture.");
     if (by < 0 && !state.place) return page.say("This is the first picture.");
     if (by > 0) state.starts[state.place + 1] = state.next;
     state.place += by;
     state.turning = true;
-    return load(open).finally(() => { state.turning = false; });
-  }
+    const stay = (error) => { state.place -= by; throw error; };
+    return load(open).catch(stay).finally(() => { state.turning = false; });
+  });
 
   function show(index) {
     const place = Math.min(index, state.samples.length - 1);
@@ -238,7 +239,7 @@
   }
 
   const drawn = overlay(byId("overlay"), { choose, change: correct, drawn: add });
-  const asks = () => search(null, "pushState"); // the browser's Back leads to the search before
+  const asks = guarded(() => search(null, "pushState")); // the browser's Back leads to the search before
   form.addEventListener("submit", (event) => { event.preventDefault(); leave(); asks(); });
   form.addEventListener("change", ({ target }) => { if (target.matches("select")) asks(); });
   // What is chosen with the mouse is done; with the keyboard, the next arrow may choose another.
