@@ -83,10 +83,20 @@ def _refuse_file(file: Path) -> None:
         raise ValueError(
             f"source {file} is one picture: `glip-engine ground {file} TEXT` finds what a text names in it"
         )
-    if file.is_file() and not tarfile.is_tarfile(file):
+    if file.is_file() and not _is_tar(file):
         raise ValueError(
-            f"source {file} is not a tar; give tars, .parquet, .csv, .tsv, .jsonl, a captions JSON of COCO, or a folder"
+            f"source {file} is not a tar; give tars, .parquet, .csv, .tsv, .jsonl, a captions JSON of COCO, or a "
+            "folder; what is compressed has to be unpacked"
         )
+
+
+def _is_tar(file: Path) -> bool:
+    """Whether it begins as a plain one: of one that is compressed no member can be found."""
+    try:
+        tarfile.open(file, "r:").close()
+    except tarfile.TarError:
+        return False
+    return True
 
 
 def _kind_of_parquet(argument: str) -> str:

@@ -41,3 +41,8 @@ class LastOpened:
         if self._closing is not None:
             self._closing()
         self._name = self._file = self._closing = None
+
+
+def changed(name: str) -> RuntimeError:
+    """What is raised where a file is not the one that the units were cut from: their rows would be others."""
+    return RuntimeError(f"{name} changed while the job ran; leave the source alone and run it again")

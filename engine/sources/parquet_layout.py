@@ -26,9 +26,10 @@ DIGESTED_GROUPS = 8  # of each file, evenly spread, whose text is part of the di
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """Rows of each row group of one file, and the digest of its footer and sampled text."""
+    """Rows of each row group of one file, the digest of its footer, and that of sampled text too."""
 
     groups: tuple[int, ...]
+    footer: str
     digest: str
 
     def slices(self, unit_size: int) -> Iterator[int]:
@@ -63,6 +64,7 @@ def read_layout(files: Files, file: SourceFile, columns: Sequence[str], text_col
         if missing:
             raise ValueError(f"{file.path} has no column {missing[0]!r}, which the first file has")
         digest = hashlib.sha256(_footer(opened))
+        footer = digest.hexdigest()
         groups = range(metadata.num_row_groups)
         sizes = tuple(metadata.row_group(group).num_rows for group in groups)
         if min(sizes, default=0) < 0 or sum(sizes) > MAX_ROWS:
@@ -73,7 +75,7 @@ def read_layout(files: Files, file: SourceFile, columns: Sequence[str], text_col
                 digest.update(opened.read(chunk.total_compressed_size))
             if watched.failed:
                 raise RuntimeError(f"{file.path} cannot be read; when it can, run the same command again to resume")
-        return FileLayout(sizes, digest.hexdigest())
+        return FileLayout(sizes, footer, digest.hexdigest())
 
 
 def _parquet(opened: Any, file: SourceFile) -> Any:
@@ -83,6 +85,11 @@ def _parquet(opened: Any, file: SourceFile) -> Any:
         return parquet
     except (*DAMAGE, UnicodeDecodeError) as error:
         raise ValueError(f"{file.path} is not a Parquet file: {' '.join(str(error).split())[:300]}") from None
+
+
+def footer_digest(opened: BinaryIO) -> str:
+    """Which tells whether an open file is still the one of a layout."""
+    return hashlib.sha256(_footer(opened)).hexdigest()
 
 
 def _footer(opened: BinaryIO) -> bytes:

@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 
 from engine.sources.columns import Oversized
 from engine.sources.image_files import Problem
-from engine.sources.last_opened import LastOpened
+from engine.sources.last_opened import LastOpened, changed
 from engine.sources.numbered_files import NumberedFiles, Slice
-from engine.sources.parquet_layout import FileLayout, read_layout
+from engine.sources.parquet_layout import FileLayout, footer_digest, read_layout
 from engine.sources.places import Files
 from engine.sources.table import Cells
 from engine.sources.watched_file import DAMAGE, WatchedFile
@@ -118,7 +118,10 @@ class ParquetRows:
         ``once`` values come as numbers into a list of those that differ."""
         if self._opened is None or self._opened[0] != (name, once):
             self._close()
-            watched = WatchedFile(self._last.open(name))
+            file = self._last.open(name)
+            if footer_digest(file) != self._layouts[name].footer:
+                raise changed(name)
+            watched = WatchedFile(file)
             parquet = pq.ParquetFile(watched, buffer_size=BUFFER_BYTES, read_dictionary=list(once))
             self._opened = ((name, once), watched, parquet)
         return self._opened[2]

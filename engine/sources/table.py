@@ -14,6 +14,7 @@ from engine.sources.image_files import Problem
 from engine.sources.keys import RepeatedRows, key_of, row_key
 from engine.sources.numbered_files import NumberedFiles, Slice, slice_units
 from engine.sources.own_columns import OwnColumns
+from engine.sources.unit_bytes import UnitBytes, text_bytes
 from schemas.records import Reject, UnitRef
 
 Cells = dict[str, Any]
@@ -75,22 +76,22 @@ class Table:
         return digest_of([*self._columns, uri, files.file_digest(uri), numbers.start, repeated])
 
     def read(self, ref: UnitRef) -> Iterator[TableRow | Reject]:
-        """The rows of a unit, one after another. Reasons, beside those of the files: ``key_invalid``, ``key_duplicate``
-        and those of :mod:`engine.sources.own_columns`."""
+        """The rows of a unit, one after another. Reasons, beside those of the files and of
+        :mod:`engine.sources.own_columns`: ``key_invalid``, ``key_duplicate``, ``unit_too_large``."""
         first = self._rows.files.numbers(ref.uri).start + ref.first_row
         repeated = frozenset(self._repeated.among(range(first, first + ref.rows)))
-        rows = self._rows.read(ref.uri, ref.first_row, ref.rows)
+        rows, room = self._rows.read(ref.uri, ref.first_row, ref.rows), UnitBytes("texts")
         return (
-            self._outcome(cells, f"{ref.uri}#{ref.first_row + place}", first + place, repeated)
+            self._outcome(cells, f"{ref.uri}#{ref.first_row + place}", first + place, repeated, room)
             for place, cells in enumerate(rows)
         )
 
     def _outcome(
-        self, cells: Cells | Problem, locator: str, number: int, repeated: Container[int]
+        self, cells: Cells | Problem, locator: str, number: int, repeated: Container[int], room: UnitBytes
     ) -> TableRow | Reject:
         if isinstance(cells, Problem):
             return TableRow(row_key(number), {}, locator).reject(cells)
         key, problem = key_of(cells, self._key, number, repeated)
-        problem = problem or self._own.broken_by(cells)
+        problem = problem or self._own.broken_by(cells) or room.over(text_bytes(cells.values()))
         row = TableRow(key, cells, locator)
         return row if problem is None else row.reject(problem)

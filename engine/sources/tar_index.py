@@ -26,6 +26,7 @@ from engine.sources.keys import printable
 MAX_HEADER_BYTES = 1 << 20
 MAX_TAR_BYTES = 1 << 43  # a header that points farther is forged, and no filesystem need understand it
 DIGESTED_BYTES = 1024  # of each member: a caption as a rule whole, of a picture enough to tell two files of one size
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # what gzip, bzip2, xz and zstd begin with
 FIRST_MEMBERS = 60  # that are looked at for what fields samples have: of twenty samples, as a rule
 _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:")
 
@@ -80,14 +81,16 @@ def index_tar(file: BinaryIO) -> TarIndex:
     if broken:
         grouping.drop_unfinished()
         digest.update(f"broken {broken}".encode())
-        rows.append(
-            Row(
-                key=f"(after {sum(not row.reason for row in rows)} samples)",
-                reason="tar_broken",
-                message=f"the tar is cut off or corrupt: {broken}; the samples before are kept, fetch it again",
-            )
-        )
+        why = f"the tar is cut off or corrupt: {broken}; the samples before are kept, fetch it again"
+        if not rows and _is_compressed(file):
+            why = "the tar is compressed; unpack it, and label it then"
+        rows.append(Row(key=f"(after {sum(not row.reason for row in rows)} samples)", reason="tar_broken", message=why))
     return TarIndex(tuple(rows), digest.hexdigest())
+
+
+def _is_compressed(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(6).startswith(COMPRESSED)
 
 
 def first_jsons(file: BinaryIO) -> list[Member] | None:

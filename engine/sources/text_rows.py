@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from engine.sources.columns import field_names
 from engine.sources.image_files import Problem
-from engine.sources.last_opened import LastOpened
+from engine.sources.last_opened import LastOpened, changed
 from engine.sources.numbered_files import NumberedFiles, Slice, row_slices
 from engine.sources.places import Files, SourceFile
 from engine.sources.table import Cells
@@ -81,12 +81,17 @@ class TextRows:
                 yield row.get(name) if isinstance(row, dict) else None
 
     def read(self, name: str, first_row: int, rows: int) -> Iterator[Cells | Problem]:
-        """The lines of a slice as dictionaries; a Problem ``row_unreadable`` of each that is none."""
-        file = self._last.open(name)
-        file.seek(int(self._layouts[name].offsets[first_row // STRIDE]))
+        """The lines of a slice as dictionaries; a Problem ``row_unreadable`` of each that is none.
+
+        RuntimeError where no line begins where one did, or where there are fewer.
+        """
+        file, start = self._last.open(name), int(self._layouts[name].offsets[first_row // STRIDE])
+        file.seek(max(start - 1, 0))
+        if start and file.read(1) != b"\n":
+            raise changed(name)
         for _ in range(first_row % STRIDE):
             self._next(file)
-        return (self._parse(self._next(file)) for _ in range(rows))
+        return (self._parse(self._planned(file, name)) for _ in range(rows))
 
     def _find_separator(self) -> str:
         """What separates the fields of a CSV, by the first line of the first file."""
@@ -96,6 +101,13 @@ class TextRows:
     def _next(self, file: BinaryIO) -> bytes | None:
         """The next row as it is written, empty at the end; None where it is too long."""
         return next_line(file) if self._separator is None else next_csv_record(file, self._separator)
+
+    def _planned(self, file: BinaryIO, name: str) -> bytes | None:
+        """The next row of those that planning has counted."""
+        line = self._next(file)
+        if line == b"":
+            raise changed(name)
+        return line
 
     def _parse(self, line: bytes | None) -> Cells | Problem:
         if self._separator is not None:

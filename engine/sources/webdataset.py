@@ -24,7 +24,7 @@ import numpy as np
 from engine.artifacts import digest_of
 from engine.sources.image_files import ENDINGS, Problem
 from engine.sources.keys import ShortDigests, repeats, short_digest, short_digests
-from engine.sources.last_opened import LastOpened
+from engine.sources.last_opened import LastOpened, changed
 from engine.sources.numbered_files import row_slices
 from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files, SourceFile
@@ -90,7 +90,7 @@ class WebDataset:
         if tar.stated:
             rows = _stated_rows(index, tar, ref)
         elif index.digest != tar.digest:
-            raise RuntimeError(f"{ref.uri} changed while the job ran; leave the source alone and run it again")
+            raise changed(ref.uri)
         else:
             rows = index.rows[ref.first_row : ref.first_row + ref.rows]
         return [row if isinstance(row, Reject) else self._read_row(file, tar, row, room) for row in rows]

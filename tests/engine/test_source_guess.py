@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from source_outcomes import read_tars
 
 from engine.sources.guess import guess_source
+from schemas.records import Reject
 
 
 def test_files_are_guessed_by_their_ending_and_parquet_by_its_columns(tmp_path: Path) -> None:
@@ -56,6 +59,17 @@ def test_what_is_not_clear_or_not_there_is_an_error_in_one_line(tmp_path: Path) 
         guess_source(str(tmp_path))
     with pytest.raises(ValueError, match=r"--set source\.images=FOLDER"):
         guess_source("captions.json")
+
+
+def test_a_compressed_tar_is_told_from_a_broken_one(web: Any, tmp_path: Path) -> None:
+    packed = gzip.compress(web.tar_of(tmp_path / "a.tar", web.samples(2)).read_bytes())
+    (tmp_path / "a.tar.gz").write_bytes(packed)
+    with pytest.raises(ValueError, match=r"a\.tar\.gz is not a tar; .*what is compressed has to be unpacked"):
+        guess_source(str(tmp_path / "a.tar.gz"))
+    (tmp_path / "a.tar").write_bytes(packed)
+    (row,) = read_tars(tmp_path / "a.tar")
+    assert isinstance(row, Reject)
+    assert (row.reason, row.message) == ("tar_broken", "a.tar: the tar is compressed; unpack it, and label it then")
 
 
 def test_the_folder_of_coco_is_told_with_the_captions_to_choose_from(tmp_path: Path) -> None:

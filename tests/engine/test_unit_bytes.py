@@ -1,4 +1,5 @@
-"""The pictures of a unit are in memory together: beyond a bound they are rejects, whatever the kind of the source."""
+"""The pictures of a unit are in memory together, and so are its texts: beyond a bound they are rejects, whatever the
+kind of the source."""
 
 from __future__ import annotations
 
@@ -111,3 +112,36 @@ def test_a_file_of_kilobytes_that_holds_the_same_large_picture_often_takes_no_mo
     tracemalloc.stop()
     assert sum(isinstance(one, Reject) for one in found) == rows - 4
     assert peak < 20_000_000
+
+
+ROWS, LONG = 300, "dog " * 200_000  # nearly as long as a cell may be
+WIDE = LONG + "\N{DOG FACE}"  # which makes four bytes of each letter in memory
+URL = "ftp://no/picture"
+
+
+@pytest.mark.parametrize(
+    ("kind", "row", "fit"),
+    [
+        (ParquetSource, {"image": "none.jpg", "caption": LONG}, 6),
+        (ParquetSource, {"image": {"path": LONG}, "caption": CAPTION}, 6),
+        (UrlsSource, {"url": URL, "caption": LONG}, 6),
+        (UrlsSource, {"url": URL, "caption": WIDE}, 1),
+        (UrlsSource, {"url": URL, "caption": CAPTION, "note": LONG}, 6),
+    ],
+)
+def test_a_file_of_kilobytes_that_holds_the_same_long_text_often_takes_no_more_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, row: dict[str, Any], fit: int
+) -> None:
+    pq.write_table(pa.Table.from_pylist([row] * ROWS), tmp_path / "a.parquet", compression="zstd")
+    assert (tmp_path / "a.parquet").stat().st_size < 50_000
+    for name in ("MAX_UNIT_BYTES", "MAX_UNIT_TEXT_BYTES"):
+        monkeypatch.setattr(f"engine.sources.unit_bytes.{name}", 5_000_000)
+    source = open_source(kind(uri=str(tmp_path), **({"carry": ("note",)} if "note" in row else {})))
+    [ref] = source.units(ROWS)
+    tracemalloc.start()
+    found = source.read(ref)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    too_large = [one for one in found if isinstance(one, Reject) and one.reason == "unit_too_large"]
+    assert len(too_large) == ROWS - fit
+    assert peak < 30_000_000
