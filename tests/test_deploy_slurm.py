@@ -4,10 +4,14 @@ nodes, told to stop in the middle, queued again, in the end the bytes of the inl
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +25,7 @@ from pipelines.command_line import command_line
 from pipelines.verify import verify
 
 SCRIPT = Path(__file__).parents[1] / "deploy/slurm/glip-engine.sbatch"
-UNITS = 300
+NODES, UNITS = 3, 100
 
 
 def test_the_script_is_one_that_bash_takes() -> None:
@@ -41,10 +45,30 @@ def slurm(tmp_path: Path) -> Any:
     scripts = Path(sys.executable).parent
     if shutil.which("glip-engine", path=str(scripts)) is None:
         pytest.skip(f"glip-engine is not installed in {scripts}")
-    cluster = SlurmCluster(tmp_path / "slurm", nodes=3)
+    cluster = SlurmCluster(tmp_path / "slurm", nodes=NODES)
     cluster.environment |= python_path() | {"PATH": f"{scripts}:{cluster.environment['PATH']}", "OMP_NUM_THREADS": "1"}
     with cluster.running():
         yield cluster
+
+
+@contextmanager
+def held_workers() -> Iterator[Callable[[Path], set[int]]]:
+    """Inside, a function that stops each worker that has committed a unit, and gives these: the first ones would do all
+    units while others still start. They go on at the end."""
+    held: set[int] = set()
+
+    def hold(out: Path) -> set[int]:
+        for pid in set(committers(out)) - held:
+            os.kill(pid, signal.SIGSTOP)
+            held.add(pid)
+        return held
+
+    try:
+        yield hold
+    finally:
+        for pid in held:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
 
 @pytest.mark.slow
@@ -57,9 +81,10 @@ def test_a_job_that_is_stopped_before_its_time_limit_goes_on_in_its_next_run(
     label_inline(recipe, tmp_path / "inline")
     out, log = tmp_path / "out", tmp_path / "log.jsonl"
     words = ["label", "--recipe", str(tmp_path / "recipe.yaml"), "--out", str(out), "--log", str(log), "--json"]
-    job = slurm.run("sbatch", "--parsable", "--nodes=3", "--cpus-per-task=1", str(SCRIPT), *words)
-    slurm.wait_for(lambda: out.exists() and len(set(committers(out))) == 3, f"three workers of {slurm.output(job)}")
-    slurm.run("scancel", "--batch", "--signal=USR1", job)
+    job = slurm.run("sbatch", "--parsable", f"--nodes={NODES}", "--cpus-per-task=1", str(SCRIPT), *words)
+    with held_workers() as hold:
+        slurm.wait_for(lambda: out.exists() and len(hold(out)) == NODES, f"{NODES} workers of {slurm.output(job)}")
+        slurm.run("scancel", "--batch", "--signal=USR1", job)
     slurm.wait_for(lambda: slurm.state(job) == "PENDING", "the job to be queued again")
     assert len(committers(out)) < UNITS
     slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")  # Slurm lets a job that is queued again wait
