@@ -44,6 +44,7 @@ from engine.gold.yolo import YoloDetection
 from engine.made_by import made_by
 from engine.shards import CARD, read_card, write_card, write_shard
 from engine.sources.numbered_files import units_of_rows
+from engine.storage.parquet_tables import read_parquet
 from schemas.recipes import ScenesSource
 from schemas.records import UnitRef
 from schemas.reports import StageCounts
@@ -109,7 +110,7 @@ def import_gold(
         for ref, done in zip(watch(refs), committed_manifests(store, refs, partial(_work_digest, card)), strict=True):
             manifest = done or _import_unit(store, reader, ref, card)
             counted = _counted(counted, manifest)
-        if refused := _nothing_of(counted):
+        if refused := _nothing_of(counted, store):
             _withdraw(store, counted.units)
             raise ValueError(f"{reader.uri}: {refused}")
         write_card(store, counted)
@@ -193,7 +194,7 @@ def _withdraw(store: Store, units: int) -> None:
     store.delete(CARD)
 
 
-def _nothing_of(card: DatasetCard) -> str | None:
+def _nothing_of(card: DatasetCard, store: Store) -> str | None:
     """Why this is no dataset: it has no sample, or of all its annotations none; None where it is one. Pictures that
     lost all their boxes would count as pictures without objects."""
     read, annotation = card.stages
@@ -203,4 +204,12 @@ def _nothing_of(card: DatasetCard) -> str | None:
     reasons = Counter(stage.dropped).most_common(3)
     told = ", ".join(f"{reason} ({count})" for reason, count in reasons) or "the source is empty"
     missing = "; give the folder of the pictures with --images FOLDER" if "image_missing" in stage.dropped else ""
-    return f"none of {stage.came_in} {what} could be imported: {told}{missing}"
+    first = _first_of(reasons[0][0], card, store) if reasons else ""
+    return f"none of {stage.came_in} {what} could be imported: {told}{first}{missing}"
+
+
+def _first_of(reason: str, card: DatasetCard, store: Store) -> str:
+    """What was said of the first that was dropped for ``reason``."""
+    tables = (read_parquet(store.read(rejects_name(unit))) for unit in range(card.units))
+    rows = (row for table in tables for row in table.to_pylist())
+    return next((f", the first: {row['message']}" for row in rows if row["reason"] == reason), "")

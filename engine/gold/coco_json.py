@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from engine.gold.files import file_size, odd_content, picture_path
 from engine.gold.json_lists import Items, JsonLists
-from engine.gold.rules import Picture, file_size, key_of, read_picture
+from engine.gold.rules import Picture, key_of, long_key_of, read_picture
 from engine.gold.scratch import Row, RowsByKey, stored
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.shards import valid_key
@@ -24,6 +26,7 @@ from engine.storage.digests import digest_of_list
 from schemas.records import Reject
 
 MAX_JSON_BYTES = 2_000_000_000
+NAMES_TRIED = 20  # of pictures, in each folder where they may lie
 
 
 def _whole(text: str) -> str:
@@ -53,11 +56,6 @@ class CocoImage(CocoItem):
     neg_category_ids: tuple[Id, ...] | None = None
     not_exhaustive_category_ids: tuple[Id, ...] | None = None
 
-    @property
-    def key(self) -> str:
-        """The key of its sample in detection."""
-        return key_of(self.file_name)
-
 
 def load_json(file: Path) -> tuple[Any, str]:
     """The document and the SHA-256 of its bytes. ValueError where there is no such file, or no JSON in it."""
@@ -69,7 +67,7 @@ def load_json(file: Path) -> tuple[Any, str]:
     try:
         return json.loads(content), hashlib.sha256(content).hexdigest()
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not JSON: {error}") from None
+        raise ValueError(f"{file} is not JSON: {odd_content(file) or error}") from None
 
 
 def listed(document: JsonLists, name: str, file: Path) -> Items:
@@ -90,17 +88,23 @@ def checked(kind: type[Item], item: Any) -> Item | str:
 
 
 class Images:
-    """The declared images, in order, each checked when it is asked for, and the folder they lie in.
+    """The declared images, in order, each checked when it is asked for, and the folder they lie in: of ``folders`` the
+    first that has one of the first of them, or the first of all.
 
     Of several with the same id the first that holds has it.
     """
 
-    def __init__(self, declared: Items, folder: Path, read_image: Callable[[Any], Any] = lambda item: item) -> None:
+    def __init__(
+        self, declared: Items, folders: Sequence[Path], read_image: Callable[[Any], Any] = lambda item: item
+    ) -> None:
         """``read_image`` gives a declared image COCO's fields, where it has others."""
-        self._declared, self._read_image, self.folder = declared, read_image, folder
+        self._declared, self._read_image = declared, read_image
         self._database = declared.database
         self._database.fill("images", "row INTEGER PRIMARY KEY, id, file_name", self._rows())
         self._database.index("images", "id")
+        names = list(islice(filter(None, self.names()), NAMES_TRIED))
+        there = (folder for folder in folders if any(file_size(picture_path(folder, name)) >= 0 for name in names))
+        self.folder = next(there, folders[0])
 
     def _rows(self) -> Iterator[Row]:
         for row, item in enumerate(self._declared):
@@ -113,10 +117,14 @@ class Images:
     def __getitem__(self, row: int) -> CocoImage | str:
         return checked(CocoImage, self._read_image(self._declared[row]))
 
-    def keys(self, first: int = 0) -> Iterator[str]:
-        """The keys of the images; empty where an image is none."""
+    def names(self, first: int = 0) -> Iterator[str]:
+        """The file names of the images; empty where an image is none."""
         for (name,) in self._database.select("SELECT file_name FROM images WHERE row >= ? ORDER BY row", first):
-            yield key_of(name) if name else ""
+            yield name or ""
+
+    def keys(self) -> Iterator[str]:
+        """The keys of the images by their own names; empty where an image is none."""
+        return map(key_of, self.names())
 
     def row_of(self, image_id: Id) -> int | None:
         """The row that an id belongs to, None where none is declared."""
@@ -132,7 +140,7 @@ class Images:
     def key_of_id(self, image_id: Id) -> str:
         """The key of an image; the id itself where none is declared."""
         row = self.row_of(image_id)
-        return str(image_id) if row is None else next(self.keys(row))
+        return str(image_id) if row is None else key_of(next(self.names(row)))
 
     def homeless(self, annotations: Items) -> tuple[Reject, ...]:
         """A reject ``image_undeclared`` for each annotation whose ``image_id`` is no image's; they are the items of the
@@ -149,7 +157,7 @@ class Images:
         """Digest of the names and sizes of the image files, in order; a missing file counts as size -1."""
         firsts = "row = (SELECT min(row) FROM images WHERE id = one.id)"
         names = self._database.select(f"SELECT file_name FROM images AS one WHERE {firsts} ORDER BY row")
-        return digest_of_list([name, file_size(self.folder / name)] for (name,) in names)
+        return digest_of_list([name, file_size(picture_path(self.folder, name))] for (name,) in names)
 
 
 class Keys:
@@ -171,6 +179,15 @@ class Keys:
         return None if self._rows.first(key) == row else "duplicate_key"
 
 
+def picture_keys(names: Iterable[str]) -> Keys:
+    """Keys of pictures by their file names: without folders, but with them where several folders have that name, as
+    frames of films are called alike. A name that is there twice is one key twice."""
+    whole = RowsByKey(names)
+    short = RowsByKey(map(key_of, whole.texts()))
+    named = zip(whole.texts(), short.texts(), strict=True)
+    return Keys(long_key_of(name) if short.shared(key) else key for name, key in named)
+
+
 def own_keys(images: Iterable[str]) -> Keys:
     """Keys of captions by the keys of their images: the first caption of an image takes its name, the others add the
     number of their row, as several captions of one photo are several samples."""
@@ -180,23 +197,27 @@ def own_keys(images: Iterable[str]) -> Keys:
 
 def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...]) -> GoldRow:
     """A row without a sample. Its own annotations go with it; ``homeless`` ones are counted here."""
-    return GoldRow(None, (*homeless, Reject(_sayable(key), "read", reason, _sayable(message))), len(homeless))
+    return GoldRow(None, (*homeless, Reject(sayable(key), "read", reason, sayable(message))), len(homeless))
 
 
 def dropped(key: str, reason: str, message: str) -> Reject:
     """A dropped annotation of the sample ``key`` (empty where it belongs to none)."""
-    return Reject(_sayable(key), "annotation", reason, _sayable(message)[:500])
+    return Reject(sayable(key), "annotation", reason, sayable(message)[:500])
 
 
-def _sayable(text: str) -> str:
-    """The text with what has no UTF-8 escaped: a reject tells of names that are no text, too."""
+def sayable(text: str) -> str:
+    """The text with what has no UTF-8 escaped: a reject and a fingerprint tell of names that are no text, too."""
     return text.encode(errors="backslashreplace").decode()
 
 
-def image_folder(place: GoldPlace, file: Path) -> Path:
-    """As given; or beside ``instances_384.json``: ``images_384``, ``images``; or as COCO itself has it, ``val2017``
-    beside the folder of ``annotations/instances_val2017.json``; or the JSON's own."""
-    split = file.parent.parent / file.stem.partition("_")[2]
-    if place.images is None and file.parent.name == "annotations" and split != file.parent.parent and split.is_dir():
-        return split
-    return place.image_folder(f"images{file.stem.removeprefix('instances')}", "images")
+def image_folders(place: GoldPlace, file: Path) -> list[Path]:
+    """Where the images may lie, the likeliest first: as given; or, beside ``instances_val2017.json`` or the folder
+    ``annotations`` that it is in, ``val2017`` (COCO), ``images/val2017`` (CVAT), ``images_val2017``, ``images``,
+    ``data`` (FiftyOne); or there itself, as where names begin with ``images/`` (Label Studio)."""
+    if place.images is not None:
+        return [place.images]
+    root = file.parent.parent if file.parent.name == "annotations" else file.parent
+    split = file.stem.partition("_")[2]
+    of_split = [split, f"images/{split}", f"images_{split}"] if split else []
+    beside = (root / name for name in (*of_split, "images", "data"))
+    return [*(folder for folder in beside if folder.is_dir()), root, file.parent]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from engine.artifacts import digest_of
@@ -18,12 +20,12 @@ from engine.gold.coco_json import (
     CocoItem,
     Id,
     Images,
-    Keys,
     Text,
     checked,
     dropped,
-    image_folder,
+    image_folders,
     listed,
+    picture_keys,
     rejected_row,
 )
 from engine.gold.json_lists import JsonLists
@@ -73,21 +75,22 @@ class CocoDetection(GoldReader):
         place: GoldPlace,
         *,
         files: Sequence[str] = COCO_FILES,
-        read_image: Callable[[Any], Any] = lambda item: item,
+        read_image: Callable[[Sequence[Path], Any], Any] = lambda folders, item: item,
     ) -> None:
         """``files`` is what the JSON may be called in a folder, the first that is there; ``read_image`` gives an image
-        COCO's fields."""
+        COCO's fields, by the folders where pictures may lie."""
         file = place.without_split("coco").file(*files)
         document = JsonLists(file, {"annotations": "image_id"})
         self.uri = file.name
-        self._images = Images(listed(document, "images", file), image_folder(place, file), read_image)
+        folders = image_folders(place, file)
+        self._images = Images(listed(document, "images", file), folders, partial(read_image, folders))
         self._annotations = listed(document, "annotations", file)
         categories = [checked(CocoCategory, item) for item in listed(document, "categories", file)]
         self._names = {item.id: class_name(item.name) for item in categories if isinstance(item, CocoCategory)}
         self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} declares no category; a detection JSON lists its classes under 'categories'")
-        self._keys = Keys(self._images.keys())
+        self._keys = picture_keys(self._images.names())
         self.fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
@@ -96,16 +99,16 @@ class CocoDetection(GoldReader):
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         # Annotations of no image are counted with the first one.
         homeless = self._images.homeless(self._annotations) if row == 0 else ()
-        image = self._images[row]
+        image, key = self._images[row], self._keys[row]
         if isinstance(image, str):
             return rejected_row(f"row-{row}", "image_malformed", image, homeless)
-        fault = self._keys.fault(image.key, row)
+        fault = self._keys.fault(key, row)
         if fault is None and self._images.row_of(image.id) != row:
             fault = "duplicate_id"  # whose boxes are whose cannot be told, and none is not the same as unknown
         picture = fault or self._images.picture(image)
         if isinstance(picture, str):
-            return rejected_row(image.key, picture, f"image {image.file_name!r}", homeless)
-        found = ClassBoxes.sorted_out(image.key, self._boxes(row, image), f"{self.uri}#{image.id}")
+            return rejected_row(key, picture, f"image {image.file_name!r}", homeless)
+        found = ClassBoxes.sorted_out(key, self._boxes(row, image), f"{self.uri}#{image.id}")
         found = replace(
             found,
             rejects=(*homeless, *found.rejects),

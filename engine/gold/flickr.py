@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from engine.artifacts import digest_of
-from engine.gold.coco_json import Keys, rejected_row
-from engine.gold.rules import file_size, read_picture
+from engine.gold.coco_json import Keys, rejected_row, sayable
+from engine.gold.files import file_size, lines_of, own_files, read_annotation
+from engine.gold.rules import read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, Corners, SpanBoxes, grounding_row
 from engine.gold.voc import names_of_split
-from engine.gold.xml_files import corners_of, parse_xml, size_of
+from engine.gold.xml_files import MAX_XML_BYTES, corners_of, parse_xml, size_of
 
 MAX_SENTENCES_BYTES = 1_000_000
 _MARK = re.compile(r"\[/EN#(?P<entity>\d+)/[^\s\]]+ (?P<text>[^\]]+)\]")
@@ -52,14 +53,17 @@ class FlickrEntities(GoldReader):
         self._annotations, self._images = folder / "Annotations", place.image_folder("flickr30k-images", "images")
         names = _photos(folder, place.split)
         self.uri = "Sentences"
-        self._boxes = lru_cache(maxsize=8)(_read_boxes)  # the five sentences of a photo come one after the other
+        self._boxes = lru_cache(maxsize=8)(self._read_boxes)  # the five sentences of a photo come one after the other
         self._rows: list[tuple[str, int, str]] = []
+        self._refused: dict[str, str] = {}
         digests = []
         for name in names:
-            file = folder / "Sentences" / f"{name}.txt"
-            sentences = _sentences(file)
+            sentences = _sentences(folder / "Sentences", name)
+            if isinstance(sentences, str):
+                self._refused[name] = sentences
+                sentences = [""]
             self._rows += [(name, number, sentence) for number, sentence in enumerate(sentences)]
-            digests.append([name, sentences, _digest(self._annotations / f"{name}.xml"), self._size(name)])
+            digests.append([sayable(name), sentences, self._digest(name), self._size(name)])
         self._keys = Keys([f"{name}-{number}" for name, number, _ in self._rows])
         self.fingerprint = digest_of(digests)
 
@@ -69,7 +73,9 @@ class FlickrEntities(GoldReader):
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         name, number, sentence = self._rows[row]
         key = f"{name}-{number}"
-        boxes = self._boxes(self._annotations / f"{name}.xml")
+        if name in self._refused:
+            return rejected_row(key, self._refused[name], f"{self.uri}/{name}.txt", ())
+        boxes = self._boxes(name)
         if isinstance(boxes, str):
             return rejected_row(key, "annotation_malformed", f"{name}.xml: {boxes}", ())
         text, mentions = parse_sentence(sentence)
@@ -88,6 +94,18 @@ class FlickrEntities(GoldReader):
         return grounding_row(
             row, caption, self._keys, lambda: read_picture(self._images, file, boxes.size_wh), recipe_digest
         )
+
+    def _xml(self, name: str) -> bytes | str:
+        return read_annotation(self._annotations / f"{name}.xml", self._annotations, MAX_XML_BYTES)
+
+    def _digest(self, name: str) -> str:
+        content = self._xml(name)
+        return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
+
+    def _read_boxes(self, name: str) -> Boxes | str:
+        """The boxes of a photo, or in one line what is wrong with its annotation file."""
+        content = self._xml(name)
+        return content if isinstance(content, str) else parse_boxes(content)
 
     def _size(self, name: str) -> int:
         return file_size(self._images / f"{name}.jpg")
@@ -108,11 +126,9 @@ def parse_sentence(sentence: str) -> tuple[str, list[Mention]]:
     return text + sentence[at:], mentions
 
 
-def _read_boxes(file: Path) -> Boxes | str:
-    """The annotation file, or in one line what is wrong with it."""
-    if not file.is_file():
-        return "there is no such file"
-    root = parse_xml(file.read_bytes())
+def parse_boxes(content: bytes) -> Boxes | str:
+    """What an annotation file states, or in one line what is wrong with it."""
+    root = parse_xml(content)
     if isinstance(root, str):
         return root
     size_wh = size_of(root)
@@ -136,18 +152,13 @@ def _photos(folder: Path, split: str | None) -> list[str]:
     """The ids, as the split lists them or by name; ValueError where there are none."""
     if split is not None:
         return names_of_split(folder, split)
-    found = sorted(file.stem for file in (folder / "Sentences").glob("*.txt"))
+    found = [file.stem for file in own_files(folder / "Sentences", "*.txt")]
     if not found:
         raise ValueError(f"{folder} has no Sentences/ID.txt; give the folder with Sentences and Annotations")
     return found
 
 
-def _sentences(file: Path) -> list[str]:
-    """The lines that are not empty; none where there is no such file."""
-    if not file.is_file() or file.stat().st_size > MAX_SENTENCES_BYTES:
-        return []
-    return [line for line in file.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+def _sentences(folder: Path, name: str) -> list[str] | str:
+    """The lines of a photo that are not empty, or the reason why there are none."""
+    content = read_annotation(folder / f"{name}.txt", folder, MAX_SENTENCES_BYTES)
+    return content if isinstance(content, str) else [line for line in lines_of(content) if line]

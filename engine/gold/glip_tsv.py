@@ -19,7 +19,8 @@ from pydantic import Field
 
 from engine.artifacts import digest_of
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
-from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, file_size, picture_of, read_picture
+from engine.gold.files import checked_file, file_size, own_files
+from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, picture_of, read_picture
 from engine.gold.scratch import RowsByKey
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
@@ -130,14 +131,14 @@ def _spans(label: GlipLabel) -> tuple[list[SpanBoxes], list[str]]:
 def _files(place: Path) -> tuple[Path, Path | None]:
     """The files of labels and of pictures. ValueError where there are no labels, or where one is named elsewhere."""
     folder = place if place.is_dir() else place.parent
-    documents = sorted(folder.glob("*.yaml")) if place.is_dir() else [place] if place.suffix == ".yaml" else []
+    documents = own_files(folder, "*.yaml") if place.is_dir() else [place] if place.suffix == ".yaml" else []
     if len(documents) == 1:
-        named = _named(documents[0])
-        return folder / named["label"], folder / named["img"] if "img" in named else None
-    label = place if place.is_file() else folder / "label.tsv"
+        named = _named(documents[0] if place.is_file() else checked_file(documents[0]))
+        return checked_file(folder / named["label"]), checked_file(folder / named["img"]) if "img" in named else None
+    label = place if place.is_file() else checked_file(folder / "label.tsv")
     if not label.is_file():
         raise ValueError(f"{place} holds neither a label.tsv nor a single YAML that names it; give that file")
-    img = folder / "img.tsv"
+    img = checked_file(folder / "img.tsv")
     return label, img if img.is_file() and label.name == "label.tsv" else None
 
 

@@ -1,9 +1,10 @@
 """Reader of GRIT, Kosmos-2's web captions with scored boxes: Parquet files, and the pictures that were downloaded.
 
 In: a ``.parquet`` file, or a folder of them, and the pictures, each called as ``file_name`` says where that column is
-there (our own export has it), else ``KEY.jpg``. Out: a row a caption: its ``noun_chunks``, ``[start, end, x1, y1, x2,
-y2, score]`` with half-open characters and corners as shares of the picture. ``ref_exps`` are the same boxes with longer
-phrases, and are left out. Source: the dataset card of zzliang/GRIT on the Hugging Face hub.
+there (our own export has it), else ``KEY.jpg``, or ``00000/KEY.jpg`` of ``00000.parquet``, as img2dataset has it.
+Out: a row a caption: its ``noun_chunks``, ``[start, end, x1, y1, x2, y2, score]`` with half-open characters and corners
+as shares of the picture. ``ref_exps`` are the same boxes with longer phrases, and are left out. Source: the dataset
+card of zzliang/GRIT on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -20,7 +21,8 @@ from pydantic import Field
 
 from engine.artifacts import digest_file
 from engine.gold.coco_json import CocoItem, Keys, Text, checked, rejected_row
-from engine.gold.rules import file_size, read_picture
+from engine.gold.files import checked_file, file_size, own_files
+from engine.gold.rules import read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row
 from engine.storage.digests import digest_of_list
@@ -61,22 +63,21 @@ class GritCaptions(GoldReader):
                 self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
         self._reading: Iterator[list[Row]] = iter(())
         self._group, self._first, self._rows = -1, 0, list[Row]()  # what is being read, and the rows in memory
-        self._keys = Keys(str(row.get("key")) for row in self._cells("key"))
+        self._keys = Keys(str(row.get("key")) for _, row in self._cells("key"))
         self.fingerprint = self._digest()
 
     def __len__(self) -> int:
         return self._starts[-1]
 
     def _digest(self) -> str:
-        names = map(self._file_name, self._cells("key", "file_name"))
-        sizes = (file_size(self._folder / PurePosixPath(name).name) for name in names)
-        return digest_of_list([self._digests, sizes])
+        names = (self._file_name(*of_row) for of_row in self._cells("key", "file_name"))
+        return digest_of_list([self._digests, (file_size(self._folder / name) for name in names)])
 
-    def _cells(self, *wanted: str) -> Iterator[Row]:
-        """Of every row the cells of some columns, as far as there are such."""
+    def _cells(self, *wanted: str) -> Iterator[tuple[int, Row]]:
+        """Of every row the number of its file, and the cells of some columns, as far as there are such."""
         for number in range(len(self._files)):
             for rows in self._batches(number, None, wanted):
-                yield from rows
+                yield from ((number, row) for row in rows)
 
     def _batches(self, number: int, group: int | None, wanted: Sequence[str]) -> Iterator[list[Row]]:
         """The rows of a file, or of one of its row groups. ValueError where it cannot be decoded."""
@@ -105,12 +106,16 @@ class GritCaptions(GoldReader):
             spans=[chunk for chunk in chunks if isinstance(chunk, SpanBoxes)],
             malformed=[chunk for chunk in chunks if isinstance(chunk, str)],
         )
-        name, size = self._file_name(value), (line.width, line.height)
+        number, _ = self._groups[self._group]
+        name, size = self._file_name(number, value), (line.width, line.height)
         return grounding_row(row, caption, self._keys, lambda: read_picture(self._folder, name, size), recipe_digest)
 
-    @staticmethod
-    def _file_name(row: dict[str, Any]) -> str:
-        return str(row.get("file_name") or f"{row.get('key')}.jpg")
+    def _file_name(self, number: int, row: Row) -> str:
+        if stated := row.get("file_name"):
+            return str(stated)
+        name = f"{row.get('key')}.jpg"
+        nested = f"{self._paths[number].stem}/{name}"
+        return nested if file_size(self._folder / nested) >= 0 else name
 
     def _row(self, row: int) -> Row:
         group = bisect_right(self._starts, row) - 1
@@ -134,7 +139,7 @@ def _rows(batch: pa.RecordBatch) -> list[Row]:
 
 
 def _paths(place: Path) -> list[Path]:
-    paths = [place] if place.is_file() else sorted(place.glob("*.parquet"))
+    paths = [place] if place.is_file() else [checked_file(file) for file in own_files(place, "*.parquet")]
     if not paths:
         raise ValueError(f"{place} holds no .parquet file of GRIT; give the file, or the folder of the files")
     return paths

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from engine.gold.files import odd_content
 from engine.gold.scratch import Row, Scratch, Stored, stored
 
 CHUNK_BYTES = 1 << 22
@@ -88,7 +89,7 @@ class JsonLists:
             try:
                 self._database.fill("items", "row INTEGER PRIMARY KEY, start, length, key", self._scan(scanner))
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"{file} is not JSON: {error}") from None
+                raise ValueError(f"{file} is not JSON: {odd_content(file) or error}") from None
         if self._keys:
             self._database.index("items", "key")
         self.sha256 = scanner.digest.hexdigest()

@@ -8,8 +8,8 @@ Source: LVIS (Gupta et al. 2019), section 3; lvisdataset.org/dataset. v1 names a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,19 +19,14 @@ from engine.gold.sources import GoldPlace
 
 def lvis_detection(place: GoldPlace) -> CocoDetection:
     """The reader of LVIS; errors as those of COCO's."""
-    return CocoDetection(place, files=("lvis*.json", "annotations/lvis*.json"), read_image=_with_file_name(place))
+    return CocoDetection(place, files=("lvis*.json", "annotations/lvis*.json"), read_image=_with_file_name)
 
 
-def _with_file_name(place: GoldPlace) -> Callable[[Any], Any]:
-    folder = place.image_folder("images")
-
-    def read_image(item: Any) -> Any:
-        """The image with a file name: its own, or ``val2017/000000000139.jpg`` of its url, flat where it lies so."""
-        url = item.get("coco_url") if isinstance(item, dict) else None
-        if not isinstance(url, str) or "file_name" in item:
-            return item
-        path = PurePosixPath(urlsplit(url).path)
-        nested = f"{path.parent.name}/{path.name}"
-        return {**item, "file_name": nested if (folder / path.parent.name).is_dir() else path.name}
-
-    return read_image
+def _with_file_name(folders: Sequence[Path], item: Any) -> Any:
+    """The image with a file name: its own, or ``val2017/000000000139.jpg`` of its url, flat where it lies so."""
+    url = item.get("coco_url") if isinstance(item, dict) else None
+    if not isinstance(url, str) or "file_name" in item:
+        return item
+    path = PurePosixPath(urlsplit(url).path)
+    nested = any((folder / path.parent.name).is_dir() for folder in folders)
+    return {**item, "file_name": f"{path.parent.name}/{path.name}" if nested else path.name}

@@ -49,7 +49,7 @@ class MdetrCaptions(GoldReader):
         self.uri = file.name
         self._captions = listed(document, "images", file)
         self._boxes = listed(document, "annotations", file)
-        self._images = Images(self._captions, place.image_folder("images"))
+        self._images = Images(self._captions, [place.image_folder("images")])
         self._keys = own_keys(key or f"row-{row}" for row, key in enumerate(self._images.keys()))
         self.fingerprint = digest_of([document.sha256, self._images.digest()])
 

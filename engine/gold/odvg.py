@@ -21,10 +21,11 @@ from typing import Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from engine.artifacts import digest_of
-from engine.gold.coco_json import CocoItem, Keys, Text, checked, load_json, own_keys, rejected_row
+from engine.gold.coco_json import CocoItem, Text, checked, load_json, own_keys, picture_keys, rejected_row
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
+from engine.gold.files import checked_file, file_size, odd_content, own_files, picture_path
 from engine.gold.json_lines import JsonLines
-from engine.gold.rules import Picture, box_from_xyxy, class_name, file_size, key_of, read_picture
+from engine.gold.rules import Picture, box_from_xyxy, class_name, key_of, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
 from engine.storage.digests import digest_of_list
@@ -92,27 +93,28 @@ def open_odvg(place: GoldPlace) -> GoldReader:
         return OdvgDetection(lines, file, place.image_folder("images"))
     if isinstance(first, dict) and "grounding" in first:
         return OdvgGrounding(lines, file, place.image_folder("images"))
-    raise ValueError(f"{file} is not of the format ODVG: its first line has neither 'detection' nor 'grounding'")
+    told = odd_content(file) or "its first line has neither 'detection' nor 'grounding'"
+    raise ValueError(f"{file} is not of the format ODVG: {told}")
 
 
 class _Lines:
-    """What both readers share: keys, pictures, the fingerprint. Memory holds sixteen bytes a line."""
+    """What both readers share: names, pictures, the fingerprint. Memory holds sixteen bytes a line."""
 
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self.lines, self.folder = lines, folder
         self.uri = file.name
         self._sizes = array("q")
 
-    def keys(self) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
         """Of each line its picture's. On the way the sizes of the pictures are learned."""
         self._sizes = array("q")
         for row, value in enumerate(self.lines):
             line = checked(OdvgLine, value)
-            self._sizes.append(-1 if isinstance(line, str) else file_size(self.folder / line.filename))
-            yield f"row-{row}" if isinstance(line, str) else key_of(line.filename)
+            self._sizes.append(-1 if isinstance(line, str) else file_size(picture_path(self.folder, line.filename)))
+            yield f"row-{row}" if isinstance(line, str) else line.filename
 
     def digest(self) -> str:
-        """Of the lines and the sizes of the pictures. :meth:`keys` were taken before."""
+        """Of the lines and the sizes of the pictures. :meth:`names` were taken before."""
         return digest_of([self.lines.sha256, digest_of_list(self._sizes)])
 
     def picture(self, line: OdvgLine) -> Picture | str:
@@ -131,8 +133,8 @@ class OdvgDetection(GoldReader):
         self._names = _names_of_lines(lines) if label_map is None else label_map
         self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
-            raise ValueError(f"{file} names no category, and there is no *label_map.json beside it that does")
-        self._keys = Keys(self._lines.keys())
+            raise ValueError(f"{file} names no category, and there is not one single *label_map.json beside it")
+        self._keys = picture_keys(self._lines.names())
         self.fingerprint = digest_of([self._lines.digest(), self._names])
 
     def __len__(self) -> int:
@@ -171,7 +173,7 @@ class OdvgGrounding(GoldReader):
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self._lines = _Lines(lines, file, folder)
         self.uri = self._lines.uri
-        self._keys = own_keys(self._lines.keys())
+        self._keys = own_keys(map(key_of, self._lines.names()))
         self.fingerprint = self._lines.digest()
 
     def __len__(self) -> int:
@@ -203,10 +205,10 @@ def _spans(region: OdvgRegion, text: str) -> list[SpanBoxes]:
 
 def _label_map(file: Path) -> dict[str, str] | None:
     """Names by label (as text) of the one label map beside the file, None where there is none."""
-    found = sorted(file.parent.glob("*label_map*.json"))
+    found = own_files(file.parent, "*label_map*.json")
     if len(found) != 1:
         return None
-    document, _ = load_json(found[0])
+    document, _ = load_json(checked_file(found[0]))
     try:
         names = TypeAdapter(dict[str, Text]).validate_python(document)
     except ValidationError:

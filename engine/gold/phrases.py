@@ -19,10 +19,11 @@ from engine.gold.coco_json import (
     Text,
     checked,
     dropped,
-    image_folder,
+    image_folders,
     listed,
     rejected_row,
 )
+from engine.gold.files import checked_file
 from engine.gold.json_lists import JsonLists
 from engine.gold.scratch import RowsByKey
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
@@ -62,12 +63,13 @@ class CocoPhrases(GoldReader):
 
     def __init__(self, place: GoldPlace) -> None:
         source = place.without_split("coco-phrases").annotations
-        file = source / "captions.json"
-        document, annotated = JsonLists(file), JsonLists(source / "phrases.json", {None: "caption_id"})
+        file = checked_file(source / "captions.json")
+        phrases = checked_file(source / "phrases.json")
+        document, annotated = JsonLists(file), JsonLists(phrases, {None: "caption_id"})
         if None not in annotated.lists:
-            raise ValueError(f"{source / 'phrases.json'} is not a list of captions with their phrases")
+            raise ValueError(f"{phrases} is not a list of captions with their phrases")
         self.uri = "phrases.json"
-        self._images = Images(listed(document, "images", file), image_folder(place, file))
+        self._images = Images(listed(document, "images", file), image_folders(place, file))
         self._captions, self._entries = listed(document, "annotations", file), annotated.lists[None]
         self._keys = Keys(self._key(row, caption) for row, caption in enumerate(self._checked_captions()))
         self.fingerprint = digest_of([document.sha256, annotated.sha256, self._images.digest()])

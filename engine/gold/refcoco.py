@@ -29,6 +29,7 @@ from engine.gold.coco_json import (
     listed,
     rejected_row,
 )
+from engine.gold.files import checked_file
 from engine.gold.json_lists import JsonLists
 from engine.gold.scratch import Scratch
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
@@ -76,13 +77,13 @@ class ReferringExpressions(GoldReader):
                 'python -c "import json, pickle; '
                 "json.dump(pickle.load(open('refs(unc).p', 'rb')), open('refs(unc).json', 'w'))\""
             )
-        file, boxes_file = place.file("refs*.json"), place.folder / "instances.json"
+        file, boxes_file = place.file("refs*.json"), checked_file(place.folder / "instances.json")
         references, document = JsonLists(file), JsonLists(boxes_file, {"annotations": "id"})
         if None not in references.lists:
             raise ValueError(f"{file} is not a list of references")
         self.uri = file.name
         self._references = references.lists[None]
-        self._images = Images(listed(document, "images", boxes_file), place.image_folder("images"))
+        self._images = Images(listed(document, "images", boxes_file), [place.image_folder("images")])
         self._boxes = listed(document, "annotations", boxes_file)
         self._rows = Scratch()
         places = ((row, *at) for row, (at, _) in enumerate(self._numbered(place.split)))

@@ -5,16 +5,17 @@ In: a box or a picture as some file states it. Out: the value in the project's f
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import math
+import posixpath
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from PIL import Image
 
+from engine.gold.files import file_size, leads_out, picture_path
 from engine.noun_phrases.lemmas import noun_lemma
 from engine.shards import key_of_name
 from schemas.orientation import AS_STORED, box_as_stored, orientation_of, turned_size
@@ -90,11 +91,8 @@ def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) 
     Reasons: ``image_outside_folder``, ``image_missing``, ``image_too_large``, ``image_format_unknown``,
     ``image_unreadable``, and ``image_size_mismatch`` (not the size that the boxes were drawn on).
     """
-    try:
-        path = (folder / file_name).resolve()
-    except (ValueError, RuntimeError):  # a NUL or half a pair in it; links that lead in a circle
-        return "image_missing"
-    if not path.is_relative_to(folder.resolve()):
+    path = picture_path(folder, file_name)
+    if leads_out(path, folder):
         return "image_outside_folder"
     extension = EXTENSIONS.get(path.suffix.lower().lstrip("."))
     if extension is None:
@@ -134,17 +132,6 @@ def _drawn_orientation(orientation: int, size: tuple[int, int], stated: tuple[in
     return next((way for way in (AS_STORED, orientation) if turned_size(size, way) == stated), None)
 
 
-def file_size(path: Path) -> int:
-    """Size in bytes, -1 for a file that is not there: what a fingerprint knows of an unread picture. A name from
-    outside may be longer than a file's can be."""
-    try:
-        return path.stat().st_size if path.is_file() else -1
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        return -1
-
-
 def decoded_size(content: bytes) -> tuple[int, int] | str:
     """Width and height of an encoded picture that decodes to its end, else ``image_unreadable``, or ``image_too_large``
     to be decoded in a reasonable time."""
@@ -168,7 +155,20 @@ def key_of(file_name: str) -> str:
     >>> key_of("train/raccoon-1_jpg.rf.1c9d.jpg")
     'raccoon-1_jpg_rf_1c9d'
     """
-    return key_of_name(PurePosixPath(file_name).stem)
+    return key_of_name(posixpath.basename(_without_ending(file_name)))
+
+
+def long_key_of(file_name: str) -> str:
+    """The key of a picture that shares its name with one of another folder.
+
+    >>> long_key_of("film-2/0001.jpg")
+    'film-2_0001'
+    """
+    return key_of_name(_without_ending(file_name))
+
+
+def _without_ending(file_name: str) -> str:
+    return posixpath.splitext(file_name.replace("\\", "/"))[0]
 
 
 def class_name(name: str) -> str:

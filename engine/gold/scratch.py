@@ -74,6 +74,11 @@ class RowsByKey:
         found = next(self._database.select("SELECT min(row) FROM keys WHERE key = ?", stored(key)))
         return None if found[0] is None else int(found[0])
 
+    def shared(self, key: Any) -> bool:
+        """Whether several rows have ``key``."""
+        found = self._database.select("SELECT 1 FROM keys WHERE key = ? LIMIT 2", stored(key))
+        return len(list(found)) > 1
+
     def text(self, row: int) -> str:
         """The key of a row, which is a text."""
         return next(self.texts("WHERE row = ?", row))

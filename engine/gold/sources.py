@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from engine.filtering.image_hash import phash_text
+from engine.gold.files import checked_file, own_files
 from engine.gold.rules import Picture
 from engine.shards import LabelledImage
 from schemas.records import BoxXYXY, Phrase, Reject
@@ -62,17 +63,17 @@ class GoldPlace:
 
     def file(self, *patterns: str) -> Path:
         """The file of the annotations: as given, or the one of the folder that matches the first of ``patterns`` that
-        any matches; ValueError where it is not one."""
+        any matches; ValueError where it is not one, or a link out of its folder."""
         if self.annotations.is_file():
             return self.annotations
-        matches = [sorted(self.annotations.glob(pattern)) for pattern in patterns]
+        matches = [own_files(self.annotations, pattern) for pattern in patterns]
         found = next((files for files in matches if files), [])
         if len(found) != 1:
             wanted = " or ".join(patterns)
             raise ValueError(
                 f"{self.annotations} holds {len(found)} files {wanted}, wanted one; give the path of the file itself"
             )
-        return found[0]
+        return checked_file(found[0])
 
     def without_split(self, format: str) -> GoldPlace:
         """Itself; ValueError where a split is named, for formats that know none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -33,6 +34,8 @@ class TsvLines:
         digest, at, start = hashlib.sha256(), 0, 0
         while piece := opened.read(READ_BYTES):
             digest.update(piece)
+            if not at and piece.startswith(BOM_UTF8):
+                start = len(BOM_UTF8)
             place = piece.find(b"\n")
             while place >= 0:
                 self._add(start, at + place)

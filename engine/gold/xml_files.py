@@ -5,7 +5,6 @@ In: a file. Out: its root element. An entity bomb is refused before it grows (de
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from defusedxml import DefusedXmlException
@@ -54,8 +53,3 @@ def size_of(root: Element) -> tuple[int, int] | None:
     """Width and height that an annotation states, None where it states none (0, as some tools write)."""
     width, height = whole_number(root, "size/width"), whole_number(root, "size/height")
     return (width, height) if width and height and width > 0 and height > 0 else None
-
-
-def xml_files(folder: Path) -> list[Path]:
-    """The XML files directly in a folder, by name."""
-    return sorted(folder.glob("*.xml"))

@@ -15,28 +15,31 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
+import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
 
-from engine.gold.coco_json import Keys, rejected_row
+from engine.gold.coco_json import picture_keys, rejected_row, sayable
 from engine.gold.detection import ClassBox, ClassBoxes, detection_row
-from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, file_size, key_of, read_picture
+from engine.gold.files import checked_file, file_size, files_below, lines_of, read_annotation
+from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.storage.digests import digest_of_list
 
 MAX_LABEL_BYTES = 20_000_000
 MAX_NAMES_BYTES = 5_000_000
+CLASSES, LABELS = "classes.txt", ".txt"
 Folders: TypeAlias = dict[str, tuple[Path, Path]]
 """By split the folder of its pictures and that of their labels; under the empty name those of all, where splits are
 folders inside them."""
 
 
 class YoloDetection(GoldReader):
-    """Labels are read when their picture is; in memory are the names of the files alone."""
+    """Labels are read when their picture is; in memory are the names of the files alone. Labels without a picture are
+    rows, too: ``image_missing``."""
 
     task: Task = "detection"
 
@@ -46,18 +49,19 @@ class YoloDetection(GoldReader):
         self._names = _names(place.folder, document)
         self._has_keypoints = "kpt_shape" in document
         self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
-        self._files = sorted(_pictures(self._folders))
-        self._check_labelled(place.split)
+        pictures = sorted(_pictures(self._folders))
+        self._check_labelled(place.split, pictures)
+        self._files = pictures + sorted(_labels_alone(self._folders, pictures))
         self.uri = "labels"
-        self._keys = Keys(map(key_of, self._files))
-        rows = ([name, file_size(self._picture_file(name)), self._digest(name)] for name in self._files)
+        self._keys = picture_keys(self._files)
+        rows = ([sayable(name), file_size(self._picture_file(name)), self._digest(name)] for name in self._files)
         self.fingerprint = digest_of_list([rows, self._names, self._has_keypoints])
 
-    def _check_labelled(self, split: str | None) -> None:
+    def _check_labelled(self, split: str | None, pictures: Sequence[str]) -> None:
         """ValueError where no picture of a split has a file of labels: they lie elsewhere, or nobody labelled it."""
         first: dict[str, str] = {}
         labelled: set[str] = set()
-        for name in self._files:
+        for name in pictures:
             folder = name.partition("/")[0] if split is None and "/" in name else ""
             if folder not in labelled and self._label_file(name).is_file():
                 labelled.add(folder)
@@ -75,15 +79,17 @@ class YoloDetection(GoldReader):
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         name, key = self._files[row], self._keys[row]
         images, _, below = self._place(name)
+        if name.endswith(LABELS):
+            return rejected_row(key, "image_missing", f"{name!r} labels no picture ({', '.join(EXTENSIONS)})", ())
         picture = self._keys.fault(key, row) or read_picture(images, below, None)
         if isinstance(picture, str):
             return rejected_row(key, picture, f"image {name!r}", ())
         content = self._content(name)
-        if content is None:
-            return rejected_row(key, "labels_too_large", f"{self._label_file(name)}: more than {MAX_LABEL_BYTES}", ())
+        if isinstance(content, str):
+            return rejected_row(key, content, f"labels of {name!r}", ())
         boxes = (
             (self._valid_box(line, picture), f"line {number}: {line[:100]!r}")
-            for number, line in enumerate(_lines(content))
+            for number, line in enumerate(filter(None, lines_of(content)))
         )
         found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{name.rpartition('.')[0]}")
         return detection_row(found, picture, self.classes, recipe_digest)
@@ -97,7 +103,7 @@ class YoloDetection(GoldReader):
         shares = _corners(numbers[:4] if self._has_keypoints else numbers)
         if shares is None:
             return "annotation_malformed"
-        name = self._names.get(number)
+        name = self._names.get(_whole(number))
         if not name:
             return "category_undeclared"
         sizes = (picture.width, picture.height) * 2
@@ -105,12 +111,11 @@ class YoloDetection(GoldReader):
         box = box_from_xyxy(corners, picture.width, picture.height)
         return box if isinstance(box, str) else ClassBox(name, box)
 
-    def _content(self, image: str) -> bytes | None:
-        """The labels of a picture, empty where it has no file of them; None where the file is too large."""
-        file = self._label_file(image)
-        if not file.is_file():
-            return b""
-        return file.read_bytes() if file.stat().st_size <= MAX_LABEL_BYTES else None
+    def _content(self, image: str) -> bytes | str:
+        """The labels of a picture, empty where it has no file of them; or the reason against the file."""
+        _, labels, _ = self._place(image)
+        content = read_annotation(self._label_file(image), labels, MAX_LABEL_BYTES)
+        return b"" if content == "annotation_missing" else content
 
     def _place(self, image: str) -> tuple[Path, Path, str]:
         """The folders of a picture and of its labels, and its name below both."""
@@ -123,14 +128,24 @@ class YoloDetection(GoldReader):
 
     def _label_file(self, image: str) -> Path:
         _, labels, below = self._place(image)
-        return (labels / below).with_suffix(".txt")
+        return (labels / below).with_suffix(LABELS)
 
     def _digest(self, image: str) -> str:
-        return hashlib.sha256(self._content(image) or b"").hexdigest()
+        content = self._content(image)
+        return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
 
 
-def _lines(content: bytes) -> list[str]:
-    return [line for line in content.decode(errors="replace").splitlines() if line.strip()]
+def _whole(number: str) -> str:
+    """The number of a class as names have it: tools that save a table of numbers write 3 as ``3.000000``.
+
+    >>> _whole("3.000000"), _whole("cat")
+    ('3', 'cat')
+    """
+    try:
+        value = float(number)
+    except ValueError:
+        return number
+    return str(int(value)) if value.is_integer() else number
 
 
 def _corners(numbers: Sequence[float]) -> tuple[float, ...] | None:
@@ -170,36 +185,49 @@ def _folders(place: GoldPlace) -> Folders:
 def _pictures(folders: Folders) -> Iterator[str]:
     """The names of the pictures below the folders, as seen from them, each with its split where they are of splits."""
     for split, (images, _) in folders.items():
-        for folder, _, names in os.walk(images):
-            files = (split / Path(folder).relative_to(images) / name for name in names)
-            yield from (file.as_posix() for file in files if file.suffix.lower().lstrip(".") in EXTENSIONS)
+        files = (file for file in files_below(images) if file.rpartition(".")[2].lower() in EXTENSIONS)
+        yield from (posixpath.join(split, file) for file in files)
+
+
+def _labels_alone(folders: Folders, pictures: Sequence[str]) -> Iterator[str]:
+    """The names of the files of labels that belong to none of the pictures."""
+    pictured = {name.rpartition(".")[0] for name in pictures}
+    for split, (_, labels) in folders.items():
+        files = (posixpath.join(split, file) for file in files_below(labels) if file.endswith(LABELS))
+        yield from (file for file in files if file.removesuffix(LABELS) not in pictured and not file.endswith(CLASSES))
 
 
 def _names(folder: Path, document: dict[Any, Any]) -> dict[str, str]:
     """Class names by number, as text. ValueError where there are none."""
     names = document.get("names")
     names = dict(enumerate(names)) if isinstance(names, list) else names
-    names = names if names and isinstance(names, dict) else _names_of_list(folder / "classes.txt")
+    if not names or not isinstance(names, dict):
+        names = _names_of_list(folder / CLASSES) or _names_of_list(folder / "labels" / CLASSES)  # the latter: LabelImg
     if not names:
         raise ValueError(
             f"{folder} names no class: wanted data.yaml with `names`, or classes.txt, one name per line; a YAML of "
             "another name may be given instead of the folder"
         )
+    strange = next((one for one in names.items() if one[1] is None or isinstance(one[1], bool)), None)
+    if strange:
+        raise ValueError(f"{folder}: YAML reads the name of class {strange[0]} as {strange[1]}; write it in quotes")
     texts = {str(number): str(name).encode(errors="replace").decode() for number, name in names.items()}
     return {number: class_name(name) for number, name in texts.items()}
 
 
 def _names_of_list(file: Path) -> dict[Any, Any]:
-    if not file.is_file() or file.stat().st_size > MAX_NAMES_BYTES:
+    """The names of a list by line. An empty line counts, as for the tools that write it, and names no class."""
+    if not 0 <= file_size(checked_file(file)) <= MAX_NAMES_BYTES:
         return {}
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    return dict(enumerate(line.strip() for line in lines if line.strip()))
+    lines = lines_of(file.read_bytes())
+    return dict(enumerate(lines)) if any(lines) else {}
 
 
 def _document(place: GoldPlace) -> dict[Any, Any]:
     """What ``data.yaml`` says, or the YAML that was given instead of the folder; nothing where there is none."""
     given = place.annotations.suffix.lower() in (".yaml", ".yml")
-    file = place.annotations if given and place.annotations.is_file() else place.folder / "data.yaml"
+    given = given and place.annotations.is_file()
+    file = place.annotations if given else checked_file(place.folder / "data.yaml")
     if not file.is_file() or file.stat().st_size > MAX_NAMES_BYTES:
         return {}
     try:

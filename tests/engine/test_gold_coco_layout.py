@@ -44,6 +44,80 @@ def test_of_two_splits_the_file_has_to_be_named(tmp_path: Path) -> None:
         import_gold("coco", tmp_path / "coco", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("file", "picture", "stated"),
+    [
+        ("annotations/instances_default.json", "images/default/one.jpg", "one.jpg"),
+        ("annotations/instances_default.json", "images/one.jpg", "one.jpg"),
+        ("instances_384.json", "images_384/one.jpg", "one.jpg"),
+        ("result.json", "images/one.jpg", "images/one.jpg"),
+        ("result.json", "images/one.jpg", "images\\one.jpg"),
+        ("labels.json", "data/one.jpg", "one.jpg"),
+        ("annotations/instances_val.json", "images/val/one.jpg", "images/val/one.jpg"),
+        ("annotations/instances_val.json", "annotations/one.jpg", "one.jpg"),
+    ],
+    ids=["cvat", "cvat flat", "by size", "label studio", "label studio on windows", "fiftyone", "from the root", "in"],
+)
+def test_pictures_are_found_as_other_tools_lay_them(tmp_path: Path, file: str, picture: str, stated: str) -> None:
+    root = tmp_path / "coco"
+    made = _coco(root)
+    (root / picture).parent.mkdir(parents=True, exist_ok=True)
+    (root / "val2017" / "one.jpg").rename(root / picture)
+    (root / "val2017").rmdir()
+    for empty in ("images", "data"):
+        (root / empty).mkdir(exist_ok=True)  # the folder that has them is taken, not the first that is there
+    document = json.loads(made.read_text())
+    document["images"][0]["file_name"] = stated
+    made.unlink()
+    (root / file).write_text(json.dumps(document))
+    card = import_gold("coco", root / file, tmp_path / "out")
+    assert (card.samples, card.boxes, card.rejects) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("images", ["", "val2017"])
+@pytest.mark.parametrize("given", ["", "annotations/lvis_v1_val.json"])
+def test_lvis_is_found_beside_cocos_folders_by_its_folder_and_by_its_file(
+    tmp_path: Path, given: str, images: str
+) -> None:
+    root = tmp_path / "coco"
+    made = _coco(root)
+    document = json.loads(made.read_text())
+    document["images"] = [{"id": 1, "coco_url": "http://x.org/val2017/one.jpg", "width": 40, "height": 30}]
+    made.unlink()
+    (root / "annotations" / "lvis_v1_val.json").write_text(json.dumps(document))
+    card = import_gold("lvis", root / given, tmp_path / "out", images=root / images if images else None)
+    assert (card.samples, card.boxes) == (1, 1)
+
+
+def test_pictures_of_one_name_in_several_folders_are_all_imported(tmp_path: Path) -> None:
+    """As the frames of films are; a picture that is declared twice stays one sample and a reject."""
+    file = _coco(tmp_path / "coco")
+    document = json.loads(file.read_text())
+    names = ["a/0001.jpg", "b/0001.jpg", "a/0002.jpg", "0001.jpg", "b/0001.jpg"]
+    document["images"] = [{"id": n, "file_name": name, "width": 40, "height": 30} for n, name in enumerate(names)]
+    document["annotations"] = [
+        {"id": n, "image_id": n, "category_id": 1, "bbox": [n, 2, 10, 10]} for n in range(len(names))
+    ]
+    file.write_text(json.dumps(document))
+    for name in names:
+        picture = tmp_path / "coco" / "val2017" / name
+        picture.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30)).save(picture)
+    card = import_gold("coco", file, tmp_path / "out")
+    found = {one.key: one.boxes[0].box_xyxy[0] for one in read_labels(Store(tmp_path / "out"))}
+    assert found == {"a_0001": 0, "b_0001": 1, "0002": 2, "0001": 3}
+    assert card.stages[0].dropped == {"duplicate_key": 1}
+
+
+def test_an_import_of_nothing_says_what_was_wrong_with_the_first(tmp_path: Path) -> None:
+    file = _coco(tmp_path / "coco")
+    document = json.loads(file.read_text())
+    del document["images"][0]["width"]
+    file.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match=r"image_malformed \(1\), the first: width: Field required"):
+        import_gold("coco", file, tmp_path / "out")
+
+
 def _odinw(part: Path) -> Path:
     """A part of an ODinW dataset as it is published: Roboflow's names with dots, pictures and two JSONs in one folder,
     one of which has a class that stands for all and has no box."""
@@ -84,7 +158,7 @@ def test_names_that_become_one_key_are_one_sample_and_a_counted_reject(tmp_path:
 def test_an_import_without_a_picture_says_how_to_name_them_and_leaves_the_folder_free(tmp_path: Path) -> None:
     file = _coco(tmp_path / "coco")
     (tmp_path / "elsewhere").mkdir()
-    with pytest.raises(ValueError, match=r"image_missing \(1\); give the folder of the pictures with --images"):
+    with pytest.raises(ValueError, match=r"image_missing \(1\), the first: image 'one.jpg'; give .* with --images"):
         import_gold("coco", file, tmp_path / "out", images=tmp_path / "elsewhere")
     assert not (tmp_path / "out" / "dataset.json").exists()
     assert import_gold("coco", file, tmp_path / "out", images=tmp_path / "coco" / "val2017").samples == 1

@@ -60,6 +60,15 @@ def test_a_bad_flickr_sentence_is_a_counted_reject(
     assert sample.caption == "Somebody"
 
 
+def test_a_photo_of_a_split_without_sentences_or_annotations_is_a_counted_reject(tmp_path: Path) -> None:
+    import_flickr(tmp_path, "[/EN#1/people Two men] .", flickr_object("1", 1, 1, 5, 5))
+    (tmp_path / "test.txt").write_text("7\n8\n9\n")
+    (tmp_path / "Sentences" / "9.txt").write_text("[/EN#1/people Two men] .\n")
+    card, samples = import_all("flickr30k", tmp_path, split="test", out="test")
+    assert [one.key for one in samples] == ["7-0"]
+    assert card.stages[0].dropped == {"annotation_malformed": 1, "annotation_missing": 1}
+
+
 def test_a_broken_box_of_a_photo_is_counted_once_and_not_with_each_of_its_sentences(tmp_path: Path) -> None:
     broken = "<object><name>1</name><bndbox><xmin>1</xmin></bndbox></object>"
     card, samples = import_flickr(

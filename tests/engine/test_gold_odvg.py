@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gold_files import boxes_of, import_odvg, odvg_detection, odvg_grounding
+from gold_files import boxes_of, import_odvg, odvg_detection, odvg_grounding, picture
 
 from engine.gold.json_lines import JsonLines
 
@@ -67,6 +67,16 @@ def test_odvg_detection_takes_classes_from_the_label_map_or_the_lines(tmp_path: 
     card, (sample,) = import_odvg(tmp_path / "map", [odvg_detection(instances)])
     assert (card.classes, boxes_of(sample)) == (["dog", "cat"], [("dog", (5, 5, 9, 9))])
     assert card.stages[1].dropped == {"category_undeclared": 1}
+
+
+def test_odvg_pictures_of_one_name_in_several_folders_are_all_imported(tmp_path: Path) -> None:
+    lines = []
+    for film in ("a", "b"):
+        picture(tmp_path / "images" / film / "one.jpg")
+        lines.append(odvg_detection([{"bbox": [1, 1, 5, 5], "label": 0, "category": "cat"}]))
+        lines[-1]["filename"] = f"{film}/one.jpg"
+    card, samples = import_odvg(tmp_path, lines)
+    assert ([one.key for one in samples], card.rejects) == (["a_one", "b_one"], 0)
 
 
 def test_bad_odvg_lines_are_counted(tmp_path: Path) -> None:

@@ -99,6 +99,41 @@ def test_a_voc_file_name_never_leads_out_of_the_folder(tmp_path: Path, filename:
     assert card.stages[0].dropped == ({} if kept else {"image_outside_folder": 1})
 
 
+def test_voc_annotations_in_folders_belong_to_the_pictures_in_those(tmp_path: Path) -> None:
+    """As CVAT writes them for pictures in folders, and ImageNet has them."""
+    voc_files(tmp_path, "one", xml_object("dog", 1, 1, 5, 5))
+    for film in ("a", "b"):
+        picture(tmp_path / "JPEGImages" / film / "one.jpg")
+        (tmp_path / "Annotations" / film).mkdir()
+        text = (tmp_path / "Annotations" / "one.xml").read_text()
+        (tmp_path / "Annotations" / film / "one.xml").write_text(text.replace("dog", f"dog {film}"))
+    _, samples = import_all("voc", tmp_path)
+    assert [(one.key, one.caption) for one in samples] == [
+        ("a_one", "dog a"),
+        ("b_one", "dog b"),
+        ("one", "dog"),
+    ]
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "val.txt").write_text("b/one\n")
+    _, (sample,) = import_all("voc", tmp_path, split="val", out="val")
+    assert (sample.key, sample.caption, sample.locator) == ("one", "dog b", "Annotations#b/one")
+
+
+@pytest.mark.parametrize("filename", ["C:\\photos\\one.JPG", "gone.jpg", ""])
+def test_a_voc_picture_with_its_ending_in_capitals_is_found(tmp_path: Path, filename: str) -> None:
+    voc_files(tmp_path, "one", xml_object("dog", 1, 1, 5, 5), filename=filename)
+    (tmp_path / "JPEGImages" / "one.jpg").rename(tmp_path / "JPEGImages" / "one.JPG")
+    _, (sample,) = import_all("voc", tmp_path)
+    assert sample.caption == "dog"
+
+
+def test_voc_without_a_readable_annotation_says_why(tmp_path: Path) -> None:
+    voc_files(tmp_path, "one", "")
+    (tmp_path / "Annotations" / "one.xml").write_text('<?xml version="1.0" encoding="gb2312"?><annotation/>')
+    with pytest.raises(ValueError, match=r"none of 1 XML .*; one\.xml: no XML: multi-byte encodings are not supported"):
+        import_all("voc", tmp_path)
+
+
 @pytest.mark.data
 def test_the_raccoons_arrive_whole(tmp_path: Path, data_folder: Path) -> None:
     raccoons = data_folder / "raccoon"
@@ -181,7 +216,7 @@ def test_yolo_labels_too_large_to_be_read_are_not_a_picture_without_objects(
 ) -> None:
     monkeypatch.setattr("engine.gold.yolo.MAX_LABEL_BYTES", 100)
     card, samples = import_yolo(tmp_path, "0 0.5 0.5 1 1\n" * 10, "names: [cat]")
-    assert ([one.key for one in samples], card.stages[0].dropped) == (["two"], {"labels_too_large": 1})
+    assert ([one.key for one in samples], card.stages[0].dropped) == (["two"], {"annotation_too_large": 1})
 
 
 def test_yolo_labels_of_no_picture_are_not_pictures_without_objects(tmp_path: Path) -> None:
@@ -212,6 +247,57 @@ def test_without_a_split_all_folders_of_a_yolo_dataset_are_imported(tmp_path: Pa
         import_all("yolo", tmp_path, out="three")
     _, samples = import_all("yolo", tmp_path, out="one", split="val")
     assert [(one.key, one.locator) for one in samples] == [("of_val", "labels#of_val")]
+
+
+def test_pictures_of_one_name_in_several_splits_of_yolo_are_all_imported(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        picture(tmp_path / "images" / split / "1.jpg")
+        (tmp_path / "labels" / split).mkdir(parents=True)
+        (tmp_path / "labels" / split / "1.txt").write_text("0 0.5 0.5 1 1")
+    (tmp_path / "classes.txt").write_text("cat")
+    card, samples = import_all("yolo", tmp_path)
+    assert [(one.key, one.locator) for one in samples] == [
+        ("train_1", "labels#train/1"),
+        ("val_1", "labels#val/1"),
+    ]
+    assert card.rejects == 0
+
+
+def test_yolo_labels_without_a_picture_that_can_be_read_are_counted(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "scan.tif")
+    for name in ("scan", "gone", "._one", "classes"):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / f"{name}.txt").write_text("cat")
+    for name in ("one", "two"):
+        picture(tmp_path / "images" / f"{name}.jpg")
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 0.5 0.5 1 1")
+    card, samples = import_all("yolo", tmp_path)  # its classes are in labels/classes.txt, as LabelImg writes them
+    assert ([one.key for one in samples], card.classes) == (["one", "two"], ["cat"])
+    assert card.stages[0].dropped == {"image_missing": 2}
+
+
+def test_an_empty_line_in_a_list_of_classes_counts(tmp_path: Path) -> None:
+    picture(tmp_path / "images" / "one.jpg")
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "one.txt").write_text("2 0.5 0.5 1 1\n1 0.5 0.5 0.5 0.5\n")
+    (tmp_path / "classes.txt").write_text("cat\n\ndog\n\n")
+    card, (sample,) = import_all("yolo", tmp_path)
+    assert boxes_of(sample) == [("dog", (0, 0, WIDTH, HEIGHT))]
+    assert card.stages[1].dropped == {"category_undeclared": 1}
+
+
+def test_the_number_of_a_yolo_class_may_be_written_as_one_with_decimals(tmp_path: Path) -> None:
+    _, (sample, _) = import_yolo(tmp_path, "1.000000 0.5 0.5 1 1\n0.0 0.5 0.5 1 1", "names: [cat, dog]")
+    assert sample.caption == "cat. dog"
+
+
+@pytest.mark.parametrize("name", ["no", "~", "on"])
+def test_a_class_name_that_yaml_takes_for_something_else_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"YAML reads the name of class 1 as .*; write it in quotes"):
+        import_yolo(tmp_path, "0 0.5 0.5 1 1", f"names:\n  0: 7\n  1: {name}")
+    (tmp_path / "data.yaml").write_text(f"names: {{0: 7, 1: '{name}'}}")
+    assert import_all("yolo", tmp_path)[0].classes == ["7", name]
 
 
 ROBOFLOW = """train: ../train/images

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import json
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,15 @@ def test_a_score_is_kept_as_the_tables_of_boxes_are_read(tmp_path: Path) -> None
 def test_a_name_of_a_picture_leads_nowhere_else(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="image_outside_folder"):
         import_grit(tmp_path, [[0, 5, 0.1, 0.1, 0.5, 0.5, 0.9]], file_name="../../../etc/passwd.jpg")
+
+
+def test_pictures_of_grit_are_found_in_the_folders_that_img2dataset_makes(tmp_path: Path) -> None:
+    columns = {"caption": ["a cat"], "width": [100], "height": [80], "noun_chunks": [[[0, 5, 0, 0, 1, 1, 0.5]]]}
+    for shard, key in (("00000", "000000001"), ("00001", "000010001")):
+        picture(tmp_path / shard / f"{key}.jpg")
+        pq.write_table(pa.table({"key": [key], **columns}), tmp_path / f"{shard}.parquet")
+    _, samples = import_all("grit", tmp_path)
+    assert [one.key for one in samples] == ["000000001", "000010001"]
 
 
 def grit_rows(folder: Path, captions: pa.Array, rows_in_group: int) -> Path:
@@ -186,6 +196,14 @@ def test_what_is_no_picture_of_a_dataset_in_an_img_tsv_is_a_counted_reject(
     card, samples = import_all("glip-tsv", img.parent, out="again")
     assert [sample.key for sample in samples] == ["k0"]
     assert card.stages[0].dropped == {reason: 1}
+
+
+def test_a_mark_of_utf_8_is_no_part_of_the_first_key(tmp_path: Path) -> None:
+    import_tsv(tmp_path, GOOD, GOOD)
+    file = tmp_path / "tsv" / "label.tsv"
+    file.write_bytes(codecs.BOM_UTF8 + file.read_bytes().replace(b"\n", b"\r\n"))
+    card, samples = import_all("glip-tsv", tmp_path / "tsv", out="again")
+    assert ([one.key for one in samples], card.rejects) == (["k0", "k1"], 0)
 
 
 def test_a_value_is_read_up_to_a_length_and_not_cut_to_it(tmp_path: Path) -> None:
