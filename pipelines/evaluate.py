@@ -22,6 +22,7 @@ from engine.metrics.federated import read_frequencies
 from engine.metrics.judged import judge
 from engine.metrics.protocols import Beside, protocols_for, score_by
 from engine.metrics.results import Results
+from engine.mix.labels import shared_pictures
 from engine.runner import Backend
 from engine.running.layout import Workers
 from engine.shards import read_card
@@ -88,6 +89,9 @@ def evaluate(
             write_evaluation(store, recipe, sittings, beside_digest)
     if progress:
         print_reports(done)
+        for exam in exams:
+            if shared := _pictures_of_baseline(recipe.baseline, exam):
+                print(f"{exam.name}: the constant boxes were fitted on {shared:,} of its pictures, too")
     return done
 
 
@@ -104,7 +108,7 @@ def _scored_exams(recipe: EvaluateRecipe) -> list[Exam]:
     exams = open_exams(recipe)
     for exam in exams:
         protocols_for(exam.card.task, recipe.protocols)
-        _baseline_exams(recipe.baseline, exam.card)
+        _pictures_of_baseline(recipe.baseline, exam)
     return exams
 
 
@@ -194,7 +198,7 @@ def _with_baseline(
 def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | None:
     """The best constant boxes on those of ``datasets`` that are of the card's task; None where there is none.
 
-    ValueError where one of them is the dataset that is evaluated on, or holds no human boxes.
+    ValueError where one of them holds no human boxes.
     """
     training = _baseline_exams(datasets, card)
     if not training:
@@ -204,11 +208,17 @@ def fit_baseline(datasets: Sequence[str], card: DatasetCard) -> ConstantBoxes | 
 
 
 def _baseline_exams(datasets: Sequence[str], card: DatasetCard) -> list[Exam]:
-    training: list[Exam] = []
-    for dataset in datasets:
-        exam = open_exam(dataset, None)
-        if (exam.card.source_fingerprint, exam.card.recipe_digest) == (card.source_fingerprint, card.recipe_digest):
-            raise ValueError(f"the baseline would be fitted on {dataset}, which is evaluated on; give training data")
-        if exam.card.task == card.task:
-            training.append(exam)
-    return training
+    return [exam for dataset in datasets if (exam := open_exam(dataset, None)).card.task == card.task]
+
+
+def _pictures_of_baseline(datasets: Sequence[str], exam: Exam) -> int:
+    """How many of the pictures of ``exam``, byte for byte, the constant boxes are fitted on, too. ValueError where all
+    are, in whatever format they were imported from: then it is the same data."""
+    training = [one.store for one in _baseline_exams(datasets, exam.card)]
+    pictures, shared = shared_pictures(exam.store, training)
+    if 0 < shared == pictures:
+        raise ValueError(
+            f"the baseline would be fitted on all {pictures:,} pictures with boxes of {exam.store.root}, which is "
+            "evaluated on; give training data"
+        )
+    return shared

@@ -160,6 +160,7 @@ def _add_robustness(commands: Any) -> None:
     parser = add_command(commands, "robustness", _robustness, "count the boxes that survive wrong and blank captions")
     parser.add_argument("checkpoint", nargs="?", help=f"{CHECKPOINT} (default: nano)")
     parser.add_argument("--on", required=True, metavar="DATASET", help="a human grounding dataset")
+    add_out(parser, "folder for the figures and a table of every phrase with its boxes", required=False)
     add_published(parser)
     parser.add_argument("--min-score", metavar="SCORE", type=score, help="ignore boxes below (default 0.5)")
     parser.add_argument("--limit", type=count, metavar="N", help="only the first N samples")
@@ -179,7 +180,7 @@ def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
         }
     )
     recipe = load_recipe(RobustnessRecipe, None, (*given, *options.set))
-    return 0, robustness(recipe, options.on, progress=not options.json)
+    return 0, robustness(recipe, options.on, options.out, progress=not options.json)
 
 
 def _add_calibrate(commands: Any) -> None:

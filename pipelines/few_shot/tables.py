@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from engine.metrics.resampling import image_draws, image_keys, resampled
 from pipelines.few_shot.cells import ZERO_SHOT, Cell
 from pipelines.labelling.estimates import DRAWS, Estimate
+from pipelines.pages.number_formats import counted
 from schemas.few_shot_recipes import Shots
 from schemas.reports import Document, EvaluationReport
 
@@ -107,9 +108,9 @@ def resampled_keys(report: EvaluationReport, metric: str) -> list[str]:
 def markdown(table: FewShotTable) -> str:
     """The table as text, in per cent."""
     names = [f"{shots}-shot" if shots != "full" else "full data" for shots in table.shots]
+    over = f"{counted(table.seeds, 'seed')}, {counted(table.pictures, 'picture')}"
     lines = [
-        f"{table.dataset}: {table.metric} in per cent (95 % interval), {table.seeds} seeds, {table.pictures} pictures; "
-        f"zero-shot {_figure(table.zero_shot)}",
+        f"{table.dataset}: {table.metric} in per cent (95 % interval), {over}; zero-shot {_figure(table.zero_shot)}",
         "",
         "| tuned | " + " | ".join(names) + " |",
         "|" + " --- |" * (1 + len(names)),

@@ -234,6 +234,22 @@ def test_boxes_are_judged_by_what_their_reviewers_left(checkpoint: str, tmp_path
         decide([after], [before], GateRecipe(rules=(PromotionRule(metric="phrase_recall@1", must="improve"),)))
 
 
+def test_a_baseline_is_not_fitted_on_the_pictures_that_are_evaluated_on(
+    checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever the folder, the size of its units and the pictures beside them."""
+    test, same, more, part = (str(tmp_path / name) for name in ("test", "same", "more", "part"))
+    import_gold("scenes", ScenesSource(count=4, seed=8), test)
+    import_gold("scenes", ScenesSource(count=4, seed=8), same, unit_size=3)
+    import_gold("scenes", ScenesSource(count=6, seed=8), more)
+    for leak in (same, more):
+        with pytest.raises(ValueError, match=r"fitted on all 4 pictures with boxes of .*/test, which is evaluated on"):
+            evaluate(recipe_for(checkpoint, test, baseline=(leak,)), progress=False)
+    import_gold("scenes", ScenesSource(count=6, seed=8, first_index=3), part)
+    evaluate(recipe_for(checkpoint, test, baseline=(part,)))
+    assert "test: the constant boxes were fitted on 1 of its pictures, too" in capsys.readouterr().out
+
+
 def test_a_baseline_that_is_imported_anew_is_fitted_anew(checkpoint: str, scenes: str, tmp_path: Path) -> None:
     folder, out = tmp_path / "human", tmp_path / "out"
     recipe = recipe_for(checkpoint, scenes, baseline=(str(folder),), frequencies=(str(folder),))

@@ -71,6 +71,7 @@ def test_of_several_datasets_the_mean_is_told_too(recipe: Path, tmp_path: Path) 
     assert _run(recipe, tmp_path / "out") == 0
     pets, birds_alone, mean = FewShotResult.model_validate_json((tmp_path / "out" / RESULT).read_text()).tables
     assert (mean.dataset, mean.pictures) == ("mean over 2 datasets", pets.pictures + birds_alone.pictures)
+    assert f"(95 % interval), 1 seed, {mean.pictures} pictures; zero-shot" in markdown(mean)
     assert mean.zero_shot.value == pytest.approx((pets.zero_shot.value + birds_alone.zero_shot.value) / 2)
     [one], [other], [both] = (table.modes["prompt"] for table in (pets, birds_alone, mean))
     assert both.value == pytest.approx((one.value + other.value) / 2)
