@@ -7,20 +7,20 @@ its mean is AP50); in grounding each phrase has one box, its best, so precision 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics.judged_boxes import MISSED, RIGHT, JudgedBox, JudgedBoxes, JudgedPart
+from engine.metrics.judged_boxes import MISSED, RIGHT, JudgedBoxes, JudgedPart
 from schemas.reports import PrecisionRecall
 
 RECALLS = np.linspace(0, 1, 101)
 
 
-def phrase_curve(judged: Sequence[JudgedBox]) -> PrecisionRecall | None:
+def phrase_curve(judged: JudgedBoxes) -> PrecisionRecall | None:
     """The curve of each phrase's best box, in at most 101 points of falling score; None where none was answered."""
-    parts = JudgedBoxes.of(judged).parts
+    parts = judged.parts
     score = np.concatenate([part.score[part.rank == 1] for part in parts] or [np.zeros(0)])
     if not len(score):
         return None
@@ -44,7 +44,7 @@ def _never_answered(part: JudgedPart) -> int:
     return int((~np.isin(phrase[part.verdict == MISSED], phrase[part.rank == 1])).sum())
 
 
-def class_curve(judged: Sequence[JudgedBox], boxes: Mapping[str, int]) -> PrecisionRecall | None:
+def class_curve(judged: JudgedBoxes, boxes: Mapping[str, int]) -> PrecisionRecall | None:
     """The mean curve of the classes that have human ``boxes``, at 101 recalls; None where there is no human box.
 
     ``score`` is empty, since each class reaches a recall at another score.
@@ -52,7 +52,7 @@ def class_curve(judged: Sequence[JudgedBox], boxes: Mapping[str, int]) -> Precis
     counted = {name: count for name, count in boxes.items() if count}
     if not counted:
         return None
-    parts = JudgedBoxes.of(judged).parts
+    parts = judged.parts
     name = np.concatenate([_places(part, counted)[part.rank > 0] for part in parts])
     score = np.concatenate([part.score[part.rank > 0] for part in parts])
     right = np.concatenate([part.verdict[part.rank > 0] == RIGHT for part in parts])

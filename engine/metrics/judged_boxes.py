@@ -16,7 +16,7 @@ from typing import Literal, get_args, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics.overlap import Boxes, as_boxes
+from engine.metrics.overlap import Boxes
 from schemas.records import BoxXYXY
 
 Verdict = Literal["right", "localisation", "other_name", "background", "duplicate", "missed"]
@@ -80,27 +80,6 @@ class JudgedBoxes(Sequence[JudgedBox]):
     def __init__(self, parts: Iterable[JudgedPart]) -> None:
         self.parts = list(parts)
         self._ends = list(accumulate(map(len, self.parts)))
-
-    @classmethod
-    def of(cls, judged: Sequence[JudgedBox]) -> JudgedBoxes:
-        """The columns of judged boxes; those that are columns already as they are."""
-        if isinstance(judged, JudgedBoxes):
-            return judged
-        keys = {key: place for place, key in enumerate(dict.fromkeys(one.key for one in judged))}
-        names = {name: place for place, name in enumerate(dict.fromkeys(one.name for one in judged))}
-        part = JudgedPart(
-            list(keys),
-            list(names),
-            np.array([keys[one.key] for one in judged], dtype=np.int32),
-            np.array([one.number for one in judged], dtype=np.int32),
-            np.array([names[one.name] for one in judged], dtype=np.int32),
-            np.array([one.rank for one in judged], dtype=np.int32),
-            np.array([one.score for one in judged], dtype=np.float64),
-            as_boxes([one.box_xyxy for one in judged]),
-            np.array([one.overlap for one in judged], dtype=np.float32),
-            np.array([VERDICTS.index(one.verdict) for one in judged], dtype=np.int8),
-        )
-        return cls([part])
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0

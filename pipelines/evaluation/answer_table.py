@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from engine.artifacts import Store
-from engine.metrics.judged_boxes import VERDICTS, JudgedBox, JudgedBoxes, JudgedPart, Verdict
+from engine.metrics.judged_boxes import VERDICTS, JudgedBoxes, JudgedPart, Verdict
 
 SCHEMA = pa.schema(
     [
@@ -35,12 +35,11 @@ def answers_name(dataset: str) -> str:
     return f"answers/{dataset}.parquet"
 
 
-def write_answers(store: Store, dataset: str, judged: Sequence[JudgedBox]) -> None:
-    """Write the table of one dataset; columns as the fields of :class:`~engine.metrics.judged_boxes.JudgedBox`."""
-    boxes = JudgedBoxes.of(judged)
-    verdicts = list(boxes.verdicts())
+def write_answers(store: Store, dataset: str, judged: JudgedBoxes) -> None:
+    """Write the table of one dataset; columns as the fields of its boxes."""
+    verdicts = list(judged.verdicts())
     with store.writing(answers_name(dataset)) as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
-        for group in _row_groups(boxes, verdicts):
+        for group in _row_groups(judged, verdicts):
             writer.write_table(group, row_group_size=ROWS_A_GROUP)
 
 

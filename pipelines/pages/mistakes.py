@@ -41,10 +41,10 @@ class Mistake:
     jpeg: str
 
 
-def worst(judged: Sequence[JudgedBox], *, sure: int = SURE) -> tuple[list[JudgedBox], ...]:
+def worst(judged: JudgedBoxes, *, sure: int = SURE) -> tuple[list[JudgedBox], ...]:
     """The wrong boxes of highest score, and the largest human boxes (in their pictures' pixels) that were missed."""
     wrong, unseen = [], []
-    for part in JudgedBoxes.of(judged).parts:
+    for part in judged.parts:
         sides = part.boxes_xyxy[:, 2:] - part.boxes_xyxy[:, :2]
         wrong += _of_different_pictures(part, (part.rank > 0) & (part.verdict != RIGHT), part.score, sure)
         unseen += _of_different_pictures(part, part.verdict == NOT_FOUND, sides[:, 0] * sides[:, 1], MISSED)

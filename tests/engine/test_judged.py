@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from judged_columns import judged_columns
 from samples import Gold, detection_sample, grounding_sample
 
 from engine.metrics import ImageResult
@@ -156,9 +157,9 @@ def test_answers_of_a_class_without_a_human_box_are_in_no_curve() -> None:
 
 
 def test_where_nothing_is_asked_for_there_is_no_curve() -> None:
-    assert phrase_curve([]) is None
+    assert phrase_curve(judged_columns([])) is None
     assert phrase_curve(judge([], (), 100)) is None
-    assert class_curve([], {"dog": 0}) is None
+    assert class_curve(judged_columns([]), {"dog": 0}) is None
     assert not len(judge([ImageResult(grounding_sample("a", {"a walk": []}), ())], (), 100))
     assert not len(judge([ImageResult(detection_sample("a", [], classes=CLASSES), ())], CLASSES, 100))
 
@@ -170,6 +171,6 @@ def test_a_point_of_the_phrase_curve_is_all_that_scores_at_least_so_much() -> No
         JudgedBox(key, 0, key, 1, score, LEFT, 0.0, "background" if "wrong" in key else "right")
         for key, score in scores.items()
     ]
-    curve = phrase_curve(judged)
+    curve = phrase_curve(judged_columns(judged))
     assert curve is not None
     assert (curve.score, curve.recall, curve.precision) == ([0.9, 0.5], [0.2, 0.6], [1.0, 0.6])

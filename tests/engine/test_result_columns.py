@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from detection_cases import CLASSES, FREQUENCIES, random_case
+from judged_columns import judged_columns
 from samples import detection_sample, grounding_sample
 
 from engine.metrics import Figures, ImageResult, class_boxes, judged
 from engine.metrics.candidates import NO_CANDIDATES, Candidates
-from engine.metrics.judged import JudgedBox, JudgedBoxes, judge
+from engine.metrics.judged import JudgedBox, judge
 from engine.metrics.protocols import PROTOCOLS, Beside, Task, score_by
 from engine.metrics.results import Results
 from schemas.records import BoxXYXY, Candidate
@@ -122,7 +123,7 @@ def test_candidates_of_what_is_not_there_are_wrong_in_detection_and_not_asked_ab
 def test_judged_boxes_are_read_one_by_one_as_they_were_made() -> None:
     results = [one for seed in range(4) for one in random_case(seed).results]
     boxes = list(judge(results, CLASSES, 100))
-    again = JudgedBoxes.of(boxes)
+    again = judged_columns(boxes)
     assert list(again) == boxes
     assert [again[number] for number in (0, -1)] == [boxes[0], boxes[-1]]
     assert again[2:5] == boxes[2:5]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from judged_columns import judged_columns
 from oracle_datasets import sample, write_dataset
 
 from engine.artifacts import Store
@@ -70,7 +71,7 @@ def test_the_table_has_all_rows_in_groups_of_the_same_size(
     """Groups do not end where parts do."""
     monkeypatch.setattr(answer_table, "ROWS_A_GROUP", 3)
     boxes = [judged(number) for number in range(count)]
-    parts = [part for at in range(0, count, 2) for part in JudgedBoxes.of(boxes[at : at + 2]).parts]
+    parts = [part for at in range(0, count, 2) for part in judged_columns(boxes[at : at + 2]).parts]
     write_answers(Store(tmp_path), "val", JudgedBoxes(parts))
     file = pq.ParquetFile(tmp_path / answers_name("val"))
     sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
@@ -79,7 +80,7 @@ def test_the_table_has_all_rows_in_groups_of_the_same_size(
     assert [(one["key"], one["name"], one["y2"], one["verdict"]) for one in rows] == [
         (one.key, one.name, one.box_xyxy[3], one.verdict) for one in boxes
     ]
-    write_answers(Store(tmp_path), "in one part", boxes)
+    write_answers(Store(tmp_path), "in one part", judged_columns(boxes))
     assert (tmp_path / answers_name("in one part")).read_bytes() == (tmp_path / answers_name("val")).read_bytes()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 from browser_pages import DESKTOP, PHONE, grave_findings, open_page, overflow
+from judged_columns import judged_columns
 from report_datasets import HOSTILE, sample, write_dataset
 
 from engine.artifacts import Store
@@ -33,15 +34,15 @@ def test_the_surest_wrong_boxes_and_the_largest_missed_ones_come_first_and_a_pic
         judged("d", "missed", 0.0, ELSEWHERE),
         judged("e", "missed", 0.0, BOX),
     ]
-    sure, missed = worst(boxes)
+    sure, missed = worst(judged_columns(boxes))
     assert [(one.key, one.score) for one in sure] == [("b", 0.9), ("a", 0.4)]
     assert [one.key for one in missed] == ["e", "d"]
-    assert [one.key for one in worst(boxes, sure=1)[0]] == ["b"]
+    assert [one.key for one in worst(judged_columns(boxes), sure=1)[0]] == ["b"]
 
 
 def test_the_table_holds_every_box_as_it_was_judged(tmp_path: Path) -> None:
     boxes = [judged("a", "background", 0.5), judged("b", "missed", 0.0, BOX)]
-    write_answers(Store(tmp_path), "val", boxes)
+    write_answers(Store(tmp_path), "val", judged_columns(boxes))
     rows = pq.read_table(tmp_path / answers_name("val")).to_pylist()
     assert [(row["key"], row["verdict"], row["rank"], row["score"]) for row in rows] == [
         ("a", "background", 1, 0.5),
