@@ -20,6 +20,7 @@ BOXES_A_PHRASE = 4.0
 JUDGED_PRECISION = 0.8  # of the boxes that reviewers judged
 REPEATED_SHARE = 0.01
 ONE_HEAD_SHARE = 0.25
+ONE_HEAD_FACTOR = 2.0  # of its share, against an even one: of three classes each has about a third
 FOREIGN_SHARE = 0.1
 SMALL_SHARE = 0.5
 SLOW_FACTOR = 3.0  # the slowest unit's seconds a row, against the mean
@@ -139,9 +140,11 @@ def _repeated(report: DatasetReport) -> Finding | None:
 
 def _one_head(report: DatasetReport) -> Finding | None:
     boxes, heads = _number(report, "boxes"), report.head_lemmas
-    if not boxes or not heads or max(one.boxes for one in heads) < ONE_HEAD_SHARE * boxes or len(heads) == 1:
+    if not boxes or not heads:
         return None
     first = max(heads, key=lambda one: one.boxes)
+    if first.boxes < max(ONE_HEAD_SHARE, ONE_HEAD_FACTOR / len(heads)) * boxes:
+        return None
     return Finding(
         f"One head noun, “{first.head_lemma}”, has {_of(first.boxes, boxes)} boxes.",
         "`sampling.repeat_threshold` in a training recipe shows rare phrases more often.",

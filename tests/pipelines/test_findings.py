@@ -108,10 +108,11 @@ def test_many_boxes_a_phrase_and_repeated_files_ask_for_something(plain: Dataset
 def test_a_head_noun_with_a_quarter_of_the_boxes_is_named(plain: DatasetReport) -> None:
     heads = [
         HeadCount(head_lemma=name, occurrences=boxes, unique_phrases=1, boxes=boxes, mean_score=0.5)
-        for name, boxes in (("man", 60), ("dog", 40))
+        for name, boxes in (("man", 60), *((f"noun {number}", 20) for number in range(7)))
     ]
     assert texts(plain, head_lemmas=heads) == ["One head noun, “man”, has 60 of 200 (30 %) boxes."]
-    assert texts(plain, head_lemmas=heads[1:]) == [], "a dataset of one noun is of that noun"
+    assert texts(plain, head_lemmas=heads[:5]) == [], "of a few classes each has a large share"
+    assert texts(plain, head_lemmas=[heads[0].model_copy(update={"boxes": 200})]) == [], "or all"
 
 
 def judged(boxes: int, precision: float, low: float, high: float) -> list[Statistic]:

@@ -107,6 +107,17 @@ def test_names_of_datasets_that_have_no_gap_do_not_widen_the_page(chromium: Any,
     assert overflow(open_page(chromium, page.as_uri(), size=PHONE).page) == 0
 
 
+def test_a_phrase_as_long_as_a_page_takes_three_lines_of_the_tail(chromium: Any, tmp_path: Any) -> None:
+    long = sample("long", "word " * 2000, [(0, 9999)], [(0, (10, 10, 60, 80), 0.9)])
+    dogs, html = write_dataset(tmp_path / "dogs", [long, dog(0)]), tmp_path / "index.html"
+    document = full_report(dataset_report(dogs), "").model_copy(update={"datasets": [dataset_report(dogs)]})
+    html.write_text(render(document, [gallery(dogs, None, limit=1)], "a"))
+    page = open_page(chromium, html.as_uri(), size=PHONE).page
+    heights = page.eval_on_selector_all("#d0 .cloud li", "lines => lines.map(line => line.offsetHeight)")
+    assert len(heights) == 3
+    assert max(heights) < 100
+
+
 def test_the_data_run_nothing_and_are_shown_as_they_are(shown: Callable[..., Shown]) -> None:
     found = shown()
     found.draw_all()
