@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Literal, NamedTuple
 
@@ -18,8 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.artifacts import Store
 from engine.box_tables import Connection, damage_told, stored_tables
-from engine.review.verdicts import Verdicts
+from engine.review.verdicts import CaptionKey, Verdicts
 from engine.selecting.calibrated_scores import LARGE_FROM, MEDIUM_FROM
+from schemas.verdicts import Verdict
 
 PAGE_SAMPLES = 24
 FIRST_TABLES = 4
@@ -35,7 +36,8 @@ _SIZES = {
     "large": f"{_SHARE} >= {LARGE_FROM!r}",
 }
 _JUDGED_COLUMNS = ("image_sha256", "caption_sha256", "verdict")
-_JUDGED = "(image_sha256, caption_sha256) IN (SELECT (image_sha256, caption_sha256) FROM judged"
+_CAPTION = "(image_sha256, caption_sha256)"
+_JUDGED = f"{_CAPTION} IN (SELECT {_CAPTION} FROM judged"
 _MEASURES = {"lowest": "CAST(score AS DOUBLE)", "highest": "-CAST(score AS DOUBLE)", "random": "hash(key)"}
 _SORTED_PLACE = re.compile(r"(-?\d{1,20}(?:\.\d{1,20})?(?:e-\d{1,3})?):(\d{1,18}):(\d{1,18})", re.ASCII)
 
@@ -57,11 +59,12 @@ class ReviewQuery(BaseModel):
 
 
 class FoundSample(NamedTuple):
-    """A sample, how many of its boxes match, and the best score of them."""
+    """A sample, how many of its boxes match, the best score of them, and how many verdicts hold in it."""
 
     key: str
     boxes: int
     best_score: float
+    judged: int
 
 
 class FoundPage(NamedTuple):
@@ -87,21 +90,25 @@ class ReviewIndex:
         self._connection, self._units = connection, sorted(units)
         self._files = dict(zip(self._units, stored_tables(connection, store, self._units), strict=True))
         self._unit_of: dict[str, int] = {}
+        self._judged: dict[CaptionKey, int] = {}
         self._lock = threading.Lock()
         connection.execute(f"CREATE TABLE judged ({', '.join(f'{name} VARCHAR' for name in _JUDGED_COLUMNS)})")
-        self.set_verdicts(verdicts)
+        self.take_verdicts(verdicts.by_caption)
 
-    def set_verdicts(self, verdicts: Verdicts) -> None:
-        """What holds now, for the filter by state."""
-        rows = [(*caption, one.verdict) for caption, found in verdicts.by_caption.items() for one in found]
-        columns = [pa.array([row[place] for row in rows], pa.string()) for place in range(len(_JUDGED_COLUMNS))]
+    def take_verdicts(self, held: Mapping[CaptionKey, Sequence[Verdict]]) -> None:
+        """What holds now of some captions, for the filter by state; that of others stays."""
+        rows = [(*caption, one.verdict) for caption, found in held.items() for one in found]
+        tables = {"arriving": _table(rows, _JUDGED_COLUMNS), "told": _table(list(held), _JUDGED_COLUMNS[:2])}
         with self._lock, self._connection.cursor() as cursor:
-            cursor.register("arriving", pa.Table.from_arrays(columns, names=list(_JUDGED_COLUMNS)))
+            for name, table in tables.items():
+                cursor.register(name, table)
             cursor.execute("BEGIN")
-            cursor.execute("DELETE FROM judged")
+            cursor.execute(f"DELETE FROM judged WHERE {_CAPTION} IN (SELECT {_CAPTION} FROM told)")
             cursor.execute("INSERT INTO judged SELECT * FROM arriving")  # row by row, a thousand take a second
             cursor.execute("COMMIT")
-            cursor.unregister("arriving")
+            for name in tables:
+                cursor.unregister(name)
+            self._judged |= {caption: len(found) for caption, found in held.items()}
 
     def find(self, query: ReviewQuery, after: str | None = None) -> FoundPage:
         """One page; ``after`` is the ``next`` of the page before. ValueError where it is none."""
@@ -143,8 +150,8 @@ class ReviewIndex:
             rows += self._ask(some, sql, [*values, start, row])
             tables *= 2  # what is rare is looked for in all of them without a question for each few
         shown, rest = rows[:PAGE_SAMPLES], rows[PAGE_SAMPLES:]
-        self._remember((key, unit) for unit, _, key, _, _ in shown)
-        samples = [FoundSample(key, boxes, round(best, 4)) for _, _, key, boxes, best in shown]
+        judged = self._judged_in({key: unit for unit, _, key, _, _ in shown})
+        samples = [FoundSample(key, boxes, round(best, 4), judged.get(key, 0)) for _, _, key, boxes, best in shown]
         return FoundPage(samples, f"{rest[0][0]}:{rest[0][1]}" if rest else None)
 
     def _sorted(self, query: ReviewQuery, after: str | None) -> FoundPage:
@@ -170,10 +177,22 @@ class ReviewIndex:
                 break
             found.setdefault(key, []).append(score)
             used += 1
-        self._remember((key, unit) for unit, _, key, _, _ in rows[:used])
-        samples = [FoundSample(key, len(scores), round(max(scores), 4)) for key, scores in found.items()]
+        judged = self._judged_in({key: unit for unit, _, key, _, _ in rows[:used]})
+        samples = [
+            FoundSample(key, len(scores), round(max(scores), 4), judged.get(key, 0)) for key, scores in found.items()
+        ]
         following = [f"{place!r}:{unit}:{row}" for unit, row, _, _, place in rows[used : used + 1]]
         return FoundPage(samples, following[0] if following else None)
+
+    def _judged_in(self, units: Mapping[str, int]) -> dict[str, int]:
+        """How many verdicts hold in the samples of a page, by key; ``units`` are those that hold them. Asked of these
+        tables alone: in the search itself the digests would double its time."""
+        self._remember(units.items())
+        if not self._judged:
+            return {}
+        sql = "SELECT DISTINCT key, image_sha256, caption_sha256 FROM boxes WHERE list_contains(?, key)"
+        rows = self._ask(sorted(set(units.values())), sql, [list(units)])
+        return {key: self._judged.get((image, caption), 0) for key, image, caption in rows}
 
     def _remember(self, places: Iterable[tuple[str, int]]) -> None:
         with self._lock:
@@ -211,6 +230,10 @@ def _condition(query: ReviewQuery) -> tuple[str, list[object]]:
         parts.append(f"{_JUDGED} WHERE verdict = ?)")
         bound.append(query.state)
     return " AND ".join(parts), bound
+
+
+def _table(rows: Sequence[Sequence[str]], names: Sequence[str]) -> pa.Table:
+    return pa.table({name: pa.array([row[place] for row in rows], pa.string()) for place, name in enumerate(names)})
 
 
 def _place(after: str | None) -> tuple[int, int]:

@@ -76,14 +76,9 @@ class Verdicts:
     @classmethod
     def of_rows(cls, rows: Iterable[Verdict], digest: str | None) -> Verdicts:
         """The latest verdict of each target, but for those withdrawn. Rows in the order in which they were given."""
-        latest: dict[Target, Verdict] = {}
-        for row in rows:
-            latest.pop(target_of(row), None)  # the latest of all stands last
-            latest[target_of(row)] = row
         found: dict[CaptionKey, list[Verdict]] = {}
-        for row in latest.values():
-            if row.verdict != "withdrawn":
-                found.setdefault((row.image_sha256, row.caption_sha256), []).append(row)
+        for row in _holding(rows):
+            found.setdefault(caption_of(row), []).append(row)
         grouped = {key: tuple(rows) for key, rows in found.items()}
         return cls(grouped, digest, frozenset(image for image, _ in grouped))
 
@@ -97,6 +92,20 @@ class Verdicts:
         return sum(len(rows) for rows in self.by_caption.values())
 
 
+def _holding(rows: Iterable[Verdict]) -> list[Verdict]:
+    latest: dict[Target, Verdict] = {}
+    for row in rows:
+        target = target_of(row)
+        latest.pop(target, None)  # the latest of all stands last
+        latest[target] = row
+    return [row for row in latest.values() if row.verdict != "withdrawn"]
+
+
+def caption_of(verdict: Verdict) -> CaptionKey:
+    """What sample a verdict is about."""
+    return (verdict.image_sha256, verdict.caption_sha256)
+
+
 def target_of(verdict: Verdict) -> Target:
     """What a verdict is about; coordinates to a hundredth of a pixel, as boxes are stored."""
     x1, y1, x2, y2 = (round(value, 2) for value in verdict.box_xyxy)
@@ -104,22 +113,51 @@ def target_of(verdict: Verdict) -> Target:
 
 
 class VerdictLog:
-    """The table of one dataset, which others write to as well: :meth:`refresh` reads what came since."""
+    """The table of one dataset, which others write to as well: :meth:`refresh` reads what came since.
+
+    One thread refreshes at a time; what was said of a caption may be asked meanwhile. ``len`` is how many verdicts
+    hold."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[str, tuple[str, list[Verdict]]] = {}
+        self._read: dict[str, str] = {}  # SHA-256 of the files by name
+        self._given: dict[CaptionKey, list[tuple[str, str, Verdict]]] = {}  # with time and file, in their order
+        self._held: dict[CaptionKey, tuple[Verdict, ...]] = {}
+        self._count = 0
         self._latest = ""
 
-    def refresh(self) -> bool:
-        """Read the files that are new; whether there were any. ValueError where one is no table of verdicts."""
-        names = [name for name in self._store.names(VERDICTS) if _NAME.fullmatch(name) and name not in self._read]
-        paths = [f"{VERDICTS}/{name}" for name in names]
-        for name, content in zip(names, self._store.read_many(paths, MAX_FILE_BYTES), strict=True):
-            rows = _rows(f"{self._store.root}/{VERDICTS}/{name}", content)
-            self._read[name] = (hashlib.sha256(content).hexdigest(), rows)
-            self._latest = max([self._latest, *(row.at for row in rows)])
-        return bool(names)
+    def refresh(self) -> Mapping[CaptionKey, tuple[Verdict, ...]]:
+        """Read the files that are new; what holds now of the captions that they are about. ValueError where one is no
+        table of verdicts: then none of them counts as read."""
+        names = [name for name in self._store.names(VERDICTS) if name not in self._read and _NAME.fullmatch(name)]
+        contents = self._store.read_many([f"{VERDICTS}/{name}" for name in names], MAX_FILE_BYTES)
+        digests: dict[str, str] = {}
+        arrived: dict[CaptionKey, list[tuple[str, str, Verdict]]] = {}
+        for name, content in zip(names, contents, strict=True):
+            digests[name] = hashlib.sha256(content).hexdigest()
+            for row in _rows(f"{self._store.root}/{VERDICTS}/{name}", content):
+                arrived.setdefault(caption_of(row), []).append((row.at, name, row))
+        self._read |= digests
+        return {caption: self._take(caption, rows) for caption, rows in arrived.items()}
+
+    def _take(self, caption: CaptionKey, arrived: list[tuple[str, str, Verdict]]) -> tuple[Verdict, ...]:
+        given = sorted([*self._given.get(caption, []), *arrived], key=lambda one: one[:2])
+        held = tuple(_holding(row for _, _, row in given))
+        self._latest = max(self._latest, given[-1][0])
+        self._count += len(held) - len(self.held(caption))
+        self._given[caption], self._held[caption] = given, held
+        return held
+
+    def given(self, caption: CaptionKey) -> list[Verdict]:
+        """Every verdict ever given of a caption, by time, and by name of its file where two are of one moment."""
+        return [row for _, _, row in self._given.get(caption, [])]
+
+    def held(self, caption: CaptionKey) -> tuple[Verdict, ...]:
+        """What holds of it now."""
+        return self._held.get(caption, ())
+
+    def __len__(self) -> int:
+        return self._count
 
     def time_of_next(self) -> str:
         """The time of a verdict given now. It is after all that were read, also where a clock was put back or another
@@ -128,15 +166,10 @@ class VerdictLog:
             return told
         return (datetime.strptime(self._latest, _TIME) + timedelta(microseconds=1)).strftime(_TIME)
 
-    def rows(self) -> list[Verdict]:
-        """Every verdict ever given, by time, and by name of its file where two are of one moment."""
-        by_name = sorted(self._read.items())
-        return sorted((row for _, (_, found) in by_name for row in found), key=lambda row: row.at)
-
     def verdicts(self) -> Verdicts:
-        """What holds now."""
-        digest = digest_of({name: sha256 for name, (sha256, _) in self._read.items()}) if self._read else None
-        return Verdicts.of_rows(self.rows(), digest)
+        """What holds of all of them now."""
+        held = {caption: rows for caption, rows in self._held.items() if rows}
+        return Verdicts(held, digest_of(self._read) if self._read else None, frozenset(image for image, _ in held))
 
 
 def read_verdicts(store: Store) -> Verdicts:

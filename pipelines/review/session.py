@@ -20,14 +20,14 @@ from engine.box_tables import box_database
 from engine.dataset.sample_lookup import SampleLookup
 from engine.dataset.wholeness import examine
 from engine.review.queries import ReviewIndex, ReviewQuery
-from engine.review.verdicts import VerdictLog, Verdicts, append_verdicts, caption_sha256, target_of
+from engine.review.verdicts import VerdictLog, append_verdicts, caption_of, caption_sha256, target_of
 from engine.selection import chosen_rules, chosen_selection
 from engine.shards import read_card
 from pipelines.pages.picture_cards import small_jpeg
 from pipelines.review.samples import rounded, shown_box, shown_sample
 from pipelines.upright import Turn
 from schemas.recipes import SelectionChoice
-from schemas.shards import SampleBox, SampleLabels
+from schemas.shards import DatasetCard, SampleBox, SampleLabels
 from schemas.verdicts import MAX_REVIEWER_CHARS, Box, Verdict, VerdictWord
 
 SIDES = {"small": 320, "large": 1600}  # pixels of the long side of a picture as it is shown
@@ -83,9 +83,8 @@ class ReviewSession:
 
     def __enter__(self) -> Self:
         self._log.refresh()
-        self._verdicts: Verdicts = self._log.verdicts()
         connection, _ = self._stack.enter_context(box_database())
-        self._index = ReviewIndex(connection, self._store, self._units, self._verdicts)
+        self._index = ReviewIndex(connection, self._store, self._units, self._log.verdicts())
         self._samples = SampleLookup(self._store, self._index.unit_of)
         self._stack.callback(self._samples.close)
         return self
@@ -105,12 +104,13 @@ class ReviewSession:
             "selection": self.selection if isinstance(self.selection, str) else "own numbers" if self.selection else "",
             "min_score": (self._rules.min_score if self._rules is not None else None) or 0.0,
             "reviewer": self.reviewer,
-            "verdicts": len(self._verdicts),
+            "verdicts": len(self._log),
             **self._counts,
         }
 
     def find(self, query: ReviewQuery, after: str | None) -> dict[str, Any]:
-        """A page of samples. ValueError where ``after`` is not of the page before."""
+        """A page of samples. ValueError where ``after`` is not of the page before, or the dataset was labelled anew."""
+        self._check_same()
         self._refresh()
         page = self._index.find(query, after)
         return {"samples": [sample._asdict() for sample in page.samples], "next": page.next}
@@ -127,14 +127,14 @@ class ReviewSession:
         return self._jpegs(key, SIDES[size])
 
     def sample(self, key: str) -> dict[str, Any]:
-        """A sample with its boxes as they stand now, and how many verdicts hold in all. UnknownKeyError where no sample
-        with a box has the key."""
+        """A sample with its boxes as they stand now, and how many verdicts hold: in it (``judged``), and in all.
+        UnknownKeyError where no sample with a box has the key."""
         self._refresh()
         labels = self._samples.labels(key)
         caption = (labels.image_sha256, caption_sha256(labels.caption))
-        history = [one for one in self._log.rows() if (one.image_sha256, one.caption_sha256) == caption]
-        shown = shown_sample(labels, self._turn(labels), self._verdicts.of(labels), self._rules, history)
-        return shown | {"verdicts": len(self._verdicts)}
+        held = self._log.held(caption)
+        shown = shown_sample(labels, self._turn(labels), held, self._rules, self._log.given(caption))
+        return shown | {"judged": len(held), "verdicts": len(self._log)}
 
     def _turn(self, labels: SampleLabels) -> Turn:
         """How the sample's picture is turned for the page, for which its file is read once."""
@@ -149,9 +149,13 @@ class ReviewSession:
     def _refresh(self) -> None:
         """Take in what other reviewers saved since."""
         with self._saving:
-            if self._log.refresh():
-                self._verdicts = self._log.verdicts()
-                self._index.set_verdicts(self._verdicts)
+            if arrived := self._log.refresh():
+                self._index.take_verdicts(arrived)
+
+    def _check_same(self) -> None:
+        """What is open are the boxes and shards of before: a verdict would be on what is stored no longer."""
+        if _work(read_card(self._store)) != _work(self._card):
+            raise ValueError(f"{self._store.root} was labelled again meanwhile; start `glip-engine serve` again")
 
     # ------------------------------------------------------------------------------------------------------- saying
 
@@ -159,8 +163,9 @@ class ReviewSession:
         """Save the verdicts as one new file of the table, and give the sample as it stands then.
 
         UnknownKeyError as :meth:`sample`; ValueError where a judgement is about no box that is there, or brings a box
-        that is none: then nothing is saved.
+        that is none, or the dataset was labelled again: then nothing is saved.
         """
+        self._check_same()
         labels = self._samples.labels(request.key)
         at = self._log.time_of_next()
         append_verdicts(self._store, [self._verdict(labels, one, at) for one in request.judgements])
@@ -196,7 +201,11 @@ class ReviewSession:
     def _is_known(self, verdict: Verdict) -> bool:
         """Whether its target was judged before: a box that a reviewer added, or one of labels that are gone."""
         target = target_of(verdict)
-        return any(target_of(one) == target for one in self._log.rows())
+        return any(target_of(one) == target for one in self._log.given(caption_of(verdict)))
+
+
+def _work(card: DatasetCard) -> tuple[str | None, ...]:
+    return card.source_fingerprint, card.recipe_digest, card.teacher_digest
 
 
 def _looked_at(labels: SampleLabels, judgement: Judgement, turn: Turn) -> SampleBox | None:

@@ -1,10 +1,16 @@
 // The review page at work: searches, opens pictures, sends verdicts, takes them back. Keys and buttons do the same.
 (() => {
   "use strict";
-  const { page, overlay, nudged, verdicts: { same, accepted, before, nextUnjudged } } = globalThis.glip;
+  const { page, overlay, nudged, verdicts: { same, accepted, before, expected, nextUnjudged } } = globalThis.glip;
   const byId = (id) => document.getElementById(id);
   const form = byId("search");
-  const state = { starts: [null], place: 0, next: null, samples: [], at: -1, sample: null, chosen: -1, all: false, drawing: false, editing: null, undo: [], ticket: 0, opening: 0, turning: false, reviewer: "", least: 0, searched: "", unsaved: 0, lost: new Set() };
+  const NOWHERE = { key: null, index: -1 };
+  const state = {
+    asked: null, starts: [null], place: 0, next: null, samples: [], // the page of a search that is shown
+    going: NOWHERE, seen: NOWHERE, sample: null, // the picture that was asked for last, and the one that is shown
+    chosen: -1, all: false, drawing: false, editing: null, undo: [], waiting: [], lost: new Set(), reviewer: "",
+    least: 0, searched: "",
+  };
   const PATIENCE_MS = 30_000; // for a verdict that is on its way
   const SLOW_MS = 1_500;
 
@@ -12,53 +18,77 @@
     const options = body && {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE_MS),
     };
-    const answer = await fetch(path, options).catch(() => { throw new Error("The server does not answer. Is `glip-engine serve` still running?"); });
-    const value = await answer.json();
+    const gone = () => { throw new Error("The server does not answer. Is `glip-engine serve` still running?"); };
+    const answer = await fetch(path, options).catch(gone);
+    const value = await answer.json().catch(gone);
     if (!answer.ok) throw new Error(value.error ?? `the server answered ${answer.status}`);
     return value;
   }
 
   const guarded = (work) => (...given) => work(...given).catch((error) => page.say(error.message, true));
 
-  const fields = () => new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
+  // Of one kind the newest counts: an older one that is still under way gives nothing, no answer and no error.
+  const under = {};
+  async function newest(kind, work) {
+    const own = under[kind] = {};
+    try {
+      const value = await work();
+      return own === under[kind] ? value : undefined;
+    } catch (error) {
+      if (own === under[kind]) throw error;
+      return undefined;
+    } finally {
+      if (own === under[kind]) under[kind] = null;
+    }
+  }
 
-  async function load(open, kept = "replaceState") {
-    const asked = fields();
-    if (state.starts[state.place]) asked.set("after", state.starts[state.place]);
-    history[`?${asked}` === location.search ? "replaceState" : kept](null, "", `?${asked}`);
+  function fields() {
+    form.elements.min_score.value ||= 0; // left out of the address, it would be the selection's after a reload
+    return new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
+  }
+
+  // A page of a search, {asked, starts, place}. Until it is there, the page before stays as it was. Gives whether it came.
+  async function load(list, { kept = "replaceState", key = "", open = 0 } = {}) {
+    const asked = new URLSearchParams(list.asked);
+    if (list.starts[list.place]) asked.set("after", list.starts[list.place]);
+    const how = `?${asked}` === location.search ? "replaceState" : kept;
+    history[how](null, "", `?${asked}${key && `#${encodeURIComponent(key)}`}`);
     state.searched = location.search;
     page.say("Searching …");
-    const ticket = ++state.ticket; // of two searches under way the later one is shown
-    const found = await ask(`/api/samples?${asked}`);
-    if (ticket !== state.ticket) return;
+    const found = await newest("page", () => ask(`/api/samples?${asked}`));
+    if (!found) return false;
     page.say("");
-    Object.assign(state, { samples: found.samples, next: found.next, at: -1 });
+    if (list.asked !== state.asked) page.totals("");
+    Object.assign(state, list, found, { going: NOWHERE, seen: NOWHERE });
     page.samples(found.samples, (index) => show(index));
     byId("page-back").disabled = state.place === 0;
     byId("page-next").disabled = !found.next;
-    if (found.samples.length) return show(open ?? 0);
-    Object.assign(state, { sample: null, opening: state.opening + 1 }); // what is not seen is not judged
-    return page.empty("No box of this dataset matches.");
+    if (key && ((await openKey(key)) || state.going.key)) return true;
+    const why = byId("status").textContent; // where the picture that the address names cannot be shown
+    if (found.samples.length) await show(open); else nothing();
+    if (why) page.say(why, true);
+    return true;
   }
 
-  async function search(after, kept) { // where it fails, nothing follows: its message stays
-    Object.assign(state, after ? { starts: [null, after], place: 1 } : { starts: [null], place: 0 });
-    page.totals("");
-    await load(0, kept);
-    const { ticket } = state;
-    const totals = await ask(`/api/totals?${fields()}`);
-    if (ticket === state.ticket) page.totals(totals);
+  function nothing() { // what is not seen is not judged
+    state.sample = under.picture = null;
+    page.empty("No box of this dataset matches.");
+  }
+
+  async function search(asked, after, how) { // where it fails, nothing follows: its message stays
+    const list = { asked, starts: after ? [null, after] : [null], place: after ? 1 : 0 };
+    if (!(await load(list, how)) || state.asked !== asked) return;
+    const totals = await newest("totals", () => ask(`/api/totals?${asked}`));
+    if (totals && state.asked === asked) page.totals(totals);
   }
 
   const turn = guarded(async (by, open) => {
-    if (state.turning) return undefined; // a page is on its way, and the next one is known with it
+    if (under.page) return undefined; // a page is on its way, and the next one is known with it
     if (by > 0 && !state.next) return page.say("This was the last picture.");
     if (by < 0 && !state.place) return page.say("This is the first picture.");
-    if (by > 0) state.starts[state.place + 1] = state.next;
-    state.place += by;
-    state.turning = true;
-    const stay = (error) => { state.place -= by; throw error; };
-    return load(open).catch(stay).finally(() => { state.turning = false; });
+    const place = state.place + by;
+    const starts = by > 0 ? [...state.starts.slice(0, place), state.next] : state.starts;
+    return load({ asked: state.asked, starts, place }, { open });
   });
 
   function show(index) {
@@ -66,25 +96,37 @@
     return openKey(state.samples[place].key, place);
   }
 
-  const openKey = guarded(async (key, index) => {
-    const opening = ++state.opening; // of two pictures under way the later one is shown
-    state.at = index;
-    const sample = await ask(`/api/sample?key=${encodeURIComponent(key)}`);
-    if (opening !== state.opening) return;
-    Object.assign(state, { sample, drawing: false, editing: null });
+  const placeOf = (key) => state.samples.findIndex((sample) => sample.key === key);
+  const here = (key) => state.sample?.key === key && state.going.key === key; // looked at, and not being left
+
+  const openKey = guarded(async (key, index = placeOf(key)) => {
+    const going = state.going = { key, index };
+    const sample = await newest("picture", async () => {
+      if (state.waiting.some((one) => one.key === key)) await saving; // so that what was said of it is in the answer
+      return ask(`/api/sample?key=${encodeURIComponent(key)}`);
+    }).catch((error) => { state.going = state.seen; throw error; });
+    if (!sample) return false;
+    Object.assign(state, { sample, seen: going, drawing: false, editing: null });
     state.lost.delete(key);
-    page.lost(state.lost);
+    lost();
     page.verdicts(sample.verdicts);
     page.empty("");
     page.picture(sample, state.samples[index + 1]?.key);
     page.current(index);
+    page.judged(index, sample.judged);
     history.replaceState(null, "", `#${encodeURIComponent(key)}`);
     aim(nextUnjudged(shown(), -1));
     page.say("");
     paint();
+    return true;
   });
 
-  const shown = () => state.sample.boxes.filter((box) => box.selected || state.all);
+  const lost = () => page.lost(state.lost, (key) => openKey(key));
+
+  // As they stand, and will stand when what is on its way is saved: the next key is about the next box.
+  const standing = () => state.waiting.filter((one) => one.key === state.sample.key)
+    .reduce((found, one) => expected(found, one.judgements), state.sample.boxes);
+  const shown = () => standing().filter((box) => box.selected || state.all);
   const chosenBox = () => shown()[state.chosen];
 
   function paint() {
@@ -100,13 +142,12 @@
   }
 
   function aim(index) { // a box that is drawn now is for the phrase of the chosen one
-    state.chosen = index;
+    Object.assign(state, { chosen: index, editing: null });
     if (chosenBox()) byId("draw-phrase").value = chosenBox().phrase;
   }
 
   function choose(index) {
     aim(index);
-    state.editing = null;
     paint();
     page.reveal();
   }
@@ -115,89 +156,105 @@
   const save = (judgements, undone) => {
     const { key } = state.sample;
     const work = guarded(async () => {
-      const slow = setTimeout(() => page.say(`Saving … ${state.unsaved === 1 ? "" : `${state.unsaved} are waiting.`}`), SLOW_MS);
-      const sample = await ask("/api/verdicts", { key, judgements }).finally(() => clearTimeout(slow));
+      const sample = await told(ask("/api/verdicts", { key, judgements }));
       if (undone) state.undo.push({ key, judgements: undone });
       page.verdicts(sample.verdicts);
+      page.judged(placeOf(key), sample.judged);
       if (state.sample?.key === key) state.sample = sample;
       return true;
     });
-    state.unsaved += 1;
+    state.waiting.push({ key, judgements });
     saving = saving.then(work).then((saved) => { // one after another: each builds on what was saved
-      state.unsaved -= 1;
-      if (!saved && state.sample?.key !== key) page.lost(state.lost.add(key)); // who went on is told which picture it was
+      state.waiting.shift();
+      if (!saved) { state.lost.add(key); lost(); } // until it is looked at again
       return saved;
     });
     return saving;
   };
 
-  async function judge(index, verb) {
-    const box = shown()[index];
+  async function told(work) { // that it takes long
+    const count = () => (state.waiting.length === 1 ? "" : `${state.waiting.length} are waiting.`);
+    const slow = setTimeout(() => page.say(`Saving … ${count()}`), SLOW_MS);
+    return work.finally(() => {
+      clearTimeout(slow);
+      if (byId("status").textContent.startsWith("Saving …")) page.say("");
+    });
+  }
+
+  // What became of verdicts on a picture, said where that is still looked at.
+  async function answered(key, saved, text) {
+    const done = await saved;
+    if (!here(key)) return;
+    const why = byId("status").textContent;
+    paint();
+    if (done) { page.say(text); return; }
+    await openKey(key, state.going.index); // what could not be saved is shown no longer, and why stays on the page
+    if (here(key)) page.say(why, true);
+  }
+
+  function judge(index, verb) {
+    const box = shown()[index], { key } = state.sample;
     if (!box) return page.say("There is no box to judge.");
     const said = verb === "accept" ? accepted(box) : { phrase: box.phrase, target: box.target, verdict: "rejected" };
-    const told = `${said.verdict}: ${state.sample.phrases[box.phrase]}`;
-    const { verdict, by } = box, was = before(box), again = verdict === said.verdict && [state.reviewer, "you"].includes(by);
-    if (!again) [box.verdict, box.by] = [said.verdict, "you"]; // shown at once: the next key is about the next box
+    const again = box.verdict === said.verdict && [state.reviewer, "you"].includes(box.by);
+    const saved = again || save([said], [before(box)]);
     const rest = shown().some((one) => !one.verdict) ? "" : ". Every shown box has a verdict.";
     aim(nextUnjudged(shown(), index));
     paint();
     page.reveal();
-    if (again) return page.say(`${told}, as before${rest}`);
-    if (!(await save([said], [was]))) { Object.assign(box, { verdict, by }); return restore(); }
-    paint();
-    return page.say(told + rest);
+    const text = `${said.verdict}: ${state.sample.phrases[box.phrase]}`;
+    return again ? page.say(`${text}, as before${rest}`) : answered(key, saved, text + rest);
   }
 
-  async function restore() { // what could not be saved is shown no longer, and why stays on the page
-    const why = byId("status").textContent;
-    paint();
-    await openKey(state.sample.key, state.at);
-    page.say(why, true);
-  }
-
-  async function correct(index, corners) {
-    const box = shown()[index], name = state.sample.phrases[box.phrase];
+  function correct(index, corners) {
+    const box = shown()[index], { key } = state.sample;
     state.editing = null;
     if (same(corners, box.box)) return paint();
-    const word = box.score === null ? "added" : "corrected";
-    const said = { phrase: box.phrase, target: box.target, verdict: word, drawn: corners };
-    if (!(await save([said], [before(box)]))) return restore();
+    const verdict = box.score === null ? "added" : "corrected";
+    const saved = save([{ phrase: box.phrase, target: box.target, verdict, drawn: corners }], [before(box)]);
     paint();
-    return page.say(`corrected: ${name}`);
+    return answered(key, saved, `corrected: ${state.sample.phrases[box.phrase]}`);
   }
 
   async function add(corners) {
-    const said = { phrase: Number(byId("draw-phrase").value), target: corners };
-    const name = state.sample.phrases[said.phrase];
+    const said = { phrase: Number(byId("draw-phrase").value), target: corners }, { key } = state.sample;
+    const saved = save([{ ...said, verdict: "added", drawn: corners }], [{ ...said, verdict: "withdrawn" }]);
+    const own = () => shown().findIndex((box) => same(box.box, corners));
     state.drawing = false;
-    const done = await save([{ ...said, verdict: "added", drawn: corners }], [{ ...said, verdict: "withdrawn" }]);
-    if (done) state.chosen = shown().findIndex((box) => same(box.box, corners));
+    aim(own());
     paint();
-    return done && page.say(`added: ${name}`);
+    await answered(key, saved, `added: ${state.sample.phrases[said.phrase]}`);
+    if (here(key) && !chosenBox()) { aim(own()); paint(); } // it took the place of a stored box
   }
 
-  async function acceptRest() {
-    const rest = shown().filter((box) => !box.verdict);
+  function acceptRest() {
+    const rest = shown().filter((box) => !box.verdict), { key } = state.sample;
     if (!rest.length) return page.say("Every shown box has a verdict.");
-    if (!(await save(rest.map(accepted), rest.map(before)))) return undefined;
+    const saved = save(rest.map(accepted), rest.map(before));
     paint();
-    return page.say(rest.length === 1 ? "accepted 1 box" : `accepted ${rest.length} boxes`);
+    return answered(key, saved, rest.length === 1 ? "accepted 1 box" : `accepted ${rest.length} boxes`);
   }
 
-  async function undo() {
+  let undoing = Promise.resolve();
+  const undo = () => { undoing = undoing.then(guarded(undoLast)); }; // the last, and then the one before it
+
+  async function undoLast() {
     await saving; // the last verdict may be on its way
     const last = state.undo.pop();
     if (!last) return page.say("No verdict of this visit is left to take back.");
-    if (last.key !== state.sample.key) await openKey(last.key, state.samples.findIndex((sample) => sample.key === last.key));
-    if (last.key !== state.sample?.key || !(await save(last.judgements))) { state.undo.push(last); return undefined; }
-    state.chosen = shown().findIndex((box) => same(box.target, last.judgements[0].target));
+    if (!here(last.key)) await openKey(last.key);
+    if (!here(last.key)) { state.undo.push(last); return undefined; }
+    const saved = save(last.judgements);
+    const place = shown().findIndex((box) => same(box.target, last.judgements[0].target));
+    aim(place < 0 ? nextUnjudged(shown(), -1) : place);
     paint();
-    return page.say("taken back");
+    if (!(await saved)) state.undo.push(last);
+    return answered(last.key, saved, "taken back");
   }
 
   // --------------------------------------------------------------------------------------------- buttons and keys
 
-  const step = (by) => (state.samples[state.at + by] ? show(state.at + by) : turn(by, by < 0 ? Infinity : 0));
+  const step = (by) => (state.samples[state.going.index + by] ? show(state.going.index + by) : turn(by, by < 0 ? Infinity : 0));
   const verbs = {
     accept: () => judge(state.chosen, "accept"),
     reject: () => judge(state.chosen, "reject"),
@@ -230,7 +287,9 @@
     if (event.target.closest("input, select, textarea")) { if (event.key !== "Escape") return; leave(); }
     else if (event.key === "/") byId("search").elements.phrase.focus();
     else if (!state.sample) return;
-    else if (event.repeat && !arrows[event.key]) { if (!keys[pressed(event)]) return; } // one press is one verdict
+    else if (event.repeat && !arrows[event.key]) { // one press is one verdict
+      if (!keys[pressed(event)] && event.key !== "Enter") return;
+    }
     else if (state.editing) { if (!editKey(event)) return; }
     else if (event.key === "Escape" && state.drawing) verbs.draw();
     else if (keys[pressed(event)]) verbs[keys[pressed(event)]]();
@@ -239,7 +298,7 @@
   }
 
   const drawn = overlay(byId("overlay"), { choose, change: correct, drawn: add });
-  const asks = guarded(() => search(null, "pushState")); // the browser's Back leads to the search before
+  const asks = guarded(() => search(fields(), null, { kept: "pushState" })); // the browser's Back leads to the search before
   form.addEventListener("submit", (event) => { event.preventDefault(); leave(); asks(); });
   form.addEventListener("change", ({ target }) => { if (target.matches("select")) asks(); });
   // What is chosen with the mouse is done; with the keyboard, the next arrow may choose another.
@@ -252,23 +311,27 @@
 
   // Search, page and picture at hand stand in the address, so that a reload comes back to them and an address can be
   // passed on.
-  async function openAddress(key = decodeURIComponent(location.hash.slice(1))) {
-    if (key && key !== state.sample?.key) await openKey(key, state.samples.findIndex((sample) => sample.key === key));
+  function keyOfAddress() {
+    const written = location.hash.slice(1);
+    try { return decodeURIComponent(written); } catch { return written; } // by hand, with a percent sign of its own
+  }
+
+  async function openAddress() {
+    const key = keyOfAddress(); // of a page of a search that is under way it is opened with that
+    if (key && key !== state.going.key && !under.page) await openKey(key);
   }
 
   async function searchAddress() {
-    const key = decodeURIComponent(location.hash.slice(1)); // the search shows its own first picture
     const asked = new URLSearchParams(location.search);
     form.reset();
     form.elements.min_score.value = state.least;
     for (const field of form.querySelectorAll("[name]")) field.value = asked.get(field.name) ?? field.value;
-    await search(asked.get("after"));
-    await openAddress(key);
+    await search(fields(), asked.get("after"), { key: keyOfAddress() });
   }
 
-  addEventListener("hashchange", guarded(() => openAddress()));
+  addEventListener("hashchange", guarded(openAddress));
   addEventListener("popstate", guarded(async () => { if (location.search !== state.searched) await searchAddress(); }));
-  addEventListener("beforeunload", (event) => { if (state.unsaved) event.preventDefault(); });
+  addEventListener("beforeunload", (event) => { if (state.waiting.length) event.preventDefault(); });
 
   guarded(async () => {
     const about = await ask("/api/dataset");

@@ -28,7 +28,8 @@
   };
 
   glip.overlay = (svg, told) => {
-    let boxes = [], chosen = -1, size = [1, 1], drawing = false, drag = null;
+    let key = null, boxes = [], chosen = -1, size = [1, 1], drawing = false, drag = null;
+    const about = (box) => `${box?.phrase} ${box?.target}`;
 
     function at(event) {
       const place = svg.getBoundingClientRect();
@@ -130,7 +131,10 @@
 
     return {
       show(sample, shown, index, draws) {
-        [boxes, chosen, drawing, drag] = [[...shown], index, draws, null];
+        // A drag goes on while its box is at hand: what else was saved may be shown in the middle of it.
+        const stays = sample.key === key && draws === drawing && index === chosen && about(shown[index]) === about(boxes[chosen]);
+        [key, boxes, chosen, drawing, drag] = [sample.key, [...shown], index, draws, stays ? drag : null];
+        if (drag?.box && drag.mode !== "draw") boxes[chosen] = { ...boxes[chosen], box: ordered(drag.box) };
         size = [sample.width, sample.height];
         svg.setAttribute("viewBox", `0 0 ${sample.width} ${sample.height}`);
         paint();

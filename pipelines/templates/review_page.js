@@ -37,13 +37,21 @@
 
     samples(samples, open) {
       byId("samples").replaceChildren(...samples.map((sample, index) => {
-        const name = `picture ${sample.key}, ${plural(sample.boxes, "box")}, best score ${sample.best_score.toFixed(2)}`;
         const image = make("img", { src: pictureOf(sample.key, "small"), alt: "", loading: "lazy", decoding: "async" });
         const line = make("span", { className: "n" }, `${plural(sample.boxes, "box")} · ${sample.best_score.toFixed(2)}`);
-        const button = make("button", { type: "button", onclick: () => open(index) }, image, line);
-        button.setAttribute("aria-label", name);
+        const button = make("button", { type: "button", onclick: () => open(index) }, image, line, make("span", { className: "judged" }));
+        button.dataset.name = `picture ${sample.key}, ${plural(sample.boxes, "box")}, best score ${sample.best_score.toFixed(2)}`;
         return make("li", {}, button);
       }));
+      samples.forEach((sample, index) => page.judged(index, sample.judged));
+    },
+
+    judged(index, count) { // how many verdicts hold in a picture of the list
+      const button = byId("samples").querySelectorAll("button")[index];
+      if (!button) return;
+      const mark = count ? `${number(count)} judged` : "";
+      button.querySelector(".judged").textContent = mark;
+      button.setAttribute("aria-label", [button.dataset.name, mark].filter(Boolean).join(", "));
     },
 
     current(index) {
@@ -130,8 +138,8 @@
       if (wrong && byId("viewer").hidden) byId("empty").textContent = text; // where nothing else is seen
     },
 
-    lost(keys) {
-      const links = [...keys].map((key) => make("a", { href: `#${encodeURIComponent(key)}` }, make("bdi", {}, key)));
+    lost(keys, open) {
+      const links = [...keys].map((key) => make("a", { href: `#${encodeURIComponent(key)}`, onclick: () => open(key) }, make("bdi", {}, key)));
       byId("lost").replaceChildren(...(links.length ? ["Not saved, look again: ", ...links] : []));
     },
 

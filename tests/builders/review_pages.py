@@ -33,13 +33,23 @@ def states(page: Any) -> list[str]:
     return [text.strip() for text in page.locator("#boxes .state").all_inner_texts()]
 
 
-def drag(page: Any, start: tuple[float, float], end: tuple[float, float], size: tuple[int, int]) -> None:
-    """From pixel to pixel of the picture, which has this size as it is seen."""
-    width, height = size
+def on_screen(page: Any, pixel: tuple[float, float], size: tuple[int, int]) -> tuple[float, float]:
+    """Where a pixel of the picture, which has this size as it is seen, lies in the window."""
+    (x, y), (width, height) = pixel, size
     frame = page.locator("#overlay").bounding_box()
-    at = [(frame["x"] + x / width * frame["width"], frame["y"] + y / height * frame["height"]) for x, y in (start, end)]
-    page.mouse.move(*at[0])
+    return frame["x"] + x / width * frame["width"], frame["y"] + y / height * frame["height"]
+
+
+def drag_to(page: Any, pixel: tuple[float, float], size: tuple[int, int]) -> None:
+    """On to a pixel of the picture, with the button held down."""
+    page.mouse.move(*on_screen(page, pixel, size), steps=4)
+
+
+def drag(page: Any, start: tuple[float, float], end: tuple[float, float], size: tuple[int, int]) -> None:
+    """From pixel to pixel of the picture."""
+    at = on_screen(page, start, size)
+    page.mouse.move(*at)
     page.mouse.down()
-    page.mouse.move(at[0][0] + 8, at[0][1] + 8)
-    page.mouse.move(*at[1], steps=4)
+    page.mouse.move(at[0] + 8, at[1] + 8)
+    drag_to(page, end, size)
     page.mouse.up()

@@ -15,7 +15,7 @@ from verdict_samples import said
 from engine.artifacts import Store
 from engine.box_tables import box_database
 from engine.review.queries import PAGE_SAMPLES, ReviewIndex, ReviewQuery
-from engine.review.verdicts import Verdicts
+from engine.review.verdicts import Verdicts, caption_sha256
 from engine.shards import LabelledImage, committed_units
 
 WORDS = ("a red dog", "two Dogs", "the cat", "a tree", 'it\'s 100% a "car"')
@@ -48,6 +48,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReviewIndex]:
     store = Store(write_dataset(tmp_path_factory.mktemp("review") / "dogs", SAMPLES, units=30))
     with box_database() as (connection, _):
         yield ReviewIndex(connection, store, committed_units(store), JUDGED)
+
+
+def hold(index: ReviewIndex, verdicts: Verdicts) -> None:
+    """These are all that hold from now on."""
+    captions = {(one.image_sha256, caption_sha256(one.caption)) for one in WITH_BOX}
+    index.take_verdicts({caption: verdicts.by_caption.get(caption, ()) for caption in captions})
 
 
 def every_page(index: ReviewIndex, query: ReviewQuery) -> list[Any]:
@@ -133,16 +139,16 @@ def test_who_judges_page_after_page_misses_no_sample(index: ReviewIndex, order: 
     query, seen, after = ReviewQuery(state="unreviewed", order=order), list[str](), None
     boxes = {one.key: one.boxes[0] for one in WITH_BOX}
     labels = {one.key: one for one in WITH_BOX}
-    index.set_verdicts(Verdicts())
+    hold(index, Verdicts())
     while True:
         page = index.find(query, after)
         seen += [one.key for one in page.samples]
         rows = [said(labels[key], boxes[key].phrase, "accepted", boxes[key].box_xyxy) for key in seen]
-        index.set_verdicts(Verdicts.of_rows(rows, None))
+        hold(index, Verdicts.of_rows(rows, None))
         after = page.next
         if after is None:
             break
-    index.set_verdicts(JUDGED)
+    hold(index, JUDGED)
     assert sorted(seen) == sorted(labels)
 
 
@@ -174,10 +180,17 @@ def test_a_key_leads_to_its_unit_and_an_unknown_one_nowhere(index: ReviewIndex) 
 def test_verdicts_that_come_later_change_what_is_reviewed(index: ReviewIndex) -> None:
     second = WITH_BOX[1]
     more = Verdicts.of_rows([said(second, second.boxes[0].phrase, "rejected", second.boxes[0].box_xyxy)], None)
-    index.set_verdicts(more)
+    index.take_verdicts(more.by_caption)
     assert [one.key for one in index.find(ReviewQuery(state="rejected")).samples] == [second.key]
-    index.set_verdicts(JUDGED)
+    assert [one.key for one in index.find(ReviewQuery(state="accepted")).samples] == [FIRST.key], "of others it stays"
+    index.take_verdicts(dict.fromkeys(more.by_caption, ()))
     assert index.find(ReviewQuery(state="rejected")).samples == []
+
+
+@pytest.mark.parametrize("order", ["dataset", "random", "lowest", "highest"])
+def test_samples_are_found_with_how_many_verdicts_hold_in_them(index: ReviewIndex, order: Any) -> None:
+    found = every_page(index, ReviewQuery(order=order))
+    assert {one.key: one.judged for one in found if one.judged} == {FIRST.key: 1}
 
 
 def test_a_dataset_without_a_unit_has_nothing(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,15 @@ from report_datasets import dog
 from verdict_samples import said
 
 from engine.artifacts import Store
-from engine.review.verdicts import VERDICTS, VerdictLog, Verdicts, append_verdicts, read_verdicts, verdict_problems
+from engine.review.verdicts import (
+    VERDICTS,
+    VerdictLog,
+    Verdicts,
+    append_verdicts,
+    caption_of,
+    read_verdicts,
+    verdict_problems,
+)
 from schemas.verdicts import Verdict
 
 LABELS = dog(1).labels
@@ -87,15 +96,45 @@ def test_reviewers_who_save_at_once_lose_nothing(tmp_path: Path) -> None:
 
 def test_a_log_takes_in_what_others_saved_since(tmp_path: Path) -> None:
     log = VerdictLog(Store(tmp_path))
-    assert not log.refresh()
-    append_verdicts(Store(tmp_path), [said(LABELS, 0, "accepted", DOG)])
-    assert log.refresh()
-    assert not log.refresh()
+    assert log.refresh() == {}
+    first = said(LABELS, 0, "accepted", DOG)
+    append_verdicts(Store(tmp_path), [first])
+    assert log.refresh() == {caption_of(first): (first,)}
+    assert log.refresh() == {}
     digest = log.verdicts().digest
     append_verdicts(Store(tmp_path), [said(LABELS, 0, "withdrawn", DOG)])
-    assert log.refresh()
-    assert [row.verdict for row in log.rows()] == ["accepted", "withdrawn"]
+    assert log.refresh() == {caption_of(first): ()}
+    assert [row.verdict for row in log.given(caption_of(first))] == ["accepted", "withdrawn"]
     assert log.verdicts().digest not in (digest, None)
+
+
+def test_a_log_that_took_files_in_one_by_one_holds_what_is_read_at_once(tmp_path: Path) -> None:
+    """Reviewers whose clocks differ, several captions, verdicts of one moment."""
+    random, store, log = Random(5), Store(tmp_path), VerdictLog(Store(tmp_path))
+    for _ in range(120):
+        labels, word = dog(random.randrange(4)).labels, random.choice(("accepted", "rejected", "withdrawn"))
+        at = f"2026-01-01T00:00:{random.randrange(20):02d}.000000Z"
+        append_verdicts(store, [said(labels, phrase, word, (1.0, 1.0, 9.0, 9.0), at=at) for phrase in (0, 1)])
+        if random.random() < 0.5:
+            log.refresh()
+    log.refresh()
+    whole = read_verdicts(store)
+    assert (log.verdicts(), len(log)) == (whole, len(whole))
+    rows = [row for number in range(4) for row in log.given(caption_of(said(dog(number).labels, 0, "accepted", DOG)))]
+    assert len(rows) == 240
+    assert Verdicts.of_rows(rows, whole.digest) == whole
+
+
+def test_what_came_with_a_damaged_file_is_taken_in_once_that_is_gone(tmp_path: Path) -> None:
+    log = VerdictLog(Store(tmp_path))
+    append_verdicts(Store(tmp_path), [said(LABELS, 0, "accepted", DOG)])
+    damaged = tmp_path / VERDICTS / "29990101T000000000000Z-0123456789abcdef.parquet"
+    damaged.write_bytes(b"half")
+    with pytest.raises(ValueError, match="not a table of verdicts"):
+        log.refresh()
+    damaged.unlink()
+    assert len(log.refresh()) == 1
+    assert len(log) == 1
 
 
 def test_an_object_store_holds_the_same_table(s3_bucket: str) -> None:

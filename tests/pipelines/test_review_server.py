@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pictures import saved
 from PIL import Image
-from report_datasets import HOSTILE, dog, encoded, sample, write_dataset
+from report_datasets import CARD, HOSTILE, dog, encoded, sample, write_dataset
 from review_clients import Client, talk
 
 from engine.artifacts import Store
@@ -170,6 +170,18 @@ def test_what_is_whole_of_a_damaged_dataset_is_shown_and_the_rest_told(tmp_path:
         assert (await client.get("/api/sample?key=000"))[0] == 503
 
     talk(folder, look)
+
+
+def test_a_dataset_that_is_labelled_again_while_it_is_served_is_told_and_no_verdict_taken(dogs: Path) -> None:
+    async def look(client: Client) -> None:
+        assert (await client.judge("000", ACCEPT))[0] == 200
+        write_dataset(dogs, [dog(number) for number in range(3)], CARD.model_copy(update={"recipe_digest": "t" * 64}))
+        assert "was labelled again" in (await client.json("/api/samples"))["error"]
+        status, answer = await client.judge("001", ACCEPT)
+        assert (status, "start `glip-engine serve` again" in answer["error"]) == (400, True)
+
+    talk(dogs, look)
+    assert len(list((dogs / VERDICTS).iterdir())) == 1
 
 
 def test_a_dataset_in_an_object_store_is_reviewed_there(dogs: Path, s3_bucket: str) -> None:
