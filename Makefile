@@ -14,7 +14,13 @@ TESTERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-r
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
 
+# With an older one pip ends in conflicts between packages, and leaves an environment that a newer one would take.
+NEW_ENOUGH := import sys; sys.version_info >= (3, 11) or sys.exit("wanted Python 3.11 or newer, found " + sys.executable \
+	+ " " + sys.version.split()[0] + "; give another, as in `make demo PYTHON=python3.13`, after `rm -rf $(VENV)`")
+
 $(READY): pyproject.toml constraints.txt
+	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -c '$(NEW_ENOUGH)'
+	@echo "installing into $(VENV); the first time this takes some minutes and gigabytes"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,s3]'
