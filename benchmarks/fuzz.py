@@ -3,7 +3,7 @@
     python benchmarks/fuzz.py [--minutes 10] [--only WORD]
 
 In: a time. Out: for each target the number of inputs it was given, and status 1 with the smallest input that broke one.
-The targets are functions of one hypothesis strategy each; the tests run them too, shortly and always the same
+The targets are checks of inputs that hypothesis draws; the tests run them too, shortly and always the same
 (`tests/pipelines/test_fuzz.py`).
 """
 
@@ -36,8 +36,16 @@ from schemas.records import CaptionedImage, GroundingRequest, Phrase, Prompt, Pr
 from schemas.shards import SampleLabels
 from teacher.worker import TeacherWorker
 
+Target = Callable[[settings], Callable[[], None]]
+"""The run of a check under settings: a new one each time, since hypothesis lets each have its settings once."""
 
-@given(damaged(st.sampled_from(tars()) | st.binary(max_size=2048)))
+
+def target(*inputs: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Target]:
+    """Makes a target of a check, which is given what is drawn of ``inputs``."""
+    return lambda check: lambda chosen: chosen(given(*inputs)(check))
+
+
+@target(damaged(st.sampled_from(tars()) | st.binary(max_size=2048)))
 def tar_index(content: bytes) -> None:
     """The same rows each time; every good row lies inside the file; a source over it gives an outcome a row."""
     first, second = index_tar(io.BytesIO(content)), index_tar(io.BytesIO(content))
@@ -53,7 +61,7 @@ def tar_index(content: bytes) -> None:
             assert {type(one) for one in outcomes} <= {CaptionedImage, Reject}
 
 
-@given(damaged(st.sampled_from(parquets())), st.sampled_from([None, "id"]))
+@target(damaged(st.sampled_from(parquets())), st.sampled_from([None, "id"]))
 def parquet_source(content: bytes, key_column: str | None) -> None:
     """An outcome a row, or one line that says what is wrong with the file; the process goes on."""
     with tempfile.TemporaryDirectory() as folder:
@@ -91,7 +99,7 @@ class PreparingGrounder:
         return [[] for _ in questions]
 
 
-@given(damaged(st.sampled_from(pictures()) | st.binary(max_size=512)))
+@target(damaged(st.sampled_from(pictures()) | st.binary(max_size=512)))
 def decode_and_prepare(content: bytes) -> None:
     """A picture is answered for, or a reject with a reason of the table."""
     phrase = Phrase("a dog", 0, 5, "dog")
@@ -113,7 +121,7 @@ def parser(method: str, expressions: bool) -> PhraseParser:
     return PhraseParser(PhrasesRecipe(method=method, expressions=expressions))  # type: ignore[arg-type]
 
 
-@given(captions, st.sampled_from(["spacy", "nltk-grammar"]), st.booleans())
+@target(captions, st.sampled_from(["spacy", "nltk-grammar"]), st.booleans())
 def caption_parsing(caption: str, method: str, expressions: bool) -> None:
     """`caption[start:end] == phrase`, in any Unicode; the same alone and beside another caption."""
     one = parser(method, expressions)
@@ -127,7 +135,7 @@ def caption_parsing(caption: str, method: str, expressions: bool) -> None:
         assert one.reject("a", caption).reason in ("caption_empty", "caption_too_long", "no_phrase")
 
 
-@given(damaged(st.just(GOOD_SAMPLE)) | st.binary(max_size=200) | json_values.map(lambda value: repr(value).encode()))
+@target(damaged(st.just(GOOD_SAMPLE)) | st.binary(max_size=200) | json_values.map(lambda value: repr(value).encode()))
 def sample_json(content: bytes) -> None:
     """What is read holds: spans, boxes inside the picture; everything else is a ValueError."""
     try:
@@ -139,7 +147,7 @@ def sample_json(content: bytes) -> None:
     assert SampleLabels.model_validate_json(labels.model_dump_json()) == labels
 
 
-@given(
+@target(
     damaged(st.just(GOOD_RECIPE))
     | st.binary(max_size=200)
     | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
@@ -157,7 +165,7 @@ def recipe_yaml(content: bytes) -> None:
         assert load_recipe(LabelRecipe, None, (), recipe.model_dump()) == recipe
 
 
-TARGETS: dict[str, Callable[[], None]] = {
+TARGETS: dict[str, Target] = {
     "tar index": tar_index,
     "Parquet source": parquet_source,
     "decode and prepare": decode_and_prepare,
@@ -173,12 +181,11 @@ ALLOWED = [
 ]
 
 
-def shortly(target: Callable[[], None], examples: int) -> Callable[[], None]:
-    """The target with so many inputs, the same ones every time."""
-    fixed = settings(
-        max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=ALLOWED
+def shortly(run_under: Target, examples: int) -> Callable[[], None]:
+    """The run of a target with so many inputs, the same ones every time."""
+    return run_under(
+        settings(max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=ALLOWED)
     )
-    return fixed(target)
 
 
 def main() -> int:
@@ -187,11 +194,11 @@ def main() -> int:
     options.add_argument("--only", default="", help="only the targets whose name has this in it")
     given_options = options.parse_args()
     warnings.simplefilter("ignore")  # decoders warn of what is damaged
-    chosen = {name: target for name, target in TARGETS.items() if given_options.only in name}
+    chosen = {name: run_under for name, run_under in TARGETS.items() if given_options.only in name}
     each_s, failed = given_options.minutes * 60 / len(chosen), 0
-    for name, target in chosen.items():
+    for name, run_under in chosen.items():
         rounds, ends_at = 0, time.monotonic() + each_s
-        fuzzed = settings(max_examples=500, deadline=None, database=None, suppress_health_check=ALLOWED)(target)
+        fuzzed = run_under(settings(max_examples=500, deadline=None, database=None, suppress_health_check=ALLOWED))
         verdict = "no fault"
         while time.monotonic() < ends_at:
             try:

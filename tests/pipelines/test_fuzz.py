@@ -28,5 +28,10 @@ def test_a_longer_fuzz_finds_no_crash_and_no_broken_invariant(target: str) -> No
     fuzz.shortly(fuzz.TARGETS[target], 20 * EXAMPLES[target])()
 
 
+def test_a_target_is_fuzzed_more_than_once_in_a_process() -> None:
+    for examples in (1, 2):
+        fuzz.shortly(fuzz.TARGETS["sample JSON"], examples)()
+
+
 def test_every_target_is_fuzzed() -> None:
     assert fuzz.TARGETS.keys() == EXAMPLES.keys()
