@@ -57,7 +57,8 @@ def resolve_selection(selection: SelectionChoice) -> Selection:
     elif preset in PRESETS:
         fields = PRESETS[str(preset)].model_dump(exclude_defaults=True) | fields
     else:
-        raise ValueError(f"no selection {preset!r}; there are: {', '.join([*PRESETS, CALIBRATED])}")
+        names = ", ".join([*PRESETS, CALIBRATED])
+        raise ValueError(f"no selection {preset!r}; there are: {names}, and numbers such as {{min_score: 0.4}}")
     try:
         return Selection.model_validate(fields)
     except ValidationError as error:

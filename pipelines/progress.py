@@ -75,7 +75,8 @@ class UnitProgress:
             rate=f"{new.rows / elapsed:.1f}" if elapsed > 0 else "-",
             busy="" if busy is None else f", model {busy:.0%}",
         )
-        if self._in_a_log and time.monotonic() - self._told_at >= LOG_EVERY_S:
+        is_last = self._progress.finished  # which is told when the bar stops
+        if self._in_a_log and not is_last and time.monotonic() - self._told_at >= LOG_EVERY_S:
             self._told_at = time.monotonic()
             self._progress.console.print(self._progress.get_renderable())
 

@@ -101,7 +101,7 @@ def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
     try:
         fields = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"--selection {text!r} is not YAML: {error}") from None
+        raise ValueError(f"--selection {text!r} is not YAML: {getattr(error, 'problem', error)}") from None
     return {str(name): value for name, value in fields.items()}
 
 

@@ -126,7 +126,7 @@ def _add_export(commands: Any) -> None:
     parser.add_argument("dataset", help="folder of the dataset")
     parser.add_argument("--format", required=True, choices=EXPORT_FORMATS, help="%(choices)s", metavar="FORMAT")
     add_out(parser, "folder to write, empty or new")
-    parser.add_argument("--images", action="store_true", help="write the pictures too, byte for byte")
+    parser.add_argument("--images", action="store_true", help="write the pictures too; an EXIF orientation becomes 1")
     add_selection(parser)
 
 

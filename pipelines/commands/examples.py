@@ -12,7 +12,7 @@ EXAMPLES = {
         "'s3://bucket/{00000..00099}.tar' --plan",
     ),
     "verify": ("my-dataset",),
-    "dedupe": ("my-dataset --by pair",),
+    "dedupe": ("my-dataset", "my-dataset --by pair"),
     "ground": ('photo.jpg "a red car and two dogs" --out annotated.png',),
     "generation": (
         "--recipe recipes/photos.yaml --out runs/photos",
@@ -46,7 +46,7 @@ EXAMPLES = {
     "promote": ("runs/photos --registry models", "nano --registry models"),
     "rollback": ("models --reason 'worse at night'",),
     "history": ("models",),
-    "show": ("models --version 3",),
+    "show": ("models", "models --version 3"),
     "mirror": ("models --model grounding",),
     "lineage": ("runs/photos", "registry:models@3"),
     "doctor": ("",),

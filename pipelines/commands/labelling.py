@@ -166,7 +166,7 @@ def _add_dedupe(commands: Any) -> None:
         type=int,
         default=DEFAULT_DISTANCE,
         metavar="BITS",
-        help="of 64, in which perceptual hashes of copies may differ (0 to 12, default %(default)s)",
+        help="how many of the 64 bits of perceptual hashes may differ between copies (0 to 12, default %(default)s)",
     )
 
 

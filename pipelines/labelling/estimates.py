@@ -46,11 +46,12 @@ def bootstrap(slices: Sequence[Slice], statistic: Callable[[Sequence[Slice]], fl
 
 def spread_slices(refs: Sequence[UnitRef], samples: int, count: int, seed: int) -> list[UnitRef]:
     """About ``samples`` rows in ``count`` slices of units, numbered from 0: one in each part of the source of equal
-    length, at a place drawn by ``seed``, none twice. All units where the source has no more rows."""
+    length, at a place drawn by ``seed``, none twice. Where the source has no more rows all of them, unit by unit."""
     ends = list(itertools.accumulate(ref.rows for ref in refs))
+    rows = -(-min(samples, ends[-1]) // count)
     if ends[-1] <= samples:
-        return list(refs)
-    draw, rows = random.Random(seed), -(-samples // count)
+        return _cut(refs, rows)
+    draw = random.Random(seed)
     found: dict[tuple[str, int], UnitRef] = {}
     for number in range(count):
         row = int((number + draw.random()) * ends[-1] / count)
@@ -59,3 +60,12 @@ def spread_slices(refs: Sequence[UnitRef], samples: int, count: int, seed: int) 
         first = ref.first_row + min(row - (ends[bisect_right(ends, row)] - ref.rows), ref.rows - wanted)
         found.setdefault((ref.uri, first), UnitRef(len(found), ref.uri, first, wanted))
     return list(found.values())
+
+
+def _cut(refs: Sequence[UnitRef], rows: int) -> list[UnitRef]:
+    """Slices of the units, of at most so many rows, numbered from 0."""
+    places = ((ref, first) for ref in refs for first in range(0, ref.rows, rows))
+    return [
+        UnitRef(number, ref.uri, ref.first_row + first, min(rows, ref.rows - first))
+        for number, (ref, first) in enumerate(places)
+    ]

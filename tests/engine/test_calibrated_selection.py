@@ -100,8 +100,8 @@ def test_what_cannot_be_applied_is_refused_in_words(file: str, tmp_path: Path) -
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ValueError, match="is not a calibration of this version"):
         resolve_selection(chosen(str(tmp_path / "bad.json")))
-    with pytest.raises(ValueError, match=r"no selection 'gold'; there are: .*calibrated"):
-        resolve_selection("gold")
+    with pytest.raises(ValueError, match=r"no selection '0.5'; there are: .*, and numbers such as {min_score"):
+        resolve_selection("0.5")
 
 
 def test_a_preset_can_be_changed_by_numbers() -> None:

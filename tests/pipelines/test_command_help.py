@@ -80,6 +80,12 @@ def test_what_is_missing_is_said_with_what_to_give(what: str, capsys: pytest.Cap
     assert error.count("\n") == 1
 
 
+def test_a_selection_that_is_no_yaml_is_told_in_a_short_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diff", "old", "new", "--selection", "{min_score: 0.4"]) == 2
+    told = "--selection '{min_score: 0.4' is not YAML: expected ',' or '}', but got '<stream end>'"
+    assert capsys.readouterr().err == f"glip-engine: error: {told}\n"
+
+
 def test_without_arguments_the_help_is_shown_and_nothing_is_done(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([])

@@ -46,6 +46,11 @@ def test_a_source_no_larger_than_the_sample_is_probed_whole() -> None:
     assert spread_slices(REFS, 400, 10, seed=0) == REFS
 
 
+def test_a_single_unit_is_cut_into_slices_since_one_alone_has_no_interval() -> None:
+    slices = spread_slices([UnitRef(0, "0.tar", 7, 62)], 300, 12, seed=0)
+    assert slices == [UnitRef(n, "0.tar", 7 + 6 * n, min(6, 62 - 6 * n)) for n in range(11)]
+
+
 def test_no_slice_is_probed_twice() -> None:
     slices = spread_slices(REFS[:2], 10, 100, seed=0)
     assert len({(ref.uri, ref.first_row) for ref in slices}) == len(slices) <= 20

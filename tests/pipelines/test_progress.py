@@ -36,6 +36,17 @@ def test_a_log_gets_a_line_a_minute_while_units_come(
     assert " 200/24000 " in told
 
 
+def test_the_last_unit_is_told_in_a_log_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pipelines.progress.LOG_EVERY_S", 0)
+    new = Totals()
+    with UnitProgress("labelling", 200, Totals(), shown=True) as bar:
+        for new.rows in (100, 200):
+            bar.show(new)
+    assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["100/200", "200/200"]
+
+
 def test_a_job_that_is_to_be_silent_leaves_no_line_in_the_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
