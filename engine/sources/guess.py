@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from engine.dataset.shard_files import CARD
 from engine.sources.columns import IMAGE_NAMES, lists_urls
 from engine.sources.folder import NAMES, PICTURES, TABLES
 from engine.sources.parquet_layout import read_schema
@@ -50,6 +51,7 @@ def _guess_folder(argument: str) -> dict[str, Any]:
     """The kind of a folder (or a glob) by its files; tars go before the Parquet files that img2dataset puts beside, and
     those before pictures, which they may name. Folders of it are looked into for pictures alone."""
     _refuse_coco_folder(Path(argument))
+    _refuse_dataset(Path(argument))
     _refuse_file(Path(argument))
     deep = Path(argument).is_dir()
     files = Files(argument, (*IN_FOLDERS, ".csv", *PICTURES), deep=deep).all
@@ -119,6 +121,12 @@ def _refuse_coco_folder(folder: Path) -> None:
     captions = sorted(folder.glob("annotations/captions_*.json"))
     if captions:
         raise ValueError(f"source {folder} is COCO's folder; give its captions: {' or '.join(map(str, captions))}")
+
+
+def _refuse_dataset(folder: Path) -> None:
+    """What was labelled or imported has its shards one folder down, and tables beside that are no source."""
+    if (folder / CARD).is_file():
+        raise ValueError(f"source {folder} is a dataset with boxes already; its samples are '{folder}/shards/*.tar'")
 
 
 def _coco_images(argument: str) -> str:

@@ -64,7 +64,7 @@ class Files:
         if not paths:
             kinds = " or ".join(suffixes[:NAMED_KINDS])
             raise ValueError(
-                f"source {uri} is neither a {kinds} file, nor a folder of these, nor a glob: {self._instead(uri)}"
+                f"source {uri}: {self._instead(uri)}; wanted a {kinds} file, a folder of these, or a glob"
             )
         root = self._folder(uri) or _common_folder(paths)
         self.all = [

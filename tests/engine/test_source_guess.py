@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from source_outcomes import read_tars
 
+from engine.dataset.shard_files import CARD
 from engine.sources.guess import guess_source
 from schemas.records import Reject
 
@@ -92,3 +93,10 @@ def test_pictures_in_folders_of_a_folder_are_found_with_the_table_above_them(web
     assert guess_source(photos)["kind"] == "urls"
     web.tar_of(tmp_path / "photos" / "0.tar", web.samples(1))
     assert guess_source(photos)["kind"] == "webdataset"
+
+
+def test_a_dataset_that_was_labelled_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / CARD).write_text("{}")
+    (tmp_path / "duplicates.parquet").touch()  # of dedupe, and no source
+    with pytest.raises(ValueError, match=r"is a dataset with boxes already; its samples are '.*/shards/\*\.tar'"):
+        guess_source(str(tmp_path))
