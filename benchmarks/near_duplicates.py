@@ -23,11 +23,12 @@ from own_process import peak_mib
 from PIL import Image, ImageDraw, ImageOps
 from real_data import real_data
 
-from engine.filtering.image_hash import FINE_FACTOR, perceptual_hash, words_of
+from engine.filtering.image_hash import FINE_FACTOR, SHARED_FACTOR, perceptual_hash, words_of
 from engine.filtering.near_duplicates import near_pairs
 from schemas.recipes import DEFAULT_DISTANCE
 
 DISTANCES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
+BEYOND = 1 << 10  # no distance is as large
 EVERY = 4  # one photo in so many is changed; all are hashed
 
 
@@ -96,9 +97,11 @@ def photos() -> Iterator[tuple[str, str, bytes]]:
 
 
 def least_distance(one: int, other: int) -> int:
-    """The least distance at which two hashes are near."""
-    coarse, fine = map(int, np.bitwise_count(words_of([one])[0] ^ words_of([other])[0]))
-    return max(coarse, -(-fine // FINE_FACTOR))
+    """The least distance at which two hashes are near; beyond any where they have too little in common."""
+    words = words_of([one, other])
+    coarse, fine = map(int, np.bitwise_count(words[0] ^ words[1]))
+    shared = int(np.bitwise_count(words[0] & words[1]).sum())
+    return BEYOND if coarse + fine > shared // SHARED_FACTOR else max(coarse, -(-fine // FINE_FACTOR))
 
 
 def print_recall(contents: list[bytes]) -> None:
@@ -110,7 +113,7 @@ def print_recall(contents: list[bytes]) -> None:
             before = perceptual_hash(content)
             after = perceptual_hash(change(Image.open(io.BytesIO(content)).convert("RGB")))
             if before is not None:
-                found.append(1 << 10 if after is None else least_distance(before, after))
+                found.append(BEYOND if after is None else least_distance(before, after))
         shares = [sum(bits <= distance for bits in found) / len(found) for distance in DISTANCES]
         print(f"{name:<46}" + "".join(f"{share:>7.3f}" for share in shares))
 

@@ -23,7 +23,7 @@ from PIL import Image
 
 from schemas.pictures import open_picture_file, too_many_scans
 
-ALGORITHM = "dct64+64/2"  # another name wherever the same picture would get other bits
+ALGORITHM = "dct64+64/3"  # another name wherever the same picture would get other bits
 HALF_BITS = 64
 SIDE = 32
 MAX_PIXELS = 100_000_000
@@ -37,6 +37,9 @@ DECIMALS = 2
 # Pairs that are `max_distance` apart in the coarse half may be so many times as far apart in the fine one, where noise
 # changes more bits (benchmarks/near_duplicates.py).
 FINE_FACTOR = 2
+# They have so many times as many bits in common as they differ in: dark frames, line charts, pages of text and things
+# on white have few bits, and would be within any distance of each other. On photos this changes nothing.
+SHARED_FACTOR = 2
 
 FloatArray = npt.NDArray[np.float64]
 WordArray = npt.NDArray[np.uint64]
@@ -44,7 +47,7 @@ WordArray = npt.NDArray[np.uint64]
 
 
 def perceptual_hash(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> int | None:
-    """The hash of an encoded picture, 0 to 2**128 - 1, the coarse half in its upper bits.
+    """The hash of an encoded picture, 1 to 2**128 - 1, the coarse half in its upper bits.
 
     None where it cannot be decoded within bounds, or has no structure: a blank picture looks like any other. EXIF
     orientation is not applied, animations count by their first frame, and alpha is not looked at.
@@ -68,8 +71,6 @@ def phash_text(encoded: bytes) -> str | None:
 
 def _small_grey(image: Image.Image) -> FloatArray:
     image.draft("L", (2 * SIDE, 2 * SIDE))  # of a JPEG, decode no more pixels than are needed
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
     deep = image.mode.startswith(("I", "F"))  # more than 8 bits, which "L" would cut off at 255: mostly white
     small = image.convert("F" if deep else "L").resize((SIDE, SIDE), Image.Resampling.BOX)
     grey = np.asarray(small, dtype=np.float64)
@@ -87,13 +88,14 @@ def _levels(grey: FloatArray, mode: str) -> FloatArray:
 
 
 def hash_of_grey(grey: FloatArray) -> int | None:
-    """The hash of a grey picture of 32 x 32 in levels of 0 to 255; None where it is blank."""
+    """The hash of a grey picture of 32 x 32 in levels of 0 to 255; None where it is blank, or nothing stands out in it,
+    as in a slope of grey or a dark frame."""
     if grey.std() < MIN_CONTRAST:
         return None
     frequencies = np.round(_COSINES @ grey @ _COSINES.T, DECIMALS)
     halves = frequencies[_LOWEST].reshape(2, HALF_BITS)
     bits = halves > np.median(halves, axis=1, keepdims=True) + MARGIN
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    return int.from_bytes(np.packbits(bits).tobytes(), "big") or None
 
 
 # ----------------------------------------------------------------------------------------------------------- distance
@@ -106,10 +108,12 @@ def words_of(hashes: Iterable[int]) -> WordArray:
 
 
 def near(words: WordArray, others: WordArray, max_distance: int) -> npt.NDArray[np.bool_]:
-    """Which hashes are those of one picture: at most ``max_distance`` bits apart in the coarse half, and twice as many
-    in the fine one. N x 2 each, or one of them 2."""
+    """Which hashes are those of one picture: at most ``max_distance`` bits apart in the coarse half, twice as many in
+    the fine one, and half as many as both have in common. N x 2 each, or one of them 2."""
     coarse, fine = np.bitwise_count(words ^ others).T
-    return np.asarray((coarse <= max_distance) & (fine <= FINE_FACTOR * max_distance), dtype=np.bool_)
+    shared = np.bitwise_count(words & others).sum(axis=-1) // SHARED_FACTOR
+    found = (coarse <= max_distance) & (fine <= FINE_FACTOR * max_distance) & (coarse + fine <= shared)
+    return np.asarray(found, dtype=np.bool_)
 
 
 def coarse_distances(words: WordArray, others: WordArray) -> npt.NDArray[np.uint8]:
