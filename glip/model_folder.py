@@ -33,12 +33,18 @@ def read_description(folder: Path) -> dict[str, Any]:
     Raises: FileNotFoundError where a file is missing, ValueError where it is no such description.
     """
     path = folder / CONFIG_FILE
+    description = read_json(path) if path.is_file() else {}
+    if "model_type" in description and "format" not in description:
+        raise ValueError(
+            f"{folder}: a checkpoint of transformers (model_type {description['model_type']!r:.50}), no model folder "
+            "of GLIP; a teacher of another kind is named with its grounder, as in --set teacher.grounder=owlv2 --set "
+            f"teacher.checkpoint={folder}"
+        )
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         inside = folder / "model"  # where a training run keeps its model
         told = f"; the run's model is {inside}" if (inside / CONFIG_FILE).is_file() else ""
         raise FileNotFoundError(f"{folder}: no model folder, {', '.join(missing)} missing{told}")
-    description = read_json(path)
     if description.get("format") != FORMAT:
         raise ValueError(f"{path}: wanted format {FORMAT!r}, found {description.get('format')!r}")
     digests = description.get("sha256")

@@ -1,7 +1,7 @@
 """Pictures as the DETR family wants them: resize by the shorter side, normalise, pad with a mask.
 
 In: a PIL image. Out: [3, h, w] float32 and, for a batch of one bucket, the mask of what is picture. The rules are those
-of the checkpoint's preprocessor_config.json, the arithmetic that of transformers' Pillow image processor.
+of the checkpoint's folder, the arithmetic that of transformers' Pillow image processor.
 
 Shapes: B batch, C = 3 (red, green, blue), H W pixels.
 """
@@ -17,8 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from glip.model_folder import read_json
-from teacher.hub_checkpoint import PREPROCESSOR
+from teacher.picture_rules import read_picture_rules
 
 PADDING_STEP = 32  # few shapes, so that pictures share batches; the masked margin is smaller than one patch of level 3
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -30,7 +29,7 @@ class ImageRules:
 
     min_size: int
     max_size: int
-    resample: int
+    resample: Image.Resampling
     rescale_factor: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -38,21 +37,22 @@ class ImageRules:
     @classmethod
     def read(cls, folder: Path, min_size: int | None, max_size: int | None) -> ImageRules:
         """The rules in a checkpoint's folder, with the recipe's sizes where it gives any."""
-        path = folder / PREPROCESSOR
-        file = read_json(path)
-        off = [name for name in ("do_resize", "do_rescale", "do_normalize") if not file.get(name, True)]
-        size = file.get("size", {})
-        if off or not {"shortest_edge", "longest_edge"} <= size.keys():
+        path, rules = read_picture_rules(folder)
+        steps = ("do_resize", "do_rescale", "do_normalize")
+        off = [name for name in steps if not getattr(rules, name)]
+        size = rules.size or {}
+        shortest, longest = size.get("shortest_edge"), size.get("longest_edge")
+        if off or shortest is None or longest is None:
             raise ValueError(
-                f"{path}: wanted a size of shortest_edge and longest_edge, and resizing; found {size}, {off}"
+                f"{path}: wanted a size of shortest_edge and longest_edge, and resizing; found {size}, without {off}"
             )
         return cls(
-            min_size or int(size["shortest_edge"]),
-            max_size or int(size["longest_edge"]),
-            int(file.get("resample", Image.Resampling.BILINEAR)),
-            float(file.get("rescale_factor", 1 / 255)),
-            tuple(file.get("image_mean", IMAGENET_MEAN)),
-            tuple(file.get("image_std", IMAGENET_STD)),
+            min_size or shortest,
+            max_size or longest,
+            Image.Resampling.BILINEAR if rules.resample is None else rules.resample,
+            rules.rescale_factor,
+            rules.image_mean or IMAGENET_MEAN,
+            rules.image_std or IMAGENET_STD,
         )
 
     @property
@@ -80,7 +80,7 @@ class ImageRules:
     def tensor(self, image: Image.Image) -> Tensor:
         """[3, h, w] float32, resized and normalised."""
         height, width = self.resized_shape(image.width, image.height)
-        resized = image.convert("RGB").resize((width, height), Image.Resampling(self.resample))
+        resized = image.convert("RGB").resize((width, height), self.resample)
         rgb_HWC = torch.from_numpy(np.array(resized)).float() * self.rescale_factor
         return ((rgb_HWC - torch.tensor(self.mean)) / torch.tensor(self.std)).permute(2, 0, 1).contiguous()
 

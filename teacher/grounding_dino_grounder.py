@@ -27,7 +27,7 @@ from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate
 from teacher.best_pairs import best_pairs, corners
 from teacher.detr_image import ImageRules, pad_with_mask
-from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_weights
+from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_tokenizer, load_weights
 from teacher.protocol import Question
 from teacher.torch_device import choose_device, cpu_threads
 
@@ -55,7 +55,7 @@ class GroundingDinoGrounder:
         self._model = load_weights(
             getattr(transformers, CLASSES[recipe.grounder]), folder, recipe.grounder, self._device
         )
-        self._tokenizer: Any = transformers.BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+        self._tokenizer = load_tokenizer(transformers.BertTokenizerFast, folder)
         _check_separators(self._tokenizer, str(folder))
         self._rules = ImageRules.read(folder, recipe.min_size, recipe.max_size)
         self._bf16 = recipe.precision == "bf16"  # never by itself: published and compared in fp32

@@ -15,6 +15,7 @@ Checkpoints on the hub: google/owlv2-base-patch16-ensemble, google/owlv2-large-p
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ from torch import Tensor
 from schemas.recipes import TeacherRecipe
 from schemas.records import Candidate, Prompt
 from teacher.best_pairs import best_pairs, corners
-from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_weights
+from teacher.hub_checkpoint import checkpoint_folder, folder_digest, load_tokenizer, load_weights
 from teacher.owlv2_image import SquareRules
 from teacher.protocol import Question, distinct_pictures
 from teacher.torch_device import choose_device, cpu_threads, wants_bf16
@@ -45,10 +46,11 @@ class Owlv2Grounder:
         folder = checkpoint_folder(recipe.checkpoint, recipe.revision)
         self._device = choose_device(recipe.device)
         self._model = load_weights(transformers.Owlv2ForObjectDetection, folder, "owlv2", self._device)
-        self._tokenizer: Any = transformers.CLIPTokenizerFast.from_pretrained(folder, local_files_only=True)
+        self._tokenizer = load_tokenizer(transformers.CLIPTokenizerFast, folder)
         self._rules = SquareRules.read(folder)
         self._bf16 = wants_bf16(recipe.precision, self._device)
         config = self._model.config
+        _check_vocabulary(self._tokenizer, config.text_config.vocab_size, folder)
         self._phrase_tokens: int = config.text_config.max_position_embeddings
         if self._rules.side != config.vision_config.image_size:
             raise ValueError(
@@ -101,6 +103,15 @@ class Owlv2Grounder:
             )
             for question, (picture, first) in zip(questions, places, strict=True)
         ]
+
+
+def _check_vocabulary(tokenizer: Any, size: int, folder: Path) -> None:
+    """A phrase's embedding is taken at its largest id, wherever that is: the end must have it."""
+    if tokenizer.eos_token_id != size - 1 or len(tokenizer) > size:
+        raise ValueError(
+            f"{folder}: not the vocabulary of its model: wanted {size} tokens, the last one the end of a text; found "
+            f"{len(tokenizer)}, the end being {tokenizer.eos_token_id}"
+        )
 
 
 def _by_picture(questions: Sequence[Question]) -> tuple[list[Tensor], list[list[str]], list[tuple[int, int]]]:

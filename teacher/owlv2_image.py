@@ -18,8 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from glip.model_folder import read_json
-from teacher.hub_checkpoint import PREPROCESSOR
+from teacher.picture_rules import read_picture_rules
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 GAUSSIAN_REACH = 4.0  # standard deviations, scipy's default
@@ -37,19 +36,14 @@ class SquareRules:
     @classmethod
     def read(cls, folder: Path) -> SquareRules:
         """The rules in a checkpoint's folder; ValueError where it wants something else than a padded square."""
-        path = folder / PREPROCESSOR
-        file = read_json(path)
+        path, rules = read_picture_rules(folder)
         steps = ("do_pad", "do_resize", "do_rescale", "do_normalize")
-        off = [name for name in steps if not file.get(name, True)]
-        size = file.get("size", {"height": 960, "width": 960})
-        if off or size.get("height") is None or size["height"] != size.get("width"):
+        off = [name for name in steps if not getattr(rules, name)]
+        size = rules.size or {"height": 960, "width": 960}
+        side = size.get("height")
+        if off or side is None or side != size.get("width"):
             raise ValueError(f"{path}: wanted pictures padded and resized to a square; found {size}, without {off}")
-        return cls(
-            int(size["height"]),
-            float(file.get("rescale_factor", 1 / 255)),
-            tuple(file.get("image_mean", CLIP_MEAN)),
-            tuple(file.get("image_std", CLIP_STD)),
-        )
+        return cls(side, rules.rescale_factor, rules.image_mean or CLIP_MEAN, rules.image_std or CLIP_STD)
 
     def tensor(self, image: Image.Image) -> Tensor:
         """[3, S, S] float32: black below or right of the picture, then resized and normalised."""

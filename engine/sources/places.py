@@ -63,9 +63,7 @@ class Files:
             raise ValueError(f"source {uri} cannot be listed: {type(error).__name__}: {error}") from error
         if not paths:
             kinds = " or ".join(suffixes[:NAMED_KINDS])
-            raise ValueError(
-                f"source {uri}: {self._instead(uri)}; wanted a {kinds} file, a folder of these, or a glob"
-            )
+            raise ValueError(f"source {uri}: {self._instead(uri)}; wanted a {kinds} file, a folder of these, or a glob")
         root = self._folder(uri) or _common_folder(paths)
         self.all = [
             SourceFile(path.removeprefix(root).partition("?")[0].lstrip("/"), path, size)

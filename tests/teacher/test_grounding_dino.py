@@ -245,9 +245,29 @@ def test_without_a_network_the_error_says_what_to_put_where(monkeypatch: pytest.
         opened("grounding-dino", Path("IDEA-Research/grounding-dino-tiny"), revision="0123456789" * 4)
 
 
-def test_a_preprocessor_of_another_kind_is_refused(folder: Path, kind: str, tmp_path: Path) -> None:
-    shutil.copytree(folder, tmp_path / "copy")
-    path = tmp_path / "copy" / "preprocessor_config.json"
-    path.write_text(json.dumps({"size": {"height": 64, "width": 64}}))
-    with pytest.raises(ValueError, match="wanted a size of shortest_edge and longest_edge"):
-        opened(kind, tmp_path / "copy")
+@pytest.mark.parametrize(
+    "rules",
+    [{"size": {"height": 64, "width": 64}}, {"do_resize": False}, {"do_rescale": False}, {"do_normalize": False}],
+)
+def test_a_preprocessor_of_another_kind_is_refused(
+    hub_folders: dict[str, Path], tmp_path: Path, rules: dict[str, Any]
+) -> None:
+    folder = shutil.copytree(hub_folders["grounding-dino"], tmp_path / "copy")
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | rules))
+    with pytest.raises(ValueError, match="wanted a size of shortest_edge and longest_edge, and resizing; found"):
+        ImageRules.read(folder, None, None)
+
+
+def test_every_rule_of_a_preprocessor_is_followed(web: Any, hub_folders: dict[str, Path], tmp_path: Path) -> None:
+    from transformers.models.grounding_dino.image_processing_pil_grounding_dino import GroundingDinoImageProcessorPil
+
+    folder = shutil.copytree(hub_folders["grounding-dino"], tmp_path / "copy")
+    path, image = folder / "preprocessor_config.json", decoded(web.jpeg(3, 90, 70))
+    others = {"resample": 0, "rescale_factor": 0.01, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | others))
+    wanted = GroundingDinoImageProcessorPil.from_pretrained(folder)(image, return_tensors="pt")["pixel_values"][0]
+    torch.testing.assert_close(ImageRules.read(folder, None, None).tensor(image), wanted, atol=1e-5, rtol=0)
+    path.write_text(json.dumps({"size": {"shortest_edge": 64, "longest_edge": 96}}))
+    wanted = GroundingDinoImageProcessorPil.from_pretrained(folder)(image, return_tensors="pt")["pixel_values"][0]
+    torch.testing.assert_close(ImageRules.read(folder, None, None).tensor(image), wanted, atol=1e-5, rtol=0)

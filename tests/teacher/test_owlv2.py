@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +53,11 @@ def by_transformers(folder: Path, pixels: torch.Tensor, size: tuple[int, int], t
     return found
 
 
+@pytest.mark.parametrize("size", [(90, 64), (64, 90)])
 def test_scores_and_boxes_of_a_phrase_are_those_of_transformers(
-    web: Any, grounder: Grounder, hub_folders: dict[str, Path]
+    web: Any, grounder: Grounder, hub_folders: dict[str, Path], size: tuple[int, int]
 ) -> None:
-    image = decoded(web.jpeg(1, 90))
+    image = decoded(web.jpeg(1, *size))
     pixels = grounder.prepare(image)
     found = grounder.ground([Question(pixels, PROMPT, *image.size)], 0.05)[0]
     for phrase, text in enumerate(["a dog", "two cats"]):
@@ -127,6 +130,18 @@ def test_pictures_are_prepared_as_by_transformers(
     torch.testing.assert_close(SquareRules.read(hub_folders["owlv2"]).tensor(image), wanted, atol=1e-4, rtol=0)
 
 
+def test_every_rule_of_a_preprocessor_is_followed(web: Any, hub_folders: dict[str, Path], tmp_path: Path) -> None:
+    folder, image = shutil.copytree(hub_folders["owlv2"], tmp_path / "owlv2"), decoded(web.jpeg(2, 64, 64))
+    path = folder / "preprocessor_config.json"
+    before, rules = SquareRules.read(folder).tensor(image), json.loads(path.read_text())
+    plain = {name: rules[name] for name in ("image_processor_type", "size")}
+    path.write_text(json.dumps(plain))
+    torch.testing.assert_close(SquareRules.read(folder).tensor(image), before)
+    path.write_text(json.dumps(plain | {"image_mean": [0, 0, 0], "image_std": [1, 1, 1], "rescale_factor": 1}))
+    wanted = torch.from_numpy(np.array(image)).permute(2, 0, 1).float()
+    torch.testing.assert_close(SquareRules.read(folder).tensor(image), wanted)
+
+
 def test_neighbours_do_not_change_a_pictures_boxes_whatever_number_of_phrases_they_have(
     web: Any, grounder: Grounder
 ) -> None:
@@ -171,6 +186,25 @@ def test_boxes_wholly_in_the_padding_are_none_and_the_others_lie_in_the_picture(
     assert all(one.box_xyxy[1] < 60 and one.box_xyxy[3] <= 60 for one in outcome[0].candidates)
 
 
-def test_a_size_in_the_recipe_is_refused(hub_folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize("side", ["min_size", "max_size"])
+def test_a_size_in_the_recipe_is_refused(hub_folders: dict[str, Path], side: str) -> None:
     with pytest.raises(ValueError, match="OWLv2 has one input size"):
-        open_grounder(TeacherRecipe(grounder="owlv2", checkpoint=str(hub_folders["owlv2"]), min_size=60))
+        open_grounder(TeacherRecipe(grounder="owlv2", checkpoint=str(hub_folders["owlv2"]), **{side: 60}))  # type: ignore[arg-type]
+
+
+def test_pictures_of_another_size_than_the_models_are_refused(hub_folders: dict[str, Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(hub_folders["owlv2"], tmp_path / "owlv2")
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size": {"height": 48, "width": 48}}))
+    with pytest.raises(ValueError, match="pictures of 48 for a model of 64"):
+        open_grounder(TeacherRecipe(grounder="owlv2", checkpoint=str(folder), device="cpu"))
+
+
+def test_a_prompt_without_a_phrase_has_no_box_and_its_neighbours_keep_theirs(web: Any, grounder: Grounder) -> None:
+    pixels = [grounder.prepare(decoded(web.jpeg(number, 64, 64))) for number in range(2)]
+    nothing, asked = Question(pixels[0], Prompt("and", ()), 64, 64), Question(pixels[1], PROMPT, 64, 64)
+    assert grounder.ground([nothing], 0.05) == [[]]
+    alone, together = grounder.ground([asked], 0.05)[0], grounder.ground([nothing, asked], 0.05)
+    assert together[0] == []
+    assert [one.score for one in together[1]] == pytest.approx([one.score for one in alone], abs=1e-4)
+    assert alone

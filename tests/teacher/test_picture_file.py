@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pictures import saved
+from PIL import Image
 
 from schemas.records import CaptionedImage, Reject
 from teacher.picture_file import open_picture
@@ -17,3 +19,18 @@ def test_photos_of_a_phone_are_told_to_be_converted(extension: str, message: str
     assert isinstance(found, Reject)
     assert found.reason == "image_unreadable"
     assert message in found.message
+
+
+@pytest.mark.parametrize(
+    ("size", "reason"),
+    [
+        ((100, 2), None),
+        ((101, 2), "image_too_elongated"),
+        ((2, 101), "image_too_elongated"),
+        ((20, 30), None),
+        ((20, 31), "image_too_many_pixels"),
+    ],
+)
+def test_a_picture_at_a_limit_is_opened_and_one_beyond_it_is_not(size: tuple[int, int], reason: str | None) -> None:
+    found = open_picture(CaptionedImage("a", saved(Image.new("L", size)), "png", "a dog", "a"), 600)
+    assert (found.reason if isinstance(found, Reject) else None) == reason
