@@ -5,11 +5,12 @@ One process, or several through Ray Train; either can go on from a run of the ot
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
-from engine.artifacts import Store, digest_of
+from engine.artifacts import Store
 from engine.made_by import made_by
 from engine.mix import Mix, NameRelations
 from engine.running.session_folder import check_session_folder
@@ -21,11 +22,12 @@ from pipelines.lineage.nodes import model_digest
 from pipelines.local_folders import local_folder
 from pipelines.models.checkpoints import local_checkpoint, pinned, registry_name
 from pipelines.training.bar import TrainingBar
-from pipelines.training.evaluation import EvaluateAlong, Standing, best_of, check_before, standings
+from pipelines.training.evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, check_before, standings
 from schemas.recipes import TrainRecipe
 from schemas.reports import Document
 from schemas.train_recipes import RANDOM
 from student.boards import check_boards
+from student.checkpoint import STATE
 from student.data import pictures_at_once
 from student.optimizer import short_of_full_rate
 from student.session import tokenizer_of_random_start
@@ -56,33 +58,50 @@ def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, p
     """Train a student by ``recipe`` into the folder ``out``; a run that was stopped goes on from its last checkpoint.
 
     ``workers`` processes share every batch (1 where not given). ValueError where a dataset of the mix is none, or
-    ``out`` is a URL or holds a run of another recipe.
+    ``out`` is a URL, holds a run of another recipe, or is trained into by another job.
     """
     folder = local_folder(out)
     check_training(recipe, workers or 1)  # a mistake is told before workers are started
-    recipe = _pinned(recipe, Store(folder))
-    mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
-    try:
-        told = [mix.table(), *short_of_full_rate(recipe)]
-        if recipe.evaluation is not None:
-            told += check_before(recipe.evaluation, [dataset.store for dataset in mix.datasets])
-        if progress:
-            print("\n".join(told), flush=True)
-        result = _run(recipe, mix, folder, workers or 1, progress)
-    finally:
-        mix.close()
-    summary = TrainResult(
+    store = Store(folder)
+    with store.locked():  # of two runs that write one state it would be neither's
+        recipe = _pinned(recipe, store)
+        mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
+        try:
+            lines = [mix.table(), *short_of_full_rate(recipe)]
+            if recipe.evaluation is not None:
+                lines += check_before(recipe.evaluation, [dataset.store for dataset in mix.datasets])
+            if progress:
+                print("\n".join(lines), flush=True)
+            result = _run(recipe, mix, folder, workers or 1, progress)
+        finally:
+            mix.close()
+        summary = _summary(result, mix.fingerprint, standings(folder))
+        store.write_document(RECIPE, recipe)
+        store.write_document(RESULT, summary)
+    return summary
+
+
+def _summary(result: RunResult, mix_fingerprint: str, judged: list[Standing]) -> TrainResult:
+    return TrainResult(
         checkpoint=str(result.model_folder),
-        mix_fingerprint=mix.fingerprint,
+        mix_fingerprint=mix_fingerprint,
         steps=result.steps,
         losses=result.losses,
         images_per_second=result.images_per_second,
         skipped_steps=result.skipped_steps,
-        best=best_of(found) if (found := standings(folder)) else None,
+        best=best_of(judged) if judged else None,
     )
-    Store(folder).write_document(RECIPE, recipe)
-    Store(folder).write_document(RESULT, summary)
-    return summary
+
+
+def told(result: TrainResult) -> str:
+    """Where the student is, and what to do with it next, in a line."""
+    if (best := result.best) is None:
+        return f"student: {result.checkpoint}; next: glip-engine evaluate {result.checkpoint} --on DATASET"
+    folder = Path(result.checkpoint).with_name(BEST)
+    return (
+        f"student: {result.checkpoint}; the best by {best.metric} ({100 * best.value:.1f}) is {folder}, after "
+        f"{best.steps} of {result.steps} steps; next: glip-engine evaluate {folder} --on DATASET"
+    )
 
 
 def check_training(recipe: TrainRecipe, workers: int) -> None:
@@ -120,6 +139,8 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
     metadata = _lineage(recipe, init, mix)
     identity = _identity(recipe, metadata["init_digest"], mix)
     recipe = recipe.model_copy(update={"init": init})
+    if not (folder / STATE).exists():  # somebody deleted it: what its run was judged by is not of this one
+        Store(folder).delete(EVALUATIONS)
     along = EvaluateAlong(recipe.evaluation, folder) if recipe.evaluation is not None else None
     named: dict[str, Any] = {"identity": identity, "metadata": metadata, "on_checkpoint": along}
     with TrainingBar(recipe, enabled=progress) as bar:
@@ -132,11 +153,12 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
 
 
 def _identity(recipe: TrainRecipe, init_digest: str | None, mix: Mix) -> str:
-    """Of what a run is: one that was begun with other data, by another recipe, or from another model is another. Where
-    the model lies is no part of it; what a folder of that name holds may be another one tomorrow."""
+    """Of what a run is, as JSON: one that was begun with other data, by another recipe, or from another model is
+    another. Where the model lies is no part of it; what a folder of that name holds may be another one tomorrow."""
     exclude = RUN_FIELDS if init_digest is None else RUN_FIELDS | {"init", "init_sha256"}
     fields = recipe.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
-    return digest_of([fields, init_digest, mix.fingerprint])
+    model = {} if init_digest is None else {"init": init_digest}
+    return json.dumps(fields | model | {"mix": mix.fingerprint}, sort_keys=True)
 
 
 def _local_init(recipe: TrainRecipe, folder: Path, in_group: bool) -> str:

@@ -1,7 +1,7 @@
 """Where the figures of a run are shown beside its own log: TensorBoard, and MLflow where a server is named.
 
-In: names and numbers at a step. Out: event files, and metrics of an MLflow run. A run depends on neither: an MLflow
-that does not answer is told of, and not asked again before the run is resumed.
+In: names and numbers at a step. Out: event files, and metrics of an MLflow run. A run depends on neither: one that
+fails is told of, and not asked again before the run is resumed.
 """
 
 from __future__ import annotations
@@ -54,40 +54,71 @@ def open_boards(out: Path, first_step: int, parameters: Mapping[str, object]) ->
     return boards
 
 
-class _TensorBoard:
+class _Beside:
+    """A board that a run does not depend on: its first fault is told, and nothing is asked of it afterwards."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._lost = name, False
+
+    def _ask(self, request: Callable[[], None]) -> None:
+        if self._lost:
+            return
+        try:
+            request()
+        except Exception as error:  # MLflow has errors of many kinds, and none of them ends a training
+            self._lost = True
+            log.warning("%s hears no more of this run, whose log has all: %s", self._name, fault_in_words(error))
+
+
+class _TensorBoard(_Beside):
     def __init__(self, folder: Path, first_step: int) -> None:
+        super().__init__("TensorBoard")
+        self._ask(lambda: self._open(folder, first_step))
+
+    def show(self, figures: Mapping[str, float], step: int) -> None:
+        self._ask(lambda: self._show(figures, step))
+
+    def close(self, *, whole: bool) -> None:
+        self._ask(lambda: self._writer.close())
+
+    def _show(self, figures: Mapping[str, float], step: int) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, step)
+
+    def _open(self, folder: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
-    def show(self, figures: Mapping[str, float], step: int) -> None:
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)
 
-    def close(self, *, whole: bool) -> None:
-        self._writer.close()
-
-
-class _MlflowBoard:
+class _MlflowBoard(_Beside):
     """One MLflow run for one folder: its id is kept there, so that a run that goes on goes on there too."""
 
     def __init__(self, out: Path, parameters: Mapping[str, object]) -> None:
-        from mlflow import MlflowClient
-
-        self._client, self._run, self._lost = MlflowClient(), "", False
+        super().__init__("MLflow")
+        self._run = ""
         self._ask(lambda: self._open(out, parameters))
 
     def show(self, figures: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value in figures.items()]
-        self._ask(lambda: self._client.log_batch(self._run, metrics=metrics))
+        self._ask(lambda: self._show(figures, step))
 
     def close(self, *, whole: bool) -> None:
         self._ask(lambda: self._client.set_terminated(self._run, "FINISHED" if whole else "KILLED"))
 
+    def _ask(self, request: Callable[[], None]) -> None:
+        super()._ask(in_a_hurry()(request))
+
+    def _show(self, figures: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value in figures.items()]
+        self._client.log_batch(self._run, metrics=metrics)
+
     def _open(self, out: Path, parameters: Mapping[str, object]) -> None:
+        from mlflow import MlflowClient
+
+        self._client = MlflowClient()  # which looks whether the address is one
         kept = out / MLFLOW_RUN
         if kept.exists():
             self._run = kept.read_text().strip()
@@ -97,13 +128,3 @@ class _MlflowBoard:
         for name, value in parameters.items():
             self._client.log_param(self._run, name, str(value)[:MAX_VALUE_CHARS])
         kept.write_text(self._run + "\n")
-
-    def _ask(self, request: Callable[[], None]) -> None:
-        if self._lost:
-            return
-        try:
-            with in_a_hurry():
-                request()
-        except Exception as error:  # MLflow has errors of many kinds, and none of them ends a training
-            self._lost = True
-            log.warning("MLflow hears no more of this run, whose log has all: %s", fault_in_words(error))

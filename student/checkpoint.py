@@ -6,6 +6,7 @@ generator state is stored, and a run may be resumed with another number of worke
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from pathlib import Path
@@ -46,17 +47,27 @@ def raw_weights(folder: Path) -> dict[str, torch.Tensor]:
 def load_state(folder: Path, identity: str) -> dict[str, Any] | None:
     """The state to resume from, or None where the folder holds none. Tensors are on the CPU.
 
-    ValueError where the file is damaged, or is of a run of another identity (other recipe, data or model).
+    ValueError where the file is damaged, or is of a run of another identity (other recipe, data or model); it says what
+    differs where identities are JSON objects.
     """
     path = folder / STATE
     if not path.exists():
         return None
     state = _read(path)
     if state is None or state.get("identity") != identity:
-        raise ValueError(
-            f"{path} belongs to a run with another recipe, mix or model; train into another folder, or delete it"
-        )
+        other = _what_differs(None if state is None else state.get("identity"), identity)
+        raise ValueError(f"{path} belongs to a run with another {other}; train into another folder, or delete it")
     return state
+
+
+def _what_differs(begun: Any, identity: str) -> str:
+    """The names of what two runs do not have in common."""
+    try:
+        old, new = json.loads(begun), json.loads(identity)
+        names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    except (TypeError, ValueError, AttributeError):
+        return "recipe, mix or model"
+    return " and another ".join(names)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import ray
 import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from engine.mix import Mix
@@ -30,6 +30,8 @@ from student.process_group import DistributedWorkers, ShardedWorkers
 from student.trainer import MODEL, OnCheckpoint, RunResult, run
 
 RESULT = ".result-of-workers.json"
+# What another start would only meet again: a fault of the data, the recipe or its rates, not of a machine.
+FAULTS_OF_THE_RUN = (ValueError, FileNotFoundError, FloatingPointError)
 # The others wait while the first worker saves and evaluates a checkpoint; that one has died is Ray's to find out.
 PATIENCE_S = 6 * 3600
 OBJECT_STORE_BYTES = 100 << 20  # workers read their samples themselves: next to nothing travels
@@ -47,7 +49,8 @@ def run_distributed(
     """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where the cluster has enough, else CPUs.
 
     ``out`` and the datasets must be reachable under the same paths by every worker. ``on_checkpoint`` is called by the
-    first of them and must be picklable.
+    first of them and must be picklable. What is wrong with data or recipe is raised as the worker raised it;
+    RuntimeError where workers died more often than they may.
     """
     fewest = min(recipe.min_workers or workers, workers)
     plain = {
@@ -63,16 +66,42 @@ def run_distributed(
         # Of the whole cluster: the machine that starts a run need not have a GPU.
         on_gpu = ray.cluster_resources().get("GPU", 0) >= fewest
         asked = workers if fewest == workers else (fewest, workers)
-        TorchTrainer(
-            _worker,
-            train_loop_config=plain,
-            scaling_config=ScalingConfig(num_workers=asked, use_gpu=on_gpu),
-            run_config=RunConfig(storage_path=storage, failure_config=FailureConfig(max_failures=recipe.max_restarts)),
-            torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo", timeout_s=PATIENCE_S),
-        ).fit()
+        _fit(plain, ScalingConfig(num_workers=asked, use_gpu=on_gpu), storage, recipe.max_restarts)
     figures = json.loads((out / RESULT).read_text())
     (out / RESULT).unlink()
     return RunResult(out / MODEL, **figures)
+
+
+def _fit(plain: dict[str, Any], scaling: ScalingConfig, storage: str, max_restarts: int) -> None:
+    """Start the workers, and start them again where one died. Ray's own restarts would meet what is wrong with the data
+    or the recipe once more each time, and tell it as a traceback."""
+    backend = "nccl" if scaling.use_gpu else "gloo"
+    for restart in range(max_restarts + 1):
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config=plain,
+            scaling_config=scaling,
+            run_config=RunConfig(storage_path=storage, failure_config=FailureConfig(max_failures=0)),
+            torch_config=TorchConfig(backend=backend, timeout_s=PATIENCE_S),
+        )
+        try:
+            trainer.fit()
+            return
+        except WorkerGroupError as error:
+            failures = list(error.worker_failures.values())
+            told: list[Exception] = [one for one in failures if isinstance(one, FAULTS_OF_THE_RUN)]
+            if not told and restart == max_restarts:
+                told = [one for one in failures if isinstance(one, OSError)] or [_too_many(restart + 1, failures)]
+            if told:
+                raise told[0] from error
+
+
+def _too_many(starts: int, failures: list[Exception]) -> RuntimeError:
+    last = " ".join(f"{type(failures[0]).__name__}: {failures[0]}".split())[:300]
+    return RuntimeError(
+        f"the workers were started {starts} times (max_restarts) and failed each time, the last time by {last}; "
+        "run the same command again to go on from the last checkpoint"
+    )
 
 
 def _worker(plain: dict[str, Any]) -> None:

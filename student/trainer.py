@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from student.tuning import plain_model
 from student.workers import Workers
 
 MODEL = "model"
-MAX_SKIPPED_IN_A_ROW = 50
+MAX_SKIPPED_IN_A_ROW = 50  # or half of the steps of a short run
 
 Report = Callable[[int, dict[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
@@ -78,7 +78,7 @@ def run(
     """
     session = build(recipe, mix, workers or Workers())
     first_step, skipped = _restore(session, out, identity, metadata)
-    skips = _Skips(skipped)
+    skips = _Skips(skipped, most=min(MAX_SKIPPED_IN_A_ROW, max(1, recipe.steps // 2)))
     hear = on_checkpoint if session.workers.rank == 0 else None
     if hear is not None and first_step:
         hear(first_step, out / MODEL)
@@ -117,9 +117,11 @@ def run(
 
 @dataclass(slots=True)
 class _Skips:
-    """The steps whose gradient was not finite, in the whole run and since the last good one."""
+    """The steps whose gradient was not finite, in the whole run and since the last good one; so many in a row are too
+    many."""
 
     total: int
+    most: int
     in_a_row: int = 0
 
     def note(self, step: int, values: dict[str, Tensor]) -> bool:
@@ -128,7 +130,7 @@ class _Skips:
             self.in_a_row = 0
             return True
         self.total, self.in_a_row = self.total + 1, self.in_a_row + 1
-        if self.in_a_row == MAX_SKIPPED_IN_A_ROW:
+        if self.in_a_row == self.most:
             bad = [name for name, value in values.items() if not math.isfinite(value)]
             raise FloatingPointError(
                 f"the gradient was not finite in the {self.in_a_row} steps up to {step + 1} (not finite: "
@@ -160,7 +162,8 @@ def _restore(session: Session, out: Path, identity: str, metadata: dict[str, Any
         )
     # Moved away, say, or a kill met the swap of two models: the run would go on, or end, with none to be found.
     if session.workers.rank == 0 and not (out / MODEL).is_dir():
-        _save_average(session, out, first_step, state, metadata)
+        with _told_where_there_is_no_room(out, first_step):
+            _save_average(session, out, first_step, state, metadata)
     return first_step, int(state["skipped"])
 
 
@@ -169,15 +172,22 @@ def _checkpoint(session: Session, out: Path, steps: int, skipped: int, identity:
     state = gather_state(session.raw, session.average, session.optimizer, session.workers)
     if session.workers.rank != 0:
         return
-    try:
+    with _told_where_there_is_no_room(out, steps):
         _save_average(session, out, steps, state, metadata)
         # Last: a run that dies before it makes these steps again, and the same model.
         save_state(out, {"identity": identity, "step": steps, "skipped": skipped} | state)
+
+
+@contextmanager
+def _told_where_there_is_no_room(out: Path, steps: int) -> Iterator[None]:
+    """Around what writes a checkpoint: OSError, in one line, where it cannot be written."""
+    try:
+        yield
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own
         reason = " ".join(str(error).split())[:200]
         raise OSError(
-            f"the checkpoint after {steps} steps could not be written into {out} ({reason}); the one "
-            "before is whole: make room on the disk and run the same command again"
+            f"the checkpoint after {steps} steps could not be written into {out} ({reason}); what "
+            "was there before is whole: make room on the disk and run the same command again"
         ) from error
 
 

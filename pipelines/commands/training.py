@@ -91,11 +91,11 @@ def _train(options: argparse.Namespace) -> tuple[int, Any]:
     recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
     if options.plan:
         return 0, _planned(recipe, options)
-    from pipelines.train import train
+    from pipelines.train import told, train
 
     result = train(recipe, options.out, workers=options.workers, progress=not options.json)
     if not options.json:
-        print(f"student: {result.checkpoint}; next: glip-engine evaluate {result.checkpoint} --on DATASET")
+        print(told(result))
     return 0, result
 
 

@@ -93,5 +93,12 @@ def _last_figures(log: Path) -> dict[str, float] | None:
 
 
 def _figures(figures: dict[str, float]) -> str:
-    losses = sum(value for name, value in figures.items() if name.startswith("loss"))
-    return f"loss {losses:.3f}  {figures.get('images_per_second', 0.0):.1f} images/s" if figures else ""
+    if not figures:
+        return ""
+    losses = [value for name, value in figures.items() if name.startswith("loss")]
+    skipped = int(figures.get("skipped_steps", 0))
+    shown = [f"loss {sum(losses):.3f}"] if losses else []  # of no step where all were skipped, which is not 0
+    shown.append(f"{figures.get('images_per_second', 0.0):.1f} images/s")
+    if skipped:
+        shown.append(f"{skipped} {'step' if skipped == 1 else 'steps'} skipped: gradient not finite")
+    return "  ".join(shown)

@@ -61,10 +61,22 @@ class EvaluateAlong:
         named = {"model_digest": digest, "judged_by": judged_by}
         found = _standing(self.recipe, steps, model).model_copy(update=named)
         if not before or found.value > best_of(before).value:
-            with written_whole(self.out / BEST) as draft:
-                shutil.copytree(model, draft, dirs_exist_ok=True)
+            _keep(model, self.out / BEST)
         lines = "".join(one.model_dump_json() + "\n" for one in [*before, found])
         Store(self.out).write(EVALUATIONS, lines.encode())
+
+
+def _keep(model: Path, best: Path) -> None:
+    """Copy a model's folder in the place of the best one so far."""
+    try:
+        with written_whole(best) as draft:
+            for file in model.iterdir():
+                shutil.copy(file, draft)
+    except OSError as error:
+        raise OSError(
+            f"the model could not be copied into {best} ({error.strerror or error}); what was there before is whole, "
+            "and so is the checkpoint: make room on the disk and run the same command again"
+        ) from error
 
 
 def standings(out: Path) -> list[Standing]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,19 @@ def stop_after(steps: int) -> Report:
             raise StoppedError
 
     return report
+
+
+@dataclass(frozen=True)
+class FailAtCheckpoint:
+    """A run's ``on_checkpoint`` that raises an error, and keeps in a file how often it was called."""
+
+    calls: Path
+    error: Exception
+
+    def __call__(self, steps: int, model: Path) -> None:
+        with self.calls.open("a") as lines:
+            lines.write(f"{steps}\n")
+        raise self.error
 
 
 def train_alone(recipe: TrainRecipe, out: Path, *, identity: str = "me", **options: Any) -> RunResult:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.artifacts import Store
 from engine.gold import import_gold
 from glip.checkpoint import load_model, save_model
 from glip.tokens import train_tokenizer
@@ -60,8 +61,13 @@ def test_more_steps_go_on_from_the_checkpoint_and_another_recipe_is_refused(
     train(recipe.model_copy(update={"steps": 3, "log_every": 1}), tmp_path / "out", progress=False)
     lines = (tmp_path / "out" / "losses.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
-    with pytest.raises(ValueError, match="another recipe, mix or model"):
-        train(recipe.model_copy(update={"seed": 9}), tmp_path / "out", progress=False)
+    other = recipe.model_copy(update={"flip": False, "optimizer": recipe.optimizer.model_copy(update={"lr": 0.5})})
+    with pytest.raises(ValueError, match=r"state.pt belongs to a run with another flip and another optimizer; train"):
+        train(other, tmp_path / "out", progress=False)
+    import_gold("scenes", ScenesSource(count=6, seed=2), tmp_path / "others")
+    other = recipe.model_copy(update={"mix": (MixEntry(dataset=str(tmp_path / "others")),)})
+    with pytest.raises(ValueError, match=r"state.pt belongs to a run with another mix; train into another folder"):
+        train(other, tmp_path / "out", progress=False)
 
 
 def test_the_log_that_other_processes_write_is_shown_as_it_grows(
@@ -77,6 +83,17 @@ def test_the_log_that_other_processes_write_is_shown_as_it_grows(
     printed = capsys.readouterr().out
     assert "step 1/2  loss 2.000" in printed
     assert printed.endswith("step 2/2  loss 1.500  4.0 images/s\n")
+
+
+def test_steps_that_were_skipped_are_shown_and_their_loss_is_not_nothing(
+    recipe: TrainRecipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with TrainingBar(recipe, enabled=True) as bar:
+        bar.report(2, {"images_per_second": 4.0, "skipped_steps": 2.0})
+    assert capsys.readouterr().out == "step 2/2  4.0 images/s  2 steps skipped: gradient not finite\n"
+    with TrainingBar(recipe, enabled=True) as bar:
+        bar.report(2, {"loss_token": 0.5, "images_per_second": 4.0, "skipped_steps": 1.0})
+    assert "loss 0.500  4.0 images/s  1 step skipped" in capsys.readouterr().out
 
 
 def test_a_run_with_more_steps_than_the_recipe_is_not_called_one_of_fewer(recipe: TrainRecipe, tmp_path: Path) -> None:
@@ -100,7 +117,7 @@ def test_a_run_goes_on_from_the_model_that_it_began_with_wherever_that_lies(
     for parameter in other.model.parameters():
         parameter.data.mul_(0.5)
     save_model(init, other.model, other.tokenizer, {})
-    with pytest.raises(ValueError, match="another recipe, mix or model"):
+    with pytest.raises(ValueError, match="a run with another init; train"):
         train(more, tmp_path / "out", progress=False)
 
 
@@ -113,6 +130,14 @@ def test_one_worker_shares_weights_with_itself_where_the_recipe_says_so(
     sharded = train(recipe.model_copy(update={"strategy": "fsdp"}), tmp_path / "fsdp")
     assert "step 2/2" in capsys.readouterr().out
     assert sharded.losses["loss_token"] == pytest.approx(plain.losses["loss_token"], rel=1e-3)
+
+
+def test_two_runs_do_not_write_into_one_folder(recipe: TrainRecipe, tmp_path: Path) -> None:
+    with Store(tmp_path / "out").locked(), pytest.raises(ValueError, match="out is being written by another job"):
+        train(recipe, tmp_path / "out", progress=False)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert train(recipe, tmp_path / "out", progress=False).steps == 2
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")} == set()
 
 
 def test_more_workers_than_pictures_are_refused_before_any_is_started(recipe: TrainRecipe, tmp_path: Path) -> None:

@@ -4,18 +4,22 @@ learned."""
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from coco_folders import coco_dataset
+from killed_jobs import call_apart
 
 from glip.checkpoint import load_model, save_model
-from pipelines.train import train
+from pipelines.train import told, train
 from pipelines.training.evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, standings
 from schemas.recipes import MixEntry, RunEvaluation, TrainRecipe
 from student import trainer
+from student.checkpoint import STATE
 
 
 @pytest.fixture
@@ -45,6 +49,7 @@ def test_every_checkpoint_has_its_figure_and_the_best_model_is_kept(recipe: Trai
     assert load_model(tmp_path / "run" / BEST).metadata["steps"] == result.best.steps
     assert load_model(tmp_path / "run" / BEST).digest == result.best.model_digest
     assert load_model(tmp_path / "run" / "model").digest == found[-1].model_digest
+    assert f"is {tmp_path / 'run' / BEST}, after {result.best.steps} of 3 steps; next: " in told(result)
     before = result.best.model_digest
     more = train(recipe.model_copy(update={"steps": 4}), tmp_path / "run", progress=False)
     assert [one.steps for one in standings(tmp_path / "run")] == [1, 2, 3, 4]
@@ -105,6 +110,20 @@ def test_what_was_judged_on_other_data_is_no_better_and_no_worse(
     assert load_model(tmp_path / "run" / BEST).digest == result.best.model_digest
 
 
+def test_the_best_of_a_run_whose_state_was_deleted_is_not_that_of_the_next_one(
+    recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    train(recipe, tmp_path / "run", progress=False)
+    lines = [one.model_copy(update={"value": 0.99}) for one in standings(tmp_path / "run")]
+    (tmp_path / "run" / EVALUATIONS).write_text("".join(one.model_dump_json() + "\n" for one in lines))
+    (tmp_path / "run" / STATE).unlink()
+    result = train(recipe.model_copy(update={"seed": 1, "checkpoint_every": 3}), tmp_path / "run", progress=False)
+    assert [one.steps for one in standings(tmp_path / "run")] == [3]
+    assert result.best is not None
+    best = load_model(tmp_path / "run" / BEST).digest
+    assert best == result.best.model_digest == load_model(result.checkpoint).digest
+
+
 def test_what_an_evaluation_computes_with_is_not_what_training_goes_on_with(
     recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +140,30 @@ def test_what_an_evaluation_computes_with_is_not_what_training_goes_on_with(
     finally:
         torch.set_num_threads(before)
     assert threads == [3, 3, 3]
+
+
+def _told_on_a_full_disk(recipe: RunEvaluation, run: Path, steps: int, limit: int) -> str:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    with pytest.raises(OSError) as caught:
+        EvaluateAlong(recipe, run)(steps, run / "model")
+    return str(caught.value)
+
+
+def test_a_disk_that_is_full_while_the_best_model_is_kept_leaves_the_one_before(
+    recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    assert recipe.evaluation is not None
+    start, run = load_model(recipe.init), tmp_path / "run"
+    save_model(run / BEST, start.model, start.tokenizer, {"steps": 1})
+    save_model(run / "model", start.model, start.tokenizer, {"steps": 2})
+    said = call_apart(_told_on_a_full_disk, recipe.evaluation, run, 2, 100_000)
+    assert said.startswith(f"the model could not be copied into {run / BEST} (")
+    assert "what was there before is whole, and so is the checkpoint: make room on the disk" in said
+    assert load_model(run / BEST).metadata["steps"] == 1
+    assert standings(run) == [], "it is judged again"
+    EvaluateAlong(recipe.evaluation, run)(2, run / "model")
+    assert load_model(run / BEST).metadata["steps"] == 2
 
 
 def test_of_equal_models_the_earliest_is_the_best() -> None:

@@ -78,11 +78,15 @@ def test_canvases_lie_more_often_than_they_stand_and_end_at_the_largest_size() -
     free = Augmentation(min_sizes=(96,), max_size=1000, scale_jitter=(0.5, 2.0))
     sides = {draw_step_shape(free, random).canvas_hw for _ in range(200)}
     assert sides == {(96, 128), (128, 96)}, "four by three"
+    between = Augmentation(min_sizes=(112,), max_size=1000, scale_jitter=(0.5, 2.0))
+    sides = {draw_step_shape(between, random).canvas_hw for _ in range(200)}
+    assert sides == {(112, 160), (160, 112)}, "or the nearest that is a multiple of 32"
 
 
 def test_crops_are_taken_from_everywhere() -> None:
     jitter, random = Augmentation(min_sizes=(64,), max_size=64, scale_jitter=(2.0, 2.0)), np.random.default_rng(0)
     views = [draw_view((100, 100), "", jitter, StepShape(64, (64, 64)), random).source_xyxy for _ in range(200)]
+    assert all((view[2] - view[0], view[3] - view[1]) == pytest.approx((50, 50)) for view in views), "half of each side"
     for starts in ([view[0] for view in views], [view[1] for view in views]):
         assert min(starts) < 5
         assert max(starts) > 45
@@ -115,7 +119,14 @@ SIDES += [
     "right-most seat",
     "on the man's right.",
     "a lefty",
+    "two lefties",
     "the right's",
+    "left-handed scissors",
+    "a lefthanded pitcher",
+    "the rightside mirror",
+    "one step leftward",
+    "the righter of the two",
+    "top_left corner",
 ]
 
 
@@ -149,6 +160,27 @@ def test_boxes_that_are_mostly_cut_off_or_too_thin_are_dropped_and_the_others_cl
     kept_boxes, kept = view_boxes(boxes, View((0.0, 0.0, 95.0, 95.0), (95, 95), flip=False))
     assert kept.tolist() == [0, 2]
     assert kept_boxes[1].tolist() == [30, 30, 95, 80]
+
+
+def test_a_box_is_kept_from_three_tenths_of_its_area_and_from_two_pixels_on() -> None:
+    view = View((0.0, 0.0, 100.0, 100.0), (100, 100), flip=False)
+    seen_tenths = [(100 - tenths, 0, 110 - tenths, 50) for tenths in (2, 3, 4)]
+    assert view_boxes(np.array(seen_tenths, dtype=np.float32), view)[1].tolist() == [1, 2]
+    thin = [(50, 20, 50 + width, 60) for width in (1.9, 2, 3)]
+    flat = [(20, 50, 60, 50 + height) for height in (1.9, 2, 3)]
+    assert view_boxes(np.array(thin + flat, dtype=np.float32), view)[1].tolist() == [1, 2, 4, 5]
+
+
+def test_the_thinnest_picture_is_still_a_pixel_wide() -> None:
+    jitter = Augmentation(min_sizes=(64,), max_size=96, scale_jitter=(0.1, 0.1))
+    view = draw_view((3000, 10), "", jitter, StepShape(64, (64, 96)), np.random.default_rng(0))
+    assert view.size_hw == (30, 1)
+
+
+def test_a_picture_that_is_smaller_than_its_canvas_has_the_nearest_size() -> None:
+    jitter = Augmentation(min_sizes=(64,), max_size=96, scale_jitter=(0.56, 0.56))
+    view = draw_view((100, 100), "", jitter, StepShape(64, (64, 96)), np.random.default_rng(0))
+    assert view.size_hw == (36, 36), "of 35.84"
 
 
 def test_no_boxes_give_no_boxes() -> None:

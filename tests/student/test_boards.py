@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
+from killed_jobs import call_apart
 
 from student.boards import MLFLOW_RUN, open_boards
 from student.mlflow_client import MLFLOW_URI, fault_in_words
@@ -66,6 +70,44 @@ def test_an_mlflow_that_does_not_answer_is_told_of_once_and_the_run_goes_on(
     assert capsys.readouterr().out == "", "where nobody wants to see progress, too"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
     assert "MLFLOW_HTTP_REQUEST_TIMEOUT" not in os.environ, "what is ours for a moment is not left behind"
+
+
+@pytest.mark.skipif(not HAS_MLFLOW, reason="MLflow is not installed: pip install 'glip-engine[mlflow]'")
+@pytest.mark.filterwarnings("ignore")
+def test_an_address_that_is_none_is_told_of_as_a_server_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(MLFLOW_URI, "nowhere://at/all")
+    for board in open_boards(tmp_path, 0, {"steps": 1}):
+        board.show({"loss": 1.0}, 1)
+        board.close(whole=True)
+    assert caplog.text.count("MLflow hears no more of this run") == 1
+
+
+def _shown_on_a_full_disk(out: Path) -> list[str]:
+    """What is told where files end after some bytes, as on a disk that is full."""
+    told: list[str] = []
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("student.boards").addHandler(handler)
+    (board,) = open_boards(out, 0, {})
+    for step in range(1000):
+        board.show({"loss": 0.5}, step)
+    board.close(whole=True)
+    return told
+
+
+@pytest.mark.parametrize("fault", ["a full disk", "a file of its name"])
+def test_event_files_that_cannot_be_written_are_told_of_once_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.delenv(MLFLOW_URI, raising=False)
+    if fault == "a file of its name":
+        (tmp_path / "tensorboard").write_text("")
+    told = call_apart(_shown_on_a_full_disk, tmp_path)
+    assert [line.split(":")[0] for line in told] == ["TensorBoard hears no more of this run, whose log has all"]
 
 
 def test_a_fault_is_one_line_without_the_secrets_of_its_address_whatever_is_in_them() -> None:

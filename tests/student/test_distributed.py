@@ -11,7 +11,7 @@ import ray
 import torch
 from killed_training import Killer, WritePid
 from python_paths import python_path
-from student_runs import StoppedError, stop_after, train_alone
+from student_runs import FailAtCheckpoint, StoppedError, stop_after, train_alone
 
 from glip.checkpoint import load_model
 from schemas.recipes import MixEntry, TrainRecipe
@@ -98,6 +98,28 @@ def test_two_workers_equal_one_process_and_go_on_from_the_last_checkpoint_after_
     assert not (out / RESULT).exists(), "it is of the workers alone"
     _assert_same_losses(out, tmp_path / "alone")
     _assert_same_model(out, tmp_path / "alone")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_what_is_wrong_with_a_run_ends_it_at_once_in_the_words_of_one_process(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    gone = FailAtCheckpoint(tmp_path / "calls", ValueError("the exam is gone"))
+    with pytest.raises(ValueError, match=r"^the exam is gone$"):
+        run_distributed(small_recipe, tmp_path / "out", workers=1, identity="me", metadata={}, on_checkpoint=gone)
+    assert gone.calls.read_text() == "3\n"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_workers_that_fail_more_often_than_they_may_are_told_of_in_one_line(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    recipe = small_recipe.model_copy(update={"max_restarts": 1})
+    failing = FailAtCheckpoint(tmp_path / "calls", RuntimeError("the machine\nis tired"))
+    with pytest.raises(RuntimeError, match=r"started 2 times .*by RuntimeError: the machine is tired; run the same"):
+        run_distributed(recipe, tmp_path / "out", workers=1, identity="me", metadata={}, on_checkpoint=failing)
+    assert failing.calls.read_text() == "3\n3\n", "at the checkpoint, and once more where the run went on from it"
 
 
 @pytest.mark.slow

@@ -143,6 +143,7 @@ def test_patches_of_the_granular_losses_cover_the_picture(small_recipe: TrainRec
     session.raw.objectives.granular.register_forward_pre_hook(lambda head, given: seen.append((given[0], given[3])))
     _losses(session, batch)
     [(patches_BCHW, stride)] = seen
+    assert stride == 16, "the patch size of X-VLM's towers"
     assert tuple(side * stride for side in patches_BCHW.shape[2:]) == batch.shape_hw
     mix.close()
 

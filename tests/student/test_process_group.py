@@ -38,6 +38,7 @@ def _told(workers: DistributedWorkers) -> dict[str, Any]:
         "gathered": gathered.detach(),
         "gradient": rows.grad,
         "no rows": workers.gather(torch.zeros(0, 4)),
+        "turned": workers.gather(torch.arange(6.0).reshape(2, 3).T + 10 * workers.rank),
         "texts": workers.gather_text(f"é {workers.rank}" * (1 + workers.rank)),
     }
 
@@ -73,6 +74,7 @@ def test_both_hear_the_same_of_both(heard: list[dict[str, Any]]) -> None:
         assert one["largest"] == (4, 9)
         assert torch.equal(one["gathered"], TOGETHER)
         assert one["no rows"].shape == (0, 4)
+        assert one["turned"].tolist() == [[0, 3], [1, 4], [2, 5], [10, 13], [11, 14], [12, 15]]
         assert one["texts"] == ["é 0", "é 1é 1"]
 
 

@@ -81,6 +81,18 @@ def test_a_model_that_was_moved_away_is_written_again_from_the_state(small_recip
     assert load_model(result.model_folder).metadata == before.metadata
 
 
+def test_a_disk_that_is_full_while_a_model_is_written_again_is_told_as_any_other(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    train_alone(small_recipe, tmp_path)
+    (tmp_path / "model").rename(tmp_path / "elsewhere")
+    said = call_apart(train_on_full_disk, small_recipe, tmp_path, 100_000)
+    assert said.startswith(f"the checkpoint after 6 steps could not be written into {tmp_path} (")
+    assert said.endswith("before is whole: make room on the disk and run the same command again")
+    assert not (tmp_path / "model").exists()
+    assert load_model(train_alone(small_recipe, tmp_path).model_folder).metadata["steps"] == 6
+
+
 def no_room_after(steps: int) -> Callable[..., Path]:
     """Saves models of as many steps, and no others."""
 

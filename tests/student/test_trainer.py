@@ -159,6 +159,15 @@ def test_a_run_that_only_skips_steps_ends_and_says_what_to_change(
     assert "loss_token" not in last, "a mean with a loss that is no number would be no JSON"
 
 
+def test_a_short_run_ends_when_half_of_its_steps_in_a_row_taught_nothing(
+    small_recipe: TrainRecipe, tmp_path: Path
+) -> None:
+    """One of fewer than fifty steps would give the model that it began with, without a word."""
+    optimizer = OptimizerRecipe(lr=1e30, warmup_steps=0)
+    with pytest.raises(FloatingPointError, match=r"in the 3 steps up to \d"):
+        train_alone(small_recipe.model_copy(update={"optimizer": optimizer}), tmp_path)
+
+
 def test_skipped_steps_are_counted_over_the_whole_run_and_those_in_a_row_since_the_last_good_one(
     small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from student_runs import train_alone
+from torch import nn
 
 from engine.mix import Mix
 from glip.checkpoint import load_model
@@ -67,6 +68,26 @@ def test_a_tuned_prompt_is_tuned_on(small_recipe: TrainRecipe, tmp_path: Path) -
     assert _changed(second, train_alone(second, tmp_path / "second").model_folder) == {
         "language_backbone.offsets.weight"
     }
+
+
+def test_a_prompt_that_is_tuned_on_begins_where_it_was(small_recipe: TrainRecipe, tmp_path: Path) -> None:
+    first = small_recipe.model_copy(update={"tune": "prompt"})
+    folder = train_alone(first, tmp_path).model_folder
+    mix = Mix.open(first.mix, first.seed)
+    begun = build(first.model_copy(update={"init": str(folder)}), mix, Workers()).raw.state_dict()
+    assert all(torch.equal(value, begun[name]) for name, value in load_model(folder).model.state_dict().items())
+    mix.close()
+
+
+def test_every_linear_layer_has_an_update_of_no_higher_rank_than_the_layer(small_recipe: TrainRecipe) -> None:
+    mix = Mix.open(small_recipe.mix, small_recipe.seed)
+    model = build(small_recipe.model_copy(update={"tune": "lora", "lora_rank": 24}), mix, Workers()).raw
+    shapes = [tuple(value.shape) for name, value in model.named_parameters() if name.endswith("original")]
+    ranks = [len(value) for name, value in model.named_parameters() if name.endswith(".down")]
+    assert ranks == [min(24, *shape) for shape in shapes]
+    assert min(ranks) < 24
+    assert len(ranks) == sum(isinstance(one, nn.Linear) for one in load_model(small_recipe.init).model.modules())
+    mix.close()
 
 
 def test_a_linear_probe_trains_all_that_comes_after_the_tower_of_the_head(small_recipe: TrainRecipe) -> None:

@@ -29,7 +29,10 @@ def _tower(model: GLIP, prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): v for name, v in model.state_dict().items() if name.startswith(prefix)}
 
 
-def test_a_swin_with_its_classifier_becomes_the_image_tower(models: tuple[GLIP, GLIP], tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["", "backbone."])
+def test_a_swin_with_its_classifier_becomes_the_image_tower(
+    models: tuple[GLIP, GLIP], tmp_path: Path, prefix: str
+) -> None:
     source, model = models
     swin = {name: v for name, v in _tower(source, IMAGE_TOWER).items() if name[:5] not in ("norm1", "norm2", "norm3")}
     extra = {
@@ -37,7 +40,8 @@ def test_a_swin_with_its_classifier_becomes_the_image_tower(models: tuple[GLIP, 
         "head.weight": torch.ones(2, 3),
         "layers.0.blocks.1.attn_mask": torch.ones(1),
     }
-    torch.save({"model": {**swin, **extra}}, tmp_path / "swin.pth")
+    published = {prefix + name: value for name, value in (swin | extra).items()}
+    torch.save({"model": published}, tmp_path / "swin.pth")
     head = model.rpn["head"].bbox_pred.weight.clone()
     load_image_tower(model, tmp_path / "swin.pth")
     after = _tower(model, IMAGE_TOWER)
