@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from fsspec.implementations.local import LocalFileSystem
@@ -52,7 +53,7 @@ class Store:
     @property
     def name(self) -> str:
         """The last part of its address, which people know it by; also where it is spelt ``.`` or ``a/..``."""
-        return PurePosixPath(os.path.normpath(self._path)).name or self.root
+        return posixpath.basename(os.path.normpath(self._path)) or self.root
 
     def path(self, name: str) -> str:
         """The full path of ``name``; refuses a name that leads out of the store."""
@@ -71,7 +72,7 @@ class Store:
             if not self._files.isdir(where):
                 return []
             self._files.invalidate_cache(where)
-            found = [PurePosixPath(entry).name for entry in self._files.ls(where, detail=False)]
+            found = [posixpath.basename(entry.rstrip("/")) for entry in self._files.ls(where, detail=False)]
         return sorted(name for name in found if not name.startswith(TEMPORARY_PREFIX))
 
     def open(self, name: str) -> BinaryIO:
@@ -120,7 +121,7 @@ class Store:
         else:
             with self._naming_faults(folder, "listed"):
                 listed = self._files.ls(where, detail=True) if self._files.isdir(where) else []
-            found = {PurePosixPath(one["name"]).name: int(one["size"] or 0) for one in listed}
+            found = {posixpath.basename(one["name"].rstrip("/")): int(one["size"] or 0) for one in listed}
         return {name: size for name, size in found.items() if not name.startswith(TEMPORARY_PREFIX)}
 
     def read_many(self, names: Sequence[str], max_bytes: int = 100_000_000) -> Iterator[bytes]:
