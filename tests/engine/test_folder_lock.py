@@ -6,10 +6,13 @@ import base64
 import fcntl
 import os
 import pickle
+import stat
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,12 +115,68 @@ def test_a_commit_that_never_ends_is_named_instead_of_waited_for(
 ) -> None:
     monkeypatch.setattr(folder_lock, "COMMIT_S", 0.1)
     orphan, store = orphan_of_a_killed_driver(str(tmp_path / "out")), Store(tmp_path / "out")
-    refused = pytest.raises(ValueError, match="a worker of a job that has ended still writes")
+    refused = pytest.raises(ValueError, match="or by a worker of one that has ended")
     with orphan.committing(), refused, store.locked():
         pass
     with store.locked():
         assert os.listdir(tmp_path / "out") == [store._fence.name]
     assert os.listdir(tmp_path / "out") == []
+
+
+@pytest.fixture
+def network_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A folder as two machines see it through NFS: locks of files are shared, those of folders are not."""
+    flock = fcntl.flock
+
+    def shared_of_files(held: int, operation: int) -> None:
+        if not stat.S_ISDIR(os.fstat(held).st_mode):
+            flock(held, operation)
+
+    monkeypatch.setattr(fcntl, "flock", shared_of_files)
+    monkeypatch.setattr(folder_lock, "COMMIT_S", 0.1)
+    return str(tmp_path / "out")
+
+
+def test_a_job_on_another_machine_that_shares_the_folder_is_refused(network_folder: str) -> None:
+    store = Store(network_folder)
+    with store.locked():
+        with pytest.raises(ValueError, match="by a job on another machine"), Store(network_folder).locked():
+            pass
+        theirs = commit(pickle.loads(pickle.dumps(store)))
+    with Store(network_folder).locked():
+        assert read_manifest(store, 0) == theirs
+    assert not list(Path(network_folder).glob(".*"))
+
+
+def test_of_two_machines_that_look_at_the_same_moment_not_both_hold_the_folder(
+    network_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_up = folder_lock._fence
+
+    @contextmanager
+    def while_another_looks(folder: Path, shown: str) -> Iterator[Path]:
+        with put_up(folder, shown), put_up(folder, shown) as fence:
+            yield fence
+
+    monkeypatch.setattr(folder_lock, "_fence", while_another_looks)
+    with pytest.raises(ValueError, match="by a job on another machine"), Store(network_folder).locked():
+        pass
+    assert not list(Path(network_folder).glob(".*"))
+
+
+def test_a_fence_that_another_machine_took_down_before_it_was_held_is_none(
+    network_folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = fcntl.flock
+
+    def too_late(held: int, operation: int) -> None:
+        if operation == fcntl.LOCK_SH:
+            Path(os.readlink(f"/proc/self/fd/{held}")).unlink()
+        shared(held, operation)
+
+    monkeypatch.setattr(fcntl, "flock", too_late)
+    with pytest.raises(ValueError, match="by a job on another machine"), Store(network_folder).locked():
+        pass
 
 
 def test_a_unit_that_the_same_work_has_committed_stays_and_its_manifest_is_the_answer(root: str) -> None:
