@@ -35,9 +35,12 @@ class PromotionRule(Recipe):
 class GateRecipe(Recipe):
     """When a student becomes the next teacher: all rules must pass."""
 
-    rules: tuple[PromotionRule, ...] = (
-        PromotionRule(metric="phrase_recall@1", must="improve"),
-        PromotionRule(metric="AP50", must="not_worsen", margin=0.01),
+    rules: tuple[PromotionRule, ...] = Field(
+        default=(
+            PromotionRule(metric="phrase_recall@1", must="improve"),
+            PromotionRule(metric="AP50", must="not_worsen", margin=0.01),
+        ),
+        min_length=1,
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence of the bootstrap's interval, which has two sides: at 0.95, a candidate that is no better passes

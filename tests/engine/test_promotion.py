@@ -57,6 +57,7 @@ def test_a_truly_better_candidate_is_promoted() -> None:
     assert decision.promote
     assert (decision.candidate_digest, decision.incumbent_digest) == ("new", "old")
     assert "must improve" in decision.reason
+    assert decision.comparisons[0].least is None
     low, high = decision.comparisons[0].interval or (0, 0)
     assert 0 < low < decision.comparisons[0].difference < high  # type: ignore[operator]
 
@@ -158,8 +159,30 @@ def test_a_rule_that_cannot_be_judged_has_not_passed() -> None:
     decision = decide([report], [report], gate(PromotionRule(metric="AP", must="not_worsen", margin=0.5)))
     assert not decision.promote
     assert "could not be judged" in decision.reason
+    assert "for any dataset evaluated for both models" in decision.reason
     other = gate(PromotionRule(metric="phrase_recall@1", dataset="lvis", must="not_worsen", margin=0.5))
     assert "'lvis'" in decide([report], [report], other).reason
+
+
+def test_of_what_was_evaluated_for_one_model_alone_nothing_follows() -> None:
+    new, old = recall_report("new", world(0.8, 1)), recall_report("old", world(0.5, 2))
+    another = recall_report("new", world(0.1, 1), dataset="another")
+    assert decide([another, new], [old], gate(IMPROVE)).promote, "a dataset that the incumbent was not evaluated on"
+    more = new.model_copy(update={"metrics": [*new.metrics, MetricValue(name="AP", value=0.5, count=1)]})
+    assert decide([more], [old], gate(IMPROVE)).promote, "a metric that no rule is on"
+    few = old.model_copy(update={"per_image": {"phrase_recall@1": {str(i): 0.0 for i in range(5)}}})
+    assert "something to find in 5 images" in decide([new], [few], gate(IMPROVE)).reason
+    apart = old.model_copy(update={"per_image": {"phrase_recall@1": {"elsewhere": 0.0}}})
+    assert "no values that can be resampled" in decide([new], [apart], gate(IMPROVE)).reason
+    nothing = {"per_image_count": {"phrase_recall@1": {str(i): 0 for i in range(150)}}}
+    decision = decide([new.model_copy(update=nothing)], [old.model_copy(update=nothing)], gate(IMPROVE))
+    assert (decision.promote, decision.comparisons[0].candidate) == (False, None)
+    assert "has nothing to find" in decision.reason
+
+
+def test_a_gate_without_a_rule_would_let_everything_pass_and_is_none() -> None:
+    with pytest.raises(ValueError, match=r"rules\n.*at least 1 item"):
+        GateRecipe(rules=())
 
 
 def test_a_rule_looks_at_each_dataset_or_at_the_one_it_names() -> None:
@@ -197,8 +220,9 @@ def test_reports_on_different_data_are_refused() -> None:
     old = recall_report("old", world(0.6, 1), fingerprint="aaab")
     with pytest.raises(ValueError, match="evaluate both on the same data"):
         decide([new], [old], gate(IMPROVE))
-    with pytest.raises(ValueError, match="run `evaluate` for both"):
-        decide([new], [], gate(IMPROVE))
+    for candidate, incumbent in (([new], []), ([], [old])):
+        with pytest.raises(ValueError, match="run `evaluate` for both"):
+            decide(candidate, incumbent, gate(IMPROVE))
 
 
 def test_draws_come_in_parts_of_bounded_memory_and_are_those_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

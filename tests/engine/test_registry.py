@@ -27,7 +27,7 @@ def three(tmp_path: Path) -> Registry:
 
 def test_versions_are_promoted_read_back_and_rolled_back(registry: Registry, tmp_path: Path) -> None:
     assert current(registry) is None
-    assert registry.numbers() == []
+    assert (registry.numbers(), registry.state().problems) == ([], ())
     add(registry, "one")
     add(registry, "two")
 
@@ -149,12 +149,19 @@ def test_a_changed_or_missing_entry_of_the_history_is_told_and_does_not_stop_the
     second = Path(three.uri) / entry_name(2)
     second.write_text(second.read_text().replace("two is better", "two is worse!"))
     assert any("000002.json is damaged: put back a copy" in problem for problem in three.state().problems)
+    assert not any("is missing" in problem for problem in three.state().problems)
     second.unlink()
     assert any("000002.json is missing: put back a copy" in problem for problem in three.state().problems)
     assert current(three) == 3
     assert roll_back(three)[0].version == 2
     assert roll_back(three)[0].version == 1
     assert [entry.number for entry in three.state().entries] == [1, 3, 4, 5]
+
+
+def test_a_history_without_its_first_entry_says_so(three: Registry) -> None:
+    (Path(three.uri) / entry_name(1)).unlink()
+    (problem,) = three.state().problems
+    assert "000001.json is missing: put back a copy" in problem
 
 
 def test_an_entry_that_was_sealed_anew_is_told_by_the_one_after_it(three: Registry) -> None:
