@@ -31,7 +31,9 @@ def mirror(registry: str | Path, *, model: str | None = None, progress: bool = T
     if setting is None:
         raise ValueError(f"{place.uri} has no mirror; --model NAME names the model that MLflow is to show it as")
     result = _caught_up(place, setting.mlflow_model)
-    if progress:
+    if progress and model is not None and result.problem is not None:
+        print(f"MLflow's model {model!r} is not made the mirror of {place.uri}: {result.problem}", flush=True)
+    elif progress:
         print(_told(place, result), flush=True)
     if model is not None and result.problem is None:
         place.store.write_document(MIRROR, setting)

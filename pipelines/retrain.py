@@ -74,11 +74,11 @@ def _look(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: 
 
 
 def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> RetrainResult:
-    last, facts = records.last(), observe(recipe)
+    last, facts = _told_late(recipe, records), observe(recipe)
     changed = _changed(recipe, last, facts)
     begun = None if changed else _to_go_on_with(recipe, last)
-    if begun is not None:
-        again = f"run {begun.number} did not end; it is resumed"
+    if last is not None and begun is not None:
+        again = f"run {begun.number} {last.outcome or 'did not end'}; it is resumed"
         verdict = Verdict([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], [])
     else:
         if last is not None and last.finished is None:
@@ -112,7 +112,8 @@ def _to_go_on_with(recipe: RetrainRecipe, last: RetrainRecord | None) -> Retrain
     """The last run, where it did not end, or failed, and may be attempted again."""
     if last is None or last.outcome not in ("failed", None) or last.attempts >= recipe.max_attempts:
         return None
-    return last.model_copy(update={"attempts": last.attempts + 1, "finished": None, "outcome": None})
+    update = {"attempts": last.attempts + 1, "finished": None, "outcome": None, "untold": False}
+    return last.model_copy(update=update)
 
 
 def _judged(recipe: RetrainRecipe, last: RetrainRecord | None, facts: RetrainFacts, at: datetime) -> Verdict:
@@ -159,7 +160,7 @@ def _run(
             error.add_note(f"its traceback is {begun.folder}/{FAILURE}")
         _record(recipe, records, _failed(begun, _in_words(error)))
         raise
-    _record(recipe, records, ended)
+    ended = _record(recipe, records, ended)
     tidied = without_old_runs(recipe, records, ended)
     if tidied != ended:
         records.write(tidied)
@@ -197,18 +198,39 @@ def _ended(recipe: RetrainRecipe, begun: RetrainRecord, summary: GenerationSumma
     )
 
 
-def _record(recipe: RetrainRecipe, records: RetrainRecords, ended: RetrainRecord) -> None:
+def _record(recipe: RetrainRecipe, records: RetrainRecords, ended: RetrainRecord) -> RetrainRecord:
+    """Write the record, tell of it, and write whether that arrived: a process may end in between."""
     assert ended.outcome is not None
+    untold = ended.model_copy(update={"untold": _is_told(recipe, ended.outcome)})
     try:
-        records.write(ended)
+        records.write(untold)
     finally:  # who is to hear of a failure hears of it also where it cannot be written down
-        _notify(recipe, ended.outcome, ended.reason, ended)
+        arrived = _notify(recipe, ended.outcome, ended.reason, ended)
+    if arrived and untold.untold:
+        with suppress(OSError, RuntimeError):  # then it is told twice
+            records.write(ended)
+            return ended
+    return untold
 
 
-def _notify(recipe: RetrainRecipe, event: str, reason: str, run: RetrainRecord | None) -> None:
-    if recipe.notify is not None and event in recipe.notify.events:
-        told = None if run is None else {name: getattr(run, name) for name in TOLD}
-        send(recipe.notify, {"event": event, "registry": recipe.generation.registry, "reason": reason, "run": told})
+def _told_late(recipe: RetrainRecipe, records: RetrainRecords) -> RetrainRecord | None:
+    """The last run; what the webhook has not heard of it is told now."""
+    last = records.last()
+    if last is None or not last.untold or last.outcome is None or not _is_told(recipe, last.outcome):
+        return last
+    return _record(recipe, records, last.model_copy(update={"untold": False}))
+
+
+def _is_told(recipe: RetrainRecipe, event: str) -> bool:
+    return recipe.notify is not None and event in recipe.notify.events
+
+
+def _notify(recipe: RetrainRecipe, event: str, reason: str, run: RetrainRecord | None) -> bool:
+    """Whether it arrived; so it has where nobody is to be told."""
+    if recipe.notify is None or not _is_told(recipe, event):
+        return True
+    told = None if run is None else {name: getattr(run, name) for name in TOLD}
+    return send(recipe.notify, {"event": event, "registry": recipe.generation.registry, "reason": reason, "run": told})
 
 
 def _tell(result: RetrainResult, progress: bool) -> None:

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from typing import Protocol, TextIO
+from zoneinfo import ZoneInfo
 
 from engine.artifacts import Store
 from engine.retraining.cron import Cron
@@ -22,6 +23,7 @@ from engine.retraining.records import RetrainRecords
 from engine.retraining.schedule import BUSY as BUSY_PAUSE
 from engine.retraining.schedule import Claim, Schedule, Wait
 from pipelines.exit_status import BUSY, DONE, INTERRUPTED, INVALID, REFUSED
+from pipelines.retraining.webhook import webhook_address
 from pipelines.stop_signals import stop_by_signal
 from schemas.retrain import RetrainRecord, ScheduledRun, ScheduleOutcome, ScheduleStatus
 from schemas.retrain_recipes import RetrainRecipe
@@ -68,41 +70,59 @@ def open_schedule(recipe: RetrainRecipe) -> Schedule:
     )
 
 
-def serve(schedule: Schedule, run: Run, stop: threading.Event, clock: Clock, *, progress: bool = True) -> int:
-    """Serve due times until ``stop`` is set; returns how many runs there were."""
+def serve(
+    schedule: Schedule, run: Run, stop: threading.Event, clock: Clock, *, zone: tzinfo = UTC, progress: bool = True
+) -> int:
+    """Serve due times until ``stop`` is set; returns how many runs there were. Times are printed in ``zone``."""
     say: Callable[[str], None] = partial(print, flush=True) if progress else lambda line: None
-    served, told = 0, None
+    served, told, in_the_way = 0, None, False  # another process, which is told once and not twice a minute for hours
     while not stop.is_set():
         try:
             found = schedule.poll(clock.now())
             if isinstance(found, Claim):
-                say(f"due {_minute(found.due)}, attempt {found.attempt}")
+                if not in_the_way:
+                    say(f"due {_minute(found.due, zone)}, attempt {found.attempt}")
                 outcome, message = run(found, stop)
-                served += 1
+                served += outcome != "busy"
                 found.finish(clock.now(), outcome, message)
-                say(f"{outcome}: {message}")
+                if not (in_the_way and outcome == "busy"):
+                    say(f"{outcome}: {message}")
+                in_the_way = outcome == "busy"
                 continue
         except RuntimeError as error:  # the store does not answer, or its lock was lost: what is due stays due
             say(f"{error}; it is tried again")
             found = Wait(clock.now() + BUSY_PAUSE, busy=True)
-        if not found.busy and found.until != told:
+        if not found.busy and not in_the_way and found.until != told:
             told = found.until
-            say(f"next: {_minute(found.until)}")
+            say(f"next: {_minute(found.until, zone)}")
         clock.wait(max(1.0, (found.until - clock.now()).total_seconds()), stop)
     return served
 
 
 def schedule(recipe: RetrainRecipe, arguments: Sequence[str], *, progress: bool = True) -> int:
     """Run ``glip-engine retrain ARGUMENTS`` whenever it is due, until SIGTERM or Ctrl-C."""
-    plan = open_schedule(recipe)
+    plan, records = open_schedule(recipe), RetrainRecords(str(recipe.generation.registry))
+    if recipe.notify is not None:
+        webhook_address(recipe.notify)
     command = [sys.executable, "-m", "pipelines.cli", "retrain", "--if-due", *arguments]
 
     def run(claim: Claim, stop: threading.Event) -> tuple[ScheduleOutcome, str]:
+        if _is_locked(records.store):
+            return "busy", "another process is retraining"
         # What a run prints is no part of the scheduler's own answer in JSON.
-        return run_child(command, stop, recipe.schedule.stop_seconds, stdout=None if progress else sys.stderr)
+        outcome, message = run_child(
+            command, stop, recipe.schedule.stop_seconds, stdout=None if progress else sys.stderr
+        )
+        return outcome, f"{message}{_came_of(records, claim)}" if outcome == "done" else message
 
     with stop_by_signal() as stop:
-        return serve(plan, run, stop, SystemClock(), progress=progress)
+        return serve(plan, run, stop, SystemClock(), zone=ZoneInfo(recipe.schedule.timezone), progress=progress)
+
+
+def _came_of(records: RetrainRecords, claim: Claim) -> str:
+    last = records.last()
+    ran = last is not None and last.finished is not None and last.finished >= claim.started
+    return f", run {last.number} {last.outcome}" if last is not None and ran else ", nothing was due"
 
 
 def run_child(
@@ -144,7 +164,7 @@ def schedule_status(recipe: RetrainRecipe, *, progress: bool = True) -> Schedule
         last_run=last,
     )
     if progress:
-        _print_status(status)
+        _print_status(status, ZoneInfo(recipe.schedule.timezone))
     return status
 
 
@@ -156,34 +176,36 @@ def _is_locked(store: Store) -> bool:
         return True
 
 
-def _print_status(status: ScheduleStatus) -> None:
+def _print_status(status: ScheduleStatus, zone: tzinfo) -> None:
     if status.state is None:
         print("no scheduler has run yet; `glip-engine schedule --recipe FILE` starts one")
     for run in status.state.history[-10:] if status.state else []:
-        print(_line(run))
+        print(_line(run, zone))
     if status.last_run is not None:
-        print(_run_line(status.last_run))
+        print(_run_line(status.last_run, zone))
     print("under way" if status.under_way else "nothing is under way")
     if status.overdue is not None:
-        print(f"overdue since {_minute(status.overdue)}")
-    print(f"next: {_minute(status.next_due) if status.next_due else 'never'}")
+        print(f"overdue since {_minute(status.overdue, zone)}")
+    print(f"next: {_minute(status.next_due, zone) if status.next_due else 'never'}")
 
 
-def _line(run: ScheduledRun) -> str:
+def _line(run: ScheduledRun, zone: tzinfo) -> str:
     took = (run.finished - run.started).total_seconds()
-    return f"due {_minute(run.due)}  attempt {run.attempt}  {run.outcome:11}  {took:.0f} s  {run.message}"
+    return f"due {_minute(run.due, zone)}  attempt {run.attempt}  {run.outcome:11}  {took:.0f} s  {run.message}"
 
 
-def _minute(instant: datetime) -> str:
-    return instant.isoformat(timespec="minutes")
+def _minute(instant: datetime, zone: tzinfo) -> str:
+    return f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def _run_line(run: RetrainRecord) -> str:
+def _run_line(run: RetrainRecord, zone: tzinfo) -> str:
     """The latest run: what became of it and why, and what to read next."""
-    ended = f"{run.outcome} {_minute(run.finished)}" if run.finished else f"not ended, begun {_minute(run.begun)}"
+    at = _minute(run.finished or run.begun, zone)
+    ended = f"{run.outcome} {at}" if run.finished else f"not ended, begun {at}"
     reason = f": {run.reason}" if run.reason else ""
     kept = f"\n  old runs could not be deleted: {run.removal_problem}" if run.removal_problem else ""
+    untold = "\n  the webhook has not been told; the next call tells it" if run.untold else ""
     traceback = ", whose failure.txt is the traceback" if run.outcome == "failed" else ""
     read = run.page or f"{run.folder}{traceback}"
     attempt = max(run.attempts, 1)  # one that was stopped is not counted, but it was one
-    return f"run {run.number}  attempt {attempt}  {ended}{reason}\n  see {read}{kept}"
+    return f"run {run.number}  attempt {attempt}  {ended}{reason}\n  see {read}{untold}{kept}"

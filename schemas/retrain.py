@@ -36,7 +36,8 @@ class RetrainFacts(Document):
 
 class RetrainRecord(Document):
     """One run. ``facts`` are of its beginning, ``teacher_after`` and ``figure_after`` of its end. Without ``finished``
-    it is under way, or its process died. ``removed`` are folders of old runs that were deleted at its end."""
+    it is under way, or its process died. ``untold``: the webhook has not been told of its outcome yet. ``removed`` are
+    folders of old runs that were deleted at its end."""
 
     number: int = Field(ge=1)
     folder: str
@@ -53,6 +54,7 @@ class RetrainRecord(Document):
     mirror_problem: str | None = None
     teacher_after: str | None = None
     figure_after: float | None = None
+    untold: bool = False
     removed: list[str] = []
     removal_problem: str | None = None
 

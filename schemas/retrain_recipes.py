@@ -47,7 +47,7 @@ class RetrainPolicy(Recipe):
 class ScheduleRecipe(Recipe):
     """When ``glip-engine schedule`` checks whether a retraining is due."""
 
-    cron: tuple[str, ...] = ("0 3 * * *",)
+    cron: tuple[str, ...] = Field(default=("0 3 * * *",), min_length=1)
     """Cron expressions of five fields; the times of all of them count."""
     timezone: str = "UTC"
     """Their time zone, such as ``Europe/Berlin``."""

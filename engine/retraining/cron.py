@@ -40,6 +40,8 @@ class Cron:
             self._trigger = CronTrigger.from_crontab(" ".join([*fields[:4], _weekdays(fields[4])]), timezone=UTC)
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"cron {expression!r} in time zone {timezone!r}: {error}") from None
+        if self._trigger.get_next_fire_time(None, datetime(2000, 1, 1, tzinfo=UTC)) is None:
+            raise ValueError(f"cron {expression!r} is never due: no year has such a day")
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
         """The last instant in ``(after, until]`` at which it was due; None where it was not."""

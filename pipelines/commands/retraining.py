@@ -31,9 +31,9 @@ def _add_retrain(commands: Any) -> None:
 
 
 def _retrain(options: argparse.Namespace) -> tuple[int, Any]:
+    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))  # first: imports take seconds
     from pipelines.retrain import retrain
 
-    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))
     result = retrain(
         recipe,
         if_due=options.if_due,
@@ -54,9 +54,9 @@ def _add_schedule(commands: Any) -> None:
 
 
 def _schedule(options: argparse.Namespace) -> tuple[int, Any]:
+    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))  # first: imports take seconds
     from pipelines.schedule import schedule, schedule_status
 
-    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))
     if options.action == "status":
         return 0, schedule_status(recipe, progress=not options.json)
     runs = schedule(recipe, _arguments(options), progress=not options.json)

@@ -71,7 +71,7 @@ def phrase_growth(recipe: RetrainRecipe, last: RetrainRecord, now: RetrainFacts)
         return None
     known = {phrase.text.lower() for one in read_labels(labels) for phrase in one.phrases}
     captions = list(islice(_new_captions(recipe, last, now), recipe.policy.max_captions))
-    phrases = PhraseParser(recipe.generation.label.phrases).parse(captions)
+    phrases = PhraseParser(recipe.generation.label.phrases).parse(captions) if captions else []
     found = {phrase.text.lower() for of_caption in phrases for phrase in of_caption}
     return Growth(new=len(found - known), known=len(known), captions_read=len(captions))
 

@@ -84,6 +84,7 @@ def test_due_times_are_half_open_so_that_none_is_met_twice() -> None:
         ("0 3 * * 8", "UTC", "not a day of the week"),
         ("0 3 * * */2", "UTC", "name the days"),
         ("0 3 1 * 1", "UTC", "two expressions"),
+        ("0 3 30 2 *", "UTC", "never due"),
         ("0 3 * * *", "Mars/Olympus", "Mars/Olympus"),
         ("0 3 * * *", "../../etc/passwd", "time zone"),
     ],

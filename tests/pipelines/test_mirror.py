@@ -228,6 +228,19 @@ def test_a_shell_that_does_not_know_where_mlflow_is_moves_the_pointer_and_says_s
     assert "MLFLOW_TRACKING_URI (or MLFLOW_REGISTRY_URI) is not set here" in (moved.mirror.problem or "")
 
 
+def test_a_mirror_that_could_not_be_made_is_not_told_as_one_that_lags_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(variable, raising=False)
+    registry = Registry(tmp_path / "registry")
+    add(registry, "one")
+    assert mirror(registry.uri, model="glip").problem is not None
+    told = capsys.readouterr().out
+    assert told.startswith(f"MLflow's model 'glip' is not made the mirror of {registry.uri}: MLFLOW_TRACKING_URI (or")
+    assert not registry.store.exists("mirror.json"), "so no promotion will make up for it"
+
+
 @pytest.mark.skipif(HAS_MLFLOW, reason="MLflow is installed")
 def test_without_mlflow_it_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")

@@ -16,6 +16,7 @@ from engine.retraining.records import RetrainRecords
 from pipelines import retrain as retrain_module
 from pipelines.cli import main
 from pipelines.registry import promote, rollback
+from pipelines.retraining import facts
 from pipelines.schedule import open_schedule
 from schemas.recipes import load_recipe
 from schemas.retrain_recipes import RetrainRecipe
@@ -35,14 +36,16 @@ def grown(fields: dict[str, Any], count: int) -> dict[str, Any]:
 
 
 def test_it_runs_when_due_rests_when_not_and_runs_again_when_the_source_has_grown(
-    fields: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    fields: dict[str, Any], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = call(recipe_of(fields), progress=True)
     assert (first.outcome, first.run.number, first.run.because) == ("refused", 1, ["there has been no run yet"])
     assert Path(first.run.page).is_file()
     assert first.run.teacher_after == first.run.facts.teacher
 
-    second = call(recipe_of(fields), progress=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(facts, "PhraseParser", None)  # which takes seconds to open
+        second = call(recipe_of(fields), progress=True)
     assert (second.outcome, second.due, second.run) == ("not due", False, None)
     said = capsys.readouterr().out
     assert "retraining is due: there has been no run yet" in said

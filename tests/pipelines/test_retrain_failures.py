@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from engine.retraining.records import RetrainRecords
 from pipelines import retrain as retrain_module
 from pipelines.cli import main
 from pipelines.mirror import MIRROR
+from pipelines.schedule import schedule_status
 from schemas.registry import MirrorSetting
 from schemas.retrain import RetrainFacts, RetrainRecord, SourcePart
 from schemas.retrain_recipes import RetrainRecipe
@@ -32,7 +34,12 @@ def fields(random_checkpoint: Path, tmp_path: Path) -> dict[str, Any]:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What the webhook hears."""
     heard: list[Any] = []
-    monkeypatch.setattr(retrain_module, "send", lambda notify, event: heard.append(event))
+
+    def send(_: Any, event: dict[str, Any]) -> bool:
+        heard.append(event)
+        return True
+
+    monkeypatch.setattr(retrain_module, "send", send)
     return heard
 
 
@@ -129,6 +136,50 @@ def test_a_failure_is_told_and_on_record_where_its_folder_takes_no_file(
     assert run is not None
     assert (run.outcome, run.reason) == ("failed", "RuntimeError: there is no room")
     assert [one["reason"] for one in told] == [run.reason]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+def test_what_the_webhook_has_not_heard_is_told_by_the_next_call(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], dies: bool
+) -> None:
+    """Where the process ends before it is told, or the webhook is out of reach in the night."""
+    heard: list[Any] = []
+
+    def send(_: Any, event: dict[str, Any]) -> bool:
+        heard.append((event["event"], event["run"]["number"]))
+        if dies and len(heard) == 1:
+            raise KeyboardInterrupt
+        return len(heard) > 2
+
+    monkeypatch.setattr(retrain_module, "send", send)
+    recipe = recipe_of(fields, notify=HOOK)
+    with pytest.raises(KeyboardInterrupt) if dies else nullcontext():
+        call(recipe)
+    schedule_status(recipe)
+    assert "the webhook has not been told; the next call tells it" in capsys.readouterr().out
+    for _ in range(3):
+        assert call(recipe).outcome == "not due"
+    assert heard == [("refused", 1)] * 3
+    schedule_status(recipe)
+    assert "has not been told" not in capsys.readouterr().out
+
+
+def test_a_failure_that_was_not_told_is_not_told_of_the_attempt_that_mends_it(
+    fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, work = recipe_of(fields, notify={**HOOK, "events": ["failed"]}), retrain_module.generation
+    monkeypatch.setattr(retrain_module, "send", lambda *_: False)
+
+    def failing(*_: Any, **__: Any) -> None:
+        raise RuntimeError("there is no room")
+
+    monkeypatch.setattr(retrain_module, "generation", failing)
+    with pytest.raises(RuntimeError, match="there is no room"):
+        call(recipe)
+    monkeypatch.setattr(retrain_module, "generation", work)
+    mended = call(recipe)
+    assert mended.because == ["run 1 failed; it is resumed (attempt 2 of 3)"]
+    assert (mended.run.outcome, mended.run.attempts, mended.run.untold) == ("refused", 2, False)
 
 
 def test_what_goes_wrong_before_a_run_is_told(fields: dict[str, Any], told: list[Any]) -> None:

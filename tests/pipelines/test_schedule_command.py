@@ -22,7 +22,7 @@ from engine.retraining.cron import Cron
 from engine.retraining.records import RetrainRecords
 from engine.retraining.schedule import Schedule
 from pipelines.cli import main
-from pipelines.schedule import run_child, serve
+from pipelines.schedule import SystemClock, run_child, serve
 from schemas.retrain import RetrainFacts, RetrainRecord, ScheduleState
 
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -65,7 +65,17 @@ def test_due_times_are_served_in_turn_until_it_is_told_to_stop(
     assert serve(make_schedule(tmp_path), run, stop, clock) == 4
     assert [one.hour for one in due] == [18, 0, 6, 12]
     said = capsys.readouterr().out
-    assert said.startswith("next: 2026-11-21T18:00+00:00\ndue 2026-11-21T18:00+00:00, attempt 1\ndone: exit status 0\n")
+    assert said.startswith("next: 2026-11-21 18:00 UTC\ndue 2026-11-21 18:00 UTC, attempt 1\ndone: exit status 0\n")
+
+
+def test_that_another_process_retrains_is_told_once_however_long_it_takes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stop, outcomes = threading.Event(), iter(["busy"] * 20 + ["done"])
+    clock = FakeClock(START + timedelta(hours=7), stop)
+    assert serve(make_schedule(tmp_path), lambda *_: (next(outcomes), "so it was"), stop, clock) == 1
+    said = capsys.readouterr().out.splitlines()
+    assert said[1:4] == ["due 2026-11-21 18:00 UTC, attempt 1", "busy: so it was", "done: so it was"]
 
 
 def test_a_store_that_does_not_answer_for_a_while_loses_nothing(tmp_path: Path) -> None:
@@ -149,7 +159,7 @@ def test_status_tells_the_last_the_next_and_the_outcome(
     claim.finish(datetime(2026, 11, 2, 4, tzinfo=UTC), "refused", "exit status 3")  # type: ignore[union-attr]
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert "due 2026-11-02T01:30+00:00  attempt 1  refused      3600 s  exit status 3" in said
+    assert "due 2026-11-02 02:30 CET  attempt 1  refused      3600 s  exit status 3" in said
     assert "overdue since" in said
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"]["served"] == "2026-11-02T01:30:00Z"
@@ -165,14 +175,12 @@ def test_status_tells_what_became_of_the_latest_run_and_what_to_read(
     records.write(RetrainRecord(**run, finished=at, outcome="failed", reason="no space left"))
     assert main(command) == 0
     said = capsys.readouterr().out
-    assert (
-        "run 7  attempt 1  failed 2026-11-02T03:00+00:00: no space left\n  see runs/000007, whose failure.txt" in said
-    )
+    assert "run 7  attempt 1  failed 2026-11-02 04:00 CET: no space left\n  see runs/000007, whose failure.txt" in said
     records.write(RetrainRecord(**run, attempts=0))
     assert main(command) == 0
-    assert (
-        "run 7  attempt 1  not ended, begun 2026-11-02T03:00+00:00\n  see runs/000007\n" in capsys.readouterr().out
-    ), "it was stopped, and has left no failure.txt"
+    assert "run 7  attempt 1  not ended, begun 2026-11-02 04:00 CET\n  see runs/000007\n" in capsys.readouterr().out, (
+        "it was stopped, and has left no failure.txt"
+    )
     records.write(RetrainRecord(**run, finished=at, outcome="refused", page="runs/000007/report/index.html"))
     assert main(command) == 0
     assert "  see runs/000007/report/index.html\n" in capsys.readouterr().out
@@ -193,11 +201,40 @@ def test_a_run_that_no_scheduler_started_is_under_way_too(
     assert "\nnothing is under way\n" in capsys.readouterr().out
 
 
+@pytest.fixture
+def one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheduler ends where it would begin to wait."""
+    monkeypatch.setattr(SystemClock, "wait", lambda self, seconds, stop: stop.set())
+
+
+@pytest.mark.usefixtures("one_look")
+def test_no_process_is_started_to_find_that_another_one_retrains(
+    recipe_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    since = datetime.now(UTC) - timedelta(days=3)
+    Store(tmp_path / "models" / "schedule").write("state.json", ScheduleState(since=since).model_dump_json().encode())
+    with RetrainRecords(str(tmp_path / "models")).held():
+        assert main(["schedule", "--recipe", str(recipe_file)]) == 0
+    assert "busy: another process is retraining" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("one_look")
 def test_an_expression_that_is_none_is_refused_before_anything_runs(
     recipe_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["schedule", "--recipe", str(recipe_file), "--set", "schedule.cron=['0 3 * *']"]) == 2
     assert "5 fields" in capsys.readouterr().err
+    assert main(["schedule", "--recipe", str(recipe_file), "--set", "schedule.cron=[]"]) == 2
+    assert "schedule.cron" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("one_look")
+def test_a_webhook_without_an_address_is_told_at_once_and_not_in_the_night(
+    recipe_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_SUCH_HOOK", raising=False)
+    assert main(["schedule", "--recipe", str(recipe_file), "--set", "notify={url_from: NO_SUCH_HOOK}"]) == 2
+    assert "NO_SUCH_HOOK holds no http" in capsys.readouterr().err
 
 
 @pytest.mark.slow
