@@ -33,6 +33,7 @@ FILES = {
     "/theme.js": ("theme.js", "text/javascript"),
     "/review_boxes.js": ("review_boxes.js", "text/javascript"),
     "/review_page.js": ("review_page.js", "text/javascript"),
+    "/review_requests.js": ("review_requests.js", "text/javascript"),
     "/review_verdicts.js": ("review_verdicts.js", "text/javascript"),
     "/review.js": ("review.js", "text/javascript"),
 }

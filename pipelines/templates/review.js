@@ -1,7 +1,8 @@
 // The review page at work: searches, opens pictures, sends verdicts, takes them back. Keys and buttons do the same.
 (() => {
   "use strict";
-  const { page, overlay, nudged, verdicts: { same, accepted, before, expected, nextUnjudged } } = globalThis.glip;
+  const { page, overlay, nudged, requests: { ask, newest, underWay, forget } } = globalThis.glip;
+  const { same, accepted, before, expected, nextUnjudged } = globalThis.glip.verdicts;
   const byId = (id) => document.getElementById(id);
   const form = byId("search");
   const NOWHERE = { key: null, index: -1 };
@@ -11,36 +12,9 @@
     chosen: -1, all: false, drawing: false, editing: null, undo: [], waiting: [], lost: new Set(), reviewer: "",
     least: 0, searched: "",
   };
-  const PATIENCE_MS = 30_000; // for a verdict that is on its way
   const SLOW_MS = 1_500;
 
-  async function ask(path, body) {
-    const options = body && {
-      method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE_MS),
-    };
-    const gone = () => { throw new Error("The server does not answer. Is `glip-engine serve` still running?"); };
-    const answer = await fetch(path, options).catch(gone);
-    const value = await answer.json().catch(gone);
-    if (!answer.ok) throw new Error(value.error ?? `the server answered ${answer.status}`);
-    return value;
-  }
-
   const guarded = (work) => (...given) => work(...given).catch((error) => page.say(error.message, true));
-
-  // Of one kind the newest counts: an older one that is still under way gives nothing, no answer and no error.
-  const under = {};
-  async function newest(kind, work) {
-    const own = under[kind] = {};
-    try {
-      const value = await work();
-      return own === under[kind] ? value : undefined;
-    } catch (error) {
-      if (own === under[kind]) throw error;
-      return undefined;
-    } finally {
-      if (own === under[kind]) under[kind] = null;
-    }
-  }
 
   function fields() {
     form.elements.min_score.value ||= 0; // left out of the address, it would be the selection's after a reload
@@ -71,7 +45,8 @@
   }
 
   function nothing() { // what is not seen is not judged
-    state.sample = under.picture = null;
+    state.sample = null;
+    forget("picture");
     page.empty("No box of this dataset matches.");
   }
 
@@ -83,7 +58,7 @@
   }
 
   const turn = guarded(async (by, open) => {
-    if (under.page) return undefined; // a page is on its way, and the next one is known with it
+    if (underWay("page")) return undefined; // a page is on its way, and the next one is known with it
     if (by > 0 && !state.next) return page.say("This was the last picture.");
     if (by < 0 && !state.place) return page.say("This is the first picture.");
     const place = state.place + by;
@@ -318,7 +293,7 @@
 
   async function openAddress() {
     const key = keyOfAddress(); // of a page of a search that is under way it is opened with that
-    if (key && key !== state.going.key && !under.page) await openKey(key);
+    if (key && key !== state.going.key && !underWay("page")) await openKey(key);
   }
 
   async function searchAddress() {

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from browser_pages import open_page
 from playwright.sync_api import expect
 
 from engine.artifacts import Store
@@ -13,6 +14,23 @@ from engine.review.verdicts import read_verdicts
 from schemas.shards import SampleLabels
 
 PATIENCE_MS = 60_000
+VERDICTS = "**/api/verdicts"
+
+
+def opened(chromium: Any, address: str, key: str) -> Any:
+    """The page, at a sample."""
+    page = open_page(chromium, address).page
+    page.wait_for_selector("#boxes li")
+    page.evaluate("(key) => { location.hash = key; }", key)
+    at_sample(page, key)
+    return page
+
+
+def held_up(page: Any, pattern: str) -> list[Any]:
+    """Requests from now on do not arrive: they are kept, for a test to let go or to break off."""
+    waiting: list[Any] = []
+    page.route(pattern, lambda route: waiting.append(route))  # a builtin gets no mark of playwright's
+    return waiting
 
 
 def held(dogs: Path, labels: SampleLabels) -> list[tuple[str, str, str]]:

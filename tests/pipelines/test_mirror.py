@@ -208,6 +208,13 @@ def test_of_a_registry_in_an_object_store_mlflow_gets_the_address_and_no_copy(
 # ------------------------------------------------------------------------------------------------- without an MLflow
 
 
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says where MLflow is."""
+    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(variable, raising=False)
+
+
 def mirrored(folder: Path, model: str = "m") -> Registry:
     registry = Registry(folder)
     add(registry, "one")
@@ -216,10 +223,8 @@ def mirrored(folder: Path, model: str = "m") -> Registry:
 
 
 def test_a_shell_that_does_not_know_where_mlflow_is_moves_the_pointer_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nowhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.delenv(variable, raising=False)
     registry = mirrored(tmp_path / "registry")
     add(registry, "two")
     moved = rollback(registry.uri, progress=False)
@@ -229,10 +234,8 @@ def test_a_shell_that_does_not_know_where_mlflow_is_moves_the_pointer_and_says_s
 
 
 def test_a_mirror_that_could_not_be_made_is_not_told_as_one_that_lags_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    nowhere: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for variable in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
-        monkeypatch.delenv(variable, raising=False)
     registry = Registry(tmp_path / "registry")
     add(registry, "one")
     assert mirror(registry.uri, model="glip").problem is not None

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_pages import open_page, wait_until
+from browser_pages import wait_until
 from report_datasets import dog, write_dataset
-from review_pages import at_sample, held, said, states
+from review_pages import VERDICTS, at_sample, held, held_up, opened, said, states
 from review_servers import review_server
 
 
@@ -25,32 +25,17 @@ def address(dogs: Path, chromium: Any) -> Iterator[str]:
         yield found
 
 
-def opened(chromium: Any, address: str, key: str) -> Any:
-    page = open_page(chromium, address).page
-    page.wait_for_selector("#boxes li")
-    page.evaluate("(key) => { location.hash = key; }", key)
-    at_sample(page, key)
-    return page
-
-
-def held_up(page: Any) -> list[Any]:
-    """Verdicts that are sent from now on do not arrive: the requests, for a test to let go or to break off."""
-    waiting: list[Any] = []
-    page.route("**/api/verdicts", lambda route: waiting.append(route))  # a builtin gets no mark of playwright's
-    return waiting
-
-
 def test_a_lost_verdict_of_a_picture_that_was_left_is_told_until_somebody_looks_again(
     chromium: Any, address: str, dogs: Path
 ) -> None:
     page = opened(chromium, address, "003")
-    waiting = held_up(page)
+    waiting = held_up(page, VERDICTS)
     page.keyboard.press("a")
     page.keyboard.press("ArrowRight")
     at_sample(page, "004")
     waiting.pop().abort()
     wait_until(page, "document.querySelector('#lost').innerText.includes('003')")
-    page.unroute("**/api/verdicts")
+    page.unroute(VERDICTS)
     page.keyboard.press("r")
     said(page, "rejected: a dog")
     assert page.text_content("#lost") == "Not saved, look again: 003", "another verdict is no answer to it"
@@ -70,7 +55,7 @@ def test_who_closes_the_page_while_a_verdict_is_on_its_way_is_asked(chromium: An
         dialog.dismiss()
 
     page.on("dialog", stay)
-    waiting = held_up(page)
+    waiting = held_up(page, VERDICTS)
     page.keyboard.press("a")
     said(page, "Saving …")
     page.close(run_before_unload=True)

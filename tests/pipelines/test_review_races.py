@@ -11,11 +11,11 @@ import pytest
 from browser_pages import open_page, wait_until
 from playwright.sync_api import expect
 from report_datasets import dog, write_dataset
-from review_pages import PATIENCE_MS, at_sample, drag_to, held, on_screen, said, states
+from review_pages import PATIENCE_MS, VERDICTS, at_sample, drag_to, held, held_up, on_screen, opened, said, states
 from review_servers import review_server
 
 SIZE = (160, 120)
-SAMPLE, SAMPLES, TOTALS, VERDICTS = (f"**/api/{name}" for name in ("sample?*", "samples?*", "totals?*", "verdicts"))
+SAMPLE, SAMPLES, TOTALS = (f"**/api/{name}?*" for name in ("sample", "samples", "totals"))
 
 
 @pytest.fixture(scope="module")
@@ -34,23 +34,12 @@ def visit(chromium: Any, address: str) -> Iterator[Callable[[str], Any]]:
     pages = []
 
     def at(key: str) -> Any:
-        page = open_page(chromium, address).page
-        pages.append(page)
-        page.wait_for_selector("#boxes li")
-        page.evaluate("(key) => { location.hash = key; }", key)
-        at_sample(page, key)
-        return page
+        pages.append(opened(chromium, address, key))
+        return pages[-1]
 
     yield at
     for page in pages:
         page.context.close()
-
-
-def held_up(page: Any, pattern: str) -> list[Any]:
-    """Requests from now on do not arrive: they are kept, for a test to let go or to break off."""
-    waiting: list[Any] = []
-    page.route(pattern, lambda route: waiting.append(route))  # a builtin gets no mark of playwright's
-    return waiting
 
 
 def arrived(page: Any, waiting: list[Any], count: int) -> list[Any]:
