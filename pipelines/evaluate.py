@@ -215,6 +215,8 @@ def _pictures_of_baseline(datasets: Sequence[str], exam: Exam) -> int:
     """How many of the pictures of ``exam``, byte for byte, the constant boxes are fitted on, too. ValueError where all
     are, in whatever format they were imported from: then it is the same data."""
     training = [one.store for one in _baseline_exams(datasets, exam.card)]
+    if not training:
+        return 0
     pictures, shared = shared_pictures(exam.store, training)
     if 0 < shared == pictures:
         raise ValueError(

@@ -60,12 +60,13 @@ class GenerationPlan:
     def check_exams(self) -> list[str]:
         """What comes after hours of labelling and training, looked at before them: lines as of :func:`check_apart`.
         ValueError where an evaluation could not be made, of what has been imported, or all of it is learned from."""
+        learned = [Store(self.folder / "gold" / source.name) for source in self.recipe.gold]
+        apart = check_apart(self.exams.datasets, learned)
         check_evaluation(self.exams)
         names = metric_names(self.exams)
         for rule in self.recipe.gate.rules:
             check_metric(rule.metric, names, "gate", rule.dataset)
-        learned = [Store(self.folder / "gold" / source.name) for source in self.recipe.gold]
-        told = short_of_full_rate(self.training) + check_apart(self.exams.datasets, learned)
+        told = short_of_full_rate(self.training) + apart
         return told + (check_before(self.training.evaluation, learned) if self.training.evaluation is not None else [])
 
     def candidate(self, trained: str) -> str:

@@ -23,7 +23,11 @@ def test_an_older_python_is_refused_with_what_to_do_and_leaves_no_environment(tm
     older.write_text(OLDER)
     older.chmod(0o755)
     found = subprocess.run(
-        ["make", "demo", f"PYTHON={older}", f"VENV={venv}"], cwd=ROOT, capture_output=True, text=True, check=False
+        ["make", "--no-print-directory", "demo", f"PYTHON={older}", f"VENV={venv}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 2
     assert found.stderr.startswith("wanted Python 3.11 or newer, found ")

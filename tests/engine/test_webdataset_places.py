@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -98,5 +99,5 @@ def test_tars_in_folders_of_a_folder_are_told_with_the_glob_that_finds_them(web:
     web.tar_of(tmp_path / "train" / "00000.tar", web.samples(2))
     with pytest.raises(ValueError, match="in folders of it") as error:
         open_source(WebDatasetSource(uri=str(tmp_path)))
-    glob = str(error.value).rpartition(": ")[2].strip("'")
+    (glob,) = re.findall(r"'(.*)'", str(error.value))
     assert len(open_source(WebDatasetSource(uri=glob)).units(10)) == 1
