@@ -60,7 +60,7 @@ def evaluate(
     ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human one, where no
     protocol scores it, or where two have the same folder name; RuntimeError where a worker fails.
     """
-    exams = _scored_exams(recipe)
+    exams, fitted_too = _scored_exams(recipe)
     frequencies = read_frequencies(recipe.lvis_annotations) if recipe.lvis_annotations else None
     groups = frequency_groups_of(recipe.frequencies)
     recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
@@ -89,9 +89,8 @@ def evaluate(
             write_evaluation(store, recipe, sittings, beside_digest)
     if progress:
         print_reports(done)
-        for exam in exams:
-            if shared := _pictures_of_baseline(recipe.baseline, exam):
-                print(f"{exam.name}: the constant boxes were fitted on {shared:,} of its pictures, too")
+        for line in fitted_too:
+            print(line)
     return done
 
 
@@ -104,12 +103,14 @@ def check_evaluation(recipe: EvaluateRecipe) -> None:
         read_frequencies(recipe.lvis_annotations)
 
 
-def _scored_exams(recipe: EvaluateRecipe) -> list[Exam]:
-    exams = open_exams(recipe)
+def _scored_exams(recipe: EvaluateRecipe) -> tuple[list[Exam], list[str]]:
+    """The exams, and a line on each of whose pictures the constant boxes are fitted on some, too."""
+    exams, told = open_exams(recipe), []
     for exam in exams:
         protocols_for(exam.card.task, recipe.protocols)
-        _pictures_of_baseline(recipe.baseline, exam)
-    return exams
+        if shared := _pictures_of_baseline(recipe.baseline, exam):
+            told.append(f"{exam.name}: the constant boxes were fitted on {shared:,} of its pictures, too")
+    return exams, told
 
 
 def _model_digest(recipe: EvaluateRecipe, backend: Backend) -> str:

@@ -186,7 +186,7 @@ class ReviewIndex:
 
     def _judged_in(self, units: Mapping[str, int]) -> dict[str, int]:
         """How many verdicts hold in the samples of a page, by key; ``units`` are those that hold them. Asked of these
-        tables alone: in the search itself the digests would double its time."""
+        tables alone: in the search itself the digests would slow down every one."""
         self._remember(units.items())
         if not self._judged:
             return {}

@@ -71,3 +71,12 @@ def _pages_closed(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     for context in [] if browser is None else browser.contexts:
         context.close()
+
+
+@pytest.fixture(scope="module")
+def address(dogs: Path, chromium: Any) -> Iterator[str]:
+    """Where a module's dataset ``dogs`` is reviewed by ann."""
+    from review_servers import review_server
+
+    with review_server(dogs, "ann") as found:
+        yield found

@@ -3,7 +3,6 @@ or the browser's Back lead to where a reviewer was."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,11 @@ import pytest
 from browser_pages import wait_until
 from report_datasets import dog, write_dataset
 from review_pages import VERDICTS, at_sample, held, held_up, opened, said, states
-from review_servers import review_server
 
 
 @pytest.fixture(scope="module")
 def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("connection") / "dogs", [dog(n) for n in range(30)], units=2)
-
-
-@pytest.fixture(scope="module")
-def address(dogs: Path, chromium: Any) -> Iterator[str]:
-    with review_server(dogs, "ann") as found:
-        yield found
 
 
 def test_a_lost_verdict_of_a_picture_that_was_left_is_told_until_somebody_looks_again(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from browser_pages import PHONE, WatchedPage, grave_findings, open_page, overflo
 from PIL import Image
 from report_datasets import dog, sample, write_dataset
 from review_pages import at_sample, drag, held, said, states
-from review_servers import review_server
 from turned_photos import stored_as
 
 from engine.artifacts import Store
@@ -35,12 +33,6 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(
         tmp_path_factory.mktemp("review") / "dogs", [*(dog(n) for n in range(12)), TURNED, STRIP, CAPTIONED]
     )
-
-
-@pytest.fixture(scope="module")
-def address(dogs: Path, chromium: Any) -> Iterator[str]:
-    with review_server(dogs, "ann") as found:
-        yield found
 
 
 def opened(chromium: Any, address: str, key: str, **options: Any) -> WatchedPage:

@@ -29,12 +29,6 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("review") / "dogs", samples, units=3)
 
 
-@pytest.fixture(scope="module")
-def address(dogs: Path, chromium: Any) -> Iterator[str]:
-    with review_server(dogs, "ann") as found:
-        yield found
-
-
 @pytest.fixture
 def visit(chromium: Any, address: str) -> Iterator[Callable[..., WatchedPage]]:
     """Opens the page, at a sample where a key is given; it must stay without an error to the end."""

@@ -23,12 +23,6 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("races") / "dogs", [dog(n) for n in range(60)], units=2)
 
 
-@pytest.fixture(scope="module")
-def address(dogs: Path, chromium: Any) -> Iterator[str]:
-    with review_server(dogs, "ann") as found:
-        yield found
-
-
 @pytest.fixture
 def visit(chromium: Any, address: str) -> Iterator[Callable[[str], Any]]:
     pages = []
