@@ -101,7 +101,7 @@ def read_manifests(store: Store) -> list[ManifestSummary]:
 
 def committed_units(store: Store) -> list[int]:
     """Numbers of the units that have a manifest, ascending."""
-    return [int(name[:-5]) for name in store.names("manifests") if re.fullmatch(r"\d{6,}\.json", name)]
+    return sorted(int(name[:-5]) for name in store.names("manifests") if re.fullmatch(r"\d{6,}\.json", name))
 
 
 def file_sizes(store: Store) -> dict[str, int]:

@@ -53,7 +53,7 @@ class DatasetStatistics:
 
     def phrase_counts(self, texts: Collection[str]) -> dict[str, PhraseCount]:
         """What the whole dataset says of some phrases, by the text as given, in any case."""
-        return phrase_counts(self.tables, texts, self.report.novelty is not None)
+        return phrase_counts(self.tables, texts)
 
 
 def dataset_report(
@@ -124,7 +124,7 @@ def _statistics(
     others = [one for one in human if one.root != store.root] if card.origin == "pseudo" else []
     if others:
         tables.insert_human(batch for one in others for batch in _human_phrases(one))
-    tables.count(bool(others))
+    tables.count()
     gathered = _Gathered(store, card, chosen, found, filled, view.duplicates, others)
     return DatasetStatistics(_report(tables, gathered, price_per_hour), tables)
 
@@ -143,9 +143,8 @@ class _Gathered:
 
 
 def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | None) -> DatasetReport:
-    card, chosen, human = of.card, of.selection, bool(of.human)
+    card, chosen = of.card, of.selection
     scored = chosen is not None  # human boxes have no teacher's scores
-    units = len(of.found.manifests)
     stages = funnel(tables)
     counted = [
         *unit_numbers(tables, price_per_hour),
@@ -162,7 +161,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         task=card.task,
         selection=chosen if chosen is None or isinstance(chosen, str) else canonical_json(chosen),
         complete=card.complete,
-        units=units,
+        units=len(of.found.manifests),
         source_fingerprint=card.source_fingerprint,
         recipe_digest=card.recipe_digest,
         teacher_digest=card.teacher_digest,
@@ -179,14 +178,14 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         image_sizes=_image_sizes(tables),
         captions=caption_sample(of.store, list(of.found.manifests.values())),
         calibration=calibration_summary(chosen, of.filled),
-        head_phrases=head_phrases(tables, human),
-        tail_phrases=tail_phrases(tables, human),
+        head_phrases=head_phrases(tables),
+        tail_phrases=tail_phrases(tables),
         head_lemmas=head_lemmas(tables),
         rank_frequency=ranks,
         zipf=zipf_fit(ranks),
         vocabulary_growth=growth,
         paper=paper_figures(values, growth),
-        novelty=novelty(tables, [one.name for one in of.human]) if human else None,
+        novelty=novelty(tables, [one.name for one in of.human]) if of.human else None,
         unit_seconds=unit_seconds(tables),
         slowest_units=slowest_units(tables),
         stage_times=stage_times(stages),

@@ -7,7 +7,7 @@ equal data give equal numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -35,12 +35,13 @@ def caption_sample(store: Store, manifests: Sequence[ManifestSummary]) -> Captio
     if not captions:
         return None
     languages, unknown = _languages(captions)
+    characters, words = [len(caption) for caption in captions], [len(caption.split()) for caption in captions]
     what = f"Captions of {len(captions):,} stored samples, at even spaces, from {read} of {len(manifests):,} units"
     return CaptionSample(
         captions=len(captions),
         units=read,
-        characters=_histogram("caption_characters", "Caption length", "characters", CHARACTERS, captions, len, what),
-        words=_histogram("caption_words", "Words of a caption", "words", WORDS, captions, _words, what),
+        characters=_histogram("caption_characters", "Caption length", "characters", CHARACTERS, characters, what),
+        words=_histogram("caption_words", "Words of a caption", "words", WORDS, words, what),
         languages=languages,
         language_unknown=unknown,
         definition=f"{what}. The language is py3langid's most probable one, which is often wrong for a few words.",
@@ -61,14 +62,8 @@ def _captions(store: Store, manifest: ManifestSummary, count: int) -> list[str]:
         return []
 
 
-def _words(caption: str) -> int:
-    return len(caption.split())
-
-
-def _histogram(
-    name: str, title: str, unit: str, width: int, captions: Sequence[str], measure: Callable[[str], int], what: str
-) -> Histogram:
-    places = np.minimum(np.array([measure(caption) for caption in captions]) // width, BINS - 1)
+def _histogram(name: str, title: str, unit: str, width: int, lengths: Sequence[int], what: str) -> Histogram:
+    places = np.minimum(np.array(lengths) // width, BINS - 1)
     return Histogram(
         name=name,
         title=title,

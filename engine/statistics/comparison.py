@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -115,7 +116,7 @@ def stability_index(before: Sequence[int], after: Sequence[int]) -> float | None
 
 def histogram_drift(before: Histogram, after: Histogram) -> Drift:
     """How far a histogram moved; both have the same bins."""
-    edges = [f"{low:g} to {high:g}" for low, high in zip(before.edges, before.edges[1:], strict=False)]
+    edges = [f"{low:g} to {high:g}" for low, high in pairwise(before.edges)]
     if before.open_start:
         edges[0] = f"below {before.edges[1]:g}"
     if before.open_end:
@@ -141,15 +142,15 @@ class _Shares:
 
     def __init__(self, before: StatisticsTables, after: StatisticsTables, table: str, text: str) -> None:
         self._tables = before
-        totals = [one.one(f"SELECT coalesce(sum(occurrences), 0)::BIGINT FROM {table}")[0] for one in (before, after)]
-        self._totals = totals
+        count = f"SELECT coalesce(sum(occurrences), 0)::BIGINT FROM {table}"
+        self._totals = [one.one(count)[0] for one in (before, after)]
         self._sql = _SHARES.format(
             text=text,
             table=table,
             before=before.schema,
             after=after.schema,
-            before_total=max(totals[0], 1),
-            after_total=max(totals[1], 1),
+            before_total=max(self._totals[0], 1),
+            after_total=max(self._totals[1], 1),
         )
 
     def overlap(self) -> VocabularyOverlap:
@@ -165,8 +166,8 @@ class _Shares:
     def drift(self, name: str, title: str, unit: str) -> Drift:
         """Over every text; the bins shown are those that changed most, and one of all others."""
         shown = self.changed()[:20]
-        rest = [total - sum(side) for total, side in zip(self._totals, self._sides(shown), strict=True)]
-        before, after = ([*side, left] for side, left in zip(self._sides(shown), rest, strict=True))
+        sides = [one.before for one in shown], [one.after for one in shown]
+        before, after = ([*side, total - sum(side)] for side, total in zip(sides, self._totals, strict=True))
         known = all(self._totals)
         [bits] = self._tables.one(f"SELECT sum({_BITS}) FROM ({self._sql})")
         psi = "sum((greatest(q, {least}) - greatest(p, {least})) * ln(greatest(q, {least}) / greatest(p, {least})))"
@@ -182,10 +183,6 @@ class _Shares:
             psi=round(index, DIGITS) if known else None,
             definition=f"Occurrences of all {unit} with a box, each a bin. {JENSEN_SHANNON}; {PSI}.",
         )
-
-    @staticmethod
-    def _sides(shown: Sequence[PhraseChange]) -> tuple[list[int], list[int]]:
-        return [one.before for one in shown], [one.after for one in shown]
 
     def changed(self) -> list[PhraseChange]:
         """Those whose share adds most to the divergence."""

@@ -22,34 +22,33 @@ DIGITS = 6
 _COUNTS = "phrase, occurrences, images, boxes"
 
 
-def head_phrases(tables: StatisticsTables, human: bool) -> list[PhraseCount]:
-    """The most frequent phrases; equal counts go by text. ``human``: whether there is a vocabulary to be new to."""
-    return _phrases(tables, "occurrences DESC, phrase", HEAD_PHRASES, human)
+def head_phrases(tables: StatisticsTables) -> list[PhraseCount]:
+    """The most frequent phrases; equal counts go by text."""
+    return _phrases(tables, "occurrences DESC, phrase", HEAD_PHRASES)
 
 
-def tail_phrases(tables: StatisticsTables, human: bool) -> list[PhraseCount]:
+def tail_phrases(tables: StatisticsTables) -> list[PhraseCount]:
     """Some of the rarest phrases; equal counts go by a hash of the text, so that equal data give equal lists."""
-    return _phrases(tables, "occurrences, hash(phrase), phrase", TAIL_PHRASES, human)
+    return _phrases(tables, "occurrences, hash(phrase), phrase", TAIL_PHRASES)
 
 
-def _phrases(tables: StatisticsTables, order: str, limit: int, human: bool) -> list[PhraseCount]:
-    rows = tables.rows(f"SELECT {_COUNTS} FROM phrases ORDER BY {order} LIMIT {limit}")
-    return _counts(tables, rows, human)
+def _phrases(tables: StatisticsTables, order: str, limit: int) -> list[PhraseCount]:
+    return _counts(tables, tables.rows(f"SELECT {_COUNTS} FROM phrases ORDER BY {order} LIMIT {limit}"))
 
 
-def phrase_counts(tables: StatisticsTables, texts: Collection[str], human: bool) -> dict[str, PhraseCount]:
+def phrase_counts(tables: StatisticsTables, texts: Collection[str]) -> dict[str, PhraseCount]:
     """What the whole dataset says of some phrases, by the text as given; those that it lacks are not in the answer."""
     rows = tables.rows(
         f"SELECT given, {_COUNTS} FROM (SELECT DISTINCT unnest(?::VARCHAR[]) AS given) "
         "JOIN phrases ON lower(given) = phrase",
         [sorted(texts)],
     )
-    counts = {one.text: one for one in _counts(tables, [row[1:] for row in rows], human)}
+    counts = {one.text: one for one in _counts(tables, [row[1:] for row in rows])}
     return {given: counts[phrase] for given, phrase, *_ in rows}
 
 
-def _counts(tables: StatisticsTables, rows: list[Any], human: bool) -> list[PhraseCount]:
-    new = _new_among(tables, [row[0] for row in rows]) if human else None
+def _counts(tables: StatisticsTables, rows: list[Any]) -> list[PhraseCount]:
+    new = _new_among(tables, [row[0] for row in rows]) if tables.has_human else None
     return [
         PhraseCount(text=text, occurrences=count, images=images, boxes=boxes, new=None if new is None else text in new)
         for text, count, images, boxes in rows
@@ -71,8 +70,10 @@ def _heads(tables: StatisticsTables, source: str, limit: int) -> list[HeadCount]
         f"SELECT head_lemma, occurrences, unique_phrases, boxes, mean_score FROM {source} "
         f"ORDER BY occurrences DESC, head_lemma LIMIT {limit}"
     )
-    names = ("head_lemma", "occurrences", "unique_phrases", "boxes")
-    return [HeadCount(**dict(zip(names, row, strict=False)), mean_score=round(row[4], DIGITS)) for row in rows]
+    return [
+        HeadCount(head_lemma=head, occurrences=n, unique_phrases=unique, boxes=boxes, mean_score=round(mean, DIGITS))
+        for head, n, unique, boxes, mean in rows
+    ]
 
 
 def novelty(tables: StatisticsTables, human_datasets: list[str]) -> Novelty:

@@ -6,7 +6,9 @@ missing or broken costs its unit the examples and the hosts; the manifests still
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -22,6 +24,7 @@ from schemas.shards import REJECT_SCHEMA
 
 MAX_EXAMPLE_CHARS = 300
 HOSTS, UNITS = 50, 100
+UNITS_AT_ONCE = 200  # whose rows are inserted together
 COLUMNS = "unit INTEGER, place BIGINT, stage VARCHAR, reason VARCHAR, host VARCHAR, count BIGINT, example VARCHAR"
 _ORIGIN = r"^(?P<origin>https?://[^/?#\s]*)"
 _SCHEMA = pa.schema([(name, REJECT_SCHEMA.field(name).type) for name in ("stage", "reason", "message")])
@@ -29,28 +32,27 @@ _SCHEMA = pa.schema([(name, REJECT_SCHEMA.field(name).type) for name in ("stage"
 
 def fill_rejects(tables: StatisticsTables, store: Store, found: Examination) -> None:
     """Fill ``rejects``: a row for each stage, reason and host of each unit; ``place`` rises in their order."""
-    tables.use()
-    tables.connection.execute(f"CREATE TABLE rejects ({COLUMNS})")
+    tables.create("rejects", COLUMNS)
+    counted = _counted(store, found)
+    while some := list(islice(counted, UNITS_AT_ONCE)):
+        tables.insert("rejects", pa.concat_tables(some))
+
+
+def _counted(store: Store, found: Examination) -> Iterator[pa.Table]:
+    """The rows of each unit that has rejects; ``found`` learns which tables do not have what their manifest says."""
     units = [unit for unit, manifest in sorted(found.manifests.items()) if manifest.rejects]
-    waiting: list[pa.Table] = []
+    told = {one.file for one in found.problems}
     for stored in read_unit_tables(store, units, _SCHEMA, rejects_name):
         unit, wanted = stored.unit, found.manifests[stored.unit].rejects
-        problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, wanted)
-        if problem is not None:
-            if all(one.file != rejects_name(unit) for one in found.problems):
-                found.problems.append(UnitProblem(unit=unit, file=rejects_name(unit), problem=problem))
-        elif isinstance(stored, StoredTable):
-            waiting.append(_counts(stored))
-        if len(waiting) >= 200:
-            tables.insert("rejects", pa.concat_tables(waiting))
-            waiting = []
-    if waiting:
-        tables.insert("rejects", pa.concat_tables(waiting))
-
-
-def _problem(stored: StoredTable, wanted: int) -> str | None:
-    rows = len(stored.table)
-    return None if rows == wanted else f"it has {rows} rows, its manifest says {wanted}"
+        if isinstance(stored, TableFault):
+            problem = stored.problem
+        elif len(stored.table) != wanted:
+            problem = f"it has {len(stored.table)} rows, its manifest says {wanted}"
+        else:
+            yield _counts(stored)
+            continue
+        if rejects_name(unit) not in told:
+            found.problems.append(UnitProblem(unit=unit, file=rejects_name(unit), problem=problem))
 
 
 def _counts(stored: StoredTable) -> pa.Table:

@@ -120,8 +120,7 @@ NUMBERS = (
 
 def create_verdicts(tables: StatisticsTables) -> None:
     """The empty table."""
-    tables.use()
-    tables.connection.execute(f"CREATE TABLE verdicts ({_COLUMNS})")
+    tables.create("verdicts", _COLUMNS)
 
 
 def insert_verdicts(tables: StatisticsTables, rows: Sequence[VerdictRow]) -> None:

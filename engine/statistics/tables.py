@@ -25,7 +25,6 @@ PAIRS_AT_ONCE = 100_000
 ROWS_A_PART = 10_000_000
 # What a phrase begins with that does not tell what it names.
 _DETERMINERS = "a an the this that these those some any each every another other its his her their my your our"
-DETERMINERS = tuple(_DETERMINERS.split())
 
 FILLED = {
     "images": "image BIGINT, unit INTEGER, width INTEGER, height INTEGER, file_a UBIGINT, file_b UBIGINT, "
@@ -48,14 +47,14 @@ WITH of_occurrences AS (
 SELECT head_lemma, occurrences, coalesce(unique_phrases, 0) AS unique_phrases, boxes, mean_score
 FROM of_occurrences LEFT JOIN of_phrases USING (head_lemma)
 """
-_WORDS = ", ".join(f"'{word}'" for word in DETERMINERS)
-_BARE = f"""CASE WHEN split_part({{phrase}}, ' ', 1) IN ({_WORDS}) AND contains({{phrase}}, ' ')
-       THEN substr({{phrase}}, strpos({{phrase}}, ' ') + 1) ELSE {{phrase}} END"""
+_WORDS = ", ".join(f"'{word}'" for word in _DETERMINERS.split())
+_BARE = f"""CASE WHEN split_part(phrase, ' ', 1) IN ({_WORDS}) AND contains(phrase, ' ')
+       THEN substr(phrase, strpos(phrase, ' ') + 1) ELSE phrase END"""
 # The last word is the head where the head's lemma is its lemma, which a table of such pairs says.
-LEMMAS = """
+LEMMAS = f"""
 SELECT phrase, CASE WHEN last_word IS NULL THEN bare
        ELSE substr(bare, 1, length(bare) - length(last_word)) || head_lemma END AS lemma
-FROM (SELECT *, {bare} AS bare FROM {table}) LEFT JOIN inflections
+FROM (SELECT *, {_BARE} AS bare FROM {{table}}) LEFT JOIN inflections
      ON split_part(bare, ' ', -1) = last_word AND head_lemma = lemma_of_last
 """
 NEW_PHRASES = """
@@ -90,7 +89,7 @@ SOURCES = {
     "boxes": "SELECT unit, key, phrase, score, x1, y1, x2, y2, width, height FROM annotations",
     "phrases": PHRASES.strip(),
     "heads": HEADS.strip(),
-    "phrase_lemmas": LEMMAS.format(bare=_BARE.format(phrase="phrase"), table="phrases").strip(),
+    "phrase_lemmas": LEMMAS.format(table="phrases").strip(),
     "units": f"SELECT unit, source_uri, rows, samples, phrases, boxes, rejects, seconds, worker FROM {_MANIFESTS}",
     "stages": f"SELECT unit, s.stage, s.came_in, s.went_on, s.seconds FROM {_STAGES_OF_UNITS}",
     "drops": "SELECT unit, stage, drop.key AS reason, drop.value AS count FROM (SELECT unit, s.stage AS stage, "
@@ -105,60 +104,67 @@ class StatisticsTables:
     """The tables of one dataset in one database; ``schema`` keeps those of several apart."""
 
     def __init__(self, connection: Connection, schema: str = "main") -> None:
-        self.connection = connection
+        self._connection = connection
         self.schema = schema
+        self.has_human = False
+        """Whether there is a vocabulary that phrases may be new to."""
         connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-        self.use()
         for table, columns in FILLED.items():
-            connection.execute(f"CREATE TABLE {table} ({columns})")
-        connection.execute("CREATE TABLE inflections (last_word VARCHAR, lemma_of_last VARCHAR)")
-        connection.execute("CREATE TABLE human_phrases (phrase VARCHAR, head_lemma VARCHAR)")
+            self.create(table, columns)
+        self.create("inflections", "last_word VARCHAR, lemma_of_last VARCHAR")
+        self.create("human_phrases", "phrase VARCHAR, head_lemma VARCHAR")
 
-    def use(self) -> None:
+    def _use(self) -> None:
         """Make the names of this dataset's tables mean them."""
-        self.connection.execute(f"USE {self.schema}")
+        self._connection.execute(f"USE {self.schema}")
+
+    def create(self, table: str, columns: str) -> None:
+        """Make an empty table."""
+        self._use()
+        self._connection.execute(f"CREATE TABLE {table} ({columns})")
+
+    def execute_on(self, rows: pa.Table, sql: str) -> None:
+        """Run a statement in which ``arriving`` are these rows."""
+        self._use()
+        self._connection.register("arriving", rows)
+        self._connection.execute(sql)
+        self._connection.unregister("arriving")
 
     def insert(self, table: str, rows: pa.Table) -> None:
         """Append rows by the names of their columns."""
         names = ", ".join(rows.column_names)
-        self.connection.register("arriving", rows)
-        self.connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM arriving")
-        self.connection.unregister("arriving")
+        self.execute_on(rows, f"INSERT INTO {table} ({names}) SELECT {names} FROM arriving")
 
     def insert_human(self, batches: Iterable[pa.Table]) -> None:
         """The vocabulary of human datasets: tables with ``phrase_text`` and ``head_lemma``."""
-        self.connection.execute("CREATE TABLE human_arriving (phrase VARCHAR, head_lemma VARCHAR)")
+        self.has_human = True
+        self.create("human_arriving", "phrase VARCHAR, head_lemma VARCHAR")
         for rows in batches:
-            self.connection.register("arriving", rows)
-            self.connection.execute(
-                "INSERT INTO human_arriving SELECT DISTINCT lower(phrase_text), head_lemma FROM arriving"
-            )
-            self.connection.unregister("arriving")
-        self.connection.execute("INSERT INTO human_phrases SELECT DISTINCT phrase, head_lemma FROM human_arriving")
-        self.connection.execute("DROP TABLE human_arriving")
+            sql = "INSERT INTO human_arriving SELECT DISTINCT lower(phrase_text), head_lemma FROM arriving"
+            self.execute_on(rows, sql)
+        self._connection.execute("INSERT INTO human_phrases SELECT DISTINCT phrase, head_lemma FROM human_arriving")
+        self._connection.execute("DROP TABLE human_arriving")
 
-    def count(self, human: bool = False) -> None:
-        """Fill what is counted from the other tables, once they are filled. ``human``: whether there is a vocabulary to
-        be new to."""
+    def count(self) -> None:
+        """Fill what is counted from the other tables, once they are filled."""
         self._count_phrases()
-        self.connection.execute(f"CREATE TABLE heads AS {HEADS}")
+        self._connection.execute(f"CREATE TABLE heads AS {HEADS}")
         for pairs in self._last_words():
             rows = [(word, lemma) for word, lemma in pairs if is_form_of(word, lemma)]
             columns = {"last_word": [word for word, _ in rows], "lemma_of_last": [lemma for _, lemma in rows]}
             self.insert("inflections", pa.table(columns, schema=pa.schema(dict.fromkeys(columns, pa.string()))))
         for name, table in (("phrase_lemmas", "phrases"), ("human_lemmas", "human_phrases")):
-            sql = LEMMAS.format(bare=_BARE.format(phrase="phrase"), table=table)
-            self.connection.execute(f"CREATE VIEW {name} AS {sql}")
-        if human:
-            self.connection.execute(f"CREATE TABLE new_phrases AS {NEW_PHRASES}")
+            self._connection.execute(f"CREATE VIEW {name} AS {LEMMAS.format(table=table)}")
+        if self.has_human:
+            self._connection.execute(f"CREATE TABLE new_phrases AS {NEW_PHRASES}")
 
     def _count_phrases(self) -> None:
         """By parts of all texts, each part whole in itself: what a grouping holds of a text does not go to the disk."""
         parts = self._parts()
-        self.connection.execute(f"CREATE TABLE phrases AS {PHRASES} LIMIT 0")
+        self._connection.execute(f"CREATE TABLE phrases AS {PHRASES} LIMIT 0")
         for part in range(parts):
             own = PHRASES.replace("GROUP BY", f"WHERE hash(lower(text)) % {parts} = {part} GROUP BY")
-            self.connection.execute(f"INSERT INTO phrases {own}")
+            self._connection.execute(f"INSERT INTO phrases {own}")
 
     def _parts(self) -> int:
         return 1 + int(self.one("SELECT count(*) FROM occurrences")[0]) // ROWS_A_PART
@@ -166,7 +172,7 @@ class StatisticsTables:
     def _last_words(self) -> Iterator[list[tuple[str, str]]]:
         """Last words that are not their head's lemma already, with that lemma; as many as there are, some at a time."""
         both = "SELECT phrase, head_lemma FROM phrases UNION ALL SELECT phrase, head_lemma FROM human_phrases"
-        asked = self.connection.cursor()
+        asked = self._connection.cursor()
         asked.execute(f"USE {self.schema}")
         parts = self._parts()
         for part in range(parts):
@@ -185,7 +191,6 @@ class StatisticsTables:
 
     def definitions(self) -> list[TableDefinition]:
         """What the tables are, with the SQL that makes them."""
-        self.use()
         return [
             TableDefinition(
                 name=name,
@@ -198,14 +203,14 @@ class StatisticsTables:
 
     def rows(self, sql: str, parameters: list[Any] | None = None) -> list[Any]:
         """The answer to a question, all of it."""
-        self.use()
-        found: list[Any] = self.connection.execute(sql, parameters or []).fetchall()
+        self._use()
+        found: list[Any] = self._connection.execute(sql, parameters or []).fetchall()
         return found
 
     def copy(self, sql: str, path: Path) -> None:
         """Write the answer to a question as a Parquet file, out of core."""
-        self.use()
-        self.connection.sql(sql).write_parquet(str(path), compression="zstd")
+        self._use()
+        self._connection.sql(sql).write_parquet(str(path), compression="zstd")
 
     def one(self, sql: str) -> tuple[Any, ...]:
         """The one row of an answer."""

@@ -114,14 +114,12 @@ class UnitRows:
 
     def fill(self, tables: StatisticsTables, counted: Collection[int]) -> None:
         """Fill the tables with the rows of these units; the others turned out not to be whole."""
-        tables.use()
         self._pack()
         numbers = pa.array(list(counted), pa.int32())
         for name, packed in self._tables.items():
             table = pa.concat_tables(packed)
-            tables.connection.register("arriving", table.filter(pc.is_in(table["unit"], value_set=numbers)))
-            tables.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM arriving")
-            tables.connection.unregister("arriving")
+            rows = table.filter(pc.is_in(table["unit"], value_set=numbers))
+            tables.execute_on(rows, f"CREATE TABLE {name} AS SELECT * FROM arriving")
 
     def _pack(self) -> None:
         for name, schema in _TABLES.items():

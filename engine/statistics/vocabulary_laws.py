@@ -24,8 +24,10 @@ PAPER_BOXES, PAPER_PHRASES = 78.1e6, 58.4e6
 PAPER_BOXES_PER_IMAGE, PAPER_PHRASES_PER_BOX = 3.25, 0.75
 FREQUENCIES = "SELECT occurrences, count(*) AS phrases FROM phrases GROUP BY occurrences ORDER BY occurrences DESC"
 # Place k holds what first comes among the first images / 2 ** (k / 3) of the dataset, and in no earlier place.
-_PLACE = "least(floor({steps} * log2((SELECT count(*) FROM images) / ({{image}} + 1.0))), {last})::INTEGER"
-PLACE = _PLACE.format(steps=GROWTH_STEPS, last=GROWTH_POINTS - 1)
+PLACE = (
+    f"least(floor({GROWTH_STEPS} * log2((SELECT count(*) FROM images) / ({{image}} + 1.0))), {GROWTH_POINTS - 1})"
+    "::INTEGER"
+)
 GROWTH = f"""
 SELECT place, sum(images)::BIGINT AS images, sum(occurrences)::BIGINT AS occurrences,
        sum(unique_phrases)::BIGINT AS unique_phrases
@@ -79,26 +81,27 @@ def vocabulary_growth(tables: StatisticsTables) -> VocabularyGrowth:
     places = np.array([row[1:] for row in tables.rows(GROWTH)], dtype=np.int64).reshape(-1, 3)
     sums = np.cumsum(places, axis=0).tolist()
     found = [GrowthPoint(images=one, occurrences=all_, unique_phrases=new) for one, all_, new in sums]
-    fit = _heaps(found)
+    exponent, scale, r_squared = _heaps(found)
     half = len(found) // 2
-    early, late = _heaps(found[:half]), _heaps(found[half:])
     return VocabularyGrowth(
         points=found,
-        exponent=None if fit is None else round(fit[0], DIGITS),
-        scale=None if fit is None else round(math.exp(fit[1]), DIGITS),
-        r_squared=None if fit is None else round(fit[2], DIGITS),
-        early_exponent=None if early is None else round(early[0], DIGITS),
-        late_exponent=None if late is None else round(late[0], DIGITS),
+        exponent=exponent,
+        scale=scale,
+        r_squared=r_squared,
+        early_exponent=_heaps(found[:half])[0],
+        late_exponent=_heaps(found[half:])[0],
         definition="unique phrases = scale * occurrences ^ exponent, by least squares of the logarithms over the first "
         "images of the dataset, in its order. The SQL gives what each step adds; the running sums are the points.",
         sql=" ".join(GROWTH.split()),
     )
 
 
-def _heaps(points: Sequence[GrowthPoint]) -> tuple[float, float, float] | None:
+def _heaps(points: Sequence[GrowthPoint]) -> tuple[float, float, float] | tuple[None, None, None]:
+    """Exponent, scale and R squared of the law through the points; None for too few."""
     if len({one.occurrences for one in points}) < LEAST_POINTS:
-        return None
-    return _line([one.occurrences for one in points], [one.unique_phrases for one in points])
+        return None, None, None
+    slope, intercept, r_squared = _line([one.occurrences for one in points], [one.unique_phrases for one in points])
+    return round(slope, DIGITS), round(math.exp(intercept), DIGITS), round(r_squared, DIGITS)
 
 
 def _line(x: Sequence[float], y: Sequence[float]) -> tuple[float, float, float]:

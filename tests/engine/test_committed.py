@@ -8,7 +8,7 @@ import pytest
 
 from engine.artifacts import Store
 from engine.dataset.committed import committed_manifests, delete_units_beyond
-from engine.shards import manifest_name, rejects_name, shard_name, write_shard
+from engine.shards import committed_units, manifest_name, rejects_name, shard_name, write_shard
 from schemas.records import UnitRef
 
 REFS = [UnitRef(number, "0.tar", number, 1) for number in range(6)]
@@ -50,3 +50,10 @@ def test_units_beyond_a_count_lose_their_manifests_before_the_files_that_these_v
 def test_a_store_that_is_not_there_yet_has_nothing_done(tmp_path: Path) -> None:
     assert list(committed_manifests(Store(tmp_path / "none"), REFS, digest)) == [None] * 6
     assert list(committed_manifests(Store(tmp_path), [], digest)) == []
+
+
+def test_units_come_in_the_order_of_their_numbers_also_from_the_millionth_on(tmp_path: Path) -> None:
+    store, numbers = Store(tmp_path), [100_000, 999_999, 1_000_000]
+    for number in numbers:
+        store.write(manifest_name(number), b"")
+    assert committed_units(store) == numbers

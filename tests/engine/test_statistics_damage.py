@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,9 +12,14 @@ import pytest
 from counted_datasets import CARD, Counted, counted_dataset
 
 from engine.artifacts import Store
+from engine.box_tables import box_database
+from engine.dataset.manifest_summary import ManifestSummary
+from engine.dataset.wholeness import Examination
 from engine.shards import write_card
 from engine.statistics import dataset_report
-from schemas.dataset_report import DatasetReport
+from engine.statistics.rejects import fill_rejects
+from engine.statistics.tables import StatisticsTables
+from schemas.dataset_report import DatasetReport, UnitProblem
 from schemas.shards import ShardManifest
 
 
@@ -114,13 +119,32 @@ def test_a_table_of_wrong_rows_is_left_out_and_told_of(counted: Counted, kind: s
     assert [(one.unit, problem in one.problem) for one in report.whole.problems] == [(1, True)]
 
 
-def test_a_broken_table_of_rejects_costs_its_examples_alone(counted: Counted) -> None:
+@pytest.mark.parametrize("damage", [same_size_noise, Path.unlink])
+def test_a_broken_table_of_rejects_costs_its_examples_alone(counted: Counted, damage: Callable[[Path], None]) -> None:
     whole = dataset_report(counted.folder, "all")
-    same_size_noise(counted.folder / "rejects/000001.parquet")
+    damage(counted.folder / "rejects/000001.parquet")
     report = dataset_report(counted.folder, "all")
     assert (report.numbers, report.stages) == (whole.numbers, whole.stages)
     assert sum(one.count for one in report.rejects) == sum(map(len, counted.rejects)) - len(counted.rejects[1])
     assert [one.file for one in report.whole.problems] == ["rejects/000001.parquet"]
+
+
+class Watched(list[UnitProblem]):
+    """Problems that count how often somebody goes through all of them."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[UnitProblem]:
+        self.times += 1
+        return super().__iter__()
+
+
+def test_what_is_wrong_is_gone_through_once_however_many_tables_of_rejects_are_missing(tmp_path: Path) -> None:
+    units, problems = range(20), Watched()
+    found = Examination({unit: ManifestSummary(unit, "0.tar", 0, 1, 0, 0, 0, 1, ()) for unit in units}, 20, problems)
+    with box_database() as (connection, _):
+        fill_rejects(StatisticsTables(connection), Store(tmp_path), found)
+    assert (problems.times, len(problems)) == (1, 20)
 
 
 def test_missing_shards_are_told_of_and_no_reason_not_to_count(counted: Counted) -> None:
