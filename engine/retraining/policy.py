@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
+from typing import NamedTuple
 
 from schemas.retrain import RetrainFacts, RetrainRecord, SourcePart
 from schemas.retrain_recipes import RetrainPolicy
@@ -37,6 +38,13 @@ class Verdict:
         return bool(self.because)
 
 
+class Answer(NamedTuple):
+    """What one rule says; a rule that the policy does not have says nothing (None)."""
+
+    due: bool
+    said: str
+
+
 def new_rows(before: RetrainFacts, now: RetrainFacts) -> dict[str, tuple[int, int]]:
     """For each file of the source that has grown or changed, the rows that are new, from and to."""
     found = {}
@@ -59,87 +67,79 @@ def judge(
     """Ask every rule of the policy that is given. Without a last run, one is due."""
     if last is None:
         return Verdict(["there has been no run yet"], [])
-    verdict = Verdict([], [])
     rows = new_rows(last.facts, now)
     pairs = sum(end - start for start, end in rows.values())
     shards = sum(ceil((end - start) / unit_size) for start, end in rows.values())
-    _compare(verdict, policy.new_shards, shards, "{} shards are new or have changed, {} make a run due")
-    _compare(verdict, policy.new_pairs, pairs, "{} pairs are new or have changed, {} make a run due")
-    _judge_growth(verdict, policy, growth)
-    _judge_age(verdict, policy, last, at)
-    _judge_figure(verdict, policy, last, now)
-    if policy.new_teacher:
-        _judge_teacher(verdict, last, now)
-    if not verdict.because and not verdict.not_due:
-        verdict.not_due.append("the policy has no rule; give it one, such as new_shards: 1")
-    return verdict
+    answers = [
+        _of_count(policy.new_shards, shards, "{} shards are new or have changed, {} make a run due"),
+        _of_count(policy.new_pairs, pairs, "{} pairs are new or have changed, {} make a run due"),
+        _of_growth(policy, growth),
+        _of_age(policy, last, at),
+        _of_figure(policy, last, now),
+        _of_teacher(policy, last, now),
+    ]
+    given = [one for one in answers if one is not None]
+    if not given:
+        given = [Answer(False, "the policy has no rule; give it one, such as new_shards: 1")]
+    return Verdict([said for yes, said in given if yes], [said for yes, said in given if not yes])
 
 
-def _say(verdict: Verdict, yes: bool, what: str) -> None:
-    (verdict.because if yes else verdict.not_due).append(what)
+def _of_count(wanted: int | None, found: int, what: str) -> Answer | None:
+    return None if wanted is None else Answer(found >= wanted, what.format(f"{found:,}", f"{wanted:,}"))
 
 
-def _compare(verdict: Verdict, wanted: int | None, found: int, what: str) -> None:
-    if wanted is not None:
-        _say(verdict, found >= wanted, what.format(f"{found:,}", f"{wanted:,}"))
-
-
-def _judge_growth(verdict: Verdict, policy: RetrainPolicy, growth: Growth | None) -> None:
+def _of_growth(policy: RetrainPolicy, growth: Growth | None) -> Answer | None:
     if policy.phrase_growth is None:
-        return
+        return None
     if growth is None or not growth.known:
-        _say(verdict, False, "the growth of phrases is unknown: the last run's labels are gone or hold none")
-        return
+        return Answer(False, "the growth of phrases is unknown: the last run's labels are gone or hold none")
     share = growth.new / growth.known
-    _say(
-        verdict,
+    return Answer(
         share >= policy.phrase_growth,
         f"{growth.captions_read:,} new captions name {growth.new:,} phrases that the labels lack, {100 * share:.1f} % "
         f"of their {growth.known:,}; {100 * policy.phrase_growth:.1f} % make a run due",
     )
 
 
-def _judge_age(verdict: Verdict, policy: RetrainPolicy, last: RetrainRecord, at: datetime) -> None:
+def _of_age(policy: RetrainPolicy, last: RetrainRecord, at: datetime) -> Answer | None:
     if policy.max_age_days is None:
-        return
+        return None
     age = at - (last.finished or last.begun)
     if age < -CLOCK_ERROR:
-        _say(verdict, True, f"the last run is dated {last.begun:%Y-%m-%d}, in the future: its age is unknown")
-        return
+        return Answer(True, f"the last run is dated {last.begun:%Y-%m-%d}, in the future: its age is unknown")
     days = age / timedelta(days=1)
     said = f"the last run is {max(0.0, days):.1f} days old, {policy.max_age_days:g} days make one due"
-    _say(verdict, days >= policy.max_age_days, said)
+    return Answer(days >= policy.max_age_days, said)
 
 
-def _judge_teacher(verdict: Verdict, last: RetrainRecord, now: RetrainFacts) -> None:
+def _of_figure(policy: RetrainPolicy, last: RetrainRecord, now: RetrainFacts) -> Answer | None:
+    rule = policy.metric_drop
+    if rule is None:
+        return None
+    if _went_back(last, now):
+        said = f"{rule.metric} is not compared: the current version was rolled back to since the last run"
+        return Answer(False, said)
+    before = last.figure_after if last.figure_after is not None else last.facts.figure
+    if before is None or now.figure is None:
+        return Answer(False, f"a drop of {rule.metric} is unknown: a figure of the last run or of now is missing")
+    return Answer(
+        before - now.figure >= rule.by,
+        f"{rule.metric} is {100 * now.figure:.1f}, after the last run it was {100 * before:.1f}; a drop of "
+        f"{100 * rule.by:.1f} points makes a run due",
+    )
+
+
+def _of_teacher(policy: RetrainPolicy, last: RetrainRecord, now: RetrainFacts) -> Answer | None:
+    if not policy.new_teacher:
+        return None
     other = last.teacher_after is not None and now.teacher != last.teacher_after
     said = f"the current version ({now.teacher[:12]}) is {'not ' if other else ''}the one that the last run left"
-    back = _went_back(last, now)
-    _say(verdict, other and not back, f"{said}; it was rolled back to" if back else said)
+    if _went_back(last, now):
+        return Answer(False, f"{said}; it was rolled back to")
+    return Answer(other, said)
 
 
 def _went_back(last: RetrainRecord, now: RetrainFacts) -> bool:
     """Whether somebody has taken back what the last run left. That is nothing new, and no figure that fell: a run for
     it would make again what was taken back."""
     return now.rolled_back and last.teacher_after is not None and now.teacher != last.teacher_after
-
-
-def _judge_figure(verdict: Verdict, policy: RetrainPolicy, last: RetrainRecord, now: RetrainFacts) -> None:
-    rule = policy.metric_drop
-    if rule is None:
-        return
-    if _went_back(last, now):
-        _say(
-            verdict, False, f"{rule.metric} is not compared: the current version was rolled back to since the last run"
-        )
-        return
-    before = last.figure_after if last.figure_after is not None else last.facts.figure
-    if before is None or now.figure is None:
-        _say(verdict, False, f"a drop of {rule.metric} is unknown: a figure of the last run or of now is missing")
-        return
-    _say(
-        verdict,
-        before - now.figure >= rule.by,
-        f"{rule.metric} is {100 * now.figure:.1f}, after the last run it was {100 * before:.1f}; a drop of "
-        f"{100 * rule.by:.1f} points makes a run due",
-    )

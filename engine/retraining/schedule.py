@@ -140,11 +140,11 @@ class Claim:
             message=message[:2000],
             by=f"{socket.gethostname()}:{os.getpid()}",
         )
-        again = outcome in ("interrupted", "busy") or (outcome == "failed" and self.attempt < schedule.max_attempts)
-        if again:
-            pause = schedule.retry if outcome == "failed" else BUSY if outcome == "busy" else timedelta(0)
-            counted = self.attempt if outcome == "failed" else self.attempt - 1
-            update = {"attempt": counted, "attempt_began": None, "wait_until": now + pause}
+        if outcome == "failed" and self.attempt < schedule.max_attempts:
+            update = {"attempt": self.attempt, "attempt_began": None, "wait_until": now + schedule.retry}
+        elif outcome in ("interrupted", "busy"):
+            pause = BUSY if outcome == "busy" else timedelta(0)
+            update = {"attempt": self.attempt - 1, "attempt_began": None, "wait_until": now + pause}
         else:
             update = {"served": self.due, "attempt": 0, "attempt_due": None, "attempt_began": None, "wait_until": None}
         history = state.history if outcome == "busy" else [*state.history, run][-HISTORY:]
