@@ -94,8 +94,8 @@ def _run_on_ray(
 ) -> Generator[Manifest, None, None]:
     with connected(workers) as ray:
         metrics = UnitMetrics(ray.util.metrics, len(refs))
-        with actor_pools(ray, lambda: layout(stages, workers, ray.cluster_resources()).pools, open_commit) as pools:
-            for result in UnitFlow(ray, pools.start_missing, lost).run(refs, stopping):
+        with actor_pools(ray, lambda: layout(stages, workers, ray.cluster_resources()).pools, open_commit) as start:
+            for result in UnitFlow(ray, start, lost).run(refs, stopping):
                 if isinstance(result, Failure):
                     raise result.error()
                 metrics.count(result)

@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.running.layout import Pool
 from engine.running.stages import Commit, Manifest
+from engine.running.unit_flow import StartMissing
 from engine.running.unit_worker import UnitWorker, open_stages
 
 
@@ -33,43 +34,30 @@ class _Pool:
         return started
 
 
-class ActorPools:
-    """One job's actors. ``wanted`` is the layout for what the cluster has at the moment of the call."""
-
-    def __init__(
-        self, ray: Any, wanted: Callable[[], Sequence[Pool]], open_commit: Callable[[], Commit[Manifest]]
-    ) -> None:
-        self._ray = ray
-        self._wanted = wanted
-        self._open_commit = open_commit
-        self._pools: list[_Pool] = []
-
-    def start_missing(self) -> list[list[Any]]:
-        """Start what the cluster has room for by now; the actors that are new, pool by pool.
-
-        None is ever taken away: those of a machine that is gone wait until Ray finds room for them. The job stays laid
-        out as it was begun: GPUs that join a job on CPUs do not change it.
-        """
-        wanted = self._wanted()
-        self._pools = self._pools or [_Pool(self._ray, pool, self._open_commit) for pool in wanted]
-        if len(wanted) != len(self._pools):
-            return [[] for _ in self._pools]
-        return [pool.grow(now.size) for pool, now in zip(self._pools, wanted, strict=True)]
-
-    def stop(self) -> None:
-        """End all actors, whatever they are doing."""
-        for pool in self._pools:
-            for actor in pool.actors:
-                self._ray.kill(actor)
-
-
 @contextmanager
 def actor_pools(
     ray: Any, wanted: Callable[[], Sequence[Pool]], open_commit: Callable[[], Commit[Manifest]]
-) -> Iterator[ActorPools]:
-    """Pools without actors yet; those that they get are stopped at the end."""
-    pools = ActorPools(ray, wanted, open_commit)
+) -> Iterator[StartMissing]:
+    """A function that starts what the cluster has room for when it is called, and gives the actors that are new, pool
+    by pool; all are ended with the block.
+
+    ``wanted`` is the layout for what the cluster has at the moment of the call. No actor is ever taken away: those of a
+    machine that is gone wait until Ray finds room for them. The job stays laid out as it was begun: GPUs that join a
+    job on CPUs do not change it.
+    """
+    pools: list[_Pool] = []
+
+    def start_missing() -> list[list[Any]]:
+        now = wanted()
+        if not pools:
+            pools.extend(_Pool(ray, pool, open_commit) for pool in now)
+        if len(now) != len(pools):
+            return [[] for _ in pools]
+        return [pool.grow(one.size) for pool, one in zip(pools, now, strict=True)]
+
     try:
-        yield pools
+        yield start_missing
     finally:
-        pools.stop()
+        for pool in pools:
+            for actor in pool.actors:
+                ray.kill(actor)
