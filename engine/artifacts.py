@@ -201,7 +201,8 @@ class Store:
         A folder's lock is the kernel's (:mod:`engine.storage.folder_lock`). An object store has a lock object instead
         (:mod:`engine.storage.leases`); RuntimeError where it was taken over.
         """
-        with folder_locked(Path(self._path), self.root) if self.is_local else self._leased() as self._fence:
+        held = folder_locked(Path(self._path), self.root) if self.is_local else self._leased()
+        with held as self._fence:
             try:
                 yield
             finally:

@@ -59,10 +59,8 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
     """
     store, parent = Store(source), check_source(source)
     recipe: dict[str, object] = {"shots": shots, "seed": seed}
-    verdicts = read_verdicts(store)
-    view = View(verdicts=verdicts)  # what training on all of the source would see
-    reviewed = [] if verdicts.digest is None else [verdicts.digest]
-    fingerprint = digest_of([parent.source_fingerprint, parent.recipe_digest, recipe, *reviewed])
+    view = View(verdicts=read_verdicts(store))  # what training on all of the source would see
+    fingerprint = digest_of([parent.source_fingerprint, parent.recipe_digest, recipe, *view.digests().values()])
     out_store = Store(out)
     with out_store.locked():
         if out_store.exists(CARD):

@@ -86,8 +86,8 @@ class SampleFilter:
 
     def check(self, sample: CaptionedImage) -> Reject | None:
         """The first rule that a sample breaks, as a Reject of stage ``filter``; None where it may go on."""
-        reason, message = next(self._broken(sample), ("", ""))
-        return Reject(sample.key, STAGE, reason, message) if reason else None
+        broken = next(self._broken(sample), None)
+        return None if broken is None else Reject(sample.key, STAGE, *broken)
 
     def _guarded(self, sample: CaptionedImage) -> CaptionedImage | Reject:
         """The sample, identified where there is a guard, unless its picture is one of the guard's."""

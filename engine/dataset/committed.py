@@ -40,12 +40,10 @@ def _done(
     return manifest if all(sizes.get(file.path) == file.size for file in manifest.files) else None
 
 
-def uncommit(store: Store, units: Collection[int]) -> int:
-    """Take back the commits of those of ``units`` that have one; returns how many. Their files stay, to be replaced."""
-    found = set(committed_units(store)) & set(units)
-    for unit in sorted(found):
+def uncommit(store: Store, units: Collection[int]) -> None:
+    """Take back the commits of those of ``units`` that have one. Their files stay, to be replaced."""
+    for unit in sorted(set(committed_units(store)) & set(units)):
         store.delete(manifest_name(unit))
-    return len(found)
 
 
 def delete_units_beyond(store: Store, count: int) -> int:

@@ -6,7 +6,7 @@ tells of the rest, so that a damaged or half-written dataset gives a report of w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -71,17 +71,18 @@ def examine(store: Store, each: Callable[[ShardManifest], None] | None = None) -
     contents = store.read_many([manifest_name(unit) for unit in committed])
     for unit, content in zip(committed, contents, strict=True):
         manifest = _manifest(unit, content, found)
-        if manifest is not None:
-            found.manifests[unit] = ManifestSummary.of(manifest)
-            wrong = list(_wrong_sizes(manifest, sizes))
-            no_shard += any(file == shard_name(unit) for file, _ in wrong)
-            for file, problem in wrong:
-                if file == annotations_name(unit):
-                    found.leave_out(unit, file, problem)
-                elif file == rejects_name(unit):
-                    found.problems.append(UnitProblem(unit=unit, file=file, problem=problem))
-            if each is not None and unit in found.manifests:
-                each(manifest)
+        if manifest is None:
+            continue
+        wrong = dict(_wrong_sizes(manifest, sizes))
+        no_shard += shard_name(unit) in wrong
+        if (rejects := rejects_name(unit)) in wrong:
+            found.problems.append(UnitProblem(unit=unit, file=rejects, problem=wrong[rejects]))
+        if (boxes := annotations_name(unit)) in wrong:
+            found.leave_out(unit, boxes, wrong[boxes])
+            continue
+        found.manifests[unit] = ManifestSummary.of(manifest)
+        if each is not None:
+            each(manifest)
     if no_shard:
         found.notes.append(f"The shards of {no_shard} units are missing or of the wrong size: no pictures from them.")
     return found
@@ -101,7 +102,7 @@ def _manifest(unit: int, content: bytes, found: Examination) -> ShardManifest | 
     return manifest
 
 
-def _wrong_sizes(manifest: ShardManifest, sizes: dict[str, int]) -> Iterable[tuple[str, str]]:
+def _wrong_sizes(manifest: ShardManifest, sizes: dict[str, int]) -> Iterator[tuple[str, str]]:
     for file in manifest.files:
         size = sizes.get(file.path)
         if size is None:

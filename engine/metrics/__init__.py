@@ -16,7 +16,7 @@ hundred at a time (``class_boxes.py``, ``matching.py``, ``precision.py``): no bo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from engine.metrics.candidates import Candidates
 from schemas.records import Candidate
@@ -83,4 +83,4 @@ def combined(figures: Iterable[Figures]) -> Figures:
         detections = detections or one.detections
         federated = federated or one.federated
         voc = voc or one.voc
-    return Figures(together.values, together.per_image, together.per_image_count, detections, federated, voc)
+    return replace(together, detections=detections, federated=federated, voc=voc)

@@ -43,20 +43,18 @@ class ConstantBoxes:
 
     def ground(self, gold: SampleLabels) -> ImageResult:
         """The constant boxes for each phrase of a sample, by the lemma of its head."""
-        return self._answer(gold, [phrase.head_lemma for phrase in gold.phrases])
+        return self._answer(gold, [phrase.head_lemma for phrase in gold.phrases], self.otherwise)
 
     def detect(self, gold: SampleLabels, classes: Sequence[str]) -> ImageResult:
         """The constant boxes of each class, which has been fitted; a class without training box gets none."""
-        return self._answer(gold, classes, only_known=True)
+        return self._answer(gold, classes, (as_boxes([]), []))
 
-    def _answer(self, gold: SampleLabels, names: Sequence[str], *, only_known: bool = False) -> ImageResult:
+    def _answer(self, gold: SampleLabels, names: Sequence[str], otherwise: tuple[Boxes, list[float]]) -> ImageResult:
         size = np.array([gold.width, gold.height] * 2)
         boxes, scores = [as_boxes([])], [np.zeros(0)]
         phrases: list[int] = []
         for number, name in enumerate(names):
-            if only_known and name not in self.by_name:
-                continue
-            unit_boxes, own_scores = self.by_name.get(name, self.otherwise)
+            unit_boxes, own_scores = self.by_name.get(name, otherwise)
             phrases += [number] * len(own_scores)
             boxes.append(unit_boxes * size)
             scores.append(np.array(own_scores))

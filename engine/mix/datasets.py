@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import repeat
+from math import ceil
 
 import numpy as np
 
@@ -65,13 +66,12 @@ def open_datasets(
     are for a class that it has not.
     """
     vocabulary: dict[str, int] = {}
-    logs = [PhraseLog(vocabulary) if sampling.repeat_threshold else None for _ in entries]
+    threshold = sampling.repeat_threshold
+    logs = [PhraseLog(vocabulary) for _ in entries] if threshold else []
     datasets = [
-        _open_dataset(number, entry, log, sampling)
-        for number, (entry, log) in enumerate(zip(entries, logs, strict=True))
+        _open_dataset(number, entry, logs[number] if logs else None, sampling) for number, entry in enumerate(entries)
     ]
-    known = [log for log in logs if log is not None]
-    repeats = repeat_quarters(known, sampling.repeat_threshold) if sampling.repeat_threshold else [None] * len(entries)
+    repeats = repeat_quarters(logs, threshold) if threshold else [None] * len(entries)
     return datasets, [
         Passes(len(dataset.refs), seed, number, quarters)
         for number, (dataset, quarters) in enumerate(zip(datasets, repeats, strict=True))
@@ -98,7 +98,7 @@ def epoch_of(entries: Sequence[MixEntry], passes: Sequence[Passes]) -> int | Non
     """Samples of an epoch of the mix, to the next whole one: of all copies. None where shares are by weight."""
     if any(entry.copies is None for entry in entries):
         return None
-    return -int(-sum(Fraction(str(e.copies)) * one.length for e, one in zip(entries, passes, strict=True)) // 1)
+    return ceil(sum(Fraction(str(entry.copies)) * one.length for entry, one in zip(entries, passes, strict=True)))
 
 
 def _rounded(weights: Sequence[float]) -> list[float]:
@@ -184,21 +184,19 @@ def _digests(manifest: ManifestSummary) -> list[str]:
 
 def _parts(found: _Found, log: PhraseLog | None, *, by_head: bool) -> Iterator[_Opened]:
     """What can be drawn from each shard: by its table of boxes where that says it, in a fraction of the time."""
-    known: Iterator[KeptRows | None] = repeat(None)
     selection = found.view.selection
-    if (selection is not None or log is not None) and _is_for(selection, found.card):
+    if selection is None and log is None:
+        yield from map(_whole, found.manifests)
+        return
+    known: Iterator[KeptRows | None] = repeat(None)
+    if _is_for(selection, found.card):
         known = kept_rows(found.store, found.manifests, found.view, "head_lemma" if by_head else "phrase_text")
     for manifest, kept in zip(found.manifests, known, strict=False):
         if kept is None:
-            yield _rows(found, manifest, log, by_head=by_head)
-            continue
-        if log is not None:
-            names = [name.lower() for name in kept.names]
-            log.add_samples(len(kept.rows), kept.sample_of_box, kept.name_of_box, names)
-        if selection is None:
-            yield _whole(manifest)
+            opened = _from_shard(found, manifest, log, by_head=by_head)
         else:
-            yield _Opened(UnitRows(manifest.unit, len(kept.rows), kept.rows), kept.phrases, kept.boxes)
+            opened = _from_table(manifest.unit, kept, log)
+        yield _whole(manifest) if selection is None else opened
 
 
 def _whole(manifest: ManifestSummary) -> _Opened:
@@ -212,11 +210,16 @@ def _is_for(selection: Selection | None, card: DatasetCard) -> bool:
     return calibrated is None or calibrated.teacher == card.teacher_digest
 
 
-def _rows(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by_head: bool) -> _Opened:
-    """The same of one shard, by reading its labels, without duplicates."""
+def _from_table(unit: int, kept: KeptRows, log: PhraseLog | None) -> _Opened:
+    if log is not None:
+        names = [name.lower() for name in kept.names]
+        log.add_samples(len(kept.rows), kept.sample_of_box, kept.name_of_box, names)
+    return _Opened(UnitRows(unit, len(kept.rows), kept.rows), kept.phrases, kept.boxes)
+
+
+def _from_shard(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by_head: bool) -> _Opened:
+    """The same by reading the labels, without duplicates."""
     selection, left_out = found.view.selection, found.view.duplicates.of(manifest.unit)
-    if selection is None and log is None:
-        return _whole(manifest)
     kept, phrases, boxes = [], 0, 0
     with ShardReader(found.store, manifest.unit) as reader:
         for row in (row for row in range(manifest.samples) if row not in left_out):
@@ -228,6 +231,4 @@ def _rows(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by
                 if log is not None:
                     named = (labels.phrases[place] for place in boxed)
                     log.add((one.head_lemma if by_head else one.text).lower() for one in named)
-    if selection is None:
-        return _whole(manifest)
     return _Opened(UnitRows(manifest.unit, len(kept), np.array(kept, dtype=np.int32)), phrases, boxes)

@@ -47,6 +47,10 @@ class _Found:
             return {}
         return fields if isinstance(fields, dict) else {}
 
+    @property
+    def token(self) -> str | None:
+        return self.holder.get("token")
+
 
 class Lease:
     """A lock that one process holds. ``lost`` is set once another one has taken it over."""
@@ -76,7 +80,7 @@ class Lease:
         self._thread.join()
         try:
             found = self._read()
-            self.lost = found is None or found.holder.get("token") != self._holder["token"]
+            self.lost = found is None or found.token != self.token
             if not self.lost:
                 self._files.rm_file(self._path)
         except Exception as error:  # the work is done, and the lock of one who is silent is taken over anyway
@@ -88,10 +92,10 @@ class Lease:
             found = self._read()
             if found is None:
                 continue  # given back just now
-            dead = _is_dead_here(found.holder)
-            if (first is not None and found.content != first.content) or _is_alive_here(found.holder):
+            alive = _lives_here(found.holder)
+            if alive or (first is not None and found.content != first.content):
                 raise ValueError(f"{self._refusal(found)}; wait for it, or stop it")
-            if dead or time.monotonic() - waiting_since > self._lease_s:
+            if alive is False or time.monotonic() - waiting_since > self._lease_s:
                 self._take_over(found)
                 return
             if first is None:
@@ -131,9 +135,10 @@ class Lease:
                 raise
         else:
             found = self._read()
-        ours = found is not None and found.holder.get("token") == self._holder["token"]
-        self._version = found.version if ours and found is not None else self._version
-        return ours  # also where an earlier put went through and only its answer was lost
+        if found is None or found.token != self.token:
+            return False
+        self._version = found.version
+        return True  # also where an earlier put went through and only its answer was lost
 
     def _read(self) -> _Found | None:
         return _read_lock(self._files, self._path)
@@ -154,7 +159,7 @@ def taken_over(root: str) -> str:
 def lease_holder(files: Any, path: str) -> str | None:
     """The token of whoever holds the lock at ``path`` of an object store, None where nobody does."""
     found = _read_lock(files, path)
-    return None if found is None else found.holder.get("token")
+    return None if found is None else found.token
 
 
 def _read_lock(files: Any, path: str) -> _Found | None:
@@ -184,19 +189,9 @@ def _identity_of(pid: int) -> list[str | int] | None:
         return None
 
 
-def _is_here(holder: dict[str, Any]) -> bool:
+def _lives_here(holder: dict[str, Any]) -> bool | None:
+    """Whether the process that is named runs; None where it is none of this machine, so that nobody here can say."""
     own, other = process_identity(), holder.get("process")
-    return (
-        own is not None
-        and isinstance(other, list)
-        and [*map(type, other)] == [*map(type, own)]
-        and other[:2] == own[:2]
-    )
-
-
-def _is_alive_here(holder: dict[str, Any]) -> bool:
-    return _is_here(holder) and _identity_of(holder["process"][2]) == holder["process"]
-
-
-def _is_dead_here(holder: dict[str, Any]) -> bool:
-    return _is_here(holder) and not _is_alive_here(holder)
+    if own is None or not isinstance(other, list) or [*map(type, other)] != [*map(type, own)] or other[:2] != own[:2]:
+        return None
+    return _identity_of(other[2]) == other
