@@ -162,19 +162,20 @@ def _import_unit(store: Store, reader: GoldReader, ref: UnitRef, card: DatasetCa
 
 def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
     """What became of the samples (stage ``read``) and, counted by themselves, of the boxes (stage ``annotation``)."""
-    came_in, went_on = Counter[str](), Counter[str]()
+    came_in = Counter[str]()
     dropped: dict[str, Counter[str]] = {"read": Counter(), "annotation": Counter()}
     for row in rows:
         came_in.update({"read": 1, "annotation": row.annotations})
         for reject in row.rejects:
             dropped[reject.stage][reject.reason] += 1
-    for stage in dropped:
-        went_on[stage] = came_in[stage] - dropped[stage].total()
     return [
         StageCounts(
-            stage=name, came_in=came_in[name], went_on=went_on[name], dropped=dict(sorted(dropped[name].items()))
+            stage=stage,
+            came_in=came_in[stage],
+            went_on=came_in[stage] - reasons.total(),
+            dropped=dict(sorted(reasons.items())),
         )
-        for name in dropped
+        for stage, reasons in dropped.items()
     ]
 
 

@@ -7,8 +7,6 @@ Source: COCO's data format (cocodataset.org/#format-data).
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -16,16 +14,16 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from engine.gold.files import file_size, odd_content, picture_path
+from engine.gold.files import file_size, picture_path
 from engine.gold.json_lists import Items, JsonLists
 from engine.gold.rules import Picture, key_of, long_key_of, read_picture
 from engine.gold.scratch import Row, RowsByKey, stored
 from engine.gold.sources import GoldPlace, GoldRow
 from engine.shards import valid_key
+from engine.sources.sayable import sayable
 from engine.storage.digests import digest_of_list
-from schemas.records import Reject
+from schemas.records import BoxXYXY, Reject
 
-MAX_JSON_BYTES = 2_000_000_000
 NAMES_TRIED = 20  # of pictures, in each folder where they may lie
 
 
@@ -38,6 +36,12 @@ Text = Annotated[str, AfterValidator(_whole)]
 Id = int | Text
 Item = TypeVar("Item", bound=BaseModel)
 XYWH = tuple[float, float, float, float]
+
+
+def xyxy_of(box_xywh: XYWH) -> BoxXYXY:
+    """The corners of a box that is given by its first one and its size."""
+    x, y, w, h = box_xywh
+    return (x, y, x + w, y + h)
 
 
 class CocoItem(BaseModel):
@@ -55,19 +59,6 @@ class CocoImage(CocoItem):
     height: int = Field(gt=0)
     neg_category_ids: tuple[Id, ...] | None = None
     not_exhaustive_category_ids: tuple[Id, ...] | None = None
-
-
-def load_json(file: Path) -> tuple[Any, str]:
-    """The document and the SHA-256 of its bytes. ValueError where there is no such file, or no JSON in it."""
-    if not file.is_file():
-        raise ValueError(f"{file} does not exist; give the folder that holds the annotations")
-    if file.stat().st_size > MAX_JSON_BYTES:
-        raise ValueError(f"{file} is larger than {MAX_JSON_BYTES} bytes; split it into several datasets")
-    content = file.read_bytes()
-    try:
-        return json.loads(content), hashlib.sha256(content).hexdigest()
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file} is not JSON: {odd_content(file) or error}") from None
 
 
 def listed(document: JsonLists, name: str, file: Path) -> Items:
@@ -121,10 +112,6 @@ class Images:
         """The file names of the images; empty where an image is none."""
         for (name,) in self._database.select("SELECT file_name FROM images WHERE row >= ? ORDER BY row", first):
             yield name or ""
-
-    def keys(self) -> Iterator[str]:
-        """The keys of the images by their own names; empty where an image is none."""
-        return map(key_of, self.names())
 
     def row_of(self, image_id: Id) -> int | None:
         """The row that an id belongs to, None where none is declared."""
@@ -195,7 +182,7 @@ def own_keys(images: Iterable[str]) -> Keys:
     return Keys(key if rows.first(key) == row else f"{key}-{row}" for row, key in enumerate(rows.texts()))
 
 
-def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...]) -> GoldRow:
+def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...] = ()) -> GoldRow:
     """A row without a sample. Its own annotations go with it; ``homeless`` ones are counted here."""
     return GoldRow(None, (*homeless, Reject(sayable(key), "read", reason, sayable(message))), len(homeless))
 
@@ -203,11 +190,6 @@ def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ..
 def dropped(key: str, reason: str, message: str) -> Reject:
     """A dropped annotation of the sample ``key`` (empty where it belongs to none)."""
     return Reject(sayable(key), "annotation", reason, sayable(message)[:500])
-
-
-def sayable(text: str) -> str:
-    """The text with what has no UTF-8 escaped: a reject and a fingerprint tell of names that are no text, too."""
-    return text.encode(errors="backslashreplace").decode()
 
 
 def image_folders(place: GoldPlace, file: Path) -> list[Path]:

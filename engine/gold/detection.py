@@ -8,7 +8,6 @@ in it, "cat. dog", in the order of the categories; each name is a phrase with bo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,10 +26,11 @@ from engine.gold.coco_json import (
     listed,
     picture_keys,
     rejected_row,
+    xyxy_of,
 )
 from engine.gold.json_lists import JsonLists
-from engine.gold.rules import Picture, box_from_xywh, class_name, head_lemma
-from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task, labelled_image
+from engine.gold.rules import Picture, box_from_xyxy, class_name, head_lemma
+from engine.gold.sources import GoldBox, GoldPlace, GoldReader, GoldRow, Task, labelled_image
 from engine.prompts import SEPARATOR
 from schemas.records import BoxXYXY, Phrase, Reject
 
@@ -42,7 +42,7 @@ COCO_FILES = (
 
 
 class ClassBox(NamedTuple):
-    """A box of a class; ``difficult`` as in :class:`schemas.shards.SampleBox`."""
+    """A box of a class; ``difficult`` as in :class:`~engine.gold.sources.GoldBox`."""
 
     name: str
     box_xyxy: BoxXYXY
@@ -108,14 +108,17 @@ class CocoDetection(GoldReader):
         picture = fault or self._images.picture(image)
         if isinstance(picture, str):
             return rejected_row(key, picture, f"image {image.file_name!r}", homeless)
-        found = ClassBoxes.sorted_out(key, self._boxes(row, image), f"{self.uri}#{image.id}")
-        found = replace(
-            found,
-            rejects=(*homeless, *found.rejects),
+        return detection_row(
+            key,
+            self._boxes(row, image),
+            picture,
+            self.classes,
+            locator=f"{self.uri}#{image.id}",
+            recipe_digest=recipe_digest,
             absent=self._names_of(image.neg_category_ids),
             incomplete=self._names_of(image.not_exhaustive_category_ids),
+            homeless=homeless,
         )
-        return detection_row(found, picture, self.classes, recipe_digest)
 
     def _names_of(self, categories: Sequence[Id] | None) -> list[str] | None:
         """The names of declared categories; None stays None."""
@@ -146,56 +149,48 @@ class CocoDetection(GoldReader):
         name = self._names.get(annotation.category_id)
         if not name:
             return "category_undeclared"
-        box = box_from_xywh(annotation.bbox, image.width, image.height)
+        box = box_from_xyxy(xyxy_of(annotation.bbox), image.width, image.height)
         return box if isinstance(box, str) else ClassBox(name, box)
 
 
-@dataclass(frozen=True, slots=True)
-class ClassBoxes:
-    """What one picture of a detection source has: boxes that hold, and the rejects of those that do not."""
+def detection_row(
+    key: str,
+    annotations: Iterable[tuple[ClassBox | str, str]],
+    picture: Picture,
+    classes: Sequence[str],
+    *,
+    locator: str,
+    recipe_digest: str,
+    absent: Sequence[str] | None = None,
+    incomplete: Sequence[str] | None = None,
+    homeless: tuple[Reject, ...] = (),
+) -> GoldRow:
+    """The sample of one picture, whose caption is the names of the classes in it.
 
-    key: str
-    boxes: Sequence[ClassBox]
-    rejects: Sequence[Reject]
-    locator: str
-    absent: Sequence[str] | None = None
-    incomplete: Sequence[str] | None = None
-
-    @classmethod
-    def sorted_out(cls, key: str, found: Iterable[tuple[ClassBox | str, str]], locator: str) -> ClassBoxes:
-        """Of each annotation its box, or the reason why it has none, and words that tell which it is."""
-        boxes: list[ClassBox] = []
-        rejects: list[Reject] = []
-        for box, which in found:
-            if isinstance(box, str):
-                rejects.append(dropped(key, box, which))
-            else:
-                boxes.append(box)
-        return cls(key, boxes, rejects, locator)
-
-
-def detection_row(found: ClassBoxes, picture: Picture, classes: Sequence[str], recipe_digest: str) -> GoldRow:
-    """The sample of one picture, whose caption is the names of the classes in it."""
-    caption, phrases, numbered = class_prompt(found.boxes, classes)
+    Of each annotation comes its box, or the reason why it has none, and words that tell which it is. ``absent`` and
+    ``incomplete`` as in :func:`labelled_image`; ``homeless`` are rejects of annotations that belong to no row.
+    """
+    boxes: list[ClassBox] = []
+    rejects = list(homeless)
+    for box, which in annotations:
+        if isinstance(box, str):
+            rejects.append(dropped(key, box, which))
+        else:
+            boxes.append(box)
     sample = labelled_image(
-        found.key,
-        caption,
-        phrases,
-        [(number, box.box_xyxy) for number, box in numbered],
+        key,
+        *class_prompt(boxes, classes),
         picture,
-        locator=found.locator,
+        locator=locator,
         recipe_digest=recipe_digest,
-        difficult=[box.difficult for _, box in numbered],
-        absent=found.absent,
-        incomplete=found.incomplete,
+        absent=absent,
+        incomplete=incomplete,
     )
-    return GoldRow(sample, tuple(found.rejects), len(found.rejects) + len(found.boxes))
+    return GoldRow(sample, tuple(rejects), len(rejects) + len(boxes))
 
 
-def class_prompt(
-    boxes: Sequence[ClassBox], classes: Sequence[str]
-) -> tuple[str, tuple[Phrase, ...], list[tuple[int, ClassBox]]]:
-    """The caption, its phrases, and the boxes with their phrase's number; no box gives an empty caption.
+def class_prompt(boxes: Sequence[ClassBox], classes: Sequence[str]) -> tuple[str, tuple[Phrase, ...], list[GoldBox]]:
+    """The caption, its phrases, and their boxes, phrase after phrase; no box gives an empty caption.
 
     >>> class_prompt([ClassBox("dog", (0, 0, 4, 4)), ClassBox("cat", (1, 1, 2, 2))], ["cat", "dog"])[0]
     'cat. dog'
@@ -206,9 +201,6 @@ def class_prompt(
     for name in names:
         phrases.append(Phrase(name, start, start + len(name), head_lemma(name)))
         start += len(name) + len(SEPARATOR)
-    number = {name: place for place, name in enumerate(names)}
-    return (
-        SEPARATOR.join(names),
-        tuple(phrases),
-        sorted(((number[box.name], box) for box in boxes), key=lambda numbered: numbered[0]),
-    )
+    numbers = {name: number for number, name in enumerate(names)}
+    found = [GoldBox(numbers[box.name], box.box_xyxy, difficult=box.difficult) for box in boxes]
+    return SEPARATOR.join(names), tuple(phrases), sorted(found, key=lambda box: box.phrase)

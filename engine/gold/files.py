@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import errno
+import hashlib
 import os
 import unicodedata
 from collections.abc import Iterator
@@ -69,6 +70,11 @@ def read_annotation(file: Path, folder: Path, max_bytes: int) -> bytes | str:
     if size < 0:
         return "annotation_missing"
     return file.read_bytes() if size <= max_bytes else "annotation_too_large"
+
+
+def annotation_digest(content: bytes | str) -> str:
+    """What a fingerprint knows of one picture's annotations: SHA-256 (hex) of the bytes, or the reason against them."""
+    return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
 
 
 def own_files(folder: Path, pattern: str) -> list[Path]:

@@ -10,20 +10,21 @@ Entities without a box (scenes, what cannot be boxed, ``0`` for what is not visu
 
 from __future__ import annotations
 
-import hashlib
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from engine.artifacts import digest_of
-from engine.gold.coco_json import Keys, rejected_row, sayable
-from engine.gold.files import file_size, lines_of, own_files, read_annotation
+from engine.gold.coco_json import Keys, rejected_row
+from engine.gold.files import annotation_digest, file_size, lines_of, own_files, read_annotation
 from engine.gold.rules import read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
-from engine.gold.spans import Caption, Corners, SpanBoxes, grounding_row
+from engine.gold.spans import Caption, SpanBoxes, grounding_row
 from engine.gold.voc import names_of_split
 from engine.gold.xml_files import MAX_XML_BYTES, corners_of, parse_xml, size_of
+from engine.sources.sayable import sayable
+from schemas.records import BoxXYXY
 
 MAX_SENTENCES_BYTES = 1_000_000
 _MARK = re.compile(r"\[/EN#(?P<entity>\d+)/[^\s\]]+ (?P<text>[^\]]+)\]")
@@ -41,7 +42,7 @@ class Boxes(NamedTuple):
     """What an annotation file states: the picture's size, and the boxes by entity in xyxy pixels."""
 
     size_wh: tuple[int, int]
-    of_entity: dict[str, list[Corners]]
+    of_entity: dict[str, list[BoxXYXY]]
     malformed: int
 
 
@@ -63,7 +64,8 @@ class FlickrEntities(GoldReader):
                 self._refused[name] = sentences
                 sentences = [""]
             self._rows += [(name, number, sentence) for number, sentence in enumerate(sentences)]
-            digests.append([sayable(name), sentences, self._digest(name), self._size(name)])
+            size = file_size(self._images / f"{name}.jpg")
+            digests.append([sayable(name), sentences, annotation_digest(self._xml(name)), size])
         self._keys = Keys([f"{name}-{number}" for name, number, _ in self._rows])
         self.fingerprint = digest_of(digests)
 
@@ -74,13 +76,13 @@ class FlickrEntities(GoldReader):
         name, number, sentence = self._rows[row]
         key = f"{name}-{number}"
         if name in self._refused:
-            return rejected_row(key, self._refused[name], f"{self.uri}/{name}.txt", ())
+            return rejected_row(key, self._refused[name], f"{self.uri}/{name}.txt")
         boxes = self._boxes(name)
         if isinstance(boxes, str):
-            return rejected_row(key, "annotation_malformed", f"{name}.xml: {boxes}", ())
+            return rejected_row(key, "annotation_malformed", f"{name}.xml: {boxes}")
         text, mentions = parse_sentence(sentence)
         if "[/EN#" in text:
-            return rejected_row(key, "caption_malformed", f"a mark that does not end: {text!r}"[:300], ())
+            return rejected_row(key, "caption_malformed", f"a mark that does not end: {text!r}"[:300])
         caption = Caption(
             key=key,
             text=text,
@@ -98,17 +100,10 @@ class FlickrEntities(GoldReader):
     def _xml(self, name: str) -> bytes | str:
         return read_annotation(self._annotations / f"{name}.xml", self._annotations, MAX_XML_BYTES)
 
-    def _digest(self, name: str) -> str:
-        content = self._xml(name)
-        return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
-
     def _read_boxes(self, name: str) -> Boxes | str:
         """The boxes of a photo, or in one line what is wrong with its annotation file."""
         content = self._xml(name)
         return content if isinstance(content, str) else parse_boxes(content)
-
-    def _size(self, name: str) -> int:
-        return file_size(self._images / f"{name}.jpg")
 
 
 def parse_sentence(sentence: str) -> tuple[str, list[Mention]]:
@@ -134,16 +129,14 @@ def parse_boxes(content: bytes) -> Boxes | str:
     size_wh = size_of(root)
     if size_wh is None:
         return "it states no size of the picture"
-    found: dict[str, list[Corners]] = {}
+    found: dict[str, list[BoxXYXY]] = {}
     malformed = 0
     for item in root.iter("object"):
-        bndbox = item.find("bndbox")
-        corners = None if bndbox is None else corners_of(bndbox)
-        if corners is None:
-            malformed += bndbox is not None  # a scene, or what cannot be boxed, has none
+        box = corners_of(item)
+        if box is None:
+            malformed += item.find("bndbox") is not None  # a scene, or what cannot be boxed, has none
             continue
         for name in item.findall("name"):
-            box = (corners[0] - 1, corners[1] - 1, corners[2], corners[3])  # the last pixel belongs to the box
             found.setdefault((name.text or "").strip(), []).append(box)
     return Boxes(size_wh, found, malformed)
 

@@ -23,7 +23,7 @@ from engine.gold.files import checked_file, file_size, own_files
 from engine.gold.rules import EXTENSIONS, MAX_IMAGE_BYTES, Picture, picture_of, read_picture
 from engine.gold.scratch import RowsByKey
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
-from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
+from engine.gold.spans import Caption, SpanBoxes, grounding_row, marked_spans
 from engine.gold.tsv_files import TsvLines
 from engine.shards import valid_key
 from engine.storage.digests import digest_of_list
@@ -71,7 +71,7 @@ class GlipTsvCaptions(GoldReader):
         key = self._keys[row]
         label = checked(GlipLabel, self._labels.json(row))
         if isinstance(label, str):
-            return rejected_row(key, "line_malformed", f"line {row}: {label}", ())
+            return rejected_row(key, "line_malformed", f"line {row}: {label}")
         spans, malformed = _spans(label)
         caption = Caption(
             key=key,
@@ -123,8 +123,7 @@ def _spans(label: GlipLabel) -> tuple[list[SpanBoxes], list[str]]:
         if len(boxes) != len(scores):
             malformed.append(f"{len(boxes)} boxes of one phrase with {len(scores)} scores")
             continue
-        units = unit_spans(label.caption, tokens) or [(0, 0)]  # of no span: a mismatch, counted
-        spans += [SpanBoxes(start, end, boxes, scores=scores) for start, end in units]
+        spans += marked_spans(label.caption, tokens, boxes, scores)
     return spans, malformed
 
 

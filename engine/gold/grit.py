@@ -52,7 +52,6 @@ class GritCaptions(GoldReader):
         place = place.without_split("grit")
         self._paths = _paths(place.annotations)
         self._files = [_opened(path) for path in self._paths]
-        self._digests = [_sha256(path) for path in self._paths]
         self._folder = place.image_folder("images")
         self.uri = place.annotations.name
         self._starts = array("q", [0])
@@ -71,7 +70,7 @@ class GritCaptions(GoldReader):
 
     def _digest(self) -> str:
         names = (self._file_name(*of_row) for of_row in self._cells("key", "file_name"))
-        return digest_of_list([self._digests, (file_size(self._folder / name) for name in names)])
+        return digest_of_list([map(_sha256, self._paths), (file_size(self._folder / name) for name in names)])
 
     def _cells(self, *wanted: str) -> Iterator[tuple[int, Row]]:
         """Of every row the number of its file, and the cells of some columns, as far as there are such."""
@@ -92,10 +91,10 @@ class GritCaptions(GoldReader):
             raise ValueError(f"{self._paths[number]} cannot be decoded: {why}; fetch it again") from None
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        value = self._row(row)
+        number, value = self._row(row)
         line = checked(GritRow, value)
         if isinstance(line, str):
-            return rejected_row(str(value.get("key")), "line_malformed", f"row {row}: {line}", ())
+            return rejected_row(str(value.get("key")), "line_malformed", f"row {row}: {line}")
         chunks = [_span(chunk, line) for chunk in line.noun_chunks]
         caption = Caption(
             key=line.key,
@@ -106,7 +105,6 @@ class GritCaptions(GoldReader):
             spans=[chunk for chunk in chunks if isinstance(chunk, SpanBoxes)],
             malformed=[chunk for chunk in chunks if isinstance(chunk, str)],
         )
-        number, _ = self._groups[self._group]
         name, size = self._file_name(number, value), (line.width, line.height)
         return grounding_row(row, caption, self._keys, lambda: read_picture(self._folder, name, size), recipe_digest)
 
@@ -117,8 +115,10 @@ class GritCaptions(GoldReader):
         nested = f"{self._paths[number].stem}/{name}"
         return nested if file_size(self._folder / nested) >= 0 else name
 
-    def _row(self, row: int) -> Row:
+    def _row(self, row: int) -> tuple[int, Row]:
+        """The number of a row's file, and its cells."""
         group = bisect_right(self._starts, row) - 1
+        number, _ = self._groups[group]
         if group != self._group or row < self._first:
             self._reading = self._batches(*self._groups[group], COLUMNS)
             self._group, self._first, self._rows = group, self._starts[group], []
@@ -126,8 +126,8 @@ class GritCaptions(GoldReader):
             self._first += len(self._rows)
             self._rows = next(self._reading, [])
             if not self._rows:
-                raise ValueError(f"{self._paths[self._groups[group][0]]} has fewer rows than it states; fetch it again")
-        return self._rows[row - self._first]
+                raise ValueError(f"{self._paths[number]} has fewer rows than it states; fetch it again")
+        return number, self._rows[row - self._first]
 
 
 def _rows(batch: pa.RecordBatch) -> list[Row]:

@@ -21,10 +21,12 @@ from engine.gold.coco_json import (
     listed,
     own_keys,
     rejected_row,
+    xyxy_of,
 )
 from engine.gold.json_lists import JsonLists
+from engine.gold.rules import key_of
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
-from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans, xyxy_of
+from engine.gold.spans import Caption, SpanBoxes, grounding_row, marked_spans
 
 
 class MdetrImage(CocoImage):
@@ -39,6 +41,9 @@ class MdetrBox(CocoItem):
     bbox: XYWH
     tokens_positive: list[tuple[int, int]]
 
+    def spans(self, caption: str) -> list[SpanBoxes]:
+        return marked_spans(caption, self.tokens_positive, [xyxy_of(self.bbox)])
+
 
 class MdetrCaptions(GoldReader):
     """A second caption of an id that is taken is the reject ``duplicate_id``: boxes would belong to either."""
@@ -50,7 +55,7 @@ class MdetrCaptions(GoldReader):
         self._captions = listed(document, "images", file)
         self._boxes = listed(document, "annotations", file)
         self._images = Images(self._captions, [place.image_folder("images")])
-        self._keys = own_keys(key or f"row-{row}" for row, key in enumerate(self._images.keys()))
+        self._keys = own_keys(key_of(name) or f"row-{row}" for row, name in enumerate(self._images.names()))
         self.fingerprint = digest_of([document.sha256, self._images.digest()])
 
     def __len__(self) -> int:
@@ -71,12 +76,7 @@ class MdetrCaptions(GoldReader):
             width=image.width,
             height=image.height,
             locator=f"{self.uri}#{image.id}",
-            spans=[span for box in boxes if isinstance(box, MdetrBox) for span in _spans(box, image.caption)],
+            spans=[span for box in boxes if isinstance(box, MdetrBox) for span in box.spans(image.caption)],
             malformed=[box for box in boxes if isinstance(box, str)],
         )
         return grounding_row(row, caption, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
-
-
-def _spans(box: MdetrBox, caption: str) -> list[SpanBoxes]:
-    spans = unit_spans(caption, box.tokens_positive) or [(0, 0)]  # of no span: a mismatch, counted
-    return [SpanBoxes(start, end, [xyxy_of(box.bbox)]) for start, end in spans]

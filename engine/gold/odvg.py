@@ -13,23 +13,26 @@ Source: mmdetection, configs/mm_grounding_dino/dataset_prepare.md and mmdet/data
 
 from __future__ import annotations
 
+import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from engine.artifacts import digest_of
-from engine.gold.coco_json import CocoItem, Text, checked, load_json, own_keys, picture_keys, rejected_row
-from engine.gold.detection import ClassBox, ClassBoxes, detection_row
+from engine.gold.coco_json import CocoItem, Keys, Text, checked, own_keys, picture_keys, rejected_row
+from engine.gold.detection import ClassBox, detection_row
 from engine.gold.files import checked_file, file_size, odd_content, own_files, picture_path
 from engine.gold.json_lines import JsonLines
 from engine.gold.rules import Picture, box_from_xyxy, class_name, key_of, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
-from engine.gold.spans import Caption, SpanBoxes, grounding_row, unit_spans
+from engine.gold.spans import Caption, SpanBoxes, grounding_row, marked_spans
 from engine.storage.digests import digest_of_list
 from schemas.records import BoxXYXY
+
+MAX_LABEL_MAP_BYTES = 20_000_000
 
 
 class OdvgLine(CocoItem):
@@ -49,14 +52,16 @@ class OdvgInstance(CocoItem):
 
 
 class OdvgRegion(CocoItem):
-    """A phrase's boxes."""
+    """A phrase's boxes. ``phrase`` is not compared: the format keeps it for the eye, and real files write it in lower
+    case."""
 
     bbox: BoxXYXY | list[BoxXYXY]
     phrase: str | list[str] = ""
     tokens_positive: list[tuple[int, int]]
 
-    def boxes(self) -> list[BoxXYXY]:
-        return self.bbox if isinstance(self.bbox, list) else [self.bbox]
+    def spans(self, caption: str) -> list[SpanBoxes]:
+        boxes = self.bbox if isinstance(self.bbox, list) else [self.bbox]
+        return marked_spans(caption, self.tokens_positive, boxes)
 
 
 class OdvgInstances(CocoItem):
@@ -97,28 +102,25 @@ def open_odvg(place: GoldPlace) -> GoldReader:
     raise ValueError(f"{file} is not of the format ODVG: {told}")
 
 
-class _Lines:
-    """What both readers share: names, pictures, the fingerprint. Memory holds sixteen bytes a line."""
+class _Pictures:
+    """The pictures of the lines: ``keys`` of their samples, ``digest`` of the lines and of the pictures' sizes."""
 
-    def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
-        self.lines, self.folder = lines, folder
-        self.uri = file.name
-        self._sizes = array("q")
+    def __init__(self, lines: JsonLines, folder: Path, make_keys: Callable[[Iterable[str]], Keys]) -> None:
+        """``make_keys`` takes of each line the name of its picture."""
+        self._folder = folder
+        sizes = array("q")
+        self.keys = make_keys(self._names(lines, sizes))
+        self.digest = digest_of([lines.sha256, digest_of_list(sizes)])
 
-    def names(self) -> Iterator[str]:
-        """Of each line its picture's. On the way the sizes of the pictures are learned."""
-        self._sizes = array("q")
-        for row, value in enumerate(self.lines):
+    def _names(self, lines: JsonLines, sizes: array[int]) -> Iterator[str]:
+        """Of each line its picture's name; ``sizes`` are added to on the way, so that the lines are read once."""
+        for row, value in enumerate(lines):
             line = checked(OdvgLine, value)
-            self._sizes.append(-1 if isinstance(line, str) else file_size(picture_path(self.folder, line.filename)))
+            sizes.append(-1 if isinstance(line, str) else file_size(picture_path(self._folder, line.filename)))
             yield f"row-{row}" if isinstance(line, str) else line.filename
 
-    def digest(self) -> str:
-        """Of the lines and the sizes of the pictures. :meth:`names` were taken before."""
-        return digest_of([self.lines.sha256, digest_of_list(self._sizes)])
-
-    def picture(self, line: OdvgLine) -> Picture | str:
-        return read_picture(self.folder, line.filename, (line.width, line.height))
+    def read(self, line: OdvgLine) -> Picture | str:
+        return read_picture(self._folder, line.filename, (line.width, line.height))
 
 
 class OdvgDetection(GoldReader):
@@ -127,32 +129,31 @@ class OdvgDetection(GoldReader):
     task: Task = "detection"
 
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
-        self._lines = _Lines(lines, file, folder)
-        self.uri = self._lines.uri
+        self.uri, self._lines = file.name, lines
         label_map = _label_map(file)
         self._names = _names_of_lines(lines) if label_map is None else label_map
         self.classes = tuple(dict.fromkeys(name for name in self._names.values() if name))
         if not self.classes:
             raise ValueError(f"{file} names no category, and there is not one single *label_map.json beside it")
-        self._keys = picture_keys(self._lines.names())
-        self.fingerprint = digest_of([self._lines.digest(), self._names])
+        self._pictures = _Pictures(lines, folder, picture_keys)
+        self.fingerprint = digest_of([self._pictures.digest, self._names])
 
     def __len__(self) -> int:
-        return len(self._lines.lines)
+        return len(self._lines)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        line, key = checked(OdvgDetectionLine, self._lines.lines[row]), self._keys[row]
+        line, key = checked(OdvgDetectionLine, self._lines[row]), self._pictures.keys[row]
         if isinstance(line, str):
-            return rejected_row(key, "line_malformed", f"line {row}: {line}", ())
-        picture = self._keys.fault(key, row) or self._lines.picture(line)
+            return rejected_row(key, "line_malformed", f"line {row}: {line}")
+        picture = self._pictures.keys.fault(key, row) or self._pictures.read(line)
         if isinstance(picture, str):
-            return rejected_row(key, picture, f"image {line.filename!r}", ())
+            return rejected_row(key, picture, f"image {line.filename!r}")
         boxes = (
             (self._valid_box(item, line), f"instance {number} of line {row}")
             for number, item in enumerate(line.detection.instances)
         )
-        found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{row}")
-        return detection_row(found, picture, self.classes, recipe_digest)
+        locator = f"{self.uri}#{row}"
+        return detection_row(key, boxes, picture, self.classes, locator=locator, recipe_digest=recipe_digest)
 
     def _valid_box(self, item: Any, line: OdvgLine) -> ClassBox | str:
         instance = checked(OdvgInstance, item)
@@ -171,18 +172,17 @@ class OdvgGrounding(GoldReader):
     """A line a caption; several lines may be of one picture."""
 
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
-        self._lines = _Lines(lines, file, folder)
-        self.uri = self._lines.uri
-        self._keys = own_keys(map(key_of, self._lines.names()))
-        self.fingerprint = self._lines.digest()
+        self.uri, self._lines = file.name, lines
+        self._pictures = _Pictures(lines, folder, lambda names: own_keys(map(key_of, names)))
+        self.fingerprint = self._pictures.digest
 
     def __len__(self) -> int:
-        return len(self._lines.lines)
+        return len(self._lines)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        line, key = checked(OdvgGroundingLine, self._lines.lines[row]), self._keys[row]
+        line, key = checked(OdvgGroundingLine, self._lines[row]), self._pictures.keys[row]
         if isinstance(line, str):
-            return rejected_row(key, "line_malformed", f"line {row}: {line}", ())
+            return rejected_row(key, "line_malformed", f"line {row}: {line}")
         text = line.grounding.caption
         found = [checked(OdvgRegion, item) for item in line.grounding.regions]
         caption = Caption(
@@ -191,16 +191,10 @@ class OdvgGrounding(GoldReader):
             width=line.width,
             height=line.height,
             locator=f"{self.uri}#{row}",
-            spans=[span for region in found if isinstance(region, OdvgRegion) for span in _spans(region, text)],
+            spans=[span for region in found if isinstance(region, OdvgRegion) for span in region.spans(text)],
             malformed=[region for region in found if isinstance(region, str)],
         )
-        return grounding_row(row, caption, self._keys, lambda: self._lines.picture(line), recipe_digest)
-
-
-def _spans(region: OdvgRegion, text: str) -> list[SpanBoxes]:
-    """``phrase`` is not compared: the format keeps it for the eye, and real files write it in lower case."""
-    spans = unit_spans(text, region.tokens_positive) or [(0, 0)]  # of no span: a mismatch, counted
-    return [SpanBoxes(start, end, region.boxes()) for start, end in spans]
+        return grounding_row(row, caption, self._pictures.keys, lambda: self._pictures.read(line), recipe_digest)
 
 
 def _label_map(file: Path) -> dict[str, str] | None:
@@ -208,11 +202,15 @@ def _label_map(file: Path) -> dict[str, str] | None:
     found = own_files(file.parent, "*label_map*.json")
     if len(found) != 1:
         return None
-    document, _ = load_json(checked_file(found[0]))
+    label_map = checked_file(found[0])
+    if not 0 <= file_size(label_map) <= MAX_LABEL_MAP_BYTES:
+        raise ValueError(f"{label_map} is not a label map: a file of at most {MAX_LABEL_MAP_BYTES} bytes is wanted")
     try:
-        names = TypeAdapter(dict[str, Text]).validate_python(document)
+        names = TypeAdapter(dict[str, Text]).validate_python(json.loads(label_map.read_bytes()))
     except ValidationError:
-        raise ValueError(f"{found[0]} is not a label map, which is an object of names by label") from None
+        raise ValueError(f"{label_map} is not a label map, which is an object of names by label") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{label_map} is not JSON: {odd_content(label_map) or error}") from None
     return {label: class_name(name) for label, name in names.items()}
 
 

@@ -22,12 +22,13 @@ from engine.gold.coco_json import (
     image_folders,
     listed,
     rejected_row,
+    xyxy_of,
 )
 from engine.gold.files import checked_file
 from engine.gold.json_lists import JsonLists
 from engine.gold.scratch import RowsByKey
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
-from engine.gold.spans import Caption, SpanBoxes, grounding_row, xyxy_of
+from engine.gold.spans import Caption, SpanBoxes, grounding_row
 from schemas.records import Reject
 
 

@@ -12,7 +12,7 @@ Source: Yu et al. 2016; the README of github.com/lichengunc/refer.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from pydantic import Field
 
@@ -28,12 +28,13 @@ from engine.gold.coco_json import (
     checked,
     listed,
     rejected_row,
+    xyxy_of,
 )
 from engine.gold.files import checked_file
 from engine.gold.json_lists import JsonLists
 from engine.gold.scratch import Scratch
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
-from engine.gold.spans import Caption, SpanBoxes, grounding_row, xyxy_of
+from engine.gold.spans import Caption, SpanBoxes, grounding_row
 
 
 class ReferredBox(CocoItem):
@@ -60,24 +61,22 @@ class Reference(CocoItem):
     sentences: list[Any] = Field(min_length=1)
 
 
-class Expression(NamedTuple):
-    """A row: a sentence of a reference, or what is wrong with it."""
-
-    reference: Reference | None
-    sentence: Sentence | str
+Expression: TypeAlias = tuple[Reference, Sentence] | str
+"""A row: a reference and one of its sentences, or what is wrong with it."""
 
 
 class ReferringExpressions(GoldReader):
     """References of other splits are left out and not counted."""
 
     def __init__(self, place: GoldPlace) -> None:
-        if place.annotations.suffix == ".p" or (not list(place.folder.glob("refs*.json")) and _pickles(place)):
+        folder = place.folder
+        if place.annotations.suffix == ".p" or (any(folder.glob("refs*.p")) and not any(folder.glob("refs*.json"))):
             raise ValueError(
                 "references in a pickle (.p) are not opened, as it may run code; convert yours once, if you trust it: "
                 'python -c "import json, pickle; '
                 "json.dump(pickle.load(open('refs(unc).p', 'rb')), open('refs(unc).json', 'w'))\""
             )
-        file, boxes_file = place.file("refs*.json"), checked_file(place.folder / "instances.json")
+        file, boxes_file = place.file("refs*.json"), checked_file(folder / "instances.json")
         references, document = JsonLists(file), JsonLists(boxes_file, {"annotations": "id"})
         if None not in references.lists:
             raise ValueError(f"{file} is not a list of references")
@@ -104,15 +103,15 @@ class ReferringExpressions(GoldReader):
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
         at, number = next(self._rows.select("SELECT reference, sentence FROM rows WHERE row = ?", row))
-        reference, sentence = _expressions(self._references[at], None)[number]
-        key = self._keys[row]
-        if reference is None or isinstance(sentence, str):
-            return rejected_row(key, "caption_malformed", str(sentence), ())
+        expression, key = _expressions(self._references[at], None)[number], self._keys[row]
+        if isinstance(expression, str):
+            return rejected_row(key, "caption_malformed", expression)
+        reference, sentence = expression
         image, box = self._images.of(reference.image_id), self._box(reference.ann_id)
         if image is None:
-            return rejected_row(key, "image_undeclared", f"image {reference.image_id!r}", ())
+            return rejected_row(key, "image_undeclared", f"image {reference.image_id!r}")
         if box is None or box.image_id != reference.image_id:
-            return rejected_row(key, "box_undeclared", f"annotation {reference.ann_id!r} of that image", ())
+            return rejected_row(key, "box_undeclared", f"annotation {reference.ann_id!r} of that image")
         return grounding_row(
             row,
             self._caption(key, sentence, image, box),
@@ -132,20 +131,18 @@ class ReferringExpressions(GoldReader):
         return next((box for box in reversed(boxes) if isinstance(box, ReferredBox)), None)
 
     def _key(self, row: int, one: Expression) -> str:
-        if one.reference is None or isinstance(one.sentence, str):
+        if isinstance(one, str):
             return f"row-{row}"
-        return f"{self._images.key_of_id(one.reference.image_id)}-{one.sentence.sent_id}"
-
-
-def _pickles(place: GoldPlace) -> bool:
-    return any(place.folder.glob("refs*.p"))
+        reference, sentence = one
+        return f"{self._images.key_of_id(reference.image_id)}-{sentence.sent_id}"
 
 
 def _expressions(item: Any, split: str | None) -> list[Expression]:
     """The sentences of a reference; none where it is of another split, one malformed where it is no reference."""
     reference = checked(Reference, item)
     if isinstance(reference, str):
-        return [Expression(None, reference)]
+        return [reference]
     if split is not None and reference.split != split:
         return []
-    return [Expression(reference, checked(Sentence, sentence)) for sentence in reference.sentences]
+    sentences = (checked(Sentence, one) for one in reference.sentences)
+    return [one if isinstance(one, str) else (reference, one) for one in sentences]

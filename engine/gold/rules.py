@@ -9,7 +9,6 @@ import hashlib
 import math
 import posixpath
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,20 +48,12 @@ class Picture:
         return (round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2))
 
 
-def box_from_xywh(box_xywh: Sequence[float], width: int, height: int) -> BoxXYXY | str:
-    """As :func:`box_from_xyxy`, from a corner and the size."""
-    if len(box_xywh) != 4:
-        return "box_not_finite"
-    x, y, w, h = box_xywh
-    return box_from_xyxy((x, y, x + w, y + h), width, height)
-
-
-def box_from_xyxy(box_xyxy: Sequence[float], width: int, height: int) -> BoxXYXY | str:
+def box_from_xyxy(box_xyxy: BoxXYXY, width: int, height: int) -> BoxXYXY | str:
     """The box clipped to the picture, or the reason why there is none.
 
     Reasons: ``box_not_finite``, ``box_without_area`` and ``box_outside_image`` (no pixel of it is inside).
     """
-    if len(box_xyxy) != 4 or not all(math.isfinite(value) for value in box_xyxy):
+    if not all(math.isfinite(value) for value in box_xyxy):
         return "box_not_finite"
     left, top, right, bottom = box_xyxy
     if right <= left or bottom <= top:
@@ -74,14 +65,6 @@ def box_from_xyxy(box_xyxy: Sequence[float], width: int, height: int) -> BoxXYXY
         outside = left >= width or top >= height or right <= 0 or bottom <= 0
         return "box_outside_image" if outside else "box_without_area"
     return (x1, y1, x2, y2)
-
-
-def box_from_voc(corners: Sequence[float], width: int, height: int) -> BoxXYXY | str:
-    """As :func:`box_from_xyxy`, from xmin, ymin, xmax, ymax as Pascal VOC counts: the first pixel is 1, and the last
-    one belongs to the box."""
-    if len(corners) != 4:
-        return "box_not_finite"
-    return box_from_xyxy((corners[0] - 1, corners[1] - 1, corners[2], corners[3]), width, height)
 
 
 def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) -> Picture | str:

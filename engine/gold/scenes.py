@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from engine.gold.rules import Picture
-from engine.gold.sources import GoldReader, GoldRow, labelled_image
+from engine.gold.sources import GoldBox, GoldReader, GoldRow, labelled_image
 from engine.sources.scenes import Scenes, render_scene, scene_jpeg, scene_key
 from schemas.recipes import ScenesSource
 
@@ -33,7 +33,7 @@ class DrawnScenes(GoldReader):
             scene_key(index),
             scene.caption,
             scene.phrases,
-            scene.boxes,
+            [GoldBox(phrase, box) for phrase, box in scene.boxes],
             picture,
             locator=f"{self.uri}#{index}",
             recipe_digest=recipe_digest,

@@ -81,12 +81,13 @@ class RowsByKey:
 
     def text(self, row: int) -> str:
         """The key of a row, which is a text."""
-        return next(self.texts("WHERE row = ?", row))
+        [(key,)] = self._database.select("SELECT key FROM keys WHERE row = ?", row)
+        return str(key, errors="surrogatepass")
 
-    def texts(self, condition: str = "ORDER BY row", *values: int) -> Iterator[str]:
+    def texts(self) -> Iterator[str]:
         """The keys in order, which are texts."""
-        for (key,) in self._database.select(f"SELECT key FROM keys {condition}", *values):
-            yield key.decode(errors="surrogatepass")
+        for (key,) in self._database.select("SELECT key FROM keys ORDER BY row"):
+            yield str(key, errors="surrogatepass")
 
 
 def stored(key: Any) -> Stored:

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
 from engine.filtering.image_hash import phash_text
 from engine.gold.files import checked_file, own_files
@@ -22,6 +21,16 @@ from schemas.records import BoxXYXY, Phrase, Reject
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 
 Task: TypeAlias = Literal["grounding", "detection"]
+
+
+class GoldBox(NamedTuple):
+    """A box of phrase number ``phrase`` as it was drawn. Human boxes have score 1; ``difficult`` as in
+    :class:`schemas.shards.SampleBox`."""
+
+    phrase: int
+    box_xyxy: BoxXYXY
+    score: float = 1.0
+    difficult: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +113,29 @@ def labelled_image(
     key: str,
     caption: str,
     phrases: Sequence[Phrase],
-    boxes: Iterable[tuple[int, BoxXYXY]],
+    boxes: Iterable[GoldBox],
     picture: Picture,
     *,
     locator: str,
     recipe_digest: str,
-    scores: Sequence[float] | None = None,
-    difficult: Sequence[bool] | None = None,
     absent: Sequence[str] | None = None,
     incomplete: Sequence[str] | None = None,
 ) -> LabelledImage:
-    """A gold sample: human boxes have score 1, those of another machine its ``scores``; no teacher of ours.
-    ``scores`` and ``difficult`` are in the order of ``boxes``; ``absent`` and ``incomplete`` are classes of a federated
-    dataset (:class:`schemas.shards.SampleLabels`)."""
+    """A gold sample, of no teacher of ours. ``absent`` and ``incomplete`` are classes of a federated dataset
+    (:class:`schemas.shards.SampleLabels`)."""
     width, height = picture.stored_size
     labels = SampleLabels(
         key=key,
         caption=caption,
         phrases=[SamplePhrase(text=p.text, start=p.start, end=p.end, head_lemma=p.head_lemma) for p in phrases],
         boxes=[
-            SampleBox(phrase=phrase, box_xyxy=picture.as_stored(box), score=score, difficult=hard or None)
-            for (phrase, box), score, hard in zip(
-                boxes, scores or repeat(1.0), difficult or repeat(False), strict=False
+            SampleBox(
+                phrase=box.phrase,
+                box_xyxy=picture.as_stored(box.box_xyxy),
+                score=box.score,
+                difficult=box.difficult or None,
             )
+            for box in boxes
         ],
         width=width,
         height=height,

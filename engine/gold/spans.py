@@ -11,13 +11,9 @@ from dataclasses import dataclass
 
 from engine.gold.coco_json import Keys, dropped, rejected_row
 from engine.gold.rules import Picture, box_from_xyxy, head_lemma
-from engine.gold.sources import GoldRow, labelled_image
+from engine.gold.sources import GoldBox, GoldRow, labelled_image
 from engine.selecting.columns import SCORE_DECIMALS
 from schemas.records import BoxXYXY, Phrase, Reject
-
-NumberedBoxes = list[tuple[int, BoxXYXY, float]]
-"""The number of a box's phrase, the box, its score."""
-Corners = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,7 @@ class SpanBoxes:
 
     start: int
     end: int
-    boxes_xyxy: Sequence[Corners]
+    boxes_xyxy: Sequence[BoxXYXY]
     text: str | None = None
     scores: Sequence[float] | None = None
     """One a box, of what a machine annotated; human boxes have none, and score 1."""
@@ -67,16 +63,15 @@ def grounding_row(
         caption.key,
         caption.text,
         phrases,
-        [(number, box) for number, box, _ in boxes],
+        boxes,
         found,
-        scores=[score for *_, score in boxes],
         locator=caption.locator,
         recipe_digest=recipe_digest,
     )
     return GoldRow(sample, (*homeless, *rejects), len(homeless) + len(rejects) + len(boxes))
 
 
-def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], NumberedBoxes, list[Reject]]:
+def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], list[GoldBox], list[Reject]]:
     """The phrases that hold, by their start, and their boxes; one reject for each box that does not."""
     rejects = [dropped(caption.key, "annotation_malformed", message) for message in caption.malformed]
     found: dict[tuple[int, int], list[tuple[BoxXYXY, float]]] = {}
@@ -91,14 +86,14 @@ def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], NumberedBoxes, li
             box = box_from_xyxy(corners, caption.width, caption.height) if 0 <= score <= 1 else "score_out_of_range"
             if isinstance(box, str):
                 text = caption.text[span.start : span.end]
-                rejects.append(dropped(caption.key, box, f"{text!r}, xyxy {tuple(corners)}"))
+                rejects.append(dropped(caption.key, box, f"{text!r}, xyxy {corners}"))
             else:
                 # As the tables of boxes are read: what is selected is the same by table and by sample.
                 found.setdefault((span.start, span.end), []).append((box, round(score, SCORE_DECIMALS)))
     spans = sorted(found)
     texts = [caption.text[start:end] for start, end in spans]
     phrases = tuple(Phrase(text, *span, head_lemma(text)) for text, span in zip(texts, spans, strict=True))
-    return phrases, [(number, *box) for number, span in enumerate(spans) for box in found[span]], rejects
+    return phrases, [GoldBox(number, *box) for number, span in enumerate(spans) for box in found[span]], rejects
 
 
 def _span_fault(span: SpanBoxes, caption: str) -> str | None:
@@ -109,12 +104,15 @@ def _span_fault(span: SpanBoxes, caption: str) -> str | None:
     return None if span.boxes_xyxy else "phrase_without_box"
 
 
-def xyxy_of(box_xywh: Sequence[float]) -> Corners:
-    """Corners of a box given by its corner and size; what has not four numbers stays what it is."""
-    if len(box_xywh) != 4:
-        return tuple(box_xywh)
-    x, y, w, h = box_xywh
-    return (x, y, x + w, y + h)
+def marked_spans(
+    text: str,
+    marks: Sequence[tuple[int, int]],
+    boxes_xyxy: Sequence[BoxXYXY],
+    scores: Sequence[float] | None = None,
+) -> list[SpanBoxes]:
+    """The phrases of a caption whose words are marked one by one, each with all the boxes. No mark gives an empty span:
+    a mismatch, so that the boxes are counted."""
+    return [SpanBoxes(*span, boxes_xyxy, scores=scores) for span in unit_spans(text, marks) or [(0, 0)]]
 
 
 def unit_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -25,7 +25,7 @@ class TsvLines:
         if not file.is_file():
             raise ValueError(f"{file} does not exist; give the folder that holds the .tsv files")
         self._file = file
-        self._starts, self._values, self._ends = array("q"), array("q"), array("q")
+        self._starts, self._ends = array("q"), array("q")
         with file.open("rb") as opened:
             self.sha256 = self._index(opened)
 
@@ -55,23 +55,28 @@ class TsvLines:
 
     def keys(self) -> Iterator[str]:
         """The first column of every line, as far as it is text; "row-3" where a line has no tab."""
-        self._values = array("q")
         with self._file.open("rb") as opened:
-            for row, start in enumerate(self._starts):
-                opened.seek(start)
-                head = opened.read(min(MAX_KEY_BYTES, self._ends[row] - start))
-                key, tab, _ = head.partition(b"\t")
-                self._values.append(start + len(key) + 1 if tab else self._ends[row])
-                yield key.decode(errors="backslashreplace").strip() if tab else f"row-{row}"
+            for row in range(len(self)):
+                key = self._key(opened, row)
+                yield f"row-{row}" if key is None else key.decode(errors="backslashreplace").strip()
 
     def value(self, row: int, max_bytes: int) -> bytes | None:
-        """What stands after the key in line ``row``, None where it is longer. :meth:`keys` were taken before."""
-        start, end = self._values[row], self._ends[row]
-        if end - start > max_bytes:
-            return None
+        """What stands after the key in line ``row``, empty where it has no tab; None where it is longer."""
         with self._file.open("rb") as opened:
+            key = self._key(opened, row)
+            if key is None:
+                return b""
+            start = self._starts[row] + len(key) + 1
+            if self._ends[row] - start > max_bytes:
+                return None
             opened.seek(start)
-            return opened.read(end - start)
+            return opened.read(self._ends[row] - start)
+
+    def _key(self, opened: BinaryIO, row: int) -> bytes | None:
+        """What stands before the first tab of a line, None where that is not soon."""
+        opened.seek(self._starts[row])
+        key, tab, _ = opened.read(min(MAX_KEY_BYTES, self._ends[row] - self._starts[row])).partition(b"\t")
+        return key if tab else None
 
     def json(self, row: int) -> Any:
         """The value of line ``row`` as JSON, None where it is none or has more than 20 MB."""

@@ -12,18 +12,26 @@ Source: The PASCAL VOC Challenge 2012 Development Kit, section 4 (annotations).
 
 from __future__ import annotations
 
-import hashlib
 import re
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from engine.gold.coco_json import picture_keys, rejected_row, sayable
-from engine.gold.detection import ClassBox, ClassBoxes, detection_row
-from engine.gold.files import checked_file, file_size, lines_of, own_files, picture_path, read_annotation
-from engine.gold.rules import EXTENSIONS, Picture, box_from_voc, class_name, read_picture
+from engine.gold.coco_json import picture_keys, rejected_row
+from engine.gold.detection import ClassBox, detection_row
+from engine.gold.files import (
+    annotation_digest,
+    checked_file,
+    file_size,
+    lines_of,
+    own_files,
+    picture_path,
+    read_annotation,
+)
+from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.gold.xml_files import MAX_XML_BYTES, corners_of, parse_xml, size_of, text_of
+from engine.sources.sayable import sayable
 from engine.storage.digests import digest_of_list
 
 if TYPE_CHECKING:
@@ -53,26 +61,21 @@ class VocDetection(GoldReader):
         self._keys = picture_keys(self._files)
 
     def _nameless(self, place: GoldPlace) -> str:
-        roots = ((file, self._root(file)) for file in self._files)
+        roots = ((file, _root(self._content(file))) for file in self._files)
         first = next((f"; {file}: {root}" for file, root in roots if isinstance(root, str)), "")
         return f"{place.annotations}: none of {len(self._files)} XML files has an object with a name{first}"
 
     def _looked_at(self, file: str, names: set[str]) -> list[str | int]:
         """What the fingerprint knows of an annotation file; the names of its objects are added to ``names``."""
         content = self._content(file)
-        root = content if isinstance(content, str) else parse_xml(content)
+        root = _root(content)
         if not isinstance(root, str):
             names.update(class_name(text_of(item, "name")) for item in root.iter("object"))
         size = file_size(picture_path(self._folder, self._image_name(file, root)))
-        return [sayable(file), content if isinstance(content, str) else hashlib.sha256(content).hexdigest(), size]
+        return [sayable(file), annotation_digest(content), size]
 
     def _content(self, file: str) -> bytes | str:
         return read_annotation(self._annotations / file, self._annotations, MAX_XML_BYTES)
-
-    def _root(self, file: str) -> Element | str:
-        """The annotation, or what is wrong with it."""
-        content = self._content(file)
-        return content if isinstance(content, str) else parse_xml(content)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -81,20 +84,20 @@ class VocDetection(GoldReader):
         file, key = self._files[row], self._keys[row]
         content = self._keys.fault(key, row) or self._content(file)
         if isinstance(content, str):
-            return rejected_row(key, content, f"annotation {file!r}", ())
+            return rejected_row(key, content, f"annotation {file!r}")
         root = parse_xml(content)
         if isinstance(root, str):
-            return rejected_row(key, "annotation_malformed", f"{file}: {root}", ())
+            return rejected_row(key, "annotation_malformed", f"{file}: {root}")
         name = self._image_name(file, root)
         picture = read_picture(self._folder, name, size_of(root))
         if isinstance(picture, str):
-            return rejected_row(key, picture, f"image {name!r}", ())
+            return rejected_row(key, picture, f"image {name!r}")
         boxes = (
             (_valid_box(item, picture, self._names), f"object {number}, {text_of(item, 'name')!r}")
             for number, item in enumerate(root.iter("object"))
         )
-        found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{file.removesuffix('.xml')}")
-        return detection_row(found, picture, self.classes, recipe_digest)
+        locator = f"{self.uri}#{file.removesuffix('.xml')}"
+        return detection_row(key, boxes, picture, self.classes, locator=locator, recipe_digest=recipe_digest)
 
     def _image_name(self, file: str, root: Element | str) -> str:
         """As the annotation says, in the folder that it lies in or above; the picture of the annotation's own name
@@ -107,19 +110,19 @@ class VocDetection(GoldReader):
         return next(there, stated or own[0])
 
 
+def _root(content: bytes | str) -> Element | str:
+    """The annotation, or what is wrong with it; a reason against its bytes stays."""
+    return content if isinstance(content, str) else parse_xml(content)
+
+
 def _valid_box(item: Element, picture: Picture, names: frozenset[str]) -> ClassBox | str:
-    name, bndbox = class_name(text_of(item, "name")), item.find("bndbox")
-    corners = None if bndbox is None else corners_of(bndbox)
+    name, corners = class_name(text_of(item, "name")), corners_of(item)
     if not name or corners is None:
         return "annotation_malformed"
     if name not in names:
         return "category_undeclared"
-    box = box_from_voc(corners, picture.width, picture.height)
-    return box if isinstance(box, str) else ClassBox(name, box, _is_difficult(item))
-
-
-def _is_difficult(item: Element) -> bool:
-    return text_of(item, "difficult") == "1"
+    box = box_from_xyxy(corners, picture.width, picture.height)
+    return box if isinstance(box, str) else ClassBox(name, box, difficult=text_of(item, "difficult") == "1")
 
 
 def _annotation_files(place: GoldPlace) -> tuple[Path, list[str]]:

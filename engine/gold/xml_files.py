@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import ParseError, fromstring
 
+from schemas.records import BoxXYXY
+
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
@@ -33,23 +35,23 @@ def text_of(element: Element, path: str) -> str:
     return (element.findtext(path) or "").strip()
 
 
-def whole_number(element: Element, path: str) -> int | None:
-    """The whole number at ``path``, None where there is none."""
+def corners_of(item: Element) -> BoxXYXY | None:
+    """The ``bndbox`` of an object in pixels counted from 0 (they may be NaN), None where it or a side is missing or no
+    number. As written, the first pixel is 1, and the last one belongs to the box."""
+    bndbox = item.find("bndbox")
+    if bndbox is None:
+        return None
     try:
-        return int(text_of(element, path))
+        x1, y1, x2, y2 = (float(text_of(bndbox, side)) for side in SIDES)
     except ValueError:
         return None
-
-
-def corners_of(bndbox: Element) -> tuple[float, ...] | None:
-    """xmin, ymin, xmax, ymax as written (they may be NaN), None where one is missing or no number."""
-    try:
-        return tuple(float(text_of(bndbox, side)) for side in SIDES)
-    except ValueError:
-        return None
+    return (x1 - 1, y1 - 1, x2, y2)
 
 
 def size_of(root: Element) -> tuple[int, int] | None:
     """Width and height that an annotation states, None where it states none (0, as some tools write)."""
-    width, height = whole_number(root, "size/width"), whole_number(root, "size/height")
-    return (width, height) if width and height and width > 0 and height > 0 else None
+    try:
+        width, height = int(text_of(root, "size/width")), int(text_of(root, "size/height"))
+    except ValueError:
+        return None
+    return (width, height) if min(width, height) > 0 else None

@@ -13,21 +13,23 @@ are of their machine. Source: Ultralytics, docs: datasets/detect, datasets/segme
 
 from __future__ import annotations
 
-import hashlib
 import math
 import posixpath
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import yaml
 
-from engine.gold.coco_json import picture_keys, rejected_row, sayable
-from engine.gold.detection import ClassBox, ClassBoxes, detection_row
-from engine.gold.files import checked_file, file_size, files_below, lines_of, read_annotation
+from engine.gold.coco_json import picture_keys, rejected_row
+from engine.gold.detection import ClassBox, detection_row
+from engine.gold.files import annotation_digest, checked_file, file_size, files_below, lines_of, read_annotation
 from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
+from engine.sources.sayable import sayable
 from engine.storage.digests import digest_of_list
+from schemas.records import BoxXYXY
 
 MAX_LABEL_BYTES = 20_000_000
 MAX_NAMES_BYTES = 5_000_000
@@ -54,24 +56,24 @@ class YoloDetection(GoldReader):
         self._files = pictures + sorted(_labels_alone(self._folders, pictures))
         self.uri = "labels"
         self._keys = picture_keys(self._files)
-        rows = ([sayable(name), file_size(self._picture_file(name)), self._digest(name)] for name in self._files)
+        rows = (
+            [sayable(name), file_size(self._picture_file(name)), annotation_digest(self._content(name))]
+            for name in self._files
+        )
         self.fingerprint = digest_of_list([rows, self._names, self._has_keypoints])
 
     def _check_labelled(self, split: str | None, pictures: Sequence[str]) -> None:
         """ValueError where no picture of a split has a file of labels: they lie elsewhere, or nobody labelled it."""
-        first: dict[str, str] = {}
-        labelled: set[str] = set()
+        of_folder = defaultdict[str, list[str]](list)
         for name in pictures:
-            folder = name.partition("/")[0] if split is None and "/" in name else ""
-            if folder not in labelled and self._label_file(name).is_file():
-                labelled.add(folder)
-            first.setdefault(folder, name)
-        for folder in sorted(first.keys() - labelled):
-            raise ValueError(
-                f"no picture in {self._picture_file(first[folder]).parent} has its file of labels, such as "
-                f"{self._label_file(first[folder])}; --split takes one split alone, and an empty file says that a "
-                "picture has no object"
-            )
+            of_folder[name.partition("/")[0] if split is None and "/" in name else ""].append(name)
+        for _, names in sorted(of_folder.items()):
+            if not any(self._label_file(name).is_file() for name in names):
+                raise ValueError(
+                    f"no picture in {self._picture_file(names[0]).parent} has its file of labels, such as "
+                    f"{self._label_file(names[0])}; --split takes one split alone, and an empty file says that a "
+                    "picture has no object"
+                )
 
     def __len__(self) -> int:
         return len(self._files)
@@ -80,19 +82,19 @@ class YoloDetection(GoldReader):
         name, key = self._files[row], self._keys[row]
         images, _, below = self._place(name)
         if name.endswith(LABELS):
-            return rejected_row(key, "image_missing", f"{name!r} labels no picture ({', '.join(EXTENSIONS)})", ())
+            return rejected_row(key, "image_missing", f"{name!r} labels no picture ({', '.join(EXTENSIONS)})")
         picture = self._keys.fault(key, row) or read_picture(images, below, None)
         if isinstance(picture, str):
-            return rejected_row(key, picture, f"image {name!r}", ())
+            return rejected_row(key, picture, f"image {name!r}")
         content = self._content(name)
         if isinstance(content, str):
-            return rejected_row(key, content, f"labels of {name!r}", ())
+            return rejected_row(key, content, f"labels of {name!r}")
         boxes = (
             (self._valid_box(line, picture), f"line {number}: {line[:100]!r}")
             for number, line in enumerate(filter(None, lines_of(content)))
         )
-        found = ClassBoxes.sorted_out(key, boxes, f"{self.uri}#{name.rpartition('.')[0]}")
-        return detection_row(found, picture, self.classes, recipe_digest)
+        locator = f"{self.uri}#{name.rpartition('.')[0]}"
+        return detection_row(key, boxes, picture, self.classes, locator=locator, recipe_digest=recipe_digest)
 
     def _valid_box(self, line: str, picture: Picture) -> ClassBox | str:
         number, *rest = line.split()
@@ -106,9 +108,8 @@ class YoloDetection(GoldReader):
         name = self._names.get(_whole(number))
         if not name:
             return "category_undeclared"
-        sizes = (picture.width, picture.height) * 2
-        corners = tuple(share * size for share, size in zip(shares, sizes, strict=True))
-        box = box_from_xyxy(corners, picture.width, picture.height)
+        (x1, y1, x2, y2), width, height = shares, picture.width, picture.height
+        box = box_from_xyxy((x1 * width, y1 * height, x2 * width, y2 * height), width, height)
         return box if isinstance(box, str) else ClassBox(name, box)
 
     def _content(self, image: str) -> bytes | str:
@@ -130,10 +131,6 @@ class YoloDetection(GoldReader):
         _, labels, below = self._place(image)
         return (labels / below).with_suffix(LABELS)
 
-    def _digest(self, image: str) -> str:
-        content = self._content(image)
-        return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
-
 
 def _whole(number: str) -> str:
     """The number of a class as names have it: tools that save a table of numbers write 3 as ``3.000000``.
@@ -148,7 +145,7 @@ def _whole(number: str) -> str:
     return str(int(value)) if value.is_integer() else number
 
 
-def _corners(numbers: Sequence[float]) -> tuple[float, ...] | None:
+def _corners(numbers: Sequence[float]) -> BoxXYXY | None:
     """xyxy in shares of the picture: of a box by its centre and size, or around the points of a polygon; None of any
     other count of numbers."""
     if len(numbers) == 4:
@@ -225,9 +222,9 @@ def _names_of_list(file: Path) -> dict[Any, Any]:
 
 def _document(place: GoldPlace) -> dict[Any, Any]:
     """What ``data.yaml`` says, or the YAML that was given instead of the folder; nothing where there is none."""
-    given = place.annotations.suffix.lower() in (".yaml", ".yml")
-    given = given and place.annotations.is_file()
-    file = place.annotations if given else checked_file(place.folder / "data.yaml")
+    file = place.annotations
+    if not file.is_file() or file.suffix.lower() not in (".yaml", ".yml"):
+        file = checked_file(place.folder / "data.yaml")
     if not file.is_file() or file.stat().st_size > MAX_NAMES_BYTES:
         return {}
     try:

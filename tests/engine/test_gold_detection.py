@@ -13,7 +13,8 @@ from pictures import saved
 from PIL import Image
 
 from engine.gold import import_gold
-from engine.gold.rules import box_from_xywh, decoded_size
+from engine.gold.coco_json import xyxy_of
+from engine.gold.rules import box_from_xyxy, decoded_size
 
 
 def test_a_detection_json_becomes_class_prompts_with_exact_spans(tmp_path: Path) -> None:
@@ -72,8 +73,8 @@ def test_a_bad_box_is_a_counted_reject_and_the_rest_is_imported(tmp_path: Path, 
 
 
 def test_a_box_that_sticks_out_is_clipped() -> None:
-    assert box_from_xywh((-5, 70, 50, 50), 100, 80) == (0, 70, 45, 80)
-    assert box_from_xywh((0.1, 0.2, 0.3, 0.4), 100, 80) == (0.1, 0.2, 0.4, 0.6)
+    assert box_from_xyxy((-5, 70, 45, 120), 100, 80) == (0, 70, 45, 80)
+    assert box_from_xyxy(xyxy_of((0.1, 0.2, 0.3, 0.4)), 100, 80) == (0.1, 0.2, 0.4, 0.6)
 
 
 @pytest.mark.parametrize(
