@@ -13,7 +13,7 @@ from itertools import count
 from engine.artifacts import Store
 from engine.exporters.categories import Categories
 from engine.exporters.documents import json_lists, xywh
-from schemas.shards import DatasetCard, SampleLabels
+from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 FIRST = 1  # number of images, annotations and categories: pycocotools takes 0 for "no match"
 
@@ -28,17 +28,9 @@ def coco(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
             image_id = next(image_ids)
             document.add("images", image_entry(image_id, labels, file_name))
             for box in labels.boxes:
-                corner_size = xywh(box.box_xyxy)
-                annotation = {
-                    "id": next(box_ids),
-                    "image_id": image_id,
-                    "category_id": FIRST + categories.number(labels.phrases[box.phrase]),
-                    "bbox": corner_size,
-                    "area": round(corner_size[2] * corner_size[3], 6),
-                    "iscrowd": 0,
-                }
+                category_id = FIRST + categories.number(labels.phrases[box.phrase])
                 score = {} if card.origin == "human" else {"score": box.score}
-                document.add("annotations", annotation | score)
+                document.add("annotations", box_entry(next(box_ids), image_id, category_id, box) | score)
 
         yield add
         names = enumerate(categories.names(), start=FIRST)
@@ -49,3 +41,10 @@ def image_entry(image_id: int, labels: SampleLabels, file_name: str) -> dict[str
     """An entry of ``images``."""
     size = {"width": labels.width, "height": labels.height}
     return {"id": image_id, "file_name": file_name, **size, "key": labels.key}
+
+
+def box_entry(number: int, image_id: int, category_id: int, box: SampleBox) -> dict[str, object]:
+    """An entry of ``annotations``."""
+    x, y, width, height = xywh(box.box_xyxy)
+    ids = {"id": number, "image_id": image_id, "category_id": category_id}
+    return {**ids, "bbox": [x, y, width, height], "area": round(width * height, 6), "iscrowd": 0}

@@ -19,38 +19,36 @@ from engine.artifacts import COPY_BYTES, Store
 class JsonLists:
     """The lists of a document that is being written; ``rest`` becomes its other fields."""
 
-    def __init__(self, files: dict[str, BinaryIO]) -> None:
-        self._files = files
-        self._empty = dict.fromkeys(files, True)
+    def __init__(self, adders: dict[str, Callable[[bytes], None]]) -> None:
+        self._adders = adders
         self.rest: dict[str, Any] = {}
 
     def add(self, name: str, item: Any) -> None:
         """Append ``item`` to the list ``name``."""
-        self._files[name].write((b"" if self._empty[name] else b",\n") + json_bytes(item))
-        self._empty[name] = False
-
-    def finish(self) -> None:
-        """Join the lists in the first one's file."""
-        (_, whole), *others = self._files.items()
-        for name, part in others:
-            part.seek(0)
-            whole.write(b"],\n" + json_bytes(name) + b": [")
-            shutil.copyfileobj(part, whole, COPY_BYTES)
-        rest = (b",\n" + json_bytes(name) + b": " + json_bytes(value) for name, value in self.rest.items())
-        whole.write(b"]" + b"".join(rest) + b"}\n")
+        self._adders[name](json_bytes(item))
 
 
 @contextmanager
 def json_lists(store: Store, name: str, lists: Sequence[str]) -> Iterator[JsonLists]:
     """The document ``name`` with ``lists``; it is there when the block ends without an error."""
     with store.writing(name) as whole, ExitStack() as stack:
-        files = {lists[0]: whole}
-        for other in lists[1:]:
-            files[other] = cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile()))
-        whole.write(b"{" + json_bytes(lists[0]) + b": [")
-        document = JsonLists(files)
-        yield document
-        document.finish()
+        parts = [cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile())) for _ in lists[1:]]
+        whole.write(b"{")
+        with ExitStack() as brackets:
+            document = JsonLists(
+                {
+                    one: brackets.enter_context(json_items(file, json_bytes(one) + b": [", b"]"))
+                    for one, file in zip(lists, (whole, *parts), strict=True)
+                }
+            )
+            yield document
+        for part in parts:
+            part.seek(0)
+            whole.write(b",\n")
+            shutil.copyfileobj(part, whole, COPY_BYTES)
+        for field, value in document.rest.items():
+            whole.write(b",\n" + json_bytes(field) + b": " + json_bytes(value))
+        whole.write(b"}\n")
 
 
 @contextmanager

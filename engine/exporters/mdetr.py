@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from itertools import count
 
 from engine.artifacts import Store
-from engine.exporters.coco import FIRST, image_entry
-from engine.exporters.documents import json_lists, xywh
-from schemas.shards import DatasetCard, SampleBox, SampleLabels
+from engine.exporters.coco import FIRST, box_entry, image_entry
+from engine.exporters.documents import json_lists
+from schemas.shards import DatasetCard, SampleLabels
 
-OBJECT = {"supercategory": "object", "id": 1, "name": "object"}  # MDETR has one class: what is meant is in the caption
+# MDETR has one class: what is meant is in the caption.
+OBJECT = {"supercategory": "object", "id": FIRST, "name": "object"}
 
 
 @contextmanager
@@ -30,19 +31,8 @@ def mdetr(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, s
             caption = {"caption": labels.caption, "tokens_negative": [[0, len(labels.caption)]]}
             document.add("images", image_entry(image_id, labels, file_name) | caption)
             for box in labels.boxes:
-                document.add("annotations", _annotation(next(box_ids), image_id, labels, box))
+                phrase = labels.phrases[box.phrase]
+                tokens = {"tokens_positive": [[phrase.start, phrase.end]]}
+                document.add("annotations", box_entry(next(box_ids), image_id, FIRST, box) | tokens)
 
         yield add
-
-
-def _annotation(number: int, image_id: int, labels: SampleLabels, box: SampleBox) -> dict[str, object]:
-    phrase, corner_size = labels.phrases[box.phrase], xywh(box.box_xyxy)
-    return {
-        "id": number,
-        "image_id": image_id,
-        "category_id": OBJECT["id"],
-        "bbox": corner_size,
-        "area": round(corner_size[2] * corner_size[3], 6),
-        "iscrowd": 0,
-        "tokens_positive": [[phrase.start, phrase.end]],
-    }
