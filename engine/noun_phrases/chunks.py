@@ -38,26 +38,13 @@ class Chunk(NamedTuple):
     head: int
 
 
-# Both label sets in each table; a subtype that is not listed counts as its main label ("nmod:desc" as "nmod").
-LEFT_ARCS = {
-    "det",
-    "predet",
-    "amod",
-    "nummod",
-    "quantmod",
-    "compound",
-    "nn",
-    "poss",
-    "nmod",
-    "nmod:poss",
-    "flat",
-    "goeswith",
-}
+# Both label sets in each table; a subtype counts as its main label ("nmod:poss" as "nmod").
+LEFT_ARCS = {"det", "predet", "amod", "nummod", "quantmod", "compound", "nn", "poss", "nmod", "flat", "goeswith"}
 RIGHT_ARCS = {"flat", "goeswith", "nummod"}
 # Between allowed words these belong to the phrase ("a very close view", "a big, red dog"); at its edge they do not.
 BRIDGE_ARCS = {"punct", "advmod", "cc", "conj", "acl", "dep", "obl", "npadvmod"}
 NAME_ARCS = {"flat", "goeswith"}
-EXPRESSION_ARCS = {"prep", "nmod", "acl", "acl:relcl", "relcl", "obl"}
+EXPRESSION_ARCS = {"prep", "nmod", "acl", "relcl", "obl"}
 MAX_DEPTH = 8  # arcs climbed from a word to the head of its phrase; deeper nesting is not a base noun phrase
 
 NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS", "NOUN", "PROPN"}
@@ -111,7 +98,7 @@ def _first_word(tree: Tree, head: int) -> int:
         top = _child_above(tree, word, head)
         if top is None or top > head or _is_border(tree, word):
             break
-        if tree.arcs[top] in LEFT_ARCS or main_label(tree.arcs[top]) in LEFT_ARCS:
+        if main_label(tree.arcs[top]) in LEFT_ARCS:
             first = word
             if tree.words[word].lower() in ARTICLES and "poss" not in tree.arcs[top]:
                 break  # a base noun phrase has one article and begins with it
@@ -191,7 +178,7 @@ def extend_to_expression(tree: Tree, chunk: Chunk) -> Chunk:
     end = chunk.end
     for word in range(chunk.end, len(tree.words)):
         top = _child_above(tree, word, chunk.head)
-        if top is None or not (tree.arcs[top] in EXPRESSION_ARCS or main_label(tree.arcs[top]) in EXPRESSION_ARCS):
+        if top is None or main_label(tree.arcs[top]) not in EXPRESSION_ARCS:
             break
         if main_label(tree.arcs[word]) != "punct":
             end = word + 1
