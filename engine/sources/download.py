@@ -26,6 +26,7 @@ import aiohttp
 from engine.sources.addresses import PrivateAddressError, public_socket
 from engine.sources.image_files import Problem
 from engine.sources.opt_out import forbidding_directive
+from engine.sources.sayable import sayable
 from engine.sources.unit_bytes import UnitBytes
 from schemas.pictures import image_extension
 from schemas.recipes import UrlsSource
@@ -205,7 +206,7 @@ def _host(url: str) -> str | None:
 
 
 def _shown(url: str) -> str:
-    return url.encode("utf-8", "backslashreplace").decode()[:500]
+    return sayable(url)[:500]
 
 
 def _wait_s(failure: _Failure, tries: int) -> float:

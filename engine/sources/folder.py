@@ -24,6 +24,7 @@ from engine.sources.image_files import ENDINGS, ImageFolder, Problem
 from engine.sources.named_pictures import NamedPictures, NamedRow, named_row, with_unique_keys
 from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files
+from engine.sources.sayable import sayable
 from engine.sources.text_records import csv_cells, csv_fields, next_csv_record, separator_of
 from schemas.recipes import FolderSource
 from schemas.records import CaptionedImage, Reject, UnitRef
@@ -128,7 +129,7 @@ def _of_table(recipe: FolderSource, uri: str, own: OwnColumns) -> Iterator[Named
 
 def _name(cell: object) -> str:
     """The text of a cell, whatever stands in it, as text that every file can hold."""
-    return ("" if cell is None else str(cell)).strip().encode("utf-8", "backslashreplace").decode()
+    return sayable("" if cell is None else str(cell).strip())
 
 
 def _key(name: str) -> str:

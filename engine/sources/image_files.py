@@ -10,15 +10,14 @@ import errno
 import os
 import re
 import stat
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import fsspec
 
-from engine.sources.places import REQUESTS_AT_ONCE, is_local
+from engine.sources.places import is_local, many_at_once
+from engine.sources.sayable import sayable
 from engine.sources.whole_files import read_most
 
 # Of names; whether a file is such a picture is told by its first bytes.
@@ -53,21 +52,13 @@ class ImageFolder:
     def read_all(self, names: Iterable[str]) -> Iterator[bytes | Problem]:
         """The bytes of each picture, in order; of an object store many at once, ahead of what is taken."""
         if is_local(self._system):
-            yield from map(self.read, names)
-            return
-        waiting: deque[Future[bytes | Problem]] = deque()
-        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            for name in names:
-                waiting.append(pool.submit(self.read, name))
-                if len(waiting) == 2 * REQUESTS_AT_ONCE:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            return map(self.read, names)
+        return many_at_once(self.read, names)
 
     def read(self, name: str) -> bytes | Problem:
         """The bytes of one picture. Reasons: ``path_unsafe``, ``image_missing``, ``image_forbidden``,
         ``image_too_large``."""
-        shown = name.encode("utf-8", "backslashreplace").decode()[:200]
+        shown = sayable(name)[:200]
         pure = PurePosixPath(name)
         if not name or pure.is_absolute() or ".." in pure.parts or _UNSAFE.search(name):
             return Problem("path_unsafe", f"{shown!r} leads out of the folder or is not a path")

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from engine.shards import valid_key
 from engine.sources.image_files import Problem
+from engine.sources.sayable import sayable
 
 ShortDigests = npt.NDArray[np.uint64]
 
@@ -48,7 +49,7 @@ def key_text(cell: object) -> str | None:
 def printable(key: str) -> str:
     """What stands for a name that is no key, as text that any file can hold: escapes for what is no UTF-8, at most 200
     characters."""
-    return key.encode("utf-8", "backslashreplace").decode()[:200]
+    return sayable(key)[:200]
 
 
 class RepeatedRows:

@@ -14,6 +14,7 @@ from typing import Any
 
 from engine.sources.columns import Oversized, is_encodable, no_column
 from engine.sources.image_files import Problem
+from engine.sources.sayable import sayable
 from schemas.column_rules import ColumnRule
 from schemas.records import Cell
 from schemas.source_recipes import SourceWithColumns
@@ -64,7 +65,7 @@ def _faults(cell: object, rule: ColumnRule) -> Iterator[tuple[str, str]]:
         if rule.missing == "reject":
             yield "missing", "has no value"
         return
-    shown = f"is {str(value)[:MAX_SHOWN].encode('utf-8', 'backslashreplace').decode()!r}"
+    shown = f"is {sayable(str(value)[:MAX_SHOWN])!r}"
     if rule.one_of and not _is_among(value, rule.one_of):
         yield "not_wanted", f"{shown}, which is none of one_of"
     if _is_among(value, rule.none_of):

@@ -10,8 +10,9 @@ import io
 import itertools
 import os
 import posixpath
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -45,13 +46,14 @@ class Files:
     ValueError in one line where nothing is there, a file of a brace expansion is missing, or the place is not reached.
     """
 
-    system: Any
-
     def __init__(self, uri: str, suffixes: tuple[str, ...], *, deep: bool = False) -> None:
         """``suffixes`` in lower case, of files in any; ``deep``: those in folders of a folder too."""
         self._wanted, self._deep = suffixes, deep
         try:
-            paths = self._find(uri)
+            expanded = _expanded(uri)
+            self.system, _ = fsspec.core.url_to_fs(expanded[0])
+            self.system.invalidate_cache()
+            paths = self._find(expanded)
             sizes = list(self.each(self._size, paths))
         except ValueError as error:
             raise ValueError(f"source {uri}: {error}") from error
@@ -86,11 +88,8 @@ class Files:
     def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
         """``work`` of each item in order; many at once where every item is a request over a network."""
         if self.is_local or len(items) < 2:
-            yield from map(work, items)
-            return
-        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
-            for start in range(0, len(items), 2 * REQUESTS_AT_ONCE):  # in parts, since results may be large
-                yield from pool.map(work, items[start : start + 2 * REQUESTS_AT_ONCE])
+            return map(work, items)
+        return many_at_once(work, items)
 
     def open(self, file: SourceFile) -> BinaryIO:
         """The file for reading and seeking; of an object store, in ranges as small as a tar's headers want them."""
@@ -114,12 +113,8 @@ class Files:
             return open(file.path, "rb")
         return fetched(self.system, file.path, file.size, is_web=self._is_web)
 
-    def _find(self, uri: str) -> list[str]:
-        expanded = list(itertools.islice(braceexpand(uri), MAX_FILES + 1))
-        if len(expanded) > MAX_FILES:
-            raise ValueError(f"the braces stand for more than {MAX_FILES} files; give them in parts")
-        self.system, _ = fsspec.core.url_to_fs(expanded[0])
-        self.system.invalidate_cache()
+    def _find(self, expanded: Sequence[str]) -> list[str]:
+        """The files of all uris that the braces stand for."""
         found = list(self.each(self._at, expanded))
         empty = [one for one, paths in zip(expanded, found, strict=True) if not paths]
         if empty and len(expanded) > 1:
@@ -176,6 +171,29 @@ class Files:
         if told["type"] == "other":
             raise ValueError(f"{path} is a pipe or a device, which may be waited for without end; move it elsewhere")
         return None if told["size"] is None else int(told["size"])
+
+
+def _expanded(uri: str) -> list[str]:
+    expanded = list(itertools.islice(braceexpand(uri), MAX_FILES + 1))
+    if len(expanded) > MAX_FILES:
+        raise ValueError(f"the braces stand for more than {MAX_FILES} files; give them in parts")
+    return expanded
+
+
+def many_at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """``work`` of each item in order, where it waits for a network: ahead of what is taken, but not far, since results
+    may be large."""
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(REQUESTS_AT_ONCE)
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) == 2 * REQUESTS_AT_ONCE:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _answers_ranges(remote: BinaryIO) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.sources.places import Files, SourceFile
@@ -40,17 +39,13 @@ def stated_counts(files: Files) -> list[TarCount] | None:
         return None
     if _stated(files, files.all[0]) is None:  # a folder without any is the common case: one look is enough
         return None
-    return _all_of(list(files.each(lambda file: _stated(files, file), files.all)))
+    counts = [count for count in files.each(lambda file: _stated(files, file), files.all) if count is not None]
+    return counts if len(counts) == len(files.all) else None
 
 
 def tar_stem(name: str) -> str:
     """``00012`` of ``part/00012.tar``."""
     return name.rpartition("/")[2].removesuffix(".tar")
-
-
-def _all_of(counts: Sequence[TarCount | None]) -> list[TarCount] | None:
-    found = [count for count in counts if count is not None]
-    return found if len(found) == len(counts) else None
 
 
 def _stated(files: Files, file: SourceFile) -> TarCount | None:

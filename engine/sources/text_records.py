@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from engine.sources.image_files import Problem
+from engine.sources.sayable import sayable
 
 MAX_LINE_BYTES = 1_000_000
 MAX_RECORD_LINES = 100  # that one quoted text may have
@@ -72,7 +73,7 @@ def named_cells(fields: Sequence[str], names: Sequence[str] | None) -> dict[str,
     """Fields by the names of their columns, or by number where there are none; ``row_invalid`` where they are more than
     the names."""
     if names is not None and len(fields) > len(names):
-        return Problem("row_invalid", f"{fields[0][:80].encode('utf-8', 'backslashreplace').decode()!r}: {_MORE}")
+        return Problem("row_invalid", f"{sayable(fields[0][:80])!r}: {_MORE}")
     return dict(zip(names or map(str, range(len(fields))), fields, strict=False))
 
 

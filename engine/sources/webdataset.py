@@ -139,11 +139,9 @@ class WebDataset:
 
     def _read_row(self, file: BinaryIO, tar: TarSummary, row: Row, room: UnitBytes) -> CaptionedImage | Reject:
         found = _fault(tar, row) or self._sample(file, tar, row, room)
-        return (
-            Reject(row.key, "read", found.reason, f"{tar.name}: {found.message}")
-            if isinstance(found, Problem)
-            else found
-        )
+        if isinstance(found, Problem):
+            return Reject(row.key, "read", found.reason, f"{tar.name}: {found.message}")
+        return found
 
     def _sample(self, file: BinaryIO, tar: TarSummary, row: Row, room: UnitBytes) -> CaptionedImage | Problem:
         """What a row with a key holds; its ``.json`` is read where the recipe names fields, or where the caption is."""

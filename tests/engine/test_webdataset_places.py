@@ -88,6 +88,20 @@ def test_a_copy_that_came_short_is_fetched_again_and_never_read(
     assert len(pauses) == whole_files.FETCH_TRIES - 1
 
 
+def test_requests_are_answered_in_order_not_far_ahead_and_none_after_one_that_failed() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return 100 // (150 - number)
+
+    found = places.many_at_once(work, range(1000))
+    assert [next(found) for _ in range(150)] == [100 // (150 - number) for number in range(150)]
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+    assert len(begun) <= 150 + 2 * places.REQUESTS_AT_ONCE
+
+
 def test_a_store_that_is_not_there_is_an_error_in_one_line(s3_bucket: str) -> None:
     for uri in (f"{s3_bucket}/nothing/*.tar", f"{s3_bucket}/nothing.tar", "s3://no-such-bucket/x.tar", "ftq://a/b.tar"):
         with pytest.raises(ValueError, match=r"^source ") as caught:

@@ -42,19 +42,42 @@ _SYNONYMS = {
 
 
 class _Writer:
-    """Text under way and the spans of the phrases in it; ``names`` are words that stand for the usual ones."""
+    """A caption of ``scene`` under way, and the spans of the phrases in it; ``names`` are words that stand for the
+    usual ones."""
 
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self.names = names
+    def __init__(self, scene: StagedScene, rng: random.Random, names: Mapping[str, str]) -> None:
+        self.scene, self.rng = scene, rng
+        self._names = names
         self.text = ""
         self.spans: list[tuple[int, int, str, int]] = []  # start, end, head lemma, group
 
     def write(self, text: str) -> None:
         self.text += text
 
-    def phrase(self, text: str, head_lemma: str, group: int) -> None:
-        self.spans.append((len(self.text), len(self.text) + len(text), head_lemma, group))
-        self.text += text
+    def name(self, number: int, determiner: str, *, numeral: bool = True) -> None:
+        """Write the phrase of a group. ``determiner`` "a" also stands for numbers and "some"; "" leaves it away."""
+        group = self.scene.groups[number]
+        noun, adjectives = _describe(self.scene, number, self.rng, self._names)
+        singular = _singular(group)
+        words = [*adjectives, noun if singular or group.look.kind.mass else plural(noun)]
+        if determiner == "the" and singular:
+            words.insert(0, "the")
+        elif group.count > 1 and numeral and (determiner or self.rng.random() < 0.6):
+            words.insert(0, self.rng.choice(_NUMBERS[group.count]))
+        elif determiner == "a":
+            article = "an" if words[0][0] in "aeiou" else "a"
+            words.insert(0, article if singular else "some")
+        start, head_lemma = len(self.text), noun_lemma(noun.split(" ")[-1], plural=group.look.kind.mass)
+        self.write(" ".join(words))
+        self.spans.append((start, len(self.text), head_lemma, number))
+
+    def name_all(self, numbers: Sequence[int], determiner: str) -> None:
+        """Write the phrases of some groups, with commas and "and"."""
+        last = self.rng.choice((" and ", ", and ")) if len(numbers) > 2 else " and "
+        for place, number in enumerate(numbers):
+            if place:
+                self.write(last if place == len(numbers) - 1 else ", ")
+            self.name(number, determiner)
 
 
 def check_names(names: Mapping[str, str]) -> None:
@@ -81,15 +104,14 @@ def write_caption(
     if not named:
         return "", (), ()
     rng.shuffle(named)
-    writer = _Writer(names or {})
+    writer = _Writer(scene, rng, names or {})
     if scene.side is not None:
-        _write_sided(writer, scene, named, rng)
+        _write_sided(writer, scene.side, named)
     elif scene.relation is not None:
-        _write_relation(writer, scene, scene.relation, named, rng)
+        _write_relation(writer, scene.relation, named)
     else:
-        rng.choices((_write_list, _write_sentence, _write_alt_text, _write_tags), weights=(3, 4, 4, 2))[0](
-            writer, scene, named, rng
-        )
+        styles = (_write_list, _write_sentence, _write_alt_text, _write_tags)
+        rng.choices(styles, weights=(3, 4, 4, 2))[0](writer, named)
     if rng.random() < 0.05 and not writer.text.endswith("."):
         writer.write(rng.choice(_TAILS))
     caption = writer.text
@@ -102,94 +124,66 @@ def write_caption(
 # ------------------------------------------------------------------------------------------------------------ styles
 
 
-def _write_list(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
-    _enumerate(writer, scene, named, rng, determiner=rng.choice(("a", "a", "")))
+def _write_list(writer: _Writer, named: Sequence[int]) -> None:
+    writer.name_all(named, writer.rng.choice(("a", "a", "")))
 
 
-def _write_sentence(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
-    opening = rng.choice(_OPENINGS)
-    writer.write(opening if _singular(scene.groups[named[0]]) else opening.replace(" is ", " are "))
-    _enumerate(writer, scene, named, rng, determiner="a")
-    writer.write(rng.choice((".", ".", "", "." if "picture" in opening else " in the picture.")))
+def _write_sentence(writer: _Writer, named: Sequence[int]) -> None:
+    opening = writer.rng.choice(_OPENINGS)
+    writer.write(opening if _singular(writer.scene.groups[named[0]]) else opening.replace(" is ", " are "))
+    writer.name_all(named, "a")
+    writer.write(writer.rng.choice((".", ".", "", "." if "picture" in opening else " in the picture.")))
 
 
-def _write_alt_text(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+def _write_alt_text(writer: _Writer, named: Sequence[int]) -> None:
+    rng = writer.rng
     determiner = rng.choice(("a", ""))
     if rng.random() < 0.55:
         picture = rng.choice(_PICTURES)
         writer.write(f"{rng.choice(('', 'an ' if picture[0] == 'i' else 'a '))}{picture} of ")
-    _name(writer, scene, named[0], rng, determiner=determiner)
+    writer.name(named[0], determiner)
     if len(named) > 1:
         writer.write(rng.choice((" with ", " and ", " with ")))
-        _enumerate(writer, scene, named[1:], rng, determiner=determiner)
+        writer.name_all(named[1:], determiner)
 
 
-def _write_tags(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+def _write_tags(writer: _Writer, named: Sequence[int]) -> None:
     """Names only, as in a detection prompt or a keyword list."""
-    separator = rng.choice((". ", ", ", " . ", "; "))
+    separator = writer.rng.choice((". ", ", ", " . ", "; "))
     for place, number in enumerate(named):
         writer.write(separator if place else "")
-        _name(writer, scene, number, rng, determiner="", numeral=False)
+        writer.name(number, "", numeral=False)
 
 
-def _write_relation(
-    writer: _Writer, scene: StagedScene, relation: Relation, named: Sequence[int], rng: random.Random
-) -> None:
+def _write_relation(writer: _Writer, relation: Relation, named: Sequence[int]) -> None:
     """The subject, where it is, the object; then the other groups."""
+    rng = writer.rng
     determiner = rng.choice(("a", "a", "a", "the", ""))
     rest = [number for number in named if number not in (relation.subject, relation.object)]
     if determiner and rng.random() < 0.15:
         writer.write(f"{rng.choice(_PICTURES)} of ")
-    _name(writer, scene, relation.subject, rng, determiner=determiner)
+    writer.name(relation.subject, determiner)
     verb = " is " if determiner and not writer.text.startswith(_PICTURES) and rng.random() < 0.4 else " "
     writer.write(f"{verb}{rng.choice(_SYNONYMS[relation.word])} ")
-    _name(writer, scene, relation.object, rng, determiner=determiner)
+    writer.name(relation.object, determiner)
     if rest:
-        also = ". There is also " if _singular(scene.groups[rest[0]]) else ". There are also "
+        also = ". There is also " if _singular(writer.scene.groups[rest[0]]) else ". There are also "
         writer.write(rng.choice((", ", " and ", also if determiner else ", ", ", with ")))
-        _enumerate(writer, scene, rest, rng, determiner=determiner)
+        writer.name_all(rest, determiner)
     writer.write(rng.choice((".", "")))
 
 
-def _write_sided(writer: _Writer, scene: StagedScene, named: Sequence[int], rng: random.Random) -> None:
+def _write_sided(writer: _Writer, side: str, named: Sequence[int]) -> None:
     """The group with a double (number 0) is told by its side."""
-    _name(writer, scene, 0, rng, determiner="the")
-    writer.write(f" on the {scene.side}")
+    writer.name(0, "the")
+    writer.write(f" on the {side}")
     rest = [number for number in named if number != 0]
     if rest:
         writer.write(" and ")
-        _enumerate(writer, scene, rest, rng, determiner="a")
-
-
-def _enumerate(
-    writer: _Writer, scene: StagedScene, numbers: Sequence[int], rng: random.Random, *, determiner: str
-) -> None:
-    last = rng.choice((" and ", ", and ")) if len(numbers) > 2 else " and "
-    for place, number in enumerate(numbers):
-        if place:
-            writer.write(last if place == len(numbers) - 1 else ", ")
-        _name(writer, scene, number, rng, determiner=determiner)
+        writer.name_all(rest, "a")
 
 
 # ----------------------------------------------------------------------------------------------------------- phrases
-
-
-def _name(
-    writer: _Writer, scene: StagedScene, number: int, rng: random.Random, *, determiner: str, numeral: bool = True
-) -> None:
-    """Write the phrase of a group. ``determiner`` "a" also stands for numbers and "some"; "" leaves it away."""
-    group = scene.groups[number]
-    noun, adjectives = _describe(scene, number, rng, writer.names)
-    singular = _singular(group)
-    words = [*adjectives, noun if singular or group.look.kind.mass else plural(noun)]
-    if determiner == "the" and singular:
-        words.insert(0, "the")
-    elif group.count > 1 and numeral and (determiner or rng.random() < 0.6):
-        words.insert(0, rng.choice(_NUMBERS[group.count]))
-    elif determiner == "a":
-        article = "an" if words[0][0] in "aeiou" else "a"
-        words.insert(0, article if singular else "some")
-    writer.phrase(" ".join(words), noun_lemma(noun.split(" ")[-1], plural=group.look.kind.mass), number)
 
 
 def _singular(group: Group) -> bool:

@@ -60,11 +60,11 @@ def shade(name: str, rng: random.Random) -> RGB:
 
 def second_colour(name: str) -> RGB:
     """The colour of the stripes, dots or checks on a thing of colour ``name``: the one that shows best on it."""
-    return (
-        (250, 228, 120)
-        if name in ("black", "purple", "brown", "blue")
-        else ((60, 60, 70) if name in ("white", "yellow", "turquoise", "gray") else (252, 250, 244))
-    )
+    if name in ("black", "purple", "brown", "blue"):
+        return (250, 228, 120)
+    if name in ("white", "yellow", "turquoise", "gray"):
+        return (60, 60, 70)
+    return (252, 250, 244)
 
 
 @functools.cache
