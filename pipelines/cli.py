@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from pipelines.exit_status import INTERRUPTED
+from pipelines.commands.exit_status import INTERRUPTED
 
 TOLD = "glip-engine: error: interrupted\n"
 

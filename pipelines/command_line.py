@@ -18,12 +18,12 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from engine.made_by import code_version
-from pipelines.closed_output import output_is_closed, silence_output
 from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
 from pipelines.commands.arguments import Command
+from pipelines.commands.closed_output import output_is_closed, silence_output
+from pipelines.commands.exit_status import CLOSED, FAILED, INTERRUPTED, INVALID
+from pipelines.commands.output_letters import escape_what_cannot_be_printed
 from pipelines.commands.parser import HelpFormatter, Parser
-from pipelines.exit_status import CLOSED, FAILED, INTERRUPTED, INVALID
-from pipelines.output_letters import escape_what_cannot_be_printed
 from pipelines.stop_signals import ended_by_sigterm
 from pipelines.terminal import visible
 from schemas.recipes import explain

@@ -1,4 +1,5 @@
 """The commands, a file for each group: what it asks (``add``), and what it calls.
 
-Each command imports what it needs when it runs, so that ``--help`` is quick.
+Each command imports what it needs when it runs, so that ``--help`` is quick. Beside the groups lie the parts of
+``pipelines/command_line.py``: the parser, the exit statuses, what becomes of output that cannot be printed.
 """

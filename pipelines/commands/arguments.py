@@ -54,6 +54,15 @@ def add_published(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def teacher_fields(options: argparse.Namespace) -> dict[str, Any]:
+    """The checkpoint with what :func:`add_published` asked for, as fields of a recipe."""
+    return {
+        "teacher.checkpoint": options.checkpoint,
+        "teacher.checkpoint_sha256": options.sha256,
+        "teacher.tokenizer": options.tokenizer,
+    }
+
+
 def add_overrides(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
     parser.add_argument(
         "--set",

@@ -15,6 +15,7 @@ from pipelines.commands.arguments import (
     local_path,
     positive,
 )
+from pipelines.commands.exit_status import DONE
 from schemas.recipes import EXPORT_FORMATS, GOLD_FILES
 
 
@@ -66,7 +67,7 @@ def _report(options: argparse.Namespace) -> tuple[int, Any]:
     )
     if not options.json:
         print(f"report: {page}")
-    return 0, {"page": str(page)}
+    return DONE, {"page": str(page)}
 
 
 def _add_diff(commands: Any) -> None:
@@ -82,8 +83,13 @@ def _add_diff(commands: Any) -> None:
 def _diff(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.diff import diff
 
-    selection = chosen_selection(options)
-    return 0, diff(options.before, options.after, selection=selection, force=options.force, progress=not options.json)
+    return DONE, diff(
+        options.before,
+        options.after,
+        selection=chosen_selection(options),
+        force=options.force,
+        progress=not options.json,
+    )
 
 
 def _add_import(commands: Any) -> None:
@@ -118,7 +124,7 @@ def _import(options: argparse.Namespace) -> tuple[int, Any]:
         parts = [counted(card.samples, "sample"), counted(card.phrases, "phrase"), counted(card.boxes, "box", "boxes")]
         parts.append(counted(card.rejects, "reject"))
         print(f"{options.out}: {', '.join(parts)}{f' ({reasons})' if reasons else ''}")
-    return 0, card
+    return DONE, card
 
 
 def _add_export(commands: Any) -> None:
@@ -133,7 +139,7 @@ def _add_export(commands: Any) -> None:
 def _export(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.export import export
 
-    return 0, export(
+    return DONE, export(
         options.dataset,
         options.out,
         format=options.format,

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from pipelines.commands.arguments import add_command
-from pipelines.exit_status import DONE, FAILED
+from pipelines.commands.exit_status import DONE, FAILED
 
 
 def add(commands: Any) -> None:

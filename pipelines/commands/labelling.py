@@ -22,8 +22,9 @@ from pipelines.commands.arguments import (
     overrides,
     positive,
     seed,
+    teacher_fields,
 )
-from pipelines.exit_status import DONE, FAILED
+from pipelines.commands.exit_status import DONE, FAILED
 from schemas.recipes import DEFAULT_DISTANCE, GroundRecipe, LabelRecipe, load_recipe
 
 
@@ -93,7 +94,7 @@ def _label(options: argparse.Namespace) -> tuple[int, Any]:
     )
     if result.samples and not result.units_left and not options.json:
         print("next: " + shlex.join(["glip-engine", *_next(options.out)]))
-    return 0, result
+    return DONE, result
 
 
 def _next(out: str) -> list[str]:
@@ -126,7 +127,7 @@ def _plan(options: argparse.Namespace, recipe: LabelRecipe) -> tuple[int, Any]:
     )
     if not options.json:
         print_plan(result)
-    return 0, result
+    return DONE, result
 
 
 def _source_overrides(options: argparse.Namespace) -> tuple[str, ...]:
@@ -173,7 +174,7 @@ def _add_dedupe(commands: Any) -> None:
 def _dedupe(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.dedupe import dedupe
 
-    return 0, dedupe(options.dataset, by=options.by, max_distance=options.distance, progress=not options.json)
+    return DONE, dedupe(options.dataset, by=options.by, max_distance=options.distance, progress=not options.json)
 
 
 def _add_ground(commands: Any) -> None:
@@ -197,14 +198,7 @@ def _add_ground(commands: Any) -> None:
 def _ground(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.ground import check_out, ground_with, interactive_recipe
 
-    given = overrides(
-        {
-            "teacher.checkpoint": options.checkpoint,
-            "teacher.checkpoint_sha256": options.sha256,
-            "teacher.tokenizer": options.tokenizer,
-            "min_score": options.min_score,
-        }
-    )
+    given = overrides({**teacher_fields(options), "min_score": options.min_score})
     recipe = load_recipe(GroundRecipe, None, (*given, *options.set), interactive_recipe())
     if options.out:
         check_out(Path(options.out))  # before the model takes its time
@@ -215,4 +209,4 @@ def _ground(options: argparse.Namespace) -> tuple[int, Any]:
         found.save(options.out)
         if not options.json:
             print(f"drawn: {options.out}")
-    return 0, {"image": options.image, "out": options.out, **found.plain()}
+    return DONE, {"image": options.image, "out": options.out, **found.plain()}

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from pipelines.commands.arguments import CHECKPOINT, add_command, add_out, add_published, add_registry, count
-from pipelines.exit_status import DONE, FAILED
+from pipelines.commands.exit_status import DONE, FAILED
 
 
 def add(commands: Any) -> None:
@@ -35,7 +35,7 @@ def _convert(options: argparse.Namespace) -> tuple[int, Any]:
     result = convert(options.source, options.out, tokenizer=options.tokenizer, sha256=options.sha256)
     if not options.json:
         print_result(result)
-    return 0, result
+    return DONE, result
 
 
 def _add_promote(commands: Any) -> None:
@@ -51,7 +51,7 @@ def _add_promote(commands: Any) -> None:
 def _promote(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.registry import promote
 
-    return 0, promote(
+    return DONE, promote(
         options.source,
         options.registry,
         decision=options.decision,
@@ -70,7 +70,7 @@ def _add_rollback(commands: Any) -> None:
 def _rollback(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.registry import rollback
 
-    return 0, rollback(options.registry, to=options.to, reason=options.reason, progress=not options.json)
+    return DONE, rollback(options.registry, to=options.to, reason=options.reason, progress=not options.json)
 
 
 def _add_history(commands: Any) -> None:
@@ -125,4 +125,4 @@ def _add_lineage(commands: Any) -> None:
 def _lineage(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.lineage.tree import lineage
 
-    return 0, lineage(options.artefact, progress=not options.json)
+    return DONE, lineage(options.artefact, progress=not options.json)

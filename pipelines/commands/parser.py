@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from pipelines.commands.examples import EXAMPLES
-from pipelines.exit_status import INVALID
+from pipelines.commands.exit_status import INVALID
 
 _INVALID_CHOICE = re.compile(
     r"argument (?P<what>.+): invalid choice: '?(?P<came>.*?)'? \(choose from (?P<choices>.*)\)"

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from pipelines.commands.arguments import add_backend, add_command, add_recipe, chosen_backend
-from pipelines.exit_status import BUSY, DONE, REFUSED
+from pipelines.commands.exit_status import BUSY, DONE, REFUSED
 from schemas.recipes import load_recipe
 from schemas.retrain_recipes import RetrainRecipe
 
@@ -58,9 +58,9 @@ def _schedule(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.schedule import schedule, schedule_status
 
     if options.action == "status":
-        return 0, schedule_status(recipe, progress=not options.json)
+        return DONE, schedule_status(recipe, progress=not options.json)
     runs = schedule(recipe, _arguments(options), progress=not options.json)
-    return 0, {"runs": runs}
+    return DONE, {"runs": runs}
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from pipelines.commands.arguments import add_command, add_selection, chosen_selection
+from pipelines.commands.exit_status import DONE
 
 
 def add(commands: Any) -> None:
@@ -30,7 +31,7 @@ def _add_serve(commands: Any) -> None:
 def _serve(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.serve import serve
 
-    return 0, serve(
+    return DONE, serve(
         options.dataset,
         port=options.port,
         reviewer=options.reviewer,

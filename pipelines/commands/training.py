@@ -20,7 +20,9 @@ from pipelines.commands.arguments import (
     overrides,
     positive,
     score,
+    teacher_fields,
 )
+from pipelines.commands.exit_status import DONE
 from schemas.few_shot_recipes import FewShotRecipe
 from schemas.recipes import (
     CalibrateRecipe,
@@ -61,10 +63,10 @@ def _generation(options: argparse.Namespace) -> tuple[int, Any]:
     if options.generations is not None:
         from pipelines.generations import generations
 
-        return 0, generations(recipe, options.out, options.generations, **how)
+        return DONE, generations(recipe, options.out, options.generations, **how)
     from pipelines.generation import generation
 
-    return 0, generation(recipe, options.out, **how)
+    return DONE, generation(recipe, options.out, **how)
 
 
 def _add_train(commands: Any) -> None:
@@ -90,13 +92,13 @@ def _train(options: argparse.Namespace) -> tuple[int, Any]:
     check_for_plan(options, "gpus", "rate")
     recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
     if options.plan:
-        return 0, _planned(recipe, options)
+        return DONE, _planned(recipe, options)
     from pipelines.train import told, train
 
     result = train(recipe, options.out, workers=options.workers, progress=not options.json)
     if not options.json:
         print(told(result))
-    return 0, result
+    return DONE, result
 
 
 def _planned(recipe: TrainRecipe, options: argparse.Namespace) -> Any:
@@ -125,7 +127,7 @@ def _few_shot(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.few_shot import few_shot
 
     recipe = load_recipe(FewShotRecipe, options.recipe, tuple(options.set))
-    return 0, few_shot(recipe, options.out, progress=not options.json)
+    return DONE, few_shot(recipe, options.out, progress=not options.json)
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -153,7 +155,7 @@ def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
     )
     if options.out is not None and not options.json:
         print(f"page: {options.out.rstrip('/')}/index.html")
-    return 0, reports
+    return DONE, reports
 
 
 def _add_robustness(commands: Any) -> None:
@@ -170,17 +172,9 @@ def _add_robustness(commands: Any) -> None:
 def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
     from pipelines.robustness import robustness
 
-    given = overrides(
-        {
-            "teacher.checkpoint": options.checkpoint,
-            "teacher.checkpoint_sha256": options.sha256,
-            "teacher.tokenizer": options.tokenizer,
-            "min_score": options.min_score,
-            "limit": options.limit,
-        }
-    )
+    given = overrides({**teacher_fields(options), "min_score": options.min_score, "limit": options.limit})
     recipe = load_recipe(RobustnessRecipe, None, (*given, *options.set))
-    return 0, robustness(recipe, options.on, options.out, progress=not options.json)
+    return DONE, robustness(recipe, options.on, options.out, progress=not options.json)
 
 
 def _add_calibrate(commands: Any) -> None:
@@ -211,7 +205,7 @@ def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
 
     own = {"verdicts": options.verdicts or None, "precision": options.precision}
     recipe = load_recipe(CalibrateRecipe, options.recipe, _model_and_datasets(options, own))
-    return 0, calibrate(recipe, options.out, progress=not options.json)
+    return DONE, calibrate(recipe, options.out, progress=not options.json)
 
 
 def _add_model_and_datasets(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None:
