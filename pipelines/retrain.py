@@ -29,6 +29,8 @@ from schemas.retrain_recipes import RetrainRecipe
 
 FAILURE = "failure.txt"
 TOLD = ("number", "folder", "because", "outcome", "reason", "page", "promoted", "mirror_problem", "attempts")
+Due = tuple[Verdict, RetrainRecord | None]
+"""Whether a run is due, and the run, on record from here on; None where none is to be made."""
 
 
 def retrain(
@@ -54,18 +56,23 @@ def retrain(
     records = RetrainRecords(uri)
     try:
         with records.held():
-            due = _look(recipe, records, at, if_due)
-            _tell(due, progress)
+            verdict, begun = _look(recipe, records, at, if_due)
+            if progress:
+                print(_told(verdict), flush=True)
+            if begun is None:
+                return RetrainResult(outcome="not due", due=False, because=[], not_due=verdict.not_due)
             work = partial(generation, workers=workers, backend=backend, progress=progress)
-            return due if due.run is None else _run(recipe, records, due, due.run, work, progress)
+            run = _run(recipe, records, begun, work, progress)
     except BusyError as error:
-        result = RetrainResult(outcome="busy", due=False, because=[], not_due=[str(error)])
-        _tell(result, progress)
-        return result
+        if progress:
+            print(f"not retraining: {error}", flush=True)
+        return RetrainResult(outcome="busy", due=False, because=[], not_due=[str(error)])
+    assert run.outcome is not None, "it has ended"
+    return RetrainResult(outcome=run.outcome, due=True, because=verdict.because, not_due=verdict.not_due, run=run)
 
 
-def _look(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> RetrainResult:
-    """With a run that is due, on record from here on, or without. What goes wrong before there is one is told too."""
+def _look(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> Due:
+    """As :func:`_due`; what goes wrong before there is a run is told too."""
     try:
         return _due(recipe, records, at, if_due)
     except Exception as error:
@@ -73,7 +80,7 @@ def _look(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: 
         raise
 
 
-def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> RetrainResult:
+def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> Due:
     last, facts = _told_late(recipe, records), observe(recipe)
     changed = _changed(recipe, last, facts)
     begun = None if changed else _to_go_on_with(recipe, last)
@@ -87,11 +94,12 @@ def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: b
         if last is not None and changed:
             verdict.because.append(f"run {last.number} failed{changed}")
         if not verdict.due and if_due:
-            return RetrainResult(outcome="not due", due=False, because=[], not_due=verdict.not_due)
-        begun = _begin(recipe, last, verdict.because or ["it was asked for"], facts, at)
+            return verdict, None
+        if not verdict.due:
+            verdict.because.append("it was asked for")
+        begun = _begin(recipe, last, verdict.because, facts, at)
     records.write(begun)
-    because = verdict.because or begun.because
-    return RetrainResult(outcome="not due", due=True, because=because, not_due=verdict.not_due, run=begun)
+    return verdict, begun
 
 
 def _changed(recipe: RetrainRecipe, last: RetrainRecord | None, now: RetrainFacts) -> str:
@@ -117,8 +125,8 @@ def _to_go_on_with(recipe: RetrainRecipe, last: RetrainRecord | None) -> Retrain
 
 
 def _judged(recipe: RetrainRecipe, last: RetrainRecord | None, facts: RetrainFacts, at: datetime) -> Verdict:
-    wanted = last is not None and recipe.policy.phrase_growth is not None
-    growth = phrase_growth(recipe, last, facts) if wanted and last is not None else None
+    wanted = recipe.policy.phrase_growth is not None
+    growth = phrase_growth(recipe, last, facts) if last is not None and wanted else None
     return judge(recipe.policy, last, facts, at, unit_size=recipe.generation.label.unit_size, growth=growth)
 
 
@@ -142,11 +150,10 @@ def _digest(recipe: RetrainRecipe) -> str:
 def _run(
     recipe: RetrainRecipe,
     records: RetrainRecords,
-    due: RetrainResult,
     begun: RetrainRecord,
     work: Callable[[GenerationRecipe, str], GenerationSummary],
     progress: bool,
-) -> RetrainResult:
+) -> RetrainRecord:
     """The generation; what became of it is on record, and told, before anything is raised, or deleted."""
     try:
         summary = work(_named(recipe.generation, begun), begun.folder)
@@ -165,7 +172,7 @@ def _run(
     if tidied != ended:
         records.write(tidied)
         _tell_removed(tidied, progress)
-    return due.model_copy(update={"outcome": ended.outcome, "run": tidied})
+    return tidied
 
 
 def _failed(run: RetrainRecord, reason: str) -> RetrainRecord:
@@ -233,15 +240,10 @@ def _notify(recipe: RetrainRecipe, event: str, reason: str, run: RetrainRecord |
     return send(recipe.notify, {"event": event, "registry": recipe.generation.registry, "reason": reason, "run": told})
 
 
-def _tell(result: RetrainResult, progress: bool) -> None:
-    if not progress:
-        return
-    if result.outcome == "busy":
-        print(f"not retraining: {result.not_due[0]}", flush=True)
-    elif result.due:
-        print(f"retraining is due: {'; '.join(result.because)}", flush=True)
-    else:
-        print(f"retraining is not due: {'; '.join(result.not_due)}", flush=True)
+def _told(verdict: Verdict) -> str:
+    if verdict.due:
+        return f"retraining is due: {'; '.join(verdict.because)}"
+    return f"retraining is not due: {'; '.join(verdict.not_due)}"
 
 
 def _tell_removed(run: RetrainRecord, progress: bool) -> None:
