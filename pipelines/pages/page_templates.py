@@ -1,17 +1,9 @@
 """What every page of ours is made from: the templates, the style sheet, the scripts, and the policy that guards them.
 
 In: names of files in ``pipelines/templates``. Out: text. The report inlines these files, so that it opens from disk
-with no network; the review server serves those that it shares:
-
-=============  ==================================================================================================
-style.css      shared: colours in light and dark, type, cards, forms, tables, pictures with boxes. Needs nothing.
-theme.js       shared: the button ``#theme`` between light and dark; in the head, so that no page flashes.
-pointing.js    ``glip.point(card)``: boxes and phrases of a card (``[data-phrase]``) show each other.
-card.js        ``glip.card(record, src)``: a card out of a record of ``pipelines.pages.picture_cards.card_record``.
-=============  ==================================================================================================
-
-The last two know nothing of the report. ``report.css``, ``gallery.js`` and ``plots.js`` are its alone, ``review*`` the
-server's. Scripts share one global name, ``glip``.
+with no network; the review server serves its own, ``review*``, and two that it shares with the report: ``style.css``
+(colours in light and dark, type, cards, forms, tables, pictures with boxes) and ``theme.js``, which is in the head so
+that no page flashes. Scripts share one global name, ``glip``.
 """
 
 from __future__ import annotations

@@ -30,27 +30,18 @@ MAX_NAME_CHARS = 160
 SMALL_AREA, MEDIUM_AREA = 32 * 32, 96 * 96
 
 
-@dataclass(frozen=True)
-class CaptionPart:
-    """A stretch of the caption: plain (``phrase`` None), or a phrase by its number in the labels; ``found`` when it
-    has a box."""
-
-    text: str
-    phrase: int | None = None
-    found: bool = False
+CaptionPart = tuple[str, int | None]
+"""A stretch of the caption: plain (None), or a phrase by its number in the labels."""
 
 
 @dataclass(frozen=True)
 class DrawnBox:
-    """A box as shares of the image in percent; ``number`` is its place in the labels."""
+    """A box ``at`` left, top, width and height in percent of the image's; ``number`` is its place in the labels."""
 
     number: int
     phrase: int
     score: float
-    left: float
-    top: float
-    width: float
-    height: float
+    at: list[float]
     size: BoxSize
 
 
@@ -97,7 +88,7 @@ def draw(labels: SampleLabels, jpeg: str, source_uri: str = "") -> Picture:
     best = sorted(enumerate(labels.boxes), key=lambda numbered: -numbered[1].score)[:MAX_BOXES]
     in_order = sorted({box.phrase for _, box in best}, key=lambda number: (labels.phrases[number].start, number))
     boxes = [_drawn(number, box, labels) for number, box in best]
-    boxes.sort(key=lambda box: -box.width * box.height)  # small ones are drawn last and stay on top
+    boxes.sort(key=lambda box: -box.at[2] * box.at[3])  # small ones are drawn last and stay on top
     return Picture(
         key=labels.key,
         source=source_of(labels.locator, source_uri)[:MAX_NAME_CHARS],
@@ -114,14 +105,13 @@ def draw(labels: SampleLabels, jpeg: str, source_uri: str = "") -> Picture:
 def _drawn(number: int, box: SampleBox, labels: SampleLabels) -> DrawnBox:
     x1, y1, x2, y2 = box.box_xyxy
     area = (x2 - x1) * (y2 - y1)
+    width, height = labels.width, labels.height
+    at = (100 * x1 / width, 100 * y1 / height, 100 * (x2 - x1) / width, 100 * (y2 - y1) / height)
     return DrawnBox(
         number=number,
         phrase=box.phrase,
         score=box.score,
-        left=round(100 * x1 / labels.width, 2),
-        top=round(100 * y1 / labels.height, 2),
-        width=round(100 * (x2 - x1) / labels.width, 2),
-        height=round(100 * (y2 - y1) / labels.height, 2),
+        at=[round(share, 2) for share in at],
         size="small" if area < SMALL_AREA else "medium" if area < MEDIUM_AREA else "large",
     )
 
@@ -152,11 +142,11 @@ def caption_parts(labels: SampleLabels, found: set[int], max_chars: int = MAX_CA
     for number in sorted(shown, key=lambda n: labels.phrases[n].start):
         phrase = labels.phrases[number]
         if at < phrase.start:
-            yield CaptionPart(labels.caption[at : phrase.start])
-        yield CaptionPart(phrase.text, number, number in found)
+            yield labels.caption[at : phrase.start], None
+        yield phrase.text, number
         at = phrase.end
     rest = labels.caption[at:max_chars]
-    yield CaptionPart(rest + ("…" if len(labels.caption) > max_chars else ""))
+    yield rest + ("…" if len(labels.caption) > max_chars else ""), None
 
 
 def card_record(picture: Picture, counts: Mapping[str, PhraseCount] | None = None, *, scored: bool) -> dict[str, Any]:
@@ -172,17 +162,13 @@ def card_record(picture: Picture, counts: Mapping[str, PhraseCount] | None = Non
         "width": picture.width,
         "height": picture.height,
         "scored": scored,
-        "caption": [_part_record(part, places) for part in picture.caption if part.text],
+        "caption": [
+            [text] if phrase is None else [text, places.get(phrase, -1)] for text, phrase in picture.caption if text
+        ],
         "phrases": [_phrase_record(text, counts) for text in picture.phrases.values()],
         "boxes": [_box_record(box, places) for box in picture.boxes],
         "more": picture.boxes_left_out,
     }
-
-
-def _part_record(part: CaptionPart, places: Mapping[int, int]) -> list[Any]:
-    if part.phrase is None:
-        return [part.text]
-    return [part.text, places[part.phrase] if part.found else -1]
 
 
 def _phrase_record(text: str, counts: Mapping[str, PhraseCount] | None) -> dict[str, Any]:
@@ -201,6 +187,6 @@ def _box_record(box: DrawnBox, places: Mapping[int, int]) -> dict[str, Any]:
         "number": box.number,
         "phrase": places[box.phrase],
         "score": round(box.score, 4),
-        "at": [box.left, box.top, box.width, box.height],
+        "at": box.at,
         "size": box.size,
     }

@@ -97,8 +97,8 @@ def histogram_plot(histogram: Histogram) -> Plot:
     edges = histogram.edges
     widths = [high - low for low, high in pairwise(edges)]
     even = max(widths) - min(widths) < 1e-6 * max(widths)
-    counted = _counts_things(histogram)
-    centres: list[Any] = [low if counted else low + width / 2 for low, width in zip(edges, widths, strict=False)]
+    whole = _counts_things(histogram)
+    centres: list[Any] = [low if whole else low + width / 2 for low, width in zip(edges, widths, strict=False)]
     trace = {
         "type": "bar",
         "meta": "main",
@@ -107,18 +107,16 @@ def histogram_plot(histogram: Histogram) -> Plot:
         "customdata": [[name, 100 * count / total] for name, count in zip(names, histogram.counts, strict=True)],
         "hovertemplate": "%{customdata[0]}<br><b>%{y:,}</b> (%{customdata[1]:.1f} %)<extra></extra>",
     } | ({"width": widths[0] * 0.86} if even else {})
-    x = _counted_axis(histogram, names) if counted else axis(histogram.unit, range=_shown_range(histogram))
-    if not even:
-        x = axis(histogram.unit, type="category")
-    if histogram.unit == RATIO:
-        x = _ratio_axis(histogram)
     things = COUNTED.get(histogram.name) or COUNTED.get(histogram.section, "count")
     most = max(range(len(names)), key=lambda number: histogram.counts[number])
     return Plot(
         name=histogram.name,
         title=histogram.title,
         summary=f"{histogram.title}: {total:,} values, most of them at {names[most]} ({histogram.counts[most]:,}).",
-        figure={"data": [trace], "layout": {"xaxis": x, "yaxis": count_axis(things, max(histogram.counts))}},
+        figure={
+            "data": [trace],
+            "layout": {"xaxis": _bin_axis(histogram, names, even), "yaxis": count_axis(things, max(histogram.counts))},
+        },
         columns=(histogram.unit, things),
         rows=[(name, f"{count:,}") for name, count in zip(names, histogram.counts, strict=True)],
         definition=histogram.definition,
@@ -129,6 +127,16 @@ def histogram_plot(histogram: Histogram) -> Plot:
 def count_axis(things: str, most: int) -> dict[str, Any]:
     """An axis of whole numbers from 0, named by what is counted."""
     return axis(things, rangemode="tozero", tickformat=",", **({"dtick": 1} if most <= 5 else {}))
+
+
+def _bin_axis(histogram: Histogram, names: list[str], even: bool) -> dict[str, Any]:
+    if histogram.unit == RATIO:
+        return _ratio_axis(histogram)
+    if not even:
+        return axis(histogram.unit, type="category")
+    if _counts_things(histogram):
+        return _counted_axis(histogram, names)
+    return axis(histogram.unit, range=_shown_range(histogram))
 
 
 def _ratio_axis(histogram: Histogram) -> dict[str, Any]:

@@ -2,8 +2,7 @@
 
 In: the report, a gallery a dataset. Out: HTML. All text that comes from the data is escaped or set as text by scripts;
 the content security policy allows scripts by their digest, pictures as ``data:`` and nothing else. Equal input gives
-equal bytes. Style sheet and the scripts of cards are shared with the review server: see
-``pipelines.pages.page_templates``.
+equal bytes.
 """
 
 from __future__ import annotations

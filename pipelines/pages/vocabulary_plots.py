@@ -60,15 +60,21 @@ def _ranks(report: DatasetReport) -> Plot:
 
 def _zipf(fit: ZipfFit) -> dict[str, Any]:
     ranks = _spaced(fit.first_rank, max(fit.last_rank, fit.first_rank + 1))
+    counts = [fit.scale / rank**fit.exponent for rank in ranks]
+    told = "Zipf at rank %{x:,.0f}<br><b>%{y:,.1f}</b><extra></extra>"
+    return _law(f"Zipf {fit.exponent:.2f}", ranks, counts, told)
+
+
+def _law(name: str, x: list[float], y: list[float], told: str) -> dict[str, Any]:
     return {
         "type": "scatter",
         "mode": "lines",
         "meta": "fit",
-        "name": f"Zipf {fit.exponent:.2f}",
+        "name": name,
         "line": {"dash": "dash"},
-        "x": ranks,
-        "y": [fit.scale / rank**fit.exponent for rank in ranks],
-        "hovertemplate": "Zipf at rank %{x:,.0f}<br><b>%{y:,.1f}</b><extra></extra>",
+        "x": x,
+        "y": y,
+        "hovertemplate": told,
     }
 
 
@@ -124,16 +130,9 @@ def _heaps(growth: VocabularyGrowth, report: DatasetReport) -> list[dict[str, An
     if paper is not None and paper.extrapolated:
         last = max(last, (paper.extrapolated / growth.scale) ** (1 / growth.exponent))
     places = _spaced(growth.points[0].occurrences, last)
-    law = {
-        "type": "scatter",
-        "mode": "lines",
-        "meta": "fit",
-        "name": f"Heaps {growth.exponent:.2f}",
-        "line": {"dash": "dash"},
-        "x": places,
-        "y": [growth.scale * place**growth.exponent for place in places],
-        "hovertemplate": "Heaps at %{x:,.0f} phrases<br><b>%{y:,.0f}</b> unique<extra></extra>",
-    }
+    phrases = [growth.scale * place**growth.exponent for place in places]
+    told = "Heaps at %{x:,.0f} phrases<br><b>%{y:,.0f}</b> unique<extra></extra>"
+    law = _law(f"Heaps {growth.exponent:.2f}", places, phrases, told)
     if paper is None or not paper.extrapolated:
         return [law]
     mark = {

@@ -40,7 +40,7 @@ def shown_sample(
         "key": labels.key,
         "width": width,
         "height": height,
-        "caption": [[part.text, part.phrase] for part in parts],
+        "caption": list(parts),
         "phrases": [phrase.text for phrase in labels.phrases],
         "boxes": boxes,
         "history": [{name: getattr(row, name) for name in said} for row in reversed(history[-MAX_HISTORY:])],

@@ -18,13 +18,19 @@
   const clamp = (value, least, most) => Math.min(Math.max(value, least), most);
   const rounded = (box) => box.map((value) => Math.round(value * 100) / 100);
 
+  // A box moved by so many pixels, as far as the picture goes.
+  function shifted([left, top, right, bottom], [x, y], [width, height]) {
+    const dx = clamp(left + x, 0, width - (right - left)) - left;
+    const dy = clamp(top + y, 0, height - (bottom - top)) - top;
+    return [left + dx, top + dy, right + dx, bottom + dy];
+  }
+
   // A box moved by steps of a hundredth of the picture (`by`), or, with `corner`, its lower right corner alone.
   glip.nudged = (box, [x, y], corner, { width, height }) => {
     const [left, top, right, bottom] = box;
     const step = [(x * width) / 100, (y * height) / 100];
     if (corner) return [left, top, clamp(right + step[0], left + 1, width), clamp(bottom + step[1], top + 1, height)];
-    const near = [clamp(left + step[0], 0, width - (right - left)), clamp(top + step[1], 0, height - (bottom - top))];
-    return [...near, near[0] + right - left, near[1] + bottom - top];
+    return shifted(box, step, [width, height]);
   };
 
   glip.overlay = (svg, told) => {
@@ -96,9 +102,7 @@
       if (drag.mode === "corner") {
         return [[x, y, right, bottom], [left, y, x, bottom], [left, top, x, y], [x, top, right, y]][drag.corner];
       }
-      const dx = clamp(left + x - drag.start[0], 0, size[0] - (right - left)) - left;
-      const dy = clamp(top + y - drag.start[1], 0, size[1] - (bottom - top)) - top;
-      return [left + dx, top + dy, right + dx, bottom + dy];
+      return shifted(drag.before, [x - drag.start[0], y - drag.start[1]], size);
     }
 
     function move(event) {
