@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.table import Table
 
 from engine.artifacts import Store
-from engine.calibration import MIN_IOU, Evidence, fit_groups, judge
+from engine.calibration import MIN_IOU, fit_groups, judge
 from engine.metrics import ImageResult
 from engine.review.evidence import together
 from engine.review.verdicts import read_verdicts
@@ -123,7 +123,7 @@ def _fit(
     if exams:
         parts.append(judge(_answers(recipe, exams, progress), frequencies))
     evidence = together(parts)
-    groups = fit_groups(evidence, min_score=recipe.min_score, shrinkage=recipe.shrinkage, confidence=recipe.confidence)
+    fit = {"min_score": recipe.min_score, "shrinkage": recipe.shrinkage, "confidence": recipe.confidence}
     return Calibration(
         teacher_digest=teacher,
         precision=recipe.precision,
@@ -131,19 +131,8 @@ def _fit(
         made_from=made_from,
         min_iou=MIN_IOU,
         frequencies=frequencies,
-        groups=groups,
-        held_out=_check(recipe, evidence),
-    )
-
-
-def _check(recipe: CalibrateRecipe, evidence: Evidence) -> HeldOut:
-    return check_on_held_out(
-        evidence,
-        seed=recipe.seed,
-        min_score=recipe.min_score,
-        shrinkage=recipe.shrinkage,
-        confidence=recipe.confidence,
-        target=recipe.precision,
+        groups=fit_groups(evidence, **fit),
+        held_out=check_on_held_out(evidence, seed=recipe.seed, target=recipe.precision, **fit),
     )
 
 

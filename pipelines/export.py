@@ -21,7 +21,7 @@ from engine.exporters.many_files import many_files
 from engine.review.selecting import REJECTED
 from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, read_card, read_manifests
-from engine.view import open_view
+from engine.view import View, open_view
 from pipelines.pages.number_formats import counted
 from pipelines.progress import tracked
 from schemas.orientation import with_pixels_as_stored
@@ -30,6 +30,7 @@ from schemas.reports import Document
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 RECEIPT = "export.json"
+Sample = tuple[ShardReader, int, SampleLabels]  # where it is read, its row there, and what is written of it
 
 
 class ExportReceipt(Document):
@@ -71,14 +72,14 @@ def export(
     if not manifests:
         raise ValueError(f"{source.root} has no committed shard; run `label` or `import` again")
     counts: Counter[str] = Counter()
-    samples = _Samples(source, manifests, rules, counts, progress=progress)
+    samples = _samples(source, manifests, open_view(source, manifests, rules), counts, progress)
     with target.locked():
         if target.names(""):
             raise ValueError(
                 f"{target.root} is not empty; an export needs an empty folder, and an interrupted one starts "
                 "over: give another folder, or delete this one"
             )
-        _write(target, card, samples, format, images, counts)
+        _write(target, card, samples, format, images)
         receipt = ExportReceipt(
             format=format,
             dataset_digest=digest_of([file.sha256 for one in manifests for file in one.files]),
@@ -102,41 +103,31 @@ def _rules(source: Store, card: DatasetCard, selection: SelectionChoice | None) 
     return None
 
 
-class _Samples:
-    """The samples to be written, one after another: reader, row and labels; counts what is left out."""
+def _samples(
+    source: Store, manifests: Sequence[ManifestSummary], view: View, counts: Counter[str], progress: bool
+) -> Iterator[Sample]:
+    """The samples to be written, one after another; counts them and what is left out."""
+    for manifest in tracked(manifests, "exporting", shown=progress):
+        left_out = view.duplicates.of(manifest.unit)
+        with ShardReader(source, manifest.unit) as reader:
+            for row in range(len(reader)):
+                if row in left_out:
+                    counts["duplicate"] += 1
+                elif (labels := _kept(reader.labels(row), view, counts)) is not None:
+                    counts.update(samples=1, boxes=len(labels.boxes))
+                    yield reader, row, labels
 
-    def __init__(
-        self,
-        store: Store,
-        manifests: Sequence[ManifestSummary],
-        rules: Selection | None,
-        counts: Counter[str],
-        *,
-        progress: bool,
-    ) -> None:
-        self._store, self._manifests, self._counts = store, manifests, counts
-        self._view, self._progress = open_view(store, manifests, rules), progress
 
-    def __iter__(self) -> Iterator[tuple[ShardReader, int, SampleLabels]]:
-        for manifest in tracked(self._manifests, "exporting", shown=self._progress):
-            left_out = self._view.duplicates.of(manifest.unit)
-            with ShardReader(self._store, manifest.unit) as reader:
-                for row in range(len(reader)):
-                    if row in left_out:
-                        self._counts["duplicate"] += 1
-                    elif (labels := self._kept(reader.labels(row))) is not None:
-                        yield reader, row, labels
-
-    def _kept(self, labels: SampleLabels) -> SampleLabels | None:
-        """The labels with the boxes that are written, None where the sample is left out."""
-        labels, dropped = self._view.seen(labels)
-        self._counts["box_rejected_by_reviewer"] += dropped.get(REJECTED, 0)
-        boxes = [box for box in labels.boxes if _has_area(box)]
-        self._counts["box_without_area"] += len(labels.boxes) - len(boxes)
-        if self._view.selection is not None and not boxes:
-            self._counts["sample_without_box"] += 1
-            return None
-        return labels.model_copy(update={"boxes": boxes})
+def _kept(labels: SampleLabels, view: View, counts: Counter[str]) -> SampleLabels | None:
+    """The labels with the boxes that are written, None where the sample is left out."""
+    labels, dropped = view.seen(labels)
+    counts["box_rejected_by_reviewer"] += dropped.get(REJECTED, 0)
+    boxes = [box for box in labels.boxes if _has_area(box)]
+    counts["box_without_area"] += len(labels.boxes) - len(boxes)
+    if view.selection is not None and not boxes:
+        counts["sample_without_box"] += 1
+        return None
+    return labels.model_copy(update={"boxes": boxes})
 
 
 def summary(receipt: ExportReceipt) -> str:
@@ -152,9 +143,7 @@ def _has_area(box: SampleBox) -> bool:
     return x2 > x1 and y2 > y1
 
 
-def _write(
-    target: Store, card: DatasetCard, samples: _Samples, format: str, images: bool, counts: Counter[str]
-) -> None:
+def _write(target: Store, card: DatasetCard, samples: Iterator[Sample], format: str, images: bool) -> None:
     exporter = EXPORTERS[format]
     with exporter.open(target, card) as add, many_files(target) as write:
         for reader, row, labels in samples:
@@ -166,4 +155,3 @@ def _write(
                 add(labels, name)
                 if image is not None:
                     write(f"{exporter.image_folder}/{name}", image)
-            counts.update(samples=1, boxes=len(labels.boxes))

@@ -9,6 +9,7 @@ Finished steps are not repeated, so a generation that was stopped resumes when i
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store
@@ -55,7 +56,7 @@ def generation(
     """
     plan = plan_generation(recipe, local_folder(out))
     folder, recipe = plan.folder, plan.recipe
-    say = _announce if progress else _silence
+    say = partial(_say, progress)
     say("human data")
     plan.import_human()
     for line in plan.check_exams():
@@ -110,9 +111,6 @@ def _report(
     return str(page)
 
 
-def _announce(step: str, what: str = "") -> None:
-    print(f"== {step}" + (f": {what}" if what else ""), flush=True)
-
-
-def _silence(step: str, what: str = "") -> None:
-    pass
+def _say(progress: bool, step: str, what: str = "") -> None:
+    if progress:
+        print(f"== {step}" + (f": {what}" if what else ""), flush=True)

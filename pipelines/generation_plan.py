@@ -71,9 +71,8 @@ class GenerationPlan:
 
     def candidate(self, trained: str) -> str:
         """The weights that the gate judges, of the model that the run has ``trained``."""
-        kind, start = self.recipe.candidate, self.training
-        named = {"sha256": start.init_sha256, "tokenizer": start.tokenizer}
-        return candidate_model(self.folder / "student", trained, kind, start.init, **named)
+        run, kind, start = self.folder / "student", self.recipe.candidate, self.training
+        return candidate_model(run, trained, kind, start.init, sha256=start.init_sha256, tokenizer=start.tokenizer)
 
     def exams_of(self, student: str) -> EvaluateRecipe:
         """The student's examination: of a GLIP, from its own folder, whatever model and file the teacher is. Pictures

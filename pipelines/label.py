@@ -34,11 +34,14 @@ from pipelines.labelling.job_log import JobLog
 from pipelines.labelling.stages import check_recipe, stages
 from pipelines.labelling.totals import Totals
 from pipelines.labelling.unit_commit import open_commit
-from pipelines.progress import UnitProgress, print_result
+from pipelines.pages.number_formats import counted
+from pipelines.progress import UnitProgress
 from pipelines.stop_signals import stopped_by_sigterm
 from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef
 from schemas.shards import DatasetCard
+
+LEFT_OUT = {"filter_phrases": "on the stop list", "prompt": "too long for the teacher"}  # phrases, by stage
 
 
 def label(
@@ -126,7 +129,12 @@ def _begin(store: Store, job: _Job, relabel: bool) -> tuple[DatasetCard, Totals,
     card = open_dataset(store, job.recipe, job.digests, units=len(job.refs), relabel=relabel)
     if not card.complete:
         delete_units_beyond(store, len(job.refs))  # of what was relabelled, if its units were more
-    done, todo = _what_is_done(store, job.refs, job.digests)
+    done, todo = Totals(), list[UnitRef]()
+    for ref, manifest in zip(job.refs, committed_manifests(store, job.refs, job.digests.work), strict=True):
+        if manifest is None:
+            todo.append(ref)
+        else:
+            done.add(manifest)
     if todo:
         uncommit(store, [ref.index for ref in todo])  # what is left of other work, or damaged
     return card, done, todo
@@ -137,12 +145,31 @@ def _named(digests: Digests) -> dict[str, str]:
     return {"source": digests.source, "recipe": digests.recipe, "teacher": digests.teacher}
 
 
-def _what_is_done(store: Store, refs: Sequence[UnitRef], digests: Digests) -> tuple[Totals, list[UnitRef]]:
-    """The sums over the units that are done, and the units that are not."""
-    done, todo = Totals(), []
-    for ref, manifest in zip(refs, committed_manifests(store, refs, digests.work), strict=True):
-        if manifest is None:
-            todo.append(ref)
-        else:
-            done.add(manifest)
-    return done, todo
+# --------------------------------------------------------------------------------------------------------- for a reader
+
+
+def print_result(result: LabelResult) -> None:
+    """The funnel, a line a stage, and what came out."""
+    width = max((len(stage.stage) for stage in result.stages), default=0)
+    for stage in result.stages:
+        why = [f"{count} {reason}" for reason, count in stage.dropped.items()]
+        if stage.phrases_left_out:
+            why.append(f"{counted(stage.phrases_left_out, 'phrase')} {LEFT_OUT[stage.stage]}")
+        print(f"  {stage.stage:{width}} {stage.came_in:>9} in {stage.went_on:>9} on   {', '.join(why)}".rstrip())
+    speed = f"{result.images_per_second} images/s"
+    if not result.new_units:
+        speed = "no unit was done" if result.units_left else "all was done before"
+    if result.utilisation is not None:
+        speed += f", the model computing {result.utilisation:.0%} of its workers' time"
+    print(
+        f"{result.dataset}: {counted(result.samples, 'labelled image')} in {counted(result.units, 'shard')}, "
+        f"{counted(result.phrases, 'phrase')}, {counted(result.boxes, 'candidate box', 'candidate boxes')}, "
+        f"{counted(sum(result.rejects.values()), 'reject')}; {result.seconds} s, {speed}"
+    )
+    if result.rejects and not result.samples:
+        print(f"nothing was labelled; {result.dataset}/rejects/ holds each sample with its reason")
+    if result.units_left:
+        print(
+            f"stopped ({result.stopped}): {result.units_left} of {result.units + result.units_left} units are left; "
+            "run the same command again to resume"
+        )

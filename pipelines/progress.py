@@ -1,4 +1,4 @@
-"""What a person sees of long work: a bar; of units with images/s, rejects and time left; of labelling a funnel too.
+"""What a person sees of long work: a bar; of units with images/s, rejects and time left.
 
 In a log file, of which nobody sees a bar move, the state of the units is a line a minute.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from types import TracebackType
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,13 +14,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Column
 
-from pipelines.labelling.bookkeeping import LabelResult
 from pipelines.labelling.totals import Totals
-from pipelines.pages.number_formats import counted
 
 Thing = TypeVar("Thing")
 LOG_EVERY_S = 60.0
-LEFT_OUT = {"filter_phrases": "on the stop list", "prompt": "too long for the teacher"}  # phrases, by stage
 
 
 def tracked(things: Iterable[Thing], doing: str, *, shown: bool, total: int | None = None) -> Iterable[Thing]:
@@ -59,9 +55,7 @@ class UnitProgress:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def show(self, new: Totals) -> None:
@@ -79,30 +73,3 @@ class UnitProgress:
         if self._in_a_log and not is_last and time.monotonic() - self._told_at >= LOG_EVERY_S:
             self._told_at = time.monotonic()
             self._progress.console.print(self._progress.get_renderable())
-
-
-def print_result(result: LabelResult) -> None:
-    """The funnel, a line a stage, and what came out."""
-    width = max((len(stage.stage) for stage in result.stages), default=0)
-    for stage in result.stages:
-        why = [f"{count} {reason}" for reason, count in stage.dropped.items()]
-        if stage.phrases_left_out:
-            why.append(f"{counted(stage.phrases_left_out, 'phrase')} {LEFT_OUT[stage.stage]}")
-        print(f"  {stage.stage:{width}} {stage.came_in:>9} in {stage.went_on:>9} on   {', '.join(why)}".rstrip())
-    speed = f"{result.images_per_second} images/s"
-    if not result.new_units:
-        speed = "no unit was done" if result.units_left else "all was done before"
-    if result.utilisation is not None:
-        speed += f", the model computing {result.utilisation:.0%} of its workers' time"
-    print(
-        f"{result.dataset}: {counted(result.samples, 'labelled image')} in {counted(result.units, 'shard')}, "
-        f"{counted(result.phrases, 'phrase')}, {counted(result.boxes, 'candidate box', 'candidate boxes')}, "
-        f"{counted(sum(result.rejects.values()), 'reject')}; {result.seconds} s, {speed}"
-    )
-    if result.rejects and not result.samples:
-        print(f"nothing was labelled; {result.dataset}/rejects/ holds each sample with its reason")
-    if result.units_left:
-        print(
-            f"stopped ({result.stopped}): {result.units_left} of {result.units + result.units_left} units are left; "
-            "run the same command again to resume"
-        )

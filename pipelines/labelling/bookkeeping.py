@@ -7,6 +7,7 @@ with them, and the result that a person or a program reads.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,10 +96,8 @@ def pin_teacher(recipe: LabelRecipe, store: Store, *, anew: bool = False) -> Lab
     and where it is labelled ``anew``, that is current."""
     begun_with = None
     if not anew and store.exists(CARD):
-        try:
+        with suppress(ValidationError):  # of human labels, which is said where the folder is opened
             begun_with = TeacherRecipe.model_validate(read_card(store).recipe.get("teacher"))
-        except ValidationError:  # of human labels, which is said where the folder is opened
-            begun_with = None
     return recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher, begun_with)})
 
 

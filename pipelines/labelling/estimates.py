@@ -55,9 +55,10 @@ def spread_slices(refs: Sequence[UnitRef], samples: int, count: int, seed: int) 
     found: dict[tuple[str, int], UnitRef] = {}
     for number in range(count):
         row = int((number + draw.random()) * ends[-1] / count)
-        ref = refs[bisect_right(ends, row)]
+        place = bisect_right(ends, row)
+        ref = refs[place]
         wanted = min(rows, ref.rows)
-        first = ref.first_row + min(row - (ends[bisect_right(ends, row)] - ref.rows), ref.rows - wanted)
+        first = ref.first_row + min(row - (ends[place] - ref.rows), ref.rows - wanted)
         found.setdefault((ref.uri, first), UnitRef(len(found), ref.uri, first, wanted))
     return list(found.values())
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from schemas.reports import StageCounts
-from schemas.shards import COUNTS, ShardManifest
+from schemas.shards import ShardManifest
 
 _STAGE_SUMS = ("came_in", "went_on", "phrases_left_out", "seconds", "computing_seconds", "elapsed_seconds")
 
@@ -52,28 +52,25 @@ class Totals:
 
     def add(self, manifest: ShardManifest) -> None:
         """A unit more."""
-        self.units += 1
-        self.rows += manifest.rows
-        self.samples += manifest.samples
-        self.phrases += manifest.phrases
-        self.boxes += manifest.boxes
-        self.rejects += manifest.rejects
-        for counts in manifest.stages:
-            if counts.stage not in self.by_stage:
-                self.by_stage[counts.stage] = StageSums()
-            self.by_stage[counts.stage].add(counts)
+        self._add(manifest, 1, manifest.stages)
 
     def __add__(self, other: Totals) -> Totals:
         both = Totals()
         for totals in (self, other):
-            for name in ("units", "rows", *COUNTS):
-                setattr(both, name, getattr(both, name) + getattr(totals, name))
-            for stage, sums in totals.by_stage.items():
-                into = both.by_stage.setdefault(stage, StageSums())
-                into.dropped.update(sums.dropped)
-                for name, value in sums.sums.items():
-                    into.sums[name] += value
+            both._add(totals, totals.units, totals.stages())
         return both
+
+    def _add(self, counts: ShardManifest | Totals, units: int, stages: Iterable[StageCounts]) -> None:
+        self.units += units
+        self.rows += counts.rows
+        self.samples += counts.samples
+        self.phrases += counts.phrases
+        self.boxes += counts.boxes
+        self.rejects += counts.rejects
+        for one in stages:
+            if one.stage not in self.by_stage:
+                self.by_stage[one.stage] = StageSums()
+            self.by_stage[one.stage].add(one)
 
     def stages(self) -> list[StageCounts]:
         """The stage counts of all units, in the order of the flow."""

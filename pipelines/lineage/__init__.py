@@ -49,7 +49,8 @@ def trace(
         for name, reports, model in (("teacher", incumbent, teacher), ("student", candidate, pupil))
     ]
     judged = [node.digest for node in evaluations]
-    decision = _file(folder, "decision", "decision.json", judged, "generation", {"gate": recipe.gate.seed})
+    digest, seeds = Store(folder).digest("decision.json")[0], {"gate": recipe.gate.seed}
+    decision = make_node("decision", "decision.json", digest, judged, "generation", seeds=seeds)
     shown = [datasets["pseudo"], decision.digest]  # the page tells times too, so it goes by what it shows
     report = make_node("report", "report/report.json", digest_of(["report", *shown]), shown, "report")
     made = [dataset_node(folder / name, name, digest) for name, digest in datasets.items()]
@@ -72,9 +73,3 @@ def _calibrations(recipe: GenerationRecipe) -> list[LineageNode]:
 
 def _evaluation_digest(reports: Sequence[EvaluationReport]) -> str:
     return digest_of([report.model_dump(mode="json", exclude={"seconds"}) for report in reports])
-
-
-def _file(
-    folder: Path, kind: str, name: str, parents: list[str], step: str, seeds: dict[str, int] | None = None
-) -> LineageNode:
-    return make_node(kind, name, Store(folder).digest(name)[0], parents, step, seeds=seeds or {})

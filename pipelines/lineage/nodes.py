@@ -20,7 +20,7 @@ from engine.registry import Registry
 from engine.shards import read_card, read_manifests
 from glip.model_folder import CONFIG_FILE, check_files, description_digest, path_of, read_description
 from glip.published import PUBLISHED
-from pipelines.models.checkpoints import current_version, registry_name
+from pipelines.models.checkpoints import open_version, registry_name
 from schemas.recipes import MixEntry, TeacherRecipe, TrainRecipe
 from schemas.registry import ModelVersion
 from schemas.reports import Lineage, LineageNode
@@ -149,8 +149,8 @@ def named_checkpoint_nodes(name: str, walk: Walk) -> list[LineageNode]:
     if name not in walk and len(walk) < MAX_CHECKPOINTS:
         walk[name] = []  # of a circle, the inner one
         folder = path_of(name)
-        if registry_name(name) is not None:
-            walk[name] = reachable(version_nodes(*open_version(name))[:-1])  # the version is a copy of its model
+        if (asked := registry_name(name)) is not None:
+            walk[name] = reachable(version_nodes(*open_version(asked))[:-1])  # the version is a copy of its model
         elif (folder / CONFIG_FILE).is_file():
             walk[name] = checkpoint_nodes(folder, name, walk)
     return walk.get(name, [])
@@ -158,8 +158,8 @@ def named_checkpoint_nodes(name: str, walk: Walk) -> list[LineageNode]:
 
 def model_digest(name: str) -> str | None:
     """The digest of a model folder or of a registry's version, from its description; None of any other checkpoint."""
-    if registry_name(name) is not None:
-        return open_version(name)[1].model_digest
+    if (asked := registry_name(name)) is not None:
+        return open_version(asked)[1].model_digest
     folder = path_of(name)
     return description_digest(read_description(folder)) if (folder / CONFIG_FILE).is_file() else None
 
@@ -218,15 +218,6 @@ def _mixed_nodes(entry: MixEntry, fingerprint: str, walk: Walk) -> list[LineageN
 
 
 # ---------------------------------------------------------------------------------------------------------- versions
-
-
-def open_version(name: str) -> tuple[Registry, ModelVersion]:
-    """The registry and the manifest that ``registry:URI@N`` means. ValueError where there is no such version."""
-    asked = registry_name(name)
-    if asked is None:
-        raise ValueError(f"{name} is not the name of a registry's version, such as registry:URI@3")
-    registry = Registry(asked.uri)
-    return registry, current_version(registry) if asked.version is None else registry.version(asked.version)
 
 
 def version_nodes(registry: Registry, there: ModelVersion) -> list[LineageNode]:

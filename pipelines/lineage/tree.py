@@ -16,8 +16,8 @@ from rich.tree import Tree
 from engine.artifacts import Store
 from engine.shards import CARD
 from glip.model_folder import CONFIG_FILE, path_of
-from pipelines.lineage.nodes import LINEAGE, checkpoint_nodes, dataset_nodes, once, open_version, version_nodes
-from pipelines.models.checkpoints import registry_name
+from pipelines.lineage.nodes import LINEAGE, checkpoint_nodes, dataset_nodes, once, version_nodes
+from pipelines.models.checkpoints import open_version, registry_name
 from pipelines.terminal import visible
 from schemas.reports import Lineage, LineageNode
 
@@ -48,8 +48,8 @@ def tops(nodes: list[LineageNode]) -> list[LineageNode]:
 
 
 def _nodes(artefact: str) -> list[LineageNode]:
-    if registry_name(artefact) is not None:
-        return version_nodes(*open_version(artefact))
+    if (asked := registry_name(artefact)) is not None:
+        return version_nodes(*open_version(asked))
     folder = path_of(artefact)
     store = Store(artefact if "://" in artefact else folder)
     if store.exists(LINEAGE):

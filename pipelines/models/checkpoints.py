@@ -88,12 +88,17 @@ def local_checkpoint(name: str, cache: Path | None = None) -> str:
         )
     if asked is None:
         return name
-    registry = Registry(asked.uri)
-    version = current_version(registry) if asked.version is None else registry.version(asked.version)
+    registry, version = open_version(asked)
     folder = (cache or cache_folder()) / "registry" / digest_of(version.model_dump(mode="json"))
     if not _holds(folder, version):
         _fetch(registry, version, folder)
     return str(folder)
+
+
+def open_version(asked: RegistryName) -> tuple[Registry, ModelVersion]:
+    """The registry and the manifest of the version that is asked for. ValueError where there is no such version."""
+    registry = Registry(asked.uri)
+    return registry, current_version(registry) if asked.version is None else registry.version(asked.version)
 
 
 def current_version(registry: Registry) -> ModelVersion:

@@ -15,22 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# Arcs that tie a noun to what is outside its phrase, or make it a clause of its own ("she is a doctor").
-OUTWARD_ARCS = {
-    "case",
-    "cc",
-    "mark",
-    "cop",
-    "nsubj",
-    "aux",
-    "advcl",
-    "parataxis",
-    "punct",
-    "discourse",
-    "expl",
-    "vocative",
-}
+# Arcs that tie a clause to what is outside it; and those that so tie a noun to what is outside its phrase, or make it a
+# clause of its own ("she is a doctor").
 CLAUSE_ARCS = {"cc", "mark", "parataxis", "discourse", "vocative", "punct"}
+OUTWARD_ARCS = CLAUSE_ARCS | {"case", "cop", "nsubj", "aux", "advcl", "expl"}
 MAX_FRAGMENT_WORDS = 25
 
 

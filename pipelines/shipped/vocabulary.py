@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from engine.artifacts import Store
@@ -21,15 +22,9 @@ SCENE_CAPTIONS = 3000
 
 def train_vocabulary(data: Path, scenes: ScenesSource, out: Path) -> None:
     """Write the vocabulary ``out``, a ``tokenizer.json``, from scene captions and the text of the data folder."""
-    texts = _lower(_scene_captions(scenes), _photo_captions(data), _web_captions(data), _class_names(data))
-    tokenizer = train_tokenizer(texts, VOCABULARY_SIZE)
+    texts = chain(_scene_captions(scenes), _photo_captions(data), _web_captions(data), _class_names(data))
+    tokenizer = train_tokenizer((text.lower() for text in texts), VOCABULARY_SIZE)
     Store(out.parent).write(out.name, tokenizer.to_json().encode())
-
-
-def _lower(*texts: Iterator[str]) -> Iterator[str]:
-    for source in texts:
-        for text in source:
-            yield text.lower()
 
 
 def _scene_captions(scenes: ScenesSource) -> Iterator[str]:

@@ -21,7 +21,7 @@ from pipelines.evaluate import evaluate
 from pipelines.evaluation.exams import open_exams
 from pipelines.evaluation.metric_names import check_metric, metric_names
 from schemas.recipes import EvaluateRecipe, RunEvaluation, TeacherRecipe, protocols_with
-from schemas.reports import Document, EvaluationReport
+from schemas.reports import Document
 
 EVALUATIONS, BEST = "evaluations.jsonl", "best"
 
@@ -31,8 +31,8 @@ class Standing(Document):
     ``model_digest`` is of the model that was judged, ``judged_by`` of what it was asked: the data, and how."""
 
     steps: int
-    model_digest: str | None = None
-    judged_by: str | None = None
+    model_digest: str
+    judged_by: str
     metric: str
     value: float
     datasets: dict[str, float]
@@ -51,15 +51,21 @@ class EvaluateAlong:
         One that has been judged is not judged again: a run that goes on asks about the checkpoint that it goes on from,
         after which it may have been stopped. Nor is one of other steps, which that run makes again.
         """
-        digest = _digest_after(steps, model)
-        metric, judged_by = self.recipe.metric, _judged_by(self.recipe)
+        digest, judged_by = _digest_after(steps, model), _judged_by(self.recipe)
         # What was judged by another metric or on other data compares with nothing.
-        known = [one for one in standings(self.out) if one.metric == metric and one.judged_by in (None, judged_by)]
+        known = [one for one in standings(self.out) if one.judged_by == judged_by]
         if digest is None or any((one.steps, one.model_digest) == (steps, digest) for one in known):
             return
         before = [one for one in known if one.steps < steps]
-        named = {"model_digest": digest, "judged_by": judged_by}
-        found = _standing(self.recipe, steps, model).model_copy(update=named)
+        values = _values(self.recipe, model)
+        found = Standing(
+            steps=steps,
+            model_digest=digest,
+            judged_by=judged_by,
+            metric=self.recipe.metric,
+            value=fmean(values.values()),
+            datasets=values,
+        )
         if not before or found.value > best_of(before).value:
             _keep(model, self.out / BEST)
         lines = "".join(one.model_dump_json() + "\n" for one in [*before, found])
@@ -142,11 +148,12 @@ def _exam_recipe(recipe: RunEvaluation, checkpoint: str) -> EvaluateRecipe:
     )
 
 
-def _standing(recipe: RunEvaluation, steps: int, model: Path) -> Standing:
+def _values(recipe: RunEvaluation, model: Path) -> dict[str, float]:
+    """The run's metric of a model on each dataset that has it."""
     reports = evaluate(_exam_recipe(recipe, str(model)), progress=False)
-    values = {report.dataset: value for report in reports if (value := _value(report, recipe.metric)) is not None}
-    return Standing(steps=steps, metric=recipe.metric, value=fmean(values.values()), datasets=values)
-
-
-def _value(report: EvaluationReport, metric: str) -> float | None:
-    return next((one.value for one in report.metrics if one.name == metric), None)
+    return {
+        report.dataset: one.value
+        for report in reports
+        for one in report.metrics
+        if one.name == recipe.metric and one.value is not None
+    }

@@ -16,9 +16,8 @@ from glip.config import GLIPConfig
 from glip.model_folder import path_of, read_description
 from glip.published import PUBLISHED
 from glip.published_weights import read_published
-from pipelines.lineage.nodes import open_version
 from pipelines.models.candidates import config_of_version
-from pipelines.models.checkpoints import registry_name
+from pipelines.models.checkpoints import open_version, registry_name
 from pipelines.training.memory import HELD_BYTES, TRAINED_BYTES, activation_bytes, parameter_counts
 from schemas.recipes import MixEntry, TrainRecipe
 from schemas.reports import Document
@@ -107,8 +106,8 @@ def _config(recipe: TrainRecipe) -> GLIPConfig:
         return PUBLISHED[recipe.init].config
     if recipe.init.startswith(RANDOM):
         return SIZES[recipe.init.removeprefix(RANDOM)]()
-    if registry_name(recipe.init) is not None:
-        return config_of_version(*open_version(recipe.init))
+    if (asked := registry_name(recipe.init)) is not None:
+        return config_of_version(*open_version(asked))
     path = path_of(recipe.init)
     if path.is_file():  # a published one, whose tensors are mapped and not read
         return read_published(path, None, "").config

@@ -15,7 +15,7 @@ from engine.artifacts import Store
 from engine.gold import import_gold
 from engine.shards import committed_units, read_manifest, read_shard
 from engine.statistics import dataset_report
-from pipelines.progress import print_result
+from pipelines.label import print_result
 from pipelines.report import report
 from pipelines.verify import verify
 from schemas.recipes import FiltersRecipe, LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource

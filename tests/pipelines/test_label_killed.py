@@ -39,6 +39,16 @@ def job(recipe: LabelRecipe, out: str, backend: Any) -> None:
     label(recipe, out, backend=backend, workers=1, progress=False)
 
 
+def begun(recipe: LabelRecipe, out: Path, backend: str) -> Any:
+    """A process of its own that has done the first unit of the job."""
+    process = clean_processes().Process(target=job, args=(recipe, str(out), backend))
+    process.start()
+    deadline = time.monotonic() + 300
+    while not list(out.glob("manifests/*.json")) and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return process
+
+
 # A run of three units gives 1 card + 3 x 4 files + 1 card a name: 28 moments.
 @pytest.mark.parametrize("moments", [(1,), (3, 4), (5, 10, 9), (8, 8), (27,), (28,)])
 def test_killed_between_any_two_files_and_run_again_it_ends_in_the_same_bytes(
@@ -60,11 +70,7 @@ def test_a_job_on_ray_that_is_killed_leaves_no_process_and_ends_in_the_same_byte
     recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    process = clean_processes().Process(target=job, args=(recipe, str(out), "ray"))
-    process.start()
-    deadline = time.monotonic() + 300
-    while not list(out.glob("manifests/*.json")) and process.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    process = begun(recipe, out, "ray")
     children = descendants(process.pid)
     assert children
     process.kill()
@@ -79,11 +85,7 @@ def test_a_job_that_is_told_to_stop_stops_and_can_be_gone_on_with(
     recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    process = clean_processes().Process(target=job, args=(recipe, str(out), "inline"))
-    process.start()
-    deadline = time.monotonic() + 100
-    while not list(out.glob("manifests/*.json")) and process.is_alive() and time.monotonic() < deadline:
-        time.sleep(0.001)
+    process = begun(recipe, out, "inline")
     process.terminate()
     process.join()
     label_inline(recipe, out)

@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from pipelines.export import ExportReceipt, summary
+from pipelines.label import print_result
 from pipelines.labelling.bookkeeping import LabelResult
 from pipelines.labelling.totals import Totals
-from pipelines.progress import UnitProgress, print_result, tracked
+from pipelines.progress import UnitProgress, tracked
 
 
 def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(

@@ -3,7 +3,8 @@ way is shown as said, and nobody is led away from a picture or back to one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from review_pages import PATIENCE_MS, VERDICTS, at_sample, drag_to, held, held_u
 from review_servers import review_server
 
 SIZE = (160, 120)
+Visit = Callable[[str], Any]
 SAMPLE, SAMPLES, TOTALS = (f"**/api/{name}?*" for name in ("sample", "samples", "totals"))
 
 
@@ -24,16 +26,8 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def visit(chromium: Any, address: str) -> Iterator[Callable[[str], Any]]:
-    pages = []
-
-    def at(key: str) -> Any:
-        pages.append(opened(chromium, address, key))
-        return pages[-1]
-
-    yield at
-    for page in pages:
-        page.context.close()
+def visit(chromium: Any, address: str) -> Visit:
+    return partial(opened, chromium, address)
 
 
 def arrived(page: Any, waiting: list[Any], count: int) -> list[Any]:
@@ -42,6 +36,17 @@ def arrived(page: Any, waiting: list[Any], count: int) -> list[Any]:
             return waiting
         page.wait_for_timeout(20)
     raise AssertionError(f"{len(waiting)} of {count} requests were sent")
+
+
+def at_sample_now(page: Any, key: str) -> None:
+    """As ``at_sample``, while other requests are held up."""
+    expect(page.locator("#meta span").first).to_have_text(key, timeout=PATIENCE_MS)
+
+
+def on_to(page: Any, key: str) -> None:
+    """From the picture before it."""
+    page.keyboard.press("ArrowRight")
+    at_sample(page, key)
 
 
 def quiet(page: Any) -> None:
@@ -59,7 +64,7 @@ def shown_keys(page: Any) -> list[str]:
 # ------------------------------------------------------------------------------------------------ searches and pages
 
 
-def test_a_page_that_fails_after_a_newer_search_changes_nothing(visit: Callable[[str], Any]) -> None:
+def test_a_page_that_fails_after_a_newer_search_changes_nothing(visit: Visit) -> None:
     page = visit("000")
     waiting = held_up(page, SAMPLES)
     page.click("#page-next")
@@ -80,7 +85,7 @@ def test_a_page_that_fails_after_a_newer_search_changes_nothing(visit: Callable[
     assert page.is_disabled("#page-back")
 
 
-def test_no_page_is_turned_while_a_search_is_under_way(visit: Callable[[str], Any]) -> None:
+def test_no_page_is_turned_while_a_search_is_under_way(visit: Visit) -> None:
     page = visit("000")
     waiting = held_up(page, SAMPLES)
     page.select_option("[name=order]", "random")
@@ -94,7 +99,7 @@ def test_no_page_is_turned_while_a_search_is_under_way(visit: Callable[[str], An
     assert page.is_disabled("#page-back")
 
 
-def test_a_page_is_turned_in_the_search_that_is_shown(visit: Callable[[str], Any]) -> None:
+def test_a_page_is_turned_in_the_search_that_is_shown(visit: Visit) -> None:
     """Whatever stands in the form by then, or was searched for in vain."""
     page = visit("000")
     page.fill("[name=phrase]", "tree")
@@ -110,7 +115,7 @@ def test_a_page_is_turned_in_the_search_that_is_shown(visit: Callable[[str], Any
     assert page.inner_text("#totals") == "60 pictures, 120 boxes"
 
 
-def test_totals_of_a_search_come_after_its_page_was_turned(visit: Callable[[str], Any]) -> None:
+def test_totals_of_a_search_come_after_its_page_was_turned(visit: Visit) -> None:
     page = visit("000")
     waiting = held_up(page, TOTALS)
     page.select_option("[name=size]", "large")
@@ -121,7 +126,7 @@ def test_totals_of_a_search_come_after_its_page_was_turned(visit: Callable[[str]
     expect(page.locator("#totals")).to_have_text("60 pictures, 120 boxes")
 
 
-def test_the_picture_of_an_address_does_not_wait_for_totals(visit: Callable[[str], Any]) -> None:
+def test_the_picture_of_an_address_does_not_wait_for_totals(visit: Visit) -> None:
     page = visit("007")
     waiting = held_up(page, TOTALS)
     seen = []
@@ -132,12 +137,11 @@ def test_the_picture_of_an_address_does_not_wait_for_totals(visit: Callable[[str
     assert [url for url in seen if "/api/sample?" in url and "key=000" in url] == [], "no other picture is shown before"
 
 
-def test_back_twice_at_once_leads_to_the_first_search_and_its_picture(visit: Callable[[str], Any]) -> None:
+def test_back_twice_at_once_leads_to_the_first_search_and_its_picture(visit: Visit) -> None:
     page = visit("003")
     page.select_option("[name=order]", "highest")
     at_sample(page, "000")
-    page.keyboard.press("ArrowRight")
-    at_sample(page, "001")
+    on_to(page, "001")
     page.select_option("[name=order]", "lowest")
     at_sample(page, "000")
     waiting = held_up(page, SAMPLES)
@@ -155,7 +159,7 @@ def test_back_twice_at_once_leads_to_the_first_search_and_its_picture(visit: Cal
     assert page.input_value("[name=order]") == "highest"
 
 
-def test_an_address_that_is_no_key_is_told_and_the_first_picture_shown(visit: Callable[[str], Any]) -> None:
+def test_an_address_that_is_no_key_is_told_and_the_first_picture_shown(visit: Visit) -> None:
     page = visit("005")
     page.goto(page.url.replace("#005", "#50%25%"))
     page.reload()
@@ -181,22 +185,16 @@ def test_a_score_that_was_cleared_is_none_after_a_reload_too(tmp_path: Path, chr
 # ---------------------------------------------------------------------------------------------------------- pictures
 
 
-def at_sample_now(page: Any, key: str) -> None:
-    """As ``at_sample``, while other requests are held up."""
-    expect(page.locator("#meta span").first).to_have_text(key, timeout=PATIENCE_MS)
-
-
-def test_a_picture_that_did_not_come_is_not_passed_over(visit: Callable[[str], Any]) -> None:
+def test_a_picture_that_did_not_come_is_not_passed_over(visit: Visit) -> None:
     page = visit("008")
     page.route(SAMPLE, lambda route: route.abort())
     page.keyboard.press("ArrowRight")
     said(page, "The server does not answer.")
     page.unroute(SAMPLE)
-    page.keyboard.press("ArrowRight")
-    at_sample(page, "009")
+    on_to(page, "009")
 
 
-def test_of_a_picture_that_was_passed_no_error_is_told(visit: Callable[[str], Any]) -> None:
+def test_of_a_picture_that_was_passed_no_error_is_told(visit: Visit) -> None:
     page = visit("008")
     waiting = held_up(page, SAMPLE)
     page.keyboard.press("ArrowRight")
@@ -207,14 +205,13 @@ def test_of_a_picture_that_was_passed_no_error_is_told(visit: Callable[[str], An
     quiet(page)
     assert page.inner_text("#status") == ""
     page.unroute(SAMPLE)
-    page.keyboard.press("ArrowRight")
-    at_sample(page, "011")
+    on_to(page, "011")
 
 
 # ---------------------------------------------------------------------------------------------------------- verdicts
 
 
-def test_what_is_on_its_way_is_no_rest_to_accept(visit: Callable[[str], Any], dogs: Path) -> None:
+def test_what_is_on_its_way_is_no_rest_to_accept(visit: Visit, dogs: Path) -> None:
     page = visit("012")
     waiting = held_up(page, VERDICTS)
     page.keyboard.press("a")
@@ -229,7 +226,7 @@ def test_what_is_on_its_way_is_no_rest_to_accept(visit: Callable[[str], Any], do
     assert held(dogs, dog(12).labels) == [("ann", "accepted", "a dog"), ("ann", "rejected", "a tree")]
 
 
-def test_who_comes_back_to_a_picture_sees_what_was_said_there(visit: Callable[[str], Any]) -> None:
+def test_who_comes_back_to_a_picture_sees_what_was_said_there(visit: Visit) -> None:
     page = visit("013")
     waiting = held_up(page, VERDICTS)
     page.keyboard.press("r")
@@ -243,12 +240,11 @@ def test_who_comes_back_to_a_picture_sees_what_was_said_there(visit: Callable[[s
     assert states(page) == ["✗ rejected by ann", ""]
 
 
-def test_a_verdict_that_is_lost_disturbs_nobody_at_another_picture(visit: Callable[[str], Any]) -> None:
+def test_a_verdict_that_is_lost_disturbs_nobody_at_another_picture(visit: Visit) -> None:
     page = visit("015")
     waiting = held_up(page, VERDICTS)
     page.keyboard.press("a")
-    page.keyboard.press("ArrowRight")
-    at_sample(page, "016")
+    on_to(page, "016")
     page.keyboard.press("d")
     waiting[0].abort()
     wait_until(page, "document.querySelector('#lost').innerText.includes('015')")
@@ -256,7 +252,7 @@ def test_a_verdict_that_is_lost_disturbs_nobody_at_another_picture(visit: Callab
     assert page.get_attribute("[data-do=draw]", "aria-pressed") == "true"
 
 
-def test_a_verdict_that_is_lost_calls_nobody_back_who_is_leaving(visit: Callable[[str], Any]) -> None:
+def test_a_verdict_that_is_lost_calls_nobody_back_who_is_leaving(visit: Visit) -> None:
     page = visit("017")
     waiting, pictures = held_up(page, VERDICTS), held_up(page, SAMPLE)
     page.keyboard.press("a")
@@ -268,17 +264,15 @@ def test_a_verdict_that_is_lost_calls_nobody_back_who_is_leaving(visit: Callable
     at_sample_now(page, "018")
     page.unroute(SAMPLE)
     assert page.text_content("#lost") == "Not saved, look again: 017"
-    page.keyboard.press("ArrowRight")
-    at_sample(page, "019")
+    on_to(page, "019")
 
 
-def test_a_picture_that_was_left_says_nothing_on_the_next(visit: Callable[[str], Any]) -> None:
+def test_a_picture_that_was_left_says_nothing_on_the_next(visit: Visit) -> None:
     page = visit("019")
     waiting = held_up(page, VERDICTS)
     page.keyboard.press("Shift+A")
     arrived(page, waiting, 1)
-    page.keyboard.press("ArrowRight")
-    at_sample(page, "020")
+    on_to(page, "020")
     waiting[0].continue_()
     wait_until(page, "document.querySelector('#verdicts').innerText !== ''")
     quiet(page)
@@ -286,7 +280,7 @@ def test_a_picture_that_was_left_says_nothing_on_the_next(visit: Callable[[str],
     assert states(page) == ["", ""]
 
 
-def test_an_edit_is_never_saved_for_another_box(visit: Callable[[str], Any], dogs: Path) -> None:
+def test_an_edit_is_never_saved_for_another_box(visit: Visit, dogs: Path) -> None:
     page = visit("021")
     page.keyboard.press("e")
     page.keyboard.press("ArrowRight")
@@ -298,7 +292,7 @@ def test_an_edit_is_never_saved_for_another_box(visit: Callable[[str], Any], dog
     assert held(dogs, dog(21).labels) == [("ann", "accepted", "a dog")]
 
 
-def test_a_drag_goes_on_while_another_verdict_is_saved(visit: Callable[[str], Any], dogs: Path) -> None:
+def test_a_drag_goes_on_while_another_verdict_is_saved(visit: Visit, dogs: Path) -> None:
     page = visit("022")
     waiting = held_up(page, VERDICTS)
     page.keyboard.press("a")
@@ -315,7 +309,7 @@ def test_a_drag_goes_on_while_another_verdict_is_saved(visit: Callable[[str], An
     assert held(dogs, dog(22).labels) == [("ann", "accepted", "a dog"), ("ann", "corrected", "a tree")]
 
 
-def test_enter_that_is_held_on_a_button_gives_one_verdict(visit: Callable[[str], Any], dogs: Path) -> None:
+def test_enter_that_is_held_on_a_button_gives_one_verdict(visit: Visit, dogs: Path) -> None:
     page = visit("023")
     page.focus("[data-do=accept]")
     for _ in range(4):
@@ -326,7 +320,7 @@ def test_enter_that_is_held_on_a_button_gives_one_verdict(visit: Callable[[str],
     assert held(dogs, dog(23).labels) == [("ann", "accepted", "a dog")]
 
 
-def test_taking_back_twice_takes_back_the_last_two(visit: Callable[[str], Any], dogs: Path) -> None:
+def test_taking_back_twice_takes_back_the_last_two(visit: Visit, dogs: Path) -> None:
     page = visit("001")
     for key in ("001", "002", "003"):
         at_sample(page, key)
@@ -345,7 +339,7 @@ def test_taking_back_twice_takes_back_the_last_two(visit: Callable[[str], Any], 
     assert [len(held(dogs, dog(number).labels)) for number in (1, 2, 3)] == [1, 0, 0]
 
 
-def test_an_answer_that_breaks_off_is_told_as_one_that_never_came(visit: Callable[[str], Any]) -> None:
+def test_an_answer_that_breaks_off_is_told_as_one_that_never_came(visit: Visit) -> None:
     page = visit("006")
     page.route(VERDICTS, lambda route: route.fulfill(body='{"key": "00'))
     page.keyboard.press("a")
@@ -353,7 +347,7 @@ def test_an_answer_that_breaks_off_is_told_as_one_that_never_came(visit: Callabl
     wait_until(page, "document.querySelector('#boxes .state').textContent === ''")
 
 
-def test_pictures_that_were_judged_are_marked_in_the_list(visit: Callable[[str], Any]) -> None:
+def test_pictures_that_were_judged_are_marked_in_the_list(visit: Visit) -> None:
     page = visit("010")
     mark = page.locator("#samples button").nth(10).locator(".judged")
     assert not mark.is_visible()
@@ -367,6 +361,5 @@ def test_pictures_that_were_judged_are_marked_in_the_list(visit: Callable[[str],
     assert mark.inner_text() == "2 judged"
     assert page.locator("#samples button").nth(10).get_attribute("aria-label").endswith(", 2 judged")
     page.keyboard.press("Shift+a")
-    page.keyboard.press("ArrowRight")
-    at_sample(page, "011")
+    on_to(page, "011")
     assert not page.locator("#samples button").nth(11).locator(".judged").is_visible()

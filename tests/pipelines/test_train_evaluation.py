@@ -57,13 +57,19 @@ def test_every_checkpoint_has_its_figure_and_the_best_model_is_kept(recipe: Trai
         assert load_model(tmp_path / "run" / BEST).digest == before
 
 
-def test_steps_that_are_made_again_are_judged_again(recipe: TrainRecipe, tmp_path: Path) -> None:
+def test_steps_that_are_made_again_are_judged_again(
+    recipe: TrainRecipe, second_checkpoint: Path, tmp_path: Path
+) -> None:
+    def saved_after(steps: int, checkpoint: Path | str) -> Path:
+        found = load_model(checkpoint)
+        return save_model(tmp_path / "model", found.model, found.tokenizer, {"steps": steps})
+
     assert recipe.evaluation is not None
-    lines = [Standing(steps=steps, metric="AP50", value=0.0, datasets={}) for steps in (1, 2, 3)]
-    (tmp_path / EVALUATIONS).write_text("".join(one.model_dump_json() + "\n" for one in lines))
-    start = load_model(recipe.init)
-    saved = save_model(tmp_path / "model", start.model, start.tokenizer, {"steps": 2})
     along = EvaluateAlong(recipe.evaluation, tmp_path)
+    for steps in (1, 2, 3):
+        along(steps, saved_after(steps, recipe.init))
+    assert [one.steps for one in standings(tmp_path)] == [1, 2, 3]
+    saved = saved_after(2, second_checkpoint)
     along(2, saved)
     assert [one.steps for one in standings(tmp_path)] == [1, 2]
     before = (tmp_path / EVALUATIONS).stat().st_mtime_ns
@@ -168,7 +174,8 @@ def test_a_disk_that_is_full_while_the_best_model_is_kept_leaves_the_one_before(
 
 def test_of_equal_models_the_earliest_is_the_best() -> None:
     values = {1: 0.2, 2: 0.5, 3: 0.5, 4: 0.1}
-    found = [Standing(steps=steps, metric="AP", value=value, datasets={}) for steps, value in values.items()]
+    same = {"model_digest": "m", "judged_by": "j", "metric": "AP", "datasets": {}}
+    found = [Standing.model_validate({**same, "steps": steps, "value": value}) for steps, value in values.items()]
     assert best_of(found).steps == 2
 
 
