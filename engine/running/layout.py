@@ -14,7 +14,7 @@ from engine.running.stages import Stage
 from schemas.label_recipes import TeacherRecipe
 
 WRITE = "write"  # the commit, where it is named beside stages
-TEACHERS_PER_HELPER = 2  # one process reads and parses for so many GPUs, one writes (docs/cluster.md says why)
+TEACHERS_PER_HELPER = 2  # one process reads and parses for so many GPUs, one writes (docs/performance.md says why)
 
 
 @dataclass(frozen=True)
