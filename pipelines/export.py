@@ -134,8 +134,12 @@ def summary(receipt: ExportReceipt) -> str:
     """What was written, and what was left out, so that a small number is no riddle."""
     left_out = [f"{what.replace('_', ' ')} ({count:,})" for what, count in receipt.left_out.items() if count]
     boxes = counted(receipt.boxes, "box", "boxes")
-    written = f"{counted(receipt.samples, 'sample')}, {boxes} in the format {receipt.format}"
-    return f"{written}; left out: {', '.join(left_out)}" if left_out else written
+    parts = [f"{counted(receipt.samples, 'sample')}, {boxes} in the format {receipt.format}"]
+    if left_out:
+        parts.append(f"left out: {', '.join(left_out)}")
+    if not receipt.samples and receipt.left_out.get("sample_without_box"):
+        parts.append("no box passes the selection: give another with --selection")
+    return "; ".join(parts)
 
 
 def _has_area(box: SampleBox) -> bool:

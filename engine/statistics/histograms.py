@@ -39,7 +39,7 @@ DISTRIBUTIONS = (
     Distribution(
         "boxes_per_image", "Boxes per image", "size", "boxes",
         "SELECT boxes AS v FROM images",
-        1, 1, 20, "Labelled images by their selected boxes.", open_end=True,
+        1, 1, 20, "Images with a box by their selected boxes.", open_end=True,
     ),
     Distribution(
         "boxes_per_phrase", "Boxes per phrase", "size", "boxes",
@@ -49,7 +49,7 @@ DISTRIBUTIONS = (
     Distribution(
         "phrases_per_image", "Grounded phrases per image", "size", "phrases",
         "SELECT phrases AS v FROM images",
-        1, 1, 12, "Labelled images by their grounded phrases.", open_end=True,
+        1, 1, 12, "Images with a box by their grounded phrases.", open_end=True,
     ),
     Distribution(
         "box_sizes", "Box size", "boxes", "side of the box, as a share of the image",
@@ -65,12 +65,12 @@ DISTRIBUTIONS = (
     Distribution(
         "image_sides", "Image size", "images", "longer side, pixels",
         "SELECT greatest(width, height) AS v FROM images",
-        0, 128, 20, "Labelled images by their longer side as stored.", open_end=True,
+        0, 128, 20, "Images with a box by their longer side as stored.", open_end=True,
     ),
     Distribution(
         "image_aspects", "Image aspect", "images", "log2 of width / height",
         "SELECT log2(width / height) AS v FROM images",
-        -2.0, 0.25, 16, "Labelled images by the logarithm of width / height.", open_start=True, open_end=True,
+        -2.0, 0.25, 16, "Images with a box by the logarithm of width / height.", open_start=True, open_end=True,
     ),
 )  # fmt: skip
 

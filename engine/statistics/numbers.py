@@ -45,25 +45,25 @@ def _quantile(name: str, title: str, percent: int) -> Question:
 
 NUMBERS = (
     Question(
-        "images", "Labelled images", "size", "images",
+        "images", "Images with a box", "size", "images",
         "SELECT count(*) FROM images",
         "Samples with at least one selected box.",
     ),
     Question(
         "distinct_images", "Distinct images", "duplicates", "images",
         "SELECT count(*) FROM (SELECT DISTINCT file_a, file_b FROM images WHERE file_a IS NOT NULL)",
-        "Labelled images by the SHA-256 of their file: the same file twice counts once.",
+        "Images with a box by the SHA-256 of their file: the same file twice counts once.",
     ),
     Question(
         "repeated_images", "Images that repeat a file", "duplicates", "images",
         "SELECT count(file_a) - (SELECT count(*) FROM (SELECT DISTINCT file_a, file_b FROM images "
         "WHERE file_a IS NOT NULL)) FROM images",
-        "Labelled images with the same file, by its SHA-256, as an earlier labelled image.",
+        "Images with a box and the same file, by its SHA-256, as an earlier one.",
     ),
     Question(
         "captions", "Distinct captions", "size", "captions",
         _DISTINCT_CAPTIONS,
-        "Captions of labelled images by their exact text.",
+        "Captions of images with a box by their exact text.",
     ),
     Question("boxes", "Boxes", "size", "boxes", "SELECT count(*) FROM boxes", "Boxes that the selection keeps."),
     Question(
@@ -97,7 +97,7 @@ NUMBERS = (
     Question(
         "boxes_per_image", "Boxes per image", "size", "boxes",
         "SELECT sum(boxes) / nullif(count(*), 0) FROM images",
-        "Selected boxes divided by labelled images.",
+        "Selected boxes divided by images with a box.",
     ),
     Question(
         "boxes_per_phrase", "Boxes per phrase", "size", "boxes",
@@ -112,7 +112,7 @@ NUMBERS = (
     Question(
         "phrases_per_image", "Grounded phrases per image", "size", "phrases",
         "SELECT sum(phrases) / nullif(count(*), 0) FROM images",
-        "Grounded phrases divided by labelled images.",
+        "Grounded phrases divided by images with a box.",
     ),
     Question(
         "unique_phrases_per_box", "Unique phrases per box", "phrases", "phrases",
@@ -145,7 +145,7 @@ NUMBERS = (
     Question(
         "mean_image_pixels", "Pixels per image", "images", "pixels",
         "SELECT avg(width::DOUBLE * height) FROM images",
-        "Mean of width times height of the labelled images as stored.",
+        "Mean of width times height of the images with a box as stored.",
     ),
 )  # fmt: skip
 DIGITS = 9  # sums of many floats depend on their order, equal data are to give equal numbers

@@ -129,7 +129,7 @@ def paper_figures(values: dict[str, float | None], growth: VocabularyGrowth) -> 
     rows = (
         ("boxes", "Boxes", all_boxes, PAPER_BOXES, "Selected boxes; extrapolated in proportion to the source pairs."),
         ("unique_phrases", "Unique phrases", unique, PAPER_PHRASES, f"Lower case; extrapolated {by_heaps}."),
-        ("boxes_per_image", "Boxes per image", None, PAPER_BOXES_PER_IMAGE, "Per labelled image here; per pair there."),
+        ("boxes_per_image", "Boxes per image", None, PAPER_BOXES_PER_IMAGE, "Per image with a box; there per pair."),
         (
             "unique_phrases_per_box",
             "Unique phrases per box",

@@ -187,11 +187,10 @@ def difference_of(found: DatasetCard, fresh: DatasetCard) -> str:
     if found.origin != fresh.origin:
         return f"the labels were {found.origin}, are now {fresh.origin}"
     before, now = dict(_fields(found.recipe)), dict(_fields(fresh.recipe))
-    parts = [
-        f"{name} was {before.get(name)!r}, is now {now.get(name)!r}"
-        for name in sorted(before.keys() | now.keys())
-        if _counts(name) and before.get(name) != now.get(name)
-    ]
+    other = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name) and _counts(name)]
+    if "source.kind" in other:  # whose fields are other ones
+        other = [name for name in other if name == "source.kind" or not name.startswith("source.")]
+    parts = [f"{name} was {before.get(name)!r}, is now {now.get(name)!r}" for name in other]
     if found.teacher_digest != fresh.teacher_digest:
         parts.append(f"the teacher was {str(found.teacher_digest)[:12]}, is now {str(fresh.teacher_digest)[:12]}")
     # Other columns that are read of one source have another fingerprint too.

@@ -132,7 +132,7 @@ def _repeated(report: DatasetReport) -> Finding | None:
     if report.origin != "pseudo" or not images or not repeated or repeated < REPEATED_SHARE * images:
         return None
     return Finding(
-        f"Repeated files: {_of(repeated, images)} labelled images have the file of an earlier one.",
+        f"Repeated files: {_of(repeated, images)} images with a box have the file of an earlier one.",
         "`glip-engine dedupe` finds them and near copies; readers then leave them out.",
         "duplicates",
     )

@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from engine.shards import CARD
+from engine.artifacts import Store
+from engine.shards import CARD, read_card
 from engine.statistics import dataset_report
 from pipelines.cli import main
 from pipelines.diff import diff
 from pipelines.label import label
-from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
+from pipelines.labelling.bookkeeping import difference_of
+from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +71,14 @@ def test_other_sources_are_refused_unless_forced_and_then_matched_by_picture(
     assert "the content of the source" in found["difference"]
     assert (found["images"]["both"], found["images"]["lost"]) == (6, 0)
     assert (found["boxes"]["lost"], found["boxes"]["gained"]) == (0, 0)
+
+
+def test_of_another_kind_of_source_the_kind_is_told_and_not_its_fields(work: Path) -> None:
+    before = read_card(Store(work / "a"))
+    drawn = ScenesSource(count=6).model_dump(mode="json")
+    after = before.model_copy(update={"recipe": {**before.recipe, "source": drawn, "min_score": 0.3}})
+    told = difference_of(before, after)
+    assert told == "min_score was 0.05, is now 0.3; source.kind was 'webdataset', is now 'scenes'"
 
 
 def test_a_dataset_that_is_not_complete_is_refused(work: Path, tmp_path: Path) -> None:

@@ -82,3 +82,11 @@ def test_an_export_tells_what_it_left_out() -> None:
     told = summary(ExportReceipt.model_validate({**fields, "left_out": left_out}))
     assert told == "9 samples, 12 boxes in the format coco; left out: sample without box (11)"
     assert "left out" not in summary(ExportReceipt.model_validate({**fields, "left_out": {}}))
+    assert "--selection" not in told
+
+
+def test_an_export_that_holds_nothing_since_no_box_was_selected_says_so() -> None:
+    fields = {"format": "coco", "dataset_digest": "0", "selection": None, "images": False, "samples": 0, "boxes": 0}
+    told = summary(ExportReceipt.model_validate({**fields, "left_out": {"sample_without_box": 11}}))
+    assert told.endswith("sample without box (11); no box passes the selection: give another with --selection")
+    assert "--selection" not in summary(ExportReceipt.model_validate({**fields, "left_out": {"duplicate": 11}}))

@@ -252,7 +252,7 @@ def test_a_number_leads_to_its_definition_and_its_sql(shown: Callable[..., Shown
     found = shown()
     found.page.click(".tile >> nth=1")
     target = found.page.inner_text(":target")
-    assert "Labelled images" in target
+    assert "Images with a box" in target
     assert "SELECT" in target
     links = found.page.eval_on_selector_all(
         "a[href^='#']", "links => links.map(link => link.hash.slice(1)).filter(id => !document.getElementById(id))"
@@ -262,5 +262,5 @@ def test_a_number_leads_to_its_definition_and_its_sql(shown: Callable[..., Shown
 
 def test_without_scripts_the_numbers_are_there(shown: Callable[..., Shown]) -> None:
     found = shown(java_script_enabled=False)
-    assert "Labelled images" in found.page.inner_text(".tiles")
+    assert "Images with a box" in found.page.inner_text(".tiles")
     assert "The pictures are shown by a script" in found.page.inner_text("[data-gallery]")
