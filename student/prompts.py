@@ -12,6 +12,7 @@ for, or what is annotated only in part.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -70,28 +71,27 @@ def packed_caption(
     As many of them, in their order, as the token budget holds; a caption without a phrase says nothing and is left out.
     """
     present = shown(labels, known)
-    names = [[phrase.head_lemma for phrase in other.phrases] for other in others]
-    absent = [
-        other
-        for other, heads in zip(others, names, strict=True)
-        if heads and relations.unrelated(heads, present) == heads
-    ]
+    absent = [other for other in others if other.phrases and _names_nothing_of(present, other, relations)]
     while absent and not budget.holds(SEPARATOR.join([labels.caption, *(other.caption for other in absent)])):
         absent.pop()
     place = int(random.integers(len(absent) + 1))
+    packed = [*absent[:place], labels, *absent[place:]]
     spans: tuple[Span, ...] = ()
     foreign: list[tuple[str, Span]] = []
     start = 0
-    for sample in (*absent[:place], labels, *absent[place:]):
+    for sample in packed:
         placed = [(phrase.head_lemma, (start + phrase.start, start + phrase.end)) for phrase in sample.phrases]
         if sample is labels:
             spans = tuple(span for _, span in placed)
         else:
             foreign += placed
         start += len(sample.caption) + len(SEPARATOR)
-    captions = [other.caption for other in absent]
-    text = SEPARATOR.join([*captions[:place], labels.caption, *captions[place:]])
-    return TrainingPrompt(text, spans, tuple(foreign))
+    return TrainingPrompt(SEPARATOR.join(sample.caption for sample in packed), spans, tuple(foreign))
+
+
+def _names_nothing_of(present: list[str], other: SampleLabels, relations: NameRelations) -> bool:
+    heads = [phrase.head_lemma for phrase in other.phrases]
+    return relations.unrelated(heads, present) == heads
 
 
 def class_prompt(
@@ -139,11 +139,14 @@ def absent_classes(
 
 
 def fit_names(present: list[str], absent: list[str], budget: Budget, asked: Asked = BY_NAME) -> list[str]:
-    """As many names as the token budget holds; absent ones are left out first."""
+    """As many names as the token budget holds, and one at least; absent ones are left out first."""
     names = present + absent
-    while len(names) > 1 and not budget.holds(join_names(names, asked)[0]):
-        names = names[: int(len(names) * 0.9)]
-    return names
+
+    def are_too_many(count: int) -> bool:
+        return not budget.holds(join_names(names[:count], asked)[0])
+
+    fitting = bisect_left(range(1, len(names) + 1), True, key=are_too_many)
+    return names[: max(1, fitting)]
 
 
 def join_names(names: list[str], asked: Asked = BY_NAME) -> tuple[str, dict[str, Span]]:

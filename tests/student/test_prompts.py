@@ -88,6 +88,14 @@ def test_a_picture_with_more_classes_than_fit_keeps_those_that_fit_and_tells_whi
     assert sum(span is None for span in prompt.spans) == 2
 
 
+def test_all_classes_that_are_there_stay_where_they_fit_and_as_many_others_as_there_is_room_for() -> None:
+    here, others = ([f"{kind}{number}" for number in range(30)] for kind in "ab")
+    for room in (20, 30, 37):
+        names = (here + others)[:room]
+        assert fit_names(here, others, _budget(2 * room - 1)) == names
+        assert fit_names(here, others, _budget(2 * room)) == names, "a stop without a name"
+
+
 def test_one_name_is_left_even_where_it_is_too_long() -> None:
     assert fit_names(["a", "b"], [], Budget(0, len)) == ["a"]
 
@@ -120,9 +128,10 @@ def test_another_caption_that_names_what_is_there_is_not_packed() -> None:
 
 
 def test_other_captions_say_where_their_names_stand() -> None:
-    prompt = _packed(_labels(["dog"]), [_labels(["cat", "bus"])], 3)
-    assert {prompt.text[start:end] for _, (start, end) in prompt.others} == {"cat", "bus"}
-    assert [name for name, _ in prompt.others] == ["cat", "bus"]
+    for seed in range(5):
+        prompt = _packed(_labels(["dog"]), [_labels(["cat", "bus"]), _labels(["tree"])], seed)
+        assert [name for name, _ in prompt.others] == ["cat", "bus", "tree"]
+        assert [prompt.text[start:end] for _, (start, end) in prompt.others] == ["cat", "bus", "tree"]
 
 
 def test_captions_are_packed_as_far_as_the_token_budget_holds_and_the_own_one_stays_whole() -> None:
@@ -162,7 +171,8 @@ def test_a_class_annotated_in_part_is_no_negative() -> None:
 
 
 FISH = ["fish", "stingray", "c 3"]
-ASKED = asked_classes({"stingray": ClassPrompt(suffix=", which is flat"), "c 3": "puffin"}, FISH)
+PROMPTS = {"stingray": ClassPrompt(suffix=", which is flat"), "c 3": ClassPrompt(prefix="a ", name="puffin")}
+ASKED = asked_classes(PROMPTS, FISH)
 
 
 def _asked(names: list[str], **options: Any) -> TrainingPrompt:
@@ -178,7 +188,7 @@ def test_a_knowledge_prompt_stands_for_its_class_and_boxes_belong_to_its_name() 
         assert [prompt.text[slice(*span)] for span in prompt.spans if span] == ["stingray", "puffin"]
         assert [(name, prompt.text[slice(*span)]) for name, span in prompt.others] == [("fish", "fish")]
         texts.add(prompt.text)
-    assert "stingray, which is flat. puffin. fish" in texts
+    assert "stingray, which is flat. a puffin. fish" in texts
     assert len(texts) == 6
 
 
@@ -195,11 +205,13 @@ def test_neither_name_nor_prompt_of_a_negative_may_mean_what_is_there() -> None:
     assert absent_classes(_labels(["puppy"]), classes, RELATIONS, asked=asked) == ["c 2", "c 3", "bus"]
     kinds = asked_classes({"c 1": "puppy"}, ["c 1"])
     assert absent_classes(_labels(["c 1"]), ["dog", "bus"], RELATIONS, asked=kinds) == ["bus"]
+    around = asked_classes({"c 1": ClassPrompt(name="puppy", suffix=" on a bus")}, ["c 1"])
+    assert absent_classes(_labels(["c 1"]), ["dog", "bus"], RELATIONS, asked=around) == ["bus"], "boxes are of the name"
 
 
 def test_a_knowledge_prompt_counts_in_the_token_budget() -> None:
     """Four tokens and a stop: "stingray , which is flat" has five words and a stop, so it is left out, not cut."""
     prompt = _asked(["fish"], budget=_budget(4))
-    assert prompt.text in ("fish", "fish. puffin", "puffin. fish")
+    assert prompt.text in ("fish", "fish. a puffin", "a puffin. fish")
     assert fit_names(["fish"], ["stingray"], _budget(4), ASKED) == ["fish"]
     assert fit_names(["fish"], ["stingray"], _budget(4)) == ["fish", "stingray"]
