@@ -26,11 +26,11 @@ from engine.metrics import ImageResult
 from engine.metrics.detection import average_precision
 from engine.sources.scenes import KINDS, Scenes
 from pipelines.evaluation.answers import class_prompts
+from schemas.pictures import open_picture_file
 from schemas.recipes import ScenesSource, TeacherRecipe
 from schemas.records import CaptionedImage, Grounding, GroundingRequest, UnitRef
 from schemas.shards import SampleBox, SampleLabels, SamplePhrase
 from teacher.grounder import open_grounder
-from teacher.picture_file import encoded_picture
 from teacher.worker import TeacherWorker
 
 PATHS: dict[str, TeacherRecipe] = {
@@ -79,7 +79,7 @@ def drawn(count: int, recipe: TeacherRecipe, *, one_shape: bool) -> list[Caption
     if not one_shape:
         return pictures
     grounder = open_grounder(recipe)
-    buckets = [grounder.bucket(*encoded_picture(picture).size) for picture in pictures]
+    buckets = [grounder.bucket(*open_picture_file(picture.image).size) for picture in pictures]
     commonest = Counter(buckets).most_common(1)[0][0]
     return [picture for picture, bucket in zip(pictures, buckets, strict=True) if bucket == commonest]
 

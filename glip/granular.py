@@ -113,11 +113,12 @@ class GranularAlignment(nn.Module):
         memory_KMC = torch.cat((means_KC.unsqueeze(1), patches_KNC), dim=1)
         inside_KM = F.pad(covered_KHW.flatten(1) > 0, (1, 0), value=True)
         similarity_KK = self.similarity(vision_KE, text_KE).detach()
+        size_4 = torch.tensor([shape[1], shape[0]] * 2, device=map_BCHW.device) * float(stride)
         matching = self._matching(similarity_KK, text_KTD, memory_KMC, inside_KM, concepts)
         return {
             "loss_granular_contrast": self._contrast(vision_KE, text_KE, concepts, processes),
             "loss_granular_match": _mean_over(matching, processes),
-            "loss_granular_box": self._boxes(text_KTD, memory_KMC, concepts, (shape, stride), located),
+            "loss_granular_box": self._boxes(text_KTD, memory_KMC, concepts, size_4, located),
         }
 
     def _contrast(self, vision_KE: Tensor, text_KE: Tensor, concepts: VisualConcepts, processes: Processes) -> Tensor:
@@ -158,22 +159,19 @@ class GranularAlignment(nn.Module):
         text_KTD: Tensor,
         memory_KMC: Tensor,
         concepts: VisualConcepts,
-        grid: tuple[tuple[int, int], int],
+        size_4: Tensor,
         located: Tensor | None,
     ) -> Tensor:
-        """Mean over the concepts to be located; sides are shares of the padded picture's. grid: of the map, and its
-        stride."""
+        """Mean over the concepts to be located; sides are shares of the padded picture's ``size_4`` (w, h, w, h)."""
         chosen = concepts.locate_K
         if not chosen.any():
             return _nothing((self.box, self.cross, self.words), memory_KMC)
-        (height, width), stride = grid
-        size = torch.tensor([width, height] * 2, device=text_KTD.device) * float(stride)
         # The mean of its own box is not among what is looked at: it would tell the answer.
         read = self._read(text_KTD[chosen], concepts.mask_KT[chosen], memory_KMC[chosen][:, 1:], None)
         predicted_L4 = self.box(read).float().sigmoid()
         half_L2 = predicted_L4[:, 2:] / 2
         predicted_L4 = torch.cat((predicted_L4[:, :2] - half_L2, predicted_L4[:, :2] + half_L2), dim=1)
-        return box_loss(predicted_L4, concepts.boxes_xyxy_K4[chosen] / size, located)
+        return box_loss(predicted_L4, concepts.boxes_xyxy_K4[chosen] / size_4, located)
 
     def _read(self, text_KTD: Tensor, mask_KT: Tensor, memory_KMC: Tensor, inside_KM: Tensor | None) -> Tensor:
         """[K, C]: the first token after it has looked at the patches that are inside."""

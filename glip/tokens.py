@@ -97,8 +97,8 @@ class PromptTokenizer:
         return TokenizedPrompts(ids_BT, attention_mask_BT, offsets)
 
     def count(self, text: str) -> int:
-        """Word pieces of the text itself; a prompt has two more, [CLS] and [SEP]."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        """Tokens of the text as a prompt, [CLS] and [SEP] included."""
+        return len(self._tokenizer.encode(text).ids)
 
     def to_json(self) -> str:
         """The content of tokenizer.json; load_tokenizer reads it back."""

@@ -10,7 +10,8 @@ import importlib.util
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ MLFLOW_RUN = "mlflow_run.txt"
 MAX_VALUE_CHARS = 500  # of an MLflow parameter; older servers take no more
 
 log = logging.getLogger(__name__)
+_Context = AbstractContextManager[object]
 
 
 class Board(Protocol):
@@ -48,74 +50,60 @@ def open_boards(out: Path, first_step: int, parameters: Mapping[str, object]) ->
     check_boards()
     boards: list[Board] = []
     if importlib.util.find_spec("tensorboard") is not None:
-        boards.append(_TensorBoard(out / "tensorboard", first_step))
+        boards.append(_Beside("TensorBoard", lambda: _TensorBoard(out / "tensorboard", first_step)))
     if os.environ.get(MLFLOW_URI):
-        boards.append(_MlflowBoard(out, parameters))
+        boards.append(_Beside("MLflow", lambda: _MlflowBoard(out, parameters), in_a_hurry))
     return boards
 
 
 class _Beside:
-    """A board that a run does not depend on: its first fault is told, and nothing is asked of it afterwards."""
+    """A board that a run does not depend on: its first fault is told, and nothing is asked of it afterwards. ``around``
+    is entered for all that is asked."""
 
-    def __init__(self, name: str) -> None:
-        self._name, self._lost = name, False
+    def __init__(self, name: str, opened: Callable[[], Board], around: Callable[[], _Context] = nullcontext) -> None:
+        self._name, self._around = name, around
+        self._board: Board | None = None
+        with self._told():
+            self._board = opened()
 
-    def _ask(self, request: Callable[[], None]) -> None:
-        if self._lost:
-            return
+    def show(self, figures: Mapping[str, float], step: int) -> None:
+        if self._board is not None:
+            with self._told():
+                self._board.show(figures, step)
+
+    def close(self, *, whole: bool) -> None:
+        if self._board is not None:
+            with self._told():
+                self._board.close(whole=whole)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            request()
+            with self._around():
+                yield
         except Exception as error:  # MLflow has errors of many kinds, and none of them ends a training
-            self._lost = True
+            self._board = None
             log.warning("%s hears no more of this run, whose log has all: %s", self._name, fault_in_words(error))
 
 
-class _TensorBoard(_Beside):
+class _TensorBoard:
     def __init__(self, folder: Path, first_step: int) -> None:
-        super().__init__("TensorBoard")
-        self._ask(lambda: self._open(folder, first_step))
-
-    def show(self, figures: Mapping[str, float], step: int) -> None:
-        self._ask(lambda: self._show(figures, step))
-
-    def close(self, *, whole: bool) -> None:
-        self._ask(lambda: self._writer.close())
-
-    def _show(self, figures: Mapping[str, float], step: int) -> None:
-        for name, value in figures.items():
-            self._writer.add_scalar(name, value, step)
-
-    def _open(self, folder: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._writer = SummaryWriter(str(folder), purge_step=first_step + 1)
 
+    def show(self, figures: Mapping[str, float], step: int) -> None:
+        for name, value in figures.items():
+            self._writer.add_scalar(name, value, step)
 
-class _MlflowBoard(_Beside):
+    def close(self, *, whole: bool) -> None:
+        self._writer.close()
+
+
+class _MlflowBoard:
     """One MLflow run for one folder: its id is kept there, so that a run that goes on goes on there too."""
 
     def __init__(self, out: Path, parameters: Mapping[str, object]) -> None:
-        super().__init__("MLflow")
-        self._run = ""
-        self._ask(lambda: self._open(out, parameters))
-
-    def show(self, figures: Mapping[str, float], step: int) -> None:
-        self._ask(lambda: self._show(figures, step))
-
-    def close(self, *, whole: bool) -> None:
-        self._ask(lambda: self._client.set_terminated(self._run, "FINISHED" if whole else "KILLED"))
-
-    def _ask(self, request: Callable[[], None]) -> None:
-        super()._ask(in_a_hurry()(request))
-
-    def _show(self, figures: Mapping[str, float], step: int) -> None:
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        metrics = [Metric(name, value, now, step) for name, value in figures.items()]
-        self._client.log_batch(self._run, metrics=metrics)
-
-    def _open(self, out: Path, parameters: Mapping[str, object]) -> None:
         from mlflow import MlflowClient
 
         self._client = MlflowClient()  # which looks whether the address is one
@@ -128,3 +116,13 @@ class _MlflowBoard(_Beside):
         for name, value in parameters.items():
             self._client.log_param(self._run, name, str(value)[:MAX_VALUE_CHARS])
         kept.write_text(self._run + "\n")
+
+    def show(self, figures: Mapping[str, float], step: int) -> None:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(name, value, now, step) for name, value in figures.items()]
+        self._client.log_batch(self._run, metrics=metrics)
+
+    def close(self, *, whole: bool) -> None:
+        self._client.set_terminated(self._run, "FINISHED" if whole else "KILLED")

@@ -7,7 +7,7 @@ is drawn from (seed, step) or (seed, position in the mix).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -37,7 +37,6 @@ from student.prompts import Budget, TrainingPrompt, class_prompt, packed_caption
 
 # Streams of random numbers that never meet: one for what a step shares, one for each sample.
 STEP_STREAM, SAMPLE_STREAM = 0, 1
-SPECIAL_TOKENS = 2  # [CLS] and [SEP], which stand around every prompt
 
 
 class TrainingData:
@@ -50,7 +49,7 @@ class TrainingData:
         self.mix, self.recipe, self.config, self.tokenizer = mix, recipe, config, tokenizer
         self.rank, self.size = rank, size
         self.relations = NameRelations(recipe.synonyms)
-        self.budget = Budget(config.max_tokens - SPECIAL_TOKENS, tokenizer.count)
+        self.budget = Budget(config.max_tokens, tokenizer.count)
         self.collate = Collator(recipe, config, tokenizer)
         self.augmentation = Augmentation(
             min_sizes=recipe.min_sizes or config.train_min_sizes,
@@ -62,19 +61,19 @@ class TrainingData:
 
     def batches(self, first_step: int) -> Generator[Batch, None, None]:
         """The batches of steps ``first_step``, ``first_step + 1``, … to the last, made ahead by threads."""
-        steps = iter(range(first_step, self.recipe.steps))
-        if self.recipe.loader_threads == 0:
+        steps, threads = range(first_step, self.recipe.steps), self.recipe.loader_threads
+        if threads == 0:
             yield from map(self.batch, steps)
             return
-        pool = ThreadPoolExecutor(self.recipe.loader_threads, thread_name_prefix="loader")
+        pool = ThreadPoolExecutor(threads, thread_name_prefix="loader")
         try:
             waiting: deque[Future[Batch]] = deque()
-            for _ in range(2 * self.recipe.loader_threads):
-                _submit_next(pool, self, steps, waiting)
+            for step in steps:
+                waiting.append(pool.submit(self.batch, step))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
             while waiting:
-                batch = waiting.popleft().result()
-                _submit_next(pool, self, steps, waiting)
-                yield batch
+                yield waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -138,14 +137,6 @@ def pictures_at_once(recipe: TrainRecipe, workers: int) -> int:
             f"batch_size {recipe.batch_size} cannot be shared by {workers} workers{each}; choose at least {parts}"
         )
     return -(-recipe.batch_size // parts)
-
-
-def _submit_next(
-    pool: ThreadPoolExecutor, data: TrainingData, steps: Iterator[int], waiting: deque[Future[Batch]]
-) -> None:
-    step = next(steps, None)
-    if step is not None:
-        waiting.append(pool.submit(data.batch, step))
 
 
 def _upright(sample: MixSample) -> tuple[Image.Image, NDArray[np.float32]]:

@@ -80,8 +80,8 @@ class Objectives(nn.Module):
         losses: dict[str, Tensor] = self.granular(
             map_BCHW, text_KTD, concepts, stride, processes=processes, located=located
         )
-        shares = {"loss_granular_box": 1}  # divided already by what all parts have to locate
-        return {name: loss / shares.get(name, part.counts.parts) for name, loss in losses.items()}
+        box_loss = losses.pop("loss_granular_box")  # divided already by what all parts have to locate
+        return {name: loss / part.counts.parts for name, loss in losses.items()} | {"loss_granular_box": box_loss}
 
 
 def objective_heads(

@@ -88,18 +88,21 @@ def picture_words(
     for name, span in placed:
         token_label_T[tokens.token_positions(number, *span)] = index[name]
     often = Counter(boxes.texts)
-    height, width = boxes.size_hw
-    whole = [] if boxes.caption is None else [[0.0, 0.0, float(width), float(height)]]
+    concepts: list[tuple[Sequence[float], int, str, bool]] = [
+        (boxes.boxes_xyxy[i], index[boxes.labels[i]], boxes.texts[i], boxes.trusted and often[boxes.texts[i]] == 1)
+        for i in chosen
+    ]
+    if boxes.caption is not None:
+        height, width = boxes.size_hw
+        concepts.append(((0.0, 0.0, width, height), NO_CONCEPT, boxes.caption, False))
     return PictureWords(
         labels=labels,
         token_label_T=token_label_T,
         told_T=told_T,
-        boxes_xyxy_K4=torch.tensor([*(boxes.boxes_xyxy[i] for i in chosen), *whole]).reshape(-1, 4),
-        label_K=torch.tensor([index[boxes.labels[i]] for i in chosen] + [NO_CONCEPT] * len(whole), dtype=torch.long),
-        texts=(*(boxes.texts[i] for i in chosen), *([] if boxes.caption is None else [boxes.caption])),
-        locate_K=torch.tensor(
-            [boxes.trusted and often[boxes.texts[i]] == 1 for i in chosen] + [False] * len(whole), dtype=torch.bool
-        ),
+        boxes_xyxy_K4=torch.tensor([box for box, _, _, _ in concepts], dtype=torch.float32).reshape(-1, 4),
+        label_K=torch.tensor([label for _, label, _, _ in concepts], dtype=torch.long),
+        texts=tuple(text for _, _, text, _ in concepts),
+        locate_K=torch.tensor([locate for _, _, _, locate in concepts], dtype=torch.bool),
     )
 
 

@@ -35,7 +35,7 @@ class TrainingLog:
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
         self._started = time.perf_counter()
-        self._window = (self._started, 0, 0.0)
+        self._since, self._images_before, self._waited = self._started, 0, 0.0  # of the line that is to come
         self.latest: dict[str, float] = {}
         self._file: FileIO | None = None
         if workers.rank == 0:
@@ -60,8 +60,7 @@ class TrainingLog:
             self._sums[name] = self._sums[name] + seen if name in self._sums else seen
         self._steps += bool(values)
         self.images += images
-        since, before, waits = self._window
-        self._window = (since, before, waits + waited)
+        self._waited += waited
         if ends or (step + 1) % self.every == 0:
             self._write(step + 1, state)
         return self.latest
@@ -74,24 +73,22 @@ class TrainingLog:
             yield
         finally:
             took = time.perf_counter() - began
-            since, before, waits = self._window
-            self._started, self._window = self._started + took, (since + took, before, waits)
+            self._started += took
+            self._since += took
 
     def _write(self, steps: int, state: dict[str, float]) -> None:
         means: list[float] = []
         if self._sums:
             means = self.workers.mean(torch.stack(list(self._sums.values())) / self._steps).tolist()
         now = time.perf_counter()
-        since, before, waits = self._window
-        self.latest = (
-            dict(zip(self._sums, means, strict=True))
-            | state
-            | {
-                "images_per_second": (self.images - before) / (now - since),
-                "data_wait_share": waits / (now - since),
-            }
-        )
-        self._sums, self._steps, self._window = {}, 0, (now, self.images, 0.0)
+        took = now - self._since
+        rates = {
+            "images_per_second": (self.images - self._images_before) / took,
+            "data_wait_share": self._waited / took,
+        }
+        self.latest = dict(zip(self._sums, means, strict=True)) | state | rates
+        self._sums, self._steps = {}, 0
+        self._since, self._images_before, self._waited = now, self.images, 0.0
         if self._file is not None:
             _write_line(self._file, (json.dumps({"step": steps} | self.latest) + "\n").encode())
         for board in self._boards:

@@ -26,7 +26,6 @@ from teacher.glip_digest import glip_digest
 from teacher.protocol import Question, distinct_pictures
 from teacher.torch_device import choose_device, cpu_threads, wants_bf16
 
-SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 PROMPTS_AT_ONCE = 32  # through the text tower on a GPU
 
 
@@ -53,7 +52,7 @@ class GlipGrounder:
         self._threads = recipe.threads
 
     def count_tokens(self, text: str) -> int:
-        return self._tokenizer.count(text) + SPECIAL_TOKENS
+        return self._tokenizer.count(text)
 
     def phrase_fits(self, text: str) -> bool:
         return self.count_tokens(text) <= self.max_tokens

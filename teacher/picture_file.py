@@ -24,7 +24,7 @@ def open_picture(source: CaptionedImage, max_pixels: int) -> Image.Image | Rejec
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit here is the recipe's
-            image = encoded_picture(source)
+            image = open_picture_file(source.image)
     except Image.DecompressionBombError as error:
         return Reject(source.key, STAGE, "image_too_many_pixels", str(error))
     except Exception as error:  # hostile bytes make a decoder raise anything
@@ -40,11 +40,6 @@ def open_picture(source: CaptionedImage, max_pixels: int) -> Image.Image | Rejec
         message = f"{scans} scans, at most {MAX_SCANS}: decoding it would take hours"
         return Reject(source.key, STAGE, "image_too_many_scans", message)
     return image
-
-
-def encoded_picture(source: CaptionedImage) -> Image.Image:
-    """The picture, not decoded yet; whatever a decoder raises is raised."""
-    return open_picture_file(source.image)
 
 
 def unreadable(source: CaptionedImage, error: Exception) -> Reject:

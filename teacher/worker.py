@@ -24,10 +24,11 @@ from PIL import Image
 
 from glip.rgb import as_rgb, upright
 from schemas.orientation import box_as_stored, orientation_of, turned_size
+from schemas.pictures import open_picture_file
 from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, Reject, Unit
 from teacher.memory import is_out_of_memory
 from teacher.merging import merge_prompts
-from teacher.picture_file import encoded_picture, open_picture, unreadable
+from teacher.picture_file import open_picture, unreadable
 from teacher.protocol import Grounder, Question
 
 BATCHES_AHEAD = 2  # decoded while the model works on one
@@ -166,7 +167,7 @@ class TeacherWorker:
         image, sample.image = sample.image, None
         try:
             if image is None:  # the first attempt ran out of memory
-                image = encoded_picture(sample.request.source)
+                image = open_picture_file(sample.request.source.image)
             return self._grounder.prepare(upright(as_rgb(image), sample.orientation))
         except Exception as error:  # hostile bytes make a decoder raise anything
             if is_out_of_memory(error):

@@ -11,6 +11,7 @@ from torch import Tensor
 from glip.boxes import generalized_iou
 from glip.contrast import NO_CONCEPT
 from glip.granular import GranularAlignment, VisualConcepts, box_loss, concept_pairs, hard_negatives
+from glip.processes import Processes
 from glip.region_features import coverage, region_means
 
 
@@ -86,6 +87,28 @@ def test_pictures_are_contrasted_with_captions_and_boxes_with_phrases_each_among
             + (torch.nn.functional.cross_entropy(part, own) + torch.nn.functional.cross_entropy(part.T, own)) / 2
         )
     torch.testing.assert_close(alignment(map_BCHW, text_KTD, concepts, 8)["loss_granular_contrast"], expected)
+
+
+def test_kin_are_left_out_of_the_contrast() -> None:
+    """The two boxes have no wrong text left, so that the pictures alone cost something."""
+    alignment, map_BCHW, text_KTD, concepts = _setting()
+    kin = dataclasses.replace(concepts, related_LL=~torch.eye(4, dtype=torch.bool))
+    pictures = VisualConcepts(**{name: getattr(kin, name)[2:] for name in kin.__dataclass_fields__})
+    found, expected = (
+        alignment(map_BCHW, text, of, 8)["loss_granular_contrast"]
+        for text, of in ((text_KTD, kin), (text_KTD[2:], pictures))
+    )
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_patch_that_a_box_covers_in_part_is_looked_at() -> None:
+    alignment, map_BCHW, text_KTD, _ = _setting()
+    seen: list[Tensor] = []
+    alignment.cross.register_forward_pre_hook(
+        lambda module, given, named: seen.append(named["memory_key_padding_mask"]), with_kwargs=True
+    )
+    alignment(map_BCHW, text_KTD[:1], _concepts([[1.0, 1.0, 3.0, 3.0]], [0], [False]), 8)
+    assert (~seen[0]).nonzero().tolist() == [[0, 0], [0, 1]], "the concept's own mean, and the first patch"
 
 
 def test_patches_outside_a_box_do_not_count_for_its_match() -> None:
@@ -216,6 +239,32 @@ def test_concepts_of_one_label_or_of_related_ones_are_no_negatives_of_each_other
     assert alignment(map_BCHW, text_KTD, alike, 8)["loss_granular_match"].isfinite()
     kin = concept_pairs(concepts.label_K, ~torch.eye(2, dtype=torch.bool))
     assert kin.related_KK.int().tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [0] * 4, [0] * 4]
+
+
+def test_pictures_without_a_box_are_each_their_own() -> None:
+    pairs = concept_pairs(torch.full((2,), NO_CONCEPT), torch.zeros(0, 0, dtype=torch.bool))
+    assert pairs.kind_KK.all()
+    assert torch.equal(pairs.same_KK, torch.eye(2, dtype=torch.bool))
+    assert not pairs.related_KK.any()
+
+
+class _OneOfTwo(Processes):
+    """The first of two processes, of which the other has nothing."""
+
+    size = 2
+
+    def mean(self, value: Tensor) -> Tensor:
+        return value.detach() / 2
+
+
+def test_matching_is_the_mean_over_the_pairs_of_all_processes() -> None:
+    alignment, map_BCHW, text_KTD, concepts = _setting()
+    found = []
+    for processes in (Processes(), _OneOfTwo()):
+        torch.manual_seed(0)
+        losses = alignment(map_BCHW, text_KTD, concepts, 8, processes=processes)
+        found.append(losses["loss_granular_match"] / processes.size)
+    torch.testing.assert_close(found[1], found[0])
 
 
 def test_nothing_to_align_gives_zeros_with_gradients() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import shutil
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -36,6 +37,15 @@ def test_threads_change_nothing_but_the_time(mix: Mix, small_recipe: TrainRecipe
     threaded = list(training_data(mix, small_recipe.model_copy(update={"loader_threads": 3}), loaded).batches(0))
     assert len(alone) == small_recipe.steps
     assert all(_same(one, other) for one, other in zip(alone, threaded, strict=True))
+
+
+def test_as_many_batches_are_made_at_once_as_there_are_threads(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = training_data(mix, small_recipe.model_copy(update={"loader_threads": 3}), loaded)
+    together = threading.Barrier(3, timeout=60)
+    monkeypatch.setattr(data, "batch", lambda step: (step, together.wait())[0])
+    assert list(data.batches(0)) == list(range(small_recipe.steps))
 
 
 def test_batches_from_a_later_step_are_those_of_the_whole_run(
@@ -132,6 +142,15 @@ def test_pictures_on_a_canvas_are_padded_to_it_however_small_they_are(
     assert max(batch.shape_hw) >= 96, "the long side of the smaller canvas"
 
 
+def test_a_wide_and_a_tall_picture_fit_into_one_batch(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:
+    data, shape = training_data(mix, small_recipe, loaded), StepShape(64, None)
+    seen = [
+        dataclasses.replace(data.example(position, shape), image=torch.zeros(3, *size, dtype=torch.uint8))
+        for position, size in enumerate([(64, 120), (125, 64), (90, 90)])
+    ]
+    assert data.collate(seen, shape).shape_hw == (128, 128)
+
+
 def test_as_many_captions_are_packed_as_the_recipe_says_or_fewer_each_as_often(
     mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,8 +170,9 @@ def test_a_text_that_the_budget_holds_is_read_to_its_last_word(
     budget, text = training_data(mix, small_recipe, loaded).budget, "dog"
     while budget.holds(f"{text} dog"):
         text += " dog"
-    prompts = loaded.tokenizer.encode([text], loaded.config.max_tokens)
+    prompts = loaded.tokenizer.encode([text, f"{text} dog"], loaded.config.max_tokens)
     assert prompts.token_positions(0, len(text) - len("dog"), len(text))
+    assert not prompts.token_positions(1, len(text) + 1, len(text) + 4), "nothing longer would be"
 
 
 def test_workers_share_a_batch_without_gap_or_overlap(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:

@@ -11,6 +11,7 @@ from student_runs import training_data
 
 from engine.mix import Mix
 from glip.checkpoint import LoadedModel
+from glip.contrast import NO_CONCEPT
 from glip.masked_language import NOT_MASKED
 from schemas.class_prompts import asked_classes
 from schemas.recipes import TrainRecipe
@@ -140,6 +141,17 @@ def test_phrases_that_a_selection_left_no_box_are_uncertain_only_where_the_recip
     )
 
 
+def test_a_phrase_whose_box_is_cut_away_is_not_one_that_a_selection_left_no_box(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = [(0, (5, 5, 40, 40), 0.9), (1, (5, 5, 5.5, 30), 0.8)]
+    _changed(mix, monkeypatch, _said(labels_of("a dog, a cat", ["a dog", "a cat"], boxes)), {"origin": "pseudo"})
+    recipe = small_recipe.model_copy(update={"ignore_ungrounded": True})
+    target = training_data(mix, recipe, loaded).batch(0).targets[0]
+    assert len(target.boxes_xyxy_N4) == 1
+    assert target.uncertain_T is None
+
+
 def test_a_box_keeps_its_phrase_and_score_where_another_is_cut_away(
     mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +236,24 @@ def test_boxes_stand_for_lemmas_of_phrases_or_names_of_classes_and_a_trusted_lon
     assert set(classes.labels) == {"a red dog", "hot cats", "zebra"}, "one name, whether the thing is there or not"
     assert (human.told_T != NOT_MASKED).any()
     assert (classes.told_T == NOT_MASKED).all(), "words of a list are told by nothing around them"
+
+
+def test_words_stand_for_the_lemma_of_their_phrase_each_in_its_own_prompt(
+    mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel
+) -> None:
+    recipe = small_recipe.model_copy(update={"region_word_contrast": 1.0})
+    told = set()
+    for number, words in enumerate(training_data(mix, recipe, loaded).batch(0).words or []):
+        labels = mix.load(mix.sample_ref(number)).labels
+        prompts = loaded.tokenizer.encode([labels.caption], loaded.config.max_tokens)
+        expected = [""] * len(words.token_label_T)
+        for phrase in labels.phrases:
+            for position in prompts.token_positions(0, phrase.start, phrase.end):
+                expected[position] = phrase.head_lemma
+        found = [words.labels[label] if label != NO_CONCEPT else "" for label in words.token_label_T.tolist()]
+        assert found == expected
+        told.add(tuple(found))
+    assert len(told) > 1
 
 
 def test_what_another_dataset_knows_of_a_picture_keeps_its_classes_from_the_negatives(

@@ -41,22 +41,29 @@ def _assert_same_losses(out: Path, alone: Path) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
-def test_two_workers_go_on_where_one_process_stopped_as_it_would_have_gone_on(
-    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strategy: str
+def test_two_workers_go_on_where_one_process_stopped_and_again_after_one_was_killed_as_it_would_have_gone_on(
+    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pictures differ in shape and number of boxes from worker to worker, so that equal losses need the normalisers and
     the padding of the whole batch; paths are relative, and Ray moves its workers."""
     monkeypatch.chdir(tmp_path)
     Path("data").symlink_to(small_recipe.mix[0].dataset)
-    recipe = small_recipe.model_copy(update={"mix": (MixEntry(dataset="data"),)})
+    recipe = small_recipe.model_copy(update={"mix": (MixEntry(dataset="data"),), "steps": 12})
     train_alone(recipe, Path("one"))
+    out = Path("resumed")
     with pytest.raises(StoppedError):
-        train_alone(recipe, Path("resumed"), report=stop_after(4))
-    recipe = recipe.model_copy(update={"strategy": strategy})
-    assert run_distributed(recipe, Path("resumed"), workers=2, identity="me", metadata={}).first_step == 3
-    _assert_same_losses(Path("resumed"), Path("one"))
-    _assert_same_model(Path("resumed"), Path("one"))
+        train_alone(recipe, out, report=stop_after(4))
+    made = _lines(out)[:3]
+    killer = Killer(out, after_step=7)
+    killer.start()
+    result = run_distributed(recipe, out, workers=2, identity="me", metadata={}, on_checkpoint=WritePid(out))
+    killer.join(timeout=10)
+    assert killer.killed
+    assert _lines(out)[:3] == made, "with its rates and times: the steps of the one process are not made again"
+    assert result.first_step in (6, 9)
+    assert not (out / RESULT).exists(), "it is of the workers alone"
+    _assert_same_losses(out, Path("one"))
+    _assert_same_model(out, Path("one"))
 
 
 def _assert_same_model(out: Path, alone: Path) -> None:
@@ -66,36 +73,17 @@ def _assert_same_model(out: Path, alone: Path) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-def test_shards_of_one_process_are_the_whole_and_one_process_goes_on_from_shards(
+def test_shards_of_two_workers_go_on_where_one_process_ended_and_one_process_goes_on_from_shards(
     small_recipe: TrainRecipe, tmp_path: Path
 ) -> None:
-    """One worker and two, sharded from the first step on."""
     constant = small_recipe.optimizer.model_copy(update={"schedule": "step", "milestones": ()})
-    recipe = small_recipe.model_copy(update={"optimizer": constant})  # the rates of 3 steps are those of the first of 6
+    recipe = small_recipe.model_copy(update={"optimizer": constant, "steps": 9})  # a shorter run has the same rates
     train_alone(recipe, tmp_path / "alone")
-    sharded = recipe.model_copy(update={"strategy": "fsdp", "steps": 3})
-    for workers in (1, 2):
-        out = tmp_path / str(workers)
-        assert run_distributed(sharded, out, workers=workers, identity="me", metadata={}).first_step == 0
-        train_alone(recipe, out)
-        _assert_same_losses(out, tmp_path / "alone")
-        _assert_same_model(out, tmp_path / "alone")
-
-
-@pytest.mark.usefixtures("cluster")
-def test_two_workers_equal_one_process_and_go_on_from_the_last_checkpoint_after_one_was_killed(
-    small_recipe: TrainRecipe, tmp_path: Path
-) -> None:
-    recipe = small_recipe.model_copy(update={"steps": 9})
-    train_alone(recipe, tmp_path / "alone")
-    out = tmp_path / "killed"
-    killer = Killer(out, after_step=4)
-    killer.start()
-    result = run_distributed(recipe, out, workers=2, identity="me", metadata={}, on_checkpoint=WritePid(out))
-    killer.join(timeout=10)
-    assert killer.killed
-    assert result.first_step in (3, 6)
-    assert not (out / RESULT).exists(), "it is of the workers alone"
+    out = tmp_path / "shared"
+    train_alone(recipe.model_copy(update={"steps": 3}), out)
+    sharded = recipe.model_copy(update={"strategy": "fsdp", "steps": 6})
+    assert run_distributed(sharded, out, workers=2, identity="me", metadata={}).first_step == 3
+    assert train_alone(recipe, out).first_step == 6
     _assert_same_losses(out, tmp_path / "alone")
     _assert_same_model(out, tmp_path / "alone")
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from engine.mix import Mix
+from engine.mix import Mix, names, wordnet
 from glip.checkpoint import load_model
+from glip.head import GLIPOutput
 from glip.losses import grounding_losses
 from glip.masked_language import NOT_MASKED
 from glip.preprocess import pad_batch
@@ -148,6 +149,57 @@ def test_patches_of_the_granular_losses_cover_the_picture(small_recipe: TrainRec
     mix.close()
 
 
+def test_texts_of_boxes_and_pictures_are_read_whole_and_in_the_precision_of_the_towers(
+    small_recipe: TrainRecipe,
+) -> None:
+    session, mix = _session(small_recipe.model_copy(update={"granular_alignment": 1.0, "precision": "bf16"}))
+    batch, asked = session.data.batch(0), []
+    session.raw.language_backbone.register_forward_pre_hook(
+        lambda tower, given: asked.append((given[0], torch.is_autocast_enabled("cpu")))
+    )
+    _losses(session, batch)
+    texts = [text for picture in batch.words or [] for text in picture.texts]
+    [(prompts, _), (read, _)] = asked
+    assert torch.equal(prompts, batch.token_ids_bt)
+    assert torch.equal(read, session.tokenizer.encode(texts, session.config.max_tokens).ids_BT)
+    assert all(in_bf16 for _, in_bf16 in asked)
+    mix.close()
+
+
+def test_regions_are_what_the_tower_gives_at_the_anchors_of_the_boxes_with_the_words_that_name_them(
+    small_recipe: TrainRecipe,
+) -> None:
+    session, mix = _session(small_recipe.model_copy(update={"region_word_contrast": 1.0}))
+    answers: list[GLIPOutput] = []
+    seen: list[tuple[torch.Tensor, ...]] = []
+    session.raw.register_forward_hook(lambda model, given, answer: answers.append(answer))
+    session.raw.objectives.contrast.register_forward_pre_hook(lambda head, given: seen.append(given))
+    [part] = parts_of_step(session.data.batch(0), session.recipe, session.config, session.workers)
+    forward_losses(session, part)
+    positives, features = part.positives, answers[0].features
+    assert features is not None
+    assert len(set(positives.image_P.tolist())) > 1
+    pictures = [torch.cat([one[image].flatten(1) for one in features.maps], dim=1) for image in range(4)]
+    places = zip(positives.image_P.tolist(), positives.anchor_P.tolist(), strict=True)
+    assert torch.equal(seen[0][0], torch.stack([pictures[image][:, anchor] for image, anchor in places]))
+    assert torch.equal(seen[0][1], positives.image_P)
+    assert torch.equal(seen[0][2], positives.token_map_PT)
+    mix.close()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # NLTK's own
+def test_what_may_mean_the_same_is_what_the_recipes_synonyms_say(
+    small_recipe: TrainRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    same = {"sofa": frozenset({"zebra"}), "zebra": frozenset({"zebra"})}
+    monkeypatch.setitem(names.SOURCES, "wordnet", (lambda word: same.get(word, frozenset()), lambda word: frozenset()))
+    monkeypatch.setattr(wordnet, "open_wordnet", lambda: None)
+    session, mix = _session(small_recipe.model_copy(update=ALL | {"synonyms": "wordnet"}))
+    for relations in (session.data.relations, session.raw.objectives.relations):
+        assert relations.unrelated(["sofa", "couch"], ["zebra"]) == ["couch"]
+    mix.close()
+
+
 def test_words_of_a_batch_travel_with_its_parts(small_recipe: TrainRecipe) -> None:
     session, mix = _session(small_recipe.model_copy(update=ALL))
     batch = session.data.batch(0)
@@ -161,19 +213,24 @@ def test_words_of_a_batch_travel_with_its_parts(small_recipe: TrainRecipe) -> No
 
 def test_captions_are_masked_in_what_is_read_and_told_where_they_were(small_recipe: TrainRecipe) -> None:
     plain, mix = _session(small_recipe)
-    masked, other = _session(small_recipe.model_copy(update={"masked_language": 1.0, "masked_share": 0.5}))
-    before, after = plain.data.batch(1), masked.data.batch(1)
-    assert after.words is not None
-    told = torch.stack([picture.told_T for picture in after.words])
-    chosen = told != NOT_MASKED
-    assert torch.equal(told[chosen], before.token_ids_bt[chosen])
-    assert torch.equal(after.token_ids_bt[~chosen], before.token_ids_bt[~chosen])
-    assert 0.3 < chosen.sum() / before.attention_mask_bt.sum() < 0.7
-    assert not chosen[:, 0].any()
-    ends = before.attention_mask_bt.sum(dim=1, keepdim=True) - 1
-    assert not chosen.gather(1, ends).any()
+    before = plain.data.batch(1)
+    for share in (0.3, 0.9):
+        masked, other = _session(small_recipe.model_copy(update={"masked_language": 1.0, "masked_share": share}))
+        after = masked.data.batch(1)
+        told = torch.stack([picture.told_T for picture in after.words or []])
+        chosen = told != NOT_MASKED
+        assert torch.equal(told[chosen], before.token_ids_bt[chosen])
+        assert torch.equal(after.token_ids_bt[~chosen], before.token_ids_bt[~chosen])
+        words = before.attention_mask_bt.sum() - 2 * len(told)
+        assert float(chosen.sum() / words) == pytest.approx(share, abs=0.15)
+        assert not chosen[:, 0].any()
+        ends = before.attention_mask_bt.sum(dim=1, keepdim=True) - 1
+        assert not chosen.gather(1, ends).any()
+        other.close()
+    read = after.token_ids_bt[chosen]
+    strange = read[(read != told[chosen]) & (read != plain.tokenizer.special_ids["[MASK]"])]
+    assert len(set(strange.tolist())) > 1, "some words become others, whichever the vocabulary has"
     mix.close()
-    other.close()
 
 
 def test_a_run_with_all_objectives_resumes_to_the_same_losses_and_saves_a_plain_model(

@@ -8,11 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
-from worker_groups import one_of_two
+from worker_groups import in_two_processes, one_of_two
 
 from engine.mix import Mix
 from schemas.recipes import TrainRecipe
@@ -63,7 +62,7 @@ def _process(rank: int, folder: str) -> None:
 def heard(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """By each of two processes."""
     folder = tmp_path_factory.mktemp("two")
-    mp.spawn(_process, args=(str(folder),), nprocs=2)
+    in_two_processes(_process, str(folder))
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
