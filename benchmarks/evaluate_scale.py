@@ -11,17 +11,15 @@ another run, or for another version of the code to be measured on.
 from __future__ import annotations
 
 import argparse
-import json
-import resource
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Literal
 
-from generated_answers import write_answered  # beside this file
+from generated_answers import write_answered
+from own_process import in_own_process, peak_mib
 
 from engine.metrics.protocols import PROTOCOLS, Metric
 from schemas.recipes import EvaluateRecipe
@@ -53,28 +51,17 @@ def measure(dataset: str, protocol: str, task: Task) -> dict[str, float]:
     started = time.process_time()
     (report,) = evaluate(recipe, f"{dataset}-out", backend="ray", progress=False)
     seconds = time.process_time() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"images": report.images, "protocol": spent[0], "seconds": seconds, "peak_mib": peak}
+    return {"images": report.images, "protocol": spent[0], "seconds": seconds, "peak_mib": peak_mib()}
 
 
-def measured_in_child(dataset: str, protocol: str, task: Task) -> dict[str, float]:
-    """The same in a process of its own, after which nothing but the answers is left in the folder."""
-    command = [sys.executable, __file__, "--measure", dataset, "--protocols", protocol, "--task", task]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-    finally:
-        for name in ("evaluation.json", "index.html", "answers"):
-            place = Path(f"{dataset}-out") / name
-            shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+def remove_results(out: Path) -> None:
+    """Nothing but the answers is left in the folder of an evaluation."""
+    for place in (out / "evaluation.json", out / "index.html", out / "answers"):
+        shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 
 
 def main() -> int:
     options = _options()
-    if options.measure:
-        print(json.dumps(measure(options.measure, options.protocols[0], options.task)))
-        return 0
     print(ROW.format(*COLUMNS), flush=True)
     with tempfile.TemporaryDirectory(prefix="evaluate-scale-") as temporary:
         for pictures in options.pictures:
@@ -89,7 +76,10 @@ def main() -> int:
 
 
 def _print_row(dataset: str, task: Task, protocol: str, pictures: int, candidates: int) -> None:
-    found = measured_in_child(dataset, protocol, task)
+    try:
+        found = in_own_process(measure, dataset, protocol, task)
+    finally:
+        remove_results(Path(f"{dataset}-out"))
     assert found["images"] == pictures
     cells = (f"{found['protocol']:.1f}", f"{found['seconds']:.1f}", f"{found['peak_mib']:,.0f}")
     each = f"{1000 * found['seconds'] / pictures:.2f}"
@@ -103,7 +93,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--protocols", nargs="+", help="only these")
     parser.add_argument("--task", choices=TASKS, help="only this one")
     parser.add_argument("--keep", help="folder for the generated data, used again where it is there")
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 

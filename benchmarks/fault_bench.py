@@ -19,14 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from job_processes import DEADLINE_S, command_line, descendants, wait_for
-from web_tars import write_tar
+from web_tars import samples_of, write_tar
 
 from engine.artifacts import Store
 from engine.shards import committed_units, read_manifest, read_shard
-from engine.sources.scenes import Scenes
 from pipelines.verify import verify
 from schemas.recipes import ScenesSource
-from schemas.records import CaptionedImage
 
 SCENES, TARS, UNIT = 60, 3, 5
 UNITS = SCENES // UNIT
@@ -121,9 +119,7 @@ def killed(job: subprocess.Popen[str]) -> None:
 
 def write_tars(folder: Path) -> None:
     """The scenes as a web dataset."""
-    source = Scenes(ScenesSource(count=SCENES))
-    drawn = [one for ref in source.units(SCENES) for one in source.read(ref)]
-    scenes = [one for one in drawn if isinstance(one, CaptionedImage)]
+    scenes = samples_of(ScenesSource(count=SCENES))
     assert len(scenes) == SCENES
     each = SCENES // TARS
     for number in range(TARS):

@@ -31,7 +31,7 @@ from job_processes import command_line
 from PIL import Image
 from processor_time import Place, clocked_functions, seconds_by_process
 from stage_records import ProcessRecord, read_records, recorded_commit, recorded_stages
-from web_tars import repeat_source, write_tar
+from web_tars import repeat_source, samples_of, write_tar
 
 from engine import shards
 from engine.artifacts import Store, digest_of
@@ -43,7 +43,6 @@ from pipelines.labelling import unit_commit
 from pipelines.labelling.bookkeeping import digests_of
 from pipelines.labelling.stages import stages
 from schemas.recipes import FiltersRecipe, LabelRecipe, TeacherRecipe, WebDatasetSource
-from schemas.records import CaptionedImage
 from schemas.shards import ShardManifest
 from teacher import glip_grounder, worker
 
@@ -116,8 +115,7 @@ def main() -> None:
 
 def make_source(uri: str, folder: Path, images: int, long_side: int | None) -> tuple[Path, float]:
     """Tars with so many images, enlarged where a side is given, and the mean size of a picture in bytes."""
-    source = open_source(WebDatasetSource(uri=uri))
-    found = [one for ref in source.units(1000) for one in source.read(ref) if isinstance(one, CaptionedImage)][:images]
+    found = samples_of(WebDatasetSource(uri=uri))[:images]
     if long_side is not None:
         found = [replace(one, image=enlarged(one.image, long_side), extension="jpg") for one in found]
     (folder / "photos").mkdir()

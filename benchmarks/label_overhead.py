@@ -22,17 +22,17 @@ from collections.abc import Sequence
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
 
 from web_tars import repeat_source
 
 from engine.runner import connected
 from engine.running.layout import Workers
+from engine.running.stages import OpenedStages, first_unit
 from engine.sources import open_source
 from pipelines.label import label
 from pipelines.labelling.stages import stages
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
-from schemas.records import GroundingRequest, Unit, UnitRef
+from schemas.records import Unit, UnitRef
 
 Span = tuple[float, float, int]  # when a process began and ended, and how many images it had
 
@@ -103,13 +103,8 @@ def bare_rate(recipe: LabelRecipe, workers: int, *, limit: int) -> float:
 def _ground_alone(recipe: LabelRecipe, refs: Sequence[UnitRef], ready: Barrier, results: Queue[Span]) -> None:
     source = open_source(recipe.source)
     *preparing, ground, _ = stages(recipe, source)
-    units: list[Unit[GroundingRequest]] = []
-    opened = [(stage.name, stage.open()) for stage in preparing]
-    for ref in refs:
-        unit: Unit[Any] = Unit(ref, tuple(range(ref.rows)))
-        for name, work in opened:
-            unit = unit.advance(name, work(unit), 0.0)
-        units.append(unit)
+    prepare = OpenedStages(preparing)
+    units = [prepare(first_unit(ref)) for ref in refs]
     work = ground.open()
     if units:
         work(Unit(units[0].ref, units[0].records[: recipe.teacher.batch_size]))

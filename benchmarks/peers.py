@@ -28,9 +28,8 @@ from typing import Any
 
 from peer_runs import Run, run_job
 from peer_sides import SIDES, Found, Side
-from web_tars import repeat_source, write_tar
+from web_tars import repeat_source, samples_of, write_tar
 
-from engine.sources import open_source
 from schemas.recipes import WebDatasetSource
 from schemas.records import CaptionedImage
 
@@ -154,8 +153,7 @@ class Bench:
         shutil.copytree(sound, source)
         cut, broken = sorted(source.glob("*.tar"))[1:3]
         cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
-        reader = open_source(WebDatasetSource(uri=str(broken)))
-        samples = [one for ref in reader.units(1000) for one in reader.read(ref) if isinstance(one, CaptionedImage)]
+        samples = samples_of(WebDatasetSource(uri=str(broken)))
         half = samples[7].image[: len(samples[7].image) // 2]
         write_tar(
             broken, [*samples[:7], CaptionedImage(samples[7].key, half, "jpg", samples[7].caption, ""), *samples[8:]]

@@ -36,9 +36,7 @@ class Variant:
 
 
 _WORDS_ALONE = {"tune": "prompt", "lr": 2e-2, "text_lr_factor": 1.0}  # a vector for each word is all that is trained
-_THREE_BOXES: SelectionChoice = {"min_score": 0.2, "max_overlap": 0.5, "max_boxes_per_phrase": 3}
 _ALONE = {"caption_negatives": 0}  # only a caption's own picture speaks about a word
-_CAUTIOUS = {"pseudo_regression": False, "ignore_ungrounded": True}  # little that is wrong is believed
 
 VARIANTS: dict[str, Variant] = {
     PLAIN: Variant(),
@@ -54,26 +52,18 @@ VARIANTS: dict[str, Variant] = {
     "alone-captions": Variant(train=_ALONE),
     "alone-captions-control": Variant(labelled_by=NOBODY, train=_ALONE),
     "eight-captions": Variant(train={"caption_negatives": 8}),
-    "cautious": Variant(train=_CAUTIOUS),
-    "cautious-second-round": Variant(labelled_by="cautious", train=_CAUTIOUS),
-    "cautious-third-round": Variant(labelled_by="cautious-second-round", train=_CAUTIOUS),
-    "three-boxes": Variant(_THREE_BOXES),
-    "three-boxes-second-round": Variant(_THREE_BOXES, labelled_by="three-boxes"),
     "rare-repeated": Variant(train={"sampling": {"repeat_threshold": 0.1}}),
     "share-0.25": Variant(share=0.25),
     "share-0.75": Variant(share=0.75),
     "ensemble": Variant(labelled_by=ENSEMBLE),
     "ensemble-agreed": Variant({**PLAIN_SELECTION, "min_agreement": 0.5}, labelled_by=ENSEMBLE),
     "second-round": Variant(labelled_by=PLAIN),
-    "third-round": Variant(labelled_by="second-round"),
     "averaged": Variant(averaged=PLAIN),
     "second-round-averaged": Variant(labelled_by=PLAIN, averaged="second-round"),
     "averaged-round": Variant(labelled_by="averaged"),
     "averaged-round-averaged": Variant(labelled_by="averaged", averaged="averaged-round"),
-    "third-round-averaged": Variant(labelled_by="second-round", averaged="third-round"),
     "words-alone": Variant(train=_WORDS_ALONE),
     "words-alone-control": Variant(labelled_by=NOBODY, train=_WORDS_ALONE),
-    "words-alone-second-round": Variant(labelled_by="words-alone", train=_WORDS_ALONE),
 }
 
 

@@ -13,11 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.sources import open_source
-from schemas.recipes import WebDatasetSource
+from schemas.recipes import Source, WebDatasetSource
 from schemas.records import CaptionedImage
 
 SAMPLES_A_TAR = 1_000
 ROWS_A_TAR = 10_000
+
+
+def samples_of(recipe: Source) -> list[CaptionedImage]:
+    """All samples of a source that can be read, in order."""
+    source = open_source(recipe)
+    return [one for ref in source.units(1000) for one in source.read(ref) if isinstance(one, CaptionedImage)]
 
 
 def write_tar(file: Path, samples: Iterable[CaptionedImage]) -> None:
@@ -32,8 +38,7 @@ def write_tar(file: Path, samples: Iterable[CaptionedImage]) -> None:
 
 def repeat_source(uri: str, folder: Path, images: int, a_tar: int = SAMPLES_A_TAR) -> Path:
     """The source's samples under new keys, over and over, until there are ``images``; the folder that they are in."""
-    source = open_source(WebDatasetSource(uri=uri))
-    samples = [one for ref in source.units(1000) for one in source.read(ref) if isinstance(one, CaptionedImage)]
+    samples = samples_of(WebDatasetSource(uri=uri))
     folder.mkdir(parents=True)
     for tar, first in enumerate(range(0, images, a_tar)):
         numbers = range(first, min(first + a_tar, images))

@@ -11,21 +11,14 @@ from job_processes import alive
 from peer_job import Labeller, tar_samples
 from peer_runs import run_job
 from peer_sides import read_dataset, read_rows
-from web_tars import write_tar
+from web_tars import samples_of, write_tar
 
-from engine.sources.scenes import Scenes
 from pipelines.label import label
 from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
-from schemas.records import CaptionedImage
-
-
-def scenes(count: int) -> list[CaptionedImage]:
-    source = Scenes(ScenesSource(count=count))
-    return [one for ref in source.units(count) for one in source.read(ref) if isinstance(one, CaptionedImage)]
 
 
 def test_a_job_of_another_tool_has_the_labels_and_the_rejects_of_the_labelling_job(tmp_path: Path) -> None:
-    drawn = scenes(4)
+    drawn = samples_of(ScenesSource(count=4))
     broken = replace(drawn[1], image=drawn[1].image[:200])
     (tmp_path / "tars").mkdir()
     write_tar(tmp_path / "tars" / "00000.tar", [drawn[0], broken, *drawn[2:]])
