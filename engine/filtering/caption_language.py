@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from schemas.recipes import FiltersRecipe
@@ -18,7 +19,7 @@ MAX_CHARS = 2000  # more does not change the answer
 
 
 class LanguageIdentifier:
-    """Opened once in a process, in a tenth of a second."""
+    """The model is opened once in a process."""
 
     def __init__(self, recipe: FiltersRecipe) -> None:
         """ValueError where py3langid is missing, or knows none by a name that the recipe asks for."""
@@ -60,7 +61,13 @@ def count_languages(captions: Iterable[str]) -> Counter[str]:
 def _identifier() -> Any:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return _opened(LanguageIdentifier, MODEL_FILE)
+
+
+@cache
+def _opened(kind: Any, file: Any) -> Any:
+    """Once in a process: the model is unpacked from LZMA, which takes longer than a small report's other work."""
+    return kind.from_model_file(file, norm_probs=True)
 
 
 def _readable(caption: str) -> str:

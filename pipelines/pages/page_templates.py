@@ -28,6 +28,7 @@ HEAD_SCRIPTS = ("theme.js",)
 _ESCAPED = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'\u2028\u2029"}
 
 
+@cache
 def environment() -> jinja2.Environment:
     """Templates in which all text is escaped, and a name that is not there is an error; numbers have filters."""
     templates = jinja2.Environment(
