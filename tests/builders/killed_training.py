@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PID = "worker.pid"
-PATIENCE_S = 120
+PATIENCE_S = 600
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,10 +69,15 @@ def _first_gradients(session: Session, case: Case) -> dict[str, Tensor]:
     return losses
 
 
+def in_two_processes(work: Callable[..., None], *arguments: Any) -> None:
+    """Call ``work(rank, *arguments)`` in each, which both start from one that has imported everything."""
+    clean_processes()
+    mp.start_processes(work, args=arguments, nprocs=2, start_method="forkserver")
+
+
 def outcomes_of_two(cases: Mapping[str, Case], folder: Path) -> dict[str, dict[str, Any]]:
     """For each case, what two processes come to that share its batches, by the recipe's strategy."""
-    clean_processes()  # both start from one that has imported everything
-    mp.start_processes(_worker, args=(dict(cases), str(folder)), nprocs=2, start_method="forkserver")
+    in_two_processes(_worker, dict(cases), str(folder))
     return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in cases}
 
 
