@@ -66,7 +66,7 @@ def _identifier() -> Any:
 
 @cache
 def _opened(kind: Any, file: Any) -> Any:
-    """Once in a process: the model is unpacked from LZMA, which takes longer than a small report's other work."""
+    """Once in a process, which may make many reports: the model is unpacked from LZMA."""
     return kind.from_model_file(file, norm_probs=True)
 
 
