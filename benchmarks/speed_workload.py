@@ -87,7 +87,8 @@ class Workload:
         longest = self.config.max_tokens
         length = longest if padded else min(padded_length(self.tokens), longest)
         random = np.random.RandomState(0)
-        ids_BT = torch.from_numpy(random.randint(5, self.config.vocabulary_size, (self.batch, length)))
+        # Drawn for the longest, so that every side is asked the same captions.
+        ids_BT = torch.from_numpy(random.randint(5, self.config.vocabulary_size, (self.batch, longest)))[:, :length]
         mask_BT = (torch.arange(length) < self.tokens).expand(self.batch, -1)
         tensors = (images_B3HW, ids_BT * mask_BT, mask_BT)
         return Inputs(*(tensor.to(self.device, non_blocking=True) for tensor in tensors))

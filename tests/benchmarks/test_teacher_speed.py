@@ -9,7 +9,7 @@ import pytest
 import teacher_speed
 
 SMALLEST = [
-    *("--size", "nano", "--image", "64x64", "--tokens", "8", "--threads", "1"),
+    *("--size", "nano", "--image", "64x64", "--batch", "2", "--tokens", "8", "--threads", "1"),
     *("--repeats", "1", "--warmup", "0", "--stream", "1", "--peak-tflops", "1"),
 ]
 
@@ -27,6 +27,7 @@ def test_a_side_that_cannot_be_built_costs_no_other_its_figures(
     (run,) = json.loads(file.read_text())["runs"]
     assert list(run["sides"]) == sides[:-1]
     assert run["failed"] == {"grounding-dino": "ImportError: no Grounding DINO of nano in this version"}
-    # The same weights and the same picture: what the two orders of products find is the same.
+    # The same weights, pictures and captions: what the two orders of products find is the same.
     assert run["sides"]["reference"]["boxes"] == run["sides"]["ours"]["boxes"] > 0
+    assert run["sides"]["reference"]["boxes_found_again"] == 1.0
     assert "Left out, grounding-dino" in capsys.readouterr().out
