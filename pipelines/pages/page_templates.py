@@ -38,13 +38,18 @@ def environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters.update(number_filters(), coded=coded)
+    templates.filters.update(number_filters(), coded=coded, breakable=breakable)
     return templates
 
 
 def coded(text: str) -> Markup:
     """Text in which what stands between backticks is code; everything in it is escaped."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def breakable(name: str) -> Markup:
+    """A name such as ``phrase_recall@1:head`` that may go on in the next line after each of its parts."""
+    return Markup(re.sub("([_@:/])", r"\1<wbr>", str(escape(name))))
 
 
 def asset(name: str) -> str:

@@ -19,7 +19,7 @@ from engine.promotion import decide
 from engine.statistics import dataset_report
 from pipelines.pages.evaluation_tables import evaluation_tables
 from pipelines.pages.gallery import Gallery
-from pipelines.pages.page_templates import embedded_json
+from pipelines.pages.page_templates import breakable, embedded_json
 from pipelines.pages.picture_cards import Picture
 from pipelines.pages.report_page import gallery_bytes, render
 from pipelines.pseudo_quality import pseudo_quality
@@ -224,3 +224,8 @@ def test_quality_needs_images_that_the_truth_knows(tmp_path: Path) -> None:
         pseudo_quality(folder, gold)
     with pytest.raises(ValueError, match="pseudo-labelled dataset"):
         pseudo_quality(folder, folder)
+
+
+def test_a_name_goes_on_in_the_next_line_after_its_parts_and_is_no_markup() -> None:
+    assert breakable("phrase_recall@1:head") == "phrase_<wbr>recall@<wbr>1:<wbr>head"
+    assert breakable("AP50/<b>") == "AP50/<wbr>&lt;b&gt;"
