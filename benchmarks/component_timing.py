@@ -67,7 +67,11 @@ def machine() -> dict[str, Any]:
     """What the figures were measured on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     cpu = f"{os.cpu_count()} x {platform.processor() or platform.machine()}"
-    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu, "gpu": gpu}
+    found = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu, "gpu": gpu}
+    if gpu is not None:  # of what is called fp32
+        tf32 = {"products": torch.backends.cuda.matmul.allow_tf32, "convolutions": torch.backends.cudnn.allow_tf32}
+        found["tf32"] = tf32
+    return found
 
 
 def _modules(model: GLIP) -> Iterator[tuple[str, nn.Module]]:

@@ -21,6 +21,7 @@ from own_process import memory_mib
 from speed_workload import Inputs, Workload
 from torch import Tensor, nn
 from torch._subclasses import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from glip.boxes import pairwise_iou
@@ -38,7 +39,9 @@ def count_flops(model: nn.Module, inputs: Inputs, *, by_shapes: bool) -> int:
     by_shapes: nothing is computed, which a model allows whose operations depend on no value.
     """
     shapes_alone = FakeTensorMode(allow_non_fake_inputs=True) if by_shapes else nullcontext()
-    with shapes_alone, FlopCounterMode(display=False) as counter:
+    # As matrix products: of a CPU's own attention the counter knows nothing.
+    products = sdpa_kernel(SDPBackend.MATH)
+    with products, shapes_alone, FlopCounterMode(display=False) as counter:
         model(inputs.images_B3HW, inputs.token_ids_BT, inputs.attention_mask_BT)
     return int(counter.get_total_flops())
 
@@ -84,20 +87,19 @@ def found_again(wanted: list[PhraseBoxes], found: list[PhraseBoxes]) -> float | 
     return float(all_hits.float().mean()) if len(all_hits) else None
 
 
-def stream(work: Workload, step: Callable[[Tensor], Any], batches: int, threads: int) -> dict[str, float]:
+def stream(work: Workload, step: Callable[[Tensor], Any], at_least_s: float, threads: int) -> dict[str, float]:
     """Images a second from JPEG to boxes, and the share of time the model computed; as in the teacher's worker, each
     picture is decoded ahead on a thread of its own, and padding a batch is part of computing."""
-    computing = 0.0
+    computing, elapsed, batches = 0.0, 0.0, 0
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[list[Future[Tensor]]] = deque()
         started = time.perf_counter()
-        for number in range(batches + _BATCHES_AHEAD):
-            if number < batches:
+        while elapsed < at_least_s:
+            while len(waiting) <= _BATCHES_AHEAD:
                 waiting.append([pool.submit(work.picture, slot) for slot in range(work.batch)])
-            if number >= _BATCHES_AHEAD:
-                pictures = [future.result() for future in waiting.popleft()]
-                began = time.perf_counter()
-                step(work.pad(pictures))  # ends with boxes on the host, so the device is done
-                computing += time.perf_counter() - began
-        elapsed = time.perf_counter() - started
+            pictures = [future.result() for future in waiting.popleft()]
+            began = time.perf_counter()
+            step(work.pad(pictures))  # ends with boxes on the host, so the device is done
+            done = time.perf_counter()
+            computing, elapsed, batches = computing + done - began, done - started, batches + 1
     return {"images_per_s": batches * work.batch / elapsed, "utilisation": computing / elapsed, "batches": batches}

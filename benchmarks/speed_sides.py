@@ -1,12 +1,14 @@
 """The sides that the speed benchmark compares, by name: what computes, in what type, how its captions are padded.
 
-    ours             GLIP as the teacher runs it, fp32; captions padded in steps
-    bf16             the same under bf16 autocast, as the teacher runs on a GPU
-    compiled         the same, bf16, by `teacher.compile: true`
-    graphs           the same, bf16, by `teacher.compile: reduce-overhead`
-    reference        benchmarks/reference_order.py, fp32, captions padded to the model's longest
-    grounding-dino   Grounding DINO of transformers with a backbone of the same size, fp32, random weights
+    ours                 GLIP as the teacher runs it, fp32; captions padded in steps
+    bf16                 the same under bf16 autocast, as the teacher runs on a GPU
+    compiled             the same, bf16, by `teacher.compile: true`
+    graphs               the same, bf16, by `teacher.compile: reduce-overhead`
+    reference            benchmarks/reference_order.py, fp32, captions padded to the model's longest
+    grounding-dino       Grounding DINO of transformers with a backbone of the same size, fp32, random weights
+    grounding-dino-bf16  the same under bf16 autocast
 
+fp32 is PyTorch's: on a GPU its convolutions may round to TF32, as `component_timing.machine` tells.
 In: a GLIP model with its weights. Out: the sides on a device, each with its FLOPs counted on the CPU.
 """
 
@@ -28,7 +30,9 @@ from glip.model import GLIP
 from glip.postprocess import ground
 
 OF_OURS = ("ours", "bf16", "compiled", "graphs")
-NAMES = (*OF_OURS, "reference", "grounding-dino")
+OF_GROUNDING_DINO = ("grounding-dino", "grounding-dino-bf16")
+IN_BF16 = ("bf16", "compiled", "graphs", "grounding-dino-bf16")
+NAMES = (*OF_OURS, "reference", *OF_GROUNDING_DINO)
 COMPILED: dict[str, CompileMode] = {"compiled": "default", "graphs": "reduce-overhead"}
 POST_PROCESSORS = {"reference": ground_by_loops, "grounding-dino": best_boxes}
 
@@ -61,7 +65,9 @@ def _counted(kind: str, model: GLIP, works: dict[int, Workload]) -> tuple[nn.Mod
 
 def _kind(name: str) -> str:
     """What has FLOPs and weights of its own."""
-    return "ours" if name in OF_OURS else name
+    if name in OF_OURS:
+        return "ours"
+    return "grounding-dino" if name in OF_GROUNDING_DINO else name
 
 
 def _module(kind: str, model: GLIP) -> nn.Module:
@@ -78,9 +84,10 @@ def _side(name: str, module: nn.Module, flops: dict[int, int]) -> Side:
     return Side(
         name=name,
         model=forward,
+        glip=name not in OF_GROUNDING_DINO,
         hooked=glip,
-        post_process=POST_PROCESSORS.get(name, ground),
+        post_process=POST_PROCESSORS.get(_kind(name), ground),
         padded=name == "reference",
-        bf16=name in OF_OURS and name != "ours",
+        bf16=name in IN_BF16,
         flops=flops,
     )

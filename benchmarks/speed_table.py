@@ -29,7 +29,7 @@ def table(result: dict[str, Any]) -> str:
     names = list(sides)
     height, width = result["image"]
     lines = [f"\n#### {result['model']}, {height} x {width}, batch {result['batch']}, {result['tokens']} tokens\n"]
-    lines += ["| seconds an image | " + " | ".join(names) + " | ratio |", "| --- |" + " --- |" * (len(names) + 1)]
+    lines += [f"| seconds an image | {' | '.join(names)} | last / first |", "| --- |" + " --- |" * (len(names) + 1)]
     for row in ROWS:
         cells = [sides[name]["seconds_per_image"].get(row) for name in names]
         if any(cell is not None for cell in cells):

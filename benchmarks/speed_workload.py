@@ -37,10 +37,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the implementations that are compared. hooked: its model where components can be timed, else None."""
+    """One of the implementations that are compared. glip: whether it has the weights that all of GLIP share, and finds
+    the same boxes; hooked: its model where components can be timed, else None."""
 
     name: str
     model: Callable[..., Any]
+    glip: bool
     hooked: GLIP | None
     post_process: Callable[..., list[PhraseBoxes]]
     padded: bool
