@@ -9,9 +9,10 @@ what the backward pass needs, or computing blocks again ("checkpointed"), or as 
 bf16 on a GPU and fp32 on a CPU. Medians of some steps after one of warm-up. To time a component every one of them waits
 for the device, so "whole step, undisturbed" is of other steps, which wait once. "Preprocess" is a batch made by one
 thread while nothing else runs; in a step it happens beside the model, and "data wait" is what is left of it. Peak
-memory is what a step adds to what is held between steps: weights, their average and the moments of the optimizer. nano
-has the shipped weights, the others random ones, and its words filled up to the 30,522 entries of BERT's vocabulary. A
-side that fails, for want of memory say, is told and left out; --json is written anew after each.
+memory is what a step adds to what is held between steps: weights, their average and the moments of the optimizer. The
+sides take the same steps, so that those of one precision end with the same loss, but for rounding. nano has the shipped
+weights, the others random ones, and its words filled up to the 30,522 entries of BERT's vocabulary. A side that fails,
+for want of memory say, is told and left out; --json is written anew after each.
 """
 
 from __future__ import annotations
@@ -91,10 +92,11 @@ def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
         for step in range(warmup + repeats):
             seconds = _timed_step(session, batches, step)
             batch = next(batches)
-            _, whole = clocked(partial(train_step, session, batch, step), device)
+            losses, whole = clocked(partial(train_step, session, batch, step), device)
             if step >= warmup:
                 timed.append(seconds)
                 undisturbed.append(whole)
+        session.optimizer.zero_grad(set_to_none=True)  # gradients are not held, but added by a step
         added = peak_memory(lambda: train_step(session, batch, 0), device)
     rows = {name: median(seconds[name] for seconds in timed) for name in timed[0]}
     rows["whole step, undisturbed"] = median(undisturbed)
@@ -103,6 +105,8 @@ def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
         "undisturbed_runs": undisturbed,
         "preprocess": median(clocked(partial(data.batch, step), device)[1] for step in range(repeats)),
         "images_per_s": session.recipe.batch_size / rows["whole step, undisturbed"],
+        "loss": sum(float(loss) for name, loss in losses.items() if name != "gradient_norm"),
+        "gradient_norm": float(losses["gradient_norm"]),
         "held_mib": _held_bytes(session) / 2**20,
         "peak_memory_mib": added,
     }

@@ -19,6 +19,8 @@ INSIDE = {**{name: f"… {name}" for name in (*COMPONENTS, REST)}, "deformable c
 FIGURES = (
     ("preprocess", "preprocess of a batch, one thread", 3),
     ("images_per_s", "images/s, undisturbed", 2),
+    ("loss", "loss of the last step", 4),
+    ("gradient_norm", "norm of its gradient", 3),
     ("held_mib", "held between steps, MiB", 0),
     ("peak_memory_mib", "what a step adds at its peak, MiB", 0),
 )
