@@ -7,7 +7,7 @@ The layer is GLIP-T's: 256 channels, five levels of an 800 x 1216 image, each co
 its coarser neighbour (13 convolutions). `reference order` samples every column first and multiplies once, as the
 published kernel does. The implementations take turns, so that a machine that slows down slows all of them; one that
 fails is told and left out. Prints seconds (median and best), the ratio to the reference order and the largest
-difference from it, over its largest value.
+difference from it, over its largest value: of the forward pass and, with --backward, of both passes together.
 """
 
 from __future__ import annotations
@@ -40,19 +40,26 @@ def main() -> None:
     torch.manual_seed(0)
     weights = DeformConv(CHANNELS).to(options.device)
     calls = layer_calls(options.batch, options.height, options.width, options.device)
-    failed: dict[str, str] = {}
-    kinds = implementations(weights, options.device, failed)
-    seconds: dict[str, list[float]] = {}
-    for repeat in range(options.repeats + 1):  # the first warms up
-        for name in [name for name in kinds if name not in failed]:
-            work = partial(_run, kinds[name], calls, options.backward)
-            timed = attempt(partial(clocked, work, torch.device(options.device)), name, failed)
-            if repeat and timed is not None:
-                seconds.setdefault(name, []).append(timed[1])
-    kinds = {name: convolve for name, convolve in kinds.items() if name not in failed}
+    kinds = implementations(weights, options.device)
     print(f"machine: {json.dumps(machine())}, batch {options.batch}, {options.height} x {options.width}")
-    print(f"{'forward and backward' if options.backward else 'forward'}, one layer of the dynamic head")
-    _print_table({name: seconds[name] for name in kinds}, _differences(kinds, calls[0]))
+    for backward in (False, True) if options.backward else (False,):
+        seconds = timed(kinds, calls, torch.device(options.device), options.repeats, backward=backward)
+        print(f"\n{'forward and backward' if backward else 'forward'}, one layer of the dynamic head")
+        _print_table(seconds, _differences({name: kinds[name] for name in seconds}, calls[0]))
+
+
+def timed(
+    kinds: dict[str, Convolve], calls: list[Call], device: torch.device, repeats: int, *, backward: bool
+) -> dict[str, list[float]]:
+    """Seconds of each repeat, by implementation; without those that fail."""
+    failed: dict[str, str] = {}
+    seconds: dict[str, list[float]] = {}
+    for repeat in range(repeats + 1):  # the first warms up
+        for name in [name for name in kinds if name not in failed]:
+            ran = attempt(partial(clocked, partial(_run, kinds[name], calls, backward), device), name, failed)
+            if repeat and ran is not None:
+                seconds.setdefault(name, []).append(ran[1])
+    return {name: taken for name, taken in seconds.items() if name not in failed}
 
 
 def layer_calls(batch: int, height: int, width: int, device: str) -> list[Call]:
@@ -66,9 +73,8 @@ def layer_calls(batch: int, height: int, width: int, device: str) -> list[Call]:
     return calls
 
 
-def implementations(weights: DeformConv, device: str, failed: dict[str, str]) -> dict[str, Convolve]:
-    """The reference order and every engine installed that has an operator for the device, by name. Why one does not
-    load is put into ``failed``."""
+def implementations(weights: DeformConv, device: str) -> dict[str, Convolve]:
+    """The reference order and every engine installed that loads and has an operator for the device, by name."""
 
     def in_reference_order(x: Tensor, offset_mask: Tensor, stride: int) -> Tensor:
         plain = PlainDeformConv(weights)
@@ -79,9 +85,12 @@ def implementations(weights: DeformConv, device: str, failed: dict[str, str]) ->
         return ENGINES[name](x.to(dtype), offset_mask, weights.weight.to(dtype), weights.bias.to(dtype), stride)
 
     kinds: dict[str, Convolve] = {"reference order": in_reference_order}
+    failed: dict[str, str] = {}
     for name in ENGINES:
-        if is_installed(name) and not (name == "triton" and device == "cpu"):
-            attempt(partial(load, name), name, failed)
+        if not is_installed(name) or (name == "triton" and device == "cpu"):
+            continue
+        attempt(partial(load, name), name, failed)
+        if name not in failed:
             kinds[name] = partial(by_engine, name, torch.float32)
     if "triton" in kinds:
         kinds["triton bfloat16"] = partial(by_engine, "triton", torch.bfloat16)

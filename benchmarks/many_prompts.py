@@ -5,7 +5,8 @@
 
 A class list, or a caption beyond the model's tokens, asks one picture several prompts. Sides: the picture once, as the
 teacher runs it, and the picture repeated for each prompt. They take turns; the weights are those of the parity
-fixtures. Prints seconds a prompt (medians), their ratio, and the largest difference of a logit.
+fixtures. The text tower, whose work is the same, has been through before either. Prints seconds a prompt (medians),
+their ratio, and the largest difference of a logit.
 """
 
 from __future__ import annotations

@@ -28,9 +28,8 @@ PHOTOS = {
     "human-boxes": ("coco", "photos/human"),
 }
 ASKED = (
-    ("scenes", "phrase_recall@1"),
-    ("val-phrases", "phrase_recall@1"),
-    ("val-phrases", "phrase_recall@5"),
+    *(("scenes", f"phrase_recall@{boxes}") for boxes in (1, 5, 10)),
+    *(("val-phrases", f"phrase_recall@{boxes}") for boxes in (1, 5, 10)),
     ("val-boxes", "AP50/person"),
     ("val-boxes", "AP50"),
 )
