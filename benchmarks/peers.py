@@ -89,7 +89,9 @@ class Bench:
         expected, keys, figures = sides[0].read(undisturbed).labels(), self._keys(self._sizes[1]), {}
         for side in sides:
             out = self._out(side, "killed")
-            self._run(side, self._many, out, kill_when=partial(_has, side, out, KILLED_AT * len(keys)))
+            first = self._run(side, self._many, out, kill_when=partial(_has, side, out, KILLED_AT * len(keys)))
+            if first.status is not None:
+                raise SystemExit(f"{side.name} ended before it could be killed; give more --many")
             after_kill, again_at = side.read(out), time.time()
             self._run(side, self._many, out)
             found = side.read(out)

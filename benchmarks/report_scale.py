@@ -2,8 +2,9 @@
 
 For each size a dataset is generated into a temporary folder (``benchmarks/generated_boxes.py``: tables and manifests,
 no shards, so that the sample of captions is not measured), then a process of its own takes its numbers as
-``glip-engine report`` does. Prints seconds by the clock and of all cores, the peak memory of that process, and what was
-counted. ``--selection`` measures a preset: ``grit`` drops overlapping boxes and contained phrases of every image.
+``glip-engine report`` does. Prints seconds by the clock, those of all cores with the process's start (about one), the
+peak memory of that process, and what was counted. ``--selection`` measures a preset: ``grit`` drops overlapping boxes
+and contained phrases of every image.
 """
 
 from __future__ import annotations

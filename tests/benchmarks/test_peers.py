@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import peers
+import pytest
 from job_processes import alive
 from peer_job import Labeller, tar_samples
 from peer_runs import run_job
-from peer_sides import read_dataset, read_rows
+from peer_sides import Side, read_dataset, read_rows
 from web_tars import samples_of, write_tar
 
 from pipelines.label import label
@@ -57,3 +60,13 @@ def test_a_job_that_ends_by_itself_says_how_and_what_it_took() -> None:
     assert run.status == 3
     assert run.peak_mib > 76
     assert run.processor_seconds > 0
+
+
+def test_a_job_that_ends_before_it_is_killed_gives_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tars").mkdir()
+    write_tar(tmp_path / "tars" / "00000.tar", samples_of(ScenesSource(count=2)))
+    side = Side("in no time", ("-c", "import sys, pathlib; pathlib.Path(sys.argv[3]).mkdir(exist_ok=True)"), read_rows)
+    monkeypatch.setattr(peers, "SIDES", (side,))
+    options = argparse.Namespace(source=str(tmp_path / "tars"), few=1, many=2, size=None, python=sys.executable)
+    with pytest.raises(SystemExit, match="in no time ended before it could be killed"):
+        peers.Bench(tmp_path / "work", options).killed([side])
