@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -61,3 +63,12 @@ def test_the_temporary_folder_may_have_any_name(tmp_path: Path, monkeypatch: pyt
     with box_database(on_disk=True) as (connection, _):
         StatisticsTables(connection).copy("SELECT 1 AS one", folder / "one.parquet")
     assert pq.read_table(folder / "one.parquet").to_pylist() == [{"one": 1}]
+
+
+def test_no_bar_of_the_database_is_printed_where_somebody_types() -> None:
+    code = """from engine.box_tables import box_database
+with box_database() as (database, _): print(database.sql("SELECT current_setting('enable_progress_bar')").fetchall())
+"""
+    command = [sys.executable, "-i", "-c", code]
+    done = subprocess.run(command, input="", capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[(False,)]"
