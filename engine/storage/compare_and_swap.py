@@ -7,6 +7,7 @@ lock, by comparing and writing.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +21,7 @@ from engine.storage.file_systems import file_system_of
 
 MAX_BYTES = 1_000_000
 LOCK_WAIT_S = 15.0  # the lock is held for the moment of a move
+LOCK_PAUSE_S = 0.01, 0.1  # between two tries, at random: who has waited long is not to ask more rarely than who comes
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def _put(store: Store, name: str, before: Found | None, content: bytes) -> bool:
 def _locked(store: Store) -> Iterator[None]:
     """The store's lock, waited for a little. ValueError where another process keeps it."""
     with ExitStack() as held:
-        deadline, pause_s = time.monotonic() + LOCK_WAIT_S, 0.02
+        deadline = time.monotonic() + LOCK_WAIT_S
         while True:
             try:
                 held.enter_context(store.locked())
@@ -91,8 +93,7 @@ def _locked(store: Store) -> Iterator[None]:
             except ValueError:
                 if time.monotonic() > deadline:
                     raise
-                time.sleep(pause_s)
-                pause_s = min(2 * pause_s, 0.5)
+                time.sleep(random.uniform(*LOCK_PAUSE_S))
         yield
 
 

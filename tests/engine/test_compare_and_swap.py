@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,23 @@ def test_a_put_is_tried_four_times(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert store.read("a.json") == b"1"
 
 
+def test_who_has_waited_long_for_the_lock_asks_as_often_as_at_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holder, pauses = ExitStack(), list[float]()
+    holder.enter_context(Store(tmp_path).locked())
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 40:
+            holder.close()
+
+    monkeypatch.setattr(compare_and_swap.time, "sleep", sleep)
+    assert create(Store(tmp_path), "a.json", b"1")
+    assert len(pauses) == 40
+    assert max(pauses) <= 0.1
+
+
 def count_up(root: str, times: int, done: Any) -> None:
     store, moved = Store(root), 0
     while moved < times:
@@ -67,6 +86,7 @@ def count_up(root: str, times: int, done: Any) -> None:
         assert found is not None
         now = json.loads(found.content)
         moved += swap(store, "count.json", found, json.dumps({"count": now["count"] + 1, "by": os.getpid()}).encode())
+        time.sleep(0.005)  # who moves in a tight loop leaves the lock to nobody
     done.put(moved)
 
 
