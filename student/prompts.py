@@ -141,6 +141,8 @@ def absent_classes(
 def fit_names(present: list[str], absent: list[str], budget: Budget, asked: Asked = BY_NAME) -> list[str]:
     """As many names as the token budget holds, and one at least; absent ones are left out first."""
     names = present + absent
+    if budget.holds(join_names(names, asked)[0]):
+        return names
 
     def are_too_many(count: int) -> bool:
         return not budget.holds(join_names(names[:count], asked)[0])
