@@ -11,7 +11,7 @@ from pathlib import Path
 
 from self_training_cells import Cell, Cells, Experiment, LabelFigures, teacher_recipe
 from self_training_labels import as_selected, by_score, calibrate_teacher, hidden_boxes, label_web
-from self_training_variants import ENSEMBLE, NOBODY, TEACHER, VARIANTS, Variant, is_calibrated, student
+from self_training_variants import CONTROL, ENSEMBLE, NOBODY, TEACHER, VARIANTS, Variant, is_calibrated, student
 
 from engine.artifacts import Store
 from engine.metrics.truth import Truth
@@ -47,7 +47,7 @@ def run_seed(experiment: Experiment, seed: int) -> SeedResult:
     run = SeedRun(experiment, seed)
     cells = [run.teacher_cell()]
     cells += [run.cells.examine(student(name), run.student(name)) for name in experiment.variants]
-    cells.append(run.cells.examine("control", run.cells.train("control", run.gold, run.teacher)))
+    cells.append(run.cells.examine(CONTROL, run.control()))
     if experiment.world.truth is not None and experiment.oracle:
         run.hidden()  # drawn, where no judge has needed them
         mix = [*run.gold, MixEntry(dataset=str(run.folder / "truth"), weight=len(run.gold))]
@@ -86,14 +86,18 @@ class SeedRun:
             self._students[name] = self._trained(name) if variant.averaged is None else self._mean(variant.averaged)
         return self._students[name]
 
+    def control(self) -> str:
+        """The checkpoint that learned from human data alone."""
+        return self.cells.train(CONTROL, self.gold, self.teacher)
+
     def _trained(self, name: str) -> str:
         variant = VARIANTS[name]
         mix = [*self.gold, *([] if variant.labelled_by == NOBODY else [self._pseudo(variant)])]
         return self.cells.train(student(name), mix, self.teacher, **variant.train)
 
     def _mean(self, name: str) -> str:
-        """A student's weights and the teacher's, halfway: what it has learned, with less forgotten."""
-        checkpoint = self.student(name)
+        """A model's weights and the teacher's, halfway: what it has learned, with less forgotten."""
+        checkpoint = self.control() if name == CONTROL else self.student(name)
         return candidate_model(Path(checkpoint).parent, checkpoint, "averaged", self.teacher)
 
     def learned(self, name: str) -> Learned:

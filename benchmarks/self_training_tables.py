@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from self_training_cells import Cell, Experiment, GroupResult, LabelFigures
 from self_training_seed import SeedResult
-from self_training_variants import PLAIN, student
+from self_training_variants import AVERAGED_CONTROL, CONTROL, PLAIN, student
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
 
 
 def summarise(found: Sequence[SeedResult], experiment: Experiment) -> dict[str, Any]:
-    """Recall by model and group, differences to teacher, control and plain student, and the worth of the labels."""
+    """Recall by model and group, differences to teacher, controls and plain student, and the worth of the labels."""
     cells = [cell for seed in found for cell in seed.cells]
     models = list(dict.fromkeys(cell.model for cell in cells))
     groups = sorted({group for cell in cells for group in cell.groups})
@@ -58,9 +58,9 @@ def _words(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
 def compared(models: Sequence[str]) -> list[tuple[str, str]]:
     """Pairs of models, the first as the candidate."""
     students = [model for model in models if model.startswith(student(""))]
-    plain = [(one, student(PLAIN)) for one in students if one != student(PLAIN)]
-    pairs = [(one, other) for one in students for other in ("teacher", "control")] + plain
-    return [*pairs, ("control", "teacher"), *[("oracle", "teacher")] * ("oracle" in models)]
+    others = [one for one in ("teacher", CONTROL, student(PLAIN), student(AVERAGED_CONTROL)) if one in models]
+    pairs = [(one, other) for one in students for other in others if one != other]
+    return [*pairs, (CONTROL, "teacher"), *[("oracle", "teacher")] * ("oracle" in models)]
 
 
 def _of(cells: Iterable[Cell], model: str, group: str) -> list[GroupResult]:

@@ -13,7 +13,7 @@ from typing import Any
 from schemas.recipes import SelectionChoice
 
 TEACHER, ENSEMBLE, NOBODY = "teacher", "ensemble", "nobody"
-PLAIN = "best-box"
+PLAIN, CONTROL, AVERAGED_CONTROL = "best-box", "control", "averaged-control"
 BEST_BOX = {"max_overlap": 0.5, "max_boxes_per_phrase": 1}  # of boxes on one thing the best, of a phrase the best
 PLAIN_SELECTION: dict[str, Any] = {"min_score": 0.2, **BEST_BOX}  # chosen on another seed
 
@@ -32,7 +32,7 @@ class Variant:
     train: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the training recipe that differ from the control's; also ``lr`` and ``text_lr_factor``."""
     averaged: str | None = None
-    """A variant whose student is taken halfway back to the teacher, weight by weight, instead of training one anew."""
+    """A variant, or ``control``: its model is taken halfway back to the teacher, weight by weight; none is trained."""
 
 
 _WORDS_ALONE = {"tune": "prompt", "lr": 2e-2, "text_lr_factor": 1.0}  # a vector for each word is all that is trained
@@ -59,6 +59,7 @@ VARIANTS: dict[str, Variant] = {
     "ensemble-agreed": Variant({**PLAIN_SELECTION, "min_agreement": 0.5}, labelled_by=ENSEMBLE),
     "second-round": Variant(labelled_by=PLAIN),
     "averaged": Variant(averaged=PLAIN),
+    AVERAGED_CONTROL: Variant(labelled_by=NOBODY, averaged=CONTROL),
     "second-round-averaged": Variant(labelled_by=PLAIN, averaged="second-round"),
     "averaged-round": Variant(labelled_by="averaged"),
     "averaged-round-averaged": Variant(labelled_by="averaged", averaged="averaged-round"),

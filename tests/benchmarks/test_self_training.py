@@ -12,7 +12,7 @@ from self_training_cells import TEACHER_RATES, Cell, Cells, GroupResult
 from self_training_print import print_tables
 from self_training_seed import Learned, SeedResult
 from self_training_tables import difference, summarise
-from self_training_variants import ENSEMBLE, NOBODY, PLAIN, TEACHER, VARIANTS, is_calibrated, student
+from self_training_variants import AVERAGED_CONTROL, ENSEMBLE, NOBODY, PLAIN, TEACHER, VARIANTS, is_calibrated, student
 from self_training_worlds import scenes_world
 
 from engine.selection import resolve_selection
@@ -109,7 +109,8 @@ def _figures(right: int, wrong: int) -> PseudoLabelFigures:
 
 
 def _seed(number: int) -> SeedResult:
-    shares = {"teacher": 0.5, student(PLAIN): 0.75, student("score-weighted"): 1.0, "control": 0.5}
+    students = {student(PLAIN): 0.75, student("score-weighted"): 1.0, student(AVERAGED_CONTROL): 0.5}
+    shares = {"teacher": 0.5, **students, "control": 0.5}
     cells = [_cell(model, share, number) for model, share in shares.items()]
     learned = [
         Learned(variant=name, seed=number, groups={group: [_figures(3 + number, 2)] for group in GROUPS})
@@ -118,7 +119,7 @@ def _seed(number: int) -> SeedResult:
     return SeedResult(cells, learned)
 
 
-def test_students_are_compared_with_teacher_control_and_the_plain_one() -> None:
+def test_students_are_compared_with_teacher_controls_and_the_plain_one() -> None:
     found = summarise([_seed(0), _seed(1)], _experiment(_options(["--variants", "score-weighted"])))
     gains = {pair: by_group["all rest"]["mean"] for pair, by_group in found["differences"].items()}
     assert gains == {
@@ -127,6 +128,11 @@ def test_students_are_compared_with_teacher_control_and_the_plain_one() -> None:
         "student score-weighted - teacher": 0.5,
         "student score-weighted - control": 0.5,
         "student score-weighted - student best-box": 0.25,
+        "student score-weighted - student averaged-control": 0.5,
+        "student best-box - student averaged-control": 0.25,
+        "student averaged-control - teacher": 0.0,
+        "student averaged-control - control": 0.0,
+        "student averaged-control - student best-box": -0.25,
         "control - teacher": 0.0,
     }
     assert found["words"]["dax"]["student best-box"] == 0.75
@@ -143,7 +149,8 @@ def test_tables_have_a_row_for_each_model(capsys: pytest.CaptureFixture[str]) ->
     print_tables(summarise([_seed(0)], _experiment(_options(["--variants", "score-weighted"]))))
     printed = capsys.readouterr().out
     assert "| student score-weighted | 100.0 | 100.0 |" in printed
-    assert "| student score-weighted | +50.0 (+50.0 to +50.0) | +50.0 (+50.0 to +50.0) | +25.0" in printed
+    certain = [f"+{points} (+{points} to +{points})" for points in ("50.0", "50.0", "50.0", "25.0")]
+    assert f"| student score-weighted | {' | '.join(certain)} |" in printed
     assert "| score-weighted | 5 / 60.0 % / 30.0 % |" in printed
 
 
@@ -160,7 +167,7 @@ def test_variants_are_added_to_a_folder_and_what_is_there_is_read(
 
     first = run(PLAIN)
     stood = {path: path.stat().st_mtime_ns for path in (tmp_path / "seed-0").glob("*.json")}
-    others = ("score-weighted", "ensemble-agreed", "second-round", "words-alone-control")
+    others = ("score-weighted", "ensemble-agreed", "second-round", "words-alone-control", AVERAGED_CONTROL)
     second = run(*others)
     assert {path: path.stat().st_mtime_ns for path in stood} == stood, "a cell was made again"
     added = {student(name) for name in others}
@@ -169,7 +176,7 @@ def test_variants_are_added_to_a_folder_and_what_is_there_is_read(
         assert {model: models[model] for model in first["recall"][group]} == first["recall"][group]
     # Who labelled decides what is learned; how training weighs it does not.
     assert second["learned"]["score-weighted"] == second["learned"][PLAIN]
-    assert "words-alone-control" not in second["learned"]
+    assert second["learned"].keys().isdisjoint({"words-alone-control", AVERAGED_CONTROL})
     datasets = {path.name for path in (tmp_path / "seed-0").glob("pseudo*")}
     assert datasets == {"pseudo", "pseudo-ensemble", f"pseudo-{PLAIN}"}
 
