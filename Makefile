@@ -12,7 +12,7 @@ TESTERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-r
 .PHONY: help demo test test-all check format parser nano clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@awk -F ':.*## +' '/^[a-z-]+:.*##/ {printf "%-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # With an older one pip ends in conflicts between packages, and leaves an environment that a newer one would take.
 NEW_ENOUGH := import sys; sys.version_info >= (3, 11) or sys.exit("wanted Python 3.11 or newer, found " + sys.executable \
@@ -41,6 +41,7 @@ check: $(READY)  ## what CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin  # what a Mac's Python lacks is an error too
 	$(MAKE) test
 
 format: $(READY)  ## apply the format that `check` asks for

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from pathlib import Path
 from job_processes import command_line, descendants
 from own_process import memory_mib
 from web_tars import repeat_source
+
+from engine.running.cores import usable_cores
 
 KINDS = {"driver": "pipelines.cli", "worker": "ray::UnitWorker"}  # what stands in their command lines
 
@@ -78,7 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("source", help="folder of tars as img2dataset writes them")
     parser.add_argument("--images", type=int, default=800, help="of the smaller job")
     parser.add_argument("--size", type=int, default=64, help="sides in pixels that images are resized to")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--at-most", type=float, default=1.1)
     parser.add_argument("--scratch", help="folder for the repeated source and the labels")
     return parser.parse_args()

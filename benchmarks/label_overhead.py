@@ -14,7 +14,6 @@ import argparse
 import json
 import math
 import multiprocessing
-import os
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from pathlib import Path
 from web_tars import repeat_source
 
 from engine.runner import connected
+from engine.running.cores import usable_cores
 from engine.running.layout import Workers
 from engine.running.stages import OpenedStages, first_unit
 from engine.sources import open_source
@@ -119,7 +119,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="folder of tars as img2dataset writes them")
     parser.add_argument("--checkpoint", default="nano")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--workers", type=int, default=usable_cores())
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--unit-size", type=int, default=50)
     parser.add_argument("--seconds", type=float, default=300.0, help="length of the job")

@@ -86,7 +86,7 @@ def main() -> int:
     options = arguments.parse_args()
     recipe = PhrasesRecipe(pipeline=options.pipeline, method=options.method)
     parser = PhraseParser(recipe)
-    if hasattr(os, "sched_setaffinity"):
+    if sys.platform == "linux":
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # one core
     figures = caption_figures(parser, real_data("photos/human"), options.misses)
     figures |= caption_figures(parser, real_data("photos/val"), misses=False)

@@ -31,7 +31,7 @@ Beside each file above, the folder with what it is made of:
     selection, calibration  selecting/     boxes as columns, the rules on them, calibrated scores
     artifacts               storage/       digests, atomic files, locks, leases, compare-and-swap
     shards                  dataset/       files, reader and tables of a dataset; committed units, wholeness, look-up
-    runner                  running/       stages, layout of processes, flow of units, workers, metrics, stopping
+    runner                  running/       stages, cores, layout of processes, flow of units, workers, metrics, stopping
 
 And what asks, reads, writes or keeps:
 

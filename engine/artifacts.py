@@ -66,14 +66,15 @@ class Store:
             return bool(self._files.exists(self.path(name)))
 
     def names(self, folder: str) -> list[str]:
-        """Names of what is directly in ``folder``, sorted, without temporary files; none where there is no folder."""
+        """Names of what is directly in ``folder``, sorted; none where there is no folder. Left out is what begins with
+        a dot: temporary files, and what systems leave in folders that somebody has looked at (``.DS_Store``)."""
         where = self.path(folder)
         with self._naming_faults(folder, "listed"):
             if not self._files.isdir(where):
                 return []
             self._files.invalidate_cache(where)
             found = [posixpath.basename(entry.rstrip("/")) for entry in self._files.ls(where, detail=False)]
-        return sorted(name for name in found if not name.startswith(TEMPORARY_PREFIX))
+        return sorted(name for name in found if not name.startswith("."))
 
     def open(self, name: str) -> BinaryIO:
         """The file opened for reading; FileNotFoundError names the whole path."""
@@ -186,6 +187,7 @@ class Store:
             yield cast(BinaryIO, file)
             size = file.seek(0, os.SEEK_END)
             file.flush()
+            file.seek(0)  # where macOS' /dev/fd goes on reading; Linux' begins anew
             self._files.put_file(f"/dev/fd/{file.fileno()}", final)
             stored = self._files.info(final)["size"]
         if stored != size:

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from engine.running.actor_pools import actor_pools
+from engine.running.cores import usable_cores
 from engine.running.layout import Workers, layout
 from engine.running.session_folder import check_session_folder
 from engine.running.stages import Commit, Manifest, Stage, first_unit
@@ -157,7 +158,7 @@ def _connect(ray: Any, workers: Workers) -> bool:
             ray.init(address=address, **quiet)
         return True
     check_session_folder()
-    slots = max(workers.count or 1, len(os.sched_getaffinity(0)) // workers.threads)
+    slots = max(workers.count or 1, usable_cores() // workers.threads)
     with _silent_stderr():
         ray.init(
             address="local",

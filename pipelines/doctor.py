@@ -45,7 +45,9 @@ def _check(name: str, check: Callable[[], str]) -> Finding:
 def _torch() -> str:
     import torch
 
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {os.cpu_count()} cores"
+    from engine.running.cores import usable_cores
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {usable_cores()} cores"
     return f"{torch.__version__} on {device}"
 
 

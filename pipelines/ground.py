@@ -19,6 +19,7 @@ from typing import Any
 
 from PIL import Image
 
+from engine.running.cores import usable_cores
 from engine.running.stages import OpenedStages
 from engine.sources.columns import is_encodable
 from glip.rgb import as_rgb, upright
@@ -107,7 +108,7 @@ def ground_image(
 
 def interactive_recipe() -> dict[str, Any]:
     """Fields of a recipe for one picture that somebody waits for: all cores, and no boxes of low score."""
-    return {"min_score": MIN_SCORE, "teacher": {"threads": len(os.sched_getaffinity(0)), "batch_size": 1}}
+    return {"min_score": MIN_SCORE, "teacher": {"threads": usable_cores(), "batch_size": 1}}
 
 
 def ground_with(recipe: GroundRecipe, image: ImageLike, caption: str) -> GroundedImage:

@@ -25,6 +25,7 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from engine.mix import Mix
+from engine.running.cores import usable_cores
 from schemas.recipes import TrainRecipe
 from student.process_group import DistributedWorkers, ShardedWorkers
 from student.trainer import MODEL, OnCheckpoint, RunResult, run
@@ -60,7 +61,7 @@ def run_distributed(
         "identity": identity,
         "metadata": metadata,
         "on_checkpoint": on_checkpoint,
-        "threads": max(1, (os.cpu_count() or 1) // workers),
+        "threads": max(1, usable_cores() // workers),
     }
     with _ray_session(workers), TemporaryDirectory(prefix="glip-train-") as storage:
         # Of the whole cluster: the machine that starts a run need not have a GPU.
@@ -141,7 +142,7 @@ def _ray_session(workers: int) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     address = os.environ.get("RAY_ADDRESS")
-    local = {"num_cpus": max(workers, os.cpu_count() or 1), "object_store_memory": OBJECT_STORE_BYTES}
+    local = {"num_cpus": max(workers, usable_cores()), "object_store_memory": OBJECT_STORE_BYTES}
     try:
         if address:
             ray.init(address=address, **quiet)

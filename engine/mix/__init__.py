@@ -7,6 +7,7 @@ of workers may each take their positions, and a resumed run goes on at the exact
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -58,7 +59,7 @@ class Mix:
         self.datasets, self.interleave, self.seed, self.epoch = tuple(datasets), interleave, seed, epoch
         self.fingerprint = _fingerprint(datasets, passes, interleave, seed)
         self._passes = tuple(passes)
-        self._shards = OpenShards(MAX_OPEN_SHARDS)
+        self._shards = OpenShards(_open_at_most())
 
     @classmethod
     def open(cls, entries: Sequence[MixEntry], seed: int, sampling: MixSampling = EVERYTHING_ONCE) -> Mix:
@@ -132,6 +133,12 @@ class Mix:
     def close(self) -> None:
         """Close the shards that are open."""
         self._shards.close()
+
+
+def _open_at_most() -> int:
+    """How many shards: no more than half of the files that this process may have open, which are 256 on a Mac."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_OPEN_SHARDS if files == resource.RLIM_INFINITY else min(MAX_OPEN_SHARDS, files // 2)
 
 
 def _fingerprint(datasets: Sequence[MixedDataset], passes: Sequence[Passes], interleave: Interleave, seed: int) -> str:

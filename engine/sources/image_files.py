@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -77,10 +78,20 @@ class ImageFolder:
         except OSError as error:
             if not _is_of_the_name(error):
                 raise
+            if other := self._spelt_otherwise(name):
+                return self.read(other)
             return Problem("image_missing", f"there is no {shown!r} in {self._uri}")
         if len(content) > self._max_bytes:
             return Problem("image_too_large", f"{shown!r} has more than {self._max_bytes} bytes, max_image_bytes")
         return content
+
+    def _spelt_otherwise(self, name: str) -> str | None:
+        """The name with accents in the other of the two ways that Unicode has, as files that came from a Mac, where a
+        local file is called so."""
+        if name.isascii() or not is_local(self._system):
+            return None
+        both = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+        return next((one for one in both if one != name and os.path.isfile(f"{self._root}/{one}")), None)
 
     def _leads_out(self, path: str) -> bool:
         """Whether a path of a local folder is, by links, one of another."""

@@ -5,8 +5,8 @@ In: a filesystem and the path of the lock. Out: one holder at a time.
 A store has no kernel that would free the lock of a dead process, so the lock is a lease. No two clocks are ever
 compared: every renewal changes the object, and a job that finds it watches on its own monotonic clock whether it
 changes. A holder that renews it is alive, and the second job is refused; one that is silent for ``LEASE_S``, or that
-was a process of this machine and is gone, is dead, and the lock is taken over. Creation, renewal and taking over are
-conditional puts (``If-None-Match``, ``If-Match``), so that of two jobs one wins.
+was a process of this machine and is gone (which only Linux tells), is dead, and the lock is taken over. Creation,
+renewal and taking over are conditional puts (``If-None-Match``, ``If-Match``), so that of two jobs one wins.
 
 A holder that was cut off for ``LEASE_S`` and comes back finds its lock in other hands and stops at its next write here.
 Until then two jobs do the same work, which is harmless: an object is put whole, and the same work has the same bytes.

@@ -28,6 +28,13 @@ def test_what_is_written_is_read_with_its_digest_and_size(store: Store) -> None:
     assert store.names("shards") == ["0.tar"]
 
 
+def test_what_a_system_leaves_in_a_folder_is_not_listed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name in ("shards/.DS_Store", "shards/._000000.tar", "shards/000000.tar"):
+        store.write(name, b"")
+    assert store.names("shards") == ["000000.tar"]
+
+
 def test_what_is_not_there_has_no_size_and_no_name(store: Store) -> None:
     assert store.size("shards/0.tar") is None
     assert not store.exists("shards/0.tar")
@@ -108,6 +115,20 @@ def test_an_object_that_a_store_did_not_take_whole_is_an_error(tmp_path: Path, m
     monkeypatch.setattr(store._files, "put_file", put_half)
     with pytest.raises((OSError, RuntimeError), match="2 of 5 bytes were stored"):
         store.write("a", b"whole")
+
+
+def test_an_object_is_stored_whole_where_dev_fd_is_the_file_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(f"memory://{tmp_path.name}")
+
+    def put_as_macos_opens(local: str, final: str) -> None:
+        with open(os.dup(int(local.removeprefix("/dev/fd/"))), "rb") as same:
+            store._files.pipe_file(final, same.read())
+
+    monkeypatch.setattr(store._files, "put_file", put_as_macos_opens)
+    store.write("a", b"whole")
+    assert store.read("a") == b"whole"
 
 
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,9 +89,17 @@ def test_the_next_job_waits_for_a_commit_in_flight(tmp_path: Path) -> None:
     assert order == ["committed", "the next job began"]
 
 
-def test_a_worker_that_opens_the_fence_just_before_it_is_taken_down_is_refused(tmp_path: Path) -> None:
-    orphan, refused = orphan_of_a_killed_driver(str(tmp_path / "out")), threading.Event()
+def test_a_worker_that_opens_the_fence_just_before_it_is_taken_down_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan, opened, refused = orphan_of_a_killed_driver(str(tmp_path / "out")), threading.Event(), threading.Event()
     (fence,) = (tmp_path / "out").glob(f"{folder_lock.FENCE_PREFIX}*")
+    flock = fcntl.flock
+
+    def telling(held: Any, operation: int) -> None:
+        if operation == fcntl.LOCK_SH:
+            opened.set()
+        flock(held, operation)
 
     def commit_late() -> None:
         try:
@@ -102,9 +111,9 @@ def test_a_worker_that_opens_the_fence_just_before_it_is_taken_down_is_refused(t
     thread = threading.Thread(target=commit_late)
     with fence.open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # as the next job does that takes it down
+        monkeypatch.setattr(fcntl, "flock", telling)
         thread.start()
-        while sum(os.path.realpath(one) == os.path.realpath(fence) for one in Path("/proc/self/fd").iterdir()) < 2:
-            time.sleep(0.01)
+        opened.wait()
         fence.unlink()
     thread.join()
     assert refused.is_set()
@@ -171,7 +180,7 @@ def test_a_fence_that_another_machine_took_down_before_it_was_held_is_none(
 
     def too_late(held: int, operation: int) -> None:
         if operation == fcntl.LOCK_SH:
-            Path(os.readlink(f"/proc/self/fd/{held}")).unlink()
+            next(Path(network_folder).glob(f"{folder_lock.FENCE_PREFIX}*")).unlink()
         shared(held, operation)
 
     monkeypatch.setattr(fcntl, "flock", too_late)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,16 @@ def test_a_caption_lies_beside_its_picture(web: Any, photos: Path, unit_size: in
     samples = [one for one in found if isinstance(one, CaptionedImage)]
     assert [one.caption for one in samples] == ["Two cats.", "A dog."]
     assert [one.image for one in samples] == [web.jpeg(2), web.jpeg(0)]
+
+
+@pytest.mark.parametrize(("file", "asked"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_accents_may_be_in_either_of_unicodes_two_ways(web: Any, tmp_path: Path, file: str, asked: str) -> None:
+    picture, other = (unicodedata.normalize(form, "caf\u00e9 \ud55c") for form in (file, asked))
+    (tmp_path / f"{picture}.jpg").write_bytes(web.jpeg())
+    (tmp_path / f"{other}.txt").write_text("A dog.")
+    (tmp_path / "table.csv").write_text(f"file_name,caption\n{other}.jpg,A dog.\n", encoding="utf-8")
+    assert [outcome for _, outcome in told(read_all(tmp_path))] == ["ok"]
+    assert [outcome for _, outcome in told(read_all(tmp_path, captions=f"{tmp_path}/table.csv"))] == ["ok"]
 
 
 def test_a_name_with_dots_is_a_sample_and_of_two_that_become_one_key_the_second_is_counted(

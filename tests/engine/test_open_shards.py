@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -135,6 +136,19 @@ def test_a_shard_that_is_not_there_is_told_of_each_time_and_found_once_it_is(sto
                 _image(shards, store, 9, 0)
         write_shard(store, UnitRef(9, "u", 0, 1), [_sample("9-0")], [], work_digest="w", stages=[])
         assert _image(shards, store, 9, 0) == b"9-0"
+
+
+def test_a_mix_leaves_half_of_the_files_that_a_process_may_open_to_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = MixEntry(dataset=store.root, weight=1.0)
+    for files, opened in ((256, 128), (1024, 512), (10**6, 512), (resource.RLIM_INFINITY, 512), (6, 3)):
+        monkeypatch.setattr(resource, "getrlimit", lambda limit, files=files: (files, files))
+        with closing(Mix.open([entry], seed=0)) as mix:
+            for position in range(UNITS * ROWS):
+                mix.load(mix.sample_ref(position))
+            assert mix._shards._limit == opened
+            assert len(mix._shards._places) <= opened
 
 
 def _image(shards: OpenShards, store: Store, unit: int, row: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from ray._common.utils import get_default_system_temp_dir
 from ray._private.utils import validate_socket_filepath
 
 from engine.running.session_folder import check_session_folder
@@ -25,6 +26,7 @@ from engine.running.session_folder import check_session_folder
 def test_a_name_that_does_not_fit_is_told_with_what_to_do(
     environment: dict[str, str], told: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
     for name in ("TMPDIR", "RAY_TMPDIR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -35,9 +37,18 @@ def test_a_name_that_does_not_fit_is_told_with_what_to_do(
         check_session_folder()
 
 
-def test_as_many_bytes_are_allowed_as_ray_itself_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    session = f"ray/session_2026-11-22_01-55-13_927987_{os.getpid()}/sockets/plasma_store"
+def test_on_a_mac_ray_lies_in_tmp_whatever_the_system_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv("TMPDIR", "/var/folders/zz/zyxvpxvq6csfxvn_n0000000000000/T/")
+    assert get_default_system_temp_dir() == "/tmp"
+    check_session_folder()
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+def test_as_many_bytes_are_allowed_as_ray_itself_allows(platform: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    session = f"ray/session_2026-11-22_01-55-13_927987_{os.getpid()}/sockets/plasma_store"
     folders = [f"/{'x' * length}" for length in range(20, 60)]
     fits = [len(f"{folder}/{session}") for folder in folders if _passes(folder, monkeypatch)]
     validate_socket_filepath("x" * max(fits))
@@ -46,7 +57,7 @@ def test_as_many_bytes_are_allowed_as_ray_itself_allows(monkeypatch: pytest.Monk
 
 
 def _passes(folder: str, monkeypatch: pytest.MonkeyPatch) -> bool:
-    monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setenv("RAY_TMPDIR", folder)
     try:
         check_session_folder()
     except ValueError:

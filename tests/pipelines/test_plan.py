@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 from labelled_datasets import tars_recipe
 
+from engine.running.cores import usable_cores
 from pipelines.cli import main
 from pipelines.label import label
 from pipelines.labelling.estimates import Estimate, bootstrap, spread_slices
@@ -109,7 +109,7 @@ def test_the_command_prints_the_plan_and_writes_nothing(
 def test_on_ray_the_plan_counts_the_workers_one_a_core_where_nothing_is_said(
     recipe: LabelRecipe, workers: int | None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    count = workers or max(2, len(os.sched_getaffinity(0)))
+    count = workers or max(2, usable_cores())
     either = recipe.model_copy(update={"teacher": recipe.teacher.model_copy(update={"device": "auto"})})
     found = label_plan(either, samples=100, workers=workers)
     assert (found.workers, found.device) == (count, "cpu")
