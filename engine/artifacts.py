@@ -139,10 +139,13 @@ class Store:
         with self._naming_faults(name, "read"), self.open(name) as file:
             return digest_file(file)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: str, *, lasting: bool = True) -> None:
+        """Take a file away where there is one; where that is ``lasting``, no crash of the machine brings it back."""
         if self.exists(name):
             with self._naming_faults(name, "deleted"):
                 self._files.rm(self.path(name))
+                if lasting:
+                    self.flush(posixpath.dirname(name))
 
     def write(self, name: str, content: bytes, *, lasting: bool = True) -> None:
         """Write a file whole; ``lasting`` as of :meth:`writing`."""
@@ -172,10 +175,10 @@ class Store:
         """Before long work that ends in a file here: the errors of :meth:`writing`, by a file that is gone again."""
         self.write(PROBE, b"", lasting=False)
         with suppress(OSError, RuntimeError):  # who may write need not be allowed to delete; it is never listed
-            self.delete(PROBE)
+            self.delete(PROBE, lasting=False)
 
     def flush(self, folder: str) -> None:
-        """From here on the files directly in ``folder`` keep their names whatever becomes of the machine."""
+        """From here on the files directly in ``folder``, and no others, are there whatever becomes of the machine."""
         where = Path(self.path(folder))
         if self.is_local and where.is_dir():
             fsync_folder(where)

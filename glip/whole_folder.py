@@ -5,11 +5,13 @@ In: a name. Out: an empty draft to fill with files; what had the name stays unti
 
 from __future__ import annotations
 
+import fcntl
 import glob
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -17,40 +19,62 @@ from pathlib import Path
 def written_whole(folder: Path) -> Iterator[Path]:
     """The draft of ``folder``, which has its name when the block has ended without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = folder.with_name(f".{folder.name}.draft-{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = _beside(folder, "draft")
     draft.mkdir()
     try:
-        yield draft
-        _to_disk(draft)
-        _move_into_place(draft, folder)
+        with _held(draft):
+            yield draft
+            _to_disk(draft)
+            _move_into_place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     _remove_leftovers(folder)
 
 
+def _beside(folder: Path, kind: str) -> Path:
+    return folder.with_name(f".{folder.name}.{kind}-{uuid.uuid4().hex}")
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lock a folder: the kernel frees it however the process ends. BlockingIOError where another process holds it, of
+    this container or of another."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(opened)
+
+
 def _to_disk(folder: Path) -> None:
-    """Contents are on the disk before the folder has its name: a power cut would leave files of the right name and no
-    content."""
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    """All of it is on the disk before the folder has its name: a power cut would leave files of the right name and no
+    content, or some of them."""
+    for path in (*folder.iterdir(), folder):
+        _fsync(path)
+
+
+def _fsync(path: Path) -> None:
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _remove_leftovers(folder: Path) -> None:
     """What saves that were killed left beside a folder, each as large as the model."""
     for kind in ("draft", "old"):
         for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.{kind}-*"):
-            process = leftover.name.rpartition("-")[2]
-            if process.isdecimal() and not Path("/proc", process).exists():
+            with suppress(OSError), _held(leftover):  # the draft of one that is alive stays
                 shutil.rmtree(leftover, ignore_errors=True)
 
 
 def _move_into_place(draft: Path, folder: Path) -> None:
     """Swap the finished draft for whatever has its name."""
-    old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
-    shutil.rmtree(old, ignore_errors=True)
+    old = _beside(folder, "old")
     if folder.exists():
         folder.rename(old)
     draft.rename(folder)
+    _fsync(folder.parent)  # before the old one goes: a power cut would bring its name back, and half of what is in it
     shutil.rmtree(old, ignore_errors=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from engine.artifacts import Store
 from student.tuning import plain_weights
 
 STATE = "state.pt"
@@ -21,7 +22,8 @@ WRITING = ".writing-state.pt"
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state of a run; a crash or a full disk leaves the state that was there before."""
+    """Write the state of a run, which stays whatever becomes of the machine; a crash or a full disk leaves the state
+    that was there before."""
     folder.mkdir(parents=True, exist_ok=True)
     # One name: what a killed run left half-written is written over, and does not pile up.
     temporary = folder / WRITING
@@ -31,6 +33,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(folder / STATE)
+        Store(folder).flush("")
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ dropped when it resumes, and no mean reaches over a checkpoint.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -67,8 +68,11 @@ class TrainingLog:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Around what is no step, a checkpoint and its evaluation: its time is in no rate and no share."""
+        """Around what is no step, a checkpoint and its evaluation: its time is in no rate and no share. No crash of the
+        machine leaves a checkpoint without the lines before it."""
         began = time.perf_counter()
+        if self._file is not None:
+            os.fsync(self._file.fileno())
         try:
             yield
         finally:

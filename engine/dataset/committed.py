@@ -43,7 +43,8 @@ def _done(
 def uncommit(store: Store, units: Collection[int]) -> None:
     """Take back the commits of those of ``units`` that have one. Their files stay, to be replaced."""
     for unit in sorted(set(committed_units(store)) & set(units)):
-        store.delete(manifest_name(unit))
+        store.delete(manifest_name(unit), lasting=False)
+    store.flush("manifests")  # before a file that one of them vouches for is replaced
 
 
 def delete_units_beyond(store: Store, count: int) -> int:
@@ -54,6 +55,7 @@ def delete_units_beyond(store: Store, count: int) -> int:
         for name in store.names(folder):
             unit = unit_of(name)
             if unit is not None and unit >= count:
-                store.delete(f"{folder}/{name}")
+                store.delete(f"{folder}/{name}", lasting=False)
                 removed += 1
+        store.flush(folder)
     return removed

@@ -26,8 +26,8 @@ from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
-from engine.dataset.committed import committed_manifests
-from engine.dataset.shard_files import FOLDERS, annotations_name, manifest_name, rejects_name, shard_name
+from engine.dataset.committed import committed_manifests, delete_units_beyond
+from engine.dataset.shard_files import FOLDERS, rejects_name
 from engine.gold.detection import CocoDetection
 from engine.gold.flickr import FlickrEntities
 from engine.gold.glip_tsv import GlipTsvCaptions
@@ -111,7 +111,7 @@ def import_gold(
             manifest = done or _import_unit(store, reader, ref, card)
             counted = _counted(counted, manifest)
         if refused := _nothing_of(counted, store):
-            _withdraw(store, counted.units)
+            _withdraw(store)
             raise ValueError(f"{reader.uri}: {refused}")
         write_card(store, counted)
     return counted
@@ -186,12 +186,9 @@ def _counted(card: DatasetCard, manifest: ShardManifest) -> DatasetCard:
     return card.model_copy(update={**sums, "units": card.units + 1, "stages": stages})
 
 
-def _withdraw(store: Store, units: int) -> None:
-    """Leave the folder free for another try: units without a sample are no dataset. Manifests go first, as a unit is
-    done by its manifest."""
-    for name in (manifest_name, shard_name, annotations_name, rejects_name):
-        for unit in range(units):
-            store.delete(name(unit))
+def _withdraw(store: Store) -> None:
+    """Leave the folder free for another try: units without a sample are no dataset."""
+    delete_units_beyond(store, 0)
     store.delete(CARD)
 
 

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine.storage.local_files import TEMPORARY_PREFIX
+from engine.storage.local_files import TEMPORARY_PREFIX, make_folder
 
 FENCE_PREFIX = f"{TEMPORARY_PREFIX}by-"  # listed no more than what is being written
 COMMIT_S = 60.0  # how long the commits of a killed job are waited for
@@ -31,7 +31,7 @@ LOOK_AGAIN_S = 0.02
 @contextmanager
 def folder_locked(folder: Path, shown: str) -> Iterator[Path]:
     """Hold the folder, made where there is none; gives the fence. ValueError where another job holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     held = os.open(folder, os.O_RDONLY)
     try:
         try:

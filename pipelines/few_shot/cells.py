@@ -97,6 +97,7 @@ def _forget_another(folder: Path, identity: str) -> None:
     store = Store(folder)
     if not store.exists(RUN_OF) or store.read(RUN_OF).decode() != identity:
         shutil.rmtree(folder / RUN, ignore_errors=True)
+        store.flush("")  # or a crash of the machine could leave the run, as one of this identity
         store.write(RUN_OF, identity.encode())
 
 

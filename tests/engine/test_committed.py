@@ -41,7 +41,7 @@ def test_units_beyond_a_count_lose_their_manifests_before_the_files_that_these_v
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deleted: list[str] = []
-    monkeypatch.setattr(store, "delete", deleted.append)
+    monkeypatch.setattr(store, "delete", lambda name, *, lasting: deleted.append(name))
     assert delete_units_beyond(store, 3) == len(deleted) == 8
     assert deleted[:2] == [manifest_name(3), manifest_name(4)]
     assert {name.partition("/")[2][:6] for name in deleted} == {"000003", "000004"}

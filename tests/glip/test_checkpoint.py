@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from glip.checkpoint import load_model, save_model
 from glip.model import GLIP
 from glip.tokens import SPECIAL_TOKENS, PromptTokenizer, load_tokenizer
+from glip.whole_folder import written_whole
 
 
 @pytest.fixture
@@ -88,14 +92,27 @@ def test_a_failed_save_leaves_the_old_model(folder: Path, small_model: GLIP, tok
 def test_what_a_killed_save_left_is_removed_by_the_next_one(
     folder: Path, small_model: GLIP, tokenizer: PromptTokenizer
 ) -> None:
-    gone = max(int(one.name) for one in Path("/proc").iterdir() if one.name.isdecimal()) + 100_000
-    left = [folder.with_name(f".model.{kind}-{gone}") for kind in ("draft", "old")]
-    others = [folder.with_name(name) for name in (f".model.draft-{os.getppid()}", ".model2.draft-1", ".model.draft-x")]
-    for one in (*left, *others):
+    program = "import os, sys; from pathlib import Path; from glip.whole_folder import written_whole\n"
+    program += "with written_whole(Path(sys.argv[1])): os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", program, str(folder)]).returncode == -signal.SIGKILL
+    (left,) = folder.parent.glob(".model.draft-*")
+    swapped = left.with_name(".model.old-0")
+    others = [folder.with_name(name) for name in (".model2.draft-0", ".model.other-0")]
+    for one in (swapped, *others):
         one.mkdir()
     save_model(folder, small_model, tokenizer, {})
-    assert not any(one.exists() for one in left)
-    assert all(one.exists() for one in others)
+    assert sorted(folder.parent.iterdir()) == sorted([folder, *others])
+
+
+def test_a_save_leaves_alone_what_another_one_is_writing(
+    folder: Path, small_model: GLIP, tokenizer: PromptTokenizer
+) -> None:
+    with written_whole(folder) as draft:
+        (draft / "first").write_text("written")
+        save_model(folder, small_model, tokenizer, {"steps": 8})
+        assert load_model(folder).metadata == {"steps": 8}
+    assert [path.name for path in folder.iterdir()] == ["first"]
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
 
 
 def test_loading_does_not_move_the_random_state(folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from killed_jobs import call_apart
+from power_cuts import DiskRecord
 
 from student.boards import MLFLOW_RUN, open_boards
 from student.mlflow_client import MLFLOW_URI, fault_in_words
@@ -28,13 +29,15 @@ def test_mlflow_holds_parameters_and_every_figure_of_a_run_that_was_stopped(
     out = tmp_path / "student"
     out.mkdir()
     for first in (0, 2):
-        boards = open_boards(out, first, {"steps": 4, "mix": "x" * 1000})
+        with DiskRecord(out) as record:
+            boards = open_boards(out, first, {"steps": 4, "mix": "x" * 1000})
         for step in (first + 1, first + 2):
             for board in boards:
                 board.show({"loss": 1.0 / step}, step)
         from mlflow import MlflowClient
 
         run = (out / MLFLOW_RUN).read_text().strip()
+        assert {state.get(MLFLOW_RUN) for state in record.states()} <= {None, f"{run}\n".encode()}
         assert MlflowClient().get_run(run).info.status == "RUNNING"
         for board in boards:
             board.close(whole=first == 2)
