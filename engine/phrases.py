@@ -24,7 +24,7 @@ from schemas.records import Phrase, Reject
 
 BUNDLED = Path(__file__).parent / "parser"
 STAGE = "phrases"
-MAX_NEW_STRINGS = 500_000  # about 100 MB of words, affixes and shapes
+MAX_NEW_STRINGS = 500_000  # about 200 MB of words, affixes and shapes
 # What other pipelines carry and phrases do not need. The parser goes too where tags alone are used.
 UNUSED_COMPONENTS = ["ner", "lemmatizer", "senter", "entity_ruler", "entity_linker", "textcat", "textcat_multilabel"]
 # Signs that a tokenizer leaves on a word ("an elephant/"); not those that end a name ("Inc.", "C++", "dogs'").

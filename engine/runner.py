@@ -42,6 +42,7 @@ _RAY_ENVIRONMENT = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_worker_niceness": "0",  # workers are the job, not its background
     "RAY_prestart_worker_first_driver": "0",  # the job needs its actors and no process more
+    "RAY_task_events_max_num_task_in_gcs": "100",  # nobody reads them: a record for each unit, up to 100,000
 }
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ EMPTY_WORDS = """
 a an the this that these those some any his her its their my your our of two three four five six several many
 """
 _EMPTY = frozenset(EMPTY_WORDS.split())
+KEPT_NAMES = 65_536  # a kilobyte each: captions of the web name new things without end
 Lookup = Callable[[str], frozenset[str]]
 SOURCES: dict[Synonyms, tuple[Lookup, Lookup]] = {
     "rules": (kinds.synonyms_of, kinds.kinds_of),
@@ -45,21 +47,18 @@ class Meaning:
 
 
 class NameRelations:
-    """Tells names that may mean the same thing; keeps what it has found out. Safe in several threads."""
+    """Tells names that may mean the same thing; keeps what it found out lately. Safe in several threads."""
 
     def __init__(self, synonyms: Synonyms = "rules") -> None:
         """ValueError where WordNet is asked for and not installed."""
         self._synonyms, self._kinds = SOURCES[synonyms]
         if synonyms == "wordnet":
             wordnet.open_wordnet()
-        self._known: dict[str, Meaning] = {}
+        self._known = lru_cache(KEPT_NAMES)(self._look_up)
 
     def meaning(self, name: str) -> Meaning:
         """What a name says; of a name without a word, the name itself."""
-        found = self._known.get(name)
-        if found is None:
-            found = self._known[name] = self._look_up(name)
-        return found
+        return self._known(name)
 
     def unrelated(self, names: Iterable[str], present: Iterable[str]) -> list[str]:
         """Those of ``names``, in order, that can mean nothing of what is ``present``."""

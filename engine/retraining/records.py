@@ -42,9 +42,10 @@ class RetrainRecords:
         names = self._names()
         return self._read(names[-1]) if names else None
 
-    def all(self) -> list[RetrainRecord]:
-        """Every run, the first one first. ValueError where a record is damaged."""
-        return [self._read(name) for name in self._names()]
+    def all(self) -> Iterator[RetrainRecord]:
+        """Every run, the first one first, each read when it is its turn: a record names every file of its source.
+        ValueError where one is damaged."""
+        return map(self._read, self._names())
 
     def _names(self) -> list[str]:
         return [name for name in self.store.names("") if re.fullmatch(r"\d{6}\.json", name)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from engine.artifacts import Store
@@ -47,7 +47,7 @@ def without_old_runs(recipe: RetrainRecipe, records: RetrainRecords, ended: Retr
     return ended.model_copy(update={"removed": removed, "removal_problem": "; ".join(problems) or None})
 
 
-def old_runs(recipe: RetrainRecipe, records: Sequence[RetrainRecord], current: int | None) -> list[Path]:
+def old_runs(recipe: RetrainRecipe, records: Iterable[RetrainRecord], current: int | None) -> list[Path]:
     """The folders that may go: of the runs on record all but the ``keep_runs`` latest. Never of one that has not ended,
     that the current version (``current``) is of, or that the recipe names a path in."""
     assert recipe.keep_runs is not None, "the caller has looked"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from engine.mix import wordnet as mix_wordnet
-from engine.mix.names import NameRelations, content_lemmas, head_lemma
+from engine.mix.names import KEPT_NAMES, NameRelations, content_lemmas, head_lemma
 
 RELATED = [
     ("dog", "dogs"),
@@ -58,6 +58,17 @@ def test_the_matrix_of_many_names_says_what_pairs_say() -> None:
     pairs = [[one != other and related(relations, one, other) for other in names] for one in names]
     assert np.array_equal(relations.matrix(names), np.array(pairs))
     assert relations.matrix([]).shape == (0, 0)
+
+
+def test_names_that_come_no_more_are_forgotten() -> None:
+    relations = NameRelations()
+    first = relations.meaning("a dog")
+    assert relations.meaning("a dog") is first
+    for number in range(KEPT_NAMES):
+        relations.meaning(f"thing {number}")
+    again = relations.meaning("a dog")
+    assert again == first
+    assert again is not first
 
 
 Sense = tuple[str, list[str], int | None]

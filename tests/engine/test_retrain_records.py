@@ -37,6 +37,16 @@ def test_one_process_holds_the_records_and_the_last_run_is_found(uri: str) -> No
         assert second.last() == record(2)
 
 
+def test_records_are_read_one_after_another(tmp_path: Path) -> None:
+    records = RetrainRecords(str(tmp_path))
+    records.write(record(1))
+    records.store.write("000002.json", b"damaged")
+    runs = iter(records.all())
+    assert next(runs) == record(1)
+    with pytest.raises(ValueError, match=r"000002\.json is damaged"):
+        next(runs)
+
+
 def test_of_two_schedulers_one_serves_and_the_other_waits(uri: str) -> None:
     one, other = (Schedule([Cron("0 3 * * *")], Store(f"{uri}/schedule")) for _ in range(2))
     assert isinstance(one.poll(NOW), Wait)
