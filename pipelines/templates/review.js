@@ -21,12 +21,18 @@
     return new URLSearchParams([...new FormData(form)].filter(([, value]) => value !== ""));
   }
 
+  // WebKit refuses more than 100 addresses in ten seconds, which an arrow key that is held down asks for: the picture
+  // comes all the same, and the address follows with a later one.
+  function writeAddress(how, address) {
+    try { history[how](null, "", address); } catch { /* as told above */ }
+  }
+
   // A page of a search, {asked, starts, place}. Until it is there, the page before stays as it was. Gives whether it came.
   async function load(list, { kept = "replaceState", key = "", open = 0 } = {}) {
     const asked = new URLSearchParams(list.asked);
     if (list.starts[list.place]) asked.set("after", list.starts[list.place]);
     const how = `?${asked}` === location.search ? "replaceState" : kept;
-    history[how](null, "", `?${asked}${key && `#${encodeURIComponent(key)}`}`);
+    writeAddress(how, `?${asked}${key && `#${encodeURIComponent(key)}`}`);
     state.searched = location.search;
     page.say("Searching …");
     const found = await newest("page", () => ask(`/api/samples?${asked}`));
@@ -89,7 +95,7 @@
     page.picture(sample, state.samples[index + 1]?.key);
     page.current(index);
     page.judged(index, sample.judged);
-    history.replaceState(null, "", `#${encodeURIComponent(key)}`);
+    writeAddress("replaceState", `#${encodeURIComponent(key)}`);
     aim(nextUnjudged(shown(), -1));
     page.say("");
     paint();

@@ -100,6 +100,19 @@ def test_the_page_is_accessible_and_quiet_and_fits(shown: Callable[..., Shown], 
     assert [one for one in found.watched.requests if not one.startswith(("file:", "data:"))] == []
 
 
+def test_no_table_scrolls_sideways_on_a_phone(shown: Callable[..., Shown]) -> None:
+    page = shown(size=PHONE).page
+    for details in page.query_selector_all("details"):
+        details.evaluate("details => { details.open = true }")
+    wide = "parts => parts.filter(part => part.scrollWidth > part.clientWidth).map(part => part.ariaLabel)"
+    assert page.eval_on_selector_all(".scroll", wide) == []
+
+
+def test_fields_on_a_phone_have_letters_that_safari_does_not_zoom_into(shown: Callable[..., Shown]) -> None:
+    sizes = "fields => fields.map(field => parseFloat(getComputedStyle(field).fontSize))"
+    assert min(shown(size=PHONE).page.eval_on_selector_all("input, select", sizes)) >= 16
+
+
 def test_names_of_datasets_that_have_no_gap_do_not_widen_the_page(chromium: Any, tmp_path: Any) -> None:
     dogs, page = write_dataset(tmp_path / ("a" * 90), [dog(0)]), tmp_path / "index.html"
     both = full_report(dataset_report(dogs), "").model_copy(update={"datasets": [dataset_report(dogs)] * 2})

@@ -155,6 +155,18 @@ def test_pictures_that_are_passed_quickly_are_counted(chromium: Any, address: st
     page.wait_for_function("() => document.querySelector('#meta span').textContent === '010'")
 
 
+def test_a_picture_comes_whole_where_the_browser_refuses_its_address(chromium: Any, address: str) -> None:
+    """As WebKit does after a hundred in ten seconds: an arrow key that is held down gets there."""
+    page = opened(chromium, address, "008").page
+    page.evaluate("history.replaceState = () => { throw new DOMException('too many', 'SecurityError') }; true")
+    page.keyboard.press("c")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    at_sample(page, "009")
+    assert page.inner_text("#status") == ""
+    assert page.locator("#boxes .pick").first.get_attribute("aria-pressed") == "true", "not where the last picture was"
+
+
 def test_the_next_picture_is_made_ready_while_this_one_is_looked_at(chromium: Any, address: str) -> None:
     watched = opened(chromium, address, "008")
     assert any("key=009&size=large" in request for request in watched.requests)
