@@ -38,6 +38,8 @@ CAPTION_WORDS_RATE = 0.3  # of what is seen, has some of its verbs and nouns exc
 WORDS_PER_STEP = (400, 900)  # first and last epoch
 PEAK_RATE = 1.5e-3
 WIDTH = 96
+# They find the same phrases with it. spaCy itself names the one that trains it as the oldest, and older ones warn.
+SPACY_VERSIONS = ">=3.8.2,<3.9.0"
 
 _LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": WIDTH, "upstream": "*"}
 PIPELINE: dict[str, Any] = {
@@ -88,7 +90,7 @@ def train_parser(sentences: list[Sentence], epochs: int, seed: int) -> Language:
     """Train a pipeline on treebank sentences and caption-like pieces of them; the weights kept are running averages."""
     fix_random_seed(seed)
     rng = random.Random(seed)
-    nlp: Language = load_model_from_config(PIPELINE, auto_fill=True)
+    nlp: Language = load_model_from_config(PIPELINE, meta={"spacy_version": SPACY_VERSIONS}, auto_fill=True)
     optimizer = Adam(PEAK_RATE, L2=0.01, grad_clip=1.0, use_averages=True)
     nlp.initialize(lambda: [_example(nlp, sentence) for sentence in sentences], sgd=optimizer)
     for epoch in range(epochs):

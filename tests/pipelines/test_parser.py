@@ -1,7 +1,10 @@
 """The jobs that made what ships: nano's recipes, the training of the caption parser on a handful of sentences."""
 
+import json
+import tomllib
 from pathlib import Path
 
+from engine.phrases import BUNDLED
 from pipelines.shipped import RECIPES
 from pipelines.shipped.nano import PHOTOS, STAGES
 from pipelines.shipped.parser import parser_scores, phrase_scores, train_parser
@@ -35,6 +38,17 @@ def test_training_learns_its_sentences_and_the_same_seed_gives_the_same_bytes(tm
     first.to_disk(tmp_path)
     write_card(tmp_path, scores, epochs=4, seed=5)
     assert "CC BY-SA 4.0" in (tmp_path / "README.md").read_text()
+    assert first.meta["spacy_version"] == _shipped_spacy_versions()
+
+
+def test_the_oldest_spacy_that_is_asked_for_reads_the_shipped_parser_without_a_warning() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    [asked] = [one.removeprefix("spacy") for one in project["dependencies"] if one.startswith("spacy")]
+    assert asked.split(",")[0] == _shipped_spacy_versions().split(",")[0]
+
+
+def _shipped_spacy_versions() -> str:
+    return str(json.loads((BUNDLED / "meta.json").read_text())["spacy_version"])
 
 
 def test_the_recipes_of_nano_are_found_and_mix_what_its_job_makes() -> None:
