@@ -90,11 +90,21 @@ def label(
                 )
             ) as manifests,
         ):
+            begun: float | None = None  # the first of these units
             for manifest in manifests:
+                begun = begun or time.monotonic() - manifest.seconds
                 new.add(manifest)
-                bar.show(new)
+                bar.show(new, begun)
                 lines.committed(manifest)
-            result = finish_dataset(store, card, done, new, seconds=time.monotonic() - started, stopped=stopping.reason)
+            result = finish_dataset(
+                store,
+                card,
+                done,
+                new,
+                seconds=time.monotonic() - started,
+                start_seconds=None if begun is None else begun - started,
+                stopped=stopping.reason,
+            )
             lines.end(result)
     if progress:
         print_result(result)
@@ -156,7 +166,7 @@ def print_result(result: LabelResult) -> None:
         if stage.phrases_left_out:
             why.append(f"{counted(stage.phrases_left_out, 'phrase')} {LEFT_OUT[stage.stage]}")
         print(f"  {stage.stage:{width}} {stage.came_in:>9} in {stage.went_on:>9} on   {', '.join(why)}".rstrip())
-    speed = f"{result.images_per_second} images/s"
+    speed = f"{result.images_per_second} images/s after a start of {result.start_seconds} s"
     if not result.new_units:
         speed = "no unit was done" if result.units_left else "all was done before"
     if result.utilisation is not None:

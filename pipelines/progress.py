@@ -58,9 +58,9 @@ class UnitProgress:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, new: Totals) -> None:
-        """The units of this run so far."""
-        elapsed = self._progress.tasks[self._task].elapsed or 0.0
+    def show(self, new: Totals, begun: float) -> None:
+        """The units of this run so far; the first was begun at ``begun`` (``time.monotonic()``)."""
+        elapsed = time.monotonic() - begun
         busy = new.utilisation()
         self._progress.update(
             self._task,

@@ -52,7 +52,12 @@ def _add_label(commands: Any) -> None:
     parser.add_argument(
         "--plan", action="store_true", help="label nothing; print images/s, hours, storage and cost of the whole source"
     )
-    parser.add_argument("--plan-samples", type=count, metavar="N", help="samples that --plan probes (default 300)")
+    parser.add_argument(
+        "--plan-samples",
+        type=count,
+        metavar="N",
+        help="samples that --plan probes (default 300; at least 10, and one more for each worker)",
+    )
     parser.add_argument("--plan-seed", type=seed, metavar="N", help="seed of these samples (default 0)")
     parser.add_argument(
         "--price-per-hour", type=positive, metavar="PRICE", help="price of a worker (a GPU), for the plan"

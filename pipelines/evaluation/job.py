@@ -6,6 +6,7 @@ folder each unit's are written there, and those that are there already are not a
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -72,12 +73,14 @@ def answer_exams(
             )
         ) as answered,
     ):
+        begun: float | None = None  # the first of these units
         for unit in answered:
+            begun = begun or time.monotonic() - unit.seconds
             if out is not None:
                 write_unit(out, refs[unit.unit], unit)
             units[unit.unit] = unit
             new.add(unit)
-            bar.show(new)
+            bar.show(new, begun)
     for exam in exams:
         yield _of_exam(exam, [ref.index for ref in refs if exam_name(ref) == exam.name], units)
 

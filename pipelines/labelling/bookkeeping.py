@@ -65,9 +65,10 @@ def digests_of(recipe: LabelRecipe, source: Source, refs: Iterable[UnitRef], gua
 
 
 class LabelResult(Document):
-    """What a labelling job did. ``seconds``, ``images_per_second`` and ``utilisation`` are of this run and its new
-    units alone; the last is the share of the workers' time, from their first unit on, in which the model computed.
-    ``stopped`` says why units are left, where some are."""
+    """What a labelling job did. ``seconds`` and all below are of this run and its new units alone. ``start_seconds``
+    are those before its first unit was begun, and ``images_per_second`` are from there on; ``utilisation`` is the share
+    of the workers' time, from their first unit on, in which the model computed. ``stopped`` says why units are left,
+    where some are."""
 
     dataset: str
     units: int
@@ -81,6 +82,7 @@ class LabelResult(Document):
     rejects: dict[str, int]
     stages: list[StageCounts]
     seconds: float
+    start_seconds: float | None
     images_per_second: float | None
     utilisation: float | None
 
@@ -144,7 +146,14 @@ def open_dataset(
 
 
 def finish_dataset(
-    store: Store, card: DatasetCard, before: Totals, new: Totals, *, seconds: float, stopped: str | None = None
+    store: Store,
+    card: DatasetCard,
+    before: Totals,
+    new: Totals,
+    *,
+    seconds: float,
+    start_seconds: float | None,
+    stopped: str | None = None,
 ) -> LabelResult:
     """Write the card with its counts, unless that is what it says already. ``new`` are the units of this run.
 
@@ -162,7 +171,7 @@ def finish_dataset(
             "stages": [stage.without_times() for stage in stages],
         }
     )
-    if counted != read_card(store):
+    if new.units or counted != read_card(store):
         write_card(store, counted)
     return LabelResult(
         dataset=store.root,
@@ -177,7 +186,8 @@ def finish_dataset(
         rejects=dropped_by_reason(stages),
         stages=stages,
         seconds=round(seconds, 1),
-        images_per_second=round(new.rows / seconds, 2) if new.units else None,
+        start_seconds=None if start_seconds is None else round(start_seconds, 1),
+        images_per_second=None if start_seconds is None else round(new.rows / (seconds - start_seconds), 2),
         utilisation=new.utilisation(),
     )
 

@@ -45,19 +45,20 @@ def bootstrap(slices: Sequence[Slice], statistic: Callable[[Sequence[Slice]], fl
 
 
 def spread_slices(refs: Sequence[UnitRef], samples: int, count: int, seed: int) -> list[UnitRef]:
-    """About ``samples`` rows in ``count`` slices of units, numbered from 0: one in each part of the source of equal
-    length, at a place drawn by ``seed``, none twice. Where the source has no more rows all of them, unit by unit."""
+    """``samples`` rows in ``count`` slices of units, numbered from 0: one in each part of the source of equal length,
+    at a place drawn by ``seed``, none twice. A slice has a row at least, and no more than its unit. Where the source
+    has no more rows all of them, unit by unit."""
     ends = list(itertools.accumulate(ref.rows for ref in refs))
-    rows = -(-min(samples, ends[-1]) // count)
     if ends[-1] <= samples:
-        return _cut(refs, rows)
+        return _cut(refs, -(-ends[-1] // count))
     draw = random.Random(seed)
     found: dict[tuple[str, int], UnitRef] = {}
     for number in range(count):
         row = int((number + draw.random()) * ends[-1] / count)
         place = bisect_right(ends, row)
         ref = refs[place]
-        wanted = min(rows, ref.rows)
+        share = (number + 1) * samples // count - number * samples // count
+        wanted = min(max(1, share), ref.rows)
         first = ref.first_row + min(row - (ends[place] - ref.rows), ref.rows - wanted)
         found.setdefault((ref.uri, first), UnitRef(len(found), ref.uri, first, wanted))
     return list(found.values())

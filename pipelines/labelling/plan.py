@@ -51,8 +51,8 @@ def label_plan(
     backend: Backend = "ray",
     price_per_hour: float | None = None,
 ) -> LabelPlan:
-    """Probe about ``samples`` samples, all of a source that has no more. ``price_per_hour`` is of one worker: of a GPU,
-    or of as many CPUs as ``teacher.threads``.
+    """Probe ``samples`` samples, at least one for each worker and ``SLICES`` more; all of a source that has no more.
+    ``price_per_hour`` is of one worker: of a GPU, or of as many CPUs as ``teacher.threads``.
 
     ValueError and RuntimeError as of :func:`pipelines.label.label`.
     """

@@ -41,7 +41,7 @@ class LabelPlan(Document):
 
 def print_plan(plan: LabelPlan) -> None:
     """The plan for a person, a line a figure."""
-    where = counted(plan.workers, f"{plan.device} worker")
+    where = counted(plan.workers, f"{plan.device.upper()} worker")
     print(
         f"{counted(plan.source_images, 'image')} in {counted(plan.units, 'unit')}; probed {plan.probed_images} of them "
         f"in {counted(plan.probed_slices, 'slice')} (seed {plan.seed}), timed {plan.timed_slices}, on {where}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import pytest
 from labelled_datasets import checksums, label_inline, tars_recipe, tars_with_rejects
 
 from engine.artifacts import Store
+from engine.runner import run
 from engine.shards import read_card, read_manifest, read_shard
 from pipelines.dedupe import dedupe
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, ScenesSource, TeacherRecipe, WebDatasetSource
+from schemas.shards import ShardManifest
 
 
 @pytest.fixture
@@ -72,6 +76,23 @@ def test_a_second_run_does_nothing(recipe: LabelRecipe, tmp_path: Path) -> None:
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in (tmp_path / "out").rglob("*")} == files
     assert (first.new_units, second.new_units) == (4, 0)
     assert first.stages == second.stages
+
+
+def test_images_per_second_are_of_the_work_and_not_of_its_start(
+    recipe: LabelRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(*work: Any, **how: Any) -> Iterator[ShardManifest]:
+        time.sleep(1.5)  # as Ray takes
+        yield from run(*work, **how)
+
+    monkeypatch.setattr("pipelines.label.run", late)
+    result = label_inline(recipe, tmp_path / "out")
+    assert result.start_seconds is not None
+    assert result.images_per_second is not None
+    assert 1.4 < result.start_seconds < result.seconds
+    assert result.images / result.images_per_second == pytest.approx(result.seconds - result.start_seconds, abs=0.15)
+    again = label_inline(recipe, tmp_path / "out")
+    assert (again.start_seconds, again.images_per_second) == (None, None)
 
 
 def test_the_same_work_gives_the_same_bytes_elsewhere(recipe: LabelRecipe, tmp_path: Path) -> None:

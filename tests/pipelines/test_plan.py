@@ -51,6 +51,12 @@ def test_a_single_unit_is_cut_into_slices_since_one_alone_has_no_interval() -> N
     assert slices == [UnitRef(n, "0.tar", 7 + 6 * n, min(6, 62 - 6 * n)) for n in range(11)]
 
 
+@pytest.mark.parametrize(("asked", "probed"), [(13, 13), (23, 23), (24, 24), (8, 12)])
+def test_as_many_samples_are_probed_as_asked_for_and_at_least_one_a_slice(asked: int, probed: int) -> None:
+    slices = spread_slices(REFS, asked, 12, seed=0)
+    assert (len(slices), sum(ref.rows for ref in slices)) == (12, probed)
+
+
 def test_no_slice_is_probed_twice() -> None:
     slices = spread_slices(REFS[:2], 10, 100, seed=0)
     assert len({(ref.uri, ref.first_row) for ref in slices}) == len(slices) <= 20
@@ -115,4 +121,4 @@ def test_on_ray_the_plan_counts_the_workers_one_a_core_where_nothing_is_said(
     assert (found.workers, found.device) == (count, "cpu")
     assert found.worker_hours.value == pytest.approx(count * found.hours.value)
     print_plan(found)
-    assert f"on {count} cpu workers" in capsys.readouterr().out
+    assert f"on {count} CPU workers" in capsys.readouterr().out

@@ -32,9 +32,9 @@ def test_a_log_gets_a_line_a_minute_while_units_come(
     with UnitProgress("labelling", 24000, Totals(), shown=True) as bar:
         for clock.now in (1, 61, 62):
             new.rows += 100
-            bar.show(new)
+            bar.show(new, 0.0)
         (told,) = capsys.readouterr().err.splitlines()
-    assert " 200/24000 " in told
+    assert " 200/24000 3.3 images/s" in told, "of the 61 s since the first unit was begun"
 
 
 def test_the_last_unit_is_told_in_a_log_once(
@@ -44,7 +44,7 @@ def test_the_last_unit_is_told_in_a_log_once(
     new = Totals()
     with UnitProgress("labelling", 200, Totals(), shown=True) as bar:
         for new.rows in (100, 200):
-            bar.show(new)
+            bar.show(new, 0.0)
     assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["100/200", "200/200"]
 
 
@@ -53,7 +53,7 @@ def test_a_job_that_is_to_be_silent_leaves_no_line_in_the_log(
 ) -> None:
     monkeypatch.setattr("pipelines.progress.LOG_EVERY_S", 0)
     with UnitProgress("labelling", 24000, Totals(), shown=False) as bar:
-        bar.show(Totals())
+        bar.show(Totals(), 0.0)
     assert capsys.readouterr().err == ""
 
 
@@ -64,13 +64,17 @@ def test_a_bar_that_nobody_sees_leaves_nothing_in_the_log(capsys: pytest.Capture
 
 @pytest.mark.parametrize(
     ("new_units", "left", "rate", "told"),
-    [(1, 0, 0.0, "0.0 images/s"), (0, 0, None, "all was done before"), (0, 1, None, "no unit was done")],
+    [
+        (1, 0, 0.0, "0.0 images/s after a start of 0.0 s"),
+        (0, 0, None, "all was done before"),
+        (0, 1, None, "no unit was done"),
+    ],
 )
 def test_a_job_that_did_nothing_tells_why(
     new_units: int, left: int, rate: float | None, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts = {"units": 1, "images": 2, "samples": 2, "phrases": 2, "boxes": 2, "rejects": {}, "stages": []}
-    speed = {"seconds": 500.0, "images_per_second": rate, "utilisation": None}
+    speed = {"seconds": 500.0, "start_seconds": rate, "images_per_second": rate, "utilisation": None}
     how = {"new_units": new_units, "units_left": left, "stopped": "SIGTERM" if left else None}
     print_result(LabelResult.model_validate({"dataset": "out", **counts, **speed, **how}))
     assert capsys.readouterr().out.splitlines()[0].endswith(f"0 rejects; 500.0 s, {told}")
