@@ -173,8 +173,9 @@ def _promoted(result: Promotion) -> str:
 def _entry_line(entry: Entry) -> str:
     instead = f" instead of {entry.replaced}" if entry.replaced is not None else ""
     forced = f" FORCED, because: {entry.forced}." if entry.forced else ""
+    when = entry.when.replace("T", " ").replace("+00:00", " UTC")
     return (
-        f"{entry.number:4}  {entry.when}  {entry.action} version {entry.version}{instead}, by {entry.who}."
+        f"{entry.number:4}  {when}  {entry.action} version {entry.version}{instead}, by {entry.who}."
         f"{forced} {entry.reason}"
     )
 

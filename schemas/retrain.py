@@ -29,10 +29,6 @@ class RetrainFacts(Document):
     rolled_back: bool = False
     figure: float | None = None
 
-    @property
-    def pairs(self) -> int:
-        return sum(part.rows for part in self.parts.values())
-
 
 class RetrainRecord(Document):
     """One run. ``facts`` are of its beginning, ``teacher_after`` and ``figure_after`` of its end. Without ``finished``

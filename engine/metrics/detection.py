@@ -58,9 +58,10 @@ def average_precision(
         keys += map(image_identity, pictures.gold)
         parts.append(MatchedBoxes.of(pictures.found, pictures.scores, pictures.human, match(pictures)))
     groups = {name: class_groups(name, classes, frequencies) for name in classes}
-    by_class, boxes, matches = precision_by_class(MatchedBoxes.together(parts), groups)
+    matched = MatchedBoxes.together(parts)
+    by_class, boxes, matches = precision_by_class(matched, groups)
     precision = np.moveaxis(by_class, 0, 2)  # [iou, recall, class, area]
-    values = _summary(precision, sum(boxes.values()))
+    values = _summary(precision, matched.boxes_by_area())
     values += _by_group(precision, boxes, groups)
     for number, name in enumerate(classes):
         if boxes[name]:
@@ -89,16 +90,19 @@ def _by_group(
     return values
 
 
-def _summary(precision: NDArray[np.float64], count: int) -> list[MetricValue]:
+def _summary(precision: NDArray[np.float64], boxes_by_area: Sequence[int]) -> list[MetricValue]:
     parts = {
-        "AP": precision[..., ALL_AREAS],
-        "AP50": precision[IOU_50, ..., ALL_AREAS],
-        "AP75": precision[IOU_75, ..., ALL_AREAS],
-        "APs": precision[..., SMALL],
-        "APm": precision[..., MEDIUM],
-        "APl": precision[..., LARGE],
+        "AP": (precision, ALL_AREAS),
+        "AP50": (precision[IOU_50], ALL_AREAS),
+        "AP75": (precision[IOU_75], ALL_AREAS),
+        "APs": (precision, SMALL),
+        "APm": (precision, MEDIUM),
+        "APl": (precision, LARGE),
     }
-    return [MetricValue(name=name, value=mean_precision(part), count=count) for name, part in parts.items()]
+    return [
+        MetricValue(name=name, value=mean_precision(part[..., area]), count=boxes_by_area[area])
+        for name, (part, area) in parts.items()
+    ]
 
 
 def mean_precision(precision: NDArray[np.float64]) -> float | None:

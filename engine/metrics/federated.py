@@ -73,7 +73,7 @@ def fixed_average_precision(
     matched = matched.where(_best_of_class(matched, max_boxes_per_class) & np.concatenate(judged))
     groups = {name: [frequencies[name]] if frequencies and name in frequencies else [] for name in classes}
     precision, counts, found = precision_by_class(matched, groups)
-    values = _summary(precision, sum(counts.values()))
+    values = _summary(precision, matched.boxes_by_area())
     if frequencies is not None:
         values += _by_frequency(precision, classes, counts, frequencies)
     for of_class, name in zip(precision, classes, strict=True):
@@ -118,17 +118,20 @@ def _by_frequency(
     return values
 
 
-def _summary(precision: NDArray[np.float64], count: int) -> list[MetricValue]:
+def _summary(precision: NDArray[np.float64], boxes_by_area: Sequence[int]) -> list[MetricValue]:
     """The figures over all classes, from precision [class, iou, recall, area]."""
     parts = {
-        "lvis_AP": precision[..., ALL_AREAS],
-        "lvis_AP50": precision[:, IOU_50, :, ALL_AREAS],
-        "lvis_AP75": precision[:, IOU_75, :, ALL_AREAS],
-        "lvis_APs": precision[..., SMALL],
-        "lvis_APm": precision[..., MEDIUM],
-        "lvis_APl": precision[..., LARGE],
+        "lvis_AP": (precision, ALL_AREAS),
+        "lvis_AP50": (precision[:, IOU_50], ALL_AREAS),
+        "lvis_AP75": (precision[:, IOU_75], ALL_AREAS),
+        "lvis_APs": (precision, SMALL),
+        "lvis_APm": (precision, MEDIUM),
+        "lvis_APl": (precision, LARGE),
     }
-    return [MetricValue(name=name, value=mean_precision(part), count=count) for name, part in parts.items()]
+    return [
+        MetricValue(name=name, value=mean_precision(part[..., area]), count=boxes_by_area[area])
+        for name, (part, area) in parts.items()
+    ]
 
 
 def _best_of_class(matched: MatchedBoxes, most: int) -> Flags:

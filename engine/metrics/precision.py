@@ -89,6 +89,10 @@ class MatchedBoxes:
             self.wanted[:, human],
         )
 
+    def boxes_by_area(self) -> list[int]:
+        """How many human boxes are to be found in each range of areas."""
+        return [int(of_area.sum()) for of_area in self.wanted]
+
     def precision(self) -> NDArray[np.float64]:
         """Of one class, best first: precision [T, R, A]; ``UNDEFINED`` in a range without a human box."""
         evaluation = COCOeval(iouType="bbox")

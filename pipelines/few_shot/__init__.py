@@ -37,8 +37,8 @@ class FewShotResult(Document):
 def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -> FewShotResult:
     """Make every cell of the recipe under ``out``, and the tables of them.
 
-    ValueError where a part of a dataset is no human detection dataset, ``out`` is a URL, a training recipe is wrong, or
-    the evaluation has no such metric.
+    ValueError where a part of a dataset is no human detection dataset, ``out`` is a URL or written by another job, a
+    training recipe is wrong, or the evaluation has no such metric.
     """
     folder, cells = local_folder(out), list(cells_of(recipe))
     if set(recipe.shots) - {"full"}:
@@ -47,6 +47,24 @@ def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -
     told = _check_cells(recipe, cells, folder)
     if progress and told:
         print("\n".join(told), flush=True)
+    store = Store(folder)
+    with store.locked():  # of two recipes each would delete the other's runs
+        reports = _make_cells(recipe, cells, folder, progress)
+        by_dataset = {
+            dataset.name: {cell: report for cell, report in reports.items() if cell.dataset == dataset}
+            for dataset in recipe.datasets
+        }
+        tables = tables_of(recipe.metrics, by_dataset)
+        result = FewShotResult(recipe=recipe.model_dump(mode="json"), tables=tables)
+        store.write_document(RESULT, result)
+    if progress:
+        print("\n" + "\n\n".join(map(markdown, tables)))
+    return result
+
+
+def _make_cells(
+    recipe: FewShotRecipe, cells: Sequence[Cell], folder: Path, progress: bool
+) -> dict[Cell, EvaluationReport]:
     reports: dict[Cell, EvaluationReport] = {}
     for number, cell in enumerate(cells):
         reports[cell] = make_cell(recipe, cell, folder)
@@ -55,16 +73,7 @@ def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -
         figures = [f"{name} {100 * (reports[cell].value(name) or 0):.1f}" for name in recipe.metrics]
         if progress:
             print(f"{number + 1}/{len(cells)}  {cell.name}: {'  '.join(figures)}", flush=True)
-    by_dataset = {
-        dataset.name: {cell: report for cell, report in reports.items() if cell.dataset == dataset}
-        for dataset in recipe.datasets
-    }
-    tables = tables_of(recipe.metrics, by_dataset)
-    result = FewShotResult(recipe=recipe.model_dump(mode="json"), tables=tables)
-    Store(folder).write_document(RESULT, result)
-    if progress:
-        print("\n" + "\n\n".join(map(markdown, tables)))
-    return result
+    return reports
 
 
 def _check_cells(recipe: FewShotRecipe, cells: Sequence[Cell], folder: Path) -> list[str]:

@@ -129,7 +129,7 @@
     history(history) {
       byId("history-part").hidden = !history.length;
       byId("history").replaceChildren(...history.map((one) => make("li", {},
-        `${one.at.slice(0, 19).replace("T", " ")} · ${one.reviewer} · ${one.verdict} · `, make("bdi", {}, one.phrase_text))));
+        `${one.at.slice(0, 19).replace("T", " ")} UTC · ${one.reviewer} · ${one.verdict} · `, make("bdi", {}, one.phrase_text))));
     },
 
     say(text, wrong = false) {

@@ -79,7 +79,7 @@ class TrainingBar:
         now = time.monotonic()
         if self._prints_lines and (now - self._printed_at > self.LOG_EVERY_SECONDS or steps == self._steps):
             self._printed_at = now
-            print(f"step {steps}/{self._steps}  {text}", flush=True)
+            print(f"step {steps}/{self._steps}  {text}".rstrip(), flush=True)
 
 
 def _last_figures(log: Path) -> dict[str, float] | None:

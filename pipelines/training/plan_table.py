@@ -8,6 +8,14 @@ from __future__ import annotations
 from pipelines.pages.number_formats import counted
 from pipelines.training.plan import TrainPlan
 
+NAMES = {
+    "images_per_second": "rate",
+    "gpu_hours": "GPU-hours",
+    "states_gib": "states",
+    "activations_gib": "activations",
+}
+UNKNOWN = "unknown"
+
 
 def plan_text(plan: TrainPlan) -> str:
     """The plan as text: a table of the mix, then a figure a line."""
@@ -22,12 +30,13 @@ def plan_text(plan: TrainPlan) -> str:
         "epochs": f"{_number(plan.epochs, '.2f')} of the mix",
         "memory": f"{plan.states_gib:.1f} GiB states + {plan.activations_gib:.1f} GiB for "
         f"{counted(plan.images_per_gpu, 'image')} at once, a GPU",
-        "rate": f"{_number(plan.images_per_second, '.2f')} images/s a GPU",
+        "rate": UNKNOWN if plan.images_per_second is None else f"{plan.images_per_second:.2f} images/s a GPU",
         "GPU-hours": _amount(plan.gpu_hours),
-        "days": f"{_amount(plan.days)} on {counted(plan.gpus, 'GPU')}",
+        "days": UNKNOWN if plan.days is None else f"{_amount(plan.days)} on {counted(plan.gpus, 'GPU')}",
     }
     lines += ["", *(f"{name:<10} {text}" for name, text in figures.items()), "", "rests on:"]
-    return "\n".join([*lines, *(f"  {name}: {text}" for name, text in plan.rests_on.items()), *plan.notes])
+    lines += [f"  {NAMES.get(name, name)}: {text}" for name, text in plan.rests_on.items()]
+    return "\n".join([*lines, *(["", *plan.notes] if plan.notes else [])])
 
 
 def _millions(value: int) -> str:
@@ -40,4 +49,4 @@ def _amount(value: float | None) -> str:
 
 
 def _number(value: float | None, shape: str) -> str:
-    return "unknown" if value is None else f"{value:{shape}}"
+    return UNKNOWN if value is None else f"{value:{shape}}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -51,6 +52,18 @@ def as_report(figures: Figures, dataset: str = "photos") -> EvaluationReport:
         detections=figures.detections,
         federated=figures.federated,
     )
+
+
+@pytest.mark.parametrize(("figures_of", "prefix"), [(average_precision, ""), (fixed_average_precision, "lvis_")])
+def test_a_figure_by_size_is_over_the_boxes_of_that_size(
+    figures_of: Callable[[list[ImageResult], list[str]], Figures], prefix: str
+) -> None:
+    sides = {"s": (20, 20, 20), "m": (60,), "l": (150, 150)}
+    gold: Gold = [("dog", (0.0, 0.0, side, side)) for of_size in sides.values() for side in of_size]
+    figures = figures_of([ImageResult(detection_sample("a", gold), ())], CLASSES)
+    counts = {metric.name.removeprefix(prefix): metric.count for metric in figures.values}
+    assert {name: counts[name] for name in ("AP", "AP50", "AP75")} == {"AP": 6, "AP50": 6, "AP75": 6}
+    assert {name: counts[f"AP{name}"] for name in sides} == {name: len(of_size) for name, of_size in sides.items()}
 
 
 def test_perfect_detections_score_one_and_a_missed_class_zero() -> None:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from coco_folders import coco_dataset
 
+from engine.artifacts import Store
 from pipelines.cli import main
 from pipelines.few_shot import RESULT, FewShotResult
 from pipelines.few_shot.tables import markdown
@@ -61,6 +62,13 @@ def test_one_command_makes_every_cell_once_and_a_table_with_intervals(
     made = [cell for cell in cells if cell.stat().st_mtime_ns != before[cell]]
     assert made == [cells[1]]
     assert FewShotResult.model_validate_json((out / RESULT).read_text()) == result
+
+
+def test_two_do_not_make_cells_in_one_folder(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Store(tmp_path / "out").locked():
+        assert _run(recipe, tmp_path / "out") == 2
+    assert "out is being written by another job" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_of_several_datasets_the_mean_is_told_too(recipe: Path, tmp_path: Path) -> None:

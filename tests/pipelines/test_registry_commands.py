@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,8 @@ def test_a_promoted_model_is_current_and_says_why(
     assert main(["promote", str(second_checkpoint), "--registry", uri, "--decision", str(record)]) == 0
     assert f"registry:{uri}@2" in capsys.readouterr().out
     assert main(["history", uri]) == 0
-    assert "promote version 2 instead of 1" in capsys.readouterr().out
+    told = capsys.readouterr().out.splitlines()[1]
+    assert re.match(r"   2  20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC  promote version 2 instead of 1, by ", told)
     assert main(["show", uri, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["current"], [one["problem"] for one in shown["versions"]]) == (2, [None, None])

@@ -96,6 +96,14 @@ def test_steps_that_were_skipped_are_shown_and_their_loss_is_not_nothing(
     assert "loss 0.500  4.0 images/s  1 step skipped" in capsys.readouterr().out
 
 
+def test_steps_before_the_first_figures_are_told_without_any(
+    recipe: TrainRecipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with TrainingBar(recipe, enabled=True) as bar:
+        bar.report(2, {})
+    assert capsys.readouterr().out == "step 2/2\n"
+
+
 def test_a_run_with_more_steps_than_the_recipe_is_not_called_one_of_fewer(recipe: TrainRecipe, tmp_path: Path) -> None:
     train(recipe, tmp_path / "out", progress=False)
     before = (tmp_path / "out" / "result.json").read_bytes()

@@ -156,6 +156,15 @@ def test_a_run_of_minutes_is_not_told_as_no_hours() -> None:
     assert "days       0.00185 on 1 GPU\n" in text
 
 
+def test_each_figure_says_under_its_own_name_what_it_rests_on_and_notes_stand_apart() -> None:
+    text = plan_text(train_plan(TrainRecipe(mix=(MixEntry(dataset="x", samples=9),), steps=10)))
+    assert "rate       unknown\nGPU-hours  unknown\ndays       unknown\n\nrests on:\n" in text
+    assert "\n  rate: nothing: no published rate of nano; give --rate" in text
+    assert [line.split(":")[0] for line in text.partition("rests on:\n")[2].splitlines()] == [
+        *("  samples", "  rate", "  GPU-hours", "  states", "  activations", "", "optimizer.warmup_steps")
+    ]
+
+
 def test_a_warm_up_that_is_longer_than_the_run_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", "--recipe", str(LARGE), "--plan", "--set", "steps=1000"]
     assert main(command) == 0
