@@ -7,12 +7,12 @@
 Steps of ``student.step`` on drawn scenes, read ahead by loader threads as in a run. Sides: fp32 and bf16, each keeping
 what the backward pass needs, or computing blocks again ("checkpointed"), or as FSDP's only process ("fsdp"); by default
 bf16 on a GPU and fp32 on a CPU. Medians of some steps after one of warm-up. To time a component every one of them waits
-for the device, so "whole step, undisturbed" is of other steps, which wait once. "Preprocess" is a batch made by one
-thread while nothing else runs; in a step it happens beside the model, and "data wait" is what is left of it. Peak
-memory is what a step adds to what is held between steps: weights, their average and the moments of the optimizer. The
-sides take the same steps, so that those of one precision end with the same loss, but for rounding. nano has the shipped
-weights, the others random ones, and its words filled up to the 30,522 entries of BERT's vocabulary. A side that fails,
-for want of memory say, is told and left out; --json is written anew after each.
+for the device, so "whole step, undisturbed" is of other steps, of the same pictures, which wait once. "Preprocess" is a
+batch made by one thread while nothing else runs; in a step it happens beside the model, and "data wait" is what is left
+of it. Peak memory is what a step adds to what is held between steps: weights, their average and the moments of the
+optimizer. The sides take the same steps, so that those of one precision end with the same loss, but for rounding. nano
+has the shipped weights, the others random ones, and its words filled up to the 30,522 entries of BERT's vocabulary. A
+side that fails, for want of memory say, is told and left out; --json is written anew after each.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ from engine.mix import Mix
 from glip.config import GLIPConfig
 from glip.model_folder import SHIPPED, TOKENIZER_FILE
 from schemas.recipes import MixEntry, ScenesSource, TrainRecipe
+from student.collate import Batch
+from student.data import TrainingData
 from student.process_group import ShardedWorkers
 from student.session import SIZES, Session, build
 from student.step import train_step
@@ -83,12 +85,20 @@ class StepClock:
             self.seconds[name] += seconds
 
 
+class TwiceTheSame(TrainingData):
+    """Every batch for two steps: for the one that is timed by component, and for the one that is undisturbed."""
+
+    def batch(self, step: int) -> Batch:
+        return super().batch(step // 2)
+
+
 def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
     """Medians of what the steps take, images a second, and memory."""
     device, data = session.device, session.data
+    twice = TwiceTheSame(data.mix, session.recipe, session.config, session.tokenizer, rank=data.rank, size=data.size)
     timed: list[dict[str, float]] = []
     undisturbed: list[float] = []
-    with closing(data.batches(0)) as batches:
+    with closing(twice.batches(0)) as batches:
         for step in range(warmup + repeats):
             seconds = _timed_step(session, batches, step)
             batch = next(batches)

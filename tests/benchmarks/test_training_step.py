@@ -10,6 +10,7 @@ import pytest
 import training_step
 from torch import Tensor
 
+from student.collate import Batch
 from student.session import Session
 from student.step import train_step
 
@@ -24,10 +25,12 @@ def test_all_sides_take_the_same_steps_and_a_step_brings_its_own_gradients(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[bool] = []
+    pictures: list[float] = []
 
-    def told(session: Session, *given: Any) -> dict[str, Tensor]:
+    def told(session: Session, batch: Batch, *given: Any) -> dict[str, Tensor]:
         held.append(any(parameter.grad is not None for parameter in session.raw.parameters()))
-        return train_step(session, *given)
+        pictures.append(sum(float(image.double().sum()) for image in batch.images))
+        return train_step(session, batch, *given)
 
     monkeypatch.setattr("training_step.train_step", told)
     monkeypatch.setattr("training_step.SCENES", 4)
@@ -38,6 +41,7 @@ def test_all_sides_take_the_same_steps_and_a_step_brings_its_own_gradients(
     assert run["failed"] == {}
     # The first has a step before it, and the last is the one whose memory is measured.
     assert held == 3 * [False, True, False]
+    assert len(set(pictures)) == 1  # of the step that is timed, of the undisturbed one, and of that
     losses = [side["loss"] for side in run["sides"].values()]
     norms = [side["gradient_norm"] for side in run["sides"].values()]
     assert losses == pytest.approx(3 * losses[:1], rel=1e-4)
