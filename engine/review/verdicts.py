@@ -73,15 +73,6 @@ class Verdicts:
     digest: str | None = None
     _images: frozenset[str] = frozenset()
 
-    @classmethod
-    def of_rows(cls, rows: Iterable[Verdict], digest: str | None) -> Verdicts:
-        """The latest verdict of each target, but for those withdrawn. Rows in the order in which they were given."""
-        found: dict[CaptionKey, list[Verdict]] = {}
-        for row in _holding(rows):
-            found.setdefault(caption_of(row), []).append(row)
-        grouped = {key: tuple(rows) for key, rows in found.items()}
-        return cls(grouped, digest, frozenset(image for image, _ in grouped))
-
     def of(self, labels: SampleLabels) -> tuple[Verdict, ...]:
         """Those of a sample; the caption is digested only where its picture was looked at."""
         if labels.image_sha256 not in self._images:
@@ -93,6 +84,7 @@ class Verdicts:
 
 
 def _holding(rows: Iterable[Verdict]) -> list[Verdict]:
+    """The latest verdict of each target, but for those withdrawn. Rows in the order in which they were given."""
     latest: dict[Target, Verdict] = {}
     for row in rows:
         target = target_of(row)

@@ -12,9 +12,8 @@ from typing import Any
 import pyarrow.parquet as pq
 from killed_jobs import call_apart
 from labelled_datasets import label_inline
+from stored_samples import samples_in
 
-from engine.artifacts import Store
-from engine.shards import committed_units, read_shard
 from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, TeacherRecipe
 from schemas.shards import SampleLabels
@@ -59,8 +58,7 @@ def _label(recipe: LabelRecipe, folder: str) -> tuple[int, float]:
 
 
 def _read_labelled(out: Path, peak_bytes: int, processor_seconds: float) -> Labelled:
-    store = Store(out)
-    samples = [sample for unit in committed_units(store) for sample in read_shard(store, unit)]
+    samples = samples_in(out)
     rejects = [row for path in sorted((out / "rejects").iterdir()) for row in pq.read_table(path).to_pylist()]
     labels = {sample.labels.key: sample.labels for sample in samples}
     images = {sample.labels.key: sample.image for sample in samples}

@@ -1,4 +1,4 @@
-"""COCO files of two small pictures, with boxes or with captions and their phrases, and the samples an import made."""
+"""COCO files of two small pictures, with boxes or with captions and their phrases, for tests of imports."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-
-from engine.artifacts import Store
-from engine.shards import LabelledImage, committed_units, read_shard
 
 CATEGORIES = [{"id": 7, "name": "traffic_light"}, {"id": 3, "name": "cat"}, {"id": 5, "name": "dog"}]
 
@@ -46,8 +43,3 @@ def _pictures(source: Path) -> list[dict[str, Any]]:
     for name, colour in (("one.jpg", "red"), ("two.jpg", "blue"), ("a.b.jpg", "green")):
         Image.new("RGB", (100, 80), colour).save(source / "images" / name)
     return [{"id": n, "file_name": name, "width": 100, "height": 80} for n, name in ((1, "one.jpg"), (2, "two.jpg"))]
-
-
-def samples_in(folder: Path) -> list[LabelledImage]:
-    store = Store(folder)
-    return [sample for unit in committed_units(store) for sample in read_shard(store, unit)]

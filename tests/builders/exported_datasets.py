@@ -8,10 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 from sample_labels import labels_of
+from stored_samples import samples_in
 
 from engine.artifacts import Store, digest_of
 from engine.gold import import_gold
-from engine.shards import LabelledImage, committed_units, read_shard, write_card, write_shard
+from engine.shards import LabelledImage, write_card, write_shard
 from pipelines.export import export
 from schemas.records import UnitRef
 from schemas.shards import DatasetCard
@@ -39,11 +40,6 @@ def round_trip(folder: Path, dataset: Path, format: str) -> Path:
 
 def card_of(dataset: Path) -> DatasetCard:
     return DatasetCard.model_validate_json((dataset / "dataset.json").read_bytes())
-
-
-def samples_in(dataset: Path) -> list[LabelledImage]:
-    store = Store(dataset)
-    return [sample for unit in committed_units(store) for sample in read_shard(store, unit)]
 
 
 def rows_of(dataset: Path) -> list[Row]:

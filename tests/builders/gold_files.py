@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from stored_samples import samples_in
 
-from engine.artifacts import Store
 from engine.gold import import_gold
-from engine.shards import committed_units, read_shard
 from schemas.shards import DatasetCard, SampleLabels
 
 WIDTH, HEIGHT = 100, 80
@@ -29,8 +28,7 @@ def import_all(format: str, source: Path, *, split: str | None = None, out: str 
 
 
 def samples_of(folder: Path) -> list[SampleLabels]:
-    store = Store(folder)
-    return [sample.labels for unit in committed_units(store) for sample in read_shard(store, unit)]
+    return [sample.labels for sample in samples_in(folder)]
 
 
 def boxes_of(sample: SampleLabels) -> list[tuple[str, tuple[float, ...]]]:

@@ -9,7 +9,7 @@ from schemas.recipes import GenerationRecipe
 
 
 def tiny_generation(
-    checkpoint: Path, *, scenes: tuple[int, int, int], unit_size: int, train: dict[str, Any], **fields: Any
+    checkpoint: Path | str, *, scenes: tuple[int, int, int], unit_size: int, train: dict[str, Any], **fields: Any
 ) -> GenerationRecipe:
     """``scenes``: how many are labelled, learned from, and examined on."""
     labelled, human, held_out = (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
+from tempfile import TemporaryDirectory
 
-from engine.review.verdicts import caption_sha256
+from engine.artifacts import Store
+from engine.review.verdicts import Verdicts, append_verdicts, caption_sha256, read_verdicts
 from schemas.records import BoxXYXY
 from schemas.shards import SampleLabels
 from schemas.verdicts import Verdict, VerdictWord
@@ -38,3 +41,11 @@ def said(
         box_xyxy=target,
         drawn_xyxy=drawn,
     )
+
+
+def held(verdicts: Sequence[Verdict]) -> Verdicts:
+    """What holds of verdicts that were saved, as it is read."""
+    with TemporaryDirectory() as folder:
+        if verdicts:
+            append_verdicts(Store(folder), verdicts)
+        return read_verdicts(Store(folder))

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from coco_sources import box_entry, detection_source, samples_in
+from coco_sources import box_entry, detection_source
+from stored_samples import samples_in
 
 from engine.artifacts import Store
 from engine.gold import import_gold

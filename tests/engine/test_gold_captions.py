@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coco_sources import captions_source, phrase_entry, samples_in
+from coco_sources import captions_source, phrase_entry
+from stored_samples import samples_in
 
 from engine.gold import import_gold
 

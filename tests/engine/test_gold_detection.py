@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from coco_sources import box_entry, detection_source, samples_in
+from coco_sources import box_entry, detection_source
 from pictures import saved
 from PIL import Image
+from stored_samples import samples_in
 
 from engine.gold import import_gold
 from engine.gold.coco_json import xyxy_of

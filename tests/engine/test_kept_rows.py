@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from report_datasets import crowded, leave_out, write_dataset
-from verdict_samples import said
+from verdict_samples import held, said
 
 from engine.artifacts import Store
 from engine.duplicates import Duplicates
@@ -107,7 +107,7 @@ def test_what_tables_cannot_know_is_read_in_the_shards(tmp_path: Path) -> None:
     samples = crowded(12, seed=5, least=1)
     folder = write_dataset(tmp_path / "dogs", samples, units=3)
     judged = said(samples[5].labels, samples[5].labels.boxes[0].phrase, "accepted", samples[5].labels.boxes[0].box_xyxy)
-    found = by_tables(folder, "glip", Verdicts.of_rows([judged], None))
+    found = by_tables(folder, "glip", held([judged]))
     assert [one is None for one in found] == [False, True, False]
     assert by_tables(folder, {"min_agreement": 0.5}) == [None] * 3
     sparse = write_dataset(tmp_path / "sparse", crowded(12, seed=5), units=2)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from report_datasets import sample, write_dataset
-from verdict_samples import said
+from verdict_samples import held, said
 
 from engine.artifacts import Store
 from engine.box_tables import box_database
@@ -40,7 +40,7 @@ def some_samples(count: int) -> list[LabelledImage]:
 SAMPLES = some_samples(90)
 WITH_BOX = [one.labels for one in SAMPLES if one.labels.boxes]
 FIRST = WITH_BOX[0]
-JUDGED = Verdicts.of_rows([said(FIRST, FIRST.boxes[0].phrase, "accepted", FIRST.boxes[0].box_xyxy)], None)
+JUDGED = held([said(FIRST, FIRST.boxes[0].phrase, "accepted", FIRST.boxes[0].box_xyxy)])
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def test_who_judges_page_after_page_misses_no_sample(index: ReviewIndex, order: 
         page = index.find(query, after)
         seen += [one.key for one in page.samples]
         rows = [said(labels[key], boxes[key].phrase, "accepted", boxes[key].box_xyxy) for key in seen]
-        hold(index, Verdicts.of_rows(rows, None))
+        hold(index, held(rows))
         after = page.next
         if after is None:
             break
@@ -179,7 +179,7 @@ def test_a_key_leads_to_its_unit_and_an_unknown_one_nowhere(index: ReviewIndex) 
 
 def test_verdicts_that_come_later_change_what_is_reviewed(index: ReviewIndex) -> None:
     second = WITH_BOX[1]
-    more = Verdicts.of_rows([said(second, second.boxes[0].phrase, "rejected", second.boxes[0].box_xyxy)], None)
+    more = held([said(second, second.boxes[0].phrase, "rejected", second.boxes[0].box_xyxy)])
     index.take_verdicts(more.by_caption)
     assert [one.key for one in index.find(ReviewQuery(state="rejected")).samples] == [second.key]
     assert [one.key for one in index.find(ReviewQuery(state="accepted")).samples] == [FIRST.key], "of others it stays"

@@ -6,10 +6,9 @@ from random import Random
 
 import pytest
 from report_datasets import sample
-from verdict_samples import said
+from verdict_samples import held, said
 
 from engine.review.selecting import REJECTED, apply_verdicts, iou, match_verdicts, placed_boxes
-from engine.review.verdicts import Verdicts
 from engine.selection import PRESETS, Selection, resolve_selection
 from engine.view import View
 from schemas.records import BoxXYXY
@@ -29,7 +28,7 @@ LABELS = labelled((0, LOW, 0.2), (0, HIGH, 0.9), (1, TREE, 0.6))
 
 def learned(labels: SampleLabels, *verdicts: Verdict, selection: str | Selection | None = "glip") -> list[object]:
     rules = resolve_selection(selection) if isinstance(selection, str) else selection
-    found, _ = View(rules, verdicts=Verdicts.of_rows(verdicts, None)).seen(labels)
+    found, _ = View(rules, verdicts=held(verdicts)).seen(labels)
     return [(box.phrase, box.box_xyxy, box.score) for box in found.boxes]
 
 
@@ -43,7 +42,7 @@ def test_an_accepted_box_stays_whatever_its_score_with_the_score_of_human_boxes(
 
 
 def test_a_rejected_box_is_dropped_with_its_reason() -> None:
-    verdicts = Verdicts.of_rows([said(LABELS, 0, "rejected", HIGH)], None)
+    verdicts = held([said(LABELS, 0, "rejected", HIGH)])
     found, dropped = View(PRESETS["glip"], verdicts=verdicts).seen(LABELS)
     assert [box.box_xyxy for box in found.boxes] == [TREE]
     assert dropped == {REJECTED: 1, "score_not_above_min": 1}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from report_datasets import CARD, dog, sample, write_dataset
-from verdict_samples import said
+from verdict_samples import held, said
 
 from engine.artifacts import Store
 from engine.calibration import group_number
@@ -27,7 +27,7 @@ FREQUENCIES: dict[str, Any] = {"dog": "head"}
 
 def judged(folder: Path, samples: list[LabelledImage], verdicts: list[Verdict]) -> list[tuple[float, bool, int, int]]:
     store = Store(write_dataset(folder, samples, units=2))
-    found = verdict_evidence(store, committed_units(store), Verdicts.of_rows(verdicts, None), FREQUENCIES)
+    found = verdict_evidence(store, committed_units(store), held(verdicts), FREQUENCIES)
     columns = (found.scores, found.right, found.groups, found.pictures)
     return list(zip(*(column.tolist() for column in columns), strict=True))
 
@@ -68,7 +68,7 @@ def test_a_caption_that_is_stored_twice_counts_once(tmp_path: Path) -> None:
 
 def test_evidence_of_several_sources_keeps_their_pictures_apart(tmp_path: Path) -> None:
     store = Store(write_dataset(tmp_path / "d", [dog(1), dog(2)]))
-    verdicts = Verdicts.of_rows([said(dog(n).labels, 0, "accepted", DOG) for n in (1, 2)], None)
+    verdicts = held([said(dog(n).labels, 0, "accepted", DOG) for n in (1, 2)])
     one = verdict_evidence(store, committed_units(store), verdicts, {})
     nothing = verdict_evidence(store, committed_units(store), Verdicts(), {})
     assert len(nothing) == 0

@@ -17,10 +17,10 @@ from engine.artifacts import Store
 from engine.review.verdicts import (
     VERDICTS,
     VerdictLog,
-    Verdicts,
     append_verdicts,
     caption_of,
     read_verdicts,
+    target_of,
     verdict_problems,
 )
 from schemas.verdicts import Verdict
@@ -122,7 +122,10 @@ def test_a_log_that_took_files_in_one_by_one_holds_what_is_read_at_once(tmp_path
     assert (log.verdicts(), len(log)) == (whole, len(whole))
     rows = [row for number in range(4) for row in log.given(caption_of(said(dog(number).labels, 0, "accepted", DOG)))]
     assert len(rows) == 240
-    assert Verdicts.of_rows(rows, whole.digest) == whole
+    latest = {target_of(row): row for row in rows}
+    assert {target_of(row): row for rows in whole.by_caption.values() for row in rows} == {
+        target: row for target, row in latest.items() if row.verdict != "withdrawn"
+    }
 
 
 def test_what_came_with_a_damaged_file_is_taken_in_once_that_is_gone(tmp_path: Path) -> None:
@@ -188,4 +191,4 @@ def test_a_verdict_that_is_none_is_refused(broken: dict[str, object]) -> None:
 def test_no_verdict_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing to save"):
         append_verdicts(Store(tmp_path), [])
-    assert Verdicts.of_rows([], None).of(LABELS) == ()
+    assert read_verdicts(Store(tmp_path)).of(LABELS) == ()

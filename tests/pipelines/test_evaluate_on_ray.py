@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +13,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
-from exported_datasets import human_dataset, samples_in
+from exported_datasets import human_dataset
 from job_processes import DEADLINE_S, kill, wait_for
+from started_commands import started
+from stored_samples import samples_in
 
 from engine.artifacts import Store
 from engine.gold import import_gold
@@ -31,7 +30,6 @@ from schemas.records import UnitRef
 from schemas.reports import EvaluationReport
 from schemas.shards import ShardManifest
 
-ROOT = Path(__file__).parents[2]
 UNITS = 40  # of the scenes: enough to be killed in the middle of
 
 
@@ -167,26 +165,13 @@ def _asked_at(out: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in (out / "units").rglob("*.parquet")}
 
 
-@contextmanager
-def command(recipe: EvaluateRecipe, out: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """``glip-engine evaluate`` in a process of its own, which ends with the block."""
-    file = out.parent / f"{out.name}.yaml"
-    file.write_text(recipe.model_dump_json())
-    words = [sys.executable, "-m", "pipelines.cli", "evaluate", "--recipe", str(file), "--out", str(out), *arguments]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["--inline", "--workers=2"])
 def test_an_evaluation_that_is_killed_goes_on_after_its_last_unit(
     recipe: EvaluateRecipe, inline: Path, tmp_path: Path, how: str
 ) -> None:
     out = tmp_path / "out"
-    with command(recipe, out, how) as process:
+    with started("evaluate", recipe, out, how) as process:
         wait_for(lambda: len(_asked_at(out)) >= 5, process)
     done = _asked_at(out)
     assert 5 <= len(done) < UNITS

@@ -21,9 +21,9 @@ from exported_datasets import (
     pseudo_dataset,
     round_trip,
     rows_of,
-    samples_in,
 )
 from pycocotools.coco import COCO
+from stored_samples import samples_in
 
 from engine.artifacts import Store
 from engine.exporters import EXPORTERS, image_name

@@ -12,8 +12,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pyarrow.parquet as pq
 import pytest
-from exported_datasets import MADE, samples_in
+from exported_datasets import MADE
 from sample_labels import labels_of
+from stored_samples import samples_in
 
 from engine.artifacts import Store
 from engine.exporters.tsv_files import tsv_file

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_generations import tiny_generation
 
 from glip.checkpoint import load_model
 from pipelines.generation import generation
@@ -17,23 +18,10 @@ from pipelines.registry import history, promote
 from schemas.recipes import GenerationRecipe
 
 
-def recipe_of(checkpoint: str, margin: float = 0.0, **fields: Any) -> GenerationRecipe:
-    def scenes(seed: int) -> dict[str, object]:
-        return {"kind": "scenes", "seed": seed, "count": 2}
-
-    rule = {"metric": "phrase_recall@1", "must": "exceed", "margin": margin}
-    return GenerationRecipe.model_validate(
-        {
-            "name": "tiny",
-            "label": {"source": scenes(1), "teacher": {"checkpoint": checkpoint}, "min_score": 0.001, "unit_size": 2},
-            "gold": [{"name": "human", "format": "scenes", "scenes": scenes(2)}],
-            "evaluation": [{"name": "held-out", "format": "scenes", "scenes": scenes(3)}],
-            "selection": "all",
-            "train": {"steps": 2, "batch_size": 2, "loader_threads": 0, "min_sizes": [64], "max_size": 96},
-            "gate": {"rules": [rule], "resamples": 100},
-            **fields,
-        }
-    )
+def recipe_of(checkpoint: Path | str, margin: float = 0.0, **fields: Any) -> GenerationRecipe:
+    gate = {"rules": [{"metric": "phrase_recall@1", "must": "exceed", "margin": margin}], "resamples": 100}
+    small: dict[str, Any] = {"scenes": (2, 2, 2), "unit_size": 2, "train": {"steps": 2}, "truth": None}
+    return tiny_generation(checkpoint, gate=gate, **small, **fields)
 
 
 def run(recipe: GenerationRecipe, out: Path, count: int) -> Any:
@@ -59,7 +47,7 @@ def test_the_promoted_student_teaches_the_next_and_the_registry_follows(
 
 
 def test_a_series_ends_with_a_student_that_is_refused(random_checkpoint: Path, tmp_path: Path) -> None:
-    series = run(recipe_of(str(random_checkpoint), margin=0.99), tmp_path, 3)
+    series = run(recipe_of(random_checkpoint, margin=0.99), tmp_path, 3)
     assert len(series.generations) == 1
     assert series.stopped == "the student of generation 1 was not promoted, so the next would repeat it"
     assert not (tmp_path / "generation-2").exists()
@@ -76,7 +64,7 @@ def test_an_ensemble_has_no_place_for_a_student(tmp_path: Path) -> None:
 def test_the_student_is_the_moving_average_the_last_weights_or_halfway_to_the_teacher(
     random_checkpoint: Path, tmp_path: Path
 ) -> None:
-    recipe = recipe_of(str(random_checkpoint), candidate="averaged")
+    recipe = recipe_of(random_checkpoint, candidate="averaged")
     summary = generation(recipe, tmp_path, backend="inline", progress=False)
     assert summary.student == str(tmp_path / "student" / "averaged")
     trained = str(tmp_path / "student" / "model")

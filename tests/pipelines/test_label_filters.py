@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from labelled_datasets import checksums, label_inline
 from repeated_pictures import exam_source, repeating_recipe
+from stored_samples import samples_in
 
 from engine.artifacts import Store
 from engine.gold import import_gold
-from engine.shards import committed_units, read_manifest, read_shard
+from engine.shards import read_manifest
 from engine.statistics import dataset_report
 from pipelines.label import print_result
 from pipelines.report import report
@@ -126,9 +127,7 @@ def test_filters_are_stages_with_reasons_of_their_own_and_everything_adds_up(
     assert "on   4 phrases on the stop list\n" in capsys.readouterr().out
     for before, after in zip(result.stages, result.stages[1:], strict=False):
         assert after.came_in == before.went_on
-    store = Store(tmp_path / "out")
-    samples = [one.labels for unit in committed_units(store) for one in read_shard(store, unit)]
-    assert {phrase.text for labels in samples for phrase in labels.phrases} == {"A brown dog"}
+    assert {phrase.text for one in samples_in(tmp_path / "out") for phrase in one.labels.phrases} == {"A brown dog"}
     assert verify(tmp_path / "out", progress=False).problems == []
     page = Path(report([tmp_path / "out"], tmp_path / "report")).read_text()
     assert "caption words below min" in page

@@ -10,9 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from labelled_datasets import checksums, label_inline
+from stored_samples import samples_in
 
-from engine.artifacts import Store
-from engine.shards import committed_units, read_shard
 from engine.statistics import dataset_report
 from pipelines.labelling.plan import label_plan
 from pipelines.labelling.plan_document import print_plan
@@ -89,7 +88,5 @@ def test_a_plan_is_made_with_what_is_kept_and_tells_what_is_not(
 def test_columns_that_are_carried_are_in_the_shards(recipe: LabelRecipe, tmp_path: Path) -> None:
     source = recipe.source.model_copy(update={"carry": ("similarity",)})
     label_inline(recipe.model_copy(update={"source": source}), tmp_path / "out")
-    store = Store(tmp_path / "out")
-    labels = [sample.labels for unit in committed_units(store) for sample in read_shard(store, unit)]
     wanted = [None if score is None else {"similarity": pytest.approx(score)} for score in SCORES]
-    assert [one.source_columns for one in labels] == wanted
+    assert [one.labels.source_columns for one in samples_in(tmp_path / "out")] == wanted

@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +12,7 @@ from typing import Any
 import pytest
 from job_processes import command_line, descendants, wait_for
 from labelled_datasets import checksums, label_inline, tars_recipe
+from started_commands import started
 
 from pipelines.labelling.job_log import JobLog
 from pipelines.verify import verify
@@ -38,26 +35,12 @@ def undisturbed(recipe: LabelRecipe, tmp_path_factory: pytest.TempPathFactory) -
     return checksums(out)
 
 
-@contextmanager
-def command(recipe: LabelRecipe, out: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """``glip-engine label`` in a process of its own, which ends with the block."""
-    file = out.parent / f"{out.name}.yaml"
-    file.write_text(recipe.model_dump_json())
-    words = [sys.executable, "-m", "pipelines.cli", "label", "--recipe", str(file), "--out", str(out), *arguments]
-    root = str(Path(__file__).parents[2])
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
 @pytest.mark.parametrize("backend", ["--inline", pytest.param("--workers=2", marks=pytest.mark.slow)])
 def test_sigterm_finishes_the_units_in_flight_and_the_same_command_goes_on(
     recipe: LabelRecipe, undisturbed: dict[str, str], tmp_path: Path, backend: str
 ) -> None:
     out = tmp_path / "out"
-    with command(recipe, out, backend) as process:
+    with started("label", recipe, out, backend) as process:
         wait_for(lambda: len(list(out.glob("manifests/*.json"))) > 3, process)
         process.send_signal(signal.SIGTERM)
         printed, told = process.communicate(timeout=300)
@@ -76,7 +59,7 @@ def test_sigterm_finishes_the_units_in_flight_and_the_same_command_goes_on(
 
 
 def test_sigterm_while_ray_starts_is_an_interruption_that_is_told(recipe: LabelRecipe, tmp_path: Path) -> None:
-    with command(recipe, tmp_path / "out", "--workers=2") as process:
+    with started("label", recipe, tmp_path / "out", "--workers=2") as process:
         wait_for(lambda: any("gcs_server" in command_line(pid) for pid in descendants(process.pid)), process)
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=300)
@@ -86,7 +69,7 @@ def test_sigterm_while_ray_starts_is_an_interruption_that_is_told(recipe: LabelR
 
 def test_a_second_sigterm_ends_the_job_at_once(recipe: LabelRecipe, tmp_path: Path) -> None:
     one_unit, out = recipe.model_copy(update={"unit_size": UNITS}), tmp_path / "out"
-    with command(one_unit, out, "--inline") as process:
+    with started("label", one_unit, out, "--inline") as process:
         wait_for((out / "dataset.json").exists, process)
         process.send_signal(signal.SIGTERM)
         assert process.stderr is not None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tiny_generations import tiny_generation
 
 from engine.registry import Registry
 from pipelines.cli import main
@@ -16,25 +18,10 @@ from schemas.recipes import GenerationRecipe
 from schemas.reports import LineageNode
 
 
-def generation_recipe(name: str, teacher: str, registry: Path, **gate: object) -> GenerationRecipe:
-    def scenes(seed: int, count: int) -> dict[str, object]:
-        return {"kind": "scenes", "seed": seed, "count": count}
-
-    return GenerationRecipe.model_validate(
-        {
-            "name": name,
-            "label": {"source": scenes(1, 2), "teacher": {"checkpoint": teacher}, "min_score": 0.001, "unit_size": 2},
-            "gold": [{"name": "human", "format": "scenes", "scenes": scenes(2, 2)}],
-            "evaluation": [{"name": "held-out", "format": "scenes", "scenes": scenes(3, 2)}],
-            "selection": "all",
-            "train": {"steps": 1, "batch_size": 2, "loader_threads": 0, "min_sizes": [64], "max_size": 96, "seed": 7},
-            "gate": {
-                "rules": [{"metric": "phrase_recall@1", "must": "exceed", "margin": 0.0, **gate}],
-                "resamples": 100,
-            },
-            "registry": str(registry),
-        }
-    )
+def generation_recipe(name: str, teacher: str, registry: Path, margin: float = 0.0) -> GenerationRecipe:
+    gate = {"rules": [{"metric": "phrase_recall@1", "must": "exceed", "margin": margin}], "resamples": 100}
+    small: dict[str, Any] = {"scenes": (2, 2, 2), "unit_size": 2, "train": {"steps": 1, "seed": 7}, "truth": None}
+    return tiny_generation(teacher, gate=gate, name=name, registry=str(registry), **small)
 
 
 def tree_of(nodes: list[LineageNode]) -> dict[str, set[str]]:
