@@ -16,8 +16,8 @@ from real_data import real_data
 from engine.gold import import_gold
 from engine.selection import resolve_selection
 from pipelines.calibrate import calibrate
+from pipelines.evaluation.pseudo_quality import pseudo_quality
 from pipelines.label import label
-from pipelines.pseudo_quality import pseudo_quality
 from schemas.calibration import Calibration
 from schemas.recipes import CalibrateRecipe, LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.reports import PseudoLabelFigures

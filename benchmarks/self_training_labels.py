@@ -20,9 +20,9 @@ from engine.metrics.truth import Truth
 from engine.selection import resolve_selection, select
 from engine.shards import read_labels
 from pipelines.calibrate import calibrate
+from pipelines.evaluation.pseudo_quality import open_truth
 from pipelines.generation_plan import import_source
 from pipelines.label import label
-from pipelines.pseudo_quality import open_truth
 from schemas.recipes import CalibrateRecipe, LabelRecipe, SelectionChoice, TeacherRecipe
 from schemas.shards import SampleLabels
 

@@ -15,9 +15,9 @@ from self_training_variants import CONTROL, ENSEMBLE, NOBODY, TEACHER, VARIANTS,
 
 from engine.artifacts import Store
 from engine.metrics.truth import Truth
+from pipelines.evaluation.phrase_frequency import head_frequencies
 from pipelines.generation_plan import import_source
 from pipelines.models.candidate_weights import candidate_model
-from pipelines.phrase_frequency import head_frequencies
 from schemas.recipes import MixEntry, SelectionChoice, TeacherRecipe
 from schemas.reports import Document
 

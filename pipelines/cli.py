@@ -1,7 +1,7 @@
 """The command ``glip-engine``: arguments in, exit status out. Ctrl-C ends it with a line at any moment.
 
 Next to nothing is imported here: the command line itself, which takes a large part of a second to import, is in
-``pipelines/command_line.py``.
+``pipelines/commands/command_line.py``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ TOLD = "glip-engine: error: interrupted\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (``pipelines.command_line``). Without ``arguments`` they are those of
-    this process, which ends after it."""
+    """Run one command; returns the exit status (``pipelines.commands.command_line``). Without ``arguments`` they are
+    those of this process, which ends after it."""
     with _interrupts_end_the_process():
-        from pipelines.command_line import run
+        from pipelines.commands.command_line import run
     try:
         return run(arguments)
     except KeyboardInterrupt:  # before the command began, or once more while it was being told

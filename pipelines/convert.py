@@ -12,9 +12,9 @@ import torch
 
 from glip.checkpoint import LoadedModel, load_model, save_model
 from glip.model_folder import CONFIG_FILE, FILES, WEIGHTS_FILE
-from pipelines.local_folders import local_folder
+from pipelines.console.terminal import visible
 from pipelines.models.checkpoints import local_checkpoint
-from pipelines.terminal import visible
+from pipelines.models.local_folders import local_folder
 from schemas.reports import Document
 
 

@@ -15,8 +15,8 @@ from engine.box_tables import add_boxes, box_database
 from engine.label_diff import LabelComparison, MatchedBy
 from engine.selection import check_teacher, chosen_selection, resolve_selection, selection_name
 from engine.shards import committed_units, read_card
+from pipelines.console.terminal import plain_console, visible
 from pipelines.labelling.bookkeeping import difference_of
-from pipelines.terminal import plain_console, visible
 from schemas.label_diff import LabelDiff
 from schemas.recipes import SelectionChoice
 from schemas.shards import DatasetCard

@@ -31,11 +31,11 @@ from pipelines.evaluation.answer_table import write_answers
 from pipelines.evaluation.exams import Exam, open_exam, open_exams
 from pipelines.evaluation.files import EVALUATION, Sitting, write_evaluation
 from pipelines.evaluation.job import Answered, answer_exams
+from pipelines.evaluation.phrase_frequency import frequency_groups_of
 from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from pipelines.pages.evaluation_tables import print_reports
 from pipelines.pages.mistakes import worst
-from pipelines.phrase_frequency import frequency_groups_of
 from schemas.recipes import EvaluateRecipe
 from schemas.reports import Evaluation, EvaluationReport, MetricValue
 from schemas.shards import DatasetCard

@@ -19,7 +19,7 @@ from pipelines.evaluate import evaluate
 from pipelines.generation_plan import DECISION, GenerationPlan, plan_generation
 from pipelines.label import label
 from pipelines.lineage import trace
-from pipelines.local_folders import local_folder
+from pipelines.models.local_folders import local_folder
 from pipelines.registry import promote
 from pipelines.report import report
 from pipelines.train import train

@@ -16,9 +16,9 @@ from engine.gold import import_gold
 from engine.selection import check_agreement, check_teacher
 from pipelines.evaluate import check_evaluation
 from pipelines.evaluation.metric_names import check_metric, metric_names
+from pipelines.evaluation.pseudo_quality import open_truth, pseudo_quality
 from pipelines.models.candidate_weights import candidate_model, check_candidate
 from pipelines.models.checkpoints import local_teacher, pinned, pinned_teacher
-from pipelines.pseudo_quality import open_truth, pseudo_quality
 from pipelines.registry import check_teacher_is_current
 from pipelines.train import check_training
 from pipelines.training.evaluation import check_apart, check_before

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
-from pipelines.local_folders import local_folder
+from pipelines.models.local_folders import local_folder
 from schemas.recipes import GenerationRecipe
 from schemas.reports import Document
 

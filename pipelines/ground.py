@@ -23,10 +23,10 @@ from engine.running.cores import usable_cores
 from engine.running.stages import OpenedStages
 from engine.sources.columns import is_encodable
 from glip.rgb import as_rgb, upright
-from pipelines.draw import LabelledBox, draw_boxes
+from pipelines.console.terminal import visible
 from pipelines.labelling.stages import grounding_stages
-from pipelines.terminal import visible
-from pipelines.upright import Turn
+from pipelines.pictures.draw import LabelledBox, draw_boxes
+from pipelines.pictures.upright import Turn
 from schemas.orientation import AS_STORED, orientation_of
 from schemas.pictures import open_picture_file
 from schemas.recipes import GroundRecipe

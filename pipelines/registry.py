@@ -13,11 +13,11 @@ from rich.table import Table
 from engine.registry import Registry
 from engine.registry.rollback import roll_back
 from engine.registry.state import State, go_back
+from pipelines.console.terminal import plain_console, visible
 from pipelines.lineage.nodes import checkpoint_nodes
 from pipelines.mirror import follow
 from pipelines.models.candidates import Candidate, digests_of_version, model_files, read_candidate
 from pipelines.models.version_card import CARD, version_card
-from pipelines.terminal import plain_console, visible
 from schemas.recipes import TeacherRecipe
 from schemas.registry import Entry, ModelVersion
 from schemas.registry_results import History, Promotion, RegistryState, Rollback, VersionState

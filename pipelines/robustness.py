@@ -22,10 +22,10 @@ from rich.table import Table
 from engine.artifacts import Store
 from engine.metrics import ImageResult
 from engine.shards import LabelledImage, placed_labels, read_card, read_samples, sample_json
+from pipelines.console.progress import tracked
+from pipelines.console.terminal import plain_console, visible
 from pipelines.evaluation.answers import Ask, answer_all, ask_phrases
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
-from pipelines.progress import tracked
-from pipelines.terminal import plain_console, visible
 from schemas.reports import Document
 from schemas.robustness_recipes import RobustnessRecipe
 from schemas.shards import SampleLabels, SamplePhrase

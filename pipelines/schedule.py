@@ -23,8 +23,8 @@ from engine.retraining.records import RetrainRecords
 from engine.retraining.schedule import BUSY as BUSY_PAUSE
 from engine.retraining.schedule import Claim, Schedule, Wait
 from pipelines.commands.exit_status import BUSY, DONE, INTERRUPTED, INVALID, REFUSED
+from pipelines.console.stop_signals import stop_by_signal
 from pipelines.retraining.webhook import webhook_address
-from pipelines.stop_signals import stop_by_signal
 from schemas.retrain import RetrainRecord, ScheduledRun, ScheduleOutcome, ScheduleStatus
 from schemas.retrain_recipes import RetrainRecipe
 

@@ -19,8 +19,8 @@ from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
 from glip.published import PUBLISHED
 from pipelines.convert import convert
 from pipelines.lineage.nodes import model_digest
-from pipelines.local_folders import local_folder
 from pipelines.models.checkpoints import local_checkpoint, pinned, registry_name
+from pipelines.models.local_folders import local_folder
 from pipelines.training.bar import TrainingBar
 from pipelines.training.evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, check_before, standings
 from schemas.recipes import TrainRecipe

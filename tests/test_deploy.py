@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 import yaml
 
-from pipelines.command_line import command_line
+from pipelines.commands.command_line import command_line
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"

@@ -21,7 +21,7 @@ from labelled_datasets import checksums, label_inline, tars_recipe
 from python_paths import python_path
 from slurm_cluster import SlurmCluster, slurm_is_here
 
-from pipelines.command_line import command_line
+from pipelines.commands.command_line import command_line
 from pipelines.verify import verify
 
 SCRIPT = Path(__file__).parents[1] / "deploy/slurm/glip-engine.sbatch"

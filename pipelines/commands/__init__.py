@@ -1,5 +1,6 @@
 """The commands, a file for each group: what it asks (``add``), and what it calls.
 
-Each command imports what it needs when it runs, so that ``--help`` is quick. Beside the groups lie the parts of
-``pipelines/command_line.py``: the parser, the exit statuses, what becomes of output that cannot be printed.
+Each command imports what it needs when it runs, so that ``--help`` is quick. Beside the groups lie
+``command_line.py``, which puts them together, and its parts: the parser, the exit statuses, what becomes of output that
+cannot be printed.
 """

@@ -12,7 +12,7 @@ import yaml
 
 from pipelines.commands.field_list import FieldList
 from pipelines.commands.parser import HelpFormatter, examples_of
-from pipelines.local_folders import local_folder
+from pipelines.models.local_folders import local_folder
 from schemas.recipes import Recipe, SelectionChoice
 
 Command = Callable[[argparse.Namespace], "tuple[int, Any]"]

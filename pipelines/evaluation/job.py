@@ -17,11 +17,11 @@ from engine.artifacts import Store, digest_of
 from engine.metrics.results import Results
 from engine.runner import Backend, run
 from engine.running.layout import Workers
+from pipelines.console.progress import UnitProgress
 from pipelines.evaluation.answered_units import AnsweredUnit, candidates_by_key, read_unit, write_unit
 from pipelines.evaluation.exams import Exam
 from pipelines.evaluation.stages import answer_stages, exam_name, exam_units, open_commit
 from pipelines.labelling.totals import Totals
-from pipelines.progress import UnitProgress
 from schemas.recipes import EvaluateRecipe
 from schemas.records import UnitRef
 

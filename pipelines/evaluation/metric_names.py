@@ -11,7 +11,7 @@ from engine.metrics.federated import read_frequencies
 from engine.metrics.protocols import Beside, score_by
 from engine.metrics.results import Results
 from pipelines.evaluation.exams import open_exams
-from pipelines.phrase_frequency import frequency_groups_of
+from pipelines.evaluation.phrase_frequency import frequency_groups_of
 from schemas.recipes import EvaluateRecipe
 
 

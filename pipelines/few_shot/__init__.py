@@ -16,7 +16,7 @@ from engine.few_shot import check_source
 from pipelines.evaluation.metric_names import check_metric, metric_names
 from pipelines.few_shot.cells import Cell, cells_of, exam_recipe, make_cell, train_recipe
 from pipelines.few_shot.tables import FewShotTable, markdown, resampled_keys, tables_of
-from pipelines.local_folders import local_folder
+from pipelines.models.local_folders import local_folder
 from pipelines.train import check_training
 from pipelines.training.evaluation import check_apart, check_before
 from schemas.few_shot_recipes import FewShotRecipe

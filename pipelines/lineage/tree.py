@@ -16,9 +16,9 @@ from rich.tree import Tree
 from engine.artifacts import Store
 from engine.shards import CARD
 from glip.model_folder import CONFIG_FILE, path_of
+from pipelines.console.terminal import visible
 from pipelines.lineage.nodes import LINEAGE, checkpoint_nodes, dataset_nodes, once, version_nodes
 from pipelines.models.checkpoints import open_version, registry_name
-from pipelines.terminal import visible
 from schemas.reports import Lineage, LineageNode
 
 MAX_LINEAGE_BYTES = 100_000_000

@@ -22,7 +22,7 @@ from engine.selection import chosen_rules
 from engine.shards import ShardReader, committed_units, read_card, read_manifest
 from engine.view import View, open_view
 from pipelines.pages.picture_cards import Picture, draw, thumbnail
-from pipelines.upright import Turn
+from pipelines.pictures.upright import Turn
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.recipes import SelectionChoice
 

@@ -20,15 +20,15 @@ from engine.artifacts import Store
 from engine.metrics.judged_boxes import MISSED as NOT_FOUND
 from engine.metrics.judged_boxes import RIGHT, JudgedBox, JudgedBoxes, JudgedPart
 from engine.shards import ShardReader, committed_units
-from pipelines.draw import LabelledBox, draw_boxes
 from pipelines.pages.picture_cards import jpeg_of
-from pipelines.upright import Turn, upright_picture
+from pipelines.pictures.draw import LabelledBox, draw_boxes
+from pipelines.pictures.upright import Turn, upright_picture
 from schemas.shards import SampleLabels
 
 SURE, MISSED = 24, 12
 SIDE = 512
 MAX_IMAGE_BYTES = 64 << 20
-ANSWER, HUMAN = 1, 0  # colours of pipelines.draw: red and blue, which look different to everybody
+ANSWER, HUMAN = 1, 0  # colours of pipelines.pictures.draw: red and blue, which look different to everybody
 FONT_SHARE = 1 / 20  # of the long side, since the pictures are shown small
 
 

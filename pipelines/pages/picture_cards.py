@@ -1,7 +1,7 @@
 """One labelled picture as a page shows it: a thumbnail, the caption cut at its phrases, boxes as shares of the image.
 
-In: a sample's labels, upright (:mod:`pipelines.upright`), its encoded picture. Out: a :class:`Picture`, and as a record
-for ``templates/card.js``, which makes a card of it. Nothing here is trusted: text stays text.
+In: a sample's labels, upright (:mod:`pipelines.pictures.upright`), its encoded picture. Out: a :class:`Picture`, and as
+a record for ``templates/card.js``, which makes a card of it. Nothing here is trusted: text stays text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from pipelines.upright import upright_picture
+from pipelines.pictures.upright import upright_picture
 from schemas.calibration import BoxSize
 from schemas.dataset_vocabulary import PhraseCount
 from schemas.shards import SampleBox, SampleLabels

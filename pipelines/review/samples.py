@@ -12,7 +12,7 @@ from typing import Any
 from engine.review.selecting import apply_verdicts, match_verdicts, placed_boxes
 from engine.selection import Selection, select_with_reasons
 from pipelines.pages.picture_cards import caption_parts
-from pipelines.upright import Turn
+from pipelines.pictures.upright import Turn
 from schemas.shards import SampleBox, SampleLabels
 from schemas.verdicts import Box, Verdict
 

@@ -24,8 +24,8 @@ from engine.review.verdicts import VerdictLog, append_verdicts, caption_of, capt
 from engine.selection import chosen_rules, chosen_selection
 from engine.shards import read_card
 from pipelines.pages.picture_cards import small_jpeg
+from pipelines.pictures.upright import Turn
 from pipelines.review.samples import rounded, shown_box, shown_sample
-from pipelines.upright import Turn
 from schemas.recipes import SelectionChoice
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 from schemas.verdicts import MAX_REVIEWER_CHARS, Box, Verdict, VerdictWord

@@ -20,8 +20,8 @@ from engine.statistics import dataset_report
 from pipelines.calibrate import calibrate
 from pipelines.cli import main
 from pipelines.dedupe import dedupe
+from pipelines.evaluation.pseudo_quality import pseudo_quality
 from pipelines.label import label
-from pipelines.pseudo_quality import pseudo_quality
 from pipelines.report import report
 from schemas.calibration import Calibration
 from schemas.recipes import CalibrateRecipe, LabelRecipe, MixEntry, ScenesSource, TeacherRecipe

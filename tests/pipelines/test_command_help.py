@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipelines.cli import main
-from pipelines.command_line import command_line
+from pipelines.commands.command_line import command_line
 from pipelines.commands.examples import EXAMPLES
 
 ROOT = Path(__file__).parents[2]
@@ -154,7 +154,8 @@ def test_what_several_kinds_of_a_source_have_is_listed_once(capsys: pytest.Captu
 
 
 STARTS = {
-    "the help": "import pipelines.command_line as help; help.command_line(); heavy |= {'numpy', 'pyarrow', 'rich'}",
+    "the help": "from pipelines.commands.command_line import command_line; command_line(); "
+    "heavy |= {'numpy', 'pyarrow', 'rich'}",
     "what shows a dataset": "import pipelines.report, pipelines.serve, pipelines.diff, pipelines.export",
     "what checks": "import pipelines.verify, pipelines.dedupe, pipelines.schedule",
     "the registry": "import pipelines.registry, pipelines.lineage.tree, pipelines.mirror",

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 from PIL import Image, ImageColor
 
-from pipelines.draw import COLOURS, READABLE_SIDE, LabelledBox, draw_boxes
+from pipelines.pictures.draw import COLOURS, READABLE_SIDE, LabelledBox, draw_boxes
 
 GREY = (120, 120, 120)
 

@@ -43,7 +43,10 @@ def ended(program: str) -> tuple[int, str]:
     return done.returncode, done.stderr
 
 
-MODULES = ("pipelines.command_line", "pydantic_core", "yaml", "pipelines.commands.installation", "pipelines.registry")
+MODULES = (
+    *("pipelines.commands.command_line", "pydantic_core", "yaml", "pipelines.commands.installation"),
+    "pipelines.registry",
+)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from pipelines import label_fonts
-from pipelines.draw import LabelledBox, draw_boxes
-from pipelines.label_fonts import font_for
+from pipelines.pictures import label_fonts
+from pipelines.pictures.draw import LabelledBox, draw_boxes
+from pipelines.pictures.label_fonts import font_for
 
 WIDE = "DejaVuSans.ttf"
 

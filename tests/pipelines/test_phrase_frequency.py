@@ -9,7 +9,7 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.review.verdicts import append_verdicts
-from pipelines.phrase_frequency import frequency_groups_of, head_frequencies
+from pipelines.evaluation.phrase_frequency import frequency_groups_of, head_frequencies
 
 BOX = (10.0, 10.0, 60.0, 80.0)
 CLASSES = CARD.model_copy(update={"origin": "human", "task": "detection", "classes": ["cat", "dog"]})

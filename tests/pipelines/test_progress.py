@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipelines.console.progress import UnitProgress, tracked
 from pipelines.export import ExportReceipt, summary
 from pipelines.label import print_result
 from pipelines.labelling.bookkeeping import LabelResult
 from pipelines.labelling.totals import Totals
-from pipelines.progress import UnitProgress, tracked
 
 
 def test_the_numbers_of_the_bar_are_whole_on_a_terminal_of_80_columns(
@@ -28,7 +28,7 @@ def test_a_log_gets_a_line_a_minute_while_units_come(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new, clock = Totals(), SimpleNamespace(now=0.0)
-    monkeypatch.setattr("pipelines.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr("pipelines.console.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
     with UnitProgress("labelling", 24000, Totals(), shown=True) as bar:
         for clock.now in (1, 61, 62):
             new.rows += 100
@@ -40,7 +40,7 @@ def test_a_log_gets_a_line_a_minute_while_units_come(
 def test_the_last_unit_is_told_in_a_log_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipelines.progress.LOG_EVERY_S", 0)
+    monkeypatch.setattr("pipelines.console.progress.LOG_EVERY_S", 0)
     new = Totals()
     with UnitProgress("labelling", 200, Totals(), shown=True) as bar:
         for new.rows in (100, 200):
@@ -51,7 +51,7 @@ def test_the_last_unit_is_told_in_a_log_once(
 def test_a_job_that_is_to_be_silent_leaves_no_line_in_the_log(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("pipelines.progress.LOG_EVERY_S", 0)
+    monkeypatch.setattr("pipelines.console.progress.LOG_EVERY_S", 0)
     with UnitProgress("labelling", 24000, Totals(), shown=False) as bar:
         bar.show(Totals(), 0.0)
     assert capsys.readouterr().err == ""

@@ -10,7 +10,7 @@ from verdict_samples import said
 
 from engine.artifacts import Store
 from engine.review.verdicts import append_verdicts
-from pipelines.pseudo_quality import pseudo_quality
+from pipelines.evaluation.pseudo_quality import pseudo_quality
 from schemas.reports import PseudoLabelFigures
 
 HUMAN = CARD.model_copy(update={"origin": "human"})

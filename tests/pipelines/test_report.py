@@ -17,12 +17,12 @@ from report_datasets import CARD, HOSTILE, dog, sample, write_dataset
 
 from engine.promotion import decide
 from engine.statistics import dataset_report
+from pipelines.evaluation.pseudo_quality import pseudo_quality
 from pipelines.pages.evaluation_tables import evaluation_tables
 from pipelines.pages.gallery import Gallery
 from pipelines.pages.page_templates import breakable, embedded_json
 from pipelines.pages.picture_cards import Picture
 from pipelines.pages.report_page import gallery_bytes, render
-from pipelines.pseudo_quality import pseudo_quality
 from pipelines.report import report
 from schemas.recipes import GateRecipe, PromotionRule
 from schemas.report_document import Report

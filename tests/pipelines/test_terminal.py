@@ -10,9 +10,9 @@ from report_datasets import CARD, dog, write_dataset
 
 from engine.shards import LabelledImage
 from pipelines.cli import main
+from pipelines.console.progress import tracked
 from pipelines.diff import diff
 from pipelines.ground import GroundedImage, table
-from pipelines.progress import tracked
 from schemas.records import Candidate, Phrase
 
 MARKS = "dog[/b] [red]:dog: \x1b[2J"

@@ -18,12 +18,12 @@ from engine.artifacts import Store
 from engine.metrics.judged import JudgedBox
 from engine.review.verdicts import read_verdicts
 from engine.shards import LabelledImage
-from pipelines.draw import COLOURS
 from pipelines.ground import GroundedImage
 from pipelines.pages.gallery import gallery
 from pipelines.pages.mistakes import drawn
 from pipelines.pages.picture_cards import card_record
-from pipelines.upright import Turn
+from pipelines.pictures.draw import COLOURS
+from pipelines.pictures.upright import Turn
 from schemas.orientation import Box, box_as_stored, turned_size
 from schemas.records import Candidate, Phrase
 

@@ -2,7 +2,7 @@
 
 Exit status 0: done; 1: the job failed, or ``verify`` found a problem; 2: bad usage or input, with one line that says
 what was wanted and what to do; 130: interrupted by Ctrl-C or SIGTERM; 141: the reader of the output has closed it. The
-commands are in ``pipelines/commands/``, one file for each group.
+commands lie beside this file, one file for each group.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pipelines.commands.closed_output import output_is_closed, silence_output
 from pipelines.commands.exit_status import CLOSED, FAILED, INTERRUPTED, INVALID
 from pipelines.commands.output_letters import escape_what_cannot_be_printed
 from pipelines.commands.parser import HelpFormatter, Parser
-from pipelines.stop_signals import ended_by_sigterm
-from pipelines.terminal import visible
+from pipelines.console.stop_signals import ended_by_sigterm
+from pipelines.console.terminal import visible
 from schemas.recipes import explain
 
 

@@ -13,7 +13,7 @@ from itertools import product
 from PIL import Image, ImageDraw
 
 from glip.rgb import as_rgb
-from pipelines.label_fonts import font_for
+from pipelines.pictures.label_fonts import font_for
 
 # One colour a phrase, those of the report's gallery; white text is readable on each of them.
 COLOURS = ("#2563eb", "#d6303a", "#177e42", "#b35a05", "#7c4df0", "#0b7a8c", "#bf2c8d", "#6b6f00")
