@@ -13,6 +13,7 @@ from typing import Any
 from engine.artifacts import Store
 from engine.made_by import made_by
 from engine.mix import Mix, NameRelations
+from engine.running.cores import usable_cores
 from engine.running.session_folder import check_session_folder
 from glip.hub import parse_sha256
 from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
@@ -149,7 +150,7 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
         from student.distributed import run_distributed  # ray is imported only where it is used
 
         with bar.following(folder / LOSSES):
-            return run_distributed(recipe, folder, workers=workers, **named)
+            return run_distributed(recipe, folder, workers=workers, cores=usable_cores(), **named)
 
 
 def _identity(recipe: TrainRecipe, init_digest: str | None, mix: Mix) -> str:

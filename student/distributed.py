@@ -25,7 +25,6 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer, get_device
 
 from engine.mix import Mix
-from engine.running.cores import usable_cores
 from schemas.recipes import TrainRecipe
 from student.process_group import DistributedWorkers, ShardedWorkers
 from student.trainer import MODEL, OnCheckpoint, RunResult, run
@@ -43,15 +42,16 @@ def run_distributed(
     out: Path,
     *,
     workers: int,
+    cores: int,
     identity: str,
     metadata: dict[str, Any],
     on_checkpoint: OnCheckpoint | None = None,
 ) -> RunResult:
     """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where the cluster has enough, else CPUs.
 
-    ``out`` and the datasets must be reachable under the same paths by every worker. ``on_checkpoint`` is called by the
-    first of them and must be picklable. What is wrong with data or recipe is raised as the worker raised it;
-    RuntimeError where workers died more often than they may.
+    Without a GPU they share ``cores``, of this machine. ``out`` and the datasets must be reachable under the same paths
+    by every worker. ``on_checkpoint`` is called by the first of them and must be picklable. What is wrong with data or
+    recipe is raised as the worker raised it; RuntimeError where workers died more often than they may.
     """
     fewest = min(recipe.min_workers or workers, workers)
     plain = {
@@ -61,9 +61,9 @@ def run_distributed(
         "identity": identity,
         "metadata": metadata,
         "on_checkpoint": on_checkpoint,
-        "threads": max(1, usable_cores() // workers),
+        "threads": max(1, cores // workers),
     }
-    with _ray_session(workers), TemporaryDirectory(prefix="glip-train-") as storage:
+    with _ray_session(max(workers, cores)), TemporaryDirectory(prefix="glip-train-") as storage:
         # Of the whole cluster: the machine that starts a run need not have a GPU.
         on_gpu = ray.cluster_resources().get("GPU", 0) >= fewest
         asked = workers if fewest == workers else (fewest, workers)
@@ -134,7 +134,7 @@ def _worker(plain: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _ray_session(workers: int) -> Iterator[None]:
+def _ray_session(cpus: int) -> Iterator[None]:
     """The cluster of ``RAY_ADDRESS``, or one on this machine that ends with the run; one that runs already is used."""
     if ray.is_initialized():
         yield
@@ -142,7 +142,7 @@ def _ray_session(workers: int) -> Iterator[None]:
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     on_sigterm = signal.getsignal(signal.SIGTERM)
     address = os.environ.get("RAY_ADDRESS")
-    local = {"num_cpus": max(workers, usable_cores()), "object_store_memory": OBJECT_STORE_BYTES}
+    local = {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES}
     try:
         if address:
             ray.init(address=address, **quiet)

@@ -15,7 +15,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "glip": set(),
     "engine": {"schemas"},
     "teacher": {"schemas", "glip"},
-    "student": {"schemas", "glip", "engine.shards", "engine.artifacts", "engine.mix", "engine.running.cores"},
+    "student": {"schemas", "glip", "engine.shards", "engine.artifacts", "engine.mix"},
     "pipelines": {"schemas", "glip", "engine", "teacher", "student"},
 }
 HEAVY_IN_ONE_PLACE = {

@@ -56,7 +56,7 @@ def test_two_workers_go_on_where_one_process_stopped_and_again_after_one_was_kil
     made = _lines(out)[:3]
     killer = Killer(out, after_step=7)
     killer.start()
-    result = run_distributed(recipe, out, workers=2, identity="me", metadata={}, on_checkpoint=WritePid(out))
+    result = run_distributed(recipe, out, workers=2, cores=2, identity="me", metadata={}, on_checkpoint=WritePid(out))
     killer.join(timeout=10)
     assert killer.killed
     assert _lines(out)[:3] == made, "with its rates and times: the steps of the one process are not made again"
@@ -82,7 +82,7 @@ def test_shards_of_two_workers_go_on_where_one_process_ended_and_one_process_goe
     out = tmp_path / "shared"
     train_alone(recipe.model_copy(update={"steps": 3}), out)
     sharded = recipe.model_copy(update={"strategy": "fsdp", "steps": 6})
-    assert run_distributed(sharded, out, workers=2, identity="me", metadata={}).first_step == 3
+    assert run_distributed(sharded, out, workers=2, cores=2, identity="me", metadata={}).first_step == 3
     assert train_alone(recipe, out).first_step == 6
     _assert_same_losses(out, tmp_path / "alone")
     _assert_same_model(out, tmp_path / "alone")
@@ -94,7 +94,9 @@ def test_what_is_wrong_with_a_run_ends_it_at_once_in_the_words_of_one_process(
 ) -> None:
     gone = FailAtCheckpoint(tmp_path / "calls", ValueError("the exam is gone"))
     with pytest.raises(ValueError, match=r"^the exam is gone$"):
-        run_distributed(small_recipe, tmp_path / "out", workers=1, identity="me", metadata={}, on_checkpoint=gone)
+        run_distributed(
+            small_recipe, tmp_path / "out", workers=1, cores=2, identity="me", metadata={}, on_checkpoint=gone
+        )
     assert gone.calls.read_text() == "3\n"
 
 
@@ -106,7 +108,7 @@ def test_workers_that_fail_more_often_than_they_may_are_told_of_in_one_line(
     recipe = small_recipe.model_copy(update={"max_restarts": 1})
     failing = FailAtCheckpoint(tmp_path / "calls", RuntimeError("the machine\nis tired"))
     with pytest.raises(RuntimeError, match=r"started 2 times .*by RuntimeError: the machine is tired; run the same"):
-        run_distributed(recipe, tmp_path / "out", workers=1, identity="me", metadata={}, on_checkpoint=failing)
+        run_distributed(recipe, tmp_path / "out", workers=1, cores=2, identity="me", metadata={}, on_checkpoint=failing)
     assert failing.calls.read_text() == "3\n3\n", "at the checkpoint, and once more where the run went on from it"
 
 
@@ -117,5 +119,5 @@ def test_a_run_that_may_be_smaller_begins_with_the_workers_there_is_room_for(
 ) -> None:
     train_alone(small_recipe, tmp_path / "alone")
     recipe = small_recipe.model_copy(update={"min_workers": 1})
-    run_distributed(recipe, tmp_path / "four", workers=4, identity="me", metadata={})
+    run_distributed(recipe, tmp_path / "four", workers=4, cores=2, identity="me", metadata={})
     _assert_same_losses(tmp_path / "four", tmp_path / "alone")
