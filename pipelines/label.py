@@ -91,8 +91,10 @@ def label(
             ) as manifests,
         ):
             begun: float | None = None  # the first of these units
+            ended = time.monotonic()
             for manifest in manifests:
-                begun = begun or time.monotonic() - manifest.seconds
+                ended = time.monotonic()
+                begun = begun or ended - manifest.seconds
                 new.add(manifest)
                 bar.show(new, begun)
                 lines.committed(manifest)
@@ -101,7 +103,7 @@ def label(
                 card,
                 done,
                 new,
-                seconds=time.monotonic() - started,
+                seconds=ended - started,
                 start_seconds=None if begun is None else begun - started,
                 stopped=stopping.reason,
             )
