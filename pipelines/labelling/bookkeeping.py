@@ -65,8 +65,8 @@ def digests_of(recipe: LabelRecipe, source: Source, refs: Iterable[UnitRef], gua
 
 
 class LabelResult(Document):
-    """What a labelling job did. ``seconds`` and all below are of this run and its new units alone, and end with the last
-    of them. ``start_seconds`` are those before its first unit was begun, and ``images_per_second`` are from there on;
+    """What a labelling job did. ``seconds`` and all below are of this run and its new units alone, to the end of those.
+    ``start_seconds`` are those before its first unit was begun, and ``images_per_second`` are from there on;
     ``utilisation`` is the share of the workers' time, from their first unit on, in which the model computed.
     ``stopped`` says why units are left, where some are."""
 
