@@ -7,7 +7,6 @@ rerun are the same thing.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from pipelines.labelling.bookkeeping import (
     pin_teacher,
 )
 from pipelines.labelling.job_log import JobLog
+from pipelines.labelling.run_time import RunTime
 from pipelines.labelling.stages import check_recipe, stages
 from pipelines.labelling.totals import Totals
 from pipelines.labelling.unit_commit import open_commit
@@ -68,7 +68,7 @@ def label(
     there is a whole dataset with ``units_left`` to do. ``log`` is a file for JSON lines
     (:mod:`pipelines.labelling.job_log`).
     """
-    started = time.monotonic()
+    times = RunTime()
     stopping = Stopping(None if budget_hours is None else 3600 * budget_hours)
     store = Store(out)
     job = _plan(recipe, store, relabel)
@@ -90,23 +90,12 @@ def label(
                 )
             ) as manifests,
         ):
-            begun: float | None = None  # the first of these units
-            ended = time.monotonic()
             for manifest in manifests:
-                ended = time.monotonic()
-                begun = begun or ended - manifest.seconds
+                times.unit_done(manifest.seconds)
                 new.add(manifest)
-                bar.show(new, begun)
+                bar.show(new, times)
                 lines.committed(manifest)
-            result = finish_dataset(
-                store,
-                card,
-                done,
-                new,
-                seconds=ended - started,
-                start_seconds=None if begun is None else begun - started,
-                stopped=stopping.reason,
-            )
+            result = finish_dataset(store, card, done, new, times, stopped=stopping.reason)
             lines.end(result)
     if progress:
         print_result(result)

@@ -99,9 +99,16 @@ def _summary(precision: NDArray[np.float64], boxes_by_area: Sequence[int]) -> li
         "APm": (precision, MEDIUM),
         "APl": (precision, LARGE),
     }
+    return means_by_area(parts, boxes_by_area)
+
+
+def means_by_area(
+    parts: Mapping[str, tuple[NDArray[np.float64], int]], boxes_by_area: Sequence[int]
+) -> list[MetricValue]:
+    """By name, the mean of a precision [..., area] in one range of areas, over the boxes of that range."""
     return [
-        MetricValue(name=name, value=mean_precision(part[..., area]), count=boxes_by_area[area])
-        for name, (part, area) in parts.items()
+        MetricValue(name=name, value=mean_precision(precision[..., area]), count=boxes_by_area[area])
+        for name, (precision, area) in parts.items()
     ]
 
 

@@ -28,7 +28,7 @@ from engine.gold.json_lists import JsonLists
 from engine.gold.rules import class_name
 from engine.metrics import Figures, ImageResult, image_identity
 from engine.metrics.class_boxes import Flags, Pictures, detections
-from engine.metrics.detection import mean_precision
+from engine.metrics.detection import mean_precision, means_by_area
 from engine.metrics.matching import match
 from engine.metrics.precision import (
     ALL_AREAS,
@@ -128,10 +128,7 @@ def _summary(precision: NDArray[np.float64], boxes_by_area: Sequence[int]) -> li
         "lvis_APm": (precision, MEDIUM),
         "lvis_APl": (precision, LARGE),
     }
-    return [
-        MetricValue(name=name, value=mean_precision(part[..., area]), count=boxes_by_area[area])
-        for name, (part, area) in parts.items()
-    ]
+    return means_by_area(parts, boxes_by_area)
 
 
 def _best_of_class(matched: MatchedBoxes, most: int) -> Flags:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Column
 
+from pipelines.labelling.run_time import RunTime
 from pipelines.labelling.totals import Totals
 
 Thing = TypeVar("Thing")
@@ -58,15 +59,14 @@ class UnitProgress:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, new: Totals, begun: float) -> None:
-        """The units of this run so far; the first was begun at ``begun`` (``time.monotonic()``)."""
-        elapsed = time.monotonic() - begun
-        busy = new.utilisation()
+    def show(self, new: Totals, times: RunTime) -> None:
+        """The units of this run so far."""
+        rate, busy = times.rate(new.rows), new.utilisation()
         self._progress.update(
             self._task,
             completed=self._done.rows + new.rows,
             rejects=self._done.rejects + new.rejects,
-            rate=f"{new.rows / elapsed:.1f}" if elapsed > 0 else "-",
+            rate="-" if rate is None else f"{rate:.1f}",
             busy="" if busy is None else f", model {busy:.0%}",
         )
         is_last = self._progress.finished  # which is told when the bar stops

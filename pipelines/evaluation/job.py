@@ -6,7 +6,6 @@ folder each unit's are written there, and those that are there already are not a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from pipelines.console.progress import UnitProgress
 from pipelines.evaluation.answered_units import AnsweredUnit, candidates_by_key, read_unit, write_unit
 from pipelines.evaluation.exams import Exam
 from pipelines.evaluation.stages import answer_stages, exam_name, exam_units, open_commit
+from pipelines.labelling.run_time import RunTime
 from pipelines.labelling.totals import Totals
 from schemas.recipes import EvaluateRecipe
 from schemas.records import UnitRef
@@ -55,7 +55,7 @@ def answer_exams(
     ValueError and RuntimeError as of :func:`pipelines.label.label`.
     """
     refs = exam_units(exams)
-    work = unit_digests(exams, recipe, model_digest)
+    work, times = unit_digests(exams, recipe, model_digest), RunTime()
     units = [None if out is None else read_unit(out, ref, work(ref)) for ref in refs]
     todo, done, new = [refs[n] for n, unit in enumerate(units) if unit is None], Totals(), Totals()
     for found in units:
@@ -73,14 +73,13 @@ def answer_exams(
             )
         ) as answered,
     ):
-        begun: float | None = None  # the first of these units
         for unit in answered:
-            begun = begun or time.monotonic() - unit.seconds
+            times.unit_done(unit.seconds)
             if out is not None:
                 write_unit(out, refs[unit.unit], unit)
             units[unit.unit] = unit
             new.add(unit)
-            bar.show(new, begun)
+            bar.show(new, times)
     for exam in exams:
         yield _of_exam(exam, [ref.index for ref in refs if exam_name(ref) == exam.name], units)
 

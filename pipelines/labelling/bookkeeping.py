@@ -18,6 +18,7 @@ from engine.dataset.shard_files import CARD, FOLDERS, committed_units, read_card
 from engine.filtering.leaks import LeakGuard
 from engine.made_by import made_by
 from engine.sources import Source
+from pipelines.labelling.run_time import RunTime
 from pipelines.labelling.totals import Totals, dropped_by_reason
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
 from schemas.recipes import LabelRecipe, TeacherRecipe
@@ -146,14 +147,7 @@ def open_dataset(
 
 
 def finish_dataset(
-    store: Store,
-    card: DatasetCard,
-    before: Totals,
-    new: Totals,
-    *,
-    seconds: float,
-    start_seconds: float | None,
-    stopped: str | None = None,
+    store: Store, card: DatasetCard, before: Totals, new: Totals, times: RunTime, *, stopped: str | None = None
 ) -> LabelResult:
     """Write the card with its counts, unless that is what it says already. ``new`` are the units of this run.
 
@@ -173,6 +167,7 @@ def finish_dataset(
     )
     if new.units or counted != read_card(store):
         write_card(store, counted)
+    start, rate = times.start_seconds, times.rate(new.rows)
     return LabelResult(
         dataset=store.root,
         units=counted.units,
@@ -185,9 +180,9 @@ def finish_dataset(
         boxes=counted.boxes,
         rejects=dropped_by_reason(stages),
         stages=stages,
-        seconds=round(seconds, 1),
-        start_seconds=None if start_seconds is None else round(start_seconds, 1),
-        images_per_second=None if start_seconds is None else round(new.rows / (seconds - start_seconds), 2),
+        seconds=round(times.seconds, 1),
+        start_seconds=None if start is None else round(start, 1),
+        images_per_second=None if rate is None else round(rate, 2),
         utilisation=new.utilisation(),
     )
 

@@ -10,6 +10,7 @@ from pipelines.console.progress import UnitProgress, tracked
 from pipelines.export import ExportReceipt, summary
 from pipelines.label import print_result
 from pipelines.labelling.bookkeeping import LabelResult
+from pipelines.labelling.run_time import RunTime
 from pipelines.labelling.totals import Totals
 
 
@@ -28,11 +29,14 @@ def test_a_log_gets_a_line_a_minute_while_units_come(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     new, clock = Totals(), SimpleNamespace(now=0.0)
-    monkeypatch.setattr("pipelines.console.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+    for module in ("console.progress", "labelling.run_time"):
+        monkeypatch.setattr(f"pipelines.{module}.time", SimpleNamespace(monotonic=lambda: clock.now))
+    times = RunTime(called=0.0)
     with UnitProgress("labelling", 24000, Totals(), shown=True) as bar:
         for clock.now in (1, 61, 62):
+            times.unit_done(1.0)
             new.rows += 100
-            bar.show(new, 0.0)
+            bar.show(new, times)
         (told,) = capsys.readouterr().err.splitlines()
     assert " 200/24000 3.3 images/s" in told, "of the 61 s since the first unit was begun"
 
@@ -44,7 +48,7 @@ def test_the_last_unit_is_told_in_a_log_once(
     new = Totals()
     with UnitProgress("labelling", 200, Totals(), shown=True) as bar:
         for new.rows in (100, 200):
-            bar.show(new, 0.0)
+            bar.show(new, RunTime())
     assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["100/200", "200/200"]
 
 
@@ -53,7 +57,7 @@ def test_a_job_that_is_to_be_silent_leaves_no_line_in_the_log(
 ) -> None:
     monkeypatch.setattr("pipelines.console.progress.LOG_EVERY_S", 0)
     with UnitProgress("labelling", 24000, Totals(), shown=False) as bar:
-        bar.show(Totals(), 0.0)
+        bar.show(Totals(), RunTime())
     assert capsys.readouterr().err == ""
 
 
