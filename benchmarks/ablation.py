@@ -48,7 +48,7 @@ from schemas.recipes import (
 )
 
 BASE = "base"
-CAPTIONS = {"caption_negatives": 4}  # of every cell but that of the option which is its absence
+CAPTIONS = {"caption_negatives": 4}  # in every cell, except that of the option which turns it off
 RATE = 4e-4
 METRIC = "phrase_recall@1"
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -65,7 +65,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 SIZE = 128  # short side of every picture, in training and in the exam
 PSEUDO = {"min_score": 0.3}
 GROUPS = {"exam-scenes": "scenes", "exam-photos": "photos"}
-EXAM_PHOTOS = 100  # the first of them
+EXAM_PHOTOS = 100  # the first ones of the data folder's
 WORLD: dict[str, Any] = {
     "kinds": (*KNOWN_KINDS, *NOVEL_KINDS),
     "names": {**NOVEL_KINDS, **NOVEL_ATTRIBUTES},
@@ -91,7 +91,7 @@ class Ablation:
         found.write_text(settings)
 
     def prepare(self) -> None:
-        """Human data, exams, the stem, and what the stem makes of the web."""
+        """Make the human data, the exams, the stem, and the stem's labels of the web."""
         import_gold("scenes", HUMAN, self.out / "scenes")
         import_gold("scenes", EXAM, self.out / "exam-scenes")
         if self.photos is not None:
@@ -104,7 +104,7 @@ class Ablation:
             self._label("web-photos", WebDatasetSource(uri=str(self.photos / "web")))
 
     def cell(self, name: str, seed: int) -> Cell:
-        """A model trained with an option, examined; read where it is there."""
+        """The figures of a model trained with an option; read if they exist."""
         store, file = Store(self.out / "cells"), f"{_file_name(name)}-{seed}.json"
         if store.exists(file):
             return Cell.model_validate_json(store.read(file))
@@ -118,7 +118,7 @@ class Ablation:
         return cell
 
     def stem(self) -> Cell:
-        """What all cells begin with, examined."""
+        """The figures of the model that all cells begin with."""
         store = Store(self.out / "cells")
         if not store.exists("stem.json"):
             found = Cell(model="stem", seed=0, groups=self._examine(str(self.out / "stem/model")))

@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def judge(work: Path, name: str, document: Calibration) -> None:
-    """Print a line for each target: what the held-out half of ``name`` says, and what came out on the web photos."""
+    """Print a line for each target: the precision on the held-out half of ``name``, and that on the web photos."""
     choices = {target: _choice(work / f"{name}.json", target) for target in TARGETS}
     also = [choice for choice in choices.values() if choice is not None]
     report = pseudo_quality(work / "web", real_data("photos/web_truth.json"), also=also)

@@ -31,7 +31,7 @@ def synchronise(device: torch.device) -> None:
 
 @contextmanager
 def timed_components(model: GLIP, device: torch.device) -> Iterator[dict[str, float]]:
-    """Seconds per component, of the forward passes inside the context."""
+    """A context that sums the seconds per component of the forward passes inside it."""
     seconds: dict[str, float] = dict.fromkeys(COMPONENTS, 0.0)
     running: dict[nn.Module, float] = {}
 
@@ -55,7 +55,7 @@ def timed_components(model: GLIP, device: torch.device) -> Iterator[dict[str, fl
 
 
 def clocked(work: Callable[[], Result], device: torch.device = CPU) -> tuple[Result, float]:
-    """What the work gives, and its seconds until the device is done."""
+    """The result of ``work``, and its seconds until the device is done."""
     synchronise(device)
     started = time.perf_counter()
     result = work()
@@ -64,7 +64,7 @@ def clocked(work: Callable[[], Result], device: torch.device = CPU) -> tuple[Res
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The facts about the machine that figures are measured on."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     cpu = f"{os.cpu_count()} x {platform.processor() or platform.machine()}"
     found = {"torch": torch.__version__, "threads": torch.get_num_threads(), "cpu": cpu, "gpu": gpu}

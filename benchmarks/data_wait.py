@@ -38,13 +38,13 @@ def main() -> int:
     mix = Mix.open(recipe.mix, recipe.seed)
     session = build(recipe, mix, Workers())
     loaded = session.data.batches(0)
-    _stretch(session, _first(loaded, options.stretch, []))  # what a first step costs is nobody's wait
+    _stretch(session, _first(loaded, options.stretch, []))  # warm-up: the cost of first steps is no wait for data
     ratios, work, waits, seconds = [], [], 0.0, 0.0
     print(f"{'loaded':>14} {'in memory':>14} {'ratio':>7} {'waited':>7}")
     for _ in range(options.stretches):
         for _ in range(batches_ahead(options)):
             next(loaded)
-        _stretch(session, _first(loaded, 1, []))  # time for the loader to begin anew
+        _stretch(session, _first(loaded, 1, []))  # time for the loader to restart
         memory: list[Batch] = []
         with_loader, waited, own = _stretch(session, _first(loaded, options.stretch, memory))
         without, _, own_without = _stretch(session, memory)
@@ -64,13 +64,13 @@ def main() -> int:
 
 
 def batches_ahead(options: argparse.Namespace) -> int:
-    """So many has a loader ready that was not asked for a while."""
+    """The number of batches that an idle loader has ready."""
     return 2 * int(options.loader_threads)
 
 
 def _stretch(session: Session, batches: Iterable[Batch]) -> tuple[float, float, float]:
-    """Seconds that steps on these batches took, of them those spent waiting for the next batch, and the processor time
-    of this thread."""
+    """The seconds of steps on these batches, those among them of waiting for a batch, and the processor seconds of this
+    thread."""
     began = asked = time.perf_counter()
     own, waited = time.thread_time(), 0.0
     for batch in batches:
@@ -81,7 +81,7 @@ def _stretch(session: Session, batches: Iterable[Batch]) -> tuple[float, float, 
 
 
 def _first(batches: Iterator[Batch], count: int, kept: list[Batch]) -> Iterator[Batch]:
-    """The next so many batches, each put into ``kept`` too."""
+    """The next ``count`` batches, each also appended to ``kept``."""
     for _ in range(count):
         kept.append(next(batches))
         yield kept[-1]

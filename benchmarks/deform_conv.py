@@ -51,7 +51,7 @@ def main() -> None:
 def timed(
     kinds: dict[str, Convolve], calls: list[Call], device: torch.device, repeats: int, *, backward: bool
 ) -> dict[str, list[float]]:
-    """Seconds of each repeat, by implementation; without those that fail."""
+    """The seconds of each repeat, by implementation, without implementations that fail."""
     failed: dict[str, str] = {}
     seconds: dict[str, list[float]] = {}
     for repeat in range(repeats + 1):  # the first warms up
@@ -63,7 +63,7 @@ def timed(
 
 
 def layer_calls(batch: int, height: int, width: int, device: str) -> list[Call]:
-    """Map, offsets and stride of every convolution of one layer: each level same, by its finer, by its coarser map."""
+    """Map, offsets and stride of every convolution of one layer: for each level its own map, the finer, the coarser."""
     sizes = [(-(-height // stride), -(-width // stride)) for stride in STRIDES]
     maps = [torch.randn(batch, CHANNELS, *size, device=device).to(memory_format=torch.channels_last) for size in sizes]
     offsets = [torch.randn(batch, 27, *size, device=device) for size in sizes]
@@ -74,7 +74,7 @@ def layer_calls(batch: int, height: int, width: int, device: str) -> list[Call]:
 
 
 def implementations(weights: DeformConv, device: str) -> dict[str, Convolve]:
-    """The reference order and every engine installed that loads and has an operator for the device, by name."""
+    """The reference order, and every installed engine that loads and has an operator for the device, by name."""
 
     def in_reference_order(x: Tensor, offset_mask: Tensor, stride: int) -> Tensor:
         plain = PlainDeformConv(weights)

@@ -26,13 +26,13 @@ from schemas.recipes import EvaluateRecipe
 
 Task = Literal["detection", "grounding"]
 TASKS: tuple[Task, ...] = ("detection", "grounding")
-OTHER_DATA = ("referring",)  # asks for samples of one phrase, and does what any-box does
+OTHER_DATA = ("referring",)  # left out: needs samples of one phrase, and computes the same as any-box
 ROW = "{:>10} {:>9} {:>11} {:>12} {:>14} {:>12} {:>10} {:>12}"
 COLUMNS = ("task", "pictures", "candidates", "protocol", "in protocol", "CPU s", "peak MiB", "ms / picture")
 
 
 def measure(dataset: str, protocol: str, task: Task) -> dict[str, float]:
-    """One evaluation whose answers are there, in this process: CPU seconds of the protocol and of all, peak memory."""
+    """Evaluate existing answers in this process: CPU seconds of the protocol and in all, and peak memory."""
     from pipelines.evaluate import evaluate
 
     spent = [0.0]
@@ -55,7 +55,7 @@ def measure(dataset: str, protocol: str, task: Task) -> dict[str, float]:
 
 
 def remove_results(out: Path) -> None:
-    """Nothing but the answers is left in the folder of an evaluation."""
+    """Delete everything but the answers from the folder of an evaluation."""
     for place in (out / "evaluation.json", out / "index.html", out / "answers"):
         shutil.rmtree(place) if place.is_dir() else place.unlink(missing_ok=True)
 

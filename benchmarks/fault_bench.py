@@ -1,7 +1,7 @@
-"""What `faults.py` injects faults into: sixty drawn scenes in three tars, the job that labels them, what must hold.
+"""The test bench of `faults.py`: sixty drawn scenes in three tars, the job that labels them, and checks of its result.
 
-In: an empty folder. Out: jobs as a user runs them, by the command line in processes of their own; their checksums; what
-`verify` says. Signals go to processes that were started here, by their number.
+In: an empty folder. Out: jobs as a user runs them, from the command line in processes of their own; their checksums;
+the result of `verify`. Signals go only to processes that were started here, by process id.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ FOLDERS = ("shards", "annotations", "rejects")
 
 
 class BrokenPromiseError(Exception):
-    """A guarantee that did not hold; the text says which."""
+    """A guarantee did not hold; the message says which."""
 
 
 class NotHereError(Exception):
-    """This machine cannot show the fault; the text says why."""
+    """This machine cannot produce the fault; the message says why."""
 
 
 class FaultBench:
-    """The source, an undisturbed run of it, and ways to run others."""
+    """A source, an undisturbed run on it, and methods for other runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,7 +61,7 @@ class FaultBench:
     def start(
         self, source: Path | str, out: Path | str, *options: str, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        """A job, running."""
+        """Start a job."""
         return subprocess.Popen(
             self.command(source, out, *options),
             cwd=ROOT,
@@ -79,11 +79,11 @@ class FaultBench:
         status: int = 0,
         env: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """A job from start to end, which must end with `status`; its answer."""
+        """Run a job, which must exit with `status`; returns the JSON that it prints."""
         return ended(self.start(source, out, *options, env=env), status)
 
     def check(self, out: Path | str, expected: Mapping[str, str] | None = None) -> None:
-        """BrokenPromiseError where the bytes are not those of the undisturbed run, or `verify` finds anything."""
+        """BrokenPromiseError where the bytes differ from those of the undisturbed run, or `verify` finds a problem."""
         found, wanted = checksums(out), self.expected if expected is None else expected
         other = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
         if other:
@@ -94,7 +94,7 @@ class FaultBench:
 
 
 def ended(job: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
-    """The answer of a job that ends by itself; BrokenPromiseError where it does not end, or with another status."""
+    """The JSON that a job prints when it ends; BrokenPromiseError where it does not end, or with another status."""
     try:
         out, err = job.communicate(timeout=DEADLINE_S)
     except subprocess.TimeoutExpired:
@@ -112,13 +112,13 @@ def ended(job: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
 
 
 def killed(job: subprocess.Popen[str]) -> None:
-    """SIGKILL to the job, and what it has printed let go."""
+    """Send SIGKILL to the job, and discard its output."""
     job.kill()
     job.communicate()
 
 
 def write_tars(folder: Path) -> None:
-    """The scenes as a web dataset."""
+    """Write the scenes as tars of a web dataset."""
     scenes = samples_of(ScenesSource(count=SCENES))
     assert len(scenes) == SCENES
     each = SCENES // TARS
@@ -127,30 +127,31 @@ def write_tars(folder: Path) -> None:
 
 
 def checksums(out: Path | str) -> dict[str, str]:
-    """SHA-256 of every file of a dataset but the card, which names the source, and the manifests, which hold times."""
+    """SHA-256 of all files of a dataset, except the card, which names the source, and the manifests, which have
+    times."""
     store = Store(out)
     names = [f"{folder}/{name}" for folder in FOLDERS for name in store.names(folder)]
     return {name: hashlib.sha256(store.read(name)).hexdigest() for name in names}
 
 
 def samples(out: Path | str) -> dict[str, Any]:
-    """The labels of every committed sample; raises where a committed shard is not whole."""
+    """The labels of all committed samples; raises where a committed shard is not whole."""
     store = Store(out)
     return {one.labels.key: one.labels for unit in committed_units(store) for one in read_shard(store, unit)}
 
 
 def wait_for_units(out: Path | str, count: int, job: subprocess.Popen[str]) -> None:
-    """Until so many units are committed."""
+    """Wait until ``count`` units are committed."""
     wait_for(lambda: len(committed_units(Store(out))) >= count, job, f"unit {count}")
 
 
 def workers(pid: int) -> list[int]:
-    """The worker processes of Ray below one."""
+    """The Ray worker processes below the process ``pid``."""
     return [child for child in descendants(pid) if "UnitWorker" in command_line(child)]
 
 
 def committers(out: Path) -> list[int]:
-    """The process that committed each unit, as its manifest says."""
+    """The ids of the processes that committed the units, from the manifests."""
     store = Store(out)
     manifests = [read_manifest(store, unit) for unit in committed_units(store)]
     return [int(one.worker.rpartition(":")[2]) for one in manifests if one is not None]
@@ -158,7 +159,7 @@ def committers(out: Path) -> list[int]:
 
 @contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    """A disk of its own, by tmpfs; PermissionError where this user may mount none."""
+    """A small disk, as a tmpfs; PermissionError where this user may not mount one."""
     folder.mkdir()
     done = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)], capture_output=True, text=True
@@ -177,7 +178,7 @@ def enlarge_disk(folder: Path, kilobytes: int) -> None:
 
 @contextmanager
 def object_store() -> Iterator[Any]:
-    """A real S3 API on loopback behind a proxy that fails as asked, and the environment that leads a client there."""
+    """A real S3 API on loopback behind a proxy that can fail, and the environment variables for its clients."""
     import s3fs
     from misbehaving_store import MisbehavingStore
     from moto.server import ThreadedMotoServer

@@ -28,7 +28,7 @@ def driver_killed(bench: FaultBench) -> str:
     killed(job)
     living = sum(map(alive, orphans))
     left = samples(out)
-    answer = bench.run(bench.source, out, "--workers", "1")  # at once: its workers outlive it by seconds
+    answer = bench.run(bench.source, out, "--workers", "1")  # at once, while workers of the killed driver still live
     if any(map(alive, orphans)):
         raise BrokenPromiseError("workers outlive their driver and the next job")
     bench.check(out)
@@ -77,7 +77,7 @@ def node_killed(bench: FaultBench) -> str:
 
 
 def address_of(cluster: RayCluster) -> dict[str, str]:
-    """The environment by which a job finds the cluster."""
+    """The environment variables by which a job finds the cluster."""
     return {**cluster.environment, "RAY_ADDRESS": cluster.address}
 
 

@@ -20,7 +20,7 @@ from fault_bench import (
     wait_for_units,
 )
 
-EVERY = 6  # requests of which one meets the store's fault
+EVERY = 6  # one of so many requests meets the store's fault
 S3_FAULTS = ("500", "503", "slow", "cut", "reset", "lost")
 
 
@@ -81,7 +81,7 @@ def two_jobs_on_a_store(bench: FaultBench) -> str:
 
 
 def second_refused(bench: FaultBench, out: Path | str) -> str:
-    """Two jobs that write to one place."""
+    """Check that the second of two jobs that write to one place is refused."""
     first = bench.start(bench.source, out, "--inline")
     wait_for_units(out, 1, first)
     error = bench.run(bench.source, out, "--inline", status=2)["error"]

@@ -109,7 +109,7 @@ def main() -> int:
                 verdict = f"same bytes, verify clean; {line(bench)}"
             except NotHereError as error:
                 verdict = f"not here: {error}"
-            except Exception as error:  # whatever it is, the other lines are to be seen too
+            except Exception as error:  # any error: the other lines must still run
                 failed, verdict = failed + 1, f"FAILED: {type(error).__name__}: {error}"
             print(f"| {name:28} | {time.monotonic() - started:5.1f} s | {verdict} |", flush=True)
     return 1 if failed else 0

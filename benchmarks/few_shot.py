@@ -51,7 +51,7 @@ def _names(part: str) -> list[str]:
 
 
 def _import_part(part: str, names: set[str], out: Path) -> None:
-    """The photos of these names as a dataset."""
+    """Import the photos with these names as a dataset."""
     annotations = json.loads(real_data("raccoon/instances.json").read_text())
     annotations["images"] = [image for image in annotations["images"] if image["file_name"] in names]
     numbers = {image["id"] for image in annotations["images"]}

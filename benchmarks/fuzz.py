@@ -37,17 +37,17 @@ from schemas.shards import SampleLabels
 from teacher.worker import TeacherWorker
 
 Target = Callable[[settings], Callable[[], None]]
-"""The run of a check under settings: a new one each time, since hypothesis lets each have its settings once."""
+"""Makes the run of a check under settings: a new one each time, since hypothesis accepts settings only once."""
 
 
 def target(*inputs: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], Target]:
-    """Makes a target of a check, which is given what is drawn of ``inputs``."""
+    """A decorator that makes a target of a check, whose arguments are drawn from ``inputs``."""
     return lambda check: lambda chosen: chosen(given(*inputs)(check))
 
 
 @target(damaged(st.sampled_from(tars()) | st.binary(max_size=2048)))
 def tar_index(content: bytes) -> None:
-    """The same rows each time; every good row lies inside the file; a source over it gives an outcome a row."""
+    """Rows are the same each time; good ones lie inside of the file; a source of it gives an outcome for each row."""
     first, second = index_tar(io.BytesIO(content)), index_tar(io.BytesIO(content))
     assert first == second
     for row in first.rows:
@@ -63,7 +63,7 @@ def tar_index(content: bytes) -> None:
 
 @target(damaged(st.sampled_from(parquets())), st.sampled_from([None, "id"]))
 def parquet_source(content: bytes, key_column: str | None) -> None:
-    """An outcome a row, or one line that says what is wrong with the file; the process goes on."""
+    """An outcome for each row, or an error in one line; the process never crashes."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "0.parquet").write_bytes(content)
         try:
@@ -78,7 +78,7 @@ def parquet_source(content: bytes, key_column: str | None) -> None:
 
 
 class PreparingGrounder:
-    """Decodes and resizes as the teachers do, and finds nothing: what is looked at is what leads to the model."""
+    """Decodes and resizes like the teachers, and finds nothing: the code before the model is tested."""
 
     max_tokens, digest, full_batches = 64, "none", False
 
@@ -101,7 +101,7 @@ class PreparingGrounder:
 
 @target(damaged(st.sampled_from(pictures()) | st.binary(max_size=512)))
 def decode_and_prepare(content: bytes) -> None:
-    """A picture is answered for, or a reject with a reason of the table."""
+    """A picture gets an answer, or a reject with one of the fixed reasons."""
     phrase = Phrase("a dog", 0, 5, "dog")
     source = CaptionedImage("a", content, "jpg", "a dog", "")
     request = GroundingRequest(source, (phrase,), (Prompt("a dog", (PromptSpan(0, 0, 5),)),))
@@ -123,7 +123,7 @@ def parser(method: str, expressions: bool) -> PhraseParser:
 
 @target(captions, st.sampled_from(["spacy", "nltk-grammar"]), st.booleans())
 def caption_parsing(caption: str, method: str, expressions: bool) -> None:
-    """`caption[start:end] == phrase`, in any Unicode; the same alone and beside another caption."""
+    """`caption[start:end] == phrase`, in any Unicode; phrases are the same alone and in a batch with other captions."""
     one = parser(method, expressions)
     alone, beside = one.parse([caption])[0], one.parse(["a cat on a red sofa", caption])[1]
     assert alone == beside
@@ -137,7 +137,7 @@ def caption_parsing(caption: str, method: str, expressions: bool) -> None:
 
 @target(damaged(st.just(GOOD_SAMPLE)) | st.binary(max_size=200) | json_values.map(lambda value: repr(value).encode()))
 def sample_json(content: bytes) -> None:
-    """What is read holds: spans, boxes inside the picture; everything else is a ValueError."""
+    """Labels that are read are valid: spans, boxes inside of the picture; all others raise ValueError."""
     try:
         labels = SampleLabels.model_validate_json(content)
     except ValueError:
@@ -153,7 +153,7 @@ def sample_json(content: bytes) -> None:
     | st.text(max_size=80).map(lambda text: text.encode("utf-8", "surrogatepass"))
 )
 def recipe_yaml(content: bytes) -> None:
-    """A recipe, or one line that says what is wrong with it; never another exception."""
+    """A recipe, or a ValueError in one line; never another exception."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "recipe.yaml")
         path.write_bytes(content)
@@ -182,7 +182,7 @@ ALLOWED = [
 
 
 def shortly(run_under: Target, examples: int) -> Callable[[], None]:
-    """The run of a target with so many inputs, the same ones every time."""
+    """The run of a target with ``examples`` inputs, which are the same every time."""
     return run_under(
         settings(max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=ALLOWED)
     )
@@ -193,7 +193,7 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=10.0, help="for all targets together")
     options.add_argument("--only", default="", help="only the targets whose name has this in it")
     given_options = options.parse_args()
-    warnings.simplefilter("ignore")  # decoders warn of what is damaged
+    warnings.simplefilter("ignore")  # decoders warn about damaged input
     chosen = {name: run_under for name, run_under in TARGETS.items() if given_options.only in name}
     each_s, failed = given_options.minutes * 60 / len(chosen), 0
     for name, run_under in chosen.items():

@@ -1,6 +1,6 @@
-"""Random inputs for `benchmarks/fuzz.py`: good files of which something is damaged, captions in any Unicode, odd JSON.
+"""Random inputs for `benchmarks/fuzz.py`: damaged files, captions in any Unicode, odd JSON.
 
-In: draws of hypothesis. Out: bytes and texts; half-good ones go further into a parser than noise does.
+In: draws of hypothesis. Out: bytes and texts; damaged good ones reach deeper into a parser than noise does.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SIDE = 32
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: st.SearchStrategy[bytes]) -> bytes:
-    """Good bytes of which some are changed, cut out, doubled or cut off."""
+    """Good bytes with some changed, cut out, doubled or cut off."""
     content = bytearray(draw(whole))
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, max(len(content) - 1, 0)))
@@ -87,7 +87,7 @@ def tars() -> list[bytes]:
 
 @lru_cache
 def parquets() -> list[bytes]:
-    """A small table of pictures and captions, as writers lay it out."""
+    """A small table of pictures and captions, in several layouts that writers use."""
     images = pa.array(
         [{"bytes": pictures()[0], "path": "a.jpg"}, None], pa.struct({"bytes": pa.binary(), "path": pa.string()})
     )

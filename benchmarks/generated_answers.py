@@ -31,7 +31,7 @@ from teacher.grounder import teacher_digest
 
 CLASSES = [f"kind {number:02d}" for number in range(80)]
 SIDE = 640
-BOXES = 8  # human ones a picture, on average
+BOXES = 8  # human boxes in a picture, on average
 NEAR_SHARE = 0.3  # of the candidates lie near a human box
 IMAGES_A_SHARD = 512
 Floats = NDArray[np.float64]
@@ -68,7 +68,7 @@ def _picture() -> bytes:
 
 
 def _boxes(draw: np.random.Generator, count: int) -> Floats:
-    """Boxes [N, 4] of all sizes inside the picture, to a tenth of a pixel as grounders' are."""
+    """Boxes [N, 4] of all sizes inside of the picture, rounded to a tenth of a pixel like those of grounders."""
     low = draw.random((count, 2)) * 0.8 * SIDE
     sides = SIDE * 0.7 ** draw.integers(1, 12, (count, 2)) * draw.uniform(0.7, 1, (count, 2))
     return np.round(np.concatenate([low, np.minimum(low + sides, SIDE)], axis=1), 1)
@@ -108,7 +108,7 @@ def _sample(number: int, draw: np.random.Generator, detection: bool) -> SampleLa
 def _answer(
     labels: SampleLabels, draw: np.random.Generator, count: int, detection: bool
 ) -> tuple[NDArray[np.int32], Floats, Floats]:
-    """Names, boxes and scores of the candidates: near human boxes with their names, and anywhere with any."""
+    """Names, boxes and scores of the candidates: some near human boxes with their names, the others anywhere."""
     near = round(NEAR_SHARE * count)
     human = draw.integers(0, len(labels.boxes), near)
     of_box = [box.phrase for box in labels.boxes]

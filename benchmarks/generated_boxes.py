@@ -1,7 +1,7 @@
-"""A dataset of as many boxes as wanted, by its tables and manifests alone: no picture is drawn, no shard written.
+"""A generated dataset with any number of boxes, of tables and manifests only: without pictures and shards.
 
-In: boxes. Out: ``annotations``, ``rejects``, ``manifests`` and the card. Captions are drawn so that about
-3.25 boxes an image and 0.75 unique phrases a box come out, as in the GLIP paper; words follow Zipf's law.
+In: the number of boxes. Out: ``annotations``, ``rejects``, ``manifests`` and the card. Captions are drawn such that
+there are about 3.25 boxes an image and 0.75 unique phrases a box, as in the GLIP paper; words follow Zipf's law.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from schemas.shards import ANNOTATION_SCHEMA, REJECT_SCHEMA, DatasetCard, FileDi
 
 IMAGES_A_UNIT = 2_000
 NOUNS, ADJECTIVES = 30_000, 60_000
-FREQUENT_SHARE = 0.12  # of phrases: an article and a noun, which others say too; the rest has two adjectives
+FREQUENT_SHARE = 0.12  # of phrases: an article and a noun, which repeat; the others have two adjectives
 DIGEST = "0" * 64
 SIZES = np.array([(640, 480), (1024, 683), (480, 640), (800, 800), (500, 333), (1920, 1080)], dtype=np.int32)
 
 
 class Words(NamedTuple):
-    """What phrases are made of."""
+    """The words that phrases are made of."""
 
     nouns: pa.Array
     adjectives: pa.Array
@@ -35,7 +35,7 @@ class Words(NamedTuple):
 
 
 def words() -> Words:
-    """Made of syllables, so that they are as long as words are."""
+    """Generate words from syllables, so that they are as long as real ones."""
     syllables = [first + vowel for first in "bdfgklmnprstvz" for vowel in "aeiou"]
     base = len(syllables)
 
@@ -55,7 +55,7 @@ def ranks(draw: np.random.Generator, count: int, size: int) -> np.ndarray:
 
 
 def phrase_texts(draw: np.random.Generator, count: int, vocabulary: Words) -> tuple[pa.Array, pa.Array]:
-    """Texts of phrases, and their heads."""
+    """The texts of phrases, and their heads."""
     heads = vocabulary.nouns.take(pa.array(ranks(draw, NOUNS, count)))
     articles = vocabulary.articles.take(pa.array(draw.integers(0, len(vocabulary.articles), count)))
     pairs = [vocabulary.adjectives.take(pa.array(ranks(draw, ADJECTIVES, count))) for _ in range(2)]
@@ -65,7 +65,7 @@ def phrase_texts(draw: np.random.Generator, count: int, vocabulary: Words) -> tu
 
 
 def hex_digests(draw: np.random.Generator, count: int) -> pa.Array:
-    """Digests as SHA-256 would give them."""
+    """Random digests that look like those of SHA-256."""
     text = draw.bytes(32 * count).hex()
     return pa.array([text[start : start + 64] for start in range(0, len(text), 64)])
 
@@ -148,7 +148,7 @@ def write_unit(store: Store, unit: int, images: int, vocabulary: Words) -> int:
 
 
 def write_generated(store: Store, boxes: int) -> int:
-    """Units until there are at least ``boxes`` boxes, the last one cut to fit about; returns how many there are."""
+    """Write units until there are about ``boxes`` boxes or a few more; returns their number."""
     for folder in ("annotations", "rejects", "manifests", "shards"):
         store.write(f"{folder}/.writing-begun", b"")
     vocabulary, written, unit = words(), 0, 0

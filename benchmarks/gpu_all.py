@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Those with tests marked gpu: first the kernels that all else computes with, last what the compiler takes minutes over.
+# Files with tests marked gpu: first the kernels that all others use, last those that compile for minutes.
 GPU_TESTS = [f"tests/glip/test_{name}.py" for name in ("deform_conv_triton", "preprocess", "compiled")]
 EAGER = ["ours", "bf16", "grounding-dino", "grounding-dino-bf16"]
 COMPILED = ["ours", "bf16", "compiled", "graphs"]
@@ -29,7 +29,7 @@ COMPILED = ["ours", "bf16", "compiled", "graphs"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A command with the most it may take."""
+    """A command, and the most seconds that it may take."""
 
     name: str
     seconds: float
@@ -37,7 +37,7 @@ class Step:
 
 
 def plan(out: Path, peak_tflops: float) -> list[Step]:
-    """The steps, what is most worth knowing first."""
+    """The steps, the most important first."""
 
     def speed(name: str, size: str, sides: list[str], batches: str, seconds: float) -> Step:
         what = ["--size", size, "--sides", *sides, "--batch", *batches.split(), "--peak-tflops", str(peak_tflops)]
@@ -55,12 +55,12 @@ def plan(out: Path, peak_tflops: float) -> list[Step]:
         Step("training", 180, ["benchmarks/training_step.py", "--device", "cuda", *training]),
         Step("agreement", 240, ["benchmarks/path_agreement.py", "--device", "cuda", *agreement]),
         speed("large", "large", EAGER, "1 8 32", 300),
-        speed("large-compiled", "large", COMPILED[:-1], "32", 350),  # its graph takes long enough to be made once
+        speed("large-compiled", "large", COMPILED[:-1], "32", 350),  # without graphs: compiling once takes long enough
     ]
 
 
 def run(step: Step, seconds: float, report: Path) -> str:
-    """Runs a step; what it prints goes into the report at once. How it ended."""
+    """Run a step, with its output written to the report at once; returns how it ended."""
     paths = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = os.environ | {"PYTHONPATH": paths, "PYTHONUNBUFFERED": "1"}
     with report.open("a") as file:
@@ -71,14 +71,14 @@ def run(step: Step, seconds: float, report: Path) -> str:
         try:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)  # with the compiler's processes
+            os.killpg(process.pid, signal.SIGKILL)  # including the compiler's processes
             process.wait()
             return f"stopped after {seconds:.0f} s"
     return "done" if status == 0 else f"failed with status {status}"
 
 
 def run_all(steps: list[Step], report: Path, minutes: float) -> list[str]:
-    """All steps, while there is time; how each ended."""
+    """Run all steps for which there is time; returns how each ended."""
     deadline = time.monotonic() + minutes * 60
     ends = []
     for step in steps:
@@ -92,7 +92,7 @@ def run_all(steps: list[Step], report: Path, minutes: float) -> list[str]:
 
 
 def say(report: Path, line: str) -> None:
-    """A line on the screen and in the report."""
+    """Print a line, and write it to the report."""
     print(line, flush=True)
     with report.open("a") as file:
         file.write(line + "\n")

@@ -50,11 +50,11 @@ def _write_all(out: TextIO, items: Iterator[str]) -> None:
 
 
 def measure(file: Path, images: int) -> None:
-    """Open the file, read of it, print the line."""
+    """Open the file, read some of its images, print a line of figures."""
     before = peak_mib()
     start, start_cpu = time.perf_counter(), time.process_time()
     reader = CocoDetection(GoldPlace(file))
-    reader.read(0, "")  # and with it what belongs to no image
+    reader.read(0, "")  # including the annotations without an image
     opened, cpu = time.perf_counter() - start, time.process_time() - start_cpu
     start = time.perf_counter()
     boxes = sum(len(reader.annotations_of(row)) for row in range(0, images, max(1, images // ROWS_READ)))
@@ -69,7 +69,7 @@ def measure(file: Path, images: int) -> None:
 
 
 def _temporary_bytes() -> int:
-    """The size of the files that the process has open and that have no name any more."""
+    """The bytes of the unnamed files that the process has open."""
     opened = [os.stat(file) for file in Path("/proc/self/fd").iterdir() if file.exists()]
     return sum(file.st_size for file in opened if file.st_nlink == 0)
 

@@ -1,8 +1,8 @@
-"""A teacher that answers at once: all that GLIP asks of the processor cores beside its GPU, and no model.
+"""A teacher that answers at once: it does GLIP's work on the CPU cores, without the model.
 
-In: questions. Out: generated boxes, the same for the same question. Pictures are resized, normalised and put into
-batches, prompts are counted and tokenised, as the GLIP grounder does, at the sizes of GLIP-T; the words are those of
-nano's vocabulary. A recipe finds it under ``teacher.grounder: instant`` in each process that has imported this file.
+In: questions. Out: generated boxes, the same for the same question. Pictures are resized, normalised and batched,
+prompts are counted and tokenised, as by the GLIP grounder at the sizes of GLIP-T, but with nano's vocabulary. Recipes
+can use it as ``teacher.grounder: instant`` in each process that has imported this file.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from teacher.grounder import GROUNDERS
 from teacher.protocol import Question, distinct_pictures
 
 NAME = "instant"
-BOXES_A_PHRASE = 12  # as nano leaves on web photos, from a floor of 0.05
-NO_DEVICE = torch.device("meta")  # what a device would do, nobody does
+BOXES_A_PHRASE = 12  # as nano finds on web photos with scores from 0.05
+NO_DEVICE = torch.device("meta")  # work on the device is skipped
 
 
 class InstantGrounder(GlipGrounder):
     """GLIP's preparation of pictures and prompts, without its model; see :class:`teacher.protocol.Grounder`."""
 
-    def __init__(self, recipe: TeacherRecipe) -> None:  # not the base's, which opens a model
+    def __init__(self, recipe: TeacherRecipe) -> None:  # without that of the base class, which opens a model
         self._config = GLIPConfig.tiny()
         self._tokenizer = load_tokenizer(path_of("nano"))
         self._min_size, self._max_size = self._config.test_min_size, self._config.test_max_size
@@ -46,7 +46,7 @@ class InstantGrounder(GlipGrounder):
 
 
 def _boxes(question: Question) -> list[Candidate]:
-    """Boxes of all sizes, for each phrase ``BOXES_A_PHRASE``, the first of them above the selection of GLIP's paper."""
+    """Boxes of all sizes, ``BOXES_A_PHRASE`` for each phrase, the first of which passes the GLIP paper's selection."""
     width, height = question.width, question.height
     return [
         Candidate(

@@ -66,13 +66,13 @@ RAY_PROCESSES = ("raylet", "gcs_server")
 
 @dataclass(frozen=True)
 class Job:
-    """A recipe whose source lies ready."""
+    """A recipe with an existing source."""
 
     recipe: LabelRecipe
     scratch: Path
 
     def manifests(self, kind: str, workers: Workers | None = None) -> Iterator[ShardManifest]:
-        """Of the units, as they are committed; in this process where no workers are given."""
+        """The manifests of the units, as they are committed; in this process unless workers are given."""
         source = open_source(self.recipe.source)
         refs = source.units(self.recipe.unit_size)
         digests = digests_of(self.recipe, source, refs)
@@ -114,7 +114,7 @@ def main() -> None:
 
 
 def make_source(uri: str, folder: Path, images: int, long_side: int | None) -> tuple[Path, float]:
-    """Tars with so many images, enlarged where a side is given, and the mean size of a picture in bytes."""
+    """Tars with ``images`` images, enlarged if ``long_side`` is given, and the mean size of a picture in bytes."""
     found = samples_of(WebDatasetSource(uri=uri))[:images]
     if long_side is not None:
         found = [replace(one, image=enlarged(one.image, long_side), extension="jpg") for one in found]
@@ -125,7 +125,7 @@ def make_source(uri: str, folder: Path, images: int, long_side: int | None) -> t
 
 
 def enlarged(encoded: bytes, long_side: int) -> bytes:
-    """The picture with this long side, as a JPEG of quality 90."""
+    """The picture, resized to this long side, as a JPEG of quality 90."""
     with Image.open(io.BytesIO(encoded)) as image:
         factor = long_side / max(image.size)
         size = (round(image.width * factor), round(image.height * factor))
@@ -135,7 +135,7 @@ def enlarged(encoded: bytes, long_side: int) -> bytes:
 
 
 def print_stages(job: Job) -> None:
-    """One process, no Ray: every stage, and what it is made of."""
+    """Measure one process without Ray: every stage, and its parts."""
     flat = {f"{stage}/{part}": places for stage, of_stage in PARTS.items() for part, places in of_stage.items()}
     images, digests, warm = 0, [], Counter[str]()
     with clocked_functions(flat) as seconds:
@@ -159,7 +159,7 @@ def print_stages(job: Job) -> None:
 
 
 def print_processes(job: Job, rate: float) -> None:
-    """On Ray, beside a claimed GPU: each process, and what a GPU of ``rate`` images/s needs of it."""
+    """Measure each process on Ray beside a claimed GPU, and what a GPU of ``rate`` images/s needs of it."""
     rows, before, after = 0, dict[int, float](), dict[int, float]()
     with ray_with_a_gpu():
         for number, manifest in enumerate(job.manifests("ray", Workers(1, 1, wants_gpu=True))):
@@ -192,7 +192,7 @@ def process_of(record: ProcessRecord) -> str:
 
 
 def process_name(pid: int) -> str:
-    """``driver``, one of RAY_PROCESSES, or ``other``: workers tell of themselves, agents do nothing here."""
+    """``driver``, one of RAY_PROCESSES, or ``other``: workers record themselves, and agents do nothing here."""
     if pid == os.getpid():
         return "driver"
     program = os.path.basename(command_line(pid).split("\0")[0])
@@ -201,7 +201,7 @@ def process_name(pid: int) -> str:
 
 @contextmanager
 def ray_with_a_gpu() -> Iterator[None]:
-    """A Ray that believes in one GPU; the job finds it running."""
+    """A context with a running Ray that claims to have one GPU."""
     import ray
 
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}

@@ -1,6 +1,6 @@
-"""The processes of a running job, as the kernel tells of them; for benchmarks and tests that watch or kill them.
+"""The processes of a running job, from `/proc`; for benchmarks and tests that watch or kill them. Linux only.
 
-In: a process's number. Out: those below it, what they were started with, whether they live. Linux only (`/proc`).
+In: a process id. Out: the processes below it, their command lines, and whether they are alive.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ DEADLINE_S = 300.0
 
 
 def descendants(pid: int) -> list[int]:
-    """The processes below one, parents first; none of one that has ended."""
+    """The processes below ``pid``, parents first; empty if it has ended."""
     found: list[int] = []
     try:
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -29,7 +29,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """What a process calls itself, empty for one that has ended."""
+    """The command line of a process; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except OSError:
@@ -37,7 +37,7 @@ def command_line(pid: int) -> str:
 
 
 def has_open(pid: int, below: Path) -> bool:
-    """Whether a process holds a file open that lies in a folder."""
+    """Whether a process has a file in the folder ``below`` open."""
     return any(path.startswith(f"{below}/") for path in _open_files(pid))
 
 
@@ -54,7 +54,7 @@ def _open_files(pid: int) -> Iterator[str]:
 
 
 def alive(pid: int) -> bool:
-    """Whether it runs: what has ended and is not yet waited for does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -62,7 +62,7 @@ def alive(pid: int) -> bool:
 
 
 def kill(pids: Sequence[int]) -> None:
-    """SIGKILL to each of them that is there."""
+    """Send SIGKILL to each of the processes that exists."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -71,7 +71,7 @@ def kill(pids: Sequence[int]) -> None:
 
 
 def wait_for(what: Callable[[], Any], job: subprocess.Popen[Any], told: str = "something") -> Any:
-    """The first true value of `what`; TimeoutError where the job ends before, or nothing comes."""
+    """The first true value of `what()`; TimeoutError where the job ends before, or there is none in time."""
     deadline = time.monotonic() + DEADLINE_S
     while not (found := what()):
         if job.poll() is not None or time.monotonic() > deadline:
@@ -81,7 +81,7 @@ def wait_for(what: Callable[[], Any], job: subprocess.Popen[Any], told: str = "s
 
 
 def wait_until_gone(pids: Sequence[int]) -> None:
-    """TimeoutError where one outlives the deadline."""
+    """Wait until all processes have ended; TimeoutError where one outlives the deadline."""
     deadline = time.monotonic() + DEADLINE_S
     while left := [pid for pid in pids if alive(pid)]:
         if time.monotonic() > deadline:

@@ -29,7 +29,8 @@ AS_THE_MAP = ("map_pointer", "columns", "grad_columns")
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """Of one kernel in one form: registers of a thread, bytes that it spills, bytes of shared memory of a block."""
+    """The resources of a compiled kernel: registers of a thread, bytes that it spills, shared memory of a block in
+    bytes."""
 
     registers: int
     spilled: int
@@ -37,7 +38,7 @@ class Resources:
 
 
 def source(name: str, map_type: str, stride: int, channels: int) -> Any:
-    """The kernel for a map of this type, as a launch with aligned tensors asks for it."""
+    """The kernel for a map of this type, specialised as in a launch with aligned tensors."""
     from triton.compiler import ASTSource
 
     from glip import deform_conv_kernels
@@ -47,7 +48,7 @@ def source(name: str, map_type: str, stride: int, channels: int) -> Any:
     wide = "fp64" if map_type == "fp64" else "fp32"
     types = dict.fromkeys(AS_THE_OFFSETS, f"*{wide}") | dict.fromkeys(AS_THE_MAP, f"*{map_type}")
     constants: dict[str, int] = {"channels": channels, **block_sizes(channels)}
-    if stride == 1:  # which Triton takes for a constant by itself
+    if stride == 1:  # Triton makes it a constant by itself
         constants["stride"] = 1
     signature = {name: "constexpr" if name in constants else types.get(name, "i32") for name in kernel.arg_names}
     aligned = {(at,): [["tt.divisibility", 16]] for at, name in enumerate(kernel.arg_names) if name in types}
@@ -55,7 +56,7 @@ def source(name: str, map_type: str, stride: int, channels: int) -> Any:
 
 
 def resources(form: tuple[str, str, int, int], capability: int) -> Resources:
-    """What the assembler says of a kernel in one form. RuntimeError where it refuses it."""
+    """The resources that the assembler reports for a kernel. RuntimeError where it refuses the kernel."""
     import triton
     from triton.backends.compiler import GPUTarget
 
@@ -75,7 +76,7 @@ def resources(form: tuple[str, str, int, int], capability: int) -> Resources:
 
 
 def all_forms(options: argparse.Namespace) -> Iterator[tuple[str, str, int, int]]:
-    """Kernel, type of the map as Triton says it, stride and channels."""
+    """All combinations of kernel, type of the map (Triton's name), stride and channels."""
     for channels in options.channels:
         for map_type in options.types:
             for stride in (1, 2):

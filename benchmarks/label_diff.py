@@ -30,7 +30,7 @@ COLUMNS = ("boxes", "seconds", "CPU s", "peak", "in both", "moved", "lost", "gai
 
 
 def write_changed(before: Store, after: Store) -> None:
-    """The dataset ``before`` as another teacher might have labelled it."""
+    """Write the dataset ``before`` as another teacher might have labelled it."""
     shutil.copytree(before.root, after.root)
     for unit in committed_units(after):
         path = after.path(annotations_name(unit))
@@ -38,7 +38,7 @@ def write_changed(before: Store, after: Store) -> None:
 
 
 def changed(boxes: pa.Table) -> pa.Table:
-    """Without every tenth box, and with every tenth moved to the right."""
+    """The boxes without every tenth one, and with every tenth moved to the right."""
     number = np.arange(len(boxes)) % 10
     left, right = (boxes[side].to_numpy() for side in ("x1", "x2"))
     step = np.where(number == 1, (right - left) / 10, 0).astype(np.float32)
@@ -49,7 +49,7 @@ def changed(boxes: pa.Table) -> pa.Table:
 
 
 def measure(before: str, after: str) -> dict[str, float]:
-    """The comparison of two datasets, in this process: how long, how much memory, what was found."""
+    """Compare two datasets in this process: seconds, memory, and what was found."""
     from pipelines.diff import ALL, diff
 
     started, cpu_started = time.perf_counter(), time.process_time()

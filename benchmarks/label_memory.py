@@ -23,7 +23,7 @@ from web_tars import repeat_source
 
 from engine.running.cores import usable_cores
 
-KINDS = {"driver": "pipelines.cli", "worker": "ray::UnitWorker"}  # what stands in their command lines
+KINDS = {"driver": "pipelines.cli", "worker": "ray::UnitWorker"}  # a part of their command lines
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def peak_mib(source: Path, out: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Peak RSS in MiB of the driver, and of the largest worker, over one job."""
+    """The peak RSS in MiB of the driver, and of the largest worker, over one job."""
     recipe = (
         "unit_size=50",
         "teacher.device=cpu",
@@ -66,7 +66,7 @@ def peak_mib(source: Path, out: Path, options: argparse.Namespace) -> dict[str, 
 
 
 def look_at(pid: int) -> tuple[str | None, float]:
-    """What kind of process of the job it is, and its peak RSS so far in MiB; none where it has just ended."""
+    """The kind of a job's process (None: another one), and its peak RSS so far in MiB; 0 if it has just ended."""
     try:
         peak = memory_mib("VmHWM", pid)
     except OSError:

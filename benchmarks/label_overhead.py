@@ -68,7 +68,7 @@ def main() -> int:
 
 
 def job_rates(recipe: LabelRecipe, out: Path, workers: int) -> dict[str, float]:
-    """Images/s of the whole job, and with a Ray that is there already, as on a cluster."""
+    """Images/s of the whole job, and of a job with a Ray that runs already, as on a cluster."""
     started = time.monotonic()
     with connected(Workers(workers, recipe.teacher.threads)):
         ray_started = time.monotonic()
@@ -82,7 +82,7 @@ def job_rates(recipe: LabelRecipe, out: Path, workers: int) -> dict[str, float]:
 
 
 def bare_rate(recipe: LabelRecipe, workers: int, *, limit: int) -> float:
-    """Images/s of ``workers`` processes that do nothing but ground, over at most ``limit`` images."""
+    """Images/s of ``workers`` processes that only ground, for at most ``limit`` images."""
     refs = open_source(recipe.source).units(recipe.unit_size)
     refs = refs[: max(workers, limit // recipe.unit_size)]
     context = multiprocessing.get_context("spawn")

@@ -52,7 +52,7 @@ def measure(store: Store, rounds: int) -> dict[str, float]:
 
 
 def read(store: Store, unit: int, row: int, index: ShardIndex | None) -> LabelledImage:
-    """A sample of a shard that is opened for it."""
+    """Read a sample from a shard that is opened for it."""
     with ShardReader(store, unit, index) as reader:
         return reader[row]
 

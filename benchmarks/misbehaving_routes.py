@@ -1,7 +1,7 @@
-"""What the web does to a downloader: the answers of `misbehaving_server.py`, each under a name.
+"""The responses of `misbehaving_server.py`, by name: all that a downloader may meet on the web.
 
-In: a request; the first part of its path says what to do (`ROUTES`). Out: answers, good and bad, byte by byte as
-wanted, which no well-kept server would send.
+In: a request; the first part of its path selects the response (`ROUTES`). Out: responses, good and bad, written byte by
+byte, as no proper server would send them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import parse_qs, unquote, urlsplit
 
-# The smallest file that begins as a JPEG does and has the size of a small picture.
+# Bytes that begin like a JPEG and are as many as those of a small picture.
 PICTURE = b"\xff\xd8\xff\xe0" + b"\x00\x10JFIF\x00" + bytes(range(256)) * 80 + b"\xff\xd9"
 CHUNK = f"{len(PICTURE):x}\r\n".encode() + PICTURE + b"\r\n"
 HANG_S = 60.0
@@ -22,7 +22,7 @@ DRIP_S = 0.05
 
 
 class Server(Protocol):
-    """What an answer depends on beside the request."""
+    """The state that a response depends on besides the request."""
 
     root: Path | None
     asked: Counter[str]
@@ -49,7 +49,7 @@ class Request:
 
     @property
     def count(self) -> int:
-        """How often this path has been asked for."""
+        """The number of requests for this path."""
         return self.server.asked[self.target]
 
 
@@ -80,7 +80,7 @@ async def status(request: Request) -> None:
 
 
 async def flaky(request: Request) -> None:
-    """503 as often as `n` says, then a picture; `after` is the Retry-After."""
+    """`n` times 503, then a picture; `after` is the Retry-After."""
     if request.count <= int(request.query.get("n", "1")):
         fields = [f"Retry-After: {request.query['after']}"] if "after" in request.query else []
         request.answer(b"busy", *fields, status=request.query.get("status", "503") + " Busy")
@@ -105,7 +105,7 @@ async def loop(request: Request) -> None:
 
 
 async def hops(request: Request) -> None:
-    """So many redirects, then a picture."""
+    """A number of redirects, then a picture."""
     left = int(request.rest)
     if left:
         request.answer(b"", f"Location: /hops/{left - 1}", status="302 Found")
@@ -146,7 +146,7 @@ async def endless(request: Request) -> None:
 
 
 async def two_lengths(request: Request) -> None:
-    """A short length is promised, and chunks without end come."""
+    """A short Content-Length, but endless chunks."""
     request.head("200 OK", "Content-Type: image/jpeg", "Content-Length: 10", "Transfer-Encoding: chunked")
     await _flood(request, CHUNK)
 
@@ -166,7 +166,7 @@ async def tagged(request: Request) -> None:
 
 
 async def bomb(request: Request) -> None:
-    """A gigabyte of nothing in a megabyte of gzip."""
+    """A gigabyte of zeros in a megabyte of gzip."""
     request.answer(gzip.compress(bytes(1 << 20)) * 100, "Content-Encoding: gzip")
 
 

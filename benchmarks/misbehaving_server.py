@@ -1,4 +1,4 @@
-"""A web server on loopback that does what the web does to a downloader; for `benchmarks/urls.py` and the tests.
+"""A web server on loopback that misbehaves like the web; for `benchmarks/urls.py` and the tests.
 
 In: requests, answered by `misbehaving_routes.py`. As a command it prints its port and serves until its standard input
 is closed.
@@ -22,7 +22,7 @@ from misbehaving_routes import PICTURE, ROUTES, Request, not_found
 
 
 class MisbehavingServer:
-    """Serves on 127.0.0.1; `root` is a folder whose files `/file/NAME` gives. `asked` counts requests by path."""
+    """Serves on 127.0.0.1. `root`: the folder with the files of `/file/NAME`. `asked` counts requests by path."""
 
     picture = PICTURE
 
@@ -44,7 +44,7 @@ class MisbehavingServer:
 
     @contextmanager
     def in_a_thread(self) -> Iterator[Self]:
-        """The server running in a thread of its own, stopped at the end with whatever still hangs."""
+        """A context with the server in a thread of its own; at the end it is stopped, with all hanging requests."""
         loop, ready = asyncio.new_event_loop(), threading.Event()
 
         def serve() -> None:

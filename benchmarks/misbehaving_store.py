@@ -1,7 +1,7 @@
 """An object store on loopback that fails as asked: a proxy before a real S3 API; for `faults.py` and the tests.
 
-In: requests of any S3 client. Out: what the store behind answers, but for every `every`-th request, which meets `fault`
-(`FAULTS`). `counts` tells how many requests came and how many of them met it.
+In: requests of any S3 client. Out: the real store's responses, except for every `every`-th request, which meets `fault`
+(`FAULTS`). `counts` has the number of requests, and of those that met it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class MisbehavingStore:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def misbehave(self, fault: str | None, every: int = 1) -> None:
-        """From now on every `every`-th request meets `fault`; none for None."""
+        """From now on, let every `every`-th request meet `fault`; None for no fault."""
         with self._lock:
             self.fault, self.every, self.counts = fault, every, Counter()
 
@@ -73,7 +73,7 @@ class MisbehavingStore:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection; `store` says which fault each request meets."""
+    """One connection; `store` decides which fault each request meets."""
 
     store: MisbehavingStore
     protocol_version = "HTTP/1.1"

@@ -36,7 +36,7 @@ ASKED = (
 
 
 def prepare(work: Path, data: Path, scenes_seed: int) -> None:
-    """Import what is evaluated on, and what the baselines are fitted on, into ``work``; skipped where it is done."""
+    """Import the data for evaluation, and for fitting the baselines, into ``work``, unless that has been done."""
     import_gold("scenes", ScenesSource(count=SCENES, seed=scenes_seed), work / "scenes")
     import_gold("scenes", FOR_BASELINE, work / "scenes-baseline")
     if data.is_dir():
@@ -45,7 +45,7 @@ def prepare(work: Path, data: Path, scenes_seed: int) -> None:
 
 
 def measure(checkpoint: str, work: Path, options: argparse.Namespace) -> list[EvaluationReport]:
-    """Evaluate on the scenes and, where they are there, on the photos; each with its own baseline."""
+    """Evaluate on the scenes and, if they exist, on the photos; each with its own baseline."""
     exams: dict[tuple[str, ...], tuple[str, ...]] = {("scenes",): ("scenes-baseline",)}
     if (work / "val-phrases").is_dir():
         exams["val-phrases", "val-boxes"] = ("human-phrases", "human-boxes")
@@ -63,7 +63,7 @@ def measure(checkpoint: str, work: Path, options: argparse.Namespace) -> list[Ev
 
 
 def print_summary(reports: list[EvaluationReport]) -> None:
-    """The figures that the nano model is judged by, one line each."""
+    """Print the figures that the nano model is judged by, one on each line."""
     for dataset, name in ASKED:
         found = [metric for report in reports if report.dataset == dataset for metric in report.metrics]
         for metric in found:

@@ -28,7 +28,7 @@ from engine.filtering.near_duplicates import near_pairs
 from schemas.recipes import DEFAULT_DISTANCE
 
 DISTANCES = (0, 1, 2, 3, 4, 5, 6, 8, 10, 12)
-BEYOND = 1 << 10  # no distance is as large
+BEYOND = 1 << 10  # larger than any distance
 EVERY = 4  # one photo in so many is changed; all are hashed
 
 
@@ -47,7 +47,7 @@ def scaled(factor: float) -> Callable[[Image.Image], bytes]:
 
 
 def cropped(share: float) -> Callable[[Image.Image], bytes]:
-    """Without ``share`` of the width and of the height at each side."""
+    """A change that crops ``share`` of the width and of the height at each side."""
 
     def change(image: Image.Image) -> bytes:
         x, y = round(image.width * share), round(image.height * share)
@@ -83,7 +83,7 @@ CHANGES: dict[str, Callable[[Image.Image], bytes]] = {
 
 
 def photos() -> Iterator[tuple[str, str, bytes]]:
-    """Every photo there is: its set, its name, its bytes."""
+    """All photos of the data folder: set, name, bytes."""
     for tar_path in sorted(real_data("photos/web").glob("*.tar")):
         with tarfile.open(tar_path) as tar:
             for member in tar:
@@ -97,7 +97,7 @@ def photos() -> Iterator[tuple[str, str, bytes]]:
 
 
 def least_distance(one: int, other: int) -> int:
-    """The least distance at which two hashes are near; beyond any where they have too little in common."""
+    """The least allowed distance at which two hashes are near; ``BEYOND`` where they have too little in common."""
     words = words_of([one, other])
     coarse, fine = map(int, np.bitwise_count(words[0] ^ words[1]))
     shared = int(np.bitwise_count(words[0] & words[1]).sum())
@@ -119,8 +119,8 @@ def print_recall(contents: list[bytes]) -> None:
 
 
 def print_false_pairs(sets: list[str], names: list[str], hashes: list[int | None]) -> None:
-    """Pairs by the least distance at which they are near, of different photos; and by the coarse half alone. The photos
-    of `raccoon` are apart, since it holds some twice."""
+    """Print the pairs of different photos by the least distance at which they are near, also by the coarse half alone.
+    The photos of `raccoon` are counted separately, since it has some twice."""
     known = [number for number, found in enumerate(hashes) if found is not None]
     words = words_of(found for found in hashes if found is not None)
     where = [sets[number] for number in known]
@@ -152,13 +152,13 @@ def print_false_pairs(sets: list[str], names: list[str], hashes: list[int | None
 
 
 def search(millions: float, max_distance: int) -> None:
-    """The search on made hashes, each hidden duplicate at most ``max_distance`` bits from its original."""
+    """Measure the search on generated hashes, with duplicates at most ``max_distance`` bits from their originals."""
     random = np.random.default_rng(0)
     count = int(millions * 1_000_000)
     words = random.integers(0, 1 << 64, (count, 2), dtype=np.uint64, endpoint=False)
     crowd = random.integers(0, 1 << 64, count // 2000 + 1, dtype=np.uint64, endpoint=False)
     words[: count // 2, 0] = random.choice(crowd, count // 2)
-    for _ in range(24):  # of the bits of a crowd's middle
+    for _ in range(24):  # bits that differ from the centre of the crowd
         words[: count // 2, 0] ^= one_bit(random, count // 2)
     originals = random.choice(count // 2, count // 100, replace=False)
     copies = words[originals]

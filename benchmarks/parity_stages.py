@@ -38,7 +38,7 @@ class Report:
 
 
 class Recorder:
-    """Compares stages while the model runs; keeps no tensor."""
+    """Compares stages while the model runs, without keeping tensors."""
 
     def __init__(self, model: GLIP, fixture: dict[str, Any], samples: dict[str, Tensor], report: Report) -> None:
         self.expected, self.samples, self.report = fixture["tensors"], samples, report
@@ -71,7 +71,7 @@ class Recorder:
         self.report.add(name, max(error, drift), tolerance)
 
     def missed(self) -> list[str]:
-        """Recorded stages of a forward pass that never came by."""
+        """The recorded stages of a forward pass that the model never reached."""
         return sorted(n for n in self.expected if n not in self.seen and not n.startswith(("grad.", "input.")))
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ PATHS: dict[str, TeacherRecipe] = {
     "compiled": TeacherRecipe(precision="bf16", compile=True),
     "graphs": TeacherRecipe(precision="bf16", compile="reduce-overhead"),
 }
-SEED = 20_000  # of a world that nothing is trained on
+SEED = 20_000  # a world that no model is trained on
 MIN_SCORE, CHUNK = 0.05, 40
 CLASSES = tuple(KINDS)
 
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def drawn(count: int, recipe: TeacherRecipe, *, one_shape: bool) -> list[CaptionedImage]:
-    """The scenes; with `one_shape` those of them, in a batch's padding, that most have."""
+    """The scenes; with `one_shape` only those with the most common padded shape."""
     source = Scenes(ScenesSource(count=count, seed=SEED))
     pictures = [one for one in source.read(UnitRef(0, "", 0, count)) if isinstance(one, CaptionedImage)]
     if not one_shape:
@@ -88,7 +88,7 @@ def drawn(count: int, recipe: TeacherRecipe, *, one_shape: bool) -> list[Caption
 def answers(
     recipe: TeacherRecipe, pictures: Sequence[CaptionedImage], classes: Sequence[str] = CLASSES
 ) -> list[Grounding]:
-    """What the teacher finds of every class in each picture."""
+    """The teacher's candidates of every class in each picture."""
     grounder = open_grounder(recipe)
     prompts = class_prompts(classes, grounder, CHUNK)
     worker = TeacherWorker(grounder, batch_size=recipe.batch_size, min_score=MIN_SCORE)
@@ -97,7 +97,7 @@ def answers(
 
 
 def labels_of(found: Grounding, classes: Sequence[str], min_score: float) -> SampleLabels:
-    """The answer as if it were a human's."""
+    """The answer as labels, as if a human had annotated it."""
     starts = [sum(len(name) + 1 for name in classes[:number]) for number in range(len(classes))]
     phrases = [
         SamplePhrase(text=name, start=start, end=start + len(name), head_lemma=name)

@@ -20,9 +20,9 @@ import pandas as pd
 from peer_job import Labeller, peer_options, tar_samples
 from ray_cluster import free_port, ray_cluster
 
-HELPERS = 2  # CPUs of Ray beside the teachers': for the stages that list and write files
+HELPERS = 2  # CPUs of Ray besides those of the teachers, for the stages that list and write files
 
-# Xenna asks Ray for more at once than Ray gives; Curator's own client of Ray sets these too.
+# Xenna asks Ray for more at once than Ray allows by default; Curator's own Ray client sets these, too.
 STATE_LIMITS = {"RAY_MAX_LIMIT_FROM_API_SERVER": "40000", "RAY_MAX_LIMIT_FROM_DATA_SOURCE": "40000"}
 
 
@@ -31,16 +31,16 @@ def main() -> int:
     parser.add_argument("--checkpoint", action="store_true")
     parser.add_argument("--executor", choices=("xenna", "ray-data"), default="xenna", help="the first is Curator's own")
     options = parser.parse_args()
-    with ray_cluster() as cluster:  # Curator's checkpoint wants one that is there before the pipeline
+    with ray_cluster() as cluster:  # Curator's checkpoint needs a cluster that exists before the pipeline
         cluster.environment |= STATE_LIMITS
         cluster.add_node(cpus=options.workers + HELPERS, dashboard_port=free_port())  # Xenna asks the dashboard
-        os.environ.update(cluster.environment, RAY_ADDRESS=cluster.address)  # before Ray is imported, which reads it
+        os.environ.update(cluster.environment, RAY_ADDRESS=cluster.address)  # before the import of Ray, which reads it
         run_pipeline(options)
     return 0
 
 
 def run_pipeline(options: argparse.Namespace) -> None:
-    """On the Ray cluster that is there."""
+    """Run the pipeline on the existing Ray cluster."""
     from nemo_curator.backends.ray_data import RayDataExecutor
     from nemo_curator.backends.xenna import XennaExecutor
     from nemo_curator.pipeline import Pipeline
@@ -51,7 +51,7 @@ def run_pipeline(options: argparse.Namespace) -> None:
     from nemo_curator.tasks import DocumentBatch, FileGroupTask
 
     class LabelTar(ProcessingStage[FileGroupTask, DocumentBatch]):
-        """Reads a tar and labels it."""
+        """The stage that reads a tar and labels it."""
 
         name = "label_tar"
         resources = Resources(cpus=1.0)

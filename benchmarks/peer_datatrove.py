@@ -30,7 +30,7 @@ def read_tar(step: Any, file: str) -> Iterator[Any]:
 
 
 def label(documents: Iterable[Any], rank: int, world_size: int, *, settings: tuple[int, int | None]) -> Iterator[Any]:
-    """A step: the documents of a task, labelled."""
+    """A step that labels the documents of a task."""
     held = list(documents)
     keys, images, captions = zip(*((one.id, one.media[0].media_bytes, one.text) for one in held), strict=True)
     for document, row in zip(held, labeller(*settings)(keys, images, captions), strict=True):
@@ -39,7 +39,7 @@ def label(documents: Iterable[Any], rank: int, world_size: int, *, settings: tup
 
 
 def as_row(step: Any, document: Any) -> Row:
-    """What is written of a document."""
+    """The row to write for a document."""
     return dict(document.metadata)
 
 

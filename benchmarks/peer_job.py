@@ -1,8 +1,8 @@
-"""What a labelling job written with another tool is made of, whatever tool: tars in, this project's labels, rows out.
+"""The common parts of labelling jobs written with other tools: reading tars, this project's labels, rows to write.
 
-In: samples of a tar as img2dataset writes it. Out: a row for each of them, labelled by the same parser, teacher and
-rules as `glip-engine label` has: picture, caption, phrases and boxes, or the reason why there are none. The tool brings
-all the rest: processes, what goes where, what is written when, what a second run does again.
+In: samples of a tar as img2dataset writes it. Out: a row for each, labelled by the same parser, teacher and rules as in
+`glip-engine label`: picture, caption, phrases and boxes, or the reason why there are none. The tool does all the rest:
+processes, scheduling, writing, and deciding what a second run does again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Row = dict[str, Any]
 
 
 class Labeller:
-    """Parser and teacher, opened; one for each worker process."""
+    """An open parser and teacher; one for each worker process."""
 
     def __init__(self, batch_size: int, size: int | None = None) -> None:
         teacher = TeacherRecipe(device="cpu", batch_size=batch_size, min_size=size, max_size=size)
         self._work = OpenedStages(grounding_stages(GroundRecipe(teacher=teacher)))
 
     def __call__(self, keys: Sequence[str], images: Sequence[bytes], captions: Sequence[str]) -> list[Row]:
-        """A row for each sample, in order. Keys are of one tar: none is there twice."""
+        """A row for each sample, in order. Keys are of one tar, and unique."""
         samples = tuple(
             CaptionedImage(key, image, "jpg", caption, key)
             for key, image, caption in zip(keys, images, captions, strict=True)
@@ -51,7 +51,7 @@ class Labeller:
 
 
 def labels_text(phrases: Sequence[Phrase], boxes: Sequence[Candidate]) -> str:
-    """Labels as JSON, in their order: equal labels are equal texts."""
+    """Labels as JSON, in their order, so that equal labels are equal texts."""
     return json.dumps(
         [
             [[one.text, one.start, one.end, one.head_lemma] for one in phrases],
@@ -61,7 +61,7 @@ def labels_text(phrases: Sequence[Phrase], boxes: Sequence[Candidate]) -> str:
 
 
 def tar_samples(file: Path | str) -> Iterator[tuple[str, bytes, str]]:
-    """Key, picture and caption of each sample that has both, one after another; raises where the tar is cut short."""
+    """Key, picture and caption of each sample that has both, in order; raises where the tar is cut short."""
     parts: dict[str, bytes] = {}
     key = ""
     with tarfile.open(file, "r|") as tar:
@@ -77,7 +77,7 @@ def tar_samples(file: Path | str) -> Iterator[tuple[str, bytes, str]]:
 
 
 def peer_options(description: str | None) -> argparse.ArgumentParser:
-    """What every such job is told."""
+    """The options of every such job."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder of tars as img2dataset writes them")
     parser.add_argument("--out", type=Path, required=True, help="folder for Parquet files")

@@ -15,12 +15,12 @@ from typing import Any
 
 from peer_job import Labeller, peer_options
 
-ROWS_A_BATCH = 50  # the teacher sorts them by shape; as many as a unit of the labelling job and as a tar have here
-HELPERS = 2  # CPUs of Ray beside the teachers': a task that reads or writes, and one that filters what is done
+ROWS_A_BATCH = 50  # the teacher sorts them by shape; equal to a unit of the labelling job, and to a tar
+HELPERS = 2  # CPUs of Ray besides the teachers': a task that reads or writes, and one that filters finished rows
 
 
 class LabelBatch:
-    """An actor: opens the models once, then labels batch after batch."""
+    """The actor: it opens the models once, then labels batch after batch."""
 
     def __init__(self, batch_size: int, size: int | None) -> None:
         self._labeller = Labeller(batch_size, size)
@@ -32,8 +32,8 @@ class LabelBatch:
 
 
 def arrow_filter() -> type[Any]:
-    """Ray's own filter of what is done takes Arrow tables alone, and `read_webdataset` gives it data frames: without
-    this one a second run ends with an AssertionError (Ray 2.60)."""
+    """A filter of finished rows that accepts the data frames of `read_webdataset`. Ray's own accepts only Arrow tables:
+    with that a second run ends with an AssertionError (Ray 2.60)."""
     from ray.data.block import BlockAccessor
     from ray.data.checkpoint.checkpoint_filter import NumpyArrayBasedCheckpointFilter
 
@@ -59,7 +59,7 @@ def main() -> int:
         context.checkpoint_config = {
             "id_column": "__key__",
             "checkpoint_path": f"{options.out.absolute()}.checkpoint",
-            "delete_checkpoint_on_success": False,  # else a third run would write everything once more
+            "delete_checkpoint_on_success": False,  # otherwise a third run would write everything again
             "checkpoint_filter_cls": arrow_filter(),
         }
     ray.data.read_webdataset(str(options.source), decoder=None, suffixes=["jpg", "txt"]).map_batches(

@@ -1,6 +1,6 @@
-"""A job of `peers.py` in processes of its own, watched from outside: what it took, or how it was killed.
+"""Runs a job of `peers.py` in processes of its own, and measures it from outside, or kills it. Linux only.
 
-In: a command line. Out: seconds, processor time and memory of the job and of all processes below it. Linux only.
+In: a command line. Out: seconds, processor time and memory of the job and of all processes below it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from processor_time import seconds_by_process
 
 ROOT = Path(__file__).parents[1]
 LOOK_EVERY_S = 0.5
-# Ray sets its workers back behind all else that runs; `glip-engine` tells it not to, so that no side is told otherwise.
+# Ray lowers the priority of its workers. `glip-engine` turns that off, so it is turned off for all sides.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"}
-ENDS_WITHIN_S = 15.0  # what the job started may outlive it for so long
+ENDS_WITHIN_S = 15.0  # processes of the job may outlive it for so long
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a job took. ``peak_mib`` is of all processes at one moment, what they share counted once (PSS)."""
+    """The cost of a job. ``peak_mib``: of all processes at one moment, with shared memory counted once (PSS)."""
 
     status: int | None
     seconds: float
@@ -35,7 +35,7 @@ class Run:
 
 
 def run_job(command: Sequence[str], *, kill_when: Callable[[], bool] = lambda: False) -> Run:
-    """The job from start to end, or until SIGKILL to it and all below it; then its status is None."""
+    """Run the job to its end, or until it and all processes below it are killed; then its status is None."""
     seconds: dict[int, float] = {}
     peak, killed = 0.0, False
     with tempfile.TemporaryFile("w+") as printed:
@@ -64,7 +64,7 @@ def _ended(job: subprocess.Popen[bytes]) -> bool:
 
 
 def _end_the_rest(pids: Sequence[int], within_s: float) -> None:
-    """What a job started is gone before the next one begins."""
+    """Make sure that all processes of a job are gone before the next one begins."""
     deadline = time.monotonic() + within_s
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -73,7 +73,7 @@ def _end_the_rest(pids: Sequence[int], within_s: float) -> None:
 
 
 def _pss_mib(pid: int) -> float:
-    """0 of a process that has ended."""
+    """The PSS of a process; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The sides of `peers.py`: how each job is called, and what stands in the folder that it leaves.
+"""The sides of `peers.py`: the command line of each job, and the reader of its output folder.
 
 In: tars and a folder. Out: a command line; the samples of a folder, each with its labels or its error.
 """
@@ -25,7 +25,7 @@ UNIT_SIZE = 50
 
 @dataclass(frozen=True)
 class Sample:
-    """What a folder says of one sample: labels as `peer_job.labels_text` has them, or why there are none."""
+    """One sample in an output folder: labels as of `peer_job.labels_text`, or the reason why there are none."""
 
     key: str
     labels: str
@@ -35,20 +35,20 @@ class Sample:
 
 @dataclass(frozen=True)
 class Found:
-    """All that can be read of a folder, and how many files that bear their final name cannot."""
+    """All readable samples of a folder, and the number of unreadable files with a final name."""
 
     samples: tuple[Sample, ...]
     unreadable: int
 
     def labels(self) -> dict[str, str]:
-        """By key, of the samples that have some."""
+        """The labels by key, for samples that have some."""
         return {one.key: one.labels for one in self.samples if one.labels}
 
 
 @dataclass(frozen=True)
 class Side:
-    """A job; ``module`` is what it needs beside this project, ``parts`` of the benchmark are those it is in, ``again``
-    is what it is told where its source has changed since."""
+    """A job. ``module``: the package that it needs besides this project. ``parts``: the parts of the benchmark that it
+    takes part in. ``again``: its options for a second run on a changed source."""
 
     name: str
     words: tuple[str, ...]
@@ -58,11 +58,11 @@ class Side:
     again: tuple[str, ...] = ()
 
     def command(self, source: Path, out: Path, python: str, *more: str) -> list[str]:
-        """Of this project with the interpreter that runs, of others with the one that has their packages."""
+        """The command line: with this interpreter for this project, else with ``python``, which has the packages."""
         return [python if self.module else sys.executable, *self.words, str(source), "--out", str(out), *more]
 
     def sized(self, size: int | None) -> list[str]:
-        """Words for images of another size than the model's own."""
+        """The options for images of another size than the model's own."""
         if size is None:
             return []
         fields = ["--set", f"teacher.min_size={size}", "--set", f"teacher.max_size={size}"]

@@ -36,7 +36,7 @@ from schemas.records import CaptionedImage
 SAMPLES_A_TAR = 50
 FAULTY_TARS, SAMPLES_A_FAULTY_TAR = 4, 40
 KILLED_AT = 0.4  # of the samples
-NOT_STARTED = "node timed out during startup"  # Ray gives itself half a minute, which a busy machine may not keep to
+NOT_STARTED = "node timed out during startup"  # Ray's limit is half a minute, which a busy machine may exceed
 START_TRIES = 5
 
 Figures = dict[str, Any]
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 class Bench:
-    """A folder with the sources; each part gives its figures by side."""
+    """A folder with the sources; each part of the benchmark returns its figures by side."""
 
     def __init__(self, folder: Path, options: argparse.Namespace) -> None:
         self._folder, self._options = folder, options
@@ -82,8 +82,8 @@ class Bench:
         return {name: _figures(runs[name], rates[name], first) for name in runs}
 
     def killed(self, sides: Sequence[Side]) -> Figures:
-        """What stands there after SIGKILL to a job and all below it, and after the same command was run again. Labels
-        are those of an undisturbed run of the first side."""
+        """The output after a job and all processes below it were killed, and after the same command was run again,
+        compared with the labels of an undisturbed run of the first side."""
         undisturbed = self._out(sides[0], "undisturbed")
         self._run(sides[0], self._many, undisturbed)
         expected, keys, figures = sides[0].read(undisturbed).labels(), self._keys(self._sizes[1]), {}
@@ -106,7 +106,7 @@ class Bench:
         return figures
 
     def bad_input(self, sides: Sequence[Side]) -> Figures:
-        """What becomes of a tar that is cut short and of a picture that is broken, before and after they are mended."""
+        """The outcome for a tar that is cut short and for a broken picture, before and after they are repaired."""
         keys, figures = self._keys(FAULTY_TARS * SAMPLES_A_FAULTY_TAR), {}
         for side in sides:
             source, mended = self._faulty_source(side), self._folder / "sound"
@@ -148,7 +148,7 @@ class Bench:
         return {f"{number:09d}" for number in range(images)}
 
     def _faulty_source(self, side: Side) -> Path:
-        """Sound tars, one cut in the middle, and one with a picture that is cut in the middle."""
+        """Good tars, one cut in the middle, and one with a picture that is cut in the middle."""
         sound, source = self._folder / "sound", self._folder / f"{SIDES.index(side)}-tars"
         if not sound.exists():
             repeat_source(self._options.source, sound, FAULTY_TARS * SAMPLES_A_FAULTY_TAR, SAMPLES_A_FAULTY_TAR)
@@ -168,7 +168,7 @@ def _has(side: Side, out: Path, samples: float) -> bool:
 
 
 def _against(found: Found, keys: set[str], expected: Mapping[str, str] | None) -> Figures:
-    """What is wrong with what was found."""
+    """The counts of what is wrong with the found samples."""
     times = Counter(one.key for one in found.samples)
     labels = found.labels()
     figures: Figures = {"missing": len(keys - times.keys()), "more_than_once": sum(n > 1 for n in times.values())}
@@ -178,7 +178,7 @@ def _against(found: Found, keys: set[str], expected: Mapping[str, str] | None) -
 
 
 def _rates(pairs: Sequence[tuple[Run, Run]], few: int, many: int) -> list[tuple[float, float]]:
-    """Of each round images/s with the start, and without it."""
+    """Images/s of each round, with the start and without it."""
     return [(many / long.seconds, (many - few) / (long.seconds - short.seconds)) for short, long in pairs]
 
 

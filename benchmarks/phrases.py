@@ -28,8 +28,8 @@ from pipelines.shipped.treebank import read_conllu
 from schemas.recipes import PhrasesRecipe
 
 WANTED = {"recall_val": 0.97, "phrases_per_caption_val": 3.6, "captions_per_s": 850.0, "share_of_bare_pipe": 0.90}
-# The machine may be shared: the two sides take turns on one unit of captions after the other, and the medians count.
-# Every caption comes once, as in a job: on a second round bare spaCy finds all words in its cache.
+# The machine may be shared: the two sides take turns on each unit of captions, and medians are compared.
+# Every caption comes once, as in a job: in a second round bare spaCy would find all words in its cache.
 UNIT = 200
 
 

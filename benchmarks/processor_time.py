@@ -1,7 +1,7 @@
-"""Processor time, which other work on the machine hardly changes: of functions, of processes.
+"""Processor time of functions and processes, which other work on the machine hardly changes.
 
-In: a function, functions by the name of a part, or process numbers. Out: seconds. Those of a part are of the threads
-that run it, so that what several of them do at once adds up.
+In: a function, functions by the name of a part, or process ids. Out: seconds. Those of a part are the sum over all
+threads that run it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Place = tuple[Any, str]
 
 @contextmanager
 def clocked_functions(parts: Mapping[str, Iterable[Place]]) -> Iterator[Counter[str]]:
-    """Within the block, what the functions of each part took so far; none of them may call another one of its part."""
+    """A context with the seconds of each part's functions so far; none may call another function of its part."""
     seconds: Counter[str] = Counter()
     with ExitStack() as replaced:
         for part, places in parts.items():
@@ -48,14 +48,14 @@ def _clocked(function: Callable[..., Any], part: str, seconds: Counter[str]) -> 
 
 
 def processor_seconds(work: Callable[[], object]) -> float:
-    """Of this process, to do the work."""
+    """The processor seconds of this process for ``work``."""
     began = time.process_time()
     work()
     return time.process_time() - began
 
 
 def seconds_by_process(pid: int) -> dict[int, float]:
-    """Of a process and of all below it that live, the seconds that each has computed so far."""
+    """The processor seconds so far of a process, and of each living one below it."""
     found = {one: _seconds_of(one) for one in (pid, *descendants(pid))}
     return {one: seconds for one, seconds in found.items() if seconds is not None}
 

@@ -1,8 +1,8 @@
 """A Ray cluster on loopback, its nodes started as a user starts them; for `faults.py` and the tests.
 
-In: what each node has. Out: its address and environment, and nodes that can be killed as by a power cut. The nodes are
-real ones, processes of their own; a GPU that a node is told of is a number that Ray hands out, so that a job is laid
-out over processes as beside a real one.
+In: the resources of each node. Out: its address and environment, and nodes that can be killed as by a power cut. The
+nodes are real ones, processes of their own. A GPU of a node is only a number for Ray, by which a job gets the same
+processes as beside a real one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RayCluster:
     """Nodes with a token, a port and a folder of their own; the first one is the head."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="ray"))  # sockets lie in it, whose paths have to be short
+        self.folder = Path(tempfile.mkdtemp(prefix="ray"))  # it has sockets, whose paths must be short
         self.address = f"127.0.0.1:{free_port()}"
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         self.environment = {**os.environ, **token, "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1"}
@@ -42,7 +42,7 @@ class RayCluster:
             port = self.address.rpartition(":")[2]
             place = ["--head", f"--port={port}", f"--temp-dir={self.folder}"]
             place.append(f"--include-dashboard={'false' if dashboard_port is None else 'true'}")
-            # Ports of its own, so that another head on this machine is no hindrance.
+            # Free ports, so that several heads can run on this machine.
             place += [f"--dashboard-port={dashboard_port or free_port()}", f"--ray-client-server-port={free_port()}"]
         limits = [f"--num-cpus={cpus}", f"--num-gpus={gpus}", f"--object-store-memory={OBJECT_STORE_BYTES}"]
         words = [sys.executable, "-m", "ray.scripts.scripts", "start", *place, *limits]
@@ -62,7 +62,7 @@ class RayCluster:
         return node
 
     def kill(self, node: subprocess.Popen[bytes]) -> None:
-        """The node's whole tree of processes at once, as by a power cut."""
+        """Kill the node's whole process tree at once, as by a power cut."""
         kill([node.pid, *descendants(node.pid)])
         node.wait()
 
@@ -75,7 +75,7 @@ class RayCluster:
 
 @contextmanager
 def ray_cluster() -> Iterator[RayCluster]:
-    """A cluster without nodes; those that it gets are killed at the end."""
+    """A context with a cluster, at first without nodes; all nodes are killed at the end."""
     cluster = RayCluster()
     try:
         yield cluster

@@ -8,7 +8,7 @@ from pipelines.shipped import DATA
 
 
 def real_data(name: str) -> Path:
-    """A folder or a file of the data folder; a word on what to do where it is not there."""
+    """The path of a folder or a file in the data folder; ends the program with advice where it does not exist."""
     if not (DATA / name).exists():
         raise SystemExit(f"no {name} in {DATA}; set GLIP_ENGINE_DATA to the folder of the real data")
     return DATA / name

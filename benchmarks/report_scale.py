@@ -26,7 +26,7 @@ COLUMNS = ("boxes", "units", "seconds", "CPU s", "s / million", "peak", "kept", 
 
 
 def measure(dataset: str, selection: str, memory_limit: str) -> dict[str, float]:
-    """The numbers of a dataset, in this process: how long, how much memory, what was found."""
+    """Compute the numbers of a dataset in this process: seconds, memory, and what was found."""
     from engine.statistics import dataset_report
 
     started = time.perf_counter()

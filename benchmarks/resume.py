@@ -80,7 +80,7 @@ def main() -> int:
 
 
 def bytes_a_manifest(store: Store) -> tuple[int, int]:
-    """Of the Python objects that a manifest is: of the first thousand whole, and of all as they are held."""
+    """The mean bytes of a manifest's Python objects: of the first thousand whole ones, and of all as summaries."""
     some = committed_units(store)[:1000]
     return _bytes_each(lambda: [read_manifest(store, unit) for unit in some]), _bytes_each(
         lambda: read_manifests(store)
@@ -96,7 +96,7 @@ def _bytes_each(read: Callable[[], Sequence[object]]) -> int:
 
 
 def make_dataset(recipe: LabelRecipe, out: Path) -> None:
-    """The folder as a job leaves it that has committed every unit."""
+    """Make the folder of a job that has committed all units."""
     source, store = open_source(recipe.source), Store(out)
     refs = source.units(recipe.unit_size)
     digests = digests_of(recipe, source, refs)
@@ -109,7 +109,7 @@ def make_dataset(recipe: LabelRecipe, out: Path) -> None:
 
 
 def link_unit(store: Store, ref: UnitRef, manifest: ShardManifest, work_digest: str) -> None:
-    """A unit like that of ``manifest``: its files by another name, and a manifest of its own."""
+    """Make a unit like that of ``manifest``: links to its files, and a manifest of its own."""
     files = []
     for made, name in zip(manifest.files, _names(ref), strict=True):
         os.link(store.path(made.path), store.path(name))
@@ -120,7 +120,7 @@ def link_unit(store: Store, ref: UnitRef, manifest: ShardManifest, work_digest: 
 
 
 def stages(ref: UnitRef) -> list[StageCounts]:
-    """Of a unit whose every row a stage dropped: as long as any other's."""
+    """The counts of a unit whose rows were all dropped by a stage; as long as those of any other unit."""
     counted = partial(StageCounts, came_in=ref.rows, seconds=1.234, computing_seconds=1.2, elapsed_seconds=1.3)
     went_on = [counted(stage=name, went_on=ref.rows) for name in STAGES[:-1]]
     return [*went_on, counted(stage=STAGES[-1], went_on=0, dropped={"no_candidate": ref.rows})]

@@ -25,7 +25,7 @@ from engine.shards import committed_units
 
 
 def questions(index: ReviewIndex) -> dict[str, Callable[[], int]]:
-    """What a reviewer asks, from the page's beginning on; each gives the number of samples that it found."""
+    """The searches of a reviewer, in the order of a session; each returns the number of samples that it found."""
 
     def page(**looked_for: Any) -> Callable[[], int]:
         return lambda: len(index.find(ReviewQuery(**looked_for)).samples)
@@ -44,7 +44,7 @@ def questions(index: ReviewIndex) -> dict[str, Callable[[], int]]:
 
 
 def measure(dataset: str) -> None:
-    """Ask everything once, in this process, and print what each question took."""
+    """Run each search once, in this process, and print its figures."""
     store = Store(dataset)
     with box_database() as (connection, _):
         index = ReviewIndex(connection, store, committed_units(store), Verdicts())

@@ -28,18 +28,18 @@ from teacher.worker import TeacherWorker
 
 BATCH = 8
 TEACHER_RATES = {"lr": 4e-4, "text_lr_factor": 1.0}
-STUDENT_RATES = {"lr": 1e-4, "text_lr_factor": 10.0}  # of student, control and oracle: what is new are words
-CAPTION_NEGATIVES = 4  # of the same: else only a caption's own picture speaks about a new word
+STUDENT_RATES = {"lr": 1e-4, "text_lr_factor": 10.0}  # of student, control and oracle, which learn new words
+CAPTION_NEGATIVES = 4  # of the same models: otherwise new words would have no negatives
 FLOOR = 0.05
 NOVEL, REST = "rare and novel", "rest"
 
 LabelFigures = dict[str, list[PseudoLabelFigures]]
-"""By group of phrases, what labels are worth under each of some selections."""
+"""By group of phrases, the figures of labels under each of some selections."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is run: the same for every seed."""
+    """The settings of an experiment, the same for every seed."""
 
     world: World
     out: Path
@@ -61,8 +61,8 @@ class GroupResult(Document):
 
 
 class Cell(Document):
-    """One model of one seed, examined by groups of phrases and by novel words; of the teacher, also what its labels are
-    worth by threshold and group."""
+    """The figures of one model of one seed, by groups of phrases and by novel words; for the teacher also those of its
+    labels, by threshold and group."""
 
     model: str
     seed: int
@@ -81,12 +81,12 @@ class Cells:
     group_of: GroupOf
 
     def train_teacher(self, name: str, human: Sequence[MixEntry], seed: int) -> str:
-        """The checkpoint of a teacher: what its training draws at random follows from ``seed``."""
+        """The checkpoint of a teacher, trained with ``seed``."""
         rates = {**TEACHER_RATES, "seed": seed}
         return self._train(name, human, self.experiment.init, self.experiment.teacher_steps, rates)
 
     def train(self, name: str, mix: Sequence[MixEntry], teacher: str, **changes: Any) -> str:
-        """The checkpoint of a model that begins with the teacher and learns from ``mix``."""
+        """The checkpoint of a model that starts from the teacher and is trained on ``mix``."""
         always = {**STUDENT_RATES, "caption_negatives": CAPTION_NEGATIVES, "seed": self.seed}
         options = {**always, **self.experiment.train, **changes}
         return self._train(name, mix, teacher, self.experiment.steps, options)
@@ -101,7 +101,7 @@ class Cells:
         return train(recipe, self.folder / file_name(name)).checkpoint
 
     def examine(self, name: str, checkpoint: str, judged: Callable[[], LabelFigures] = dict) -> Cell:
-        """The model's Recall@1 by group and word, read where it was found before; ``judged`` gives its ``labels``."""
+        """The model's Recall@1 by group and word, read if it exists; ``judged`` computes its ``labels``."""
         store, file = Store(self.folder), f"{file_name(name)}{self.experiment.world.cell_suffix}.json"
         if store.exists(file):
             return Cell.model_validate_json(store.read(file))
@@ -122,18 +122,18 @@ class Cells:
 
 
 def file_name(model: str) -> str:
-    """A model's name as a file's."""
+    """A model's name as a file name."""
     return model.replace(" ", "-")
 
 
 def teacher_recipe(experiment: Experiment, checkpoint: str) -> TeacherRecipe:
-    """How a checkpoint labels and is examined."""
+    """The recipe by which a checkpoint labels and is examined."""
     size = experiment.world.image_size
     return TeacherRecipe(checkpoint=checkpoint, threads=experiment.threads, min_size=size)
 
 
 def answers(recipe: TeacherRecipe, dataset: Path, limit: int | None = None) -> Iterator[ImageResult]:
-    """What a checkpoint answers to the phrases of an exam, or of the first so many of its pictures."""
+    """The answers of a checkpoint to the phrases of an exam, or of its first ``limit`` pictures."""
     store, grounder = Store(dataset), open_grounder(recipe)
     samples = (sample for unit in committed_units(store) for sample in read_shard(store, unit))
     worker = TeacherWorker(grounder, batch_size=recipe.batch_size, min_score=0.01)

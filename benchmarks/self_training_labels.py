@@ -1,7 +1,7 @@
-"""Labels of the web in ``self_training.py``: how they are made, and what they are worth by group of phrases.
+"""Labels of the web in ``self_training.py``: making them, and their precision and recall by group of phrases.
 
 In: a teacher's recipe, or the labels and the hidden boxes. Out: a labelled dataset; precision and recall under
-selections. Hidden boxes judge, no model and no selection learns from them.
+selections. Hidden boxes only judge: no model and no selection learns from them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ JUDGED_SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 def label_web(experiment: Experiment, seed: int, teacher: TeacherRecipe, out: Path) -> Path:
-    """The seed's web labelled by a teacher into ``out``; goes on where it was stopped."""
+    """Label the seed's web by a teacher into ``out``, or resume that."""
     recipe = LabelRecipe(source=experiment.world.web(seed), teacher=teacher, min_score=FLOOR, unit_size=100)
     print(f"== seed {seed}: label {out.name}", flush=True)
     if label(recipe, out, backend="inline").units_left:
@@ -39,8 +39,8 @@ def label_web(experiment: Experiment, seed: int, teacher: TeacherRecipe, out: Pa
 
 
 def calibrate_teacher(experiment: Experiment, folder: Path, seed: int, teacher: TeacherRecipe, human: list[str]) -> str:
-    """The calibration of the seed's teacher on human data that it was not trained on; how frequent a phrase's head is
-    follows from the ``human`` data that it was."""
+    """The calibration of the seed's teacher on human data that it was not trained on; frequencies of heads are counted
+    in the ``human`` data that it was trained on."""
     source = experiment.world.calibration
     assert source is not None, "the variant has been refused"
     import_source(source(seed), folder / "calibration")
@@ -57,12 +57,12 @@ def by_score(labels: Path, truth: Truth, group_of: GroupOf) -> LabelFigures:
 
 
 def as_selected(labels: Path, truth: Truth, group_of: GroupOf, selection: SelectionChoice) -> LabelFigures:
-    """The same of what a student learns from: one row a group."""
+    """Precision and recall of the labels that a student learns from: one row for each group."""
     return _judge(labels, truth, group_of, {"selected": partial(select, selection=resolve_selection(selection))})
 
 
 def hidden_boxes(experiment: Experiment, folder: Path, seed: int) -> Truth:
-    """The boxes that judge the seed's labels; of drawn scenes they are drawn into ``folder``."""
+    """The boxes that judge the seed's labels; those of drawn scenes are written into ``folder``."""
     if experiment.world.truth is not None:
         source = experiment.world.truth(seed)
         assert source.scenes is not None
@@ -71,7 +71,7 @@ def hidden_boxes(experiment: Experiment, folder: Path, seed: int) -> Truth:
 
 
 def _judge(labels: Path, truth: Truth, group_of: GroupOf, selects: Mapping[str, Select]) -> LabelFigures:
-    """Whole samples are selected from, since some rules look at all phrases; then each group is judged by itself."""
+    """Select from whole samples, since some rules compare all phrases; then judge each group by itself."""
     tallies: dict[str, dict[str, PseudoLabelTally]] = {}
     known = truth.keys()
     for sample in (sample for sample in read_labels(Store(labels)) if sample.key in known):
@@ -87,7 +87,7 @@ def _judge(labels: Path, truth: Truth, group_of: GroupOf, selects: Mapping[str, 
 
 
 def _of_phrases(labels: SampleLabels, numbers: list[int]) -> SampleLabels:
-    """The labels with these phrases and their boxes alone."""
+    """The labels with only these phrases and their boxes."""
     renumbered = {number: place for place, number in enumerate(numbers)}
     boxes = [
         box.model_copy(update={"phrase": renumbered[box.phrase]}) for box in labels.boxes if box.phrase in renumbered

@@ -1,6 +1,6 @@
-"""The tables of ``self_training.py`` in print: Markdown, in per cent and points.
+"""Prints the tables of ``self_training.py``: Markdown, in per cent and points.
 
-In: what ``self_training_tables.summarise`` gives. Out: a row a model, a table a group of phrases for the differences.
+In: the result of ``self_training_tables.summarise``. Out: a row for each model; differences in a table for each group.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 def print_tables(result: dict[str, Any]) -> None:
-    """Recall@1, its differences, and the worth of the labels."""
+    """Print Recall@1, its differences, and the figures of the labels."""
     print(f"\n{result['world']}: {result['seeds']} seeds, steps {result['steps']}, set {result['set']}")
     _print_recall(result)
     _print_words(result)
@@ -35,7 +35,7 @@ def _print_recall(result: dict[str, Any]) -> None:
 
 
 def _print_words(result: dict[str, Any]) -> None:
-    """A row a model, a column a novel word; "-" for a model that was examined before words were told apart."""
+    """A row for each model, a column for each novel word; "-" for a model whose figures have no words."""
     words: dict[str, dict[str, float]] = result["words"]
     if words:
         rows = (
@@ -46,7 +46,7 @@ def _print_words(result: dict[str, Any]) -> None:
 
 
 def _print_differences(result: dict[str, Any], group: str) -> None:
-    """A row a model, a column for what it is compared with."""
+    """A row for each model, a column for each model that it is compared with."""
     pairs = [name.split(" - ") for name in result["differences"]]
     others = list(dict.fromkeys(other for _, other in pairs))
     rows = []
@@ -57,7 +57,7 @@ def _print_differences(result: dict[str, Any], group: str) -> None:
 
 
 def _print_learned(result: dict[str, Any]) -> None:
-    """What each student learned from: a column a group of phrases."""
+    """The figures of the labels that each student learned from: a column for each group of phrases."""
     groups = sorted({group for learned in result["learned"].values() for group in learned})
     rows = (
         [name, *(" / ".join(_worth(learned[group][0])) if group in learned else "-" for group in groups)]

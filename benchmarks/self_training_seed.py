@@ -1,7 +1,7 @@
 """One seed of ``self_training.py``: its data, teacher, students, control and oracle.
 
-In: an :class:`Experiment` and a seed. Out: the cells of its models, and what the students' labels were worth. A model
-or a labelled web is made when it is first asked for, once.
+In: an :class:`Experiment` and a seed. Out: the cells of its models, and the figures of the students' labels. A model or
+a labelled web is made once, when it is first needed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SECOND_TEACHER_SEED = 1000  # added to the seed: the same human data in another 
 
 
 class Learned(Document):
-    """What the labels that a student learned from are worth, by group of phrases: one row each."""
+    """The figures of the labels that a student learned from: one row for each group of phrases."""
 
     variant: str
     seed: int
@@ -34,7 +34,7 @@ class Learned(Document):
 
 @dataclass(frozen=True)
 class SeedResult:
-    """What one seed came to."""
+    """The results of one seed."""
 
     cells: list[Cell]
     learned: list[Learned]
@@ -49,7 +49,7 @@ def run_seed(experiment: Experiment, seed: int) -> SeedResult:
     cells += [run.cells.examine(student(name), run.student(name)) for name in experiment.variants]
     cells.append(run.cells.examine(CONTROL, run.control()))
     if experiment.world.truth is not None and experiment.oracle:
-        run.hidden()  # drawn, where no judge has needed them
+        run.hidden()  # drawn now if no judge has needed them
         mix = [*run.gold, MixEntry(dataset=str(run.folder / "truth"), weight=len(run.gold))]
         cells.append(run.cells.examine("oracle", run.cells.train("oracle", mix, run.teacher)))
     return SeedResult(
@@ -58,7 +58,7 @@ def run_seed(experiment: Experiment, seed: int) -> SeedResult:
 
 
 class SeedRun:
-    """The models of one seed; ``teacher`` is the checkpoint that all others begin with, ``gold`` the human data."""
+    """The models of one seed; ``teacher`` is the checkpoint that all others start from, ``gold`` the human data."""
 
     def __init__(self, experiment: Experiment, seed: int) -> None:
         self.experiment, self.seed = experiment, seed
@@ -74,7 +74,7 @@ class SeedRun:
         self._labels: dict[str, Path] = {}
 
     def teacher_cell(self) -> Cell:
-        """The teacher examined, and its labels judged."""
+        """The figures of the teacher and of its labels."""
         return self.cells.examine(
             "teacher", self.teacher, lambda: by_score(self.labels(TEACHER), self.hidden(), self.group_of)
         )
@@ -87,7 +87,7 @@ class SeedRun:
         return self._students[name]
 
     def control(self) -> str:
-        """The checkpoint that learned from human data alone."""
+        """The checkpoint that is trained on human data alone."""
         return self.cells.train(CONTROL, self.gold, self.teacher)
 
     def _trained(self, name: str) -> str:
@@ -96,12 +96,12 @@ class SeedRun:
         return self.cells.train(student(name), mix, self.teacher, **variant.train)
 
     def _mean(self, name: str) -> str:
-        """A model's weights and the teacher's, halfway: what it has learned, with less forgotten."""
+        """The checkpoint halfway between a model and the teacher, which has forgotten less."""
         checkpoint = self.control() if name == CONTROL else self.student(name)
         return candidate_model(Path(checkpoint).parent, checkpoint, "averaged", self.teacher)
 
     def learned(self, name: str) -> Learned:
-        """What a variant's labels are worth, read where it has been found before."""
+        """The figures of a variant's labels, read if they exist."""
         store, file = Store(self.folder), f"labels-{name}.json"
         if store.exists(file):
             return Learned.model_validate_json(store.read(file))

@@ -1,6 +1,6 @@
-"""The tables of ``self_training.py``: Recall@1 by group of phrases, differences with their intervals, worth of labels.
+"""The tables of ``self_training.py``: Recall@1 by group of phrases, differences with intervals, figures of the labels.
 
-In: what all seeds came to. Out: plain values for ``results.json``, which ``self_training_print.py`` prints. Intervals
+In: the results of all seeds. Out: plain values for ``results.json``, which ``self_training_print.py`` prints. Intervals
 are of a paired bootstrap over seeds and pictures: both are drawn with replacement, and two models are scored on the
 same draws.
 """
@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 
 def summarise(found: Sequence[SeedResult], experiment: Experiment) -> dict[str, Any]:
-    """Recall by model and group, differences to teacher, controls and plain student, and the worth of the labels."""
+    """Recall by model and group, differences to teacher, controls and plain student, and the figures of the labels."""
     cells = [cell for seed in found for cell in seed.cells]
     models = list(dict.fromkeys(cell.model for cell in cells))
     groups = sorted({group for cell in cells for group in cell.groups})
@@ -56,7 +56,7 @@ def _words(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
 
 
 def compared(models: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs of models, the first as the candidate."""
+    """The pairs of models to compare, the candidate first."""
     students = [model for model in models if model.startswith(student(""))]
     others = [one for one in ("teacher", CONTROL, student(PLAIN), student(AVERAGED_CONTROL)) if one in models]
     pairs = [(one, other) for one in students for other in others if one != other]
@@ -77,7 +77,7 @@ def recall(results: Sequence[GroupResult]) -> list[float]:
 def difference(cells: Sequence[Cell], first: str, second: str, group: str) -> dict[str, Any]:
     """How much better ``first`` is than ``second`` on a group, in [-1, 1], with the interval."""
     pairs = list(zip(_of(cells, first, group), _of(cells, second, group), strict=True))
-    keys = sorted({key for one, _ in pairs for key in one.counts})  # what is rare in its human data, a seed decides
+    keys = sorted({key for one, _ in pairs for key in one.counts})  # rare phrases depend on the seed's human data
     counts_SI = np.array([[one.counts.get(key, 0) for key in keys] for one, _ in pairs], dtype=np.float64)
     shares_SI = np.array([[one.hits.get(key, 0) - other.hits.get(key, 0) for key in keys] for one, other in pairs])
     gains_SI = shares_SI * counts_SI
@@ -93,7 +93,8 @@ def difference(cells: Sequence[Cell], first: str, second: str, group: str) -> di
 
 
 def _together_by_group(seeds: Sequence[LabelFigures]) -> dict[str, list[dict[str, Any]]]:
-    """Of all seeds together: by group and selection, how many boxes, which share is right, which phrases found."""
+    """Over all seeds, by group and selection: the number of boxes, the share that is right, the share of phrases
+    found."""
     found: dict[str, list[dict[str, Any]]] = {}
     for group in sorted({group for labels in seeds for group in labels}):
         curves = [labels[group] for labels in seeds if group in labels]

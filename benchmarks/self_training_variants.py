@@ -14,7 +14,7 @@ from schemas.recipes import SelectionChoice
 
 TEACHER, ENSEMBLE, NOBODY = "teacher", "ensemble", "nobody"
 PLAIN, CONTROL, AVERAGED_CONTROL = "best-box", "control", "averaged-control"
-BEST_BOX = {"max_overlap": 0.5, "max_boxes_per_phrase": 1}  # of boxes on one thing the best, of a phrase the best
+BEST_BOX = {"max_overlap": 0.5, "max_boxes_per_phrase": 1}  # the best box of overlapping ones, and of a phrase
 PLAIN_SELECTION: dict[str, Any] = {"min_score": 0.2, **BEST_BOX}  # chosen on another seed
 
 
@@ -23,20 +23,20 @@ class Variant:
     """A student."""
 
     selection: SelectionChoice = field(default_factory=lambda: PLAIN_SELECTION)
-    """What is learned of the stored labels; the preset ``calibrated`` gets the file of the seed's teacher."""
+    """The selection of the labels to learn from; the preset ``calibrated`` gets the file of the seed's teacher."""
     labelled_by: str = TEACHER
-    """``teacher``; ``ensemble``, the teacher and one more of the same human data and another training seed; the name of
-    a variant, whose student labels the web anew; or ``nobody``: a control that trains in the variant's way."""
+    """``teacher``; ``ensemble``, the teacher and another one with the same human data and another training seed; the
+    name of a variant, whose student labels the web again; or ``nobody``: a control that is trained like the variant."""
     share: float = 0.5
-    """Of the pictures seen, how many are pseudo-labelled; in (0, 1)."""
+    """The share of pseudo-labelled pictures among those seen in training; in (0, 1)."""
     train: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the training recipe that differ from the control's; also ``lr`` and ``text_lr_factor``."""
     averaged: str | None = None
-    """A variant, or ``control``: its model is taken halfway back to the teacher, weight by weight; none is trained."""
+    """A variant, or ``control``: the student is halfway between its model and the teacher; no training is done."""
 
 
-_WORDS_ALONE = {"tune": "prompt", "lr": 2e-2, "text_lr_factor": 1.0}  # a vector for each word is all that is trained
-_ALONE = {"caption_negatives": 0}  # only a caption's own picture speaks about a word
+_WORDS_ALONE = {"tune": "prompt", "lr": 2e-2, "text_lr_factor": 1.0}  # only a vector for each word is trained
+_ALONE = {"caption_negatives": 0}  # captions are not packed, so that words have no negatives
 
 VARIANTS: dict[str, Variant] = {
     PLAIN: Variant(),
@@ -69,7 +69,7 @@ VARIANTS: dict[str, Variant] = {
 
 
 def student(variant: str) -> str:
-    """What the cell of a variant is called."""
+    """The name of the cell of a variant."""
     return f"student {variant}"
 
 

@@ -35,10 +35,10 @@ GroupOf = Callable[[SamplePhrase], str]
 
 @dataclass(frozen=True)
 class World:
-    """``human``, ``web`` and ``truth`` make a seed's data; ``truth`` is None where nothing hidden may be learned from,
-    ``judge`` scores pseudo-labels. ``calibration`` is human data that no model learns from; None where there are none.
-    ``group_of``: the group of a phrase, given the head lemmas that human data have. ``word_of``: the novel word that a
-    phrase has, empty where it has none."""
+    """A world. ``human``, ``web`` and ``truth`` make a seed's data; ``truth`` is None if no model may learn from hidden
+    boxes; ``judge`` scores pseudo-labels; ``calibration`` makes human data that no model learns from, if there are any.
+    ``group_of``: the group of a phrase, given the head lemmas of the human data. ``word_of``: the novel word of a
+    phrase, or ""."""
 
     name: str
     human: Callable[[int], list[GoldSource]]
@@ -54,7 +54,7 @@ class World:
     cell_suffix: str = ""
 
     def examined_by(self, seed: int) -> World:
-        """The same world with an exam of another seed, whose cells are told apart by ``cell_suffix``."""
+        """The same world with an exam of another seed, whose cells have ``cell_suffix`` in their names."""
         exams = [
             exam.model_copy(update={"name": f"exam-{seed}", "scenes": _reseeded(exam, seed)}) for exam in self.exams
         ]
@@ -68,7 +68,7 @@ def _reseeded(exam: GoldSource, seed: int) -> ScenesSource:
 
 
 def scenes_world(scale: float) -> World:
-    """Human data without what is novel; web and exam with it."""
+    """The scenes world: human data without the novel things, web and exam with them."""
     everything = partial(
         ScenesSource,
         kinds=(*KNOWN_KINDS, *NOVEL_KINDS),

@@ -38,7 +38,7 @@ from pipelines.labelling.unit_commit import labelled_image, stage_counts
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 from schemas.records import PseudoLabel, Unit
 
-# Each the seconds of a copy over our own, of which the median of the rounds is printed.
+# Ratios of the seconds of a copy to our own; the median over the rounds is printed.
 RATIOS = {
     "ratio": ("copied_and_flushed", "written"),
     "ratio_to_unflushed_copy": ("copied", "written"),
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def labelled_units(recipe: LabelRecipe) -> tuple[list[Unit[PseudoLabel]], Digests]:
-    """What the job's stages hand to its commit."""
+    """The units that the job's stages give to its commit."""
     source = open_source(recipe.source)
     refs = source.units(recipe.unit_size)
     opened = OpenedStages(stages(recipe, source))
@@ -94,7 +94,7 @@ def measure(units: Sequence[Unit[PseudoLabel]], digests: Digests, folder: Path) 
             shard = folder / "written" / shard_name(unit.ref.index)
             _, flushed_s = clocked(partial(copy_tar, shard, copies / f"flushed-{shard.name}", flushed=True))
             _, copied_s = clocked(partial(copy_tar, shard, copies / shard.name))
-            os.sync()  # what that one left in the page cache slows down nobody's flush
+            os.sync()  # so that the rest of this copy in the page cache does not slow down another side's flush
             seconds["copied"] += copied_s
             seconds["copied_and_flushed"] += flushed_s
             seconds["written"] += written_s
@@ -108,7 +108,7 @@ def labelled_images(unit: Unit[PseudoLabel], digests: Digests) -> list[LabelledI
 
 
 def write(store: Store, unit: Unit[PseudoLabel], samples: Sequence[LabelledImage], digests: Digests) -> None:
-    """As the job's commit does."""
+    """Write a unit like the job's commit."""
     work, stages = digests.work(unit.ref), stage_counts(unit)
     write_shard(store, unit.ref, samples, unit.rejects, work_digest=work, stages=stages)
 

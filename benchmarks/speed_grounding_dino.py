@@ -25,7 +25,7 @@ SWINS: dict[str, dict[str, Any]] = {
 
 
 class GroundingDino(nn.Module):
-    """The model with a backbone of the size that a GLIP of this name has."""
+    """The model with a backbone of the same size as that of the GLIP with this name."""
 
     def __init__(self, size: str) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ def best_boxes(
     original_shapes_hw: list[tuple[int, int]],
     config: GLIPConfig,
 ) -> list[PhraseBoxes]:
-    """As `glip.postprocess.ground`; sizes of the resized pictures and the config are not needed."""
+    """Like `glip.postprocess.ground`; the sizes of resized pictures and the config are not used."""
     probabilities, boxes = output.logits.float().sigmoid().cpu(), corners(output.pred_boxes.float().cpu())
     found = []
     for probability_QT, box_Q4, phrases, (height, width) in zip(

@@ -1,6 +1,6 @@
-"""What the speed benchmarks measure beside times: FLOPs, peak memory, images a second end to end; and what fails.
+"""The measurements of the speed benchmarks besides times: FLOPs, peak memory, images a second end to end; and failures.
 
-In: something that runs a batch. Out: numbers; None where this system cannot tell.
+In: a function that runs a batch. Out: numbers; None where this system cannot measure one.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _BATCHES_AHEAD = 2
 def count_flops(model: nn.Module, inputs: Inputs, *, by_shapes: bool) -> int:
     """Floating-point operations (two a multiply-add) of matrix products, attention and convolutions.
 
-    by_shapes: nothing is computed, which a model allows whose operations depend on no value.
+    by_shapes: count from shapes without computing, for models whose operations do not depend on values.
     """
     shapes_alone = FakeTensorMode(allow_non_fake_inputs=True) if by_shapes else nullcontext()
-    # As matrix products: of a CPU's own attention the counter knows nothing.
+    # Attention as matrix products: the counter does not know a CPU's own attention.
     products = sdpa_kernel(SDPBackend.MATH)
     with products, shapes_alone, FlopCounterMode(display=False) as counter:
         model(inputs.images_B3HW, inputs.token_ids_BT, inputs.attention_mask_BT)
@@ -47,16 +47,16 @@ def count_flops(model: nn.Module, inputs: Inputs, *, by_shapes: bool) -> int:
 
 
 def peak_memory(work: Callable[[], Any], device: torch.device) -> float | None:
-    """MiB that the work adds at its peak to what was there before."""
+    """The MiB that the work adds, at its peak, to the memory before it."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         allocated = torch.cuda.memory_allocated(device)
         work()
         return (torch.cuda.max_memory_allocated(device) - allocated) / 2**20
     try:
-        # What earlier work freed but the allocator kept would hide what this one takes.
+        # Memory that earlier work freed, and the allocator kept, would hide what this work takes.
         ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # the high-water mark of resident memory starts again
+        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark of resident memory
         before = memory_mib("VmRSS")
         work()
         return memory_mib("VmHWM") - before
@@ -65,19 +65,21 @@ def peak_memory(work: Callable[[], Any], device: torch.device) -> float | None:
 
 
 def attempt(work: Callable[[], Result], name: str, failed: dict[str, str]) -> Result | None:
-    """What the work gives; None, and a word on it, where it fails: one side must not cost the figures of the others."""
+    """The result of ``work``; None, with the error in ``failed``, where it raises, so that the other sides still
+    run."""
     try:
         return work()
-    except Exception as error:  # out of memory, a compiler, another version of transformers: whatever it is
+    except Exception as error:  # any: out of memory, a compiler, another version of transformers
         failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         print(f"{name} is left out: {failed[name]}", file=sys.stderr, flush=True)
-    gc.collect()  # only now: within the except clause the error holds the tensors of the attempt
+    gc.collect()  # not in the except clause, where the error still holds the attempt's tensors
     torch.cuda.empty_cache()
     return None
 
 
 def found_again(wanted: list[PhraseBoxes], found: list[PhraseBoxes]) -> float | None:
-    """The share of the wanted boxes that are found for the same phrase with an IoU of at least 0.9; None of none."""
+    """The share of the wanted boxes that are found for the same phrase with an IoU of at least 0.9; None without
+    any."""
     hits = []
     for ours, theirs in zip(wanted, found, strict=True):
         same_KM = ours.phrase_index_K.unsqueeze(1) == theirs.phrase_index_K
@@ -88,8 +90,8 @@ def found_again(wanted: list[PhraseBoxes], found: list[PhraseBoxes]) -> float | 
 
 
 def stream(work: Workload, step: Callable[[Tensor], Any], at_least_s: float, threads: int) -> dict[str, float]:
-    """Images a second from JPEG to boxes, and the share of time the model computed; as in the teacher's worker, each
-    picture is decoded ahead on a thread of its own, and padding a batch is part of computing."""
+    """Images a second from JPEG to boxes, and the share of time in which the model computed. As in the teacher's
+    worker, pictures are decoded ahead by threads, and padding a batch is part of computing."""
     computing, elapsed, batches = 0.0, 0.0, 0
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[list[Future[Tensor]]] = deque()
@@ -99,7 +101,7 @@ def stream(work: Workload, step: Callable[[Tensor], Any], at_least_s: float, thr
                 waiting.append([pool.submit(work.picture, slot) for slot in range(work.batch)])
             pictures = [future.result() for future in waiting.popleft()]
             began = time.perf_counter()
-            step(work.pad(pictures))  # ends with boxes on the host, so the device is done
+            step(work.pad(pictures))  # ends with boxes on the host, so that the device is done
             done = time.perf_counter()
             computing, elapsed, batches = computing + done - began, done - started, batches + 1
     return {"images_per_s": batches * work.batch / elapsed, "utilisation": computing / elapsed, "batches": batches}

@@ -1,4 +1,4 @@
-"""The sides that the speed benchmark compares, by name: what computes, in what type, how its captions are padded.
+"""The sides of the speed benchmark, by name: implementation, precision, and padding of captions.
 
     ours                 GLIP as the teacher runs it, fp32; captions padded in steps
     bf16                 the same under bf16 autocast, as the teacher runs on a GPU
@@ -45,8 +45,8 @@ def build_sides(
     device: torch.device,
     failed: dict[str, str],
 ) -> list[Side]:
-    """The sides of these names on the device; all of GLIP share one set of weights. Why one is left out is put into
-    ``failed``."""
+    """The sides with these names on the device; all of GLIP share one set of weights. ``failed`` gets the reason for
+    each side that is left out."""
     works = {count: Workload(model.config, image_hw, 1, count, torch.device("cpu")) for count in tokens}
     kinds = dict.fromkeys(map(_kind, names))
     built = {kind: attempt(partial(_counted, kind, model, works), kind, failed) for kind in kinds}
@@ -57,14 +57,14 @@ def build_sides(
 
 
 def _counted(kind: str, model: GLIP, works: dict[int, Workload]) -> tuple[nn.Module, dict[int, int]]:
-    """What computes, and its FLOPs by the length of the caption."""
+    """The module of a kind, and its FLOPs by the length of the caption."""
     module, padded = _module(kind, model), kind == "reference"
     inputs = {count: work.inputs(padded=padded) for count, work in works.items()}
     return module, {count: count_flops(module, one, by_shapes=kind == "ours") for count, one in inputs.items()}
 
 
 def _kind(name: str) -> str:
-    """What has FLOPs and weights of its own."""
+    """The kind of a side; sides of one kind share weights and FLOPs."""
     if name in OF_OURS:
         return "ours"
     return "grounding-dino" if name in OF_GROUNDING_DINO else name

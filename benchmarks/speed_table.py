@@ -1,6 +1,6 @@
 """The speed benchmark's figures as Markdown: a row per component, a column per side.
 
-In: what `teacher_speed.measure` gives. Out: text.
+In: the result of `teacher_speed.measure`. Out: text.
 """
 
 from __future__ import annotations

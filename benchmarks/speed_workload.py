@@ -1,4 +1,4 @@
-"""What the speed benchmark runs: pictures as JPEG, captions, and the sides that are compared.
+"""The workload of the speed benchmark: pictures as JPEG, captions, and the type of the sides.
 
 In: a config, the padded image size, batch size and caption length. Out: decoded pictures, model inputs, boxes.
 
@@ -37,8 +37,8 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the implementations that are compared. glip: whether it has the weights that all of GLIP share, and finds
-    the same boxes; hooked: its model where components can be timed, else None."""
+    """One of the implementations that are compared. glip: whether it has the weights that all of GLIP share, so that it
+    finds the same boxes. hooked: its model if components can be timed, else None."""
 
     name: str
     model: Callable[..., Any]
@@ -84,12 +84,13 @@ class Workload:
         return pad_batch(images, self.image_hw, self.device)
 
     def inputs(self, images_B3HW: Tensor | None = None, *, padded: bool = False) -> Inputs:
-        """On the device. Captions are padded to the model's longest, or by steps as the teacher pads them."""
+        """The inputs on the device. ``padded``: captions are padded to the model's longest, else as the teacher
+        does."""
         images_B3HW = self.preprocess(self.decode()) if images_B3HW is None else images_B3HW
         longest = self.config.max_tokens
         length = longest if padded else min(padded_length(self.tokens), longest)
         random = np.random.RandomState(0)
-        # Drawn for the longest, so that every side is asked the same captions.
+        # Drawn for the longest, so that all sides get the same captions.
         ids_BT = torch.from_numpy(random.randint(5, self.config.vocabulary_size, (self.batch, longest)))[:, :length]
         mask_BT = (torch.arange(length) < self.tokens).expand(self.batch, -1)
         tensors = (images_B3HW, ids_BT * mask_BT, mask_BT)

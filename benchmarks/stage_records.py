@@ -1,7 +1,7 @@
-"""What the stages of a job cost: each work of a stage, and the commit, writes down the processor time that it took.
+"""Records the cost of a job's stages: each stage, and the commit, writes its processor time for each unit.
 
-In: stages and a commit, opened in this process or in others. Out: a file for each process, a line for each unit and
-stage, and what they add up to. The first unit of each process only warms it up.
+In: stages and a commit, opened in this process or in others. Out: a file for each process, with a line for each unit
+and stage, and their sums. The first unit of each process only warms it up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import instant_teacher  # noqa: F401 - so that every process which opens a recorded stage has this teacher
+import instant_teacher  # noqa: F401 - so that all processes with a recorded stage have this teacher
 
 from engine.running.layout import WRITE
 from engine.running.stages import Stage
@@ -22,7 +22,7 @@ from engine.running.stages import Stage
 
 @dataclass(frozen=True)
 class Recorded:
-    """Opens what ``open`` opens; its work on units is written down in ``folder`` under ``name``."""
+    """Wraps ``open``, so that the work on units that it opens is recorded in ``folder`` under ``name``."""
 
     open: Callable[[], Callable[[Any], Any]]
     name: str
@@ -51,7 +51,7 @@ def recorded_commit(open_commit: Callable[[], Any], folder: Path) -> Callable[[]
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """Of one process and all its units but the first: the seconds of each stage, and ``between`` them."""
+    """The processor seconds of one process for all its units but the first: in each stage, and ``between`` stages."""
 
     stages: dict[str, float]
     between: float
@@ -62,7 +62,7 @@ class ProcessRecord:
 
 
 def read_records(folder: Path) -> list[ProcessRecord]:
-    """The processes that recorded anything."""
+    """The records of all processes that have some."""
     return [_read(file) for file in sorted(folder.iterdir())]
 
 

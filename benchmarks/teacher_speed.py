@@ -88,7 +88,7 @@ def main() -> int:
 
 
 def needed(sides: list[Side], options: argparse.Namespace) -> str:
-    """What `--aim` asks of the card, for the FLOPs of each side."""
+    """The share of the card's FLOPs that `--aim` needs, for each side."""
     aim, peak = options.aim or AIMS.get(options.size, 0.0), options.peak_tflops
     flops: dict[tuple[int, int], str] = {}
     for side in sides:
@@ -104,7 +104,7 @@ def needed(sides: list[Side], options: argparse.Namespace) -> str:
 
 @torch.inference_mode()
 def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> dict[str, Any]:
-    """Medians of every component of every side that gets through, in seconds an image, and what goes with them."""
+    """The figures of every side that does not fail: medians of each component in seconds an image, and the others."""
     failed: dict[str, str] = {}
     rounds, found = timed_rounds(work, sides, options, failed)
     figures: dict[str, dict[str, Any]] = {}
@@ -125,9 +125,9 @@ def measure(work: Workload, sides: list[Side], options: argparse.Namespace) -> d
 def timed_rounds(
     work: Workload, sides: list[Side], options: argparse.Namespace, failed: dict[str, str]
 ) -> tuple[dict[str, list[dict[str, float]]], dict[str, list[PhraseBoxes]]]:
-    """Seconds of each part of a batch in each round after the warm-up, and the boxes, of every side that gets through.
+    """The seconds of each part of a batch in each round after the warm-up, and the boxes, by side that does not fail.
 
-    What a batch took is printed at once: the first of a compiled side takes minutes, and may be stopped.
+    The time of each batch is printed at once: the first one of a compiled side takes minutes, and may be stopped.
     """
     rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
     found: dict[str, list[PhraseBoxes]] = {}
@@ -148,7 +148,7 @@ def timed_rounds(
 def side_figures(
     work: Workload, side: Side, runs: list[dict[str, float]], options: argparse.Namespace
 ) -> dict[str, Any]:
-    """What is told of one side: medians of its runs, memory, FLOPs, and the stream where one is asked for."""
+    """The figures of one side: medians of its runs, memory, FLOPs, and the stream if it is wanted."""
     medians = {row: statistics.median(run[row] for run in runs) / work.batch for row in runs[0]}
     tflop = side.flops[work.tokens] / 1e12
     figures: dict[str, Any] = {
@@ -158,7 +158,7 @@ def side_figures(
         "tflop_per_image": tflop,
         "tflop_per_s": tflop / medians["model"],
     }
-    if side.name != "graphs":  # whose memory is kept between the batches
+    if side.name != "graphs":  # they keep their memory between batches
         memory = peak_memory(lambda: one_pass(work, side, components=False), work.device)
         figures["peak_memory_mib"] = memory
         figures["peak_memory_mib_per_image"] = None if memory is None else memory / work.batch
@@ -170,7 +170,7 @@ def side_figures(
 
 
 def one_pass(work: Workload, side: Side, *, components: bool = True) -> tuple[dict[str, float], list[PhraseBoxes]]:
-    """One batch from JPEG to boxes: seconds of each part, and the boxes."""
+    """Run one batch from JPEG to boxes: the seconds of each part, and the boxes."""
     device = work.device
     pictures, decode = clocked(work.decode, device)
     images, preprocess = clocked(lambda: work.preprocess(pictures), device)
@@ -188,10 +188,10 @@ def one_pass(work: Workload, side: Side, *, components: bool = True) -> tuple[di
 def forward_by_components(
     side: Side, hooked: GLIP, inputs: Inputs, device: torch.device
 ) -> tuple[Any, dict[str, float]]:
-    """The output, and the seconds of each component, of the rest and of the whole model."""
+    """The output of the model, and the seconds of each component, of the rest and of the whole."""
     with timed_components(hooked, device) as seconds:
         output, model = clocked(lambda: side(inputs), device)
-    rest = model - (sum(seconds.values()) - seconds["deformable convolution"])  # which is part of another one
+    rest = model - (sum(seconds.values()) - seconds["deformable convolution"])  # it is part of another component
     return output, seconds | {"rest of the model": rest, "model": model}
 
 

@@ -41,7 +41,7 @@ CHECKPOINTING_TOLERANCE = 1e-4
 
 
 def one_step(mode: str, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Losses, gradient norms, seconds and gigabytes of a step."""
+    """Take one step: its losses, gradient norms, seconds and gigabytes."""
     recipe = TrainRecipe(
         mix=(MixEntry(dataset=str(folder)),),
         init=f"random:{options.model}",

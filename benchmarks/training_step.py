@@ -63,7 +63,7 @@ SCENES = 64
 
 
 class StepClock:
-    """Seconds of each thing that a step does, and of the model's components in its forward pass."""
+    """The seconds of each kind of work in a step, and of the model's components in its forward pass."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -73,7 +73,7 @@ class StepClock:
     def __call__(self, work: str) -> Iterator[None]:
         device = self.session.device
         hooks: AbstractContextManager[dict[str, float]] = nullcontext({})
-        if work == "forward":  # alone: what is computed again in the backward pass would be counted twice
+        if work == "forward":  # only then: recomputation in the backward pass would count twice
             hooks = timed_components(self.session.raw, device)
         with hooks as components:
             synchronise(device)
@@ -86,14 +86,14 @@ class StepClock:
 
 
 class TwiceTheSame(TrainingData):
-    """Every batch for two steps: for the one that is timed by component, and for the one that is undisturbed."""
+    """Gives every batch to two steps: one that is timed by component, and an undisturbed one."""
 
     def batch(self, step: int) -> Batch:
         return super().batch(step // 2)
 
 
 def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
-    """Medians of what the steps take, images a second, and memory."""
+    """The medians of the steps' times, images a second, and memory."""
     device, data = session.device, session.data
     twice = TwiceTheSame(data.mix, session.recipe, session.config, session.tokenizer, rank=data.rank, size=data.size)
     timed: list[dict[str, float]] = []
@@ -106,7 +106,7 @@ def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
             if step >= warmup:
                 timed.append(seconds)
                 undisturbed.append(whole)
-        session.optimizer.zero_grad(set_to_none=True)  # gradients are not held, but added by a step
+        session.optimizer.zero_grad(set_to_none=True)  # so that gradients count as memory of a step
         added = peak_memory(lambda: train_step(session, batch, 0), device)
     rows = {name: median(seconds[name] for seconds in timed) for name in timed[0]}
     rows["whole step, undisturbed"] = median(undisturbed)
@@ -123,7 +123,7 @@ def measure(session: Session, warmup: int, repeats: int) -> dict[str, Any]:
 
 
 def _timed_step(session: Session, batches: Iterator[Any], step: int) -> dict[str, float]:
-    """A step of which every component is timed."""
+    """Take a step with every component timed."""
     clock = StepClock(session)
     batch, waited = clocked(lambda: next(batches), session.device)
     _, whole = clocked(lambda: train_step(session, batch, step, clock), session.device)
@@ -139,7 +139,7 @@ def _held_bytes(session: Session) -> int:
 
 
 def _full_vocabulary(file: Path) -> Path:
-    """nano's vocabulary with as many entries as the published models have, so that their sizes are the published."""
+    """nano's vocabulary filled up to the number of entries of the published models, so that models have their size."""
     words = json.loads((SHIPPED["nano"] / TOKENIZER_FILE).read_text())["model"]["vocab"]
     missing = range(len(words), GLIPConfig.tiny().vocabulary_size)
     file.write_text("\n".join([*sorted(words, key=words.__getitem__), *(f"[unused{number}]" for number in missing)]))
@@ -186,7 +186,7 @@ def main() -> int:
 
 @contextmanager
 def _workers(recipe: TrainRecipe, device: torch.device) -> Iterator[Workers]:
-    """This process alone; where the recipe shards the model, as a group of one."""
+    """A context with this process as the only worker; as a group of one if the recipe shards the model."""
     if recipe.strategy != "fsdp":
         yield Workers(device)
         return
@@ -207,7 +207,7 @@ def _measured(recipe: TrainRecipe, options: argparse.Namespace) -> dict[str, Any
             return measure(build(recipe, mix, workers), options.warmup, options.repeats)
     finally:
         mix.close()
-        gc.collect()  # the next side has the memory of this one
+        gc.collect()  # frees the memory for the next side
 
 
 def _options() -> argparse.Namespace:

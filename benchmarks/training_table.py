@@ -1,6 +1,6 @@
 """The figures of a training step as Markdown: a row per component, a column per side.
 
-In: what ``training_step.measure`` gives for each side. Out: text.
+In: the result of ``training_step.measure`` for each side. Out: text.
 """
 
 from __future__ import annotations

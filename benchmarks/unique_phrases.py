@@ -30,7 +30,7 @@ COLUMNS = ("occurrences", "unique", "seconds", "peak", "on disk", "exact")
 
 
 class LargestFolder(threading.Thread):
-    """Looks at the size of a folder twice a second."""
+    """A thread that looks at the size of a folder twice a second, and keeps the largest."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(daemon=True)
@@ -38,12 +38,12 @@ class LargestFolder(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(0.5):
-            with suppress(FileNotFoundError):  # DuckDB removes what it no longer needs
+            with suppress(FileNotFoundError):  # DuckDB deletes files meanwhile
                 self.bytes = max(self.bytes, sum(path.stat().st_size for path in self.folder.rglob("*")))
 
 
 def measure(unique: int, memory_limit: str) -> dict[str, float | bool]:
-    """The count of so many unique phrases, in this process."""
+    """Count ``unique`` phrases in this process."""
     total = unique + unique // 10
     started = time.perf_counter()
     with box_database(on_disk=True, memory_limit=memory_limit) as (connection, folder):

@@ -30,7 +30,7 @@ from engine.sources.urls import Urls
 from schemas.recipes import UrlsSource
 from schemas.records import Reject
 
-# What of a hundred urls the server does, and the outcome that must come of it.
+# For a hundred urls: the responses of the server, and the outcome that each must have.
 SHARES = {
     "picture": (70, "ok"),
     "slow": (10, "ok"),
@@ -44,7 +44,7 @@ SHARES = {
 
 
 def make_urls(port: int, count: int) -> list[str]:
-    """Urls of all kinds in the shares above, mixed."""
+    """Urls of all kinds in the shares above, shuffled."""
     kinds = [kind for kind, (share, _) in SHARES.items() for _ in range(share)]
     urls = [f"http://127.0.0.1:{port}/{kinds[n % 100]}/{n}" for n in range(count)]
     random.Random(0).shuffle(urls)
@@ -52,7 +52,7 @@ def make_urls(port: int, count: int) -> list[str]:
 
 
 async def bare(urls: list[str], concurrency: int, timeout_s: float, max_redirects: int) -> int:
-    """The bodies that could be read."""
+    """Download with the bare client; returns the number of bodies that could be read."""
     slots, timeout = asyncio.Semaphore(concurrency), aiohttp.ClientTimeout(total=timeout_s)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
 
@@ -68,7 +68,7 @@ async def bare(urls: list[str], concurrency: int, timeout_s: float, max_redirect
 
 
 def ours(urls: list[str], recipe: UrlsSource) -> Counter[str]:
-    """The outcomes of the whole list as one unit of the source."""
+    """Download the whole list as one unit of the source; returns the outcomes."""
     source = Urls(recipe)
     (ref,) = source.units(len(urls))
     outcomes = source.read(ref)
@@ -82,7 +82,7 @@ def expected(urls: list[str]) -> Counter[str]:
 
 @contextmanager
 def served() -> Iterator[int]:
-    """The port of a misbehaving server in a process of its own."""
+    """A context with a misbehaving server in a process of its own; gives its port."""
     command = [sys.executable, str(Path(__file__).with_name("misbehaving_server.py"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

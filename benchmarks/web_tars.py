@@ -1,4 +1,4 @@
-"""Tars as img2dataset writes them, made of samples that are there: repeated, or as long as wanted and empty.
+"""Makes tars in img2dataset's layout: of existing samples, repeated; or empty ones with any stated number of rows.
 
 In: samples, or a number of rows. Out: a folder that the source `webdataset` reads.
 """
@@ -21,13 +21,13 @@ ROWS_A_TAR = 10_000
 
 
 def samples_of(recipe: Source) -> list[CaptionedImage]:
-    """All samples of a source that can be read, in order."""
+    """All readable samples of a source, in order."""
     source = open_source(recipe)
     return [one for ref in source.units(1000) for one in source.read(ref) if isinstance(one, CaptionedImage)]
 
 
 def write_tar(file: Path, samples: Iterable[CaptionedImage]) -> None:
-    """Pictures, each with its caption."""
+    """Write a tar of pictures, each with its caption."""
     with tarfile.open(file, "w") as tar:
         for sample in samples:
             for extension, content in ((sample.extension, sample.image), ("txt", sample.caption.encode())):
@@ -37,7 +37,7 @@ def write_tar(file: Path, samples: Iterable[CaptionedImage]) -> None:
 
 
 def repeat_source(uri: str, folder: Path, images: int, a_tar: int = SAMPLES_A_TAR) -> Path:
-    """The source's samples under new keys, over and over, until there are ``images``; the folder that they are in."""
+    """Repeat the source's samples under new keys until there are ``images``; returns the folder of the tars."""
     samples = samples_of(WebDatasetSource(uri=uri))
     folder.mkdir(parents=True)
     for tar, first in enumerate(range(0, images, a_tar)):
@@ -48,7 +48,7 @@ def repeat_source(uri: str, folder: Path, images: int, a_tar: int = SAMPLES_A_TA
 
 
 def counted_tars(folder: Path, rows: int) -> WebDatasetSource:
-    """Empty tars with `_stats.json` beside them that count so many rows: planning opens none."""
+    """Empty tars with `_stats.json` beside them that state ``rows`` rows in all, so that planning opens none."""
     for tar, first in enumerate(range(0, rows, ROWS_A_TAR)):
         count = min(ROWS_A_TAR, rows - first)
         stats = {"count": count, "successes": count, "failed_to_download": 0, "failed_to_resize": 0}

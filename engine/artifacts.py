@@ -52,7 +52,7 @@ class Store:
 
     @property
     def name(self) -> str:
-        """The last part of its address, which people know it by; also where it is spelt ``.`` or ``a/..``."""
+        """The last part of the address, by which people know the store; also where the address is ``.`` or ``a/..``."""
         return posixpath.basename(os.path.normpath(self._path)) or self.root
 
     def path(self, name: str) -> str:
@@ -66,8 +66,8 @@ class Store:
             return bool(self._files.exists(self.path(name)))
 
     def names(self, folder: str) -> list[str]:
-        """Names of what is directly in ``folder``, sorted; none where there is no folder. Left out is what begins with
-        a dot: temporary files, and what systems leave in folders that somebody has looked at (``.DS_Store``)."""
+        """Names of what is directly in ``folder``, sorted; none where there is no folder. Names that begin with a dot
+        are left out: temporary files, and files that a desktop puts there (``.DS_Store``)."""
         where = self.path(folder)
         with self._naming_faults(folder, "listed"):
             if not self._files.isdir(where):
@@ -89,7 +89,8 @@ class Store:
         return content
 
     def _read_remote(self, name: str, max_bytes: int) -> bytes:
-        """In one request: an opened file asks for its size first. To S3 any range of an empty object is an error."""
+        """Read in one request; an opened file would ask for its size first. S3 answers any range of an empty object
+        with an error."""
         with self._naming_faults(name, "read"):
             try:
                 return cast(bytes, self._files.cat_file(self.path(name), start=0, end=max_bytes + 1))
@@ -99,7 +100,7 @@ class Store:
                 return b""
 
     def _read_local(self, name: str, max_bytes: int) -> bytes:
-        """Without fsspec, and without room made for ``max_bytes``: both count where 100,000 small files are read."""
+        """Read without fsspec, and without allocating ``max_bytes``: both matter where 100,000 small files are read."""
         with open(self.path(name), "rb") as file:
             return file.read() if os.fstat(file.fileno()).st_size <= max_bytes else file.read(max_bytes + 1)
 
@@ -140,7 +141,7 @@ class Store:
             return digest_file(file)
 
     def delete(self, name: str, *, lasting: bool = True) -> None:
-        """Take a file away where there is one; where that is ``lasting``, no crash of the machine brings it back."""
+        """Delete a file if it is there. ``lasting``: it stays deleted even if the machine crashes right after."""
         if self.exists(name):
             with self._naming_faults(name, "deleted"):
                 self._files.rm(self.path(name))
@@ -160,9 +161,9 @@ class Store:
     def writing(self, name: str, *, lasting: bool = True) -> Iterator[BinaryIO]:
         """A binary file to write and seek in, which takes the name ``name`` when the block ends without an error.
 
-        Its content is on the disk before it has its name. Where it is ``lasting``, so is the name: of many files that
-        is left to one :meth:`flush`, since a disk takes longer for a name than for the content.
-        RuntimeError where the disk is full, where the object store does not answer, or where its lock has been lost.
+        Its content is flushed to disk before it gets its name. ``lasting``: so is the name. For many files leave that
+        to one :meth:`flush` at the end, since flushing a name takes longer than flushing the content. RuntimeError
+        where the disk is full, where the object store does not answer, or where its lock has been lost.
         """
         if self._lease is not None and self._lease.lost:
             raise RuntimeError(taken_over(self.root))
@@ -172,20 +173,23 @@ class Store:
             yield file
 
     def check_writable(self) -> None:
-        """Before long work that ends in a file here: the errors of :meth:`writing`, by a file that is gone again."""
+        """Fail before long work instead of after it: writes and deletes a probe file, with the errors of
+        :meth:`writing`."""
         self.write(PROBE, b"", lasting=False)
         with suppress(OSError, RuntimeError):  # who may write need not be allowed to delete; it is never listed
             self.delete(PROBE, lasting=False)
 
     def flush(self, folder: str) -> None:
-        """From here on the files directly in ``folder``, and no others, are there whatever becomes of the machine."""
+        """Make the names directly in ``folder`` (not below it) last: from now on these files survive a crash of the
+        machine."""
         where = Path(self.path(folder))
         if self.is_local and where.is_dir():
             fsync_folder(where)
 
     @contextmanager
     def _put(self, final: str) -> Iterator[BinaryIO]:
-        """Through a file without a name, which ends with the process. Looked at afterwards: it must be there whole."""
+        """Write to an unnamed temporary file, upload it when the block ends, and check the stored size. OSError where
+        it differs."""
         with tempfile.TemporaryFile() as file:
             yield cast(BinaryIO, file)
             size = file.seek(0, os.SEEK_END)
@@ -229,11 +233,11 @@ class Store:
 
     @contextmanager
     def committing(self) -> Iterator[None]:
-        """Write what belongs together inside the block, also in a worker process that the store was sent to.
+        """A block in which files that belong together are written, also in a worker process that the store was sent to.
 
-        RuntimeError where the job that had it locked when it was sent no longer has: no worker that outlives its job
-        writes beside the next one. In an object store this is looked at once, before; what is then put is whole, and
-        the same work has the same bytes. A store that was never locked asks nobody.
+        RuntimeError where the job that held the store's lock when it was sent has lost it: a worker that outlives its
+        job does not write beside the next one. In an object store this is checked once, before the block: what a late
+        worker still puts is whole, and equal work has equal bytes. A store that was never locked is not checked.
         """
         if isinstance(self._fence, Path):
             with fence_passed(self._fence, self.root):

@@ -104,14 +104,14 @@ def numbered(table: pa.Table) -> tuple[pa.Table, Integers]:
 
 
 def codes(table: pa.Table, name: str) -> Integers:
-    """The codes of a column of texts; 0 for null."""
+    """The dictionary codes of a column of texts; 0 for null."""
     column = table[name].combine_chunks()
     found: Integers = pc.fill_null(column.indices, 0).to_numpy(zero_copy_only=False).astype(np.int64)
     return found
 
 
 def texts(table: pa.Table, name: str) -> pa.Array:
-    """What the codes of a column of texts mean; one empty text where there is none."""
+    """The texts that the codes of a column stand for; one empty text where there is none."""
     found = table[name].combine_chunks().dictionary
     return found if len(found) else pa.array([""])
 
@@ -210,14 +210,16 @@ def _images(table: pa.Table, image: Integers, occurrences: pa.Table, before: int
 
 
 def _digest_words(table: pa.Table, name: str, rows: Integers) -> tuple[pa.Array, pa.Array]:
-    """The digests of some rows, folded to 128 bits, in two columns: comparing them costs a quarter of the texts'."""
+    """The digests of some rows, folded to 128 bits, as two integer columns: comparing them costs a quarter of comparing
+    texts."""
     unknown = table[name].combine_chunks().is_null().to_numpy(zero_copy_only=False)[rows]
     words = folded_digests(texts(table, name))[codes(table, name)[rows]]
     return pa.array(words[:, 0], mask=unknown), pa.array(words[:, 1], mask=unknown)
 
 
 def folded_digests(digests: pa.Array) -> NDArray[np.uint64]:
-    """Two words for each digest in hexadecimal; of texts that are none, those of their own SHA-256."""
+    """[N, 2] words: each SHA-256 (hexadecimal) folded to 128 bits. A text that is no SHA-256 gives those of its own
+    SHA-256."""
     packed = b""
     if pc.all(pc.equal(pc.binary_length(digests), HEX_DIGITS)).as_py():
         whole = pa.concat_arrays([digests]).cast(pa.string())  # its bytes stand one behind the other

@@ -44,7 +44,7 @@ def box_database(*, on_disk: bool = False, memory_limit: str = MEMORY_LIMIT) -> 
 
 @contextmanager
 def damage_told() -> Iterator[None]:
-    """Around a question to the stored tables: RuntimeError, in one line, for what a damaged one makes DuckDB say."""
+    """Turn DuckDB's errors about damaged tables into a RuntimeError of one line."""
     try:
         yield
     except duckdb.Error as error:
@@ -55,12 +55,13 @@ def damage_told() -> Iterator[None]:
 def add_boxes(
     connection: Connection, folder: Path, view: str, store: Store, units: Sequence[int], selection: Selection | None
 ) -> None:
-    """Make the boxes of ``units`` that the selection keeps (None: all of them) the view ``view``. No unit gives an
-    empty view. Temporary tables lie in ``folder`` under the view's name.
+    """Make a view named ``view`` of the boxes of ``units`` that the selection keeps (None: all of them). No unit gives
+    an empty view. Temporary tables lie in ``folder`` under the view's name.
 
-    They are the teacher's boxes, to compare teachers by: duplicates are in it, reviewers' verdicts are not. ValueError
-    where a table is damaged, or lacks what the selection looks at; RuntimeError as of :func:`damage_told` where there
-    is no selection, which may also come when the view is read."""
+    The boxes are the teacher's, for comparing teachers: duplicates are included, reviewers' verdicts are not applied.
+    ValueError where a table is damaged, or lacks a column that the selection reads. Without a selection damage is found
+    later, when the view is read: RuntimeError as of :func:`damage_told`.
+    """
     if selection is None:
         files = stored_tables(connection, store, units)
     else:

@@ -26,10 +26,10 @@ from schemas.shards import DatasetCard, SampleLabels
 
 
 def draw_shots(pictures: Sequence[Collection[str]], shots: int, seed: int) -> list[int]:
-    """Which of the pictures, each given as the classes it has a box of, are taken, in their order: at least ``shots``
-    of each class, all where there are fewer.
+    """Which of the pictures, each given as the classes that it has a box of, are taken, in their order.
 
-    Pictures without a box are never taken.
+    Each class gets at least ``shots`` of them, or all it has where there are fewer. Pictures without a box are never
+    taken.
     """
     seen: Counter[str] = Counter()
     taken = []
@@ -89,7 +89,7 @@ def write_shots(source: str | Path, shots: int, seed: int, out: str | Path) -> D
 
 
 def _classes(labels: SampleLabels) -> frozenset[str]:
-    """The classes that a picture has a box of."""
+    """The classes of the boxes in a picture."""
     return frozenset(intern(labels.phrases[box.phrase].text) for box in labels.boxes)
 
 

@@ -1,8 +1,8 @@
-"""What is left out before the teacher sees it: one pure function and one reason a rule, all in the tables below.
+"""What is left out before the teacher sees it: one pure function and one reason for each rule, all in the tables below.
 
 In: samples as the source has them, or with their phrases; a :class:`~schemas.recipes.FiltersRecipe`. Out: the same
-samples, or a Reject that says why not; phrases of the stop list are taken out of samples that go on with others. A
-picture whose header cannot be read goes on: the teacher's stage says what is wrong with it.
+samples, or a Reject that says why not; phrases of the stop list are taken out of samples that go on with their others.
+A picture whose header cannot be read goes on: the teacher's stage rejects it with the exact reason.
 
 To add a rule: a field of the recipe, a function here that gives a message where the sample breaks it, a line in its
 table. Rules about boxes are no filters: boxes are stored low and cut when read (``engine.selection``).
@@ -98,7 +98,8 @@ class SampleFilter:
         return sample if leak is None else Reject(sample.key, STAGE, *leak)
 
     def _broken(self, sample: CaptionedImage) -> Iterator[tuple[str, str]]:
-        """Reasons with their messages, looked for one by one: nothing is decoded for a sample that is out already."""
+        """The broken rules as (reason, message), found one at a time: no picture is opened for a sample whose caption
+        is out."""
         for reason, caption_rule in CAPTION_RULES.items():
             if message := caption_rule(sample.caption, self._recipe):
                 yield reason, message

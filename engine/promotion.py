@@ -122,8 +122,8 @@ def _compare(
 
 
 def _fewest_images(tail: float) -> int:
-    """Of two equal models one is better on each of so few images by a chance above ``tail``: on one image the interval
-    is a point, and says of any difference that it is certain."""
+    """The fewest images that can decide: on fewer, one of two equal models is better on all of them with a chance above
+    ``tail``. On one image the interval is a point, which would be certain of any difference."""
     return math.ceil(math.log2(1 / tail))
 
 

@@ -66,7 +66,7 @@ def resolve_selection(selection: SelectionChoice) -> Selection:
 
 
 def _read_calibrated(fields: dict[str, object]) -> dict[str, object]:
-    """The fields of a selection with the scores in the place of the file and the target that they were read from."""
+    """The fields with ``calibration`` and ``precision`` replaced by the scores that are read from that file."""
     path, precision = fields.pop("calibration", None), fields.pop("precision", None)
     if not isinstance(path, str) or not isinstance(precision, (int, float, type(None))):
         raise ValueError(
@@ -123,8 +123,9 @@ def select(labels: SampleLabels, selection: SelectionChoice | Selection) -> Samp
 def select_with_reasons(
     labels: SampleLabels, selection: SelectionChoice | Selection, *, vouched: frozenset[int] = frozenset()
 ) -> tuple[SampleLabels, dict[str, int]]:
-    """As :func:`select`, with the number of boxes that each rule dropped; kept + dropped is what came in. Boxes of the
-    numbers ``vouched``, for which a reviewer stands, stay whatever the rules say (:mod:`engine.review.selecting`).
+    """:func:`select`, and the number of boxes that each rule dropped; kept + dropped is what came in. Boxes with the
+    numbers ``vouched``, which a reviewer accepted or drew, stay whatever the rules say
+    (:mod:`engine.review.selecting`).
 
     ValueError where the selection is calibrated for another teacher than the one that labelled, or asks for an
     agreement and one teacher alone labelled.
@@ -138,7 +139,8 @@ def select_with_reasons(
 
 
 def _check_teacher(labels: SampleLabels, rules: Selection, vouched: frozenset[int]) -> None:
-    """The score of one teacher means nothing of another's, and one alone agrees with nobody."""
+    """ValueError where a calibration is of another teacher, whose scores mean something else, or an agreement is asked
+    of one."""
     of_teachers = [box for number, box in enumerate(labels.boxes) if number not in vouched]
     if rules.min_agreement is not None and any(box.agreement is None for box in of_teachers):
         raise ValueError(

@@ -1,5 +1,6 @@
-"""The format of a dataset has one owner: it is written here, read in :mod:`engine.dataset.shard_reader`, and both, with
-the names of files, the card and the manifests (:mod:`engine.dataset.shard_files`), are imported from here.
+"""The format of a dataset: it is written here, and read in :mod:`engine.dataset.shard_reader`.
+
+Both, and the names of files, the card and the manifests (:mod:`engine.dataset.shard_files`), are imported from here.
 
 In: labelled samples of one unit, in order, with their image bytes. Out: a tar of ``KEY.<ext>`` and ``KEY.json``, the
 tables beside it, and the manifest, written last. Any tool opens the result: ``tar``, ``webdataset``, pyarrow, DuckDB.
@@ -87,15 +88,15 @@ def write_shard(
     finished_at: str = "",
     worker: str = "",
 ) -> ShardManifest:
-    """Write the shard of one unit and commit it with its manifest; returns the manifest. After a power cut the last few
-    may be gone, whole as they were, until the card has been written.
+    """Write the shard of one unit and commit it with its manifest; returns the manifest.
 
     Samples keep their order. ValueError where a key occurs twice or cannot be a WebDataset key, or where labels break
     the format: then nothing is committed. An empty ``samples`` gives an empty tar: the unit is done, and its rejects
-    say why it is empty.
+    say why it is empty. After a power cut the last few units may be missing as a whole, until the card has been
+    written.
 
-    A unit that this very work has committed already stays as it is, and its manifest is returned: a worker that was
-    thought lost may have come first. RuntimeError in a worker whose job no longer holds ``store``.
+    If this very work is committed already, that stays and its manifest is returned: a worker that was taken for lost
+    may have been first. RuntimeError in a worker whose job no longer holds ``store``.
     """
     _check_samples(samples)
     with store.committing():
@@ -126,8 +127,8 @@ def write_shard(
 
 
 def _committed(store: Store, unit: int, work_digest: str) -> ShardManifest | None:
-    """The manifest of a unit of this work whose files are there in their size; one of other work, or of files that are
-    not, is deleted: it must not vouch for the files that are now replaced."""
+    """The unit's manifest, if it is of this work and its files have the sizes that it states. Any other manifest is
+    deleted: it must not vouch for files that are about to be replaced."""
     name = manifest_name(unit)
     if not store.exists(name):
         return None
@@ -142,8 +143,8 @@ def _committed(store: Store, unit: int, work_digest: str) -> ShardManifest | Non
 def _write_files(
     store: Store, unit: int, samples: Sequence[LabelledImage], rejects: Sequence[Reject]
 ) -> tuple[list[FileDigest], int]:
-    """Shard and tables of a unit, and the number of boxes in them. All are written at once: what takes longest is that
-    a disk, or a store, says that it has them."""
+    """Write the shard and the tables of a unit; returns their digests and the number of boxes. All are written at the
+    same time, because what takes longest is waiting for the disk, or the object store, to confirm."""
     with ThreadPoolExecutor(3) as threads:
         shard = threads.submit(_write_tar, store, shard_name(unit), samples)
         rows = [{name: getattr(reject, name) for name in REJECT_SCHEMA.names} for reject in rejects]
@@ -155,8 +156,8 @@ def _write_files(
 
 
 def _check_samples(samples: Sequence[LabelledImage]) -> None:
-    """Fields were checked when the labels were made; what holds between them is looked at once more, since a copy with
-    other boxes or another caption is not checked by itself."""
+    """Check what holds between fields once more: labels were checked when they were made, but a copy with other boxes
+    or another caption was not."""
     seen: set[str] = set()
     for sample in samples:
         key = sample.labels.key
@@ -187,7 +188,7 @@ def _write_tar(store: Store, name: str, samples: Iterable[LabelledImage]) -> Fil
 
 
 class _Digested:
-    """A file to write to that knows the digest of what was meant to be in it: nothing has to be read again for it."""
+    """A file to write to that computes the digest of what is written, so that nothing has to be read back for it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -200,7 +201,7 @@ class _Digested:
 
 
 def _add_member(tar: _Digested, name: str, content: bytes) -> None:
-    """As ``tarfile`` adds it, with the content written as it is instead of copied piece by piece."""
+    """Add a member as ``tarfile`` would, but write the content at once instead of copying it in pieces."""
     member = tarfile.TarInfo(name)
     member.size = len(content)
     member.mode = 0o644

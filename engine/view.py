@@ -23,14 +23,14 @@ from schemas.shards import SampleLabels
 
 @dataclass(frozen=True)
 class View:
-    """No selection, as of human data, keeps every box that no reviewer rejected."""
+    """How readers see a dataset. Without a selection, as for human data, every box stays that no reviewer rejected."""
 
     selection: Selection | None = None
     duplicates: Duplicates = field(default_factory=Duplicates)
     verdicts: Verdicts = field(default_factory=Verdicts)
 
     def seen(self, labels: SampleLabels) -> tuple[SampleLabels, dict[str, int]]:
-        """What readers learn from a sample, and how many boxes were dropped for each reason."""
+        """The labels of a sample as readers get them, and the number of boxes that were dropped for each reason."""
         reviewed = apply_verdicts(labels, self.verdicts.of(labels))
         if self.selection is None:
             return reviewed.labels, reviewed.dropped
@@ -38,13 +38,13 @@ class View:
         return kept, reviewed.dropped | dropped
 
     def stored(self, store: Store) -> Iterator[SampleLabels]:
-        """The samples that are not left out, in order, as stored: for :meth:`seen`. ValueError where a shard is not
-        whole."""
+        """The samples that are not duplicates, in order, as stored; give each to :meth:`seen`. ValueError where a shard
+        is not whole."""
         return (labels for (unit, row), labels in placed_labels(store) if row not in self.duplicates.of(unit))
 
     def samples(self, store: Store) -> Iterator[LabelledImage]:
-        """The samples that are not left out, in order, as :meth:`seen`, with their pictures. ValueError where a shard
-        is not whole."""
+        """The samples that are not duplicates, in order, with pictures and with labels as :meth:`seen` gives them.
+        ValueError where a shard is not whole."""
         for unit in committed_units(store):
             left_out = self.duplicates.of(unit)
             with ShardReader(store, unit) as reader:
@@ -52,7 +52,7 @@ class View:
                 yield from (replace(sample, labels=self.seen(sample.labels)[0]) for sample in stored)
 
     def digests(self) -> dict[str, str]:
-        """Of the tables of duplicates and of verdicts, by these names, where there are some."""
+        """The digests of the ``duplicates`` and ``verdicts`` tables, where there are such tables."""
         both = {"duplicates": self.duplicates.digest, "verdicts": self.verdicts.digest}
         return {name: digest for name, digest in both.items() if digest is not None}
 
@@ -61,10 +61,10 @@ def read_dataset(dataset: str | Path, selection: SelectionChoice | None = None) 
     """The samples of a dataset, human or pseudo, in a folder or at a URL, as every reader sees them; in order, one in
     memory at a time.
 
-    ``selection`` says which boxes of a pseudo-labelled dataset count: a preset's name or numbers, its card's own where
-    None. Human boxes are never selected. A sample that keeps no box is there all the same, with its phrases. Of a
-    dataset that is not finished the units that are. ValueError where ``dataset`` is none, there is no such selection,
-    or a shard is not whole.
+    ``selection`` says which boxes of a pseudo-labelled dataset count: a preset's name or numbers; None takes the one in
+    its card. Human boxes are never selected. A sample that keeps no box is still given, with its phrases. An unfinished
+    dataset gives the units that are there. ValueError where ``dataset`` is no dataset, where there is no such
+    selection, or where a shard is not whole.
     """
     store = Store(dataset)
     rules = chosen_rules(read_card(store), selection)
@@ -72,8 +72,8 @@ def read_dataset(dataset: str | Path, selection: SelectionChoice | None = None) 
 
 
 def open_view(store: Store, manifests: Sequence[ManifestSummary], selection: Selection | None) -> View:
-    """The view of a dataset; of human data, which has no selection, duplicates stay. ValueError where the table of
-    duplicates is of other shards."""
+    """The view of a dataset under a selection; None for human data, where duplicates stay. ValueError where the table
+    of duplicates was made for other shards."""
     duplicates = Duplicates() if selection is None else read_duplicates(store, manifests)
     return View(selection, duplicates, read_verdicts(store))
 

@@ -76,8 +76,11 @@ class BidirectionalAttention(nn.Module):
 
 
 def softmax_over_positions(scores_BNhT: Tensor) -> Tensor:
-    """Softmax along N. Beside a CPU positions come last in memory: of any other dimension CUDA's kernel has few threads
-    an image, each of which goes through many positions or all of them alone."""
+    """Softmax along N.
+
+    On a GPU, N is moved to the last dimension for it: CUDA's softmax over another dimension uses few threads an image,
+    each of which walks over many positions.
+    """
     if scores_BNhT.device.type == "cpu":
         return scores_BNhT.softmax(dim=1)
     return scores_BNhT.movedim(1, -1).softmax(dim=-1).movedim(-1, 1)

@@ -52,8 +52,11 @@ class VisualConcepts:
 
 @dataclass(frozen=True)
 class ConceptPairs:
-    """Of pairs of concepts, all bool [K, K]: of one kind (pictures, or boxes); one and the same or of one label; may
-    be the same thing under another name."""
+    """How the concepts of a batch relate to each other, pair by pair; all bool [K, K].
+
+    kind_KK: both are whole pictures, or both are boxes. same_KK: one and the same concept, or two of one label.
+    related_KK: the labels may be the same thing under another name.
+    """
 
     kind_KK: Tensor
     same_KK: Tensor
@@ -61,7 +64,7 @@ class ConceptPairs:
 
 
 def concept_pairs(label_K: Tensor, related_LL: Tensor) -> ConceptPairs:
-    """How the concepts of these labels (VisualConcepts) are to each other."""
+    """The relations of all pairs of concepts; the arguments are fields of :class:`VisualConcepts`."""
     whole_K = label_K == NO_CONCEPT
     named_KK = ~(whole_K[:, None] | whole_K)
     same_KK = (label_K[:, None] == label_K) & named_KK
@@ -204,11 +207,12 @@ def box_loss(predicted_xyxy_L4: Tensor, target_xyxy_L4: Tensor, count: Tensor | 
 
 
 def _mean_over(losses_P: Tensor, processes: Processes) -> Tensor:
-    """The mean over the pairs of all processes, as the share of it that this one adds, times their number."""
+    """This process's share of the mean over the pairs of all processes, times the number of processes: their average is
+    the mean."""
     count = processes.mean(losses_P.new_tensor(float(len(losses_P))))
     return losses_P.sum() / count.clamp(min=_LEAST_COUNT)
 
 
 def _nothing(modules: tuple[nn.Module, ...], read: Tensor) -> Tensor:
-    """Zero, which all these weights take part in, as DDP wants it."""
+    """Zero, computed from all weights of ``modules``, because DDP wants a gradient for every weight."""
     return sum((p.sum() * 0.0 for module in modules for p in module.parameters()), start=read.sum() * 0.0)

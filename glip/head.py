@@ -53,8 +53,8 @@ class GLIPOutput:
 class ConvNorm(nn.Module):
     """Deformable convolution and group normalisation (`bn` in the published checkpoints).
 
-    The map is channels-last, as everywhere in the head. CUDA's group normalisation gives it channel by channel, and of
-    such a map its bilinear resize has a thread for each position, which goes through all images and channels alone.
+    The output is channels-last, as every map in the head. CUDA's group normalisation returns a contiguous map instead,
+    and CUDA's bilinear resize of a contiguous map uses one thread a position for all images and channels.
     """
 
     def __init__(self, config: GLIPConfig, *, stride: int) -> None:

@@ -66,7 +66,7 @@ def parse_sha256(text: str) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Of the file's content, read in pieces."""
+    """SHA-256 of the file's content, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

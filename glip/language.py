@@ -47,7 +47,8 @@ class LanguageBackbone(nn.Module):
             self.add_offsets(config)
 
     def add_offsets(self, config: GLIPConfig) -> None:
-        """Give every vocabulary entry an offset of 0, on the device of the tower, which is yet to be learned."""
+        """Add the learned offsets of the vocabulary entries (``text_offsets``, prompt tuning), on the tower's device;
+        all begin at 0."""
         device = next(self.parameters()).device
         self.offsets = nn.Embedding(config.vocabulary_size, config.text_width, device=device)
         nn.init.zeros_(self.offsets.weight)

@@ -43,9 +43,10 @@ class GroundingTarget:
 
 @dataclass(frozen=True)
 class Positives:
-    """The positive anchors of a batch; `image` and `anchor` index [B, N], the rest are their boxes and targets.
+    """The positive anchors of a batch with their boxes and targets.
 
-    centerness_P: 0 where regress_P is. They follow from the boxes and the size of the pictures, not from an answer.
+    `image` and `anchor` index [B, N]. centerness_P: the target, 0 where regress_P is false. All fields follow from the
+    targets and the sizes of the pictures, none from the model's answers.
     """
 
     image_P: Tensor
@@ -153,7 +154,8 @@ def find_positives(
 def _image_positives(
     number: int, target: GroundingTarget, anchors_N4: Tensor, lengths: list[int], config: GLIPConfig
 ) -> tuple[Tensor, ...]:
-    """Of one image: its number, the anchors, and for each its box, tokens, weight and whether it is regressed."""
+    """The positive anchors of one image: its number, the anchors, and for each its box, tokens, weight and whether it
+    is regressed."""
     device = anchors_N4.device
     boxes_M4 = target.boxes_xyxy_N4.to(device, torch.float32)
     box_N = assign(anchors_N4, lengths, boxes_M4, config.atss_candidates)

@@ -23,7 +23,7 @@ _MAX_CONFIG_BYTES = 2**20
 
 
 def path_of(name_or_path: Path | str) -> Path:
-    """Where a model is: the folder of a shipped name, or the path itself."""
+    """The folder of a shipped model's name; any other path as it is."""
     return SHIPPED.get(str(name_or_path), Path(name_or_path))
 
 

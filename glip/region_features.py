@@ -25,7 +25,8 @@ def coverage(boxes_xyxy_K4: Tensor, shape_hw: tuple[int, int], stride: int) -> T
 
 
 def _overlap(ends_K2: Tensor, length: int, stride: int) -> Tensor:
-    """A box of no extent, or outside of the map, is taken as the nearest sliver inside it."""
+    """[K, N]: the share of each of N positions along one axis that a box covers. A box without extent, or outside the
+    map, is taken as the nearest sliver inside."""
     low = ends_K2[:, :1].clamp(0, length * stride - _LEAST_PIXELS)
     high = torch.maximum(ends_K2[:, 1:].clamp(max=length * stride), low + _LEAST_PIXELS)
     start_N = torch.arange(length, device=ends_K2.device) * float(stride)

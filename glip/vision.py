@@ -125,7 +125,7 @@ class Swin(nn.Module):
         return maps
 
     def train(self, mode: bool = True) -> Swin:
-        """As usual, but what is frozen stays in evaluation mode."""
+        """Set the training mode; frozen parts stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen():
             module.eval()

@@ -1,6 +1,7 @@
 """A folder that is there as a whole or not at all: written as a draft beside its place, flushed, then swapped in.
 
-In: a name. Out: an empty draft to fill with files; what had the name stays until the draft takes it, and on an error.
+In: the folder's path. Out: an empty draft to fill with files. A folder that is already there stays until the finished
+draft takes its place, and stays if filling the draft fails.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """The draft of ``folder``, which has its name when the block has ended without an error."""
+    """Yield the draft of ``folder``; the draft becomes ``folder`` when the block ends without an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = _beside(folder, "draft")
     draft.mkdir()
@@ -37,8 +38,8 @@ def _beside(folder: Path, kind: str) -> Path:
 
 @contextmanager
 def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder: the kernel frees it however the process ends. BlockingIOError where another process holds it, of
-    this container or of another."""
+    """Lock a folder; the kernel unlocks it however the process ends. BlockingIOError where another process holds the
+    lock, also one of another container."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,8 +49,8 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _to_disk(folder: Path) -> None:
-    """All of it is on the disk before the folder has its name: a power cut would leave files of the right name and no
-    content, or some of them."""
+    """Flush the files and the folder before it gets its name: otherwise a power cut could leave the right names with
+    empty files."""
     for path in (*folder.iterdir(), folder):
         _fsync(path)
 
@@ -63,7 +64,7 @@ def _fsync(path: Path) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """What saves that were killed left beside a folder, each as large as the model."""
+    """Remove drafts and replaced folders of saves that were killed; each is as large as the model."""
     for kind in ("draft", "old"):
         for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.{kind}-*"):
             with suppress(OSError), _held(leftover):  # the draft of one that is alive stays
@@ -71,7 +72,7 @@ def _remove_leftovers(folder: Path) -> None:
 
 
 def _move_into_place(draft: Path, folder: Path) -> None:
-    """Swap the finished draft for whatever has its name."""
+    """Rename the draft to ``folder``, after moving a folder that is there out of the way."""
     old = _beside(folder, "old")
     if folder.exists():
         folder.rename(old)

@@ -19,8 +19,8 @@ from schemas.reports import Document
 
 
 class ConvertResult(Document):
-    """What was converted. ``left_out`` are entries that the model does not have, ``others`` parts of the file beside
-    the model's state (its optimiser, say) with the number of tensors in each."""
+    """What was converted. ``left_out``: entries that the model does not have. ``others``: parts of the file beside the
+    model's state (its optimiser, say) with the number of tensors in each."""
 
     source: str
     folder: str
@@ -76,7 +76,7 @@ def print_result(result: ConvertResult) -> None:
 
 
 def _check_out(folder: Path) -> None:
-    """The folder is replaced as a whole, so it may hold nothing but a model. ValueError where it does."""
+    """ValueError where the folder holds anything but a model: it is replaced as a whole."""
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file; give a new folder as --out")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()

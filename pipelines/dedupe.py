@@ -30,8 +30,8 @@ from schemas.reports import Document
 
 
 class DedupeResult(Document):
-    """How many samples stay and how many are left out, and why. Of those ``without_hash``, which are blank pictures,
-    only the same file is found."""
+    """How many samples stay, how many are left out, and why. For those ``without_hash`` (blank pictures), only copies
+    of the same file are found."""
 
     dataset: str
     by: DuplicateOf
@@ -45,7 +45,7 @@ class DedupeResult(Document):
 def dedupe(
     dataset: str | Path, *, by: DuplicateOf = "image", max_distance: int = DEFAULT_DISTANCE, progress: bool = True
 ) -> DedupeResult:
-    """Find the duplicates of a pseudo-labelled dataset and write the view that leaves them out.
+    """Find the duplicates of a pseudo-labelled dataset and write the table by which readers leave them out.
 
     ``by="pair"`` takes samples for duplicates only where the caption is the same too, which a source with several
     captions a picture wants. ValueError where there is no dataset, a human one (its samples share pictures on purpose),
@@ -78,7 +78,7 @@ def dedupe(
 
 
 def _gather(store: Store, manifests: list[ManifestSummary], progress: bool) -> tuple[Identities, list[str]]:
-    """What all samples are known by, and their keys; never more than one unit's rows beside them."""
+    """The identities of all samples and their keys; besides them, at most one unit's rows are in memory."""
     keys: list[str] = []
 
     def with_keys(image: ImageIdentity) -> ImageIdentity:

@@ -1,5 +1,5 @@
-"""What of the installation works on this machine: each part is really opened, not only imported; and which extras
-there are."""
+"""What works on this machine: each part of the installation is really opened, not only imported; and which extras are
+there."""
 
 from __future__ import annotations
 

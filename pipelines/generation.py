@@ -28,8 +28,8 @@ from schemas.reports import Document, EvaluationReport, PromotionDecision
 
 
 class GenerationSummary(Document):
-    """What a generation came to; everything else is in its folder. ``promoted``: the student's name in the recipe's
-    registry; ``mirror_problem``: why a mirror of that lags behind, where it does."""
+    """The result of a generation; everything else is in its folder. ``promoted``: the student's name in the recipe's
+    registry; ``mirror_problem``: the reason why a mirror of the registry is not up to date."""
 
     name: str
     page: str
@@ -52,7 +52,7 @@ def generation(
     """Run one generation into the folder ``out``. ``workers`` is the number of teachers that label, on ``backend``.
 
     ValueError where the recipe, a source or a checkpoint is wrong, or ``out`` is a URL or holds another generation;
-    KeyboardInterrupt where it was told to stop, by SIGTERM too.
+    KeyboardInterrupt where it was interrupted, also by SIGTERM.
     """
     plan = plan_generation(recipe, local_folder(out))
     folder, recipe = plan.folder, plan.recipe
@@ -97,7 +97,7 @@ def _report(
     candidate: list[EvaluationReport],
     decision: PromotionDecision,
 ) -> str:
-    """The page; the pseudo-labels are judged here, where hidden boxes of their pictures are known."""
+    """Write the page; pseudo-labels are judged here, if hidden boxes of their pictures are known."""
     page = report(
         [plan.folder / "pseudo"],
         plan.folder / "report",

@@ -1,6 +1,6 @@
-"""What a generation will do, settled before it begins: the teacher's version, what is trained on, what examines.
+"""The plan of a generation, fixed before it begins: the teacher's version, the training recipe, the evaluation recipe.
 
-In: a recipe and the folder. Out: a :class:`GenerationPlan`, with the recipe saved in the folder; a folder that holds a
+In: a recipe and the folder. Out: a :class:`GenerationPlan`, with the recipe saved in the folder; a folder with a
 generation of another recipe is refused.
 """
 
@@ -38,14 +38,14 @@ from teacher.grounder import teacher_digest
 from teacher.torch_device import choose_device
 
 RECIPE, DECISION = "recipe.json", "decision.json"
-# What the student's examination takes from the teacher's: how a model is run, and of another GLIP its picture sizes.
+# Fields that the student's evaluation takes from the teacher's: how a model is run and, if both are GLIPs, sizes.
 RUN_BY, OF_GLIP = {"device", "batch_size", "precision", "threads"}, {"compile", "min_size", "max_size"}
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationPlan:
-    """``recipe`` is pinned: a name of a registry has its number. ``exams`` are the teacher's; the student gets the same
-    with its own checkpoint."""
+    """The plan of a generation. ``recipe`` is pinned: registry names have their number. ``exams``: the evaluation of
+    the teacher; that of the student differs in the checkpoint."""
 
     folder: Path
     recipe: GenerationRecipe
@@ -53,13 +53,14 @@ class GenerationPlan:
     exams: EvaluateRecipe
 
     def import_human(self) -> None:
-        """The human datasets, to learn from and to be examined on; what has been imported is left."""
+        """Import the human datasets for training and evaluation, unless that has been done."""
         for source in (*self.recipe.gold, *self.recipe.evaluation):
             import_source(source, self.folder / "gold" / source.name)
 
     def check_exams(self) -> list[str]:
-        """What comes after hours of labelling and training, looked at before them: lines as of :func:`check_apart`.
-        ValueError where an evaluation could not be made, of what has been imported, or all of it is learned from."""
+        """Check the evaluations before hours of labelling and training; returns warnings as :func:`check_apart`.
+        ValueError where an evaluation of the imported data is impossible, or all of a dataset's pictures are trained
+        on."""
         learned = [Store(self.folder / "gold" / source.name) for source in self.recipe.gold]
         apart = check_apart(self.exams.datasets, learned)
         check_evaluation(self.exams)
@@ -70,20 +71,20 @@ class GenerationPlan:
         return told + (check_before(self.training.evaluation, learned) if self.training.evaluation is not None else [])
 
     def candidate(self, trained: str) -> str:
-        """The weights that the gate judges, of the model that the run has ``trained``."""
+        """The folder of the weights that the gate judges; ``trained`` is the folder of the run's model."""
         run, kind, start = self.folder / "student", self.recipe.candidate, self.training
         return candidate_model(run, trained, kind, start.init, sha256=start.init_sha256, tokenizer=start.tokenizer)
 
     def exams_of(self, student: str) -> EvaluateRecipe:
-        """The student's examination: of a GLIP, from its own folder, whatever model and file the teacher is. Pictures
-        are of the teacher's size where that is a GLIP too."""
+        """The evaluation recipe of the student, a GLIP in the folder ``student``, whatever the teacher is. Pictures
+        have the same size as for the teacher if that is a GLIP, too."""
         teacher = self.exams.teacher
         same = RUN_BY | (OF_GLIP if teacher.grounder == "glip" else set())
         own = TeacherRecipe.model_validate({"checkpoint": student, **{name: getattr(teacher, name) for name in same}})
         return self.exams.model_copy(update={"teacher": own})
 
     def judge_pseudo_labels(self) -> PseudoLabelReport | None:
-        """Score the pseudo-labels against hidden boxes, where the recipe has some; no other step sees them."""
+        """Score the pseudo-labels against hidden boxes, if the recipe has some; no other step sees these."""
         recipe, folder = self.recipe, self.folder
         if recipe.truth is None:
             return None
@@ -95,8 +96,8 @@ class GenerationPlan:
 
 
 def plan_generation(recipe: GenerationRecipe, folder: Path) -> GenerationPlan:
-    """Settle a generation, or take up the one in ``folder``. ValueError where the recipe, a checkpoint, the truth or
-    the selection is wrong, where the student could not be promoted, or where the folder holds another generation."""
+    """Plan a generation, or resume the one in ``folder``. ValueError where the recipe, a checkpoint, the truth or the
+    selection is wrong, where the student could not be promoted, or where the folder has another generation."""
     recipe = _pinned(recipe, folder)
     plan = GenerationPlan(folder, recipe, _train_recipe(recipe, folder), _exam_recipe(recipe, folder))
     teacher = teacher_digest(local_teacher(recipe.label.teacher))
@@ -117,8 +118,8 @@ def plan_generation(recipe: GenerationRecipe, folder: Path) -> GenerationPlan:
 
 
 def _check_start(training: TrainRecipe, teacher: TeacherRecipe) -> None:
-    """ValueError or FileNotFoundError where a file that the student begins from is not there; the teacher's checkpoint
-    has been looked at."""
+    """Raise ValueError or FileNotFoundError where a file that the student begins from is missing. The teacher's
+    checkpoint has been checked before."""
     for field in ("image_tower", "text_tower"):
         file = getattr(training, field)
         if file is not None and not Path(file).is_file():
@@ -130,14 +131,14 @@ def _check_start(training: TrainRecipe, teacher: TeacherRecipe) -> None:
 
 
 def import_source(source: GoldSource, folder: Path) -> None:
-    """Import one of the recipe's human datasets into ``folder``; does nothing where that has been done."""
+    """Import one of the recipe's human datasets into ``folder``, unless that has been done."""
     annotations = source.scenes if source.scenes is not None else source.path
     assert annotations is not None, "the recipe has been checked"
     import_gold(source.format, annotations, folder)
 
 
 def _pinned(recipe: GenerationRecipe, folder: Path) -> GenerationRecipe:
-    """With the versions of a registry's models that the generation begins, or was begun, with."""
+    """The recipe with registry models pinned to the versions that the generation begins, or was begun, with."""
     begun_with = _begun_with(folder / RECIPE)
     teacher = pinned_teacher(recipe.label.teacher, begun_with.label.teacher if begun_with else None)
     train = dict(recipe.train)
@@ -150,12 +151,12 @@ def _pinned(recipe: GenerationRecipe, folder: Path) -> GenerationRecipe:
 def _begun_with(saved: Path) -> GenerationRecipe | None:
     try:
         return GenerationRecipe.model_validate_json(saved.read_bytes()) if saved.exists() else None
-    except ValidationError:  # of another generation, which is said where the folder is claimed
+    except ValidationError:  # no recipe of this version: the folder is refused when it is claimed
         return None
 
 
 def _claim(folder: Path, recipe: GenerationRecipe) -> None:
-    """Save the recipe in the folder, or make sure that it is the one that is there, whatever its order."""
+    """Save the recipe in the folder, or check that the saved one is equal. ValueError where it is not."""
     if not (folder / RECIPE).exists():
         Store(folder).write_document(RECIPE, recipe)
         return
@@ -175,8 +176,8 @@ def _train_recipe(recipe: GenerationRecipe, folder: Path) -> TrainRecipe:
 
 
 def _exam_recipe(recipe: GenerationRecipe, folder: Path) -> EvaluateRecipe:
-    """What the teacher is evaluated on and how; constant boxes are fitted, and the frequencies of phrases counted, on
-    the human data."""
+    """The evaluation recipe of the teacher. Constant boxes are fitted, and frequencies of phrases counted, on the human
+    training data."""
     datasets, human = (
         tuple(str(folder / "gold" / source.name) for source in sources) for sources in (recipe.evaluation, recipe.gold)
     )

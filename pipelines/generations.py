@@ -1,8 +1,8 @@
 """Several generations in a row: the promoted student teaches the next.
 
-In: a recipe and how many. Out: a folder each, ``generation-1``, ``generation-2``, …, inside one. A generation whose
-student the gate refuses is the last: its teacher would teach the same again. A series that was stopped goes on where it
-stopped, since each of its generations does.
+In: a recipe and the number of generations. Out: folders ``generation-1``, ``generation-2``, … inside of one. The series
+ends with a generation whose student the gate refuses, since its teacher would teach the same again. A series that was
+stopped resumes where it stopped, as each of its generations does.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.reports import Document
 
 
 class GenerationsSummary(Document):
-    """What a series came to. ``stopped`` says why it ended before as many as were asked for, where it did."""
+    """The result of a series. ``stopped``: the reason why it has fewer generations than ``asked``."""
 
     asked: int
     generations: list[GenerationSummary]
@@ -33,8 +33,8 @@ def generations(
     backend: Backend = "ray",
     progress: bool = True,
 ) -> GenerationsSummary:
-    """Run up to ``count`` generations into folders inside ``out``. ValueError as of a single one, and where the
-    recipe's teacher is no single ``glip`` checkpoint, whose place a student could take."""
+    """Run up to ``count`` generations into folders inside of ``out``. ValueError as for a single one, and where the
+    recipe's teacher is no single ``glip`` checkpoint, which a student could replace."""
     if recipe.label.teacher.grounder != "glip":
         raise ValueError(
             f"--generations: the student takes the teacher's place, so the teacher is one glip checkpoint, not "
@@ -54,7 +54,7 @@ def generations(
 
 
 def _taught_by(before: GenerationSummary, recipe: GenerationRecipe, number: int) -> GenerationRecipe:
-    """The recipe with the student that was promoted in the teacher's place, and a seed of its own for training."""
+    """The recipe with the promoted student as the teacher, and another seed for training."""
     teacher = recipe.label.teacher.model_copy(
         update={"checkpoint": before.promoted or before.student, "checkpoint_sha256": None}
     )

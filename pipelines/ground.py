@@ -41,9 +41,11 @@ ImageLike = str | os.PathLike[str] | bytes | Image.Image
 
 @dataclass(frozen=True)
 class GroundedImage:
-    """What was found. ``image`` is the encoded picture; boxes are pixels of it as stored (EXIF orientation is not
-    applied), numbered by ``phrases``, in their order and the best first. Phrases without a box are in ``phrases`` too;
-    ``left_out`` are those that have more tokens than the teacher reads, and were not asked for.
+    """What was found in a picture.
+
+    ``image`` is the encoded picture. ``boxes`` are in pixels of it as stored (EXIF orientation is not applied), sorted
+    by the number of their phrase in ``phrases``, best first. ``phrases`` includes those without a box; ``left_out`` are
+    phrases with more tokens than the teacher reads, which were not asked for.
     """
 
     image: bytes = field(repr=False)
@@ -96,9 +98,9 @@ def ground_image(
 ) -> GroundedImage:
     """Find the noun phrases of a caption in a picture, with a GLIP checkpoint by name or path.
 
-    image: a path, an encoded file, or a Pillow image, whose pixels are taken as they stand. min_score: of the boxes
-    that are kept, in (0, 1).
-    The model and the parser stay open for the next call with the same options.
+    image: a path, an encoded file, or a Pillow image, whose pixels are taken as they stand. min_score: the least score
+    of a box, in (0, 1). The model and the parser stay open for the next call with the same options.
+
     ValueError where the picture cannot be read, or the caption has no noun phrase that the model can be asked for.
     """
     recipe = interactive_recipe()
@@ -112,7 +114,7 @@ def interactive_recipe() -> dict[str, Any]:
 
 
 def ground_with(recipe: GroundRecipe, image: ImageLike, caption: str) -> GroundedImage:
-    """As :func:`ground_image`, with any teacher and any option of the recipe."""
+    """:func:`ground_image` with any teacher and any option of the recipe."""
     name = str(image) if isinstance(image, str | os.PathLike) else "the picture"
     if not is_encodable(caption):
         raise ValueError(f"the text {caption!r} is no UTF-8, so no model can read it; type it in a UTF-8 locale")
@@ -152,7 +154,7 @@ def table(found: GroundedImage) -> str:
 
 
 def check_out(path: Path) -> str:
-    """The format that a picture of this name has for Pillow. ValueError where such a file cannot be written."""
+    """The Pillow format of a file of this name. ValueError where such a file cannot be written."""
     image_format = Image.registered_extensions().get(path.suffix.lower())
     if image_format not in WRITTEN_FORMATS:
         raise ValueError(f"{path}: wanted a picture's name ending in .png, .jpg or .webp, not {path.suffix!r}")
@@ -164,7 +166,7 @@ def check_out(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def _opened(recipe: GroundRecipe) -> tuple[OpenedStages, OpenedStages, OpenedStages]:
-    """From the caption to its phrases, from them to what the teacher is asked, and its answer."""
+    """The opened stages: caption to phrases, phrases to prompts, prompts to boxes."""
     parse, ask, *answer = grounding_stages(recipe)
     return OpenedStages([parse]), OpenedStages([ask]), OpenedStages(answer)
 

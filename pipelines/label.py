@@ -104,7 +104,7 @@ def label(
 
 @dataclass(frozen=True)
 class _Job:
-    """What is to be labelled, in which units, by which work."""
+    """A labelling job, planned: the units of its source, and the digests of its work."""
 
     recipe: LabelRecipe
     source: Source
@@ -142,7 +142,7 @@ def _begin(store: Store, job: _Job, relabel: bool) -> tuple[DatasetCard, Totals,
 
 
 def _named(digests: Digests) -> dict[str, str]:
-    """For the log: which work it tells of."""
+    """The digests of the job's work, by the names that the log uses."""
     return {"source": digests.source, "recipe": digests.recipe, "teacher": digests.teacher}
 
 

@@ -52,7 +52,8 @@ Change = Callable[[LabelledImage, SampleLabels], LabelledImage]
 
 
 class Robustness(Document):
-    """Boxes a phrase that reach ``min_score`` under each kind of caption; shares are of those under its own."""
+    """Boxes a phrase with at least ``min_score``: under a picture's ``own`` caption, a ``wrong`` one, and a ``blank``
+    one."""
 
     model_digest: str
     dataset: str
@@ -64,7 +65,7 @@ class Robustness(Document):
     blank: float
 
     def share(self, boxes: float) -> float | None:
-        """How many of the boxes survive; None where there are none under the own caption."""
+        """``boxes`` as a share of those under the own caption; None where there are none."""
         return boxes / self.own if self.own else None
 
 
@@ -72,9 +73,9 @@ def robustness(
     recipe: RobustnessRecipe, dataset: str | Path, out: str | Path | None = None, *, progress: bool = True
 ) -> Robustness:
     """Ask the recipe's grounder for the captions of ``dataset``, for captions of other pictures, and for a blank one;
-    write what came into the folder ``out``.
+    write the figures and boxes into the folder ``out``.
 
-    Samples without another whose heads they have none of are left out. ValueError where the dataset is no human
+    A sample is left out if every other sample shares a head noun with it. ValueError where the dataset is no human
     grounding dataset, or has no two pictures with different things.
     """
     store = Store(dataset)
@@ -124,7 +125,8 @@ def print_robustness(found: Robustness) -> None:
 
 
 def _pairs(store: Store, limit: int | None) -> Pairs:
-    """Where each sample lies that has another of other things, and the labels of that one, as JSON."""
+    """For each sample that can be paired, its place (unit, row) and the labels, as JSON, of a sample with other
+    things."""
     known = [(place, _heads(one), sample_json(one)) for place, one in islice(placed_labels(store), limit)]
     heads = [of_sample for _, of_sample, _ in known]  # the pictures are read when they are asked about
     found = [(place, _of_other_things(heads, number)) for number, (place, _, _) in enumerate(known)]
@@ -144,7 +146,7 @@ def _answers(store: Store, pairs: Pairs, change: Change, ask: Ask, worker: Teach
 def _boxes_a_phrase(
     answers: Iterable[ImageResult], captions: str, write: Callable[[Sequence[dict[str, Any]]], None]
 ) -> float:
-    """The mean over all phrases; their rows are written on the way."""
+    """The mean number of boxes over all phrases; the phrases' rows are written on the way."""
     found = phrases = 0
     answers = iter(answers)
     while some := list(islice(answers, PICTURES_A_GROUP)):
@@ -172,7 +174,7 @@ def _rows(answered: ImageResult, captions: str) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _table(store: Store | None) -> Iterator[Callable[[Sequence[dict[str, Any]]], None]]:
-    """What writes rows into ``phrases.parquet``, or nowhere."""
+    """A function that writes rows into ``phrases.parquet``; without a store it does nothing."""
     if store is None:
         yield lambda rows: None
         return
@@ -182,7 +184,8 @@ def _table(store: Store | None) -> Iterator[Callable[[Sequence[dict[str, Any]]],
 
 
 def _of_other_things(heads: Sequence[frozenset[str]], number: int) -> int | None:
-    """The number of the first sample after that one, in a circle, that has phrases and no head noun of it."""
+    """The number of the next sample, after the last one the first, that has phrases but shares no head noun with sample
+    ``number``; None where there is none."""
     circle = chain(range(number + 1, len(heads)), range(number))
     return next((one for one in circle if heads[one] and not heads[number] & heads[one]), None)
 

@@ -35,19 +35,19 @@ OUTCOMES: dict[int, ScheduleOutcome] = {
 
 
 class Clock(Protocol):
-    """What time it is, and waiting."""
+    """The time, and waiting; tests have a clock of their own."""
 
     def now(self) -> datetime:
-        """With a time zone."""
+        """The time, with a time zone."""
         ...
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Until then, or until it is to stop."""
+        """Wait at most ``seconds``, less if ``stop`` is set."""
         ...
 
 
 class SystemClock:
-    """That of the machine."""
+    """The machine's clock. It waits at most ``LOOK_S`` at once, so that a clock that is moved meanwhile is noticed."""
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -60,7 +60,7 @@ Run = Callable[[Claim, threading.Event], tuple[ScheduleOutcome, str]]
 
 
 def open_schedule(recipe: RetrainRecipe) -> Schedule:
-    """The schedule of the recipe's registry. ValueError where an expression or the time zone is none."""
+    """The schedule of the recipe's registry. ValueError for a bad cron expression or time zone."""
     plan = recipe.schedule
     return Schedule(
         [Cron(expression, plan.timezone) for expression in plan.cron],
@@ -128,7 +128,8 @@ def _came_of(records: RetrainRecords, claim: Claim) -> str:
 def run_child(
     command: Sequence[str], stop: threading.Event, stop_s: float, *, stdout: TextIO | None = None
 ) -> tuple[ScheduleOutcome, str]:
-    """Run a command to its end; told to stop, pass that on, and kill it after ``stop_s`` seconds."""
+    """Run a command to its end. When ``stop`` is set, it gets SIGTERM, and is killed after another ``stop_s``
+    seconds."""
     # In a session of its own: Ctrl-C is for the scheduler, which passes it on.
     child = subprocess.Popen(command, start_new_session=True, stdout=stdout)
     try:
@@ -199,7 +200,7 @@ def _minute(instant: datetime, zone: tzinfo) -> str:
 
 
 def _run_line(run: RetrainRecord, zone: tzinfo) -> str:
-    """The latest run: what became of it and why, and what to read next."""
+    """The latest run in words: its outcome, the reason, and what to read next."""
     at = _minute(run.finished or run.begun, zone)
     ended = f"{run.outcome} {at}" if run.finished else f"not ended, begun {at}"
     reason = f": {run.reason}" if run.reason else ""

@@ -72,8 +72,8 @@ def _bound(port: int) -> Iterator[socket.socket]:
 
 
 class _NotTold(logging.Filter):
-    """What comes from outside and is no request (a browser tries TLS first), or leaves in the middle, is no fault of
-    the server's: without this, aiohttp prints a traceback of it."""
+    """Filters out log records of what is no fault of the server: a browser that tries TLS first or leaves in the
+    middle. Without this, aiohttp prints a traceback of it."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

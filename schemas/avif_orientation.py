@@ -39,14 +39,15 @@ def is_avif(encoded: bytes) -> bool:
 
 
 def avif_orientation(encoded: bytes) -> int:
-    """1 to 8 as EXIF counts; 1 where the file says nothing that can be understood."""
+    """The EXIF orientation, 1 to 8, that has the effect of the file's own turn and mirror; 1 where it has none that can
+    be read."""
     found = {one.box.name: encoded[one.box.start] for one in _turns(encoded)}
     mirror = found[_MIRROR] & 1 if _MIRROR in found else None
     return _ORIENTATIONS[mirror][found.get(_TURN, 0) & 3]
 
 
 def avif_as_stored(encoded: bytes) -> bytes:
-    """The same file with its turn and its mirror being of no picture; no other byte changes."""
+    """The same file with its turn and its mirror detached from the picture; no other byte changes."""
     changed = bytearray(encoded)
     for one in _turns(encoded):
         changed[one.said_at] = bytes(one.said_at.stop - one.said_at.start)
@@ -75,7 +76,8 @@ def _properties(encoded: bytes) -> Iterator[_Property]:
 
 
 def _associations(encoded: bytes, part: _Box, main: int) -> Iterator[tuple[slice, int]]:
-    """Of an ``ipma``: where the main picture is said to have which property, numbered from 1."""
+    """The entries of an ``ipma`` box for the main picture: their place in the file, and the number (from 1) of the
+    property."""
     version, flags, items = encoded[part.start], encoded[part.start + 3], _number(encoded, part.start + 4, 4)
     id_bytes, width, at = 4 if version else 2, 2 if flags & 1 else 1, part.start + 8
     for _ in range(min(items, _MAX_ITEMS)):

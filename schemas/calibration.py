@@ -43,8 +43,8 @@ class PrecisionPoint(Document):
 class CalibrationGroup(Document):
     """One group of boxes: its evidence, its curve, and what each lowest score would keep.
 
-    ``precision[i]`` is what a box means that scores at least ``scores[i]`` and less than ``scores[i + 1]``; never
-    falling. ``borrowed_from`` names the group whose evidence stands here for want of any.
+    ``precision[i]`` is the expected precision of a box whose score is ``scores[i]`` or more, but less than the next
+    one; it never falls. ``borrowed_from`` names another group whose evidence is used, because this one has none.
     """
 
     frequency: Frequency
@@ -68,7 +68,7 @@ class CalibrationGroup(Document):
         return self
 
     def min_score(self, precision: float) -> float | None:
-        """The lowest score from which on the bound reaches ``precision``; None where no score does."""
+        """The lowest score from which the lower bound reaches ``precision``; None where no score reaches it."""
         return next((point.min_score for point in self.points if point.lower_bound >= precision), None)
 
 

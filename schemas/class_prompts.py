@@ -73,8 +73,8 @@ def asked_classes(prompts: Mapping[str, ClassPrompt | str], classes: Iterable[st
 
 
 def asked_of(card: DatasetCard, dataset: str, prompts: Mapping[str, ClassPrompt | str]) -> dict[str, AskedClass]:
-    """As :func:`asked_classes`, of the classes of the card; the message names the ``dataset``. ValueError, too, where
-    there are prompts for a dataset of captions."""
+    """:func:`asked_classes` for the classes of a dataset's card; messages name the ``dataset``. ValueError also where
+    prompts are given for a dataset of captions."""
     if prompts and card.task != "detection":
         raise ValueError(
             f"prompts of dataset {dataset!r}: its captions are asked as they are; only classes of a detection dataset "

@@ -12,7 +12,7 @@ Bound = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def _no_truth_value(value: object) -> object:
-    """YAML reads ``no``, which may be Norwegian, as false."""
+    """Refuse truth values: YAML reads ``no``, which may be Norwegian, as false."""
     if isinstance(value, bool):
         raise ValueError(f"{str(value).lower()} is a truth value; put the word in quotes ('no', or 'false')")
     return value
@@ -47,7 +47,7 @@ class ColumnRule(Recipe):
 
     @model_serializer(mode="wrap")
     def _what_is_given(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without defaults, so that a rule keeps its digest when another kind of rule is added."""
+        """Only the rules that are given, so that adding another kind of rule later changes no digest."""
         fields: dict[str, Any] = serialize(self)
         return {name: value for name, value in fields.items() if getattr(self, name) != _DEFAULTS[name]}
 

@@ -105,8 +105,8 @@ class LanguageCount(Document):
 
 
 class CaptionSample(Document):
-    """What the captions of a sample of images say; the tables hold no captions. ``captions`` were read, at even spaces
-    through ``units`` units. ``languages`` is empty where ``language_unknown`` says why."""
+    """The lengths and languages of a sample of captions; the tables hold no captions. ``captions`` were read, at even
+    spaces through ``units`` units. ``languages`` is empty where ``language_unknown`` says why."""
 
     captions: int
     units: int
@@ -118,7 +118,8 @@ class CaptionSample(Document):
 
 
 class CalibratedGroup(Document):
-    """What a calibrated selection asks of one group of boxes (``tail/small``), and what it kept of them."""
+    """The lowest score that a calibrated selection asks of one group of boxes (``tail/small``), and what it kept of
+    them."""
 
     group: str
     min_score: float | None
@@ -158,7 +159,7 @@ class UnitTime(Document):
 
 
 class StageTime(Document):
-    """Seconds of work on one stage over all units, and of one sample that came in."""
+    """Seconds of work on one stage, over all units, and on one sample that came in."""
 
     stage: str
     seconds: float
@@ -174,8 +175,11 @@ class UnitProblem(Document):
 
 
 class Wholeness(Document):
-    """Of which units the report is. ``units_counted`` of ``units_found`` (numbers that any file of the dataset names);
-    ``units_planned`` where the card says so. ``problems`` is bounded, ``problem_count`` is not."""
+    """Which units the report covers.
+
+    ``units_counted`` of the ``units_found`` (all numbers that a file of the dataset names) are in it; ``units_planned``
+    is the card's number. ``problems`` is bounded, ``problem_count`` is not.
+    """
 
     units_planned: int | None = None
     units_found: int = 0
@@ -223,7 +227,7 @@ class DatasetReport(Document):
     stage_times: list[StageTime] = []
 
     def with_message(self, message: str | None) -> DatasetReport:
-        """The report with something more that its reader is to know; itself for None."""
+        """The report with one more message for its reader; the report itself where ``message`` is None."""
         if message is None:
             return self
         whole = self.whole.model_copy(update={"messages": [*self.whole.messages, message]})

@@ -184,15 +184,16 @@ class GenerationRecipe(Recipe):
         return self
 
     def training(self, mix: Sequence[MixEntry]) -> TrainRecipe:
-        """How the student is trained on a mix: from the teacher's weights, where ``train`` names no others."""
+        """The student's training recipe with this mix. It starts from the teacher's weights unless ``train`` has an
+        ``init``."""
         teacher = self.label.teacher
         start = {"init": teacher.checkpoint, "init_sha256": teacher.checkpoint_sha256, "tokenizer": teacher.tokenizer}
         fields = self.train if "init" in self.train else start | self.train
         return make_recipe(TrainRecipe, "train", fields, mix=tuple(mix))
 
     def examination(self, datasets: Sequence[str], human: Sequence[str]) -> EvaluateRecipe:
-        """How the teacher is evaluated on ``datasets``; constant boxes are fitted, and the frequencies of phrases
-        counted, on the ``human`` data that are learned from, where ``evaluate`` names no others."""
+        """The recipe by which the teacher is evaluated on ``datasets``. Unless ``evaluate`` says otherwise, constant
+        boxes are fitted and phrase frequencies counted on ``human``, the human data that the student learns from."""
         fields = {"baseline": human, "frequencies": human, **self.evaluate, "teacher": self.examined_teacher()}
         return make_recipe(EvaluateRecipe, "evaluate", fields, datasets=tuple(datasets))
 

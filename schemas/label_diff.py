@@ -47,7 +47,8 @@ class HeadChange(Document):
 
 
 class LabelDiff(Document):
-    """Two labelled datasets of one source, box by box, each under its selection; A is before, B after."""
+    """Two labelled datasets of one source, A (``before``) and B (``after``), compared box by box, each under its
+    selection."""
 
     before: str
     after: str

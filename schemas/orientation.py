@@ -36,8 +36,11 @@ def orientation_of(encoded: bytes) -> int:
 
 
 def with_pixels_as_stored(encoded: bytes) -> bytes:
-    """The same file for a reader that turns pictures: where it has an orientation, that is 1. No other byte changes but
-    a PNG's checksum of it, and of an AVIF what makes a turn and a mirror its own."""
+    """The same file, so that a reader that turns pictures leaves this one as it is stored.
+
+    An EXIF orientation becomes 1, and an AVIF's own turn and mirror are detached. No other byte changes, but for the
+    checksum of a PNG's chunk.
+    """
     if is_avif(encoded):
         return avif_as_stored(encoded)
     at = _place(encoded)

@@ -43,8 +43,11 @@ def image_extension(content: bytes) -> str | None:
 
 
 def open_picture_file(encoded: bytes) -> Image.Image:
-    """The picture by its header. ValueError where it was made to take hours; hostile bytes make Pillow raise anything,
-    here and when it is decoded."""
+    """Open a picture by its header, without decoding it.
+
+    ValueError for a file that is made to take hours. Of other hostile bytes Pillow may raise any exception, here and
+    later when the picture is decoded.
+    """
     if encoded.startswith(_JPEG):
         _check_repeated(encoded, _EXIF_SEGMENT, "EXIF segments")
     elif encoded.startswith(_IN_DIGITS):
@@ -53,7 +56,7 @@ def open_picture_file(encoded: bytes) -> Image.Image:
 
 
 def too_many_scans(format: str | None, encoded: bytes) -> int:
-    """How many scans an encoded picture has, where they are more than would be decoded in a reasonable time; else 0."""
+    """The number of scans of an encoded picture, if that is more than can be decoded in reasonable time; else 0."""
     scans = encoded.count(b"\xff\xda") if format in ("JPEG", "MPO") else 0
     return scans if scans > MAX_SCANS else 0
 

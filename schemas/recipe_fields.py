@@ -68,7 +68,7 @@ def _nested(field: Schema, defs: Schema) -> list[tuple[str, str]]:
 
 
 def _values(field: Schema) -> Schema:
-    """What a mapping whose names are the writer's own holds under each; empty where that is no recipe."""
+    """The schema of the values of a mapping with free keys, where those values are recipes; empty otherwise."""
     values = field.get("additionalProperties")
     return values if isinstance(values, dict) and "$ref" in values else {}
 
@@ -88,7 +88,8 @@ def _type(field: Schema) -> str:
 
 
 def written_name(recipe: type[BaseModel] | None, location: Location) -> str:
-    """A place in a recipe as its writer knows it: without the choice that pydantic puts after ``source``."""
+    """A field's place as the writer of the recipe knows it: pydantic's location without the choice that it puts after
+    ``source``."""
     return ".".join(map(str, _written(fields_of(recipe) if recipe is not None else [], location)))
 
 
@@ -103,7 +104,8 @@ def _written(fields: Sequence[RecipeField], location: Location) -> list[int | st
 
 
 def what_is_meant(recipe: type[BaseModel], location: Location) -> str:
-    """What ends the sentence about an unknown field: the name that is like it, there or elsewhere, or all there are."""
+    """The end of the sentence about an unknown field: the similar name at this place, else the same name elsewhere,
+    else all names that this place has."""
     fields = fields_of(recipe)
     *parents, wrong = _written(fields, location)
     place = _place(fields, [step for step in parents if isinstance(step, str)])
@@ -120,7 +122,7 @@ def what_is_meant(recipe: type[BaseModel], location: Location) -> str:
 
 
 def _place(fields: Sequence[RecipeField], parents: Sequence[str]) -> str:
-    """The parents as names of fields begin with them: with ``<name>`` for what a recipe names itself."""
+    """The beginning of the names of the fields under ``parents``, with ``<name>`` for a free key of a mapping."""
     place = ""
     for step in parents:
         itself = any(field.name.replace("[]", "").startswith(f"{place}{step}.") for field in fields)

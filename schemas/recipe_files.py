@@ -56,9 +56,10 @@ def load_recipe(
 
 
 def make_recipe(recipe_type: type[AnyRecipe], place: str, fields: dict[str, Any], **own: Any) -> AnyRecipe:
-    """The recipe of ``fields``, which another recipe has at ``place``, such as ``train``, and of the job's ``own``.
+    """The recipe of ``fields``, which stand at ``place`` of another recipe (such as ``train``), and of ``own``, which
+    the job sets itself.
 
-    ValueError as of :func:`load_recipe`, and where a field is among both.
+    ValueError as :func:`load_recipe`, and where a field is in both.
     """
     if taken := sorted(fields.keys() & own.keys()):
         raise ValueError(f"{place}: {', '.join(taken)} cannot be given here, the job sets it; leave it out")

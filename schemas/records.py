@@ -20,8 +20,8 @@ Cell = str | int | float | bool
 
 
 class FlowRecord:
-    """Base of what travels between processes: pickled by its fields alone, which is less work than dataclasses with
-    slots make of it by themselves."""
+    """Base of what travels between processes. It is pickled by its fields alone, which is faster than the default
+    pickling of dataclasses with slots."""
 
     __slots__ = ()
     __match_args__: ClassVar[tuple[str, ...]]
@@ -72,13 +72,12 @@ class Candidate(FlowRecord):
 
 @dataclass(frozen=True, slots=True)
 class CaptionedImage(FlowRecord):
-    """A sample as the source has it. ``image`` is the encoded file, untouched; ``extension`` names its format
-    ("jpg"); ``locator`` says where it came from (``00000.tar#000000012``).
+    """A sample as the source has it. ``image`` is the encoded file, untouched; ``extension`` names its format ("jpg");
+    ``locator`` says where it came from (``00000.tar#000000012``).
 
-    ``sha256`` and ``phash`` are what the picture is known by, in hexadecimal digits, once somebody has looked
-    (``engine.filtering.image_identity.identified``); of a picture that was looked at ``phash`` is None
-    where it has none.
-    ``columns`` are cells of the source that the recipe asks to be carried with the sample, where it does.
+    ``sha256`` and ``phash`` (perceptual hash) identify the picture, in hexadecimal digits. Both are None until
+    ``engine.filtering.image_identity.identified`` has computed them; ``phash`` stays None for a picture that has no
+    hash, such as a blank one. ``columns`` are the source's own cells that the recipe asks to ``carry``.
     """
 
     key: str
@@ -161,8 +160,9 @@ Next = TypeVar("Next")
 class StageTally(FlowRecord):
     """What one stage did to one unit: ``came_in == went_on + dropped``. ``seconds`` is wall-clock.
 
-    ``phrases_left_out``: phrases of the samples that went on which did not go on with them. ``computing_seconds`` and
-    ``elapsed_seconds``: of a stage that measures itself, how long it computed, and the time since its unit before.
+    ``phrases_left_out``: phrases that the stage took out of samples that went on. A stage that measures itself, as one
+    with a model does, also gives ``computing_seconds``, in which the model computed, and ``elapsed_seconds``, the time
+    since it ended its unit before; other stages have 0 for both.
     """
 
     stage: str
@@ -196,8 +196,8 @@ class Unit(FlowRecord, Generic[Record]):
         computing_seconds: float = 0.0,
         elapsed_seconds: float = 0.0,
     ) -> Unit[Next]:
-        """The unit after ``stage`` gave ``outcomes``, one for each record; refuses to lose or invent a sample. The
-        times as in :class:`StageTally`."""
+        """The unit after ``stage`` gave ``outcomes``, one for each record. RuntimeError where their number differs, so
+        that no sample is lost or invented. The times are those of :class:`StageTally`."""
         results = list(outcomes)
         if len(results) != len(self.records):
             raise RuntimeError(

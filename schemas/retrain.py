@@ -21,8 +21,11 @@ class SourcePart(Document):
 
 
 class RetrainFacts(Document):
-    """What the policy looks at, as it was found. ``teacher`` is the digest of the registry's current model, which is
-    ``rolled_back`` to, or was promoted; ``figure`` is the watched metric of it."""
+    """What the policy decides by, as it was found.
+
+    ``parts``: of the source. ``teacher`` is the digest of the registry's current model; ``rolled_back``: it is current
+    by a rollback, not by a promotion. ``figure`` is its value of the watched metric.
+    """
 
     parts: dict[str, SourcePart] = {}
     teacher: str = ""
@@ -31,9 +34,12 @@ class RetrainFacts(Document):
 
 
 class RetrainRecord(Document):
-    """One run. ``facts`` are of its beginning, ``teacher_after`` and ``figure_after`` of its end. Without ``finished``
-    it is under way, or its process died. ``untold``: the webhook has not been told of its outcome yet. ``removed`` are
-    folders of old runs that were deleted at its end."""
+    """One retraining run.
+
+    ``facts`` were found when it began, ``teacher_after`` and ``figure_after`` when it ended. Without ``finished`` it is
+    under way, or its process died. ``untold``: the webhook has not received the outcome yet. ``removed`` are the
+    folders of old runs that were deleted at its end.
+    """
 
     number: int = Field(ge=1)
     folder: str
@@ -56,7 +62,8 @@ class RetrainRecord(Document):
 
 
 class RetrainResult(Document):
-    """What a call of ``retrain`` came to. ``because`` says why it was due, ``not_due`` what was looked at in vain."""
+    """The outcome of a call of ``retrain``. ``because``: the reasons why it was due. ``not_due``: each condition of the
+    policy that did not hold."""
 
     outcome: RetrainOutcome
     due: bool
@@ -78,8 +85,11 @@ class ScheduledRun(Document):
 
 
 class ScheduleState(Document):
-    """``state.json``: due times after ``since``, and after ``served``, are to be served. ``attempt`` of ``attempt_due``
-    began at ``attempt_began``; no other begins before ``wait_until``."""
+    """``state.json`` of a schedule.
+
+    Only due times after both ``since`` and ``served`` are still to be served. ``attempt`` numbers the attempts of the
+    due time ``attempt_due``; the latest began at ``attempt_began``, and the next may not begin before ``wait_until``.
+    """
 
     since: datetime
     served: datetime | None = None
@@ -91,8 +101,8 @@ class ScheduleState(Document):
 
 
 class ScheduleStatus(Document):
-    """``schedule status``: the next due time, what is under way, the latest attempts of the scheduler, the newest last,
-    and the latest run, whoever asked for it."""
+    """What ``schedule status`` prints: the next due time, what is under way, the scheduler's state, and the latest run,
+    whoever asked for it."""
 
     next_due: datetime | None
     overdue: datetime | None

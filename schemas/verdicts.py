@@ -52,7 +52,8 @@ class Verdict(Document):
 
     @property
     def true_xyxy(self) -> Box:
-        """Where the reviewer says the thing is; of a rejected box, where it is not."""
+        """The box that the reviewer drew, else the judged one; for a rejected verdict that is where the thing is
+        not."""
         return self.drawn_xyxy or self.box_xyxy
 
 

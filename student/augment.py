@@ -1,4 +1,4 @@
-"""How a picture is seen in one training step: size, crop, mirror, colours; boxes follow.
+"""Random augmentation of pictures and their boxes: size, crop, mirror, colours.
 
 In: a picture, its boxes (``xyxy`` pixels of the original) and a random generator. Out: a smaller picture and the boxes
 that are still in it, in its pixels. Sizes as the GLIP recipe draws them (several short sides); with ``scale_jitter``
@@ -17,9 +17,9 @@ from PIL import Image, ImageEnhance
 
 from glip.preprocess import resized_shape
 
-CANVAS_ASPECTS = (4 / 3, 4 / 3, 3 / 4)  # width / height; most photographs lie
+CANVAS_ASPECTS = (4 / 3, 4 / 3, 3 / 4)  # width / height; most photographs are landscape
 CANVAS_STEP = 32  # pixels; the coarsest stride of the image tower, so that nothing is padded on top
-MIN_VISIBLE_SHARE = 0.3  # of a box's area; of less, a person could not tell what it is
+MIN_VISIBLE_SHARE = 0.3  # of a box's area; if less is visible, a person could not tell what it is
 MIN_BOX_SIDE = 2.0  # pixels after resizing
 # Also "left-hand", "right_side", "lefthand", "leftwards", "left-most"; not "leftover", "bright" or "upright".
 _SIDE_WORDS = re.compile(
@@ -31,7 +31,7 @@ FloatArray = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """What is drawn at random for a picture; the fields are those of ``TrainRecipe``."""
+    """The ranges that a view is drawn from; the fields are those of ``TrainRecipe``."""
 
     min_sizes: tuple[int, ...]
     max_size: int
@@ -58,7 +58,7 @@ class View:
 
 
 def draw_step_shape(augmentation: Augmentation, random: np.random.Generator) -> StepShape:
-    """The size of a step; drawn once a step, so that all workers agree."""
+    """Draw the size of a step; once a step, so that all workers agree."""
     min_size = int(random.choice(augmentation.min_sizes))
     if augmentation.scale_jitter is None:
         return StepShape(min_size, None)
@@ -70,7 +70,7 @@ def draw_step_shape(augmentation: Augmentation, random: np.random.Generator) -> 
 def draw_view(
     size_hw: tuple[int, int], caption: str, augmentation: Augmentation, shape: StepShape, random: np.random.Generator
 ) -> View:
-    """How a picture of ``size_hw`` pixels is seen. One whose caption says left or right is never mirrored."""
+    """Draw the view of a picture of ``size_hw`` pixels, which is never mirrored if its caption says left or right."""
     flip = augmentation.flip and random.random() < 0.5 and not _SIDE_WORDS.search(caption)
     height, width = size_hw
     full_hw = resized_shape(height, width, shape.min_size, augmentation.max_size)
@@ -84,7 +84,7 @@ def draw_view(
 
 
 def _crop(side: int, resized: float, canvas: int, random: np.random.Generator) -> tuple[float, float, int]:
-    """Along one side: from where to where the original is seen, and in how many pixels."""
+    """Along one side: start and end of the visible part in the original, and its length in pixels of the view."""
     if resized <= canvas:
         return 0.0, float(side), max(1, round(resized))
     seen = side * canvas / resized

@@ -1,7 +1,7 @@
-"""Where the figures of a run are shown beside its own log: TensorBoard, and MLflow where a server is named.
+"""Boards that show the figures of a run beside its own log: TensorBoard, and MLflow where a server is named.
 
-In: names and numbers at a step. Out: event files, and metrics of an MLflow run. A run depends on neither: one that
-fails is told of, and not asked again before the run is resumed.
+In: names and numbers at a step. Out: event files, and metrics of an MLflow run. A run depends on neither: a board that
+fails is logged once, and not used again until the run is resumed.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ _Context = AbstractContextManager[object]
 
 
 class Board(Protocol):
-    """Takes the figures of a run."""
+    """A display for the figures of a run."""
 
     def show(self, figures: Mapping[str, float], step: int) -> None:
         """Show the figures of a step."""
 
     def close(self, *, whole: bool) -> None:
-        """Nothing more will come; ``whole`` where the run has ended, and was not stopped."""
+        """Close the board. ``whole``: the run has finished its steps, and was not stopped before."""
 
 
 def check_boards() -> None:
-    """ValueError where ``MLFLOW_TRACKING_URI`` is set and MLflow is not installed: figures that were asked for would be
-    lost."""
+    """Raise ValueError where ``MLFLOW_TRACKING_URI`` is set and MLflow is not installed: the figures that the user
+    wants there would be lost."""
     if os.environ.get(MLFLOW_URI):
         check_installed()
 
 
 def open_boards(out: Path, first_step: int, parameters: Mapping[str, object]) -> list[Board]:
-    """The boards of the run in ``out``, which begins or goes on after ``first_step``.
+    """The boards of the run in the folder ``out``, of which ``first_step`` steps are done.
 
-    TensorBoard where it is installed; MLflow where ``MLFLOW_TRACKING_URI`` is set, with ``parameters`` of the run.
-    ValueError as of :func:`check_boards`.
+    TensorBoard where it is installed; MLflow where ``MLFLOW_TRACKING_URI`` is set, with the run's ``parameters``.
+    ValueError as :func:`check_boards`.
     """
     check_boards()
     boards: list[Board] = []
@@ -58,8 +58,10 @@ def open_boards(out: Path, first_step: int, parameters: Mapping[str, object]) ->
 
 
 class _Beside:
-    """A board that a run does not depend on: its first fault is told, and nothing is asked of it afterwards. ``around``
-    is entered for all that is asked."""
+    """A board whose faults do not end a run: the first one is logged, and the board is not used afterwards.
+
+    Every call runs inside the context ``around()``.
+    """
 
     def __init__(self, name: str, opened: Callable[[], Board], around: Callable[[], _Context] = nullcontext) -> None:
         self._name, self._around = name, around
@@ -82,7 +84,7 @@ class _Beside:
         try:
             with self._around():
                 yield
-        except Exception as error:  # MLflow has errors of many kinds, and none of them ends a training
+        except Exception as error:  # MLflow raises many kinds, and none of them may end a training run
             self._board = None
             log.warning("%s hears no more of this run, whose log has all: %s", self._name, fault_in_words(error))
 
@@ -102,12 +104,12 @@ class _TensorBoard:
 
 
 class _MlflowBoard:
-    """One MLflow run for one folder: its id is kept there, so that a run that goes on goes on there too."""
+    """One MLflow run for one folder. Its id is kept in the folder, so that a resumed run continues the MLflow run."""
 
     def __init__(self, out: Path, parameters: Mapping[str, object]) -> None:
         from mlflow import MlflowClient
 
-        self._client = MlflowClient()  # which looks whether the address is one
+        self._client = MlflowClient()  # checks that the address is one
         kept = out / MLFLOW_RUN
         if kept.exists():
             self._run = kept.read_text().strip()
@@ -116,7 +118,7 @@ class _MlflowBoard:
         self._run = self._client.create_run(experiment_of_ours(self._client), run_name=out.name).info.run_id
         for name, value in parameters.items():
             self._client.log_param(self._run, name, str(value)[:MAX_VALUE_CHARS])
-        Store(out).write(MLFLOW_RUN, f"{self._run}\n".encode())  # never half of it: no run has such an id
+        Store(out).write(MLFLOW_RUN, f"{self._run}\n".encode())  # written whole: half an id names no run
 
     def show(self, figures: Mapping[str, float], step: int) -> None:
         from mlflow.entities import Metric

@@ -1,4 +1,4 @@
-"""The state of a run, to resume from: written whole or not at all, read without executing anything.
+"""The state that a run resumes from: written whole or not at all, read without executing code.
 
 One file, ``state.pt``, replaced at each checkpoint. All that is random in a run is a function of (seed, step), so no
 generator state is stored, and a run may be resumed with another number of workers.
@@ -22,10 +22,9 @@ WRITING = ".writing-state.pt"
 
 
 def save_state(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state of a run, which stays whatever becomes of the machine; a crash or a full disk leaves the state
-    that was there before."""
+    """Write the state of a run and flush it to the disk; a crash or a full disk leaves the previous state."""
     folder.mkdir(parents=True, exist_ok=True)
-    # One name: what a killed run left half-written is written over, and does not pile up.
+    # Always the same temporary name, so that half-written files of killed runs do not pile up.
     temporary = folder / WRITING
     try:
         with temporary.open("wb") as file:
@@ -39,7 +38,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def raw_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of the last step, before they are averaged. ValueError where there is no state, or it is damaged."""
+    """The weights of the last step, not averaged. ValueError where the folder has no state, or a damaged one."""
     state = _read(folder / STATE) if (folder / STATE).exists() else None
     weights = state.get("model") if state is not None else None
     if not isinstance(weights, dict):
@@ -50,8 +49,8 @@ def raw_weights(folder: Path) -> dict[str, torch.Tensor]:
 def load_state(folder: Path, identity: str) -> dict[str, Any] | None:
     """The state to resume from, or None where the folder holds none. Tensors are on the CPU.
 
-    ValueError where the file is damaged, or is of a run of another identity (other recipe, data or model); it says what
-    differs where identities are JSON objects.
+    ValueError where the file is damaged, or belongs to a run of another identity (other recipe, data or model); if
+    identities are JSON objects, the message names what differs.
     """
     path = folder / STATE
     if not path.exists():
@@ -64,7 +63,7 @@ def load_state(folder: Path, identity: str) -> dict[str, Any] | None:
 
 
 def _what_differs(begun: Any, identity: str) -> str:
-    """The names of what two runs do not have in common."""
+    """The names of the entries in which two identities differ, as words of a message."""
     try:
         old, new = json.loads(begun), json.loads(identity)
         names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
@@ -74,7 +73,7 @@ def _what_differs(begun: Any, identity: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What the file holds, None where that is no state."""
+    """The state in the file, or None if it holds something else. ValueError where the file cannot be read."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:

@@ -1,7 +1,7 @@
-"""Examples in, one batch out: padded sizes, tokens, targets, and what the objectives know of the words.
+"""The batch of a step from its examples: padded sizes, tokens, targets, and the words that added objectives need.
 
-In: samples as they are seen, each with its prompt. Out: the tensors of one worker's step. All that is random here is
-drawn from (seed, position in the mix).
+In: augmented samples, each with its prompt. Out: the tensors of one worker's step. All that is random here is drawn
+from (seed, position in the mix).
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from student.prompts import TrainingPrompt
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sample as it is learned from. Boxes ``[N, 4]`` in the picture's pixels, each with its phrase's number.
+    """One sample as it is learned from, at ``position`` of the mix.
 
-    ``position`` is the sample's in the mix.
+    image: ``[3, H, W]``, normalised. boxes_xyxy: ``[N, 4]`` in its pixels; phrases, scores: the phrase number and the
+    score of each box.
     """
 
     position: int
@@ -51,9 +52,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one worker learns from in one step; ``images`` are padded to ``shape_hw``, which all workers share.
+    """What one worker learns from in one step. ``images`` are to be padded to ``shape_hw`` at least.
 
-    ``words`` is there where the recipe adds an objective that needs it.
+    ``words`` is None unless the recipe adds an objective.
     """
 
     images: list[Tensor]
@@ -91,7 +92,7 @@ class Collator:
         )
 
     def _words(self, examples: list[Example], prompts: TokenizedPrompts) -> tuple[Tensor, list[PictureWords]]:
-        """The ids to be read, masked where masked language modelling is on, and what the objectives know."""
+        """The token ids to read, masked where masked language modelling is on, and the words of each picture."""
         read, words = [], []
         for number, example in enumerate(examples):
             random = np.random.default_rng([self.recipe.seed, MASKED_STREAM, example.position])
@@ -110,7 +111,7 @@ class Collator:
         return torch.stack(read), words
 
     def _target(self, example: Example, prompts: TokenizedPrompts, number: int) -> GroundingTarget:
-        """Boxes with the tokens that name them. A box that several phrases name is one box with all their tokens."""
+        """The boxes and the tokens that name each. A box that several phrases name is one box with all their tokens."""
         named: dict[tuple[float, ...], tuple[list[tuple[int, int]], float]] = {}
         for box, phrase, score in zip(example.boxes_xyxy.tolist(), example.phrases, example.scores, strict=True):
             span = example.prompt.spans[phrase]
@@ -130,8 +131,8 @@ class Collator:
         )
 
     def _uncertain(self, example: Example, prompts: TokenizedPrompts, number: int) -> Tensor | None:
-        """The tokens of what may be in the picture without a box: classes annotated in part and, where the recipe says
-        so, phrases that a selection left no box. None where there are none."""
+        """The tokens of what may be in the picture without a box: classes annotated only in part and, with
+        ``ignore_ungrounded``, phrases that selection left without a box. None where there are none."""
         labels = example.labels
         incomplete = set(labels.incomplete_classes or ())
         boxed = {box.phrase for box in labels.boxes}
@@ -145,8 +146,8 @@ class Collator:
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
-    """A batch as ``parts`` batches of the same padding, of as many pictures as can be: one more in some where they do
-    not go up. ValueError where it has fewer pictures than parts."""
+    """A batch as ``parts`` batches of the same padding, whose numbers of pictures differ by one at most. ValueError
+    where it has fewer pictures than parts."""
     count = len(batch.images)
     if count < parts:
         raise ValueError(f"{count} pictures of a worker cannot go in {parts} parts; choose batch_size or accumulation")
@@ -165,7 +166,7 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
 
 
 def _label_of(phrase: SamplePhrase, example: Example) -> str:
-    """What a phrase stands for: the lemma of its head, or the name of its class."""
+    """The lower-case label of a phrase: the lemma of its head, or the name of its class."""
     return (phrase.head_lemma if example.is_grounding else phrase.text).lower()
 
 

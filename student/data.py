@@ -1,4 +1,4 @@
-"""Shards in, batches out: what the student sees at each step.
+"""The training data: the batch that the student sees at each step.
 
 In: a mix. Out: for each step one batch of tensors, the same for any number of threads, since all that is random in it
 is drawn from (seed, step) or (seed, position in the mix).
@@ -35,12 +35,13 @@ from student.augment import (
 from student.collate import Batch, Collator, Example
 from student.prompts import Budget, TrainingPrompt, class_prompt, packed_caption
 
-# Streams of random numbers that never meet: one for what a step shares, one for each sample.
+# Independent streams of random numbers: one for what the pictures of a step share, one for each sample.
 STEP_STREAM, SAMPLE_STREAM = 0, 1
 
 
 class TrainingData:
-    """The batches of one worker: of the ``batch_size`` samples of a step, those of number ``rank``, ``rank + size``…"""
+    """The batches of worker ``rank`` of ``size``: of each step's ``batch_size`` samples, number ``rank``, ``rank +
+    size``, …"""
 
     def __init__(
         self, mix: Mix, recipe: TrainRecipe, config: GLIPConfig, tokenizer: PromptTokenizer, *, rank: int, size: int
@@ -60,7 +61,7 @@ class TrainingData:
         )
 
     def batches(self, first_step: int) -> Generator[Batch, None, None]:
-        """The batches of steps ``first_step``, ``first_step + 1``, … to the last, made ahead by threads."""
+        """The batches from step ``first_step`` to the last one, made ahead by ``loader_threads`` threads."""
         steps, threads = range(first_step, self.recipe.steps), self.recipe.loader_threads
         if threads == 0:
             yield from map(self.batch, steps)
@@ -106,7 +107,7 @@ class TrainingData:
         )
 
     def _said_of(self, ref: SampleRef, labels: SampleLabels) -> str:
-        """The caption, and what is asked for the classes that are there."""
+        """The caption and the prompts of the classes in the picture: all texts that may say left or right."""
         asked = self.mix.datasets[ref.dataset].asked
         return " ".join([labels.caption, *(asked[one.text].text for one in labels.phrases if one.text in asked)])
 
@@ -129,7 +130,7 @@ class TrainingData:
 
 
 def pictures_at_once(recipe: TrainRecipe, workers: int) -> int:
-    """The most pictures that one of so many workers has in its model at once. ValueError where some would have none."""
+    """The most pictures that a worker passes through its model at once. ValueError where a worker would have none."""
     parts = workers * recipe.accumulation
     if recipe.batch_size < parts:
         each = f", each in {recipe.accumulation} parts (accumulation)" if recipe.accumulation > 1 else ""
@@ -140,7 +141,7 @@ def pictures_at_once(recipe: TrainRecipe, workers: int) -> int:
 
 
 def _upright(sample: MixSample) -> tuple[Image.Image, NDArray[np.float32]]:
-    """The picture as its EXIF orientation wants it seen, which is how a teacher sees it, and its boxes there."""
+    """The picture turned by its EXIF orientation, as a teacher sees it, and its boxes ``[N, 4]`` in it."""
     turn, labels = orientation_of(sample.image), sample.labels
     boxes = [box_upright(box.box_xyxy, turn, labels.width, labels.height) for box in labels.boxes]
     return upright(_decode(sample), turn), np.array(boxes, dtype=np.float32).reshape(-1, 4)
@@ -151,7 +152,7 @@ def _decode(sample: MixSample) -> Image.Image:
         image = open_picture_file(sample.image)
         _check_size(image, sample.labels)
         return as_rgb(image)
-    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:  # of Pillow, by the format
+    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError) as error:  # Pillow's, by format
         raise ValueError(
             f"sample {sample.labels.key!r}: its picture cannot be read ({error}); run `verify` on the dataset"
         ) from None

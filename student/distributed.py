@@ -1,8 +1,8 @@
-"""The training loop on a group of processes, by Ray Train: the only file of the student that knows of Ray.
+"""The training loop on a group of processes, by Ray Train: the only file of the student that imports Ray.
 
 Each worker runs the same loop on its share of every batch (``student/process_group.py``), so N workers take the steps
-that one process takes on the same batches, to rounding. gloo on CPUs, nccl on GPUs. Where a worker dies, all start
-again from the last checkpoint: as many as before, or, where ``min_workers`` allows it, as many as there is room for.
+that one process takes on the same batches, to rounding. gloo on CPUs, nccl on GPUs. If a worker dies, all start again
+from the last checkpoint: as many as at first or, where ``min_workers`` allows it, as many as there is room for.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from student.process_group import DistributedWorkers, ShardedWorkers
 from student.trainer import MODEL, OnCheckpoint, RunResult, run
 
 RESULT = ".result-of-workers.json"
-# What another start would only meet again: a fault of the data, the recipe or its rates, not of a machine.
+# Faults of the data, the recipe or its rates, not of a machine: a restart would only meet them again.
 FAULTS_OF_THE_RUN = (ValueError, FileNotFoundError, FloatingPointError)
-# The others wait while the first worker saves and evaluates a checkpoint; that one has died is Ray's to find out.
+# The other workers wait while the first one saves and evaluates a checkpoint. Ray finds out by itself if one died.
 PATIENCE_S = 6 * 3600
-OBJECT_STORE_BYTES = 100 << 20  # workers read their samples themselves: next to nothing travels
+OBJECT_STORE_BYTES = 100 << 20  # enough: workers read their samples themselves, and send next to nothing
 
 
 def run_distributed(
@@ -49,9 +49,9 @@ def run_distributed(
 ) -> RunResult:
     """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where the cluster has enough, else CPUs.
 
-    Without a GPU they share ``cores``, of this machine. ``out`` and the datasets must be reachable under the same paths
-    by every worker. ``on_checkpoint`` is called by the first of them and must be picklable. What is wrong with data or
-    recipe is raised as the worker raised it; RuntimeError where workers died more often than they may.
+    Without a GPU they share ``cores`` of this machine. Every worker must reach ``out`` and the datasets under the same
+    paths. ``on_checkpoint`` is called by the first worker and must be picklable. A fault of data or recipe is raised as
+    the worker raised it; RuntimeError where workers died more than ``max_restarts`` times.
     """
     fewest = min(recipe.min_workers or workers, workers)
     plain = {
@@ -64,7 +64,7 @@ def run_distributed(
         "threads": max(1, cores // workers),
     }
     with _ray_session(max(workers, cores)), TemporaryDirectory(prefix="glip-train-") as storage:
-        # Of the whole cluster: the machine that starts a run need not have a GPU.
+        # The whole cluster counts: the machine that starts a run need not have a GPU.
         on_gpu = ray.cluster_resources().get("GPU", 0) >= fewest
         asked = workers if fewest == workers else (fewest, workers)
         _fit(plain, ScalingConfig(num_workers=asked, use_gpu=on_gpu), storage, recipe.max_restarts)
@@ -74,8 +74,8 @@ def run_distributed(
 
 
 def _fit(plain: dict[str, Any], scaling: ScalingConfig, storage: str, max_restarts: int) -> None:
-    """Start the workers, and start them again where one died. Ray's own restarts would meet what is wrong with the data
-    or the recipe once more each time, and tell it as a traceback."""
+    """Start the workers, and start them again if one died. Ray's own restarts would also repeat a fault of the data or
+    the recipe, and report it as a traceback."""
     backend = "nccl" if scaling.use_gpu else "gloo"
     for restart in range(max_restarts + 1):
         trainer = TorchTrainer(
@@ -106,8 +106,8 @@ def _too_many(starts: int, failures: list[Exception]) -> RuntimeError:
 
 
 def _worker(plain: dict[str, Any]) -> None:
-    """One process of the run: the loop of ``student/trainer.py`` with what the workers tell each other."""
-    os.chdir(plain["folder"])  # Ray Train moves its workers; the recipe's paths are relative to where it was started
+    """One process of the run: the loop of ``student/trainer.py`` as a member of the group."""
+    os.chdir(plain["folder"])  # Ray Train changes it, but the recipe's paths are relative to where the run was started
     device = get_device()
     if device.type == "cpu":
         torch.set_num_threads(plain["threads"])
@@ -129,13 +129,14 @@ def _worker(plain: dict[str, Any]) -> None:
     if workers.rank == 0:
         figures = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
         del figures["model_folder"]
-        # Ray Train keeps what a worker reports only beside a checkpoint of its own; ours is in the folder already.
+        # By a file: Ray Train keeps a worker's report only with a checkpoint of its own, and ours is written already.
         (Path(plain["out"]) / RESULT).write_text(json.dumps(figures))
 
 
 @contextmanager
 def _ray_session(cpus: int) -> Iterator[None]:
-    """The cluster of ``RAY_ADDRESS``, or one on this machine that ends with the run; one that runs already is used."""
+    """A Ray session: the one that is open already, else the cluster of ``RAY_ADDRESS``, else one on this machine that
+    ends with the run."""
     if ray.is_initialized():
         yield
         return
@@ -148,11 +149,11 @@ def _ray_session(cpus: int) -> Iterator[None]:
             ray.init(address=address, **quiet)
         else:
             ray.init(address="local", include_dashboard=False, **local, **quiet)
-    except SystemExit:  # what Ray makes of SIGTERM in these seconds
+    except SystemExit:  # Ray's answer to SIGTERM while it starts
         ray.shutdown()
         raise KeyboardInterrupt from None
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
     try:
         yield
     finally:

@@ -1,7 +1,7 @@
-"""Memory for time: what a block computed forward is forgotten, and computed again when its gradient is due.
+"""Gradient checkpointing: a block forgets its activations and computes them again in the backward pass.
 
-In: a model. Out: the same model, whose blocks keep only what went into them (Chen et al. 2016, arXiv 1604.06174); its
-results, its weights and their names do not change.
+In: a model. Out: the same model, whose blocks keep only their inputs (Chen et al. 2016, arXiv 1604.06174); its results,
+its weights and their names do not change.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ BLOCKS = (SwinBlock, BertLayer, Fusion, TextLayer, DyConv)
 
 
 def recompute_blocks(model: nn.Module) -> None:
-    """Have the blocks of ``model`` computed twice, and keep nothing of what happens inside them."""
+    """Make the blocks of ``model`` keep no activations, but compute them twice."""
     for block in blocks_of(model):
         block.forward = partial(checkpoint, block.forward, use_reentrant=False)  # type: ignore[method-assign]
 
 
 def blocks_of(model: nn.Module) -> list[nn.Module]:
-    """The blocks that towers and head are made of, in the order of the model."""
+    """The blocks of the towers and the head, in the order of the model."""
     return [module for module in model.modules() if isinstance(module, BLOCKS)]

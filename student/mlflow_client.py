@@ -1,7 +1,7 @@
-"""How MLflow is spoken to: where it is, that it is installed, how long it is waited for, how its faults are told.
+"""What all users of MLflow share: the check that it is installed, our experiment, short timeouts, errors in one line.
 
-In: MLflow's own environment variables. Out: its client, and faults in one line without the secrets of an address.
-Nothing of ours depends on MLflow: whoever speaks to it goes on without.
+In: MLflow's own environment variables. Out: checks, ids, and messages without the secrets of an address. No job depends
+on MLflow: callers go on without it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ MAX_FAULT_CHARS = 500
 
 
 def check_installed(asked: str = f"{MLFLOW_URI} is set") -> None:
-    """ValueError where MLflow is not installed; ``asked`` says why it is wanted."""
+    """Raise ValueError where MLflow is not installed; ``asked`` is the reason why it is needed, for the message."""
     if importlib.util.find_spec("mlflow") is None:
         raise ValueError(f"{asked}, but MLflow is not installed: pip install 'glip-engine[mlflow]'")
 
 
 def experiment_of_ours(client: Any) -> str:
-    """The id of the experiment that holds our runs, which is made where there is none."""
+    """The id of the experiment that holds our runs, created if it does not exist."""
     known = client.get_experiment_by_name(EXPERIMENT)
     return str(known.experiment_id if known is not None else client.create_experiment(EXPERIMENT))
 
 
 @contextmanager
 def in_a_hurry() -> Iterator[None]:
-    """Inside, a server that is down is given up after seconds: MLflow itself goes on asking for four minutes. What the
-    user has set stays."""
+    """A context in which a server that is down is given up after seconds; by default MLflow retries for four minutes.
+    Variables that the user has set stay as they are."""
     ours = {name: value for name, value in HURRY.items() if name not in os.environ}
     os.environ.update(ours)
     try:
@@ -46,7 +46,7 @@ def in_a_hurry() -> Iterator[None]:
 
 
 def fault_in_words(error: Exception) -> str:
-    """An error in one line; user and password of an address are left out."""
+    """An error in one line, without the user and password of an address."""
     said = " ".join(str(error).split())
     said = re.sub(r"(?<=//)[^/\s]+@", "", said)
     words = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said}"

@@ -1,7 +1,7 @@
-"""All that a step is learned from: GLIP's losses, and those that a recipe adds to them.
+"""All losses of a step: GLIP's own, and those of the objectives that a recipe adds.
 
-In: a model's answer to a batch. Out: named scalars, weighted; their sum is the loss of the step. The heads of added
-objectives live in the model while it is trained, under the name ``objectives``, so that they share its optimiser, its
+In: a model's output for a batch. Out: named scalars, weighted; their sum is the loss of the step. The heads of added
+objectives are a submodule ``objectives`` of the model while it is trained, so that they share its optimiser, its
 average and its checkpoints; a saved model is without them.
 """
 
@@ -40,8 +40,8 @@ class Objectives(nn.Module):
     def forward(
         self, model: GLIP, output: GLIPOutput, part: Part, mask_BT: Tensor, processes: Processes
     ) -> dict[str, Tensor]:
-        """The losses of the objectives that are on: each such that their sum over the parts of a step, and mean over
-        the processes, is that of the step."""
+        """The losses of the objectives that are on. The loss of the step is their sum over its parts, averaged over the
+        processes."""
         if output.features is None or part.batch.words is None:
             raise ValueError("objectives need the features of the towers and the words of the pictures")
         recipe, features, pictures, losses = self.recipe, output.features, part.batch.words, {}
@@ -71,7 +71,7 @@ class Objectives(nn.Module):
         map_BCHW = features.maps[PATCH_LEVEL].float()
         concepts = visual_concepts(part.batch.words, words, self.tokenizer, self.config.max_tokens)
         concepts = concepts.to(map_BCHW.device)
-        # In the precision of the towers; and even without a concept: with FSDP all workers go through it together.
+        # In the precision of the towers. Also called without a concept: with FSDP all workers must call it together.
         is_bf16 = features.maps[PATCH_LEVEL].dtype == torch.bfloat16
         with torch.autocast(map_BCHW.device.type, torch.bfloat16, enabled=is_bf16):
             text_KTD = model.language_backbone(concepts.ids_KT, concepts.mask_KT)
@@ -80,7 +80,7 @@ class Objectives(nn.Module):
         losses: dict[str, Tensor] = self.granular(
             map_BCHW, text_KTD, concepts, stride, processes=processes, located=located
         )
-        box_loss = losses.pop("loss_granular_box")  # divided already by what all parts have to locate
+        box_loss = losses.pop("loss_granular_box")  # divided already by the boxes to locate in all parts
         return {name: loss / part.counts.parts for name, loss in losses.items()} | {"loss_granular_box": box_loss}
 
 

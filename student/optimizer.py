@@ -19,7 +19,7 @@ FINAL_SHARE = 0.01
 
 
 def build_optimizer(model: nn.Module, recipe: OptimizerRecipe) -> torch.optim.AdamW:
-    """AdamW over the parameters that take a gradient. Each group keeps its full rate under ``base_lr``."""
+    """AdamW over the parameters that require a gradient. Each group has its full rate as ``base_lr``."""
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -35,7 +35,7 @@ def _group(parameters: list[Tensor], is_text: bool, is_bias: bool, recipe: Optim
 
 
 def rate_factor(step: int, steps: int, recipe: OptimizerRecipe) -> float:
-    """What the rates are multiplied by at ``step`` (from 0) of ``steps``."""
+    """The factor of all learning rates at ``step`` (from 0) of ``steps``: warm-up times schedule."""
     warmup = 1.0
     if step < recipe.warmup_steps:
         warmup = WARMUP_START + (1 - WARMUP_START) * step / recipe.warmup_steps
@@ -46,7 +46,7 @@ def rate_factor(step: int, steps: int, recipe: OptimizerRecipe) -> float:
 
 
 def short_of_full_rate(recipe: TrainRecipe) -> list[str]:
-    """A line to be told where the run ends, or a milestone cuts the rates, while they still rise; none elsewhere."""
+    """A warning in one line if the run ends, or a milestone cuts the rates, before the warm-up is over; else none."""
     optimizer, steps = recipe.optimizer, recipe.steps
     first_cut = min(optimizer.milestones, default=1.0) if optimizer.schedule == "step" else 1.0
     if optimizer.warmup_steps <= first_cut * steps:
@@ -66,10 +66,10 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
 
 
 class WeightAverage:
-    """Exponential moving average of a model's parameters: what is saved as the trained model.
+    """The exponential moving average of a model's parameters, which is saved as the trained model.
 
     The decay rises with the step, (1 + step) / (10 + step), until it reaches its final value, so that the random
-    start is soon forgotten. Buffers that are not learned are not averaged.
+    start is soon forgotten. Buffers are not averaged.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -85,6 +85,6 @@ class WeightAverage:
 
     @torch.no_grad()
     def load(self, weights: dict[str, Tensor]) -> None:
-        """Take up the average of a checkpoint."""
+        """Set the average to that of a checkpoint."""
         for name, value in self.weights.items():
             value.copy_(weights[name])

@@ -1,4 +1,4 @@
-"""A step in parts: what goes through the model at once, and what the losses of all parts of all workers are divided by.
+"""The parts of a step, which pass through the model one after another, and the counts that their losses are divided by.
 
 In: a worker's batch. Out: its parts, each with its positive anchors and the counts of the whole step, so that neither
 ``accumulation`` nor the number of workers changes a loss. None of it depends on the model's answers.
@@ -22,10 +22,10 @@ from student.workers import Workers
 
 @dataclass(frozen=True, slots=True)
 class StepCounts:
-    """Of all parts of all workers, divided by the number of workers: what the sums of the losses are divided by.
+    """The counts that sums of losses are divided by: over all parts of all workers, divided by the number of workers.
 
-    grounding: what :func:`glip.losses.grounding_losses` wants. masked: tokens to be told. located: boxes to be found
-    from a text. ``parts`` of a worker is what means over the pairs of one part are divided by.
+    grounding: the normalisers of :func:`glip.losses.grounding_losses`. masked: tokens to be predicted. located: boxes
+    to be found from a text. parts: of one worker; losses that are means over one part are divided by it.
     """
 
     grounding: Tensor
@@ -36,7 +36,7 @@ class StepCounts:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What goes through the model at once, padded to ``shape_hw``, which is that of the whole step."""
+    """The pictures that pass through the model at once, padded to ``shape_hw``, the shape of the whole step."""
 
     batch: Batch
     shape_hw: tuple[int, int]
@@ -45,7 +45,7 @@ class Part:
 
 
 def parts_of_step(batch: Batch, recipe: TrainRecipe, config: GLIPConfig, workers: Workers) -> list[Part]:
-    """The parts of a worker's batch. ValueError where it cannot be cut in as many as the recipe wants."""
+    """The parts of a worker's batch. ValueError where it has fewer pictures than parts (``accumulation``)."""
     shape_hw = workers.largest(batch.shape_hw)
     shapes = level_shapes(shape_hw, config)
     batches = split_batch(batch, recipe.accumulation)
@@ -60,6 +60,6 @@ def _count(batch: Batch, positives: list[Positives], workers: Workers) -> StepCo
     located = sum(int(picture.locate_K.sum()) for picture in words)
     grounding = torch.stack([found.normalisers() for found in positives]).sum(dim=0)
     means = workers.mean(torch.cat((grounding, grounding.new_tensor([masked, located]))))
-    # A step without a positive anchor is divided by one, as SPEC section 10 has it for one process.
+    # A step without a positive anchor is divided by one, as SPEC section 10 says for one process.
     means[0].clamp_(min=1 / workers.size)
     return StepCounts(means[:2], means[2], means[3], len(positives))

@@ -15,15 +15,15 @@ STATUS = Path("/proc/self/status")
 
 
 def peak_memory_gb(device: torch.device) -> float:
-    """The most memory that was held so far, 2**30 bytes: of the device where that is a GPU, else of this process."""
+    """The most memory held so far, in units of 2**30 bytes: on the device if it is a GPU, else by this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**30
     return _peak_of_this_process() / 2**30
 
 
 def _peak_of_this_process() -> int:
-    """In bytes. By getrusage only where nothing else tells: on Linux its peak begins with that of the process which
-    started this one."""
+    """The peak in bytes. getrusage is only the fallback: on Linux its peak includes that of the process that started
+    this one."""
     lines = STATUS.read_text().splitlines() if STATUS.is_file() else []
     found = next((line for line in lines if line.startswith("VmHWM:")), None)
     if found is not None:

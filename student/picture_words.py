@@ -1,7 +1,7 @@
-"""What the further objectives of a run know of a picture: which words of its text stand for what, and its boxes' texts.
+"""The words that a run's added objectives need of a picture: the label of each token, and the text of each box.
 
-In: a prompt and the labels it was made from. Out: :class:`PictureWords`, which travels with the batch; and, of the
-pictures of a batch, the tensors that ``glip/contrast.py`` and ``glip/granular.py`` ask for.
+In: a prompt and the labels it was made from. Out: :class:`PictureWords`, which travels with the batch; and, for a whole
+batch, the tensors that ``glip/contrast.py`` and ``glip/granular.py`` take.
 
 Shapes: T tokens of the prompt, K boxes with a text, S tokens of a text, L labels of the batch.
 """
@@ -26,7 +26,7 @@ from glip.tokens import PromptTokenizer, TokenizedPrompts
 from schemas.recipes import TrainRecipe
 from student.prompts import TrainingPrompt
 
-MASKED_STREAM = 2  # of random numbers; those of student/data.py are 0 and 1
+MASKED_STREAM = 2  # number of a random stream; student/data.py has 0 and 1
 
 
 def has_objectives(recipe: TrainRecipe) -> bool:
@@ -36,12 +36,12 @@ def has_objectives(recipe: TrainRecipe) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PictureWords:
-    """Of one picture.
+    """The words and boxes of one picture.
 
-    labels: what its words stand for: lemmas of phrases, names of classes. token_label_T: long, indices of ``labels``,
-    NO_CONCEPT for a token of no phrase. told_T: long, what stood at masked tokens, glip.masked_language.NOT_MASKED at
-    others. boxes_xyxy_K4: pixels of the picture as it is seen. label_K: long, indices of ``labels``, NO_CONCEPT for the
-    whole picture. texts: the text of each box. locate_K: bool, whether its box is to be found from its text.
+    labels: lemmas of phrases' heads, or names of classes. token_label_T: long, indices of ``labels``, NO_CONCEPT for a
+    token of no phrase. told_T: long, the original id of a masked token, glip.masked_language.NOT_MASKED elsewhere.
+    boxes_xyxy_K4: pixels of the augmented picture. label_K: long, indices of ``labels``, NO_CONCEPT for the whole
+    picture. texts: the text of each box. locate_K: bool, whether the box is to be found from its text.
     """
 
     labels: tuple[str, ...]
@@ -55,8 +55,11 @@ class PictureWords:
 
 @dataclass(frozen=True, slots=True)
 class BoxTexts:
-    """The boxes of one picture that may be taken as concepts: for each, its label and its text; ``caption`` is that of
-    the whole picture, None where it has none; ``trusted`` boxes may be located."""
+    """The boxes of one picture, each with its label and its text.
+
+    boxes_xyxy: pixels of the augmented picture, which has ``size_hw``. caption: of the whole picture, or None. trusted:
+    whether the boxes are good enough to learn to locate them.
+    """
 
     boxes_xyxy: Sequence[Sequence[float]]
     labels: Sequence[str]
@@ -77,10 +80,13 @@ def picture_words(
     max_boxes: int,
     random: np.random.Generator,
 ) -> PictureWords:
-    """``names``: the label of each phrase of the sample. ``number``: of the prompt among ``tokens``. Of more than
-    ``max_boxes`` boxes so many are drawn."""
+    """The words and boxes of one picture, at most ``max_boxes`` boxes drawn at random.
+
+    names: the label of each phrase of the sample. number: the row of ``prompt`` in ``tokens``. A box whose text another
+    box shares is not to be located, since the text does not tell which of them is meant.
+    """
     placed = [(name, span) for name, span in zip(names, prompt.spans, strict=True) if span is not None]
-    placed += [(name.lower(), span) for name, span in prompt.others]  # as those of the sample are
+    placed += [(name.lower(), span) for name, span in prompt.others]  # labels of the sample are lower-case, too
     chosen = sorted(random.permutation(len(boxes.labels))[:max_boxes].tolist())
     labels = tuple(dict.fromkeys([*(name for name, _ in placed), *(boxes.labels[i] for i in chosen)]))
     index = {label: place for place, label in enumerate(labels)}
@@ -109,9 +115,9 @@ def picture_words(
 def masked_prompt(
     ids_T: Tensor, attention_mask_T: Tensor, tokenizer: PromptTokenizer, share: float, random: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """A prompt with tokens masked, and what stood there; [CLS], [SEP] and padding are left alone.
+    """The ids ``[T]`` with a share of the tokens masked, and the original ids of those; never [CLS], [SEP] or padding.
 
-    The same for any padding, which is up to the other prompts of a worker.
+    The result does not depend on the length of the padding, which the other prompts of the worker decide.
     """
     length = int(attention_mask_T.sum())
     words_T = ids_T[:length]
@@ -129,15 +135,15 @@ def masked_prompt(
 
 @dataclass(frozen=True, slots=True)
 class BatchWords:
-    """The labels of a batch, of all workers: for each picture of this one the places of its own labels among all, and
-    which of all are related."""
+    """The labels in the batches of all workers: for each picture of this worker the index of each of its labels among
+    them, and which of them are related ``[L, L]``."""
 
     places: tuple[Tensor, ...]
     related_LL: Tensor
 
 
 def batch_words(pictures: Sequence[PictureWords], relations: NameRelations, processes: Processes = ALONE) -> BatchWords:
-    """Number the labels of a batch, alike in all processes, and tell which of them may mean the same thing."""
+    """Number the labels of a batch, the same way in all processes, and find which of them may mean the same thing."""
     everyone = processes.gather_text(json.dumps([label for picture in pictures for label in picture.labels]))
     labels = list(dict.fromkeys(label for mine in everyone for label in json.loads(mine)))
     index = {label: place for place, label in enumerate(labels)}
@@ -146,7 +152,7 @@ def batch_words(pictures: Sequence[PictureWords], relations: NameRelations, proc
 
 
 def word_concepts(pictures: Sequence[PictureWords], words: BatchWords, device: torch.device) -> WordConcepts:
-    """What ``glip.contrast`` asks for."""
+    """The input of ``glip.contrast``, on ``device``."""
     concepts = [_placed(p.token_label_T, places) for p, places in zip(pictures, words.places, strict=True)]
     return WordConcepts(torch.stack(concepts).to(device), words.related_LL.to(device))
 
@@ -154,7 +160,7 @@ def word_concepts(pictures: Sequence[PictureWords], words: BatchWords, device: t
 def visual_concepts(
     pictures: Sequence[PictureWords], words: BatchWords, tokenizer: PromptTokenizer, max_tokens: int
 ) -> VisualConcepts:
-    """What ``glip.granular`` asks for. Where no picture has a box or a caption there is one text, and no concept."""
+    """The input of ``glip.granular``. If no picture has a box or a caption, it has one empty text and no concept."""
     tokens = tokenizer.encode([text for picture in pictures for text in picture.texts] or [""], max_tokens)
     return VisualConcepts(
         image_K=torch.cat([torch.full((len(p.texts),), number) for number, p in enumerate(pictures)]),
@@ -168,7 +174,7 @@ def visual_concepts(
 
 
 def _placed(label: Tensor, places: Tensor) -> Tensor:
-    """Indices of a picture's labels as indices of the batch's."""
+    """Indices into a picture's labels as indices into the batch's labels; NO_CONCEPT stays."""
     if len(places) == 0:
         return label
     return torch.where(label == NO_CONCEPT, NO_CONCEPT, places[label.clamp(min=0)])

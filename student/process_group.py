@@ -1,6 +1,6 @@
 """The processes of one training run as a ``torch.distributed`` group: each holds the whole model, or a share of it.
 
-In: an initialised process group. Out: what the training loop asks of its workers. Gradients are averaged by
+In: an initialised process group. Out: the methods of :class:`~student.workers.Workers`. Gradients are averaged by
 DistributedDataParallel or by FSDP (Zhao et al. 2023, arXiv 2304.11277; here PyTorch's ``fully_shard``), the
 normalisers of the losses (SPEC section 10) by all-reduce.
 """
@@ -65,14 +65,14 @@ class DistributedWorkers(Workers):
 
 
 def _filled_up(rows: Tensor, shape: list[int]) -> Tensor:
-    """A tensor of this shape, with zeros after the rows and their other sides."""
+    """``rows`` padded with zeros at the end of each dimension, to ``shape``."""
     ends = [(0, wanted - have) for wanted, have in zip(shape, rows.shape, strict=True)]
     return F.pad(rows, [end for pair in reversed(ends) for end in pair])
 
 
 class ShardedWorkers(DistributedWorkers):
-    """One of the processes, with its share of weights, gradients and moments (``fsdp``): whole blocks are gathered when
-    they are computed."""
+    """One of the processes, with its share of weights, gradients and moments (``fsdp``): the weights of a block are
+    gathered when it is computed."""
 
     def wrap(self, model: nn.Module) -> nn.Module:
         mesh = init_device_mesh(self.device.type, (self.size,))

@@ -1,13 +1,13 @@
-"""From the labels of a sample to the text a student reads and the spans its boxes belong to.
+"""The prompt of a training sample: the text that the student reads, and the span of each phrase in it.
 
-Grounding samples keep their caption, among captions of other pictures where a recipe says so (caption packing: GLIP
-paper, appendix). Detection samples are asked for by class names joined with ". ": the names in the picture and others
-that are not, in random order (GLIP paper, section 3.1; SPEC section 9); or by the phrases that a recipe gives classes,
+Grounding samples keep their caption, packed with captions of other pictures where the recipe says so (caption packing:
+GLIP paper, appendix). The prompt of a detection sample is class names joined with ". ": those in the picture and others
+that are not, in random order (GLIP paper, section 3.1; SPEC section 9); or the phrases that a recipe gives for classes,
 in which boxes belong to the words that count (``schemas.class_prompts``).
 
-Nothing becomes a negative that may be in the picture: what one of its labels may also be called
-(``engine.mix.NameRelations``), in whatever dataset of the mix it is labelled; of federated labels, what nobody looked
-for, or what is annotated only in part.
+Nothing that may be in the picture becomes a negative: no name that may mean the same as one of its labels
+(``engine.mix.NameRelations``), in whatever dataset of the mix the picture is labelled; in federated datasets, no class
+that nobody looked for or that is annotated only in part.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ class Budget:
 
 
 def shown(labels: SampleLabels, known: Iterable[str] = ()) -> list[str]:
-    """All that is said to be in a picture: its phrases, those annotated in part, and what other datasets ``known``."""
+    """The names of all that is labelled in a picture: its phrases and their heads, classes annotated only in part, and
+    the names ``known`` from other datasets."""
     names = [name for phrase in labels.phrases for name in (phrase.text, phrase.head_lemma)]
     return [*names, *(labels.incomplete_classes or ()), *known]
 
@@ -66,9 +67,9 @@ def packed_caption(
     random: np.random.Generator,
     known: Iterable[str] = (),
 ) -> TrainingPrompt:
-    """The caption of a sample among those of ``others`` that name nothing which may be in its picture, in random order.
+    """The caption of a sample, at a random place among captions of ``others`` that name nothing that may be in it.
 
-    As many of them, in their order, as the token budget holds; a caption without a phrase says nothing and is left out.
+    As many of them, in their order, as the token budget holds. Captions without a phrase are left out.
     """
     present = shown(labels, known)
     absent = [other for other in others if other.phrases and _names_nothing_of(present, other, relations)]
@@ -105,8 +106,8 @@ def class_prompt(
     known: Iterable[str] = (),
     asked: Asked = BY_NAME,
 ) -> TrainingPrompt:
-    """The names of the classes that are there and of up to ``max_negatives`` that are not, in random order; or what is
-    ``asked`` for them instead."""
+    """The names of the classes in the picture and of up to ``max_negatives`` others, in random order; a class in
+    ``asked`` has its phrase instead of its name."""
     present = list(dict.fromkeys(phrase.text for phrase in labels.phrases))
     absent = absent_classes(labels, classes, relations, known, asked)
     count = min(max_negatives, len(absent))
@@ -126,8 +127,10 @@ def absent_classes(
     known: Iterable[str] = (),
     asked: Asked = BY_NAME,
 ) -> list[str]:
-    """The classes that may be given as not in the picture, neither by their names nor by what is ``asked`` for them.
-    Where the dataset is federated, those alone that somebody looked for in vain."""
+    """The classes that cannot be in the picture, judged by their names and by their phrases in ``asked``.
+
+    In a federated dataset, only classes that somebody looked for and did not find.
+    """
     if labels.absent_classes is not None:
         looked_for = set(labels.absent_classes)
         classes = [name for name in classes if name in looked_for]
@@ -139,7 +142,7 @@ def absent_classes(
 
 
 def fit_names(present: list[str], absent: list[str], budget: Budget, asked: Asked = BY_NAME) -> list[str]:
-    """As many names as the token budget holds, and one at least; absent ones are left out first."""
+    """As many names as the token budget holds, but at least one; absent ones are left out first."""
     names = present + absent
     if budget.holds(join_names(names, asked)[0]):
         return names
@@ -152,7 +155,7 @@ def fit_names(present: list[str], absent: list[str], budget: Budget, asked: Aske
 
 
 def join_names(names: list[str], asked: Asked = BY_NAME) -> tuple[str, dict[str, Span]]:
-    """The names as one text, or what is ``asked`` for them, and where the words of each stand in it."""
+    """The names, or their phrases in ``asked``, as one text, and for each name the character span that counts in it."""
     texts: list[str] = []
     spans, start = {}, 0
     for name in names:

@@ -1,7 +1,7 @@
-"""A run as one dictionary of whole tensors, and a run taken up from one.
+"""The state of a run as one dictionary of whole tensors, gathered from its workers and restored to them.
 
-In: model, average and optimiser, as the workers hold them. Out: a state that knows neither the number of workers nor
-how they share the weights, so that any other run of the recipe goes on from it.
+In: model, average and optimiser, as the workers hold them. Out: a state that does not depend on the number of workers
+or on how they share the weights, so that a run with other workers resumes from it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,11 @@ from student.workers import Workers
 def gather_state(
     model: nn.Module, average: WeightAverage, optimizer: torch.optim.Optimizer, workers: Workers
 ) -> dict[str, Any]:
-    """``model``, ``average`` and ``optimizer`` with whole tensors. All workers call it together."""
+    """The state of ``model``, ``average`` and ``optimizer``, with whole tensors. All workers must call it together."""
 
     def whole(value: Tensor) -> Tensor:
         gathered = workers.whole(value)
-        # What is put together for this alone does not pile up on the device: four times the model, of which it was to
-        # hold a share.
+        # Gathered tensors go to the CPU: together they are four times the model, and the device is to hold a share.
         return gathered if gathered is value else gathered.cpu()
 
     return {
@@ -41,7 +40,7 @@ def restore_state(
     optimizer: torch.optim.Optimizer,
     workers: Workers,
 ) -> None:
-    """Put a gathered state into a run of the same model, on the devices of the run."""
+    """Load a gathered state into a run, on its devices. RuntimeError or KeyError where it is of another model."""
     held = model.state_dict()
     model.load_state_dict({name: workers.part_of(value, held[name]) for name, value in state["model"].items()})
     average.load({name: workers.part_of(value, average.weights[name]) for name, value in state["average"].items()})
@@ -56,7 +55,7 @@ def restore_state(
 
 
 def _with_tensors(tree: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same nested dictionaries and lists, each tensor changed."""
+    """The same nested dictionaries and lists, with ``change`` applied to each tensor."""
     if isinstance(tree, Tensor):
         return change(tree)
     if isinstance(tree, dict):

@@ -1,4 +1,4 @@
-"""What a training run holds, and how it is built: model, optimiser, average and data.
+"""The objects of a training run, and how they are built: model, optimiser, average and data.
 
 In: a recipe, an open mix and one of the run's workers. Out: a :class:`Session`, ready for the first step.
 """
@@ -36,7 +36,7 @@ SIZES: dict[str, Callable[[], GLIPConfig]] = {
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a run holds. ``model`` is ``raw`` as the workers wrap it."""
+    """The objects of a run. ``model`` is ``raw`` as wrapped by the workers (DDP or FSDP)."""
 
     recipe: TrainRecipe
     raw: GLIP
@@ -58,7 +58,7 @@ def build(recipe: TrainRecipe, mix: Mix, workers: Workers) -> Session:
     add_objectives(raw, recipe, tokenizer)
     if recipe.gradient_checkpointing:
         recompute_blocks(raw)
-    model = workers.wrap(raw)  # first: the parameters may be others afterwards
+    model = workers.wrap(raw)  # before the optimiser, since wrapping may replace the parameters
     return Session(
         recipe=recipe,
         raw=raw,
@@ -74,7 +74,8 @@ def build(recipe: TrainRecipe, mix: Mix, workers: Workers) -> Session:
 
 
 def tokenizer_of_random_start(recipe: TrainRecipe) -> PromptTokenizer:
-    """ValueError or FileNotFoundError where the recipe names no vocabulary, or one that is not there."""
+    """The tokenizer of a model with random weights. ValueError or FileNotFoundError where the recipe names no
+    vocabulary, or a file that does not exist."""
     if recipe.tokenizer is None:
         raise ValueError(
             f"init {recipe.init!r} needs `tokenizer`, a vocabulary file: random weights have none of their own"

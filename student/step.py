@@ -1,7 +1,7 @@
 """One step of the optimiser: losses, backward, clip, update, average of the weights.
 
-In: a session and this worker's batch. Out: the losses and the norm of the gradient; the session's model has learned.
-Losses and what they are divided by: SPEC section 10.
+In: a session and this worker's batch. Out: the losses and the norm of the gradient; the session's model is updated.
+Losses and their normalisers: SPEC section 10.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ WORK = ("assignment", "to the device", "forward", "losses", "backward", "gradien
 
 
 def no_clock(work: str) -> AbstractContextManager[object]:
-    """Nobody wants to know how long it takes."""
+    """The clock that measures nothing."""
     return nullcontext()
 
 
 def train_step(session: Session, batch: Batch, step: int, clock: Clock = no_clock) -> dict[str, Tensor]:
-    """One step of the optimiser; the losses and the norm of the gradient before it was clipped.
+    """Take one step of the optimiser; returns the losses and ``gradient_norm``, the norm before clipping.
 
-    A step whose gradient is not finite changes nothing: the weights stay as they were. ``clock`` is entered with the
-    name of each thing that is done (:data:`WORK`).
+    A step whose gradient is not finite leaves the weights as they were. Each kind of work runs in the context
+    ``clock(name)``, with a name of :data:`WORK`.
     """
     recipe, workers = session.recipe, session.workers
     set_rates(session.optimizer, rate_factor(step, recipe.steps, recipe.optimizer))
-    # Dropout, too, is a function of (seed, step): nothing about chance needs to be in a checkpoint.
+    # Dropout, too, is a function of (seed, step, rank), so that no checkpoint needs the state of a generator.
     torch.manual_seed((recipe.seed * 1_000_003 + step) * 1_009 + workers.rank)
     session.optimizer.zero_grad(set_to_none=True)
     losses: dict[str, Tensor] = {}
@@ -62,9 +62,9 @@ def train_step(session: Session, batch: Batch, step: int, clock: Clock = no_cloc
 
 
 def forward_losses(session: Session, part: Part, clock: Clock = no_clock) -> dict[str, Tensor]:
-    """The losses of a part of a step, in fp32; the forward pass runs in the recipe's precision.
+    """The losses of one part of a step, in fp32; the forward pass runs in the recipe's precision.
 
-    Added over the parts, and averaged over the workers, they are those of the step.
+    Their sum over the parts, averaged over the workers, is the loss of the step.
     """
     device, batch = session.device, part.batch
     with clock("to the device"):

@@ -1,7 +1,7 @@
-"""What a run writes down about itself: a JSON line every few steps and at each checkpoint, and the same on its boards.
+"""The log of a training run: a JSON line every few steps and at each checkpoint, and the same on its boards.
 
-Lines of a run that was killed and resumed are those of a run that was not: what was logged after the checkpoint is
-dropped when it resumes, and no mean reaches over a checkpoint.
+A run that was killed and resumed has the same lines as one that was not: lines after the checkpoint are dropped when it
+resumes, and no mean spans a checkpoint.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ LOSSES = "losses.jsonl"
 
 
 class TrainingLog:
-    """Averages what the steps report and writes it every ``every`` steps; the first worker alone writes. ``latest`` has
-    the figures of the last line."""
+    """Averages the values of steps and writes a line every ``every`` steps; only the first worker writes. ``latest``
+    has the figures of the last line; ``images`` and ``seconds`` are totals since ``first_step``."""
 
     def __init__(
         self, out: Path, first_step: int, every: int, workers: Workers, parameters: Mapping[str, object]
@@ -36,7 +36,7 @@ class TrainingLog:
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
         self._started = time.perf_counter()
-        self._since, self._images_before, self._waited = self._started, 0, 0.0  # of the line that is to come
+        self._since, self._images_before, self._waited = self._started, 0, 0.0  # for the next line
         self.latest: dict[str, float] = {}
         self._file: FileIO | None = None
         if workers.rank == 0:
@@ -53,9 +53,12 @@ class TrainingLog:
         state: dict[str, float],
         ends: bool = False,
     ) -> dict[str, float]:
-        """Take in the values of one step (0-dimensional tensors, ``images`` over all workers) and what is logged as it
-        stands (``state``); the latest figures. A step without values, in all workers, is left out of the means. A step
-        that ``ends`` a stretch of the run has a line whatever its number."""
+        """Add one step; returns the latest figures.
+
+        values: 0-dimensional tensors to be averaged; empty, in all workers alike, for a step to leave out of the means.
+        images: over all workers. waited: seconds of waiting for data. state: figures that are logged as they are.
+        ends: whether to write a line whatever the step's number. OSError where the line cannot be written.
+        """
         for name, value in values.items():
             seen = value.detach().float()
             self._sums[name] = self._sums[name] + seen if name in self._sums else seen
@@ -68,8 +71,8 @@ class TrainingLog:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Around what is no step, a checkpoint and its evaluation: its time is in no rate and no share. No crash of the
-        machine leaves a checkpoint without the lines before it."""
+        """A context for a checkpoint and its evaluation, whose time counts in no rate. The lines so far are flushed to
+        the disk first, so that no crash of the machine leaves a checkpoint without them."""
         began = time.perf_counter()
         if self._file is not None:
             os.fsync(self._file.fileno())
@@ -110,8 +113,8 @@ class TrainingLog:
 
 
 def _open_lines(path: Path, first_step: int) -> tuple[dict[str, float], FileIO]:
-    """The figures of the last line up to ``first_step``, and the file, opened to append, without the lines after it:
-    cut off where they begin, which takes no room on the disk."""
+    """The figures of the last line up to ``first_step``, and the file, opened to append. Later lines are cut off in
+    place, which works on a full disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     latest: dict[str, float] = {}
     if path.is_file():
@@ -127,7 +130,7 @@ def _open_lines(path: Path, first_step: int) -> tuple[dict[str, float], FileIO]:
 
 
 def _write_line(file: FileIO, line: bytes) -> None:
-    """A line, at once: a buffer that cannot be emptied would raise again when it is closed."""
+    """Write a line without a buffer: one that cannot be emptied would raise again when it is closed."""
     written, reason = 0, "no space left on device"
     try:
         written = file.write(line)
@@ -141,7 +144,7 @@ def _write_line(file: FileIO, line: bytes) -> None:
 
 
 def figures_of(line: bytes) -> dict[str, float] | None:
-    """What a line of the log holds, ``step`` among it; None of one that a crash cut off."""
+    """The figures in a line of the log, including ``step``; None for a line that a crash cut off."""
     try:
         found = json.loads(line) if line.endswith(b"\n") else None
     except ValueError:

@@ -1,12 +1,12 @@
-"""How much of a model is trained: all of it, its linear outputs, the words of its prompts, or low-rank updates.
+"""The modes of fine-tuning: all parameters, the linear outputs, vectors of the prompt's words, or low-rank updates.
 
 In: a model with trained weights. Out: the same model with the parameters that a mode trains, all others frozen; and
 back, the weights as a plain model has them, so that every checkpoint opens everywhere.
 
     full           everything
     linear-probe   the layers that give scores, boxes and centerness, each linear (GLIP, section 5.2)
-    prompt         a vector for each vocabulary entry, added to the text tower's answer before the fusion; nothing else
-                   (GLIP, section 5.2; by entry instead of by place, so that classes may come in any order)
+    prompt         a vector for each vocabulary entry, added to the text tower's output before the fusion; nothing else
+                   (GLIP, section 5.2; by entry instead of by position, so that classes may come in any order)
     lora           low-rank updates of the linear layers (Hu et al. 2021, arXiv 2106.09685, section 4)
 """
 
@@ -26,12 +26,13 @@ from student.objectives import OBJECTIVES
 
 OUTPUT_LAYERS = ("bbox_pred", "centerness", "scales", "dot_product_projection_text", "log_scale", "bias_lang", "bias0")
 OFFSETS = "language_backbone.offsets.weight"
-LORA_ALPHA = 2.0  # the update counts so often; fixed, as the learning rate does the same
+LORA_ALPHA = 2.0  # the update is scaled by alpha / rank; fixed, since the learning rate has the same effect
 _ORIGINAL, _UPDATE = ".parametrizations.weight.original", ".parametrizations.weight.0."
 
 
 class LowRank(nn.Module):
-    """Gives a frozen weight ``[O, I]`` plus ``up [O, R] @ down [R, I]``; starts at the weight itself."""
+    """A parametrization: the frozen weight ``[O, I]`` plus ``up [O, R] @ down [R, I]``, scaled. The update starts at
+    zero."""
 
     def __init__(self, weight: Tensor, rank: int) -> None:
         super().__init__()
@@ -44,15 +45,15 @@ class LowRank(nn.Module):
 
 
 def low_rank_update(down: Tensor, up: Tensor) -> Tensor:
-    """What is added to a weight: ``up @ down``, scaled by its rank."""
+    """The update of a weight: ``up @ down * LORA_ALPHA / rank``."""
     return up @ down * (LORA_ALPHA / down.shape[0])
 
 
 def prepare(model: GLIP, recipe: TrainRecipe) -> None:
-    """Make the model one that the recipe's mode trains: what is trained requires a gradient, nothing else does.
+    """Prepare the model for the recipe's mode: the parameters that it trains require a gradient, no others do.
 
-    Adds what the mode learns and the model has not: offsets (then its config says so too), or low-rank updates, drawn
-    by the seed.
+    Adds the parameters that the mode needs and the model lacks: offsets (also set in its config), or low-rank updates,
+    drawn by the seed.
     """
     if recipe.tune == "full":
         return
@@ -70,8 +71,7 @@ def prepare(model: GLIP, recipe: TrainRecipe) -> None:
 
 
 def plain_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict with its low-rank updates added to the weights they are for, and without the heads of objectives;
-    any other as it is."""
+    """The state dict of a plain model: low-rank updates are added to their weights, heads of objectives left out."""
     plain = {}
     for name, value in weights.items():
         if name.endswith(_ORIGINAL):
@@ -84,7 +84,7 @@ def plain_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def plain_model(config: GLIPConfig, weights: dict[str, Tensor]) -> GLIP:
-    """A model that holds these weights and is good for saving; its memory is theirs."""
+    """A plain model with these weights, to be saved; it shares their memory where nothing is added to them."""
     with torch.device("meta"):
         model = GLIP(config)
     model.load_state_dict(plain_weights(weights), assign=True)

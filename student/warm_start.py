@@ -1,7 +1,8 @@
-"""Towers that were trained elsewhere, for a model that otherwise begins with random weights.
+"""Published image and text towers for a model whose other weights are random.
 
 In: a Swin (ImageNet) for the image tower, a BERT for the text tower, each a ``.pth`` or ``.safetensors`` file with its
-publisher's names. Out: the model with these towers; fusion, pyramid and head stay random, as GLIP's training began.
+publisher's names. Out: the model with these towers; fusion, pyramid and head stay random, as at the start of GLIP's
+training.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from glip.fitting import first_of
 from glip.weight_files import read_weights
 
 IMAGE_TOWER, TEXT_TOWER = "backbone.body.", "language_backbone.body.model."
-FRESH_NORMS = ("norm1.", "norm2.", "norm3.")  # of the maps that a classifier does not give
+FRESH_NORMS = ("norm1.", "norm2.", "norm3.")  # of output maps that a classifier does not have
 
 
 def load_image_tower(model: nn.Module, path: str | Path) -> None:
-    """Put a published Swin in the place of the image tower. ValueError where it is another size, or none."""
+    """Load a published Swin into the image tower. ValueError where the file is missing, damaged or another model's."""
     _load(model, IMAGE_TOWER, Path(path), _swin_name)
 
 
 def load_text_tower(model: nn.Module, path: str | Path) -> None:
-    """Put a published BERT in the place of the text tower. ValueError where it is another size, or none."""
+    """Load a published BERT into the text tower. ValueError where the file is missing, damaged or another model's."""
     _load(model, TEXT_TOWER, Path(path), _bert_name)
 
 
@@ -34,7 +35,7 @@ def _swin_name(name: str) -> str:
 
 
 def _bert_name(name: str) -> str:
-    """Files of the first release call the weights of a norm gamma and beta."""
+    """BERT's first release calls the weight and bias of a norm gamma and beta."""
     name = name.removeprefix("bert.")
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 

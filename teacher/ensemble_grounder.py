@@ -31,7 +31,8 @@ class EnsembleGrounder:
         self.digest = hashlib.sha256(f"ensemble {first.digest} {second.digest}".encode()).hexdigest()
 
     def count_tokens(self, text: str) -> int:
-        """At most ``max_tokens`` exactly where each member reads the prompt whole, whatever its tokens are."""
+        """Tokens as counted against ``max_tokens``: no more than that exactly where each member reads the whole
+        prompt."""
         return max(member.count_tokens(text) + self.max_tokens - member.max_tokens for member in self._members)
 
     def phrase_fits(self, text: str) -> bool:

@@ -136,8 +136,8 @@ def _in_a_line(error: Exception) -> str:
 
 
 def _check_numbers(value: Any, path: Path, name: str = "") -> None:
-    """ValueError where a whole number of the description is beyond any model's: what it counts is made before weights
-    are compared with it."""
+    """ValueError where a whole number of the description is larger than any model's: transformers allocates what it
+    counts before the weights are compared with it."""
     if isinstance(value, dict):
         for key, one in value.items():
             _check_numbers(one, path, f"{name}.{key}".lstrip("."))

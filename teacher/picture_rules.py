@@ -23,7 +23,8 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class PictureRules(BaseModel):
-    """The names are those of transformers. Of a field that is not there, or null, the model's own value holds."""
+    """The fields of a checkpoint's image processor that are followed here, by the names of transformers. A field that
+    is missing or null has the model's own value."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,13 +40,13 @@ class PictureRules(BaseModel):
 
 
 def has_picture_rules(folder: Path) -> bool:
-    """Whether either file is there and has them."""
+    """Whether the folder holds an image processor's rules, in either file."""
     return _saved_as_one(folder) is not None or (folder / PREPROCESSOR).is_file()
 
 
 def read_picture_rules(folder: Path) -> tuple[Path, PictureRules]:
-    """The rules of a folder that has them, and the file that they stand in. Where both do, transformers prefers
-    processor_config.json. ValueError names the field that is none."""
+    """The file that holds the rules, and the rules. If both files do, processor_config.json counts, as in transformers.
+    ValueError names a field with a bad value."""
     found = _saved_as_one(folder)
     path = folder / (PREPROCESSOR if found is None else PROCESSOR)
     fields = read_json(path) if found is None else found
@@ -58,7 +59,8 @@ def read_picture_rules(folder: Path) -> tuple[Path, PictureRules]:
 
 
 def _saved_as_one(folder: Path) -> dict[str, Any] | None:
-    """What transformers 5 saves; None where there is no such file, or one of before, which has no such part."""
+    """The image processor's part of processor_config.json, as transformers 5 writes it; None where there is no such
+    file or part."""
     path = folder / PROCESSOR
     found = read_json(path).get("image_processor") if path.is_file() else None
     return found if isinstance(found, dict) else None

@@ -27,7 +27,7 @@ class Question:
 
 
 def distinct_pictures(questions: Sequence[Question]) -> tuple[list[Any], list[int]]:
-    """The pixels of each picture, once, and the number of each question's picture among them."""
+    """The pixels of each distinct picture, and for each question the number of its picture among them."""
     pixels = {id(question.pixels): question.pixels for question in questions}
     numbers = {identity: number for number, identity in enumerate(pixels)}
     return list(pixels.values()), [numbers[id(question.pixels)] for question in questions]

@@ -22,8 +22,11 @@ def wants_bf16(precision: str, device: torch.device) -> bool:
 
 @contextmanager
 def cpu_threads(device: torch.device, threads: int) -> Iterator[None]:
-    """Inside, PyTorch computes with so many threads where the device is the CPU; afterwards with as many as before. The
-    number is the whole process', and a training run that asks a teacher now and then has its own."""
+    """Inside the block, PyTorch computes with ``threads`` threads if the device is the CPU; afterwards with as many as
+    before.
+
+    The number is reset because it belongs to the whole process, such as a training run that evaluates along the way.
+    """
     before = torch.get_num_threads()
     own = threads if device.type == "cpu" else before
     if own != before:  # each change makes a new pool of threads

@@ -151,7 +151,8 @@ class TeacherWorker:
         return questions
 
     def _pixels(self, sample: _Sample, future: Future[Any]) -> Any:
-        """What was decoded ahead; once more, now that the model rests, where memory did not suffice beside it."""
+        """The picture that was decoded ahead. If memory did not suffice for that beside the running model, it is
+        decoded again here, while the model rests."""
         try:
             return future.result()
         except (RuntimeError, MemoryError) as error:  # only for want of memory does one leave _decode
@@ -194,7 +195,8 @@ class TeacherWorker:
             rest = rest[len(part) :]
 
     def _answers(self, questions: Sequence[Question], bucket: Hashable) -> list[list[Candidate]] | None:
-        """The grounder's answers; None where memory does not hold so many questions, an error where not even one."""
+        """The grounder's answers; None where memory does not hold so many questions. RuntimeError where it does not
+        hold even one."""
         started = time.perf_counter()
         try:
             return self._grounder.ground(questions, self._min_score)
@@ -238,7 +240,7 @@ def _too_large(what: str, error: str) -> RuntimeError:
 
 
 def _rounded(candidate: Candidate, orientation: int, width: int, height: int) -> Candidate:
-    """In pixels of the stored picture, which has this size, and inside; rounded, so that equal work on other hardware
+    """The candidate in pixels of the stored picture of this size, clipped to it and rounded, so that other hardware
     gives equal labels almost always."""
     x1, y1, x2, y2 = box_as_stored(candidate.box_xyxy, orientation, width, height)
     box: BoxXYXY = (_inside(x1, width), _inside(y1, height), _inside(x2, width), _inside(y2, height))

@@ -1,6 +1,6 @@
-"""The tables of a dataset's units, read whole or told of: unit by unit, in order, a few ahead, columns pruned.
+"""The tables of a dataset's units, read one after another, a few ahead, with only the columns that are asked for.
 
-In: a store and units. Out: for each unit, in order, its table with the columns asked for, or what is wrong with it.
+In: a store and units. Out: for each unit, in order, its table, or what is wrong with it.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def _read(store: Store, unit: int, name: str, schema: pa.Schema) -> StoredTable 
 
 
 def _opened(store: Store, name: str, schema: pa.Schema) -> pq.ParquetFile:
-    """Texts as dictionaries: a caption's phrases repeat with every box. Of bytes, for no thread of Arrow's (see
-    engine/storage/parquet_tables.py)."""
+    """The table's file, with columns of texts read as dictionaries, because a caption's phrases repeat with every box.
+    It is opened from bytes in memory: see engine/storage/parquet_tables.py."""
     source = pa.BufferReader(store.read(name, MAX_TABLE_BYTES))
     metadata = pq.read_metadata(source)
     present = set(metadata.schema.names)

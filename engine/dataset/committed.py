@@ -1,8 +1,8 @@
-"""What is done of a job already, and taking it back: committed units are never mixed with what is made anew.
+"""Which units of a job are committed already, and how a commit is taken back.
 
 In: a store, which may hold 100,000 units, and the digest of each unit's work. Out: the manifests of the units that are
-done; or a store without the commits, or the files, of units that its work does not have. Files are listed with their
-sizes by folder instead of asked for one by one, and manifests are read many at once from an object store.
+done; or a store without the commits, or the files, of other work. Files are listed by folder with their sizes instead
+of being asked for one by one, and manifests of an object store are read many at once.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from schemas.shards import ShardManifest
 def committed_manifests(
     store: Store, refs: Sequence[UnitRef], work_digest: Callable[[UnitRef], str]
 ) -> Iterator[ShardManifest | None]:
-    """For each unit, in order, its manifest where it is done: of this very work, with its files there in the size it
-    says. Otherwise None: there is no manifest, none that can be read, or one of other work."""
+    """For each unit, in order, its manifest if the unit is done: of this very work, and with files of the sizes that it
+    states. None if there is no manifest, none that can be read, or one of other work."""
     sizes = file_sizes(store)
     contents = store.read_many([name for ref in refs if (name := manifest_name(ref.index)) in sizes])
     for ref in refs:
@@ -41,15 +41,15 @@ def _done(
 
 
 def uncommit(store: Store, units: Collection[int]) -> None:
-    """Take back the commits of those of ``units`` that have one. Their files stay, to be replaced."""
+    """Delete the manifests of ``units``. Their files stay, to be replaced."""
     for unit in sorted(set(committed_units(store)) & set(units)):
         store.delete(manifest_name(unit), lasting=False)
     store.flush("manifests")  # before a file that one of them vouches for is replaced
 
 
 def delete_units_beyond(store: Store, count: int) -> int:
-    """Remove the units from number ``count`` on, each manifest before the files that it vouches for; returns how many
-    files went."""
+    """Delete the units from number ``count`` on, each manifest before the files that it vouches for; returns the number
+    of deleted files."""
     removed = 0
     for folder in reversed(FOLDERS):
         for name in store.names(folder):

@@ -1,7 +1,7 @@
-"""What is held in memory of a manifest where those of a whole dataset are, which may have 100,000 units.
+"""The part of a manifest that is kept in memory when all manifests of a dataset are, of which there may be 100,000.
 
-In: a :class:`~schemas.shards.ShardManifest` that was read and is valid. Out: its counts, its slice of the source and
-its files, without stages, times and digest of work, in a small part of the memory: `benchmarks/resume.py` measures it.
+In: a valid :class:`~schemas.shards.ShardManifest`. Out: its counts, its slice of the source and its files; stages,
+times and the digest of its work are left out. `benchmarks/resume.py` measures the memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ class CommittedFile:
 
 @dataclass(frozen=True, slots=True)
 class ManifestSummary:
-    """Fields mean what they mean in :class:`~schemas.shards.ShardManifest`."""
+    """A manifest without stages, times and digest; fields mean what they mean in
+    :class:`~schemas.shards.ShardManifest`."""
 
     unit: int
     source_uri: str
@@ -37,7 +38,7 @@ class ManifestSummary:
 
     @classmethod
     def of(cls, manifest: ShardManifest) -> ManifestSummary:
-        """Of one manifest; units of one file of a source share its name."""
+        """The summary of one manifest. Units of one source file share its name in memory."""
         return cls(
             unit=manifest.unit,
             source_uri=intern(manifest.source_uri),

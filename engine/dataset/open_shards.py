@@ -1,9 +1,9 @@
-"""The shards that are read from again and again, kept open: a bounded number of them, for several threads.
+"""A bounded number of shards that are kept open and read again and again, by several threads.
 
-In: a dataset's store and a unit. Out: its open :class:`~engine.dataset.shard_reader.ShardReader`, lent to one thread
-at a time. Different shards are opened and read at the same time, since of an object store each read is a wait. Of more
-shards than stay open, what stands where is kept: samples are drawn from all of them in turn, and to read the headers of
-a whole shard takes far longer than to read one of its samples (``benchmarks/many_shards.py``).
+In: a dataset's store and a unit. Out: its open :class:`~engine.dataset.shard_reader.ShardReader`, lent to one thread at
+a time. Different shards are opened and read at the same time, since each read from an object store is a wait. The index
+of a shard outlives its reader: training draws samples from all shards in turn, and reading a shard's headers takes far
+longer than reading one sample (``benchmarks/many_shards.py``).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MAX_INDEXED_SAMPLES = 32_000_000  # in 16 bytes each
 
 @dataclass(eq=False, slots=True)
 class _Place:
-    """One shard, open or not yet; ``users`` are the threads that read it or wait for it."""
+    """One shard, open or not yet; ``users`` counts the threads that read it or wait for it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     reader: ShardReader | None = None
@@ -34,8 +34,8 @@ class _Place:
 
 
 class OpenShards:
-    """At most ``limit`` open shards, those unused for longest closed first; one that is being read is never closed, so
-    that there are more where more threads read."""
+    """At most ``limit`` open shards; the one unused for longest is closed first. A shard that is being read is never
+    closed, so more may be open while more threads read."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -46,7 +46,7 @@ class OpenShards:
 
     @contextmanager
     def reader(self, store: Store, unit: int) -> Iterator[ShardReader]:
-        """The reader of a unit, for the ``with`` alone. Errors as of ``ShardReader``."""
+        """The reader of a unit, valid inside the ``with`` block. Errors as of ``ShardReader``."""
         key = (store.root, unit)
         place = self._take(key)
         try:
@@ -60,7 +60,7 @@ class OpenShards:
                 place.users -= 1
 
     def close(self) -> None:
-        """Close all of them, each when it is no longer being read."""
+        """Close all shards, each as soon as nobody reads it."""
         with self._lock:
             places = list(self._places.values())
         for place in places:
@@ -78,7 +78,7 @@ class OpenShards:
         return place
 
     def _remember(self, key: tuple[str, int], index: ShardIndex) -> None:
-        """Keep the index; where there are too many, those that came first go."""
+        """Keep a shard's index; beyond the limit the oldest ones are dropped."""
         with self._lock:
             if key not in self._indexes:
                 self._indexes[key] = index
@@ -87,6 +87,6 @@ class OpenShards:
                 self._indexed_samples -= len(self._indexes.pop(next(iter(self._indexes))))
 
     def _unused(self) -> list[_Place]:
-        """Those to be closed, taken out; the caller has the lock."""
+        """Take out the places beyond the limit that nobody uses, to be closed. The caller holds the lock."""
         idle = [key for key, place in self._places.items() if not place.users]
         return [self._places.pop(key) for key in idle[: len(self._places) - self._limit]]

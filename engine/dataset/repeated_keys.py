@@ -14,7 +14,8 @@ from engine.sources.keys import ShortDigests, repeats, short_digests
 
 
 class Repeat(NamedTuple):
-    """Row ``row`` of unit ``unit`` has a key that ``first_unit`` has, which may be the same unit."""
+    """A repeated key: row ``row`` of unit ``unit`` has the key of an earlier sample of ``first_unit``, perhaps the same
+    unit."""
 
     unit: int
     row: int
@@ -34,7 +35,7 @@ class KeyLog:
         self._digests.append(short_digests(keys))
 
     def repeats(self) -> Iterator[Repeat]:
-        """In the order in which units were added, and of their rows."""
+        """All repeated keys, in the order in which their units were added, then by row."""
         digests = np.concatenate([*self._digests, np.zeros(0, np.uint64)])
         ends = np.cumsum([len(one) for one in self._digests])
         places = repeats(digests)

@@ -1,7 +1,7 @@
-"""Single samples of a dataset by their key, read out of the shards where they stand.
+"""Single samples of a dataset by their key.
 
-In: a key, from anyone. Out: labels or picture. A key is looked up in the dataset's own tables and in the index of a
-tar, never made into a path. A few shards are kept open; one reader has a shard at a time.
+In: a key, which may come from anyone. Out: labels or picture. The key is looked up in the dataset's own tables and in
+the index of a tar, never made into a path. A few shards are kept open.
 """
 
 from __future__ import annotations

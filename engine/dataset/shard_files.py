@@ -41,9 +41,9 @@ def valid_key(key: str) -> bool:
 
 
 def key_of_name(name: str) -> str:
-    """The key that stands for a picture's name (without its ending) or id: dots and slashes, which no key has, become
-    underscores, and nothing else changes. Of two names that are then one the second is a counted reject; the sample's
-    locator has what the source calls it.
+    """The key for a picture's name (without extension) or id: dots and slashes, which no key has, become underscores.
+
+    If two names become the same key, the second is a counted reject. The sample's locator keeps the source's own name.
 
     >>> key_of_name("train/raccoon-1_jpg.rf.1c9d")
     'train_raccoon-1_jpg_rf_1c9d'
@@ -52,7 +52,7 @@ def key_of_name(name: str) -> str:
 
 
 def write_card(store: Store, card: DatasetCard) -> None:
-    """Write ``dataset.json`` whole; what it counts is on the disk by then, names and all."""
+    """Write ``dataset.json`` whole, after flushing the names of all files that it counts."""
     for folder in FOLDERS:
         store.flush(folder)
     store.write_document(CARD, card)
@@ -82,9 +82,9 @@ def read_manifest(store: Store, unit: int) -> ShardManifest | None:
 
 
 def read_manifests(store: Store) -> list[ManifestSummary]:
-    """What the manifests of all committed units say, ascending; of an object store many are read at once.
+    """The summaries of the manifests of all committed units, ascending; many at once from an object store.
 
-    ValueError where one cannot be read: who takes a dataset whole may not leave a unit out unseen.
+    ValueError where a manifest cannot be read: a reader of the whole dataset must not leave a unit out unnoticed.
     """
     names = [manifest_name(unit) for unit in committed_units(store)]
     manifests = []
@@ -110,7 +110,7 @@ def file_sizes(store: Store) -> dict[str, int]:
 
 
 def unit_of(path: str) -> int | None:
-    """The unit that a file is of, by its name; None for another file.
+    """The number of the unit that a file belongs to, by its name; None for any other file.
 
     >>> unit_of("shards/000012.tar")
     12

@@ -64,8 +64,11 @@ def read_samples(store: Store, places: Iterable[tuple[int, int]]) -> Iterator[La
 
 @dataclass(frozen=True, slots=True)
 class ShardIndex:
-    """Where the samples of a shard stand in its tar, in 16 bytes a sample: a row each with the first byte and the size
-    of the picture, and those of the labels; and what the names of the pictures end in."""
+    """Where the samples of a shard stand in its tar, in 16 bytes a sample.
+
+    Each row has the first byte and the size of the picture, and those of the labels. ``extensions``: what the names of
+    the pictures end in.
+    """
 
     places: NDArray[np.unsignedinteger]
     extensions: tuple[str, ...]
@@ -133,7 +136,7 @@ class ShardReader:
         self._file.close()
 
     def _read_index(self) -> ShardIndex:
-        """Where everything stands, and, beside it, which row a key has."""
+        """Read the places of all samples, and set the row of each key on the way."""
         members = _index_tar(self._file, self._where)
         self._rows = {key: row for row, (key, _, _) in enumerate(members)}
         places = np.array([place for _, _, place in members], dtype=np.uint64).reshape(-1, 4)
@@ -161,7 +164,7 @@ def _committed_samples(store: Store, unit: int) -> int:
 
 @lru_cache(maxsize=64)
 def _as_before(extensions: tuple[str, ...]) -> tuple[str, ...]:
-    """One and the same object for equal ones: nearly all shards are of JPEGs alone."""
+    """The same tuple object for equal extensions, to save memory: nearly all shards hold JPEGs alone."""
     return extensions
 
 

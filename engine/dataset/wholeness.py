@@ -22,7 +22,8 @@ MAX_PROBLEMS = 100
 
 @dataclass
 class Examination:
-    """What was found so far; problems may be added while tables are read."""
+    """The state of a dataset's units: ``manifests`` of those that count, ``problems`` of the others. More problems may
+    be added while tables are read."""
 
     manifests: dict[int, ManifestSummary] = field(default_factory=dict)
     units_found: int = 0
@@ -30,12 +31,12 @@ class Examination:
     notes: list[str] = field(default_factory=list)
 
     def leave_out(self, unit: int, file: str, problem: str) -> None:
-        """A unit that is not counted after all."""
+        """Do not count the unit after all, because of a problem with ``file``."""
         self.manifests.pop(unit, None)
         self.problems.append(UnitProblem(unit=unit, file=file, problem=problem))
 
     def whole(self, card: DatasetCard) -> Wholeness:
-        """All of it for the report."""
+        """The findings as a part of the report."""
         left_out = len({one.unit for one in self.problems} - self.manifests.keys())
         return Wholeness(
             units_planned=card.planned_units,
@@ -58,9 +59,11 @@ class Examination:
 
 
 def examine(store: Store, each: Callable[[ShardManifest], None] | None = None) -> Examination:
-    """Read every manifest, and compare the sizes of the tables with what it says. A missing shard is told of and no
-    reason to leave the unit out: numbers are of the tables. ``each`` is given the whole manifest of each unit that is
-    counted so far, of which the examination keeps a summary."""
+    """Read every manifest and compare the sizes of the tables with it.
+
+    A unit counts if its table of boxes is right, since all numbers come from tables; a missing shard is only noted.
+    ``each`` is called with the full manifest of each unit that counts, of which the examination keeps a summary.
+    """
     sizes = file_sizes(store)
     units = sorted({unit for path in sizes if (unit := unit_of(path)) is not None})
     found = Examination(units_found=len(units))

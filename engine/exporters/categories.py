@@ -1,7 +1,8 @@
-"""Numbers of classes, for formats that know classes and no phrases.
+"""Class numbers, for formats that have classes instead of phrases.
 
-In: phrases. Out: a number from 0 for the class of each: of a detection dataset the classes of its card in their order,
-of a grounding dataset the phrases' head nouns as they come. Memory grows with the number of different classes alone.
+In: phrases. Out: the number of each one's class, from 0: in a detection dataset the classes of its card in their order,
+in a grounding dataset the phrases' head nouns in the order of their first occurrence. Memory grows only with the number
+of different classes.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from schemas.shards import DatasetCard, SamplePhrase
 
 
 class Categories:
-    """The classes so far."""
+    """The classes that have occurred so far; in a detection dataset, all classes of its card."""
 
     def __init__(self, card: DatasetCard) -> None:
         self._of_heads = card.task == "grounding"
@@ -21,9 +22,9 @@ class Categories:
         return phrase.head_lemma if self._of_heads and phrase.head_lemma.strip() else phrase.text
 
     def number(self, phrase: SamplePhrase) -> int:
-        """The number of the phrase's class, a new one where it is new."""
+        """The number of the phrase's class; a new class gets the next number."""
         return self._numbers.setdefault(self.name(phrase), len(self._numbers))
 
     def names(self) -> list[str]:
-        """The names by number."""
+        """The class names, ordered by number."""
         return list(self._numbers)

@@ -1,7 +1,7 @@
 """Writer of COCO detection JSON: ``instances.json``.
 
-In: samples. Out: ``images``, ``annotations`` (xywh pixels; of pseudo-labels with their ``score``), ``categories``. Each
-image has its sample's ``key`` too, which readers of COCO pass over. Source: cocodataset.org/#format-data.
+In: samples. Out: ``images``, ``annotations`` (xywh pixels; pseudo-labels also have a ``score``), ``categories``. Each
+image also has its sample's ``key``, which readers of COCO ignore. Source: cocodataset.org/#format-data.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.exporters.categories import Categories
 from engine.exporters.documents import json_lists, xywh
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
-FIRST = 1  # number of images, annotations and categories: pycocotools takes 0 for "no match"
+FIRST = 1  # first id of images, annotations and categories: pycocotools uses 0 for "no match"
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Writer of captions with phrase boxes: ``captions.json`` (COCO captions) and ``phrases.json`` beside it.
 
-In: samples. Out: an image and a caption each sample; each phrase that has boxes with its half-open characters and its
+In: samples. Out: for each sample an image and a caption, and each phrase with boxes: its half-open characters and its
 boxes (xywh pixels). Source: cocodataset.org/#format-data for captions; the reader is :mod:`engine.gold.phrases`.
 """
 
@@ -18,7 +18,7 @@ from schemas.shards import DatasetCard, SampleLabels
 
 @contextmanager
 def coco_phrases(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
-    """Write ``captions.json`` and ``phrases.json``, whose entries are lines of a list."""
+    """Write ``captions.json`` and ``phrases.json``, the latter with an entry on each line."""
     numbers = count(FIRST)
     with (
         store.writing("phrases.json") as file,

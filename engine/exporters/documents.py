@@ -1,7 +1,7 @@
-"""JSON documents of long lists, written as their items come.
+"""JSON documents with long lists, written item by item.
 
-In: the items of a list; or of several lists, in any order. Out: the list, or one object with the lists in it: the first
-goes straight into the file, the others into files without a name that are appended at the end. Memory holds one item.
+In: the items of a list, or of several lists, in any order. Out: the list, or one object with the lists: the first one
+is written directly into the file, the others into unnamed files that are appended at the end. Memory holds one item.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from engine.artifacts import COPY_BYTES, Store
 
 
 class JsonLists:
-    """The lists of a document that is being written; ``rest`` becomes its other fields."""
+    """The lists of a document being written; ``rest`` has its other fields."""
 
     def __init__(self, adders: dict[str, Callable[[bytes], None]]) -> None:
         self._adders = adders
@@ -30,7 +30,7 @@ class JsonLists:
 
 @contextmanager
 def json_lists(store: Store, name: str, lists: Sequence[str]) -> Iterator[JsonLists]:
-    """The document ``name`` with ``lists``; it is there when the block ends without an error."""
+    """Write the document ``name`` with ``lists``; it appears when the block ends without an error."""
     with store.writing(name) as whole, ExitStack() as stack:
         parts = [cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile())) for _ in lists[1:]]
         whole.write(b"{")
@@ -53,7 +53,8 @@ def json_lists(store: Store, name: str, lists: Sequence[str]) -> Iterator[JsonLi
 
 @contextmanager
 def json_items(file: BinaryIO, opening: bytes, closing: bytes) -> Iterator[Callable[[bytes], None]]:
-    """``add(item)`` writes an item of a list, or of a mapping, on a line of its own between two brackets."""
+    """Yield ``add(item)``, which writes an item of a list, or of a mapping, on a line of its own between two
+    brackets."""
     file.write(opening)
     between = b""
 
@@ -67,11 +68,11 @@ def json_items(file: BinaryIO, opening: bytes, closing: bytes) -> Iterator[Calla
 
 
 def json_bytes(value: Any) -> bytes:
-    """One line of UTF-8. ValueError for what JSON has not, such as NaN."""
+    """A value as JSON in one line of UTF-8. ValueError for what JSON lacks, such as NaN."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode(errors="surrogatepass")
 
 
 def xywh(box_xyxy: Sequence[float]) -> list[float]:
-    """Corner and size; two decimals are what boxes are stored with, the difference of two may show more."""
+    """Top left corner and size of a box, rounded to the two decimals of stored boxes, since differences have more."""
     x1, y1, x2, y2 = box_xyxy
     return [x1, y1, round(x2 - x1, 6), round(y2 - y1, 6)]

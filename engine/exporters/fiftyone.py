@@ -1,10 +1,10 @@
 """Writer of FiftyOne's FiftyOneImageDetectionDataset: ``labels.json``, pictures in ``data/``.
 
-In: samples. Out: under each picture's name (without its extension, as its reader looks pictures up) a list of boxes:
-``label`` (of a detection dataset the class, else the phrase's head noun), ``bounding_box`` (x, y, width, height as
-shares of the picture), of pseudo-labels ``confidence``, and as ``attributes`` the phrase and its characters. There is
-no ``classes``: labels are words. Source: docs.voxel51.com, FiftyOneImageDetectionDataset; FiftyOne itself brings a
-database server and is not installed for the check.
+In: samples. Out: under each picture's name (without its extension, as the reader expects) a list of boxes: ``label``
+(in a detection dataset the class, else the phrase's head noun), ``bounding_box`` (x, y, width, height as shares of the
+picture), ``confidence`` for pseudo-labels, and as ``attributes`` the phrase and its characters. There is no
+``classes``, since labels are words. Source: docs.voxel51.com, FiftyOneImageDetectionDataset. FiftyOne itself is not
+used in tests, because it comes with a database server.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 @contextmanager
 def fiftyone(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
-    """Write ``labels.json``, a picture a line."""
+    """Write ``labels.json``, with a picture on each line."""
     categories = Categories(card)
     with store.writing("labels.json") as file, json_items(file, b'{"labels": {\n', b"}}\n") as item:
 

@@ -1,11 +1,11 @@
 """Writer of GLIGEN's TSV, captions with boxes for grounded generation: ``gligen.tsv`` and its ``.lineidx``.
 
-In: samples, with their pictures where they are wanted. Out: a line each: a number, and JSON with ``data_id``,
+In: samples, with their pictures if these are wanted. Out: for each a line with a number, and JSON with ``data_id``,
 ``file_name``, ``caption``, ``image`` (base64) and ``annos``: ``bbox`` (x, y, width, height in pixels),
-``tokens_positive`` and the ``score``. Of a detection dataset ``is_det`` is true and each box has its
-``category_name``. GLIGEN also wants CLIP ViT-L/14 embeddings of each phrase and crop (``text_embedding_before`` and
+``tokens_positive`` and the ``score``. For a detection dataset ``is_det`` is true and each box has its
+``category_name``. GLIGEN also needs CLIP ViT-L/14 embeddings of each phrase and crop (``text_embedding_before`` and
 three more); they are not made here, and its reader does not start without them. Source: DATA/README.MD and
-dataset/tsv_dataset.py of gligen/GLIGEN, which no package index has.
+dataset/tsv_dataset.py of gligen/GLIGEN, which is in no package index.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Writer of GLIP's caption TSV, what its pre-training reads web captions from: ``dataset.yaml`` and the files it names.
+"""Writer of GLIP's caption TSV, the format of its pre-training data: ``dataset.yaml`` and the files that it names.
 
-In: samples, with their pictures where they are wanted. Out: ``label.tsv`` (key, JSON of caption, boxes in xyxy pixels,
-scores, and for each box the characters it is meant by), ``hw.tsv`` (sizes) and ``img.tsv`` (pictures in base64), each
+In: samples, with their pictures if these are wanted. Out: ``label.tsv`` (key, JSON of caption, boxes in xyxy pixels,
+scores, and for each box the characters that name it), ``hw.tsv`` (sizes) and ``img.tsv`` (pictures in base64), each
 with its ``.lineidx``. Keys are the names of pictures without their extension. Source: ``CaptionTSV`` (format v1) in
-maskrcnn_benchmark/data/datasets/caption.py and tsv.py of microsoft/GLIP, which no package index has: the check is
-:mod:`engine.gold.glip_tsv`.
+maskrcnn_benchmark/data/datasets/caption.py and tsv.py of microsoft/GLIP, which is in no package index; tests read the
+files back with :mod:`engine.gold.glip_tsv`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DOCUMENT = "dataset.yaml"
 
 @contextmanager
 def glip_tsv(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str, bytes | None], None]]:
-    """Write the files; ``img.tsv`` only where pictures come."""
+    """Write the files; ``img.tsv`` only if samples come with pictures."""
     with ExitStack() as stack:
         label = stack.enter_context(tsv_file(store, "label"))
         hw = stack.enter_context(tsv_file(store, "hw"))

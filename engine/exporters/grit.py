@@ -1,10 +1,10 @@
 """Writer of GRIT's Parquet, the format of Kosmos-2's grounded captions: ``grit.parquet``.
 
-In: samples. Out: a row each with ``noun_chunks``, a list of ``[start, end, x1, y1, x2, y2, score]``: half-open
-characters of the caption, corners as shares of the picture; human boxes score 1. ``ref_exps`` is empty, since phrases
-are not widened to expressions here, and so are the CLIP similarities, which nobody measured. ``file_name`` is ours:
-GRIT's pictures are urls. Source: the dataset card of zzliang/GRIT on the Hugging Face hub; no loader but `datasets`
-and pyarrow.
+In: samples. Out: a row for each, with ``noun_chunks``, a list of ``[start, end, x1, y1, x2, y2, score]``: half-open
+characters of the caption, corners as shares of the picture; human boxes have score 1. ``ref_exps`` is empty, since
+phrases are not widened to expressions here, and so are the CLIP similarities, which are unknown. The column
+``file_name`` is our addition: GRIT has urls. Source: the dataset card of zzliang/GRIT on the Hugging Face hub, which is
+loaded by `datasets` or pyarrow alone.
 """
 
 from __future__ import annotations

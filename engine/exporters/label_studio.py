@@ -1,8 +1,8 @@
 """Writer of Label Studio tasks: ``tasks.json`` to be imported, ``config.xml`` for the project's labelling interface.
 
-In: samples. Out: a task each: picture, caption and phrases as ``data``; boxes in per cent of the picture, human ones
-as an annotation, pseudo-labels as a prediction with scores. The labels to choose from are each task's own phrases
-(``value="$phrases"``), since phrases have no fixed list. Pictures are asked of Label Studio's local files
+In: samples. Out: a task for each: picture, caption and phrases as ``data``; boxes in per cent of the picture, human
+ones as an annotation, pseudo-labels as a prediction with scores. The labels to choose from are the task's own phrases
+(``value="$phrases"``), since there is no fixed list of phrases. Pictures are served by Label Studio as local files
 (``/data/local-files/?d=images/...``): set its document root to the folder of the export. Source: labelstud.io/guide,
 pages task_format and predictions, and tags/rectanglelabels.
 """
@@ -27,7 +27,7 @@ CONFIG = """<View>
 
 @contextmanager
 def label_studio(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
-    """Write ``tasks.json``, a task a line, and ``config.xml``."""
+    """Write ``tasks.json``, with a task on each line, and ``config.xml``."""
     with store.writing("tasks.json") as file, json_items(file, b"[", b"]\n") as item:
         yield lambda labels, file_name: item(json_bytes(_task(labels, file_name, card)))
     store.write("config.xml", CONFIG.encode())

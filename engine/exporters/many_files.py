@@ -1,6 +1,6 @@
-"""Many small files written at the same time: of each, a disk or an object store takes longest to say that it has it.
+"""Writes many small files in parallel, since for each one the wait for the disk or the object store takes longest.
 
-In: names and contents, one after another. Out: the files of a store, all of them there when the block ends.
+In: names and contents, one after another. Out: the files in a store, all written when the block ends.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ WRITES_AT_ONCE = 16
 
 @contextmanager
 def many_files(store: Store) -> Iterator[Callable[[str, bytes], None]]:
-    """``write(name, content)``, for a ``with``; at most ``2 * WRITES_AT_ONCE`` contents wait in memory.
+    """Yield ``write(name, content)``; at most ``2 * WRITES_AT_ONCE`` contents wait in memory.
 
-    What goes wrong with a file is raised by a later ``write``, or at the end of the block.
+    An error of a file is raised by a later ``write``, or at the end of the block.
     """
     waiting: deque[Future[None]] = deque()
     folders: set[str] = set()

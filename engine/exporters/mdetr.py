@@ -1,7 +1,7 @@
 """Writer of MDETR's JSON, the format of GoldG: ``mdetr.json``.
 
-In: samples. Out: an entry of ``images`` with its caption each sample, an entry of ``annotations`` each box with the
-characters it is meant by. Source: as of the reader, :mod:`engine.gold.mdetr`.
+In: samples. Out: for each sample an entry of ``images`` with its caption, for each box an entry of ``annotations`` with
+the characters that name it. Source: see the reader, :mod:`engine.gold.mdetr`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.exporters.coco import FIRST, box_entry, image_entry
 from engine.exporters.documents import json_lists
 from schemas.shards import DatasetCard, SampleLabels
 
-# MDETR has one class: what is meant is in the caption.
+# MDETR has a single class: what a box shows is told by the caption.
 OBJECT = {"supercategory": "object", "id": FIRST, "name": "object"}
 
 

@@ -1,7 +1,7 @@
 """Writer of ODVG JSON Lines, the format of MM-Grounding-DINO: ``odvg.jsonl``.
 
-In: samples. Out: a line each: of a detection dataset its boxes by class, with ``label_map.json`` at the end; of a
-grounding dataset the caption and its regions. Source: as of the reader, :mod:`engine.gold.odvg`.
+In: samples. Out: a line for each: in a detection dataset its boxes by class, with ``label_map.json`` at the end; in a
+grounding dataset the caption and its regions. Source: see the reader, :mod:`engine.gold.odvg`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.shards import DatasetCard, SampleLabels
 
 @contextmanager
 def odvg(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, str], None]]:
-    """Write ``odvg.jsonl``, and ``label_map.json`` of a detection dataset."""
+    """Write ``odvg.jsonl`` and, for a detection dataset, ``label_map.json``."""
     categories = Categories(card)
     with store.writing("odvg.jsonl") as file:
 

@@ -1,7 +1,7 @@
 """Tab-separated files with an index of their lines, as GLIP's and GLIGEN's readers open them.
 
-In: columns of text. Out: ``NAME.tsv``, and ``NAME.lineidx`` with the byte at which each line begins, written as they
-come. Source: maskrcnn_benchmark/data/datasets/tsv.py of microsoft/GLIP.
+In: columns of text. Out: ``NAME.tsv``, and ``NAME.lineidx`` with the byte at which each line begins, written line by
+line. Source: maskrcnn_benchmark/data/datasets/tsv.py of microsoft/GLIP.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from engine.artifacts import Store
 
 @contextmanager
 def tsv_file(store: Store, name: str) -> Iterator[Callable[[str, str], None]]:
-    """``add(key, value)`` writes a line; both files are there when the block ends without an error."""
+    """Yield ``add(key, value)``, which writes a line; both files appear when the block ends without an error."""
     with store.writing(f"{name}.tsv") as lines, store.writing(f"{name}.lineidx") as index:
         at = 0
 
@@ -31,5 +31,5 @@ def tsv_file(store: Store, name: str) -> Iterator[Callable[[str, str], None]]:
 
 
 def ascii_json(value: Any) -> str:
-    """JSON without a tab, a line end or anything beyond ASCII in it: those readers know one encoding, the machine's."""
+    """JSON without tab, line end and non-ASCII characters: those readers open files in the machine's encoding."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False)

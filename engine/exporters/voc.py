@@ -1,8 +1,8 @@
-"""Writer of Pascal VOC: ``Annotations/NAME.xml`` a picture, ``labelmap.txt``, ``ImageSets/Main/train.txt``.
+"""Writer of Pascal VOC: ``Annotations/NAME.xml`` for each picture, ``labelmap.txt``, ``ImageSets/Main/train.txt``.
 
-In: samples. Out: corners in pixels counted from 1, the last one inside, with decimals where a box has some. The label
-map keeps the order of the classes; boxes that are difficult stay so. The list of all pictures, by which most readers
-find them, is there last. Source: The PASCAL VOC Challenge 2012 Development Kit, sections 3 and 4.
+In: samples. Out: corners in pixels counted from 1, the last pixel included, with decimals where a box has some. The
+label map keeps the order of the classes, and ``difficult`` boxes keep that flag. The list of all pictures, by which
+most readers find them, is written last. Source: The PASCAL VOC Challenge 2012 Development Kit, sections 3 and 4.
 """
 
 from __future__ import annotations
@@ -63,11 +63,11 @@ def _put_object(root: Element, name: str, box: SampleBox) -> None:
 
 
 def _name(name: str) -> str:
-    """A class name that a line of the label map can hold, and XML: a colon ends a name there, a control character is
-    not allowed here."""
+    """A class name as both the label map, where a colon ends a name, and XML, which forbids control characters, can
+    hold it."""
     return " ".join(_NOT_IN_XML.sub("\ufffd", name).replace(":", " ").split())
 
 
 def _put(parent: Element, name: str, text: str) -> None:
-    """What XML cannot say, such as a control character, becomes the replacement character."""
+    """Add an element with a text, in which what XML forbids, such as control characters, becomes U+FFFD."""
     SubElement(parent, name).text = _NOT_IN_XML.sub("\ufffd", text)

@@ -1,10 +1,10 @@
 """Writer of X-VLM's region JSON Lines: ``xvlm.jsonl``.
 
-In: samples. Out: a line each with ``image`` (a path beside the file), ``caption``, and ``elems``: for each box its
-phrase as ``caption`` and ``bb``, x, y, width and height in whole pixels inside the picture, rounded outwards: its
-reader cuts decimals off and refuses a box without area. Boxes of pseudo-labels have their ``score`` too, which it
-passes over. Source: ``RegionTextJsonDataset`` in dataset/pretrain_dataset.py of zengyan-97/X-VLM, which no package
-index has.
+In: samples. Out: for each a line with ``image`` (a path beside the file), ``caption``, and ``elems``: for each box its
+phrase as ``caption`` and ``bb``, x, y, width and height in whole pixels inside the picture, rounded outwards, since its
+reader cuts decimals off and refuses a box without area. Boxes of pseudo-labels also have their ``score``, which it
+ignores. Source: ``RegionTextJsonDataset`` in dataset/pretrain_dataset.py of zengyan-97/X-VLM, which is in no package
+index.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def xvlm(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
 
 
 def whole_pixels(box: SampleBox) -> list[int]:
-    """The smallest box of whole pixels around one that has an area, as x, y, width, height; inside the picture, as the
-    box is."""
+    """The smallest box of whole pixels around ``box``, as x, y, width, height. The box must have an area; if it is
+    inside the picture, so is the result."""
     x1, y1, x2, y2 = box.box_xyxy
     left, top = math.floor(x1), math.floor(y1)
     return [left, top, math.ceil(x2) - left, math.ceil(y2) - top]

@@ -1,7 +1,7 @@
-"""Writer of YOLO's text files: ``labels/NAME.txt`` a picture, ``data.yaml``.
+"""Writer of YOLO's text files: ``labels/NAME.txt`` for each picture, ``data.yaml``.
 
-In: samples. Out: a line a box, ``class x_centre y_centre width height`` in shares of the picture, to nine decimals,
-which keep a hundredth of a pixel. Source: Ultralytics, docs: datasets/detect.
+In: samples. Out: a line for each box, ``class x_centre y_centre width height`` in shares of the picture, with nine
+decimals, which keep a hundredth of a pixel. Source: Ultralytics, docs: datasets/detect.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def yolo(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
 
     with many_files(store) as write:
         yield add
-    # No "path": readers then start from the file's own folder, and from where they are called with "."
+    # No "path": without it readers start from the file's own folder; with "." from the working directory.
     document = {"train": "images", "val": "images", "names": dict(enumerate(categories.names()))}
     store.write("data.yaml", yaml.safe_dump(document, allow_unicode=True, sort_keys=False).encode())
 

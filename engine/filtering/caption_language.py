@@ -66,10 +66,10 @@ def _identifier() -> Any:
 
 @cache
 def _opened(kind: Any, file: Any) -> Any:
-    """Once in a process, which may make many reports: the model is unpacked from LZMA."""
+    """The identifier, cached for the process, which may make many reports: its model is unpacked from LZMA."""
     return kind.from_model_file(file, norm_probs=True)
 
 
 def _readable(caption: str) -> str:
-    """As much as decides, without lone surrogates."""
+    """The part of a caption that is long enough to decide, without lone surrogates."""
     return caption[:MAX_CHARS].encode("utf-8", "replace").decode()

@@ -1,8 +1,9 @@
-"""By what the pictures of a dataset are known again: each file's digest, its perceptual hash, its caption's digest.
+"""What identifies the picture and the caption of a sample: SHA-256 of the file, perceptual hash, SHA-256 of the
+caption.
 
-In: committed units. Out: one row for each of their samples, in the order of the shards. Read from the tables of boxes,
-which have all of it; from a shard only where its table lacks a sample (human data without a box), a digest, as one of
-another writer may, or a hash, as of a blank picture.
+In: committed units. Out: one row for each of their samples, in the order of the shards. Rows come from the tables of
+boxes. A shard is read only where its table lacks a sample (human data without a box), a digest (another writer's
+table), or a hash (a blank picture).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _SCHEMA = pa.schema([ANNOTATION_SCHEMA.field(name) for name in _COLUMNS])
 
 @dataclass(frozen=True, slots=True)
 class ImageIdentity:
-    """One sample. ``phash`` is None for a picture that has none: blank, or beyond what is decoded."""
+    """The identity of one sample. ``phash`` is None for a picture without one: blank, or beyond what is decoded."""
 
     key: str
     sha256: bytes
@@ -39,15 +40,15 @@ class ImageIdentity:
 
 
 def identified(image: CaptionedImage) -> CaptionedImage:
-    """The sample with what its picture is known by; as it is where somebody has looked already."""
+    """The sample with its picture's SHA-256 and perceptual hash; unchanged where it has them already."""
     if image.sha256 is not None:
         return image
     return replace(image, sha256=hashlib.sha256(image.image).hexdigest(), phash=phash_text(image.image))
 
 
 def image_identities(store: Store, manifests: Sequence[ManifestSummary]) -> Iterator[Iterator[ImageIdentity]]:
-    """For each unit, in order, one a sample, in order. ValueError where its table of boxes cannot be read, or its shard
-    does not hold what the manifest says."""
+    """For each unit, in order, the identities of its samples, in order. ValueError where its table of boxes cannot be
+    read, or its shard does not hold what the manifest says."""
     tables = read_whole_tables(store, [manifest.unit for manifest in manifests], _SCHEMA)
     for manifest, stored in zip(manifests, tables, strict=True):
         yield _of_unit(store, manifest, _first_rows(stored.table))
@@ -84,7 +85,7 @@ def _first_rows(table: pa.Table) -> pa.Table:
 
 
 def _from_shard(store: Store, unit: int, rows: range | list[int]) -> Iterator[ImageIdentity]:
-    """Out of the labels; the hash of a picture that its labels have none for is computed, once for each picture."""
+    """Identities from a shard's labels. Where labels lack a perceptual hash, it is computed, once for each picture."""
     computed: dict[str, int | None] = {}
     with ShardReader(store, unit) as reader:
         for row in rows:

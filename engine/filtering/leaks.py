@@ -26,7 +26,8 @@ LEAK, LEAK_NEAR = LEAK_REASONS = ("leak", "leak_near")
 
 @dataclass(frozen=True)
 class LeakGuard:
-    """Pictures by what they are known by; ``where`` names one sample of each as ``DATASET/KEY``."""
+    """The pictures that must not be labelled. ``by_sha256`` and ``where`` (one for each of ``hashes``) name a sample of
+    each picture as ``DATASET/KEY``."""
 
     by_sha256: dict[bytes, str]
     hashes: WordArray
@@ -35,8 +36,8 @@ class LeakGuard:
     max_distance: int
 
     def find(self, image: CaptionedImage) -> tuple[str, str] | None:
-        """The reason (``leak`` or ``leak_near``) and a message, where the identified picture is one of those; otherwise
-        None."""
+        """The reason (``leak`` or ``leak_near``) and a message, if the identified picture is one of the guard's;
+        otherwise None."""
         assert image.sha256 is not None, "a guard knows pictures by what `identified` says of them"
         sample = self.by_sha256.get(bytes.fromhex(image.sha256))
         if sample is not None:

@@ -1,21 +1,21 @@
-"""Human annotations (and drawn truth) become a dataset of the same format as pseudo-labels, with every score 1.
+"""Imports human annotations (and drawn truth) as a dataset of the same format as pseudo-labels, with every score 1.
 
 In: annotations in one of the formats of ``READERS``, or the scenes world. Out: a dataset folder: shards, tables,
-manifests, ``dataset.json``. What is wrong in the source is a counted reject with a reason; the rest is imported.
+manifests, ``dataset.json``. Each fault in the source is a counted reject with a reason; the rest is imported.
 
     coco          task detection: the caption is the image's class names, "cat. dog", each a phrase with its boxes
-    lvis          as coco, with the classes that were looked for in vain, picture by picture
+    lvis          like coco, and for each picture the classes that were looked for and not found
     voc, yolo     task detection: a file for each picture
-    coco-phrases  task grounding: one sample a caption, its annotated phrases with exact spans
-    odvg          either, as each line says
-    mdetr         task grounding: a JSON of captions, boxes with the characters they are meant by
+    coco-phrases  task grounding: a sample for each caption, its annotated phrases with exact spans
+    odvg          either task, as the first line says
+    mdetr         task grounding: a JSON of captions, boxes with the characters that name them
     flickr30k     task grounding: sentences with marked phrases, boxes in XML
     refcoco       task grounding: an expression and its one box
     grit          task grounding: Kosmos-2's web captions, boxes with scores; origin pseudo
     glip-tsv      task grounding: GLIP's own web captions, boxes with scores; origin pseudo
     scenes        task grounding: drawn scenes with exact boxes
 
-Equal sources give equal bytes, whole dataset: no time is written anywhere. A unit that is done is not done again.
+Equal sources give datasets with equal bytes: no time is written anywhere. A committed unit is not done again.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ READERS: dict[str, Callable[[GoldPlace], GoldReader]] = {
     "grit": GritCaptions,
     "glip-tsv": GlipTsvCaptions,
 }
-MACHINE_MADE = frozenset({"grit", "glip-tsv"})  # boxes with scores, of a teacher that nobody here knows
+MACHINE_MADE = frozenset({"grit", "glip-tsv"})  # boxes with scores, of an unknown teacher
 FORMATS = (*READERS, "scenes")
 UNIT_SIZE = 500
 
@@ -80,10 +80,10 @@ def import_gold(
 ) -> DatasetCard:
     """Import ``source`` into the dataset folder ``out``; returns its card.
 
-    ``source`` is the folder of the annotations or their file, or the recipe of the scenes; ``images`` the folder of the
-    images where they are not beside them; ``split`` one of the source's splits, all of it where not given. ``watch``
-    gives the units back one by one, and shows how far the import is. ValueError, in one line, where the source cannot
-    be read, gives no sample at all or none of its annotations, or where ``out`` holds another dataset.
+    source: folder or file of the annotations, or the recipe of the scenes. images: folder of the images, if they are
+    not beside the annotations. split: one of the source's splits; None for all. watch: wraps the sequence of units, to
+    show progress. ValueError, in one line, where the source cannot be read, no sample or none of its annotations can be
+    imported, or ``out`` holds another dataset.
     """
     reader = _open_reader(format, source, images, split)
     recipe: dict[str, object] = {"format": format, "unit_size": unit_size}
@@ -134,7 +134,7 @@ def _open_reader(
 
 
 def _claim(store: Store, card: DatasetCard) -> None:
-    """Take the folder for this dataset, without what a killed import left; ValueError where it holds another one."""
+    """Prepare the folder for this dataset: delete what a killed import left. ValueError where it has another one."""
     for folder in ("", *FOLDERS):
         store.delete_temporary_files(folder)
     if store.exists(CARD):
@@ -161,7 +161,7 @@ def _import_unit(store: Store, reader: GoldReader, ref: UnitRef, card: DatasetCa
 
 
 def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
-    """What became of the samples (stage ``read``) and, counted by themselves, of the boxes (stage ``annotation``)."""
+    """The counts of samples (stage ``read``) and, separately, of boxes (stage ``annotation``)."""
     came_in = Counter[str]()
     dropped: dict[str, Counter[str]] = {"read": Counter(), "annotation": Counter()}
     for row in rows:
@@ -180,21 +180,21 @@ def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
 
 
 def _counted(card: DatasetCard, manifest: ShardManifest) -> DatasetCard:
-    """The card with a unit more in its sums."""
+    """The card with the counts of one more unit."""
     sums = {name: getattr(card, name) + getattr(manifest, name) for name in COUNTS}
     stages = [total + counts for total, counts in zip(card.stages, manifest.stages, strict=True)]
     return card.model_copy(update={**sums, "units": card.units + 1, "stages": stages})
 
 
 def _withdraw(store: Store) -> None:
-    """Leave the folder free for another try: units without a sample are no dataset."""
+    """Delete the dataset, so that the folder is free for another try."""
     delete_units_beyond(store, 0)
     store.delete(CARD)
 
 
 def _nothing_of(card: DatasetCard, store: Store) -> str | None:
-    """Why this is no dataset: it has no sample, or of all its annotations none; None where it is one. Pictures that
-    lost all their boxes would count as pictures without objects."""
+    """The reason why this is no dataset: it has no sample, or none of its annotations; None if it is one. Without any
+    annotations, all pictures would count as pictures without objects."""
     read, annotation = card.stages
     what, stage = ("samples", read) if card.samples == 0 else ("annotations", annotation)
     if card.samples and (annotation.went_on or not annotation.came_in):
@@ -207,7 +207,7 @@ def _nothing_of(card: DatasetCard, store: Store) -> str | None:
 
 
 def _first_of(reason: str, card: DatasetCard, store: Store) -> str:
-    """What was said of the first that was dropped for ``reason``."""
+    """The message of the first reject with ``reason``."""
     tables = (read_parquet(store.read(rejects_name(unit))) for unit in range(card.units))
     rows = (row for table in tables for row in table.to_pylist())
     return next((f", the first: {row['message']}" for row in rows if row["reason"] == reason), "")

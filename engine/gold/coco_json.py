@@ -1,7 +1,7 @@
-"""COCO-style JSON at the boundary: each item checked by itself, images found in their folder.
+"""Reading COCO-style JSON: each item is checked by itself, images are found in their folder.
 
-In: paths. Out: items that hold, or a word on what is wrong with them. A file that is not of the format at all is a
-ValueError; a single bad item never stops an import.
+In: paths. Out: valid items, or the reason why one is invalid. A file that is not in the format at all is a ValueError;
+a single bad item never stops an import.
 Source: COCO's data format (cocodataset.org/#format-data).
 """
 
@@ -24,11 +24,11 @@ from engine.sources.sayable import sayable
 from engine.storage.digests import digest_of_list
 from schemas.records import BoxXYXY, Reject
 
-NAMES_TRIED = 20  # of pictures, in each folder where they may lie
+NAMES_TRIED = 20  # pictures that are looked for in each folder that may have them
 
 
 def _whole(text: str) -> str:
-    text.encode()  # half a surrogate pair, which JSON can say, has no UTF-8: UnicodeEncodeError, a ValueError
+    text.encode()  # a lone surrogate, which JSON may contain, raises UnicodeEncodeError, a ValueError
     return text
 
 
@@ -39,7 +39,7 @@ XYWH = tuple[float, float, float, float]
 
 
 def xyxy_of(box_xywh: XYWH) -> BoxXYXY:
-    """The corners of a box that is given by its first one and its size."""
+    """A box given by its top left corner and size, as corners."""
     x, y, w, h = box_xywh
     return (x, y, x + w, y + h)
 
@@ -62,7 +62,7 @@ class CocoImage(CocoItem):
 
 
 def listed(document: JsonLists, name: str, file: Path) -> Items:
-    """The list ``name`` of the document; ValueError where there is none."""
+    """The list ``name`` of the document; ValueError where it has none."""
     found = document.lists.get(name)
     if found is None:
         raise ValueError(f"{file} has no list {name!r}, so it is not in COCO's format")
@@ -70,7 +70,7 @@ def listed(document: JsonLists, name: str, file: Path) -> Items:
 
 
 def checked(kind: type[Item], item: Any) -> Item | str:
-    """The item as ``kind``, or in one line what is wrong with it."""
+    """The item validated as ``kind``, or in one line what is wrong with it."""
     try:
         return kind.model_validate(item)
     except ValidationError as error:
@@ -79,16 +79,15 @@ def checked(kind: type[Item], item: Any) -> Item | str:
 
 
 class Images:
-    """The declared images, in order, each checked when it is asked for, and the folder they lie in: of ``folders`` the
-    first that has one of the first of them, or the first of all.
+    """The declared images, in order, each checked when it is read. Of several with one id the first valid one has it.
 
-    Of several with the same id the first that holds has it.
+    ``folder`` is the first of ``folders`` that has one of the first pictures, or else simply the first.
     """
 
     def __init__(
         self, declared: Items, folders: Sequence[Path], read_image: Callable[[Any], Any] = lambda item: item
     ) -> None:
-        """``read_image`` gives a declared image COCO's fields, where it has others."""
+        """``read_image`` converts a declared image to COCO's fields."""
         self._declared, self._read_image = declared, read_image
         self._database = declared.database
         self._database.fill("images", "row INTEGER PRIMARY KEY, id, file_name", self._rows())
@@ -109,35 +108,35 @@ class Images:
         return checked(CocoImage, self._read_image(self._declared[row]))
 
     def names(self, first: int = 0) -> Iterator[str]:
-        """The file names of the images; empty where an image is none."""
+        """The file names of the images from row ``first`` on; empty for an invalid image."""
         for (name,) in self._database.select("SELECT file_name FROM images WHERE row >= ? ORDER BY row", first):
             yield name or ""
 
     def row_of(self, image_id: Id) -> int | None:
-        """The row that an id belongs to, None where none is declared."""
+        """The row of the image with an id; None where there is none."""
         found = next(self._database.select("SELECT min(row) FROM images WHERE id = ?", stored(image_id)))
         return None if found[0] is None else int(found[0])
 
     def of(self, image_id: Id) -> CocoImage | None:
-        """The image of an id, None where none is declared."""
+        """The image with an id; None where there is none."""
         row = self.row_of(image_id)
         image = None if row is None else self[row]
         return image if isinstance(image, CocoImage) else None
 
     def key_of_id(self, image_id: Id) -> str:
-        """The key of an image; the id itself where none is declared."""
+        """The key of the image with an id; the id itself where there is none."""
         row = self.row_of(image_id)
         return str(image_id) if row is None else key_of(next(self.names(row)))
 
     def homeless(self, annotations: Items) -> tuple[Reject, ...]:
-        """A reject ``image_undeclared`` for each annotation whose ``image_id`` is no image's; they are the items of the
-        same document, found by that key."""
+        """A reject ``image_undeclared`` for each annotation whose ``image_id`` no image has. ``annotations`` must be
+        items of the same document, indexed by that field."""
         found = annotations.without("images", "id")
         ids = (item.get("image_id") if isinstance(item, dict) else None for item in found)
         return tuple(dropped("", "image_undeclared", f"annotation of image {image_id!r}") for image_id in ids)
 
     def picture(self, image: CocoImage) -> Picture | str:
-        """The image's file, or the reason against it."""
+        """The image's file, or the reason why it cannot be used."""
         return read_picture(self.folder, image.file_name, (image.width, image.height))
 
     def digest(self) -> str:
@@ -148,7 +147,7 @@ class Images:
 
 
 class Keys:
-    """The keys of the rows, and which row one belongs to: the first that has it. They are on disk."""
+    """The keys of the rows, kept on disk. A key belongs to the first row that has it."""
 
     def __init__(self, keys: Iterable[str]) -> None:
         self._rows = RowsByKey(keys)
@@ -167,8 +166,8 @@ class Keys:
 
 
 def picture_keys(names: Iterable[str]) -> Keys:
-    """Keys of pictures by their file names: without folders, but with them where several folders have that name, as
-    frames of films are called alike. A name that is there twice is one key twice."""
+    """Keys of pictures by their file names: without folders, unless several folders have the same name, as with frames
+    of films. A path that occurs twice gives the same key twice."""
     whole = RowsByKey(names)
     short = RowsByKey(map(key_of, whole.texts()))
     named = zip(whole.texts(), short.texts(), strict=True)
@@ -176,14 +175,14 @@ def picture_keys(names: Iterable[str]) -> Keys:
 
 
 def own_keys(images: Iterable[str]) -> Keys:
-    """Keys of captions by the keys of their images: the first caption of an image takes its name, the others add the
-    number of their row, as several captions of one photo are several samples."""
+    """Keys of captions by the keys of their images: the first caption of an image has the image's key, the others add
+    the number of their row."""
     rows = RowsByKey(images)
     return Keys(key if rows.first(key) == row else f"{key}-{row}" for row, key in enumerate(rows.texts()))
 
 
 def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...] = ()) -> GoldRow:
-    """A row without a sample. Its own annotations go with it; ``homeless`` ones are counted here."""
+    """A row without a sample. Its own annotations are not counted, but ``homeless`` ones are."""
     return GoldRow(None, (*homeless, Reject(sayable(key), "read", reason, sayable(message))), len(homeless))
 
 
@@ -193,9 +192,9 @@ def dropped(key: str, reason: str, message: str) -> Reject:
 
 
 def image_folders(place: GoldPlace, file: Path) -> list[Path]:
-    """Where the images may lie, the likeliest first: as given; or, beside ``instances_val2017.json`` or the folder
-    ``annotations`` that it is in, ``val2017`` (COCO), ``images/val2017`` (CVAT), ``images_val2017``, ``images``,
-    ``data`` (FiftyOne); or there itself, as where names begin with ``images/`` (Label Studio)."""
+    """The folders that may have the images, the likeliest first: the given one; or, beside ``instances_val2017.json``
+    or its folder ``annotations``, ``val2017`` (COCO), ``images/val2017`` (CVAT), ``images_val2017``, ``images``,
+    ``data`` (FiftyOne); or that place itself, for names that begin with ``images/`` (Label Studio)."""
     if place.images is not None:
         return [place.images]
     root = file.parent.parent if file.parent.name == "annotations" else file.parent

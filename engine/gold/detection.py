@@ -1,8 +1,8 @@
-"""Reader of COCO detection JSON: class boxes as grounding, the way GLIP sees detection (section 3.1).
+"""Reader of COCO detection JSON: class boxes as grounding, as GLIP treats detection (section 3.1).
 
-In: a JSON file, or the folder that holds one: ``instances*.json``, ``annotations/`` with it, or a part of ODinW, with
-``annotations_without_background.json`` among the pictures. Out: a row an image. The caption is the names of the classes
-in it, "cat. dog", in the order of the categories; each name is a phrase with boxes.
+In: a JSON file, or its folder: one with ``instances*.json``, itself or in ``annotations/``, or a part of ODinW, with
+``annotations_without_background.json`` among the pictures. Out: a row for each image. The caption has the names of the
+classes in it, "cat. dog", in the order of the categories; each name is a phrase with boxes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from engine.gold.sources import GoldBox, GoldPlace, GoldReader, GoldRow, Task, l
 from engine.prompts import SEPARATOR
 from schemas.records import BoxXYXY, Phrase, Reject
 
-# COCO's own names; then those of ODinW's folders, whose second file has a class that nothing is of.
+# COCO's own file names, then those of ODinW's folders, whose second file has an empty class.
 COCO_FILES = (
     *("instances*.json", "annotations/instances*.json"),
     *("annotations_without_background.json", "_annotations.coco.json"),
@@ -65,8 +65,8 @@ class CocoBox(CocoItem):
 
 
 class CocoDetection(GoldReader):
-    """An image without boxes is a sample without phrases: there a detector must find nothing. Crowds are dropped and
-    counted: a box around many things teaches no box of one."""
+    """A row for each image. An image without boxes is a sample without phrases, in which a detector must find nothing.
+    Crowds are counted rejects: a box around many things does not teach the box of one."""
 
     task: Task = "detection"
 
@@ -77,8 +77,8 @@ class CocoDetection(GoldReader):
         files: Sequence[str] = COCO_FILES,
         read_image: Callable[[Sequence[Path], Any], Any] = lambda folders, item: item,
     ) -> None:
-        """``files`` is what the JSON may be called in a folder, the first that is there; ``read_image`` gives an image
-        COCO's fields, by the folders where pictures may lie."""
+        """``files``: patterns of the JSON's name in a folder, of which the first that matches counts. ``read_image``:
+        converts an image to COCO's fields; it is given the folders that may have the pictures."""
         file = place.without_split("coco").file(*files)
         document = JsonLists(file, {"annotations": "image_id"})
         self.uri = file.name
@@ -97,14 +97,14 @@ class CocoDetection(GoldReader):
         return len(self._images)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        # Annotations of no image are counted with the first one.
+        # Annotations without an image are counted with the first row.
         homeless = self._images.homeless(self._annotations) if row == 0 else ()
         image, key = self._images[row], self._keys[row]
         if isinstance(image, str):
             return rejected_row(f"row-{row}", "image_malformed", image, homeless)
         fault = self._keys.fault(key, row)
         if fault is None and self._images.row_of(image.id) != row:
-            fault = "duplicate_id"  # whose boxes are whose cannot be told, and none is not the same as unknown
+            fault = "duplicate_id"  # nobody can tell which image its boxes belong to, and "no boxes" would be a claim
         picture = fault or self._images.picture(image)
         if isinstance(picture, str):
             return rejected_row(key, picture, f"image {image.file_name!r}", homeless)
@@ -127,7 +127,7 @@ class CocoDetection(GoldReader):
         return [name for number in categories if (name := self._names.get(number))]
 
     def annotations_of(self, row: int) -> list[Any]:
-        """The annotations of an image as the file has them; none of an image that is malformed."""
+        """The annotations of an image as in the file; none for an invalid image."""
         image = self._images[row]
         return [] if isinstance(image, str) else list(self._annotations.of(image.id))
 
@@ -167,8 +167,8 @@ def detection_row(
 ) -> GoldRow:
     """The sample of one picture, whose caption is the names of the classes in it.
 
-    Of each annotation comes its box, or the reason why it has none, and words that tell which it is. ``absent`` and
-    ``incomplete`` as in :func:`labelled_image`; ``homeless`` are rejects of annotations that belong to no row.
+    annotations: for each its box, or the reason why it has none, and a description for messages. absent, incomplete: as
+    in :func:`labelled_image`. homeless: rejects of annotations that belong to no row, to be counted here.
     """
     boxes: list[ClassBox] = []
     rejects = list(homeless)
@@ -190,7 +190,7 @@ def detection_row(
 
 
 def class_prompt(boxes: Sequence[ClassBox], classes: Sequence[str]) -> tuple[str, tuple[Phrase, ...], list[GoldBox]]:
-    """The caption, its phrases, and their boxes, phrase after phrase; no box gives an empty caption.
+    """The caption, its phrases, and their boxes in the order of the phrases. Without boxes the caption is empty.
 
     >>> class_prompt([ClassBox("dog", (0, 0, 4, 4)), ClassBox("cat", (1, 1, 2, 2))], ["cat", "dog"])[0]
     'cat. dog'

@@ -1,8 +1,8 @@
-"""Files of a source as somebody else packed them: no link is followed out of its folder, and text may be of Windows.
+"""Untrusted files of a source: no link is followed out of its folder, and text may be encoded as on Windows.
 
-In: paths that were found in a folder, and names that annotations give. Out: paths, bytes, text. A folder may be a link
-to another disk, and a file that the user names is read wherever it leads; a link that lies in a folder and leads out of
-it is not, since an archive may hold one to any file of this machine.
+In: paths found in a folder, and names from annotations. Out: paths, bytes, text. A folder may be a link to another
+disk, and a file that the user names is read wherever it leads. But a link inside of a folder that leads out of it is
+refused, since an archive may contain links to any file of this machine.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from engine.sources.hidden_files import is_apple_double
 
 ENCODINGS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-"""By the mark that a text begins with: editors of Windows and PowerShell write them."""
+"""Encodings by byte order mark, which editors on Windows and PowerShell write."""
 _OF_OTHERS = {
     b"\x1f\x8b": "it is compressed by gzip; unpack it first",
     b"PK\x03\x04": "it is a zip archive; unpack it first",
@@ -32,8 +32,8 @@ _OF_OTHERS = {
 
 
 def leads_out(file: Path, folder: Path) -> bool:
-    """Whether a path that was found in ``folder`` is, by links or "..", one outside of it; False where there is none,
-    as of links that lead in a circle."""
+    """Whether a path found in ``folder`` leads, by links or "..", out of it. False where it leads to no file, as links
+    in a circle do."""
     if _has_no_link(file, folder):
         return False
     try:
@@ -43,7 +43,7 @@ def leads_out(file: Path, folder: Path) -> bool:
 
 
 def _has_no_link(file: Path, folder: Path) -> bool:
-    """Whether nothing between the two is a link or "..": as of most files, and told without resolving both."""
+    """Whether nothing below ``folder`` in the path is a link or "..": true for most files, and cheap to check."""
     try:
         parts = file.relative_to(folder).parts
     except ValueError:
@@ -53,7 +53,7 @@ def _has_no_link(file: Path, folder: Path) -> bool:
 
 
 def checked_file(file: Path) -> Path:
-    """A file that was found beside others. ValueError where it is a link that leads out of its folder."""
+    """The file itself. ValueError where it is a link that leads out of its folder."""
     if leads_out(file, file.parent):
         raise ValueError(
             f"{file} is a link that leads out of its folder and is not followed; put a copy of the file there"
@@ -62,7 +62,7 @@ def checked_file(file: Path) -> Path:
 
 
 def read_annotation(file: Path, folder: Path, max_bytes: int) -> bytes | str:
-    """The bytes of the annotations of one picture, which were found in ``folder``, or the reason against them:
+    """The bytes of one picture's annotation file, found in ``folder``; or the reason why not:
     ``annotation_outside_folder``, ``annotation_missing``, ``annotation_too_large``."""
     if leads_out(file, folder):
         return "annotation_outside_folder"
@@ -73,18 +73,18 @@ def read_annotation(file: Path, folder: Path, max_bytes: int) -> bytes | str:
 
 
 def annotation_digest(content: bytes | str) -> str:
-    """What a fingerprint knows of one picture's annotations: SHA-256 (hex) of the bytes, or the reason against them."""
+    """One picture's annotations for a fingerprint: SHA-256 (hex) of the bytes, or the reason why they are missing."""
     return content if isinstance(content, str) else hashlib.sha256(content).hexdigest()
 
 
 def own_files(folder: Path, pattern: str) -> list[Path]:
-    """What matches the pattern in a folder, by name, without what macOS keeps beside its files."""
+    """The files of a folder that match the pattern, sorted, without macOS' AppleDouble files."""
     return sorted(file for file in folder.glob(pattern) if not is_apple_double(file.name))
 
 
 def files_below(top: Path) -> Iterator[str]:
-    """The files of a folder and its folders by their names below it, without what macOS keeps beside its files.
-    ValueError where one of the folders is a link that leads out."""
+    """The files of a folder and its subfolders, by relative path, without macOS' AppleDouble files. ValueError where a
+    subfolder is a link that leads out."""
     for folder, folders, names in os.walk(top):
         for link in (Path(folder, name) for name in folders):
             if link.is_symlink() and leads_out(link, top):
@@ -97,8 +97,8 @@ def files_below(top: Path) -> Iterator[str]:
 
 
 def file_size(path: Path) -> int:
-    """Size in bytes, -1 for a file that is not there: what a fingerprint knows of an unread picture. A name from
-    outside may be longer than a file's can be."""
+    """The size of a file in bytes, which stands for an unread picture in a fingerprint; -1 for a missing file, also if
+    its name, which is untrusted, is too long for one."""
     try:
         return path.stat().st_size if path.is_file() else -1
     except OSError as error:
@@ -108,8 +108,8 @@ def file_size(path: Path) -> int:
 
 
 def picture_path(folder: Path, file_name: str) -> Path:
-    """Where the picture lies that annotations call ``file_name``: under that name, or, where nothing is, with Windows'
-    ``\\`` as ``/``, or with accents in the other of the two ways that Unicode has, as files that came from a Mac."""
+    """The path of the picture that annotations call ``file_name``: under that name, or, if there is no such file, with
+    Windows' ``\\`` as ``/``, or in another normal form of Unicode (NFC, NFD), as files from a Mac may be."""
     other_slash = file_name.replace("\\", "/")
     normal = (unicodedata.normalize(form, other_slash) for form in ("NFC", "NFD"))
     names = dict.fromkeys((file_name, other_slash, *normal))
@@ -119,19 +119,20 @@ def picture_path(folder: Path, file_name: str) -> Path:
 
 
 def text_of_bytes(content: bytes) -> str:
-    """Text by its byte order mark, which is left out, else UTF-8; what cannot be decoded becomes U+FFFD."""
+    """The text of bytes, decoded by their byte order mark, which is left out, else as UTF-8; bad bytes become
+    U+FFFD."""
     encoding = next((name for mark, name in ENCODINGS.items() if content.startswith(mark)), "utf-8")
     return content.decode(encoding, errors="replace")
 
 
 def lines_of(content: bytes) -> list[str]:
-    """The lines of a text, whatever ends them, without white space around them; empty ones too, as some are counted."""
+    """The lines of a text with any line ends, without surrounding white space; also empty lines, since some count."""
     text = text_of_bytes(content).replace("\r\n", "\n").replace("\r", "\n")
     return [line.strip() for line in text.split("\n")]
 
 
 def odd_content(file: Path) -> str | None:
-    """What a file looks like that is none of the wanted kind, and what to do; None where that is not known."""
+    """For a file of the wrong kind: what it looks like, and what to do; None where that is unknown."""
     with file.open("rb") as opened:
         head = opened.read(64)
     if not head.strip():

@@ -2,9 +2,9 @@
 
 In: a folder with ``Sentences/ID.txt`` (five lines of ``[/EN#283585/people A young white boy] with ...``),
 ``Annotations/ID.xml`` (boxes of the entities, pixels counted from 1), ``flickr30k-images/`` or ``images/``, and the
-splits ``train.txt``, ``val.txt``, ``test.txt``, lists of ids. Out: a row a sentence, without its marks.
+splits ``train.txt``, ``val.txt``, ``test.txt``, lists of ids. Out: a row for each sentence, without its marks.
 
-Entities without a box (scenes, what cannot be boxed, ``0`` for what is not visual) are counted as
+Phrases without a box (scenes, what cannot be boxed, entity ``0`` for what is not visual) are counted as
 ``phrase_without_box``. Source: Plummer et al. 2015; the README of github.com/BryanPlummer/flickr30k_entities.
 """
 
@@ -31,7 +31,7 @@ _MARK = re.compile(r"\[/EN#(?P<entity>\d+)/[^\s\]]+ (?P<text>[^\]]+)\]")
 
 
 class Mention(NamedTuple):
-    """A phrase of a sentence, half-open characters of the sentence without marks, and the entity that it names."""
+    """A phrase of a sentence: half-open characters of the sentence without marks, and the id of its entity."""
 
     start: int
     end: int
@@ -39,7 +39,8 @@ class Mention(NamedTuple):
 
 
 class Boxes(NamedTuple):
-    """What an annotation file states: the picture's size, and the boxes by entity in xyxy pixels."""
+    """The content of an annotation file: the picture's size, the boxes of each entity (xyxy pixels from 0), and the
+    number of malformed boxes."""
 
     size_wh: tuple[int, int]
     of_entity: dict[str, list[BoxXYXY]]
@@ -47,14 +48,14 @@ class Boxes(NamedTuple):
 
 
 class FlickrEntities(GoldReader):
-    """A row a sentence; the five sentences of a photo are five samples, ``ID-0`` to ``ID-4``."""
+    """A row for each sentence; the five sentences of a photo are five samples, ``ID-0`` to ``ID-4``."""
 
     def __init__(self, place: GoldPlace) -> None:
         folder = place.folder
         self._annotations, self._images = folder / "Annotations", place.image_folder("flickr30k-images", "images")
         names = _photos(folder, place.split)
         self.uri = "Sentences"
-        self._boxes = lru_cache(maxsize=8)(self._read_boxes)  # the five sentences of a photo come one after the other
+        self._boxes = lru_cache(maxsize=8)(self._read_boxes)  # the five sentences of a photo are adjacent rows
         self._rows: list[tuple[str, int, str]] = []
         self._refused: dict[str, str] = {}
         digests = []
@@ -122,7 +123,7 @@ def parse_sentence(sentence: str) -> tuple[str, list[Mention]]:
 
 
 def parse_boxes(content: bytes) -> Boxes | str:
-    """What an annotation file states, or in one line what is wrong with it."""
+    """The boxes in an annotation file, or in one line what is wrong with it."""
     root = parse_xml(content)
     if isinstance(root, str):
         return root
@@ -142,7 +143,7 @@ def parse_boxes(content: bytes) -> Boxes | str:
 
 
 def _photos(folder: Path, split: str | None) -> list[str]:
-    """The ids, as the split lists them or by name; ValueError where there are none."""
+    """The ids of the photos, in the order of the split's list, or sorted; ValueError where there are none."""
     if split is not None:
         return names_of_split(folder, split)
     found = [file.stem for file in own_files(folder / "Sentences", "*.txt")]
@@ -152,6 +153,6 @@ def _photos(folder: Path, split: str | None) -> list[str]:
 
 
 def _sentences(folder: Path, name: str) -> list[str] | str:
-    """The lines of a photo that are not empty, or the reason why there are none."""
+    """The sentences of a photo without empty lines, or the reason why there are none."""
     content = read_annotation(folder / f"{name}.txt", folder, MAX_SENTENCES_BYTES)
     return content if isinstance(content, str) else [line for line in lines_of(content) if line]

@@ -1,10 +1,10 @@
-"""Reader of GLIP's caption TSV: what GLIP was pre-trained on, web captions with boxes that a teacher scored.
+"""Reader of GLIP's caption TSV: the format of its pre-training data, web captions with boxes that a teacher scored.
 
 In: a folder with ``label.tsv`` (key, JSON) and ``img.tsv`` (key, picture in base64), or a YAML that names them as
-``label`` and ``img``; without an ``img`` pictures are files ``KEY.jpg``, ``KEY.png`` and so on. Out: a row a caption.
-The JSON has ``caption``, ``img_w``, ``img_h``, ``bboxes`` in xyxy pixels, ``scores`` and ``tokens_positive``: for each
-box the characters it is meant by (format v1), or for each phrase, with lists of boxes and scores (v2). Spans that only
-white space parts are one phrase; others are phrases of their own, each with the box.
+``label`` and ``img``; without an ``img`` pictures are files ``KEY.jpg``, ``KEY.png`` and so on. Out: a row for each
+caption. The JSON has ``caption``, ``img_w``, ``img_h``, ``bboxes`` in xyxy pixels, ``scores`` and ``tokens_positive``:
+the characters that name each box (format v1), or each phrase, with lists of boxes and scores (v2). Spans that are
+separated only by white space are one phrase; others are phrases of their own, each with the box.
 Source: maskrcnn_benchmark/data/datasets/caption.py and tsv.py of microsoft/GLIP.
 """
 
@@ -45,7 +45,7 @@ class GlipLabel(CocoItem):
 
 
 class GlipTsvCaptions(GoldReader):
-    """A line a caption. Pictures of ``img.tsv`` are found by their line where keys agree, else by their key."""
+    """A row for each line. Pictures of ``img.tsv`` are found by their key."""
 
     def __init__(self, place: GoldPlace) -> None:
         place = place.without_split("glip-tsv")
@@ -93,7 +93,7 @@ class GlipTsvCaptions(GoldReader):
 
     def _file_name(self, key: str) -> str:
         if not valid_key(key):
-            return f"{digest_of(key)}.jpg"  # is not there; the row is refused for its key
+            return f"{digest_of(key)}.jpg"  # a file that does not exist; the row is rejected for its key
         names = (f"{key}.{extension}" for extension in EXTENSIONS)
         return next((name for name in names if file_size(self._folder / name) >= 0), f"{key}.jpg")
 
@@ -112,7 +112,7 @@ def _decoded(text: bytes | None, size: tuple[int, int]) -> Picture | str:
 
 
 def _spans(label: GlipLabel) -> tuple[list[SpanBoxes], list[str]]:
-    """The phrases of a caption, and what is wrong with those that are none."""
+    """The phrases of a caption, and messages about malformed ones."""
     if not len(label.bboxes) == len(label.scores) == len(label.tokens_positive):
         counts = (len(label.bboxes), len(label.scores), len(label.tokens_positive))
         return [], ["{} bboxes, {} scores and {} tokens_positive do not belong together".format(*counts)]
@@ -128,7 +128,7 @@ def _spans(label: GlipLabel) -> tuple[list[SpanBoxes], list[str]]:
 
 
 def _files(place: Path) -> tuple[Path, Path | None]:
-    """The files of labels and of pictures. ValueError where there are no labels, or where one is named elsewhere."""
+    """The files of labels and of pictures. ValueError where there are no labels, or a named file is elsewhere."""
     folder = place if place.is_dir() else place.parent
     documents = own_files(folder, "*.yaml") if place.is_dir() else [place] if place.suffix == ".yaml" else []
     if len(documents) == 1:
@@ -146,7 +146,7 @@ def _named(document: Path) -> dict[str, str]:
         raise ValueError(f"{document} is larger than {MAX_YAML_BYTES} bytes, which no list of four files is")
     try:
         found = yaml.safe_load(document.read_bytes())
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the second of a date that is none
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: an invalid date
         raise ValueError(f"{document} is not YAML: {' '.join(str(error).split())}") from None
     names = {name: found[name] for name in ("label", "img") if name in found} if isinstance(found, dict) else {}
     if "label" not in names or not all(isinstance(name, str) and Path(name).name == name for name in names.values()):

@@ -1,10 +1,10 @@
-"""Reader of GRIT, Kosmos-2's web captions with scored boxes: Parquet files, and the pictures that were downloaded.
+"""Reader of GRIT, Kosmos-2's web captions with scored boxes: Parquet files, and the downloaded pictures.
 
-In: a ``.parquet`` file, or a folder of them, and the pictures, each called as ``file_name`` says where that column is
-there (our own export has it), else ``KEY.jpg``, or ``00000/KEY.jpg`` of ``00000.parquet``, as img2dataset has it.
-Out: a row a caption: its ``noun_chunks``, ``[start, end, x1, y1, x2, y2, score]`` with half-open characters and corners
-as shares of the picture. ``ref_exps`` are the same boxes with longer phrases, and are left out. Source: the dataset
-card of zzliang/GRIT on the Hugging Face hub.
+In: a ``.parquet`` file, or a folder of them, and the pictures, named by the column ``file_name`` if there is one (our
+own export has it), else ``KEY.jpg``, or ``00000/KEY.jpg`` for ``00000.parquet``, as img2dataset writes them. Out: a row
+for each caption, with the phrases of its ``noun_chunks``, ``[start, end, x1, y1, x2, y2, score]``: half-open
+characters, and corners as shares of the picture. ``ref_exps`` are the same boxes with longer phrases, and are ignored.
+Source: the dataset card of zzliang/GRIT on the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from engine.storage.digests import digest_of_list
 
 COLUMNS = ("key", "caption", "width", "height", "noun_chunks", "file_name")
 CHUNK_NUMBERS = 7
-ROWS_AT_ONCE = 1000  # decoded together; a row group may have a million
-BUFFER_BYTES = 1 << 20  # read of a column at once, instead of all of it in a row group
+ROWS_AT_ONCE = 1000  # rows decoded together; a row group may have a million
+BUFFER_BYTES = 1 << 20  # the part of a column chunk that is read at once
 Row: TypeAlias = dict[str, Any]
 
 
@@ -46,7 +46,7 @@ class GritRow(CocoItem):
 
 
 class GritCaptions(GoldReader):
-    """Rows in the order of the files. Memory holds ``ROWS_AT_ONCE`` of them; they are read one after the other."""
+    """A row for each caption, in the order of the files. ``ROWS_AT_ONCE`` are in memory; reading in order is fast."""
 
     def __init__(self, place: GoldPlace) -> None:
         place = place.without_split("grit")
@@ -61,7 +61,7 @@ class GritCaptions(GoldReader):
                 self._groups.append((number, group))
                 self._starts.append(self._starts[-1] + file.metadata.row_group(group).num_rows)
         self._reading: Iterator[list[Row]] = iter(())
-        self._group, self._first, self._rows = -1, 0, list[Row]()  # what is being read, and the rows in memory
+        self._group, self._first, self._rows = -1, 0, list[Row]()  # the current row group, and the rows in memory
         self._keys = Keys(str(row.get("key")) for _, row in self._cells("key"))
         self.fingerprint = self._digest()
 
@@ -73,7 +73,7 @@ class GritCaptions(GoldReader):
         return digest_of_list([map(_sha256, self._paths), (file_size(self._folder / name) for name in names)])
 
     def _cells(self, *wanted: str) -> Iterator[tuple[int, Row]]:
-        """Of every row the number of its file, and the cells of some columns, as far as there are such."""
+        """For every row the number of its file, and its cells in those of the ``wanted`` columns that exist."""
         for number in range(len(self._files)):
             for rows in self._batches(number, None, wanted):
                 yield from ((number, row) for row in rows)
@@ -131,7 +131,7 @@ class GritCaptions(GoldReader):
 
 
 def _rows(batch: pa.RecordBatch) -> list[Row]:
-    """The rows of a batch; one with text that is no UTF-8 is empty."""
+    """The rows of a batch; a row with text that is not UTF-8 is empty."""
     try:
         return batch.to_pylist()  # type: ignore[no-any-return]
     except ValueError:

@@ -1,6 +1,6 @@
-"""JSON Lines at the boundary: read once to find the lines, then line by line, so that memory holds no document.
+"""JSON Lines with random access: the file is read once to find its lines, which are then parsed one by one.
 
-In: a file with a JSON value on each line. Out: the values by number. A line that is no JSON is a word on what is wrong.
+In: a file with a JSON value on each line. Out: the values by number, None for a line that is no JSON.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ class JsonLines:
         return len(self._starts) - 1
 
     def __iter__(self) -> Iterator[Any]:
-        """The values in order; what is no JSON is None."""
+        """The values in order; None for a line that is no JSON."""
         with self._file.open("rb") as opened:
             for line in _lines(opened):
                 if line.strip():
                     yield _value(line)
 
     def __getitem__(self, row: int) -> Any:
-        """The value of line ``row``, None where it is no JSON or larger than 20 MB."""
+        """The value of line ``row``; None where it is no JSON or larger than 20 MB."""
         start, end = self._starts[row], self._starts[row + 1]
         if end - start > MAX_LINE_BYTES:
             return None
@@ -55,7 +55,7 @@ class JsonLines:
 
 
 def _lines(opened: Any) -> Iterator[bytes]:
-    """Lines in pieces of at most 20 MB: a file without a line end is not read at once."""
+    """The lines, in pieces of at most 20 MB, so that a file without a line end is not read at once."""
     return iter(lambda: opened.readline(MAX_LINE_BYTES + 1), b"")
 
 

@@ -1,10 +1,10 @@
-"""The long lists of a JSON document, read item by item: what is larger than memory is read once to find the items.
+"""Random access to the long lists of a JSON document that may be larger than memory; it is scanned once for its items.
 
-In: a file whose top level is an object with lists, as COCO's, or a list. Out: the lists by name; an item is parsed when
-it is asked for, by its number or by a key such as the ``image_id`` of annotations. Where each item stands is kept on
-disk (``engine.gold.scratch``); memory holds one item and a few megabytes of text.
+In: a file whose top level is an object with lists, such as COCO's, or a list. Out: the lists by name. An item is parsed
+when it is read, by its number or by a key such as the ``image_id`` of annotations. The places of items are kept on disk
+(``engine.gold.scratch``); memory holds one item and a few megabytes of text.
 
-The standard decoder reads each item; only the commas between them are looked for here. (``ijson`` would do as much, but
+The standard decoder parses each item; only the punctuation between items is parsed here. (``ijson`` could do that, but
 not with the NaN that Python writes, which must be a rejected box and not the end of the import.)
 """
 
@@ -28,10 +28,8 @@ _NUMBER_TO_THE_END = re.compile(r"[0-9.eE+-]*\Z")
 
 
 class Items:
-    """The items of one list, each read from the file when it is asked for.
-
-    They are the rows from ``first`` to before ``end`` of the table ``items`` in ``database``.
-    """
+    """The items of one list, each read from the file when needed: rows ``[first, end)`` of the table ``items`` in
+    ``database``."""
 
     def __init__(self, file: Path, database: Scratch, first: int) -> None:
         self._file, self.database = file, database
@@ -49,11 +47,11 @@ class Items:
         return self._read("TRUE")
 
     def of(self, key: int | str) -> Iterator[Any]:
-        """The items that have the key, in the order of the file; none where the list has no keys."""
+        """The items with the key, in the order of the file; none where the list is not indexed."""
         return self._read("key = ?", stored(key))
 
     def without(self, table: str, column: str) -> Iterator[Any]:
-        """The items whose key is none of a table's column, in the order of the file; those without a key, too."""
+        """The items whose key is not in the column of a table, or that have no key, in the order of the file."""
         known = f"SELECT 1 FROM {table} WHERE {column} = key"
         strange = f"SELECT key FROM (SELECT DISTINCT key FROM items) WHERE NOT EXISTS ({known})"
         return self._read(f"(key IS NULL OR key IN ({strange}))")
@@ -72,10 +70,10 @@ class Items:
 
 
 class JsonLists:
-    """The lists of the object in ``file``, or under the name None the list that the file is, and its SHA-256.
+    """The lists of the JSON object in ``file`` by name, or the one list that the file is, under None; and its SHA-256.
 
-    ``keys`` names, by list, the field that items are found by. ValueError, in one line, where there is no file, or no
-    JSON in it; RuntimeError where the disk of temporary files is full.
+    ``keys``: for each list the field by which its items are indexed. ValueError, in one line, where the file does not
+    exist or is no JSON; RuntimeError where the disk of temporary files is full.
     """
 
     def __init__(self, file: Path, keys: Mapping[str | None, str] | None = None) -> None:
@@ -95,7 +93,7 @@ class JsonLists:
         self.sha256 = scanner.digest.hexdigest()
 
     def _scan(self, scanner: _Scanner) -> Iterator[Row]:
-        """The rows of the table, list after list."""
+        """The rows of the table ``items``, list after list."""
         first = scanner.peek()
         if first == "[":
             yield from self._scan_list(None, scanner, 0)
@@ -108,7 +106,7 @@ class JsonLists:
                 else:
                     scanner.value()
         else:
-            scanner.value()  # whatever it is, it has no lists
+            scanner.value()  # some other value, which has no lists
         if scanner.peek():
             raise ValueError(f"more after its end, at byte {scanner.position()}")
 
@@ -124,7 +122,7 @@ class JsonLists:
 
 
 def _text_of(latin_1: str) -> str:
-    """A string of the scanner as it is meant: its characters are the bytes of UTF-8, unless it was all escapes."""
+    """A string of the scanner, decoded: its characters are bytes of UTF-8, unless it was written with escapes."""
     try:
         return latin_1.encode("latin-1").decode()
     except UnicodeError:
@@ -132,10 +130,10 @@ def _text_of(latin_1: str) -> str:
 
 
 class _Scanner:
-    """Walks over JSON text, a few megabytes of it at a time.
+    """Walks over JSON text, a few megabytes of it at a time. Methods raise ValueError where it is no JSON.
 
-    Bytes are read as Latin-1, in which a character is a byte, so that places in the text are places in the file; what
-    strings hold is decoded from the bytes themselves, later.
+    Bytes are read as Latin-1, in which a character is a byte, so that positions in the text are positions in the file.
+    Strings are therefore not decoded yet.
     """
 
     def __init__(self, opened: BinaryIO) -> None:
@@ -148,11 +146,11 @@ class _Scanner:
             self._at = len(BOM)
 
     def position(self) -> int:
-        """Bytes of the file before the place where it stands."""
+        """The current position in the file, in bytes."""
         return self._base + self._at
 
     def peek(self) -> str:
-        """The next character that is no white space, where it then stands; empty at the end."""
+        """Skip white space and return the next character without passing it; empty at the end."""
         while True:
             space = _SPACE.match(self._text, self._at)
             self._at = space.end() if space else self._at
@@ -162,7 +160,7 @@ class _Scanner:
                 return ""
 
     def take(self, wanted: str) -> str:
-        """The next character, one of ``wanted``, and go past it."""
+        """Pass and return the next character, which must be one of ``wanted``."""
         found = self.peek()
         if not found or found not in wanted:
             raise ValueError(f"at byte {self.position()} {found!r} came where one of {wanted!r} was expected")
@@ -170,7 +168,7 @@ class _Scanner:
         return found
 
     def value(self) -> tuple[Any, int, int]:
-        """The next value, and the bytes of the file where it begins and ends."""
+        """Pass and return the next value, with the positions in the file where it begins and ends."""
         self.peek()
         while True:
             try:
@@ -180,12 +178,12 @@ class _Scanner:
                     raise ValueError(f"{error.msg} at byte {self._base + error.pos}") from None
                 continue
             if _NUMBER_TO_THE_END.match(self._text, end) and self._more():
-                continue  # of a number the text may hold the begin alone, as "0." of 0.5
+                continue  # the text may end inside of a number, as in "0." of 0.5
             start, self._at = self.position(), end
             return value, start, self.position()
 
     def _more(self) -> bool:
-        """Read on, forgetting what has been passed; False at the end of the file."""
+        """Read more text and drop what has been passed; returns False at the end of the file."""
         chunk = self._opened.read(CHUNK_BYTES)
         if not chunk:
             return False
@@ -196,7 +194,7 @@ class _Scanner:
         return True
 
     def names(self) -> Iterator[str]:
-        """The names of an object; whoever asks takes the value before the next one."""
+        """The names of an object. The caller must pass each value before it asks for the next name."""
         self.take("{")
         if self.peek() == "}":
             self.take("}")
@@ -211,7 +209,7 @@ class _Scanner:
                 return
 
     def items(self) -> Iterator[tuple[Any, int, int]]:
-        """The values of a list, with the bytes where they begin and end."""
+        """The values of a list, with the positions in the file where they begin and end."""
         self.take("[")
         if self.peek() == "]":
             self.take("]")

@@ -1,8 +1,8 @@
 """Reader of LVIS JSON, v0.5 and v1: COCO's layout, federated.
 
-In: a JSON file, or the folder that holds one ``lvis*.json``, with the images beside it, in COCO's folders or flat. Out:
-a row an image. LVIS is not annotated in full: only the classes of ``neg_category_ids`` were looked for and are not
-there, and those of ``not_exhaustive_category_ids`` have more things than boxes.
+In: a JSON file, or the folder with one ``lvis*.json``, with the images beside it, in COCO's folders or flat. Out: a row
+for each image. LVIS is not annotated completely: of the classes without boxes only those of ``neg_category_ids`` are
+known to be absent, and those of ``not_exhaustive_category_ids`` have more things than boxes.
 Source: LVIS (Gupta et al. 2019), section 3; lvisdataset.org/dataset. v1 names an image by its ``coco_url`` alone.
 """
 
@@ -23,7 +23,8 @@ def lvis_detection(place: GoldPlace) -> CocoDetection:
 
 
 def _with_file_name(folders: Sequence[Path], item: Any) -> Any:
-    """The image with a file name: its own, or ``val2017/000000000139.jpg`` of its url, flat where it lies so."""
+    """The image with a file name: its own, or from its url ``val2017/000000000139.jpg``, or only the last part of that
+    where the folders are flat."""
     url = item.get("coco_url") if isinstance(item, dict) else None
     if not isinstance(url, str) or "file_name" in item:
         return item

@@ -1,10 +1,10 @@
 """Reader of MDETR's JSON, the format of GoldG and of MDETR's Flickr30k, GQA and RefCOCO files.
 
-In: a JSON (of a folder ``mdetr*.json``, or its only one) in COCO's layout in which an image carries its ``caption`` and
-an annotation the characters it is meant by (``tokens_positive``, half-open spans of that caption). Out: a row a
-caption: an entry of ``images``.
+In: a JSON (in a folder ``mdetr*.json``, or its only one) in COCO's layout, in which an image has a ``caption`` and an
+annotation the characters that name it (``tokens_positive``, half-open spans of that caption). Out: a row for each
+caption, which is an entry of ``images``.
 
-Spans that only white space parts are one phrase; others are phrases of their own, each with the box.
+Spans that are separated only by white space are one phrase; others are phrases of their own, each with the box.
 Source: MDETR (Kamath et al. 2021), its repository: .github/pretrain.md and scripts/pre-training/.
 """
 
@@ -30,13 +30,13 @@ from engine.gold.spans import Caption, SpanBoxes, grounding_row, marked_spans
 
 
 class MdetrImage(CocoImage):
-    """A caption of an image; one image may be there several times, each time with an id of its own."""
+    """A caption of an image. An image may occur several times, each time with another id."""
 
     caption: Text
 
 
 class MdetrBox(CocoItem):
-    """A box, xywh pixels, and the characters of the caption that mean it."""
+    """A box, xywh pixels, and the characters of the caption that name it."""
 
     bbox: XYWH
     tokens_positive: list[tuple[int, int]]
@@ -46,7 +46,8 @@ class MdetrBox(CocoItem):
 
 
 class MdetrCaptions(GoldReader):
-    """A second caption of an id that is taken is the reject ``duplicate_id``: boxes would belong to either."""
+    """A row for each caption. A second caption with the same id is the reject ``duplicate_id``, since nobody can tell
+    which boxes are its own."""
 
     def __init__(self, place: GoldPlace) -> None:
         file = place.without_split("mdetr").file("mdetr*.json", "*.json")
@@ -62,7 +63,7 @@ class MdetrCaptions(GoldReader):
         return len(self._images)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        # Annotations of no caption are counted with the first one.
+        # Annotations without a caption are counted with the first row.
         homeless = self._images.homeless(self._boxes) if row == 0 else ()
         image, key = checked(MdetrImage, self._captions[row]), self._keys[row]
         if isinstance(image, str):

@@ -1,13 +1,13 @@
-"""Readers of ODVG JSON Lines, the format of MM-Grounding-DINO: detection or grounding, a line a sample.
+"""Readers of ODVG JSON Lines, the format of MM-Grounding-DINO: detection or grounding, a sample on each line.
 
-In: a ``.jsonl`` file (or the one of a folder), for detection with ``*label_map.json`` beside it where there is one, and
-the images. Out: a row a line. The first line says whether the file is one of detection or of grounding.
+In: a ``.jsonl`` file (or the one of a folder), the images, and for detection a ``*label_map.json`` beside the file if
+there is one. Out: a row for each line. The first line decides whether the file is detection or grounding.
 
     {"filename", "height", "width", "detection": {"instances": [{"bbox": [x1, y1, x2, y2], "label", "category"}]}}
     {"filename", "height", "width", "grounding": {"caption", "regions": [{"bbox", "phrase", "tokens_positive"}]}}
 
 ``bbox`` of a region is a box or a list of boxes, ``tokens_positive`` are half-open characters of the caption. Spans
-that only white space parts are one phrase; others are phrases of their own, each with the region's boxes.
+that are separated only by white space are one phrase; others are phrases of their own, each with the region's boxes.
 Source: mmdetection, configs/mm_grounding_dino/dataset_prepare.md and mmdet/datasets/odvg.py.
 """
 
@@ -36,7 +36,7 @@ MAX_LABEL_MAP_BYTES = 20_000_000
 
 
 class OdvgLine(CocoItem):
-    """What every line has; sizes in pixels."""
+    """The fields that every line has; sizes in pixels."""
 
     filename: Text = Field(pattern=r"^[^\x00]{1,250}$")
     width: int = Field(gt=0)
@@ -52,8 +52,8 @@ class OdvgInstance(CocoItem):
 
 
 class OdvgRegion(CocoItem):
-    """A phrase's boxes. ``phrase`` is not compared: the format keeps it for the eye, and real files write it in lower
-    case."""
+    """The boxes of a phrase. ``phrase`` is not compared with the caption: it is for people, and real files have it in
+    lower case."""
 
     bbox: BoxXYXY | list[BoxXYXY]
     phrase: str | list[str] = ""
@@ -65,7 +65,7 @@ class OdvgRegion(CocoItem):
 
 
 class OdvgInstances(CocoItem):
-    """The boxes of a picture, each to be checked by itself."""
+    """The boxes of a picture, each checked by itself later."""
 
     instances: list[Any]
 
@@ -77,7 +77,7 @@ class OdvgDetectionLine(OdvgLine):
 
 
 class OdvgCaption(CocoItem):
-    """A caption and its regions, each to be checked by itself."""
+    """A caption and its regions, each checked by itself later."""
 
     caption: Text
     regions: list[Any]
@@ -90,7 +90,7 @@ class OdvgGroundingLine(OdvgLine):
 
 
 def open_odvg(place: GoldPlace) -> GoldReader:
-    """The reader that the first line asks for. ValueError where it is of neither kind."""
+    """The reader for the kind of the first line. ValueError where it is neither detection nor grounding."""
     file = place.without_split("odvg").file("*.jsonl")
     lines = JsonLines(file)
     first = next(iter(lines), None)
@@ -106,14 +106,15 @@ class _Pictures:
     """The pictures of the lines: ``keys`` of their samples, ``digest`` of the lines and of the pictures' sizes."""
 
     def __init__(self, lines: JsonLines, folder: Path, make_keys: Callable[[Iterable[str]], Keys]) -> None:
-        """``make_keys`` takes of each line the name of its picture."""
+        """``make_keys`` makes the keys from the picture names of all lines."""
         self._folder = folder
         sizes = array("q")
         self.keys = make_keys(self._names(lines, sizes))
         self.digest = digest_of([lines.sha256, digest_of_list(sizes)])
 
     def _names(self, lines: JsonLines, sizes: array[int]) -> Iterator[str]:
-        """Of each line its picture's name; ``sizes`` are added to on the way, so that the lines are read once."""
+        """The picture's name for each line. Its size is appended to ``sizes`` on the way, so that lines are read
+        once."""
         for row, value in enumerate(lines):
             line = checked(OdvgLine, value)
             sizes.append(-1 if isinstance(line, str) else file_size(picture_path(self._folder, line.filename)))
@@ -124,7 +125,7 @@ class _Pictures:
 
 
 class OdvgDetection(GoldReader):
-    """A line a picture. The classes are those of the label map, else those of the lines, by their label."""
+    """A row for each line, which has a picture. Classes come from the label map, or else from the lines."""
 
     task: Task = "detection"
 
@@ -169,7 +170,7 @@ class OdvgDetection(GoldReader):
 
 
 class OdvgGrounding(GoldReader):
-    """A line a caption; several lines may be of one picture."""
+    """A row for each line, which has a caption; several lines may have the same picture."""
 
     def __init__(self, lines: JsonLines, file: Path, folder: Path) -> None:
         self.uri, self._lines = file.name, lines
@@ -198,7 +199,7 @@ class OdvgGrounding(GoldReader):
 
 
 def _label_map(file: Path) -> dict[str, str] | None:
-    """Names by label (as text) of the one label map beside the file, None where there is none."""
+    """The class names by label (as text) from the one label map beside the file; None where there is none."""
     found = own_files(file.parent, "*label_map*.json")
     if len(found) != 1:
         return None
@@ -215,7 +216,7 @@ def _label_map(file: Path) -> dict[str, str] | None:
 
 
 def _names_of_lines(lines: JsonLines) -> dict[str, str]:
-    """Names by label, in the order of the labels, as the lines themselves say; the first name of a label counts."""
+    """The class names by label, in the order of the labels, from the lines; the first name of a label counts."""
     names: dict[str, str] = {}
     for value in lines:
         line = checked(OdvgDetectionLine, value)

@@ -1,7 +1,7 @@
 """Reader of captions with phrase boxes: the grounding data that GLIP calls gold (section 3.3).
 
 In: a folder with ``captions.json`` (COCO captions, with the images), ``phrases.json`` (a list of captions, each phrase
-with half-open character span and boxes) and the images. Out: a row a caption of ``captions.json``.
+with half-open character span and boxes) and the images. Out: a row for each caption of ``captions.json``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class PhraseBoxes(CocoItem):
 
 
 class CocoPhrases(GoldReader):
-    """A row is a caption; its phrases are looked up by its id."""
+    """A row for each caption; its phrases are found by its id."""
 
     def __init__(self, place: GoldPlace) -> None:
         source = place.without_split("coco-phrases").annotations
@@ -82,7 +82,7 @@ class CocoPhrases(GoldReader):
         return len(self._captions)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        homeless = self._homeless() if row == 0 else ()  # phrases of no caption are counted with the first one
+        homeless = self._homeless() if row == 0 else ()  # phrases without a caption are counted with the first row
         caption, key = checked(CocoCaption, self._captions[row]), self._keys[row]
         if isinstance(caption, str):
             return rejected_row(key, "caption_malformed", caption, homeless)
@@ -102,7 +102,7 @@ class CocoPhrases(GoldReader):
         return grounding_row(row, captioned, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
 
     def _key(self, row: int, caption: CocoCaption | str) -> str:
-        """Image and caption: several captions of one photo are several samples."""
+        """The key of a row, made from image and caption, since several captions of one photo are several samples."""
         if isinstance(caption, str):
             return f"row-{row}"
         return f"{self._images.key_of_id(caption.image_id)}-{caption.id}"
@@ -112,7 +112,7 @@ class CocoPhrases(GoldReader):
         return (phrase for entry in entries if isinstance(entry, CaptionPhrases) for phrase in entry.phrases)
 
     def _homeless(self) -> tuple[Reject, ...]:
-        """A reject for each entry that is none, or of a caption that is not declared."""
+        """A reject for each invalid entry, and each one of an undeclared caption."""
         declared = RowsByKey(one.id if isinstance(one, CocoCaption) else None for one in self._checked_captions())
         rejects = []
         for number, item in enumerate(self._entries):

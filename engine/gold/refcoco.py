@@ -1,10 +1,11 @@
-"""Reader of RefCOCO, RefCOCO+ and RefCOCOg: an expression, and the one thing it means.
+"""Reader of RefCOCO, RefCOCO+ and RefCOCOg: expressions, each of which refers to one thing.
 
 In: a folder with COCO's ``instances.json`` and ``refs*.json``, the list of references in JSON, and the images; a split
-such as train, val, testA. Out: a row a sentence: the whole expression is the phrase, its box that of the annotation.
+such as train, val, testA. Out: a row for each sentence: the whole expression is the phrase, with the box of its
+annotation.
 
-The references are published as a Python pickle, which may run code when it is opened and is not read here. Whoever
-trusts theirs makes the JSON once:
+The references are published as a Python pickle, which may run code when it is opened and is not read here. If you trust
+yours, make the JSON once:
 ``python -c "import json, pickle; json.dump(pickle.load(open('refs(unc).p', 'rb')), open('refs(unc).json', 'w'))"``
 Source: Yu et al. 2016; the README of github.com/lichengunc/refer.
 """
@@ -46,7 +47,7 @@ class ReferredBox(CocoItem):
 
 
 class Sentence(CocoItem):
-    """One way to say it; ``sent`` is cleaned, in lower case."""
+    """One expression of a reference; ``sent`` is cleaned and in lower case."""
 
     sent_id: Id
     sent: Text
@@ -62,11 +63,11 @@ class Reference(CocoItem):
 
 
 Expression: TypeAlias = tuple[Reference, Sentence] | str
-"""A row: a reference and one of its sentences, or what is wrong with it."""
+"""A row: a reference and one of its sentences, or in one line what is wrong with it."""
 
 
 class ReferringExpressions(GoldReader):
-    """References of other splits are left out and not counted."""
+    """A row for each sentence of the split. References of other splits are ignored and not counted."""
 
     def __init__(self, place: GoldPlace) -> None:
         folder = place.folder
@@ -93,7 +94,7 @@ class ReferringExpressions(GoldReader):
         self.fingerprint = digest_of([references.sha256, document.sha256, self._images.digest()])
 
     def _numbered(self, split: str | None) -> Iterator[tuple[tuple[int, int], Expression]]:
-        """The rows in order, each with the numbers of its reference and of the sentence in it."""
+        """The rows in order, each with the number of its reference and that of its sentence in it."""
         for reference, item in enumerate(self._references):
             for sentence, one in enumerate(_expressions(item, split)):
                 yield (reference, sentence), one
@@ -126,7 +127,7 @@ class ReferringExpressions(GoldReader):
         return Caption(key, text, image.width, image.height, f"{self.uri}#{sentence.sent_id}", [span])
 
     def _box(self, annotation_id: Id) -> ReferredBox | None:
-        """The box of an id, the last that holds of several."""
+        """The box with an id, the last valid one if there are several; None where there is none."""
         boxes = [checked(ReferredBox, item) for item in self._boxes.of(annotation_id)]
         return next((box for box in reversed(boxes) if isinstance(box, ReferredBox)), None)
 
@@ -138,7 +139,7 @@ class ReferringExpressions(GoldReader):
 
 
 def _expressions(item: Any, split: str | None) -> list[Expression]:
-    """The sentences of a reference; none where it is of another split, one malformed where it is no reference."""
+    """The sentences of a reference: none if it is of another split, one message if it is invalid."""
     reference = checked(Reference, item)
     if isinstance(reference, str):
         return [reference]

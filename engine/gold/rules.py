@@ -1,6 +1,6 @@
-"""What a human annotation must be before it becomes gold: the rules of the boundary, one reason each.
+"""The rules that an annotation must satisfy to become gold, each with its reason.
 
-In: a box or a picture as some file states it. Out: the value in the project's form, or the word for what is wrong.
+In: a box or a picture from a file. Out: the value in the project's form, or the reason why it is rejected.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ EXTENSIONS = {"jpg": "jpg", "jpeg": "jpg", "png": "png", "webp": "webp", "bmp": 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image file that has been read whole: its bytes, untouched. ``width`` and ``height`` are of the picture that
-    the boxes were drawn on; where that is the stored one as ``orientation`` turns it, it is not 1."""
+    """An image file that decodes completely, with its bytes untouched. ``width`` and ``height`` are those of the
+    picture that the boxes were drawn on, which is the stored one turned by the EXIF ``orientation`` (1: not turned)."""
 
     content: bytes
     extension: str
@@ -43,7 +43,7 @@ class Picture:
         return turned_size((self.width, self.height), self.orientation)
 
     def as_stored(self, box_xyxy: BoxXYXY) -> BoxXYXY:
-        """A box of the annotations in pixels of the stored picture, in which a dataset has them."""
+        """A box of the annotations in pixels of the stored picture, as a dataset has it."""
         x1, y1, x2, y2 = box_as_stored(box_xyxy, self.orientation, *self.stored_size)
         return (round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2))
 
@@ -58,7 +58,7 @@ def box_from_xyxy(box_xyxy: BoxXYXY, width: int, height: int) -> BoxXYXY | str:
     left, top, right, bottom = box_xyxy
     if right <= left or bottom <= top:
         return "box_without_area"
-    # Two decimals are finer than any annotation, and hide the last bit of ``x + w``.
+    # Two decimals are finer than any annotation, and hide the rounding error of ``x + w``.
     x1, x2 = (round(min(max(value, 0.0), width), 2) for value in (left, right))
     y1, y2 = (round(min(max(value, 0.0), height), 2) for value in (top, bottom))
     if x2 <= x1 or y2 <= y1:
@@ -68,8 +68,8 @@ def box_from_xyxy(box_xyxy: BoxXYXY, width: int, height: int) -> BoxXYXY | str:
 
 
 def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) -> Picture | str:
-    """The image file ``file_name`` of ``folder``, decoded once to see that it is whole, or the reason against it.
-    ``size_wh`` is the size that the annotations state, None where they state none.
+    """The image file ``file_name`` of ``folder``, decoded once to check that it is whole, or the reason why it cannot
+    be used. ``size_wh`` is the size that the annotations state, None where they state none.
 
     Reasons: ``image_outside_folder``, ``image_missing``, ``image_too_large``, ``image_format_unknown``,
     ``image_unreadable``, and ``image_size_mismatch`` (not the size that the boxes were drawn on).
@@ -89,8 +89,8 @@ def read_picture(folder: Path, file_name: str, size_wh: tuple[int, int] | None) 
 
 
 def picture_of(content: bytes, extension: str, size_wh: tuple[int, int] | None) -> Picture | str:
-    """An encoded picture, decoded once to see that it is whole, or the reason against it. ``size_wh`` and the reasons
-    are those of :func:`read_picture`."""
+    """An encoded picture, decoded once to check that it is whole, or the reason why it cannot be used. ``size_wh`` and
+    the reasons are those of :func:`read_picture`."""
     size = decoded_size(content)
     if isinstance(size, str):
         return size
@@ -103,12 +103,12 @@ def picture_of(content: bytes, extension: str, size_wh: tuple[int, int] | None) 
 
 
 def _drawn_orientation(orientation: int, size: tuple[int, int], stated: tuple[int, int] | None) -> int | None:
-    """How the stored picture was turned when boxes were drawn on it: 1 where it was not, or by its EXIF
-    ``orientation``, as tools of today show it; None where it had neither size.
+    """The orientation in which boxes were drawn on the picture: 1 (not turned) or its EXIF ``orientation``, by the size
+    that the annotations state; None where that is the size of neither.
 
-    The size that the annotations state tells. Where it is both, as that of a picture turned upside down, it was not
-    turned: COCO's and other known annotations are older than browsers that do. YOLO's state no size; its own readers
-    turn.
+    Where both have that size, as for a picture turned upside down, it was not turned: COCO's and other known
+    annotations are older than browsers that turn pictures. Without a stated size, as for YOLO, it was turned, as by
+    YOLO's own readers.
     """
     if stated is None:
         return orientation
@@ -116,24 +116,24 @@ def _drawn_orientation(orientation: int, size: tuple[int, int], stated: tuple[in
 
 
 def decoded_size(content: bytes) -> tuple[int, int] | str:
-    """Width and height of an encoded picture that decodes to its end, else ``image_unreadable``, or ``image_too_large``
-    to be decoded in a reasonable time."""
+    """Width and height of an encoded picture; ``image_unreadable`` if it does not decode to its end, or
+    ``image_too_large`` to be decoded in a reasonable time."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a picture's odd metadata is no reason to stop
+            warnings.simplefilter("ignore")  # about odd metadata
             with open_picture_file(content) as image:
                 if too_many_scans(image.format, content):
                     return "image_too_large"
                 image.load()
                 return image.size
-    except Image.DecompressionBombError:  # Pillow's own bound, some 179 million pixels
+    except Image.DecompressionBombError:  # Pillow's own limit, about 179 million pixels
         return "image_too_large"
-    except Exception:  # hostile bytes make a decoder raise anything
+    except Exception:  # hostile bytes can make a decoder raise anything
         return "image_unreadable"
 
 
 def key_of(file_name: str) -> str:
-    """The key of a picture's sample: the file's name without folders and extension, as a key has it.
+    """The key of a picture's sample: the file's name without folders and extension, in a form that is valid as a key.
 
     >>> key_of("train/raccoon-1_jpg.rf.1c9d.jpg")
     'raccoon-1_jpg_rf_1c9d'
@@ -142,7 +142,7 @@ def key_of(file_name: str) -> str:
 
 
 def long_key_of(file_name: str) -> str:
-    """The key of a picture that shares its name with one of another folder.
+    """The key of a picture that has the same name as one in another folder.
 
     >>> long_key_of("film-2/0001.jpg")
     'film-2_0001'
@@ -155,12 +155,12 @@ def _without_ending(file_name: str) -> str:
 
 
 def class_name(name: str) -> str:
-    """A class name as a prompt says it: ``aerosol_can`` becomes "aerosol can"; ". " may not occur in it."""
+    """A class name as it stands in a prompt: ``aerosol_can`` becomes "aerosol can"; it never contains ". "."""
     return " ".join(name.replace("_", " ").replace(".", " ").split())
 
 
 def head_lemma(phrase: str) -> str:
-    """The lemma of the last word, the head of an English base noun phrase; no parser is needed for gold phrases."""
+    """The lemma of the last word, which is the head of an English base noun phrase: gold phrases need no parser."""
     words = phrase.split()
     if not words:
         return ""

@@ -1,6 +1,6 @@
-"""Reader of drawn scenes: their annotations are the drawing.
+"""Reader of drawn scenes, whose annotations follow from the drawing.
 
-In: the recipe of the scenes. Out: a row a scene, its caption's phrases with their exact boxes.
+In: the recipe of the scenes. Out: a row for each scene: the phrases of its caption with their exact boxes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What an import looks up and memory may not hold: tables in a temporary file, and the keys of rows in one of them.
+"""Tables in a temporary file, for look-ups of an import that do not fit into memory; among them the keys of rows.
 
-In: rows as they are read. Out: SQL over them, a few megabytes of memory however many there are. The file has no name
-from the moment that it is opened: nothing is left of it when the process ends, however it ends. ``TMPDIR`` says on
-which disk it lies. Source: SQLite's documentation, "In-Memory Databases", section 2 (temporary databases).
+In: rows as they are read. Out: SQL over them, in a few megabytes of memory for any number of rows. The file is unnamed
+as soon as it is open: nothing is left of it when the process ends, however it ends. ``TMPDIR`` selects its disk.
+Source: SQLite's documentation, "In-Memory Databases", section 2 (temporary databases).
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ Row: TypeAlias = tuple[Stored, ...]
 
 
 class Scratch:
-    """A database of its own, in a file that is deleted while it is open, and freed with this object."""
+    """A private database in a file that is deleted while it is open; closed with this object."""
 
     def __init__(self) -> None:
-        # Whatever thread collects the garbage closes it. Nothing is rolled back: after an error the file is gone.
+        # Any thread may close it, when garbage is collected. No journal: after an error the whole file is dropped.
         self._connection = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         self._connection.execute("PRAGMA journal_mode = OFF")
 
     def __del__(self) -> None:
-        self._connection.close()  # which is in a cycle with its own cache of statements
+        self._connection.close()  # explicitly, since it is in a reference cycle with its cache of statements
 
     def select(self, statement: str, *values: Stored) -> Iterator[Any]:
-        """The rows that ``statement`` finds, with ``values`` in the places of its question marks."""
+        """The rows that ``statement`` selects, with ``values`` bound to its question marks."""
         return self._connection.execute(statement, values)
 
     def fill(self, table: str, columns: str, rows: Iterable[Row]) -> None:
-        """Make ``table`` of ``rows``, taken one by one. What they raise goes through; RuntimeError on a full disk."""
+        """Create ``table`` from ``rows``, taken one by one. Errors of their iterator pass; RuntimeError on a full
+        disk."""
         self._execute(f"CREATE TABLE {table} ({columns})")
         places = ", ".join("?" for _ in columns.split(","))
         self._execute("BEGIN")
@@ -41,7 +42,7 @@ class Scratch:
         self._execute("COMMIT")
 
     def index(self, table: str, column: str) -> None:
-        """Make the rows of ``table`` quick to find by ``column``. RuntimeError on a full disk."""
+        """Index ``table`` by ``column``. RuntimeError on a full disk."""
         self._execute(f"CREATE INDEX {table}_by_{column} ON {table} ({column})")
 
     def _execute(self, statement: str, rows: Iterable[Row] | None = None) -> None:
@@ -58,7 +59,7 @@ class Scratch:
 
 
 class RowsByKey:
-    """Which row is the first to have a key; a row whose key is None has none."""
+    """Finds the first row with a key. A row whose key is None has none."""
 
     def __init__(self, keys: Iterable[Any]) -> None:
         self._database = Scratch()
@@ -70,7 +71,7 @@ class RowsByKey:
         return int(next(self._database.select("SELECT count(*) FROM keys"))[0])
 
     def first(self, key: Any) -> int | None:
-        """The first row of ``key``, None where no row has it."""
+        """The first row with ``key``; None where no row has it."""
         found = next(self._database.select("SELECT min(row) FROM keys WHERE key = ?", stored(key)))
         return None if found[0] is None else int(found[0])
 
@@ -80,19 +81,19 @@ class RowsByKey:
         return len(list(found)) > 1
 
     def text(self, row: int) -> str:
-        """The key of a row, which is a text."""
+        """The key of a row, which must be a text."""
         [(key,)] = self._database.select("SELECT key FROM keys WHERE row = ?", row)
         return str(key, errors="surrogatepass")
 
     def texts(self) -> Iterator[str]:
-        """The keys in order, which are texts."""
+        """The keys in order, which must be texts."""
         for (key,) in self._database.select("SELECT key FROM keys ORDER BY row"):
             yield str(key, errors="surrogatepass")
 
 
 def stored(key: Any) -> Stored:
-    """An id of a JSON as the tables hold it, None for what is no id. A number is its value, so that 1.0 is 1, as the
-    models read it; no number equals a text.
+    """A JSON id as stored in a table; None for a value that is no id. Equal numbers are equal, so that 1.0 is 1, as in
+    the pydantic models; no number equals a text.
 
     >>> stored(7.0), stored("7"), stored([7])
     (7, b'7', None)

@@ -1,8 +1,7 @@
-"""What every reader of human annotations takes and gives: a place, and rows of it with a labelled image or the reasons
-why there is none.
+"""The interface of all readers of human annotations: from a :class:`GoldPlace` to :class:`GoldRow`.
 
-In: what a reader found out about one picture. Out: a :class:`GoldRow`. The readers are beside this file, one a format;
-the table of all is in ``engine.gold``.
+In: what a reader found about one picture. Out: a labelled image, or the reasons why there is none. Each format has its
+reader in a file beside this one; the table of all is in ``engine.gold``.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ Task: TypeAlias = Literal["grounding", "detection"]
 
 
 class GoldBox(NamedTuple):
-    """A box of phrase number ``phrase`` as it was drawn. Human boxes have score 1; ``difficult`` as in
-    :class:`schemas.shards.SampleBox`."""
+    """A box of phrase number ``phrase``, in pixels of the picture it was drawn on. Human boxes have score 1;
+    ``difficult`` as in :class:`schemas.shards.SampleBox`."""
 
     phrase: int
     box_xyxy: BoxXYXY
@@ -35,8 +34,8 @@ class GoldBox(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GoldRow:
-    """One row of the source: a sample, or the reject of stage ``read`` that says why there is none; and the rejects of
-    stage ``annotation``, one for each of the row's ``annotations`` boxes or phrases that was dropped."""
+    """One row of the source: a sample, or a reject of stage ``read`` with the reason why there is none; and a reject of
+    stage ``annotation`` for each dropped box or phrase of its ``annotations``."""
 
     sample: LabelledImage | None
     rejects: tuple[Reject, ...] = ()
@@ -45,8 +44,8 @@ class GoldRow:
 
 @dataclass(frozen=True, slots=True)
 class GoldPlace:
-    """Where human annotations lie: their folder or file; the images, where not beside them; the split, where the
-    format knows splits and one is wanted."""
+    """The place of human annotations: their folder or file; the folder of the images, if not beside them; and the split
+    to read, if the format has splits and not all are wanted."""
 
     annotations: Path
     images: Path | None = None
@@ -64,15 +63,16 @@ class GoldPlace:
         return self.annotations if self.annotations.is_dir() else self.annotations.parent
 
     def image_folder(self, *names: str) -> Path:
-        """The folder of the images: as given, else the first of ``names`` beside the annotations, else theirs."""
+        """The folder of the images: the given one, else the first of ``names`` beside the annotations that exists, else
+        the folder of the annotations."""
         if self.images is not None:
             return self.images
         beside = (self.folder / name for name in names)
         return next((folder for folder in beside if folder.is_dir()), self.folder)
 
     def file(self, *patterns: str) -> Path:
-        """The file of the annotations: as given, or the one of the folder that matches the first of ``patterns`` that
-        any matches; ValueError where it is not one, or a link out of its folder."""
+        """The file of the annotations: the given one, or the one file that matches the first of ``patterns`` with a
+        match. ValueError where there is not exactly one, or it is a link that leads out of its folder."""
         if self.annotations.is_file():
             return self.annotations
         matches = [own_files(self.annotations, pattern) for pattern in patterns]
@@ -85,27 +85,27 @@ class GoldPlace:
         return checked_file(found[0])
 
     def without_split(self, format: str) -> GoldPlace:
-        """Itself; ValueError where a split is named, for formats that know none."""
+        """The place itself; ValueError where a split is given, since ``format`` has none."""
         if self.split is not None:
             raise ValueError(f"the format {format} has a file for each split; give that file, and no split")
         return self
 
 
 class GoldReader(Protocol):
-    """An ordered, finite source of human annotations; rows are counted from 0."""
+    """An ordered, finite source of human annotations; row numbers start from 0."""
 
     uri: str
     task: Task = "grounding"
     classes: Sequence[str] = ()
     fingerprint: str
-    """Digest (hex) of the ordered contents; independent of where they lie and of file times."""
+    """Digest (hex) of the ordered contents; independent of their location and of file times."""
 
     def __len__(self) -> int:
         """Number of rows: images of a detection source, captions of a grounding source."""
         ...
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        """Row ``row``, with its picture."""
+        """Row number ``row``, with its picture."""
         ...
 
 
@@ -121,7 +121,7 @@ def labelled_image(
     absent: Sequence[str] | None = None,
     incomplete: Sequence[str] | None = None,
 ) -> LabelledImage:
-    """A gold sample, of no teacher of ours. ``absent`` and ``incomplete`` are classes of a federated dataset
+    """A gold sample, without a teacher. ``absent`` and ``incomplete`` are classes of a federated dataset
     (:class:`schemas.shards.SampleLabels`)."""
     width, height = picture.stored_size
     labels = SampleLabels(

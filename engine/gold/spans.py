@@ -1,7 +1,7 @@
-"""From a caption with annotated spans, as any format states them, to a gold sample: the rules that all formats share.
+"""From a caption with annotated spans to a gold sample: the rules that all grounding formats share.
 
-In: a caption, its phrases with boxes in xyxy pixels, and how to read its picture. Out: a row; what does not hold is a
-reject with its reason.
+In: a caption, its phrases with boxes in xyxy pixels, and a function that reads its picture. Out: a row; each invalid
+annotation is a reject with its reason.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from schemas.records import BoxXYXY, Phrase, Reject
 
 @dataclass(frozen=True, slots=True)
 class SpanBoxes:
-    """A phrase of a caption: half-open characters, its boxes as the source has them, and its text and scores where the
-    source states them too."""
+    """A phrase of a caption: half-open characters, its boxes as the source has them, and its text and scores if the
+    source states them, too."""
 
     start: int
     end: int
     boxes_xyxy: Sequence[BoxXYXY]
     text: str | None = None
     scores: Sequence[float] | None = None
-    """One a box, of what a machine annotated; human boxes have none, and score 1."""
+    """The score of each box that a machine annotated; None for human boxes, whose score is 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A caption of a picture of ``width`` x ``height`` pixels; ``malformed`` tells of annotations that are none."""
+    """A caption of a picture of ``width`` x ``height`` pixels; ``malformed`` has a message for each bad annotation."""
 
     key: str
     text: str
@@ -50,8 +50,8 @@ def grounding_row(
     recipe_digest: str,
     homeless: tuple[Reject, ...] = (),
 ) -> GoldRow:
-    """The sample of one caption. Without a phrase that holds it is the reject ``no_phrase``: there is nothing to learn
-    from it. ``homeless`` are rejects of annotations that belong to no row."""
+    """The sample of one caption; without a valid phrase it is the reject ``no_phrase``, since it teaches nothing.
+    ``homeless`` are rejects of annotations that belong to no row, to be counted here."""
     phrases, boxes, rejects = valid_spans(caption)
     if not phrases:
         reasons = ", ".join(sorted({reject.reason for reject in rejects})) or "no phrase of the caption is annotated"
@@ -72,7 +72,7 @@ def grounding_row(
 
 
 def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], list[GoldBox], list[Reject]]:
-    """The phrases that hold, by their start, and their boxes; one reject for each box that does not."""
+    """The valid phrases, ordered by start, and their boxes; and a reject for each invalid box."""
     rejects = [dropped(caption.key, "annotation_malformed", message) for message in caption.malformed]
     found: dict[tuple[int, int], list[tuple[BoxXYXY, float]]] = {}
     for span in caption.spans:
@@ -88,7 +88,7 @@ def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], list[GoldBox], li
                 text = caption.text[span.start : span.end]
                 rejects.append(dropped(caption.key, box, f"{text!r}, xyxy {corners}"))
             else:
-                # As the tables of boxes are read: what is selected is the same by table and by sample.
+                # Rounded as in the tables of boxes, so that a selection is the same by table and by sample.
                 found.setdefault((span.start, span.end), []).append((box, round(score, SCORE_DECIMALS)))
     spans = sorted(found)
     texts = [caption.text[start:end] for start, end in spans]
@@ -110,13 +110,13 @@ def marked_spans(
     boxes_xyxy: Sequence[BoxXYXY],
     scores: Sequence[float] | None = None,
 ) -> list[SpanBoxes]:
-    """The phrases of a caption whose words are marked one by one, each with all the boxes. No mark gives an empty span:
-    a mismatch, so that the boxes are counted."""
+    """The phrases of a caption with marked words or phrases, each with all the boxes. No mark gives an empty span,
+    which becomes a reject for each box."""
     return [SpanBoxes(*span, boxes_xyxy, scores=scores) for span in unit_spans(text, marks) or [(0, 0)]]
 
 
 def unit_spans(text: str, spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans by their start, those that only white space parts joined: formats that mark words say one phrase so.
+    """Spans ordered by start; those separated only by white space are joined, since some formats mark each word.
 
     >>> unit_spans("a red car", [(2, 5), (6, 9)])
     [(2, 9)]

@@ -1,6 +1,6 @@
-"""Tab-separated lines at the boundary: a key, a tab, a value that may be a whole picture; read line by line.
+"""Tab-separated lines with random access: a key, a tab, and a value that may be a whole picture.
 
-In: a ``.tsv`` file. Out: keys and values by number of the line. Memory holds one of them at a time, and where they are.
+In: a ``.tsv`` file. Out: keys and values by line number. Memory holds one of them, and the places of all lines.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class TsvLines:
             self.sha256 = self._index(opened)
 
     def _index(self, opened: BinaryIO) -> str:
-        """Where each line begins, and ends; in pieces, since a line may be as long as a picture."""
+        """Find where each line begins and ends; returns the SHA-256 of the file. It is read in pieces, since a line may
+        be as long as a picture."""
         digest, at, start = hashlib.sha256(), 0, 0
         while piece := opened.read(READ_BYTES):
             digest.update(piece)
@@ -54,14 +55,14 @@ class TsvLines:
         return len(self._starts)
 
     def keys(self) -> Iterator[str]:
-        """The first column of every line, as far as it is text; "row-3" where a line has no tab."""
+        """The key of every line, with escapes for bytes that are not UTF-8; "row-3" for row 3 without a tab."""
         with self._file.open("rb") as opened:
             for row in range(len(self)):
                 key = self._key(opened, row)
                 yield f"row-{row}" if key is None else key.decode(errors="backslashreplace").strip()
 
     def value(self, row: int, max_bytes: int) -> bytes | None:
-        """What stands after the key in line ``row``, empty where it has no tab; None where it is longer."""
+        """The value of line ``row``: empty where it has no tab, None where it is longer than ``max_bytes``."""
         with self._file.open("rb") as opened:
             key = self._key(opened, row)
             if key is None:
@@ -73,13 +74,13 @@ class TsvLines:
             return opened.read(self._ends[row] - start)
 
     def _key(self, opened: BinaryIO, row: int) -> bytes | None:
-        """What stands before the first tab of a line, None where that is not soon."""
+        """The key of a line; None where there is no tab in its first ``MAX_KEY_BYTES`` bytes."""
         opened.seek(self._starts[row])
         key, tab, _ = opened.read(min(MAX_KEY_BYTES, self._ends[row] - self._starts[row])).partition(b"\t")
         return key if tab else None
 
     def json(self, row: int) -> Any:
-        """The value of line ``row`` as JSON, None where it is none or has more than 20 MB."""
+        """The value of line ``row`` as JSON; None where it is no JSON or larger than 20 MB."""
         content = self.value(row, MAX_JSON_BYTES)
         try:
             return None if content is None else json.loads(content)

@@ -1,12 +1,12 @@
-"""Reader of Pascal VOC: one XML a picture.
+"""Reader of Pascal VOC: an XML file for each picture.
 
 In: a folder with ``Annotations/*.xml`` and ``JPEGImages/`` (or ``images/``, or all in one folder), which may have
-folders in them, and a split, a list of names in ``ImageSets/Main/``. Out: a row a picture. The classes are those of
-``labelmap.txt`` where there is one, as CVAT and Datumaro write it, else the names that occur, by the alphabet.
+subfolders; and a split, a list of names in ``ImageSets/Main/``. Out: a row for each picture. The classes are those of
+``labelmap.txt`` where there is one, as CVAT and Datumaro write it, else the names that occur, in alphabetical order.
 
-A box counts pixels from 1 and its last pixel belongs to it: ``xmin`` 1 and ``xmax`` W are the whole width. Objects that
-are ``difficult`` keep that flag, for average precision to leave them out; to learn from they are boxes like others, and
-their class is no negative of the picture.
+Boxes count pixels from 1 and include their last pixel: ``xmin`` 1 and ``xmax`` W are the whole width. ``difficult``
+objects keep that flag, so that average precision can leave them out; in training they are boxes like others, and their
+class is no negative of the picture.
 Source: The PASCAL VOC Challenge 2012 Development Kit, section 4 (annotations).
 """
 
@@ -43,7 +43,7 @@ _NUMBERED = re.compile(r"(.*\S)\s+(-1|0|1)")
 
 
 class VocDetection(GoldReader):
-    """Every file is read twice: for its classes, and for its boxes; none is held in memory."""
+    """A row for each picture. Every file is read twice: for its classes, and for its boxes; none is kept in memory."""
 
     task: Task = "detection"
 
@@ -66,7 +66,7 @@ class VocDetection(GoldReader):
         return f"{place.annotations}: none of {len(self._files)} XML files has an object with a name{first}"
 
     def _looked_at(self, file: str, names: set[str]) -> list[str | int]:
-        """What the fingerprint knows of an annotation file; the names of its objects are added to ``names``."""
+        """The part of the fingerprint for an annotation file. The class names of its objects are added to ``names``."""
         content = self._content(file)
         root = _root(content)
         if not isinstance(root, str):
@@ -100,8 +100,8 @@ class VocDetection(GoldReader):
         return detection_row(key, boxes, picture, self.classes, locator=locator, recipe_digest=recipe_digest)
 
     def _image_name(self, file: str, root: Element | str) -> str:
-        """As the annotation says, in the folder that it lies in or above; the picture of the annotation's own name
-        where it says nothing that is there."""
+        """The picture that the annotation names, in its own subfolder or at the top; or, if there is no such file, the
+        picture with the annotation's own name."""
         stated = "" if isinstance(root, str) else text_of(root, "filename")[:250]
         path = PurePosixPath(file)
         own = [path.with_suffix(f".{ending}").as_posix() for ending in ENDINGS]
@@ -111,7 +111,7 @@ class VocDetection(GoldReader):
 
 
 def _root(content: bytes | str) -> Element | str:
-    """The annotation, or what is wrong with it; a reason against its bytes stays."""
+    """The root element of an annotation, or what is wrong with it; ``content`` may already be a reason."""
     return content if isinstance(content, str) else parse_xml(content)
 
 
@@ -126,7 +126,7 @@ def _valid_box(item: Element, picture: Picture, names: frozenset[str]) -> ClassB
 
 
 def _annotation_files(place: GoldPlace) -> tuple[Path, list[str]]:
-    """The folder of the XML files, and their names below it in order: of the split's list, or all of the folder."""
+    """The folder of the XML files, and their paths in it, in order: those of the split's list, or all."""
     beside = place.folder / "Annotations"
     folder = beside if beside.is_dir() else place.folder
     if place.annotations.is_file():
@@ -140,8 +140,8 @@ def _annotation_files(place: GoldPlace) -> tuple[Path, list[str]]:
 
 
 def names_of_split(folder: Path, split: str) -> list[str]:
-    """The lines of the split's list, which may be one of a class: there a number after each name says whether the class
-    is in the picture (1), or not (-1). ValueError where there is no list, or a name is no file's name."""
+    """The names in the split's list. In the list of a class, a number follows each name: 1 if the class is in the
+    picture, -1 if not. ValueError where there is no list, or a name leads out of the folder."""
     file = checked_file(folder / f"{split}.txt")
     if not 0 <= file_size(file) <= MAX_LIST_BYTES:
         raise ValueError(f"there is no split {split!r}: {file} is missing, or is not a list of names")
@@ -157,7 +157,8 @@ def names_of_split(folder: Path, split: str) -> list[str]:
 
 
 def _declared_classes(file: Path) -> tuple[str, ...]:
-    """The names of a label map, ``name:colour:parts:actions`` a line, without the background; none without a file."""
+    """The names in a label map, whose lines are ``name:colour:parts:actions``, without the background; empty if there
+    is no file."""
     if not 0 <= file_size(file) <= MAX_LIST_BYTES:
         return ()
     lines = lines_of(file.read_bytes())

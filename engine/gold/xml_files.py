@@ -1,6 +1,7 @@
-"""XML annotations at the boundary: parsed without entities or DTDs, numbers read as numbers.
+"""Untrusted XML annotations, parsed without entities or DTDs.
 
-In: a file. Out: its root element. An entity bomb is refused before it grows (defusedxml).
+In: the bytes of a file. Out: its root element, and values in it. An entity bomb is refused before it grows
+(defusedxml).
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def parse_xml(content: bytes) -> Element | str:
-    """The root element, or in one line why there is none."""
+    """The root element, or in one line what is wrong with the XML."""
     if len(content) > MAX_XML_BYTES:
         return f"{len(content)} bytes, at most {MAX_XML_BYTES} are read"
     try:
         root: Element = fromstring(content, forbid_dtd=True)
         return root
-    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # the latter of an unknown encoding
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:  # LookupError: an unknown encoding
         return f"no XML: {' '.join(str(error).split())}"
 
 
 def text_of(element: Element, path: str) -> str:
-    """The text at ``path`` without the white space around it, empty where there is none."""
+    """The text at ``path`` without surrounding white space; empty where there is none."""
     return (element.findtext(path) or "").strip()
 
 
 def corners_of(item: Element) -> BoxXYXY | None:
-    """The ``bndbox`` of an object in pixels counted from 0 (they may be NaN), None where it or a side is missing or no
-    number. As written, the first pixel is 1, and the last one belongs to the box."""
+    """The ``bndbox`` of an object as xyxy pixels from 0 (maybe NaN); None where it or a side is missing or no number.
+    In the file, the first pixel is 1, and the last one belongs to the box."""
     bndbox = item.find("bndbox")
     if bndbox is None:
         return None
@@ -49,7 +50,7 @@ def corners_of(item: Element) -> BoxXYXY | None:
 
 
 def size_of(root: Element) -> tuple[int, int] | None:
-    """Width and height that an annotation states, None where it states none (0, as some tools write)."""
+    """The width and height that an annotation states; None where it states none, or 0, as some tools write."""
     try:
         width, height = int(text_of(root, "size/width")), int(text_of(root, "size/height"))
     except ValueError:

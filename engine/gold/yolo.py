@@ -1,14 +1,15 @@
-"""Reader of YOLO's text files: a line a box, a file a picture.
+"""Reader of YOLO's text files: a file for each picture, with a line for each box.
 
-In: a folder with ``data.yaml`` (``names``: a list, or names by number) or ``classes.txt`` (a name a line), and with
-``images/`` and ``labels/``; a split is a folder inside both, or, as Roboflow writes it, around both (``train/images/``,
-``train/labels/``). Without a split all are read. Out: a row a picture; one without a file of labels has no box.
+In: a folder with ``data.yaml`` (``names``: a list, or names by number) or ``classes.txt`` (a name on each line), and
+with ``images/`` and ``labels/``. A split is a folder inside both, or, as Roboflow writes it, around both
+(``train/images/``, ``train/labels/``); by default all are read. Out: a row for each picture; without a label file it
+has no box.
 
     class x_centre y_centre width height        shares of the picture's width and height, 0 to 1
     class x1 y1 x2 y2 x3 y3 ...                 a polygon of three points or more, which becomes the box around it
 
-The paths in ``data.yaml`` are not followed: Roboflow's (``../train/images``) lead out of its folder, and other tools'
-are of their machine. Source: Ultralytics, docs: datasets/detect, datasets/segment, datasets/pose.
+The paths in ``data.yaml`` are not followed: Roboflow's (``../train/images``) lead out of its folder, and other tools
+write paths of their own machine. Source: Ultralytics, docs: datasets/detect, datasets/segment, datasets/pose.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ MAX_LABEL_BYTES = 20_000_000
 MAX_NAMES_BYTES = 5_000_000
 CLASSES, LABELS = "classes.txt", ".txt"
 Folders: TypeAlias = dict[str, tuple[Path, Path]]
-"""By split the folder of its pictures and that of their labels; under the empty name those of all, where splits are
-folders inside them."""
+"""The folders of pictures and of labels for each split; under "" for all pictures, if splits are folders inside of
+them."""
 
 
 class YoloDetection(GoldReader):
-    """Labels are read when their picture is; in memory are the names of the files alone. Labels without a picture are
-    rows, too: ``image_missing``."""
+    """A row for each picture, and a reject ``image_missing`` for each label file without one. Labels are read together
+    with their picture; only the names of files are kept in memory."""
 
     task: Task = "detection"
 
@@ -63,7 +64,7 @@ class YoloDetection(GoldReader):
         self.fingerprint = digest_of_list([rows, self._names, self._has_keypoints])
 
     def _check_labelled(self, split: str | None, pictures: Sequence[str]) -> None:
-        """ValueError where no picture of a split has a file of labels: they lie elsewhere, or nobody labelled it."""
+        """Raise ValueError where no picture of a split has a label file: they are elsewhere, or nobody labelled it."""
         of_folder = defaultdict[str, list[str]](list)
         for name in pictures:
             of_folder[name.partition("/")[0] if split is None and "/" in name else ""].append(name)
@@ -113,13 +114,13 @@ class YoloDetection(GoldReader):
         return box if isinstance(box, str) else ClassBox(name, box)
 
     def _content(self, image: str) -> bytes | str:
-        """The labels of a picture, empty where it has no file of them; or the reason against the file."""
+        """The labels of a picture, empty where it has no label file; or the reason why the file cannot be used."""
         _, labels, _ = self._place(image)
         content = read_annotation(self._label_file(image), labels, MAX_LABEL_BYTES)
         return b"" if content == "annotation_missing" else content
 
     def _place(self, image: str) -> tuple[Path, Path, str]:
-        """The folders of a picture and of its labels, and its name below both."""
+        """The folders of a picture and of its labels, and its path inside both."""
         split, _, below = image.partition("/")
         return (*self._folders[split], below) if split in self._folders else (*self._folders[""], image)
 
@@ -133,7 +134,7 @@ class YoloDetection(GoldReader):
 
 
 def _whole(number: str) -> str:
-    """The number of a class as names have it: tools that save a table of numbers write 3 as ``3.000000``.
+    """The number of a class as a key of names: some tools write 3 as ``3.000000``.
 
     >>> _whole("3.000000"), _whole("cat")
     ('3', 'cat')
@@ -146,7 +147,7 @@ def _whole(number: str) -> str:
 
 
 def _corners(numbers: Sequence[float]) -> BoxXYXY | None:
-    """xyxy in shares of the picture: of a box by its centre and size, or around the points of a polygon; None of any
+    """The box as xyxy, in shares of the picture: from centre and size, or around the points of a polygon; None for any
     other count of numbers."""
     if len(numbers) == 4:
         x, y, w, h = numbers
@@ -154,12 +155,12 @@ def _corners(numbers: Sequence[float]) -> BoxXYXY | None:
     if len(numbers) < 6 or len(numbers) % 2:
         return None
     if not all(map(math.isfinite, numbers)):
-        return (math.nan,) * 4  # which a minimum may pass over
+        return (math.nan,) * 4  # min() might ignore a NaN
     return (min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2]))
 
 
 def _folders(place: GoldPlace) -> Folders:
-    """Where the pictures and labels are. ValueError where there are no two such folders."""
+    """The folders of pictures and labels. ValueError where one of them is missing, or there is no such split."""
     folder, inside = place.folder, place.split or ""
     images, labels = place.image_folder("images"), folder / "labels"
     if (images / inside).is_dir() and (labels / inside).is_dir():
@@ -180,14 +181,14 @@ def _folders(place: GoldPlace) -> Folders:
 
 
 def _pictures(folders: Folders) -> Iterator[str]:
-    """The names of the pictures below the folders, as seen from them, each with its split where they are of splits."""
+    """The paths of the pictures in the folders, each with its split in front if the folders are those of splits."""
     for split, (images, _) in folders.items():
         files = (file for file in files_below(images) if file.rpartition(".")[2].lower() in EXTENSIONS)
         yield from (posixpath.join(split, file) for file in files)
 
 
 def _labels_alone(folders: Folders, pictures: Sequence[str]) -> Iterator[str]:
-    """The names of the files of labels that belong to none of the pictures."""
+    """The paths of the label files that belong to none of the pictures."""
     pictured = {name.rpartition(".")[0] for name in pictures}
     for split, (_, labels) in folders.items():
         files = (posixpath.join(split, file) for file in files_below(labels) if file.endswith(LABELS))
@@ -195,11 +196,11 @@ def _labels_alone(folders: Folders, pictures: Sequence[str]) -> Iterator[str]:
 
 
 def _names(folder: Path, document: dict[Any, Any]) -> dict[str, str]:
-    """Class names by number, as text. ValueError where there are none."""
+    """The class names by number, as text. ValueError where there are none."""
     names = document.get("names")
     names = dict(enumerate(names)) if isinstance(names, list) else names
     if not names or not isinstance(names, dict):
-        names = _names_of_list(folder / CLASSES) or _names_of_list(folder / "labels" / CLASSES)  # the latter: LabelImg
+        names = _names_of_list(folder / CLASSES) or _names_of_list(folder / "labels" / CLASSES)  # also of LabelImg
     if not names:
         raise ValueError(
             f"{folder} names no class: wanted data.yaml with `names`, or classes.txt, one name per line; a YAML of "
@@ -213,7 +214,7 @@ def _names(folder: Path, document: dict[Any, Any]) -> dict[str, str]:
 
 
 def _names_of_list(file: Path) -> dict[Any, Any]:
-    """The names of a list by line. An empty line counts, as for the tools that write it, and names no class."""
+    """The names in a list, by line number. An empty line counts, as in the tools that write it, but names no class."""
     if not 0 <= file_size(checked_file(file)) <= MAX_NAMES_BYTES:
         return {}
     lines = lines_of(file.read_bytes())
@@ -221,7 +222,7 @@ def _names_of_list(file: Path) -> dict[Any, Any]:
 
 
 def _document(place: GoldPlace) -> dict[Any, Any]:
-    """What ``data.yaml`` says, or the YAML that was given instead of the folder; nothing where there is none."""
+    """The content of ``data.yaml``, or of the YAML given instead of the folder; empty where there is none."""
     file = place.annotations
     if not file.is_file() or file.suffix.lower() not in (".yaml", ".yml"):
         file = checked_file(place.folder / "data.yaml")
@@ -231,7 +232,7 @@ def _document(place: GoldPlace) -> dict[Any, Any]:
         text = file.read_text(encoding="utf-8")
         aliased = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
         document = None if aliased else yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the second of what is no UTF-8, or no date
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an invalid date
         raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())[:300]}") from None
     if aliased:
         raise ValueError(f"{file} uses a YAML alias (*name), which may grow without end; write the value out")

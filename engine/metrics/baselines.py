@@ -151,7 +151,7 @@ def _fit(items: _Items, per: int | None) -> ConstantBoxes:
 
 
 def _evenly(rows: NDArray[Any], most: int) -> NDArray[Any]:
-    """All rows, or at most so many of them, evenly spaced."""
+    """At most ``most`` of the rows, evenly spaced; all where there are no more."""
     return rows[:: -(-len(rows) // most)]
 
 

@@ -38,7 +38,8 @@ def image_keys(report: EvaluationReport, metric: str) -> set[str]:
 
 
 def images_with_things(report: EvaluationReport, metric: str) -> set[str]:
-    """Those of :func:`image_keys` in which there is something to be found: without any of them no figure is defined."""
+    """The :func:`image_keys` of images in which there is something to find: on a resample without any of them the
+    metric is not defined."""
     matches = None if metric in report.per_image else _matches(report, metric)
     if matches is None:
         return image_keys(report, metric)
@@ -122,7 +123,8 @@ def _resampled_precision(
 
 
 class _Detections(NamedTuple):
-    """Of one class, as :class:`~schemas.reports.ClassMatches`: N detections, and the image of each human box."""
+    """N detections of one class and the image of each human box, as arrays; fields as in
+    :class:`~schemas.reports.ClassMatches`."""
 
     image_N: NDArray[np.int32]
     right_N: NDArray[np.int32]
@@ -148,7 +150,8 @@ def _class_precision(
 def _precision_of_some(
     one: _Detections, thresholds: Iterable[int], draws_RI: Draws, area: Area
 ) -> list[NDArray[np.float64]]:
-    """How many detections were seen is counted once for all thresholds, where they ignore the same ones."""
+    """Average precision [R] at each threshold. Cumulative counts are shared by thresholds that ignore the same
+    detections."""
     drawn_RN, wanted_R = draws_RI[:, one.image_N], draws_RI[:, one.gold].sum(axis=1)
     seen: dict[bytes, NDArray[np.float64]] = {}
     found = []
@@ -167,8 +170,8 @@ def _accumulate(
 ) -> NDArray[np.float64]:
     """Mean precision [R] over recall, vectorised over resamples; NaN where nothing is to be found.
 
-    Precision and recall rise at right detections only (K of them), so nothing else is looked at: how often each was
-    drawn, and how many detections had been seen with it.
+    Precision and recall rise at right detections only, so only these K are given: how often each was drawn, and how
+    many detections had been seen up to it.
     """
     if not drawn_RK.shape[1]:
         return np.where(wanted_R > 0, 0.0, np.nan)

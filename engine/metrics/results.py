@@ -1,8 +1,8 @@
-"""The answers to a dataset, unit by unit: boxes as columns, human labels as the text that they are stored in.
+"""The answers to a dataset, unit by unit: boxes as columns, human labels as the stored JSON text.
 
-In: for each unit the labels of its samples and what was answered to them. Out: what metrics go over as often as they
-like, since each :class:`~engine.metrics.ImageResult` is made when it is its turn and gone after it: a dataset takes the
-memory of its numbers.
+In: for each unit the labels of its samples and the answers to them. Out: an iterable that metrics go over as often as
+they like. Each :class:`~engine.metrics.ImageResult` is made when its turn comes and freed after it, so the memory is
+that of the stored numbers.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 In: dataset folders with weights or copies. Out: for each position 0, 1, 2, … of an endless stream one sample. Which one
 is a pure function of the datasets, the weights, the seed and the position (``engine/mix/order.py``), so that any number
-of workers may each take their positions, and a resumed run goes on at the exact sample.
+of workers can share the positions, and a resumed run continues at the exact sample.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ EVERYTHING_ONCE = MixSampling()
 
 @dataclass(frozen=True, slots=True)
 class MixSample:
-    """A sample as it is learned from: pseudo-labels already selected, the card says how to read it."""
+    """A sample as it is learned from: its labels after selection and review, its picture file, its dataset's card."""
 
     labels: SampleLabels
     image: bytes
@@ -41,10 +41,9 @@ class MixSample:
 
 
 class Mix:
-    """An endless stream of samples with random access; safe to read from several threads, which read different
-    shards at the same time.
+    """An endless stream of samples with random access. Safe in several threads; different shards are read in parallel.
 
-    ``epoch``: samples in which each dataset has had its copies; None where shares are by weight.
+    ``epoch``: the number of samples in which each dataset has had its copies; None where shares are by weight.
     """
 
     def __init__(
@@ -63,10 +62,10 @@ class Mix:
 
     @classmethod
     def open(cls, entries: Sequence[MixEntry], seed: int, sampling: MixSampling = EVERYTHING_ONCE) -> Mix:
-        """Open the datasets of ``entries``, and select from the pseudo ones.
+        """Open the datasets of ``entries`` and apply their selections.
 
-        ValueError where a folder is no dataset, has no committed shard, or nothing of it is left after selection; or
-        where weights, copies and temperature contradict each other.
+        ValueError where there are no entries; where a folder is no dataset, has no committed shard, or nothing of it is
+        left after selection; or where weights, copies and temperature contradict each other.
         """
         if not entries:
             raise ValueError("a mix needs at least one dataset; give `mix` a list of entries")
@@ -75,12 +74,12 @@ class Mix:
         return cls(datasets, passes, interleave, seed, epoch=epoch_of(entries, passes))
 
     def sample_ref(self, position: int) -> SampleRef:
-        """Which sample stands at ``position`` (0 or more) of the stream."""
+        """The place of the sample at ``position`` (0 or more) of the stream."""
         number, turn = self.interleave.turn(position)
         return self.datasets[number].refs[self._passes[number].sample(turn)]
 
     def load(self, ref: SampleRef) -> MixSample:
-        """Read a sample from its shard, and select from it where it is a pseudo one."""
+        """Read a sample from its shard, and apply selection and review to its labels."""
         dataset = self.datasets[ref.dataset]
         with self._shards.reader(dataset.store, ref.unit) as reader:
             sample = reader[ref.row]
@@ -92,14 +91,14 @@ class Mix:
             return reader.labels(ref.row)
 
     def draw_labels(self, number: int, count: int, random: np.random.Generator) -> list[SampleLabels]:
-        """The labels of ``count`` samples of dataset ``number``, drawn from one shard, which a sample is drawn for: of
-        millions each stands in a shard that is not open, and to open that many takes longer than a step."""
+        """The labels of ``count`` random samples of dataset ``number``, all from the shard of one random sample, since
+        opening a shard for each of them would take longer than a step."""
         refs = self.datasets[number].refs
         shard = refs.in_shard_of(int(random.integers(len(refs))))
         return [self.labels(refs[shard[int(place)]]) for place in random.integers(len(shard), size=count)]
 
     def known_names(self, labels: SampleLabels) -> frozenset[str]:
-        """What all samples of the mix say is in a sample's picture, where more than one has it."""
+        """The names that all samples of the mix with the same picture have; empty if no other sample has it."""
         return self._names.get(labels.image_sha256, frozenset())
 
     @cached_property
@@ -107,12 +106,12 @@ class Mix:
         return names_by_picture(list({dataset.store.root: dataset.store for dataset in self.datasets}.values()))
 
     def share(self, number: int) -> float:
-        """Share of the stream that dataset ``number`` has."""
+        """The share of the stream that comes from dataset ``number``, 0 to 1."""
         return self.interleave.turns[number] / self.interleave.period
 
     def table(self) -> str:
-        """The mix as text: a line for each dataset with its samples, phrases, boxes, share, and how often a sample of
-        it comes a pass; then its epoch and its fingerprint, and which of them are not complete."""
+        """The mix as text: a line for each dataset with its samples, phrases, boxes, share and the mean number of times
+        that a pass has each sample; then fingerprint, seed and epoch, and a line for each incomplete dataset."""
         lines = [
             f"{'dataset':<24} {'samples':>11} {'phrases':>12} {'boxes':>12} {'skipped':>9} {'share':>7} {'repeats':>8}"
         ]
@@ -131,18 +130,18 @@ class Mix:
         return "\n".join([*lines, f"mix {self.fingerprint[:16]}, seed {self.seed}{epoch}", *parts])
 
     def close(self) -> None:
-        """Close the shards that are open."""
+        """Close all open shards."""
         self._shards.close()
 
 
 def _open_at_most() -> int:
-    """How many shards: no more than half of the files that this process may have open, which are 256 on a Mac."""
+    """The limit of open shards: at most half of the files that this process may open, which are 256 on a Mac."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_OPEN_SHARDS if files == resource.RLIM_INFINITY else min(MAX_OPEN_SHARDS, files // 2)
 
 
 def _fingerprint(datasets: Sequence[MixedDataset], passes: Sequence[Passes], interleave: Interleave, seed: int) -> str:
-    """Of what decides which sample comes when."""
+    """The digest of everything that decides which sample comes at a position."""
     repeats = [None if one.repeats is None else sha256(one.repeats.tobytes()).hexdigest() for one in passes]
     content = {
         "datasets": [dataset.fingerprint for dataset in datasets],

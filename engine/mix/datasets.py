@@ -1,8 +1,8 @@
-"""Opening the datasets of a mix: what can be drawn from each after selection, duplicates and verdicts, and its size.
+"""The datasets of a mix: which samples of each can be drawn, after selection, duplicates and verdicts, and its size.
 
-In: a dataset's folder and how a recipe wants it read. Out: a :class:`MixedDataset`. Human shards are taken whole; of
-pseudo ones the tables of boxes say what a selection leaves, and of both which phrases are rare. A shard is opened only
-where its table does not say.
+In: a dataset's folder and its entry in the recipe. Out: a :class:`MixedDataset`. Human shards are taken whole. For
+pseudo ones the tables of boxes tell which samples a selection leaves; for both they tell which phrases are rare. A
+shard is opened only where its table does not suffice.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ TEMPERATURE_PERIOD = 10_000
 
 @dataclass(frozen=True, slots=True)
 class MixedDataset:
-    """One dataset of a mix: what can be drawn from it, and its size after selection; ``asked`` are the classes that
-    are not asked by their own names."""
+    """One dataset of a mix, with the samples that can be drawn from it and its size after selection.
+
+    ``skipped`` counts the samples that cannot be drawn. ``asked`` has the classes whose prompt is not their own name.
+    """
 
     name: str
     store: Store
@@ -50,7 +52,7 @@ class MixedDataset:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A shard's rows that stay, and how many phrases and boxes are in them."""
+    """The rows of a shard that can be drawn, and how many phrases and boxes they have."""
 
     rows: UnitRows
     phrases: int
@@ -62,8 +64,8 @@ def open_datasets(
 ) -> tuple[list[MixedDataset], list[Passes]]:
     """The datasets of ``entries`` and the order of the samples in each.
 
-    ValueError where a folder is no dataset, has no committed shard, nothing of it is left after selection, or prompts
-    are for a class that it has not.
+    ValueError where a folder is no dataset, has no committed shard, nothing of it is left after selection, or a prompt
+    is for a class that the dataset does not have.
     """
     vocabulary: dict[str, int] = {}
     threshold = sampling.repeat_threshold
@@ -81,7 +83,7 @@ def open_datasets(
 def interleave_of(entries: Sequence[MixEntry], passes: Sequence[Passes], sampling: MixSampling) -> Interleave:
     """How the datasets take turns: by weight, by copies, or by weight and size.
 
-    ValueError where some entries have copies and some have not, or copies go with a temperature.
+    ValueError where only some entries have copies, or copies are combined with a temperature.
     """
     copies = [entry.copies for entry in entries]
     if all(count is None for count in copies):
@@ -95,14 +97,14 @@ def interleave_of(entries: Sequence[MixEntry], passes: Sequence[Passes], samplin
 
 
 def epoch_of(entries: Sequence[MixEntry], passes: Sequence[Passes]) -> int | None:
-    """Samples of an epoch of the mix, to the next whole one: of all copies. None where shares are by weight."""
+    """The number of samples in an epoch of the mix (all copies, rounded up). None where shares are by weight."""
     if any(entry.copies is None for entry in entries):
         return None
     return ceil(sum(Fraction(str(entry.copies)) * one.length for entry, one in zip(entries, passes, strict=True)))
 
 
 def _rounded(weights: Sequence[float]) -> list[float]:
-    """Shares in ten-thousandths, by largest remainder; no dataset is left out."""
+    """Weights as whole ten-thousandths, by largest remainder; at least one for each dataset."""
     quotas = [weight / sum(weights) * TEMPERATURE_PERIOD for weight in weights]
     turns = [max(1, int(quota)) for quota in quotas]
     by_remainder = sorted(range(len(quotas)), key=lambda i: int(quotas[i]) - quotas[i])
@@ -112,14 +114,14 @@ def _rounded(weights: Sequence[float]) -> list[float]:
 
 
 def entry_fingerprint(entry: MixEntry) -> str:
-    """The fingerprint that the dataset of an entry has in a mix, without looking at its samples. ValueError as of
-    :func:`open_datasets`, but for a selection that leaves nothing."""
+    """The fingerprint that the dataset of an entry has in a mix, without reading its samples. ValueError as
+    :func:`open_datasets`, except where a selection leaves nothing."""
     return _find(entry).fingerprint()
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A dataset and its view, all that decides what can be drawn from it."""
+    """A dataset and its view: everything that decides which samples can be drawn from it."""
 
     name: str
     store: Store
@@ -129,7 +131,7 @@ class _Found:
     asked: Mapping[str, AskedClass]
 
     def fingerprint(self) -> str:
-        """Of the shards, and of what the view has."""
+        """The digest of its shards, selection, prompts, duplicates and verdicts."""
         view = self.view
         content = {
             "files": [_digests(manifest) for manifest in self.manifests],
@@ -183,7 +185,7 @@ def _digests(manifest: ManifestSummary) -> list[str]:
 
 
 def _parts(found: _Found, log: PhraseLog | None, *, by_head: bool) -> Iterator[_Opened]:
-    """What can be drawn from each shard: by its table of boxes where that says it, in a fraction of the time."""
+    """The samples of each shard that can be drawn: by its table of boxes where that suffices, which is much faster."""
     selection = found.view.selection
     if selection is None and log is None:
         yield from map(_whole, found.manifests)
@@ -200,12 +202,12 @@ def _parts(found: _Found, log: PhraseLog | None, *, by_head: bool) -> Iterator[_
 
 
 def _whole(manifest: ManifestSummary) -> _Opened:
-    """A human shard, of which what a reviewer rejected is gone when a sample is loaded."""
+    """All rows of a shard without selection. Boxes that a reviewer rejected are removed when a sample is loaded."""
     return _Opened(UnitRows(manifest.unit, manifest.samples), manifest.phrases, manifest.boxes)
 
 
 def _is_for(selection: Selection | None, card: DatasetCard) -> bool:
-    """Whether it is not calibrated for another teacher, which is told when the first labels are read."""
+    """Whether a selection fits the dataset. One calibrated for another teacher does not: reading labels raises."""
     calibrated = None if selection is None else selection.calibrated
     return calibrated is None or calibrated.teacher == card.teacher_digest
 
@@ -218,7 +220,7 @@ def _from_table(unit: int, kept: KeptRows, log: PhraseLog | None) -> _Opened:
 
 
 def _from_shard(found: _Found, manifest: ManifestSummary, log: PhraseLog | None, *, by_head: bool) -> _Opened:
-    """The same by reading the labels, without duplicates."""
+    """The rows of a shard that can be drawn, found by reading its labels."""
     selection, left_out = found.view.selection, found.view.duplicates.of(manifest.unit)
     kept, phrases, boxes = [], 0, 0
     with ShardReader(found.store, manifest.unit) as reader:

@@ -1,8 +1,8 @@
-"""What a selection leaves of pseudo-labelled shards, out of their annotation tables: without opening a shard.
+"""The samples that a selection leaves in pseudo-labelled shards, from their annotation tables, without opening a shard.
 
-In: the units of a dataset, and what readers make of them. Out: for each unit the rows of its shard that keep a box,
-with counts and names; or nothing, where the table alone does not say and the shard has to be read: samples without a
-row in it, a picture that somebody has reviewed, an agreement that nobody measured, a damaged table.
+In: the units of a dataset, and its view. Out: for each unit the rows of its shard that keep a box, with counts and
+names; or None where the table is not enough and the shard has to be read: samples without a row in it, a reviewed
+picture, a missing agreement that the selection needs, a damaged table, a shard of another size.
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ from engine.view import View
 
 
 class KeptRows(NamedTuple):
-    """Rows of a shard, ascending, whose samples keep a box; how many phrases and boxes these keep; and of each of these
-    boxes the place of its sample among ``rows``, and that of its phrase, as it is called, among ``names``."""
+    """The rows of a shard, ascending, whose samples keep a box, and how many phrases and boxes they keep.
+
+    For each of these boxes, ``sample_of_box`` is an index into ``rows``, ``name_of_box`` one into ``names``.
+    """
 
     rows: Rows
     phrases: int
@@ -44,14 +46,15 @@ NamedBy = Literal["phrase_text", "head_lemma"]
 def kept_rows(
     store: Store, manifests: Sequence[ManifestSummary], view: View, named_by: NamedBy
 ) -> Iterator[KeptRows | None]:
-    """One for each manifest, in order; None where the shard has to be read. Errors of the store itself are raised."""
+    """The kept rows of each manifest's shard, in order; None where the shard has to be read. Errors of the store are
+    raised."""
     selection = view.selection or Selection()
     sizes = {f"shards/{name}": size for name, size in store.sizes("shards").items()}
     reviewed = pa.array(sorted({image for image, _ in view.verdicts.by_caption}), pa.string())
     needed = [name for name in BOX_SCHEMA.names if name != "agreement" or selection.min_agreement is not None]
     tables = read_unit_tables(store, [manifest.unit for manifest in manifests], BOX_SCHEMA)
     for manifest, stored in zip(manifests, tables, strict=True):
-        name = shard_name(manifest.unit)  # one that is not there is found now, not when a training asks for it
+        name = shard_name(manifest.unit)  # a missing shard is noticed now, not in the middle of a training
         there = any((file.path, file.size) == (name, sizes.get(name)) for file in manifest.files)
         if there and not isinstance(stored, TableFault) and _tells_all(stored, manifest, needed, reviewed):
             yield _kept(stored, manifest.samples, selection, view.duplicates.of(manifest.unit), named_by)
@@ -71,7 +74,7 @@ def _kept(
 ) -> KeptRows | None:
     [table] = joined([stored])
     table, sample = numbered(table)
-    if int(sample.max(initial=-1)) + 1 != samples:  # otherwise samples stand in the order of the shard, none missing
+    if int(sample.max(initial=-1)) + 1 != samples:  # some have no row, so that their numbers are not those of the shard
         return None
     stays = np.zeros(0, dtype=bool)
     if samples:

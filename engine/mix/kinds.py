@@ -1,8 +1,8 @@
-"""Names of things that pictures show, what else they are called, and what they are kinds of: a small table of our own.
+"""A small table of synonyms, and of kinds of things that pictures show.
 
 Written by hand for the nouns that captions and detection classes use most (COCO, LVIS, Objects365, OpenImages). It is
-no dictionary: a name that is not here has no synonym and no kind. Goes in: a lemma; comes out: the names that may stand
-for the same thing. A name of several words is matched as a whole, then by its head.
+no dictionary: a name that is not here has no synonym and no kind. In: a lemma. Out: its synonyms, or the kinds that it
+belongs to. Callers look up a name of several words as a whole, and its head.
 """
 
 from __future__ import annotations
@@ -97,12 +97,12 @@ def _synonyms() -> dict[str, frozenset[str]]:
 
 
 def synonyms_of(lemma: str) -> frozenset[str]:
-    """The names of the same thing, its own among them."""
+    """The synonyms of a lemma, including itself."""
     return _synonyms().get(lemma, frozenset()) | {lemma}
 
 
 def kinds_of(lemma: str) -> frozenset[str]:
-    """All kinds that a thing is of, by any of its names, and those that they are of; without its own name."""
+    """All kinds that a thing belongs to, by any of its names, and the kinds of those; without the lemma itself."""
     found: set[str] = set()
     waiting = list(synonyms_of(lemma))
     while waiting:

@@ -1,9 +1,10 @@
-"""Pictures that several samples have: what the others say is in one, as a photo may have phrases in one dataset and
-class names in another, and five captions in one; and how many pictures of an exam are learned from.
+"""Pictures that several samples have: the names that all of these samples have, and how many pictures datasets share.
 
-In: the annotation tables of the datasets. Out: for a picture that at least two samples have, by the SHA-256 of its
-file, the phrases and head lemmas of all its boxes. Pictures of one sample cost nothing; while they are looked for, a
-sample takes eight bytes.
+One photo may have phrases in one dataset, class names in another, and five captions in a third.
+
+In: the annotation tables of the datasets. Out: for each picture that at least two samples have, by the SHA-256 of its
+file, the phrases and head lemmas of all its boxes. Other pictures take no memory; the search takes eight bytes a
+sample.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Words = npt.NDArray[np.uint64]
 
 def names_by_picture(stores: Sequence[Store]) -> Mapping[str, frozenset[str]]:
     """The names of each picture that at least two samples of ``stores`` have, by its SHA-256. A table that cannot be
-    read says nothing: `verify` tells of it."""
+    read is skipped: `verify` reports it."""
     shared = _shared([words for store in stores for words in _words_of_samples(store)])
     found: dict[str, set[str]] = defaultdict(set)
     if len(shared):
@@ -41,8 +42,8 @@ def names_by_picture(stores: Sequence[Store]) -> Mapping[str, frozenset[str]]:
 
 
 def shared_pictures(store: Store, others: Iterable[Store]) -> tuple[int, int]:
-    """How many pictures with a box a dataset has, and how many of them one of the ``others`` has, too. Its own pictures
-    alone are held in memory."""
+    """The number of pictures with a box in a dataset, and how many of them are also in one of the ``others``. Only the
+    first dataset's pictures are held in memory."""
     own = _pictures(store)
     is_shared = np.zeros(len(own), dtype=bool)
     for other in others:
@@ -52,26 +53,26 @@ def shared_pictures(store: Store, others: Iterable[Store]) -> tuple[int, int]:
 
 
 def _tables(store: Store, columns: pa.Schema = SCHEMA) -> Iterator[pa.Table]:
-    """Without rows of no picture, which a table of another writer may have."""
+    """The readable tables of a dataset, without rows that name no picture, which another writer may have left."""
     for stored in read_unit_tables(store, committed_units(store), columns):
         if not isinstance(stored, TableFault):
             yield stored.table.filter(stored.table["image_sha256"].is_valid())
 
 
 def _words_of_samples(store: Store) -> Iterator[Words]:
-    """Eight bytes of the digest of each sample's picture; the rows of a sample stand together."""
+    """Eight bytes of the picture's digest for each sample, table by table. The rows of a sample must be adjacent."""
     for table in filter(len, _tables(store, PICTURES)):
         begins = np.flatnonzero(np.diff(codes(table, "key"), prepend=-1))
         yield _words(table)[codes(table, "image_sha256")[begins]]
 
 
 def _pictures(store: Store) -> Words:
-    """The same of a dataset's pictures, each once, sorted."""
+    """Eight bytes of the digest of each picture of a dataset, sorted, without repetition."""
     return np.unique(np.concatenate([np.zeros(0, np.uint64), *_words_of_samples(store)]))
 
 
 def _words(table: pa.Table) -> Words:
-    """Eight bytes of each digest that the codes of the pictures mean."""
+    """Eight bytes of each digest in the dictionary of the column ``image_sha256``."""
     return folded_digests(texts(table, "image_sha256"))[:, 0]
 
 

@@ -1,9 +1,9 @@
-"""Which names may mean the same thing, so that none is held against a picture that shows it.
+"""Names that may mean the same thing, so that no name becomes a negative of a picture that shows it.
 
-In: names of classes and phrases. Out: whether one may stand for the other. Two names contradict each other as positive
-and negative where one is the other, has its head ("two dogs" and "a dog"), is contained in it ("hot dog" and "dog",
-"dog" and "dog collar"), is a synonym of it, or is a kind of it ("man" and "person"). Careful on purpose: a negative
-too few costs little, a false one teaches the opposite of what the picture shows.
+In: names of classes and phrases. Out: whether two names are related. They are if one equals the other, has its head
+("two dogs" and "a dog"), is contained in it ("hot dog" and "dog", "dog" and "dog collar"), is a synonym of it, or is a
+kind of it ("man" and "person"). Cautious on purpose: a missing negative costs little, a false one teaches the opposite
+of what the picture shows.
 
 Synonyms and kinds are those of ``engine/mix/kinds.py``, or WordNet's where a recipe asks for them.
 """
@@ -25,12 +25,12 @@ from schemas.recipes import Synonyms
 _ASIDE = re.compile(r"\([^)]*\)|[_/]")
 _WORD = re.compile(r"[^\W\d_][\w'-]*")
 _AFTER_HEAD = re.compile(r"\s+(?:of|with|in|on|at|for|from|by|and|or|to|that|who|which)\s+")
-# Words that tell nothing about what a thing is.
+# Words that say nothing about what a thing is.
 EMPTY_WORDS = """
 a an the this that these those some any his her its their my your our of two three four five six several many
 """
 _EMPTY = frozenset(EMPTY_WORDS.split())
-KEPT_NAMES = 65_536  # a kilobyte each: captions of the web name new things without end
+KEPT_NAMES = 65_536  # about a kilobyte each; bounded, since web captions never stop bringing new names
 Lookup = Callable[[str], frozenset[str]]
 SOURCES: dict[Synonyms, tuple[Lookup, Lookup]] = {
     "rules": (kinds.synonyms_of, kinds.kinds_of),
@@ -40,28 +40,28 @@ SOURCES: dict[Synonyms, tuple[Lookup, Lookup]] = {
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a name says: ``own`` are names of that thing, ``all`` adds what it is a kind of and what it contains."""
+    """The meaning of a name: ``own`` are its synonyms, ``all`` adds the kinds it belongs to and the words in it."""
 
     own: frozenset[str]
     all: frozenset[str]
 
 
 class NameRelations:
-    """Tells names that may mean the same thing; keeps what it found out lately. Safe in several threads."""
+    """Finds names that may mean the same thing; caches the meanings of recent names. Safe in several threads."""
 
     def __init__(self, synonyms: Synonyms = "rules") -> None:
-        """ValueError where WordNet is asked for and not installed."""
+        """Raises ValueError where ``synonyms`` is "wordnet" and its data is not installed."""
         self._synonyms, self._kinds = SOURCES[synonyms]
         if synonyms == "wordnet":
             wordnet.open_wordnet()
         self._known = lru_cache(KEPT_NAMES)(self._look_up)
 
     def meaning(self, name: str) -> Meaning:
-        """What a name says; of a name without a word, the name itself."""
+        """The meaning of a name; a name without words means only itself."""
         return self._known(name)
 
     def unrelated(self, names: Iterable[str], present: Iterable[str]) -> list[str]:
-        """Those of ``names``, in order, that can mean nothing of what is ``present``."""
+        """The ``names``, in order, that are related to none of those ``present``."""
         meanings = [self.meaning(name) for name in present]
         own = frozenset[str]().union(*(meaning.own for meaning in meanings))
         everything = frozenset[str]().union(*(meaning.all for meaning in meanings))
@@ -72,7 +72,7 @@ class NameRelations:
         ]
 
     def matrix(self, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """[N, N], which of the names are related; false for a name and itself."""
+        """``[N, N]``: which of the names are related; false on the diagonal."""
         meanings = [self.meaning(name) for name in names]
         holders: dict[str, list[int]] = {}
         for place, meaning in enumerate(meanings):
@@ -95,7 +95,7 @@ class NameRelations:
 
 
 def content_lemmas(name: str) -> list[str]:
-    """The lemmas of a name's words, without articles and numbers; of "Two dogs_(wild)": "dog"."""
+    """The lemmas of a name's words, without articles and numbers; for "Two dogs_(wild)": ["dog"]."""
     words = _WORD.findall(_ASIDE.sub(" ", name.lower()))
     return [lemma(word) for word in words if word not in _EMPTY]
 
@@ -107,5 +107,5 @@ def head_lemma(name: str) -> str:
 
 
 def lemma(word: str) -> str:
-    """A word's lemma as if it were a plural, which singulars survive: class names come without tags."""
+    """The lemma of a word that may be a plural. Class names have no tags to tell; singulars stay as they are."""
     return noun_lemma(word, plural=True)

@@ -1,10 +1,10 @@
 """The order of a mix: which dataset has its turn at a position, and which of its samples comes then.
 
 In: weights, sizes, a seed. Out: for each position of an endless stream a dataset and one of its samples, computed from
-the position alone: nothing is remembered, so any number of workers, and a resumed run, agree.
+the position alone, without state, so that any number of workers, and a resumed run, agree.
 
-Turns are kept exactly by a fixed interleave rather than by chance; within a dataset every sample comes once a pass, or
-as often as its repeat factor says in every four passes, in an order drawn anew for each pass.
+Datasets take turns by a fixed interleave, not by chance, so that shares are exact. Within a dataset every sample comes
+once a pass, or, in four passes together, as often as its repeat factor says. Each pass has a random order of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 QUARTERS = 4
-_OFFSETS = 1 << 31  # a pass number that is never reached: the stream of random numbers for the rounding of repeats
+_OFFSETS = 1 << 31  # the random stream for rounding repeats, in place of a pass number; none is ever as high
 
 Indices = npt.NDArray[np.int32]
 Repeats = npt.NDArray[np.uint16]
@@ -29,20 +29,21 @@ Repeats = npt.NDArray[np.uint16]
 class Interleave:
     """The order in which datasets take turns: a period in which dataset ``i`` comes exactly ``turns[i]`` times, evenly.
 
-    The k-th turn of a dataset with n of them in a period is due at (k + 1/2) / n; turns come in the order in which they
-    are due, of two at once the one of the earlier dataset first.
+    Turn k (from 0) of a dataset with n turns in a period is due at (k + 1/2) / n of the period. Turns come in the order
+    in which they are due; at a tie, the dataset that is listed first goes first.
 
     >>> [Interleave([2, 1]).turn(position) for position in range(4)]
     [(0, 0), (1, 0), (0, 1), (0, 2)]
     """
 
     def __init__(self, weights: Sequence[float | Fraction]) -> None:
-        """The turns are the smallest whole numbers in the ratio of the weights, each as its decimals say it."""
+        """``turns`` are the smallest whole numbers in the ratio of the weights, whose decimals are taken exactly.
+        ValueError where a weight is not above 0."""
         self.turns = _smallest_ratio(weights)
         self.period = sum(self.turns)
 
     def turn(self, position: int) -> tuple[int, int]:
-        """The dataset whose turn it is at ``position``, and how many turns it had before."""
+        """The number of the dataset at ``position``, and how many turns it had before."""
         period, offset = divmod(position, self.period)
         for dataset, turns in enumerate(self.turns):
             # Before its k-th turn, every dataset has had its share of the turns to within one.
@@ -54,7 +55,7 @@ class Interleave:
         raise RuntimeError(f"no dataset has a turn at {position}")
 
     def _rank(self, dataset: int, k: int) -> int:
-        """How many turns of a period come before turn ``k`` of ``dataset``."""
+        """The number of turns in a period before turn ``k`` of ``dataset``."""
         mine, rank = self.turns[dataset], k
         for other, turns in enumerate(self.turns):
             if other != dataset:
@@ -74,10 +75,10 @@ def _smallest_ratio(weights: Sequence[float | Fraction]) -> list[int]:
 
 
 class Passes:
-    """The samples of one dataset, over and over: ``repeats`` are quarters of how often each comes a pass (None: once).
+    """Endless passes over the samples of one dataset.
 
-    Four passes see a sample exactly ``repeats`` times, one pass a quarter of that, rounded up or down. Threads that
-    begin a pass together draw its order once.
+    In every four passes sample ``i`` comes exactly ``repeats[i]`` times, in one pass a quarter of that, rounded up or
+    down (None: once in each pass). Threads that begin a pass together draw its order once.
     """
 
     def __init__(self, samples: int, seed: int, number: int, repeats: Repeats | None = None) -> None:
@@ -88,11 +89,11 @@ class Passes:
 
     @property
     def length(self) -> Fraction:
-        """Samples of a pass, on average over four."""
+        """The number of samples in a pass, averaged over four passes."""
         return Fraction(sum(self._lengths), len(self._lengths))
 
     def sample(self, turn: int) -> int:
-        """Which sample comes at the ``turn``-th turn (from 0) of the dataset."""
+        """The number of the sample at turn ``turn`` (from 0) of the dataset."""
         rounds, place = divmod(turn, sum(self._lengths))
         for number, length in enumerate(self._lengths):
             if place < length:
@@ -102,14 +103,14 @@ class Passes:
         raise RuntimeError(f"no sample at turn {turn}")
 
     def _draw_order(self, number: int) -> Indices:
-        """The samples of pass ``number``, four bytes each."""
+        """The samples of pass ``number`` in their order, four bytes each."""
         each = np.arange(self.samples, dtype=np.int32)
         if self.repeats is not None:
             each = np.repeat(each, self._counts(number % QUARTERS))
         return each[np.random.default_rng([*self._key, number]).permutation(len(each))]
 
     def _counts(self, quarter: int) -> npt.NDArray[np.int64]:
-        """How often each sample comes in the ``quarter``-th of four passes; the seed draws which are rounded up."""
+        """How often each sample comes in pass ``quarter`` (0 to 3) of four; the seed decides which are rounded up."""
         assert self.repeats is not None
         repeats = self.repeats.astype(np.int64)
         offsets = np.random.default_rng([*self._key, _OFFSETS]).integers(QUARTERS, size=self.samples)

@@ -1,9 +1,9 @@
 """Repeat factors: samples with rare phrases are seen more often (LVIS, Gupta et al., CVPR 2019, appendix B.1).
 
 In: for each dataset of a mix the phrases of its samples. Out: for each sample how often it comes, in quarters. The
-factor of a phrase that stands in a share f of the mix's pictures is max(1, sqrt(threshold / f)); that of a sample is
-the largest of its phrases'. Their own fractional factors are rounded at random in each pass; here they are rounded to
-quarters, so that how often a sample is seen is a number that can be stated.
+factor of a phrase that occurs in a share f of the mix's samples is max(1, sqrt(threshold / f)); the factor of a sample
+is the largest of its phrases'. LVIS rounds fractional factors at random in each epoch; here they are rounded to
+quarters, so that it is certain how often a sample is seen.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ MOST_QUARTERS = np.iinfo(np.uint16).max
 
 
 class PhraseLog:
-    """The phrases of the samples of one dataset, as numbers of a vocabulary that a mix shares; four bytes a phrase."""
+    """The phrases of each sample of one dataset, as indices into a vocabulary that the mix shares; four bytes each."""
 
     def __init__(self, vocabulary: dict[str, int]) -> None:
         self._vocabulary = vocabulary
         self._codes, self._ends = array("i"), array("q")
 
     def add(self, phrases: Iterable[str]) -> None:
-        """The phrases of the next sample; repeated ones count once."""
+        """Add the next sample by its phrases; repeated ones count once."""
         for phrase in sorted(set(phrases)):
             self._codes.append(self._vocabulary.setdefault(phrase, len(self._vocabulary)))
         self._ends.append(len(self._codes))
 
     def add_samples(self, samples: int, of_box: Integers, name_of_box: Integers, names: Sequence[str]) -> None:
-        """As :meth:`add` of the next so many samples, by their boxes: the number of the sample that each is of, and the
-        number of its phrase among ``names``, which may be equal to each other."""
+        """Add the next ``samples`` samples by their boxes: the sample number (from 0) and the index into ``names`` of
+        each box. ``names`` may have equal entries."""
         used, name = np.unique(name_of_box, return_inverse=True)
         known = [self._vocabulary.setdefault(names[one], len(self._vocabulary)) for one in used.tolist()]
         size = len(self._vocabulary) + 1
@@ -53,13 +53,13 @@ class PhraseLog:
 
     @property
     def counts(self) -> npt.NDArray[np.int64]:
-        """Phrases of each sample."""
+        """The number of phrases of each sample."""
         ends = np.frombuffer(self._ends, dtype=np.int64) if self._ends else np.zeros(0, np.int64)
         return np.diff(ends, prepend=0)
 
 
 def repeat_quarters(logs: Sequence[PhraseLog], threshold: float) -> list[Repeats]:
-    """For each dataset the quarters of each of its samples' repeat factor: at least four."""
+    """For each dataset the repeat factors of its samples, in quarters: at least four."""
     size = max((int(log.codes.max(initial=-1)) for log in logs), default=-1) + 1
     seen = sum((np.bincount(log.codes, minlength=size) for log in logs), start=np.zeros(size, np.int64))
     samples = sum(len(log) for log in logs)
@@ -69,7 +69,7 @@ def repeat_quarters(logs: Sequence[PhraseLog], threshold: float) -> list[Repeats
 
 
 def _of_samples(log: PhraseLog, quarters: Repeats) -> Repeats:
-    """The largest of each sample's phrases; four where a sample has none."""
+    """The largest factor among each sample's phrases, in quarters; four where a sample has none."""
     found = np.full(len(log), QUARTERS, dtype=np.uint16)
     np.maximum.at(found, np.repeat(np.arange(len(log)), log.counts), quarters[log.codes])
     return found

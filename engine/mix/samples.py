@@ -1,7 +1,7 @@
-"""The samples that can be drawn from a dataset, in a few bytes each: tens of millions of them stay in memory.
+"""The samples that can be drawn from a dataset, compact enough to keep tens of millions in memory.
 
-In: for each shard the rows that stay. Out: sample number -> unit and row. Where a shard stays whole its samples cost
-nothing, where a selection left some out, four bytes each.
+In: for each shard the rows that can be drawn. Out: sample number -> unit and row. The samples of a whole shard take no
+memory, those of a shard with rows left out four bytes each.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Rows = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class SampleRef:
-    """Where a sample stands: row ``row`` of shard ``unit`` of dataset number ``dataset`` of the mix."""
+    """The place of a sample: row ``row`` of shard ``unit`` of dataset number ``dataset`` of the mix."""
 
     dataset: int
     unit: int
@@ -26,7 +26,7 @@ class SampleRef:
 
 @dataclass(frozen=True, slots=True)
 class UnitRows:
-    """What stays of a shard: the first ``count`` rows, or those in ``rows`` where given."""
+    """The rows of a shard that can be drawn: the first ``count`` ones, or those in ``rows`` where given."""
 
     unit: int
     count: int
@@ -34,7 +34,7 @@ class UnitRows:
 
 
 class SampleRefs:
-    """The samples of dataset number ``dataset``, in the order of its shards; read like a sequence."""
+    """The samples of dataset number ``dataset`` as a sequence, in the order of its shards."""
 
     def __init__(self, dataset: int, units: Sequence[UnitRows]) -> None:
         self._dataset = dataset
@@ -55,7 +55,7 @@ class SampleRefs:
         return SampleRef(self._dataset, int(self._units[place]), row if rows is None else int(rows[row]))
 
     def in_shard_of(self, number: int) -> range:
-        """The numbers of the samples in the shard of sample ``number``, 0 or more; its own among them."""
+        """The numbers of all samples in the shard of sample ``number`` (0 or more), which is one of them."""
         place = self._place(number)
         return range(int(self._ends[place - 1]) if place else 0, int(self._ends[place]))
 
@@ -67,5 +67,5 @@ class SampleRefs:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the arrays."""
+        """The bytes that the arrays take."""
         return self._units.nbytes + self._ends.nbytes + sum(rows.nbytes for rows in self._rows if rows is not None)

@@ -1,8 +1,8 @@
-"""WordNet's synonyms and kinds of a noun, where its data is installed (Miller, CACM 1995), read by NLTK.
+"""WordNet's synonyms and kinds of a noun (Miller, CACM 1995), read by NLTK where its data is installed.
 
-Goes in: a lemma; comes out: names. The first sense alone is taken, which is the most frequent one: a "dog" is also a
-chap, and no picture of a dog would have "man" as a negative. One thread is answered at a time, since NLTK moves about
-in files that all threads share.
+In: a lemma. Out: names. Only the first sense counts, which is the most frequent one: a "dog" is also a chap, and with
+all senses no picture of a dog could have "man" as a negative. Threads wait for each other, since NLTK seeks in files
+that all of them share.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @lru_cache(maxsize=1)
 def open_wordnet() -> Any:
-    """NLTK's reader. ValueError, saying what to do, where the data is not installed."""
+    """NLTK's reader of WordNet. ValueError, saying what to do, where NLTK or the data is not installed."""
     from nltk.corpus import wordnet
 
     try:
@@ -30,14 +30,14 @@ def open_wordnet() -> Any:
 
 
 def synonyms_of(lemma: str) -> frozenset[str]:
-    """The names of the same thing, its own among them."""
+    """The synonyms of a lemma, including itself."""
     with _ONE_AT_A_TIME:
         first = _first_sense(lemma)
         return (frozenset() if first is None else _names(first)) | {lemma}
 
 
 def kinds_of(lemma: str) -> frozenset[str]:
-    """The names of all that the thing is a kind of, up to the most general."""
+    """The names of all kinds that the thing belongs to, up to the most general."""
     with _ONE_AT_A_TIME:
         first = _first_sense(lemma)
         if first is None:

@@ -1,1 +1,1 @@
-"""The grammar behind :mod:`engine.phrases`: chunks of a tree, which of them name nothing to see, lemmas. No spaCy."""
+"""The grammar behind :mod:`engine.phrases`, without spaCy: chunks of a tree, rules that drop some of them, lemmas."""

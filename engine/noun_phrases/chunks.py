@@ -2,8 +2,8 @@
 
 In: a `Tree` (Penn tags, UD or ClearNLP arcs). Out: `Chunk`s, half-open ranges of words, in text order, disjoint.
 A chunk is a base noun phrase: the head noun with its determiner, possessor, numbers, adjectives and compounds, without
-what follows in a clause or after a preposition. So coordination ("a dog and two cats") gives two chunks, and a
-possessor stays inside ("a woman's hat" is one chunk whose head is "hat").
+following clauses and prepositional phrases. So coordination ("a dog and two cats") gives two chunks, and a possessor
+stays inside ("a woman's hat" is one chunk whose head is "hat").
 Sources: GLIP section 3.3 (noun phrases of web captions; `grammar_chunks` is its NLTK pattern); Kosmos-2 section 2.1
 (GRIT's referring expressions).
 """
@@ -18,10 +18,8 @@ from typing import NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The parse of a caption: `heads` are word indices, a root is its own head, an arc is the label of the way up.
-
-    `spaces` says of each word whether a space follows it.
-    """
+    """The parse of a caption. For each word: `heads` has the index of its head (a root is its own head), `arcs` the
+    label of the arc to its head, and `spaces` whether a space follows it."""
 
     words: Sequence[str]
     spaces: Sequence[bool]
@@ -38,10 +36,10 @@ class Chunk(NamedTuple):
     head: int
 
 
-# Both label sets in each table; a subtype counts as its main label ("nmod:poss" as "nmod").
+# Each table has the labels of both sets; a subtype counts as its main label ("nmod:poss" as "nmod").
 LEFT_ARCS = {"det", "predet", "amod", "nummod", "quantmod", "compound", "nn", "poss", "nmod", "flat", "goeswith"}
 RIGHT_ARCS = {"flat", "goeswith", "nummod"}
-# Between allowed words these belong to the phrase ("a very close view", "a big, red dog"); at its edge they do not.
+# These belong to a phrase between allowed words ("a very close view", "a big, red dog"), but not at its edge.
 BRIDGE_ARCS = {"punct", "advmod", "cc", "conj", "acl", "dep", "obl", "npadvmod"}
 NAME_ARCS = {"flat", "goeswith"}
 EXPRESSION_ARCS = {"prep", "nmod", "acl", "relcl", "obl"}
@@ -49,7 +47,7 @@ MAX_DEPTH = 8  # arcs climbed from a word to the head of its phrase; deeper nest
 
 NOUN_TAGS = {"NN", "NNS", "NNP", "NNPS", "NOUN", "PROPN"}
 DETERMINER_TAGS = {"DT", "DET"}
-# Prepositions and finite verbs are never inside a base noun phrase, whatever arc ties them to one.
+# Prepositions and finite verbs are never inside a base noun phrase, whatever their arc is.
 BORDER_TAGS = {"IN", "TO", "MD", "VBZ", "VBP", "VBD", "ADP", "AUX"}
 # Words with these tags can be inside, and never come first.
 NEVER_FIRST_TAGS = {"CC", "RP", "POS", "CCONJ", "PART", "PUNCT", "HYPH", ",", ".", ":", "``", "''", "-LRB-", "-RRB-"}
@@ -69,7 +67,7 @@ def noun_chunks(tree: Tree) -> list[Chunk]:
 
 
 def _is_chunk_head(tree: Tree, word: int) -> bool:
-    """A noun, unless it is the later part of a name ("Barack Obama"): UD hangs that on the first part."""
+    """Whether a word is a noun, but not a later part of a name ("Barack Obama"), which in UD depends on the first."""
     if tree.tags[word] not in NOUN_TAGS:
         return False
     above = tree.heads[word]
@@ -81,7 +79,7 @@ def _chunk_around(tree: Tree, head: int, limit: int) -> Chunk:
     while start < head and tree.tags[start] in NEVER_FIRST_TAGS:
         start += 1
     if start > 0 and _is_article(tree, start - 1) and not _is_article(tree, start):
-        start -= 1  # an article belongs to the words after it, wherever a wrong arc takes it
+        start -= 1  # an article belongs to the words after it, even if a wrong arc ties it elsewhere
     return Chunk(start, _last_word(tree, head, limit) + 1, head)
 
 
@@ -120,10 +118,10 @@ def _last_word(tree: Tree, head: int, limit: int) -> int:
 
 
 def _is_border(tree: Tree, word: int) -> bool:
-    """Whether a noun phrase that goes on after `word` cannot reach over it, although parsers make compounds that do.
+    """Whether no noun phrase can contain `word` in its middle, although parsers make compounds that do.
 
-    Besides `BORDER_TAGS`, right after a noun: the -ing form of "a person riding skis", the comma of "a sink, tub and
-    mirror".
+    Besides words with `BORDER_TAGS` these are, right after a noun, the -ing form of "a person riding skis" and the
+    comma of "a sink, tub and mirror".
     """
     if tree.tags[word] in BORDER_TAGS:
         return True
@@ -138,7 +136,7 @@ def _is_hyphened(tree: Tree, word: int) -> bool:
 
 
 def _child_above(tree: Tree, word: int, head: int) -> int | None:
-    """Climb from `word` to the child of `head` that it hangs below; None where it does not hang below `head`."""
+    """Climb from `word` to its ancestor that is a child of `head`; None where `word` is not below `head`."""
     for _ in range(MAX_DEPTH):
         above = tree.heads[word]
         if above == head:
@@ -160,7 +158,7 @@ def grammar_chunks(tree: Tree) -> list[Chunk]:
     return [Chunk(match.start(), match.end(), match.end() - 1) for match in re.finditer("D?J*N+", codes)]
 
 
-# A letter per tag, so that a pattern over tags is one over characters; universal tags where there are no Penn tags.
+# A letter for each tag, so that a pattern of tags is one of characters; universal tags if there are no Penn tags.
 TAG_CODES = {"DT": "D", "DET": "D", "ADJ": "J", "NOUN": "N", "PROPN": "N"}
 
 
@@ -169,9 +167,9 @@ def _tag_code(tag: str) -> str:
 
 
 def extend_to_expression(tree: Tree, chunk: Chunk) -> Chunk:
-    """Extend a chunk by what describes its head: "a dog" becomes "a dog in a field of flowers" (GRIT).
+    """Extend a chunk by the words that describe its head: "a dog" becomes "a dog in a field of flowers" (GRIT).
 
-    A chunk that is coordinated is left alone, as in GRIT: what follows may describe any of its parts.
+    A coordinated chunk stays as it is, as in GRIT, since the following words may describe any of its parts.
     """
     if any(main_label(arc) == "conj" for arc, above in zip(tree.arcs, tree.heads, strict=True) if above == chunk.head):
         return chunk

@@ -1,7 +1,7 @@
 """The lemma of a noun: a table of irregular forms first, then the spelling rules of the English plural.
 
-In: a word form and whether it is tagged plural. Out: its lower-case lemma. Own rules, since a phrase needs the lemma of
-one noun, and a lemmatiser would add a model or a package of tables for it; every pipeline so gives the same lemmas.
+In: a word form and whether it is tagged plural. Out: its lower-case lemma. A lemmatiser would need a model or a package
+of tables only for the lemma of one noun; and with our own rules every spaCy pipeline gives the same lemmas.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ zombies zombie / birdies birdie / doggies doggie / kiddies kiddie / pinkies pink
 hippies hippie / rookies rookie / genies genie / prairies prairie / shoes shoe / horseshoes horseshoe
 snowshoes snowshoe / canoes canoe / toes toe / headaches headache / moustaches moustache / mustaches mustache
 """
-# Plural in form only: a pair of them is one thing.
+# Plural only in form: a pair of them is one thing.
 ONLY_PLURAL = """
 scissors pants jeans shorts trousers pajamas pyjamas tights leggings overalls clothes sunglasses eyeglasses goggles
 binoculars tongs pliers headphones earphones headquarters goods troops surroundings politics economics
 """
-# An ending that looks like a plural's, and is none.
+# Endings that look like those of a plural, but are not.
 SINGULARS = "bus gas lens iris tennis chess cactus octopus walrus christmas canvas atlas specimen regimen abdomen"
 
 IRREGULAR: dict[str, str] = {
@@ -36,11 +36,11 @@ IRREGULAR: dict[str, str] = {
 
 @lru_cache(maxsize=65536)
 def noun_lemma(form: str, plural: bool) -> str:
-    """Give the lower-case lemma of a noun; a form that no rule covers is its own lemma."""
+    """Return the lower-case lemma of a noun; a form that no rule covers is its own lemma."""
     word = form.lower()
     if word in IRREGULAR:
         return IRREGULAR[word]
-    if word.endswith("men") and len(word) > 5:  # "snowmen", "policemen", however they are tagged
+    if word.endswith("men") and len(word) > 5:  # "snowmen", "policemen", also if tagged singular
         return word[:-2] + "an"
     return regular_singular(word) if plural else word
 

@@ -1,6 +1,6 @@
-"""Which noun phrases name nothing to draw a box around: one pure function per rule, all in the table `DROP_RULES`.
+"""Rules for noun phrases that name nothing to draw a box around: a pure function for each, all in `DROP_RULES`.
 
-In: a `Mention`, which is a chunk with what stands around it. Out: True where the rule drops it.
+In: a `Mention`, which is a chunk with its context. Out: True where the rule drops it.
 To add a rule, write the function and give it a line in the table.
 """
 
@@ -60,12 +60,12 @@ MARKUP = re.compile(r"[<>{}]|&\w+;|&#\d+;")
 
 
 def is_pronoun(mention: Mention) -> bool:
-    """ "someone", "the other one": the noun that is meant stands elsewhere."""
+    """ "someone", "the other one": the noun that they stand for is elsewhere."""
     return mention.head_lemma in PRONOUNS
 
 
 def is_existential_there(mention: Mention) -> bool:
-    """The "there" of "there is a dog", where a tagger takes it for a noun."""
+    """The "there" of "there is a dog", if a tagger takes it for a noun."""
     return mention.head_lemma in ("there", "here")
 
 
@@ -77,12 +77,12 @@ def is_unit_of_measure(mention: Mention) -> bool:
 
 
 def is_quantity(mention: Mention) -> bool:
-    """ "a couple of", "a piece of": the thing is what follows, and has a phrase of its own."""
+    """ "a couple of", "a piece of": the thing itself follows, with a phrase of its own."""
     return mention.after == "of" and mention.head_lemma in QUANTITIES
 
 
 def is_picture_word(mention: Mention) -> bool:
-    """ "a photo of", "posing for a picture", "stock photo": the image itself, which its whole area would answer."""
+    """ "a photo of", "posing for a picture", "stock photo": the image itself, whose box would be the whole area."""
     if mention.head_lemma not in PICTURES:
         return False
     told = mention.after in ("of", "showing", "shows") or mention.before == "for"
@@ -97,12 +97,12 @@ def is_place_word(mention: Mention) -> bool:
 
 
 def is_without_letters(mention: Mention) -> bool:
-    """Emoji, numbers and stray signs that a tagger takes for a noun ("stock photo #39050545")."""
+    """Emoji, numbers and stray symbols that a tagger takes for a noun ("stock photo #39050545")."""
     return LETTER.search(mention.head_lemma) is None
 
 
 def is_link_or_markup(mention: Mention) -> bool:
-    """Addresses, file names and HTML, which raw alt texts are full of."""
+    """Addresses, file names and HTML, which are common in raw alt texts."""
     return LINK.search(mention.text) is not None or MARKUP.search(mention.text) is not None
 
 
@@ -127,7 +127,7 @@ def dropping_rule(mention: Mention) -> str | None:
 
 
 def mention_of(tree: Tree, chunk: Chunk) -> Mention:
-    """Look up a chunk and its neighbours in the tree."""
+    """The chunk's words, with its neighbours in the tree."""
     start, end, head = chunk
     return Mention(
         text=" ".join(tree.words[start:end]).lower(),

@@ -33,24 +33,24 @@ MAX_VERSION = 999_999
 
 
 class Registry:
-    """A registry at ``uri``; nothing is read or written before it is asked for."""
+    """A registry at ``uri``. Opening it reads and writes nothing."""
 
     def __init__(self, uri: str | Path) -> None:
         self.store = Store(uri)
         self.uri = self.store.root
 
     def state(self) -> State:
-        """Pointer and history as they are now."""
+        """The pointer and the history, as they are now."""
         return read_state(self.store)
 
     # ----------------------------------------------------------------------------------------------------- versions
 
     def address(self, name: str = "") -> str:
-        """Where the registry is, or a file of it: a whole path, or a URL, wherever one asks from."""
+        """The registry's address, or that of a file in it: an absolute path or a URL."""
         return (self.store.path(name) if self.store.is_local else f"{self.uri}/{name}").rstrip("/")
 
     def folder(self, number: int) -> str:
-        """Where the files of a version are; as :meth:`address`."""
+        """The address of a version's folder."""
         return self.address(_name(number, ""))
 
     def numbers(self) -> list[int]:
@@ -86,8 +86,8 @@ class Registry:
         return version
 
     def fetch(self, number: int, folder: Path) -> ModelVersion:
-        """Copy the files of a version into ``folder``, which is made, each checked on the way. ValueError as
-        :meth:`check`."""
+        """Copy the files of a version into ``folder``, which is created; each file is checked on the way. ValueError as
+        of :meth:`check`."""
         version = self.version(number)
         folder.mkdir(parents=True, exist_ok=True)
         for file in version.files:
@@ -133,14 +133,15 @@ class Registry:
     # ------------------------------------------------------------------------------------------------------ writing
 
     def write_version(self, files: Mapping[str, Path | bytes], replaces: int | None, **digests: Any) -> ModelVersion:
-        """Write the files as a version, which nothing points to yet; of the same files and ``replaces``, the one that
-        is there. ``digests`` are those of :class:`~schemas.registry.ModelVersion`."""
+        """Write the files as a version that nothing points to yet. If a version with the same files and ``replaces`` is
+        there, it is returned instead. ``digests`` are those of :class:`~schemas.registry.ModelVersion`."""
         described = [_describe(name, content) for name, content in files.items()]
         fields = {"files": described, "replaces": replaces, **digests}
         return self._same_version(fields) or self._write(files, fields)
 
     def _same_version(self, fields: dict[str, Any]) -> ModelVersion | None:
-        """What a process wrote that died, or was not the first, before it could move the pointer."""
+        """The same version, left by a process that died, or lost the race, before it could move the pointer; None if
+        there is none."""
         for number in reversed(self.numbers()):
             try:
                 there = self.version(number)
@@ -151,7 +152,7 @@ class Registry:
         return None
 
     def _write(self, files: Mapping[str, Path | bytes], fields: dict[str, Any]) -> ModelVersion:
-        # Never a number that was used before, though its folder be gone: the history would speak of both.
+        # Never a number that was used before, even if its folder is gone: the history would mix both versions.
         number = max([*self.numbers(), *(entry.version for entry in self.state().entries)], default=0) + 1
         while not create(self.store, _name(number, CLAIM), f'{{"token": "{uuid.uuid4().hex}"}}\n'.encode()):
             number += 1
@@ -161,7 +162,7 @@ class Registry:
         for name, content in files.items():
             with self.store.writing(_name(number, name)) as target, closing(_opened(content)) as source:
                 shutil.copyfileobj(source, target, COPY_BYTES)
-        for file in version.files:  # what was read twice, and what the store has made of it
+        for file in version.files:  # the copy must have the digests: a file may have changed since
             self._copy_checked(number, file, None)
         self.store.write_document(_name(number, MANIFEST), version)
         return version

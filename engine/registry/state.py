@@ -22,9 +22,12 @@ WITHOUT_IT = "put back a copy if there is one; the current version, promotions a
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """``pointer`` is the file as it lies there, ``entry`` what it says; ``fault``, why it cannot be followed, or None.
-    ``entries`` are those of the history that are whole, the oldest first, with the pointer's; ``problems`` tells of the
-    others."""
+    """The pointer and the history of a registry.
+
+    ``pointer`` is the file as it lies there and ``entry`` its content; ``fault`` says why it cannot be followed, or is
+    None. ``entries`` are the intact entries of the history and of the pointer, oldest first; ``problems`` describes the
+    others.
+    """
 
     uri: str
     pointer: Found | None
@@ -41,7 +44,8 @@ class State:
         return self.entry
 
     def recorded(self, version: int) -> str | None:
-        """SHA-256 of the version's manifest as the latest entry about it has it; None where there is none."""
+        """SHA-256 of the version's manifest, as the latest entry about that version records it; None where there is no
+        entry."""
         return next((entry.manifest_sha256 for entry in reversed(self.entries) if entry.version == version), None)
 
     def promotion_of(self, model_digest: str) -> Entry | None:
@@ -51,12 +55,12 @@ class State:
 
     @property
     def last_number(self) -> int:
-        """Of all entries; 0 where there is none."""
+        """The highest number of an entry; 0 where there is none."""
         return max((entry.number for entry in self.entries), default=0)
 
 
 def go_back(uri: str) -> str:
-    """What to do about damage."""
+    """The advice that ends a message about damage."""
     return (
         f"`glip-engine rollback {uri}` goes back to the last whole version, "
         f"`glip-engine show {uri}` shows which versions are whole"

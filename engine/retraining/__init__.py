@@ -1,1 +1,1 @@
-"""When to retrain: the policy, the records of runs, and the times of a schedule."""
+"""Decides when to retrain: the policy, the records of runs, and the times of a schedule."""

@@ -1,9 +1,9 @@
-"""When a cron expression is due, as instants: also over daylight-saving changes, and over any time that was missed.
+"""The instants at which a cron expression is due, correct across daylight-saving changes and missed times.
 
-In: a five-field cron expression and a time zone. Out: instants in UTC. APScheduler's ``CronTrigger`` reads the
-expression; here wall-clock times become instants, as Vixie cron has it: a time that the clock skips is due when the
-skipped hour is over, one that comes twice is due the first time, and an expression for every hour (``*/10 * * * *``)
-is due in both. A number of a weekday counts from Sunday, 0 or 7, as in any crontab.
+In: a five-field cron expression and a time zone. Out: instants in UTC. APScheduler's ``CronTrigger`` parses the
+expression; here its wall-clock times become instants, as in Vixie cron: a time that the clock skips is due when the
+skipped hour is over, one that occurs twice is due the first time, and an expression for every hour (``*/10 * * * *``)
+is due both times. Weekdays are numbered from Sunday, 0 or 7, as in any crontab.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 from apscheduler.triggers.cron import CronTrigger
 
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "sun")
-WINDOWS = tuple(timedelta(days=days) for days in (1, 8, 40, 400, 4000))  # an expression may mean 29 February alone
-SHIFT = timedelta(hours=3)  # no clock is moved by more at once
+WINDOWS = tuple(timedelta(days=days) for days in (1, 8, 40, 400, 4000))  # an expression may be due only on 29 February
+SHIFT = timedelta(hours=3)  # no change of a zone's time is larger
 
 
 class Cron:
-    """A cron expression in a time zone. ValueError, in one line, where either is none."""
+    """A cron expression in a time zone. ValueError, in one line, where either is invalid, or it is never due."""
 
     def __init__(self, expression: str, timezone: str = "UTC") -> None:
         self.expression = expression
@@ -36,7 +36,7 @@ class Cron:
         self._every_hour = fields[1].startswith("*")
         try:
             self._zone = ZoneInfo(timezone)
-            # Read in UTC: its wall-clock times are then given their zone here.
+            # Parsed in UTC, so that it gives wall-clock times, which get their zone here.
             self._trigger = CronTrigger.from_crontab(" ".join([*fields[:4], _weekdays(fields[4])]), timezone=UTC)
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(f"cron {expression!r} in time zone {timezone!r}: {error}") from None
@@ -44,7 +44,7 @@ class Cron:
             raise ValueError(f"cron {expression!r} is never due: no year has such a day")
 
     def latest(self, after: datetime, until: datetime) -> datetime | None:
-        """The last instant in ``(after, until]`` at which it was due; None where it was not."""
+        """The last due instant in ``(after, until]``; None where there is none."""
         for window in WINDOWS:
             start = max(after, until - window)
             found = [instant for instant in self._instants(start, until) if start < instant <= until]
@@ -53,7 +53,7 @@ class Cron:
         return None
 
     def next(self, after: datetime) -> datetime | None:
-        """The first instant after ``after`` at which it is due; None where it is never again."""
+        """The first due instant after ``after``; None where there is none."""
         for window in WINDOWS:
             found = [instant for instant in self._instants(after, after + window) if instant > after]
             if found:
@@ -61,11 +61,11 @@ class Cron:
         return None
 
     def _instants(self, start: datetime, end: datetime) -> set[datetime]:
-        """All instants between two, and some around them."""
+        """All due instants from ``start`` to ``end``, and some beyond."""
         return {instant for wall in self._walls(start, end) for instant in self._of_wall(wall)}
 
     def _walls(self, start: datetime, end: datetime) -> Iterator[datetime]:
-        """The wall-clock times of the expression, without a zone."""
+        """The wall-clock times at which the expression is due, without a zone."""
         first, last = (instant.astimezone(self._zone).replace(tzinfo=UTC) for instant in (start, end))
         wall = self._trigger.get_next_fire_time(None, first - SHIFT)
         while wall is not None and wall <= last + SHIFT:
@@ -75,12 +75,12 @@ class Cron:
     def _of_wall(self, wall: datetime) -> set[datetime]:
         first = wall.replace(tzinfo=self._zone).astimezone(UTC)
         again = wall.replace(tzinfo=self._zone, fold=1).astimezone(UTC)
-        came_twice = again > first  # a skipped time gives the earlier of the two with its second fold
+        came_twice = again > first  # for a skipped time, fold=1 is the earlier one
         return {first, again} if self._every_hour and came_twice else {first}
 
 
 def _weekdays(field: str) -> str:
-    """The field with names in place of numbers: to APScheduler 0 is Monday."""
+    """The weekday field with names in place of numbers: APScheduler's 0 is Monday."""
     if "/" in field:
         raise ValueError(f"steps of weekdays ({field}) are read in different ways; name the days, such as mon,wed,fri")
 
@@ -94,7 +94,7 @@ def _weekdays(field: str) -> str:
 
 
 def _unrolled(part: str) -> str:
-    """``sun-tue`` as a list: to APScheduler a week ends with Sunday, and ranges do not go around."""
+    """A range such as ``sun-tue`` as a list: APScheduler's week ends with Sunday, and its ranges do not wrap around."""
     first, dash, last = part.partition("-")
     if not dash or first not in WEEKDAYS or last not in WEEKDAYS:
         return part

@@ -1,6 +1,6 @@
-"""Whether a retraining is due: pure, from what is now, what was at the last run, and the policy.
+"""Whether a retraining is due: a pure function of the facts of now, those of the last run, and the policy.
 
-In: facts and a policy. Out: the rules that say yes, and those that say no, each in words with its numbers.
+In: facts and a policy. Out: the rules that say yes, and those that say no, each as a sentence with its numbers.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ CLOCK_ERROR = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """Phrases that new pairs name and the last run's labels lack, beside those that these have; a lower bound where not
-    all new captions were read."""
+    """The growth of phrases: ``new`` ones, which new pairs name and the last run's labels lack, and the labels' own
+    (``known``). A lower bound where not all new captions were read."""
 
     new: int
     known: int
@@ -28,7 +28,7 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a run is due, and what was looked at in vain."""
+    """The answers of the rules that make a run due, and of those that do not."""
 
     because: list[str]
     not_due: list[str]
@@ -39,14 +39,15 @@ class Verdict:
 
 
 class Answer(NamedTuple):
-    """What one rule says; a rule that the policy does not have says nothing (None)."""
+    """The answer of one rule, with a sentence; functions return None for a rule that the policy does not have."""
 
     due: bool
     said: str
 
 
 def new_rows(before: RetrainFacts, now: RetrainFacts) -> dict[str, tuple[int, int]]:
-    """For each file of the source that has grown or changed, the rows that are new, from and to."""
+    """For each file of the source that has grown or changed, the half-open range of its new rows. All rows count as new
+    in a changed file that has not grown."""
     found = {}
     for uri, part in now.parts.items():
         old = before.parts.get(uri, SourcePart(rows=0, digest=""))
@@ -64,7 +65,7 @@ def judge(
     unit_size: int,
     growth: Growth | None = None,
 ) -> Verdict:
-    """Ask every rule of the policy that is given. Without a last run, one is due."""
+    """Ask all rules that the policy has. Without a last run, one is due."""
     if last is None:
         return Verdict(["there has been no run yet"], [])
     rows = new_rows(last.facts, now)
@@ -140,6 +141,6 @@ def _of_teacher(policy: RetrainPolicy, last: RetrainRecord, now: RetrainFacts) -
 
 
 def _went_back(last: RetrainRecord, now: RetrainFacts) -> bool:
-    """Whether somebody has taken back what the last run left. That is nothing new, and no figure that fell: a run for
-    it would make again what was taken back."""
+    """Whether somebody has rolled back the last run's result. Neither a new teacher nor a lower figure then makes a run
+    due, since a run would only produce the same result again."""
     return now.rolled_back and last.teacher_after is not None and now.teacher != last.teacher_after

@@ -1,8 +1,7 @@
-"""The record of retrainings: one JSON a run, numbered, in the registry under ``retrain/``, kept by one at a time.
+"""The records of retrainings: a numbered JSON for each run, in the registry under ``retrain/``; one writer at a time.
 
-In: a registry's folder or ``s3://`` prefix. Out: the runs, whether the last one ended, and a lock that crashes and
-moved clocks do not break: in a folder the kernel's, on an object store a lease without clocks
-(:mod:`engine.storage.leases`).
+In: a registry's folder or ``s3://`` prefix. Out: the runs, and a lock that neither crashes nor wrong clocks break: the
+kernel's in a folder, a lease on an object store (:mod:`engine.storage.leases`).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from schemas.retrain import RetrainRecord
 
 
 class BusyError(Exception):
-    """Another process retrains into this registry."""
+    """Another process is retraining into this registry."""
 
 
 class RetrainRecords:
@@ -29,7 +28,7 @@ class RetrainRecords:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from retraining into this registry; :class:`BusyError` where one does already."""
+        """Hold the lock of retraining into this registry; :class:`BusyError` where another process holds it."""
         with ExitStack() as stack:
             try:
                 stack.enter_context(self.store.locked())
@@ -43,7 +42,7 @@ class RetrainRecords:
         return self._read(names[-1]) if names else None
 
     def all(self) -> Iterator[RetrainRecord]:
-        """Every run, the first one first, each read when it is its turn: a record names every file of its source.
+        """All runs, the oldest first, read one by one, since a record may be large: it names every file of its source.
         ValueError where one is damaged."""
         return map(self._read, self._names())
 
@@ -59,5 +58,5 @@ class RetrainRecords:
             ) from None
 
     def write(self, record: RetrainRecord) -> None:
-        """Put a record in its place; only while held."""
+        """Write a record, new or again; only while the lock is held."""
         self.store.write_document(f"{record.number:06d}.json", record)

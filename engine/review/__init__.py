@@ -1,1 +1,1 @@
-"""Verdicts of reviewers: kept beside a dataset, applied by every reader, searched and counted."""
+"""Reviewers' verdicts: stored beside a dataset, applied by every reader, searched and counted."""

@@ -1,9 +1,9 @@
-"""Reviewers' verdicts as evidence of what scores are worth: a stored box that somebody looked at is right or wrong.
+"""Reviewers' verdicts as evidence for a calibration: a box with a score that somebody judged is right or wrong.
 
 In: the verdicts of a dataset, and its annotation tables. Out: :class:`~engine.calibration.Evidence` with a row for each
-box as it is stored now that a verdict is about (:func:`engine.review.selecting.match_verdicts`): rejected is wrong;
-accepted, corrected or drawn is right where its IoU with the reviewer's box is 0.5 or more. A dataset that was labelled
-again is judged by what was said of the labels before. Boxes that nobody proposed are no evidence of a score.
+stored box that a verdict is about (:func:`engine.review.selecting.match_verdicts`). A rejected box is wrong; any other
+one is right if its IoU with the reviewer's box is 0.5 or more. If the dataset was labelled again, verdicts on the
+earlier labels judge the current ones. A reviewer's box that matches no stored box is no evidence for a score.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Row = dict[str, Any]
 def verdict_evidence(
     store: Store, units: Sequence[int], verdicts: Verdicts, frequencies: Mapping[str, Frequency]
 ) -> Evidence:
-    """The judged boxes of ``units``; none gives empty columns. A caption that is stored twice counts once. ValueError
-    where a table cannot be read."""
+    """The judged boxes of ``units``; without any, columns are empty. A caption that is stored twice counts once.
+    ValueError where a table cannot be read."""
     found: list[tuple[float, bool, int, int]] = []
     pictures: dict[str, int] = {}
     done: set[CaptionKey] = set()
@@ -50,7 +50,7 @@ def verdict_evidence(
         for verdict, place in zip(about, match_verdicts(about, [_placed(row) for row in rows]), strict=True):
             if place is not None:
                 row = rows[place]
-                score = round(row["score"], SCORE_DECIMALS)  # as every reader of the tables takes it
+                score = round(row["score"], SCORE_DECIMALS)  # as in every reader of the tables
                 found.append((score, is_right(verdict, _placed(row)[1]), _group(row, frequencies), picture))
     scores, right, groups, numbers = zip(*found, strict=True) if found else ((), (), (), ())
     return Evidence(
@@ -62,7 +62,7 @@ def verdict_evidence(
 
 
 def together(parts: Sequence[Evidence]) -> Evidence:
-    """Evidence of several sources as one; pictures of different sources count as different ones."""
+    """Concatenate the evidence of several sources; pictures of different sources count as different ones."""
     offsets = np.cumsum([0, *(int(part.pictures.max(initial=-1)) + 1 for part in parts)])
     return Evidence(
         np.concatenate([part.scores for part in parts]),

@@ -1,8 +1,8 @@
-"""The questions that a reviewer's page asks of a whole dataset: which pictures have such boxes, a page at a time.
+"""The search of the review page: the samples of a dataset that have boxes of some kind, page by page.
 
-In: what the reviewer looks for. Out: keys of samples with what was found in them. The tables of the dataset itself are
-asked, by DuckDB, out of core; values that came from a request are bound as parameters and never become SQL. In the
-order of the dataset a page is found in a few tables, however many there are; other orders read them all.
+In: a query. Out: keys of samples with what was found in them. DuckDB reads the dataset's own tables, out of core;
+values from a request are bound as parameters and never become SQL. In the order of the dataset, a page needs only a few
+tables, however many there are; other orders read them all.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from schemas.verdicts import Verdict
 
 PAGE_SAMPLES = 24
 FIRST_TABLES = 4
-EXACT_COUNT_BOXES = 5_000_000  # above, pictures are counted to a few per cent
+EXACT_COUNT_BOXES = 5_000_000  # above this, samples are counted only to a few per cent
 MAX_REMEMBERED_KEYS = 100_000
 
-# Those that every version of the format has; others may be missing in some files.
+# Columns that every version of the format has; others may be missing in some files.
 COLUMNS = "key, phrase_text, x1, y1, x2, y2, score, width, height, image_sha256, caption_sha256"
 _SHARE = "(x2 - x1) * (y2 - y1) / (CAST(width AS DOUBLE) * height)"
 _SIZES = {
@@ -43,7 +43,7 @@ _SORTED_PLACE = re.compile(r"(-?\d{1,20}(?:\.\d{1,20})?(?:e-\d{1,3})?):(\d{1,18}
 
 
 class ReviewQuery(BaseModel):
-    """What is looked for: samples with a box for which all of this holds."""
+    """A search for samples that have a box for which all of these conditions hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,14 +52,15 @@ class ReviewQuery(BaseModel):
     min_score: float = Field(default=0.0, ge=0, le=1)
     max_score: float = Field(default=1.0, ge=0, le=1)
     size: Literal["any", "small", "medium", "large"] = "any"
-    """As a calibration groups boxes: by the share of the picture, at COCO's bounds in 640 x 480."""
+    """The group of the box in a calibration: by its share of the picture, with COCO's bounds at 640 x 480."""
     state: Literal["any", "unreviewed", "reviewed", "accepted", "rejected", "corrected", "added"] = "any"
-    """Of the sample: whether any verdict holds in it, or one of this word."""
+    """The state of the sample: whether it has a valid verdict, or one with this word."""
     order: Literal["dataset", "random", "lowest", "highest"] = "dataset"
 
 
 class FoundSample(NamedTuple):
-    """A sample, how many of its boxes match, the best score of them, and how many verdicts hold in it."""
+    """A sample, how many of its boxes match, the best score of these, and the number of valid verdicts on the
+    sample."""
 
     key: str
     boxes: int
@@ -68,14 +69,14 @@ class FoundSample(NamedTuple):
 
 
 class FoundPage(NamedTuple):
-    """Samples in order, and where the next page begins; None where nothing follows."""
+    """Samples in order, and the beginning of the next page, None for the last page."""
 
     samples: list[FoundSample]
     next: str | None
 
 
 class Totals(NamedTuple):
-    """What matches in all; ``exact`` is about the samples, boxes are always counted."""
+    """The number of matches; ``exact`` tells whether ``samples`` is exact, as ``boxes`` always is."""
 
     samples: int
     boxes: int
@@ -83,8 +84,7 @@ class Totals(NamedTuple):
 
 
 class ReviewIndex:
-    """The boxes of the committed units of one dataset, with what was said of it so far. Safe to ask from several
-    threads."""
+    """The boxes of the committed units of one dataset, with the verdicts on them so far. Safe in several threads."""
 
     def __init__(self, connection: Connection, store: Store, units: Sequence[int], verdicts: Verdicts) -> None:
         self._connection, self._units = connection, sorted(units)
@@ -96,7 +96,7 @@ class ReviewIndex:
         self.take_verdicts(verdicts.by_caption)
 
     def take_verdicts(self, held: Mapping[CaptionKey, Sequence[Verdict]]) -> None:
-        """What holds now of some captions, for the filter by state; that of others stays."""
+        """Replace the verdicts of some captions, which the filter by state uses; those of other captions stay."""
         rows = [(*caption, one.verdict) for caption, found in held.items() for one in found]
         tables = {"arriving": _table(rows, _JUDGED_COLUMNS), "told": _table(list(held), _JUDGED_COLUMNS[:2])}
         with self._lock, self._connection.cursor() as cursor:
@@ -104,18 +104,18 @@ class ReviewIndex:
                 cursor.register(name, table)
             cursor.execute("BEGIN")
             cursor.execute(f"DELETE FROM judged WHERE {_CAPTION} IN (SELECT {_CAPTION} FROM told)")
-            cursor.execute("INSERT INTO judged SELECT * FROM arriving")  # row by row, a thousand take a second
+            cursor.execute("INSERT INTO judged SELECT * FROM arriving")  # one by one, a thousand would take a second
             cursor.execute("COMMIT")
             for name in tables:
                 cursor.unregister(name)
             self._judged |= {caption: len(found) for caption, found in held.items()}
 
     def find(self, query: ReviewQuery, after: str | None = None) -> FoundPage:
-        """One page; ``after`` is the ``next`` of the page before. ValueError where it is none."""
+        """One page of samples; ``after`` is the ``next`` of the page before. ValueError where that is invalid."""
         return self._in_order(query, after) if query.order == "dataset" else self._sorted(query, after)
 
     def unit_of(self, key: str) -> int | None:
-        """The unit that holds the sample ``key``, None where no box is of such a sample."""
+        """The unit with the sample ``key``; None where no box belongs to such a sample."""
         known = self._unit_of.get(key)
         if known is None:
             rows = self._ask(self._units, "SELECT unit FROM boxes WHERE key = ? LIMIT 1", [key])
@@ -123,7 +123,7 @@ class ReviewIndex:
         return self._unit_of.get(key)
 
     def totals(self, query: ReviewQuery) -> Totals:
-        """How many samples and boxes match."""
+        """The number of samples and boxes that match."""
         where, values = _condition(query)
         if not self._units:
             return Totals(0, 0, True)
@@ -136,7 +136,7 @@ class ReviewIndex:
         return Totals(samples, boxes, True)
 
     def _in_order(self, query: ReviewQuery, after: str | None) -> FoundPage:
-        """By unit and row: only as many tables are read as give a page."""
+        """A page ordered by unit and row; only as many tables are read as are needed for it."""
         start, row = _place(after)
         where, values = _condition(query)
         sql = (
@@ -148,16 +148,16 @@ class ReviewIndex:
         tables = FIRST_TABLES
         while len(rows) <= PAGE_SAMPLES and (some := list(islice(units, tables))):
             rows += self._ask(some, sql, [*values, start, row])
-            tables *= 2  # what is rare is looked for in all of them without a question for each few
+            tables *= 2  # so that a search for rare boxes needs few queries
         shown, rest = rows[:PAGE_SAMPLES], rows[PAGE_SAMPLES:]
         judged = self._judged_in({key: unit for unit, _, key, _, _ in shown})
         samples = [FoundSample(key, boxes, round(best, 4), judged.get(key, 0)) for _, _, key, boxes, best in shown]
         return FoundPage(samples, f"{rest[0][0]}:{rest[0][1]}" if rest else None)
 
     def _sorted(self, query: ReviewQuery, after: str | None) -> FoundPage:
-        """By score or at random: boxes in order, each sample at the first of its boxes on the page.
+        """A page ordered by score or at random: each sample stands at the place of its first box on the page.
 
-        A page begins at a box, not after so many of them: those that were judged meanwhile may match no longer.
+        A page begins at a given box and not after a number of boxes, since boxes judged meanwhile may not match again.
         """
         measure = _MEASURES[query.order]
         where, values = _condition(query)
@@ -185,8 +185,8 @@ class ReviewIndex:
         return FoundPage(samples, following[0] if following else None)
 
     def _judged_in(self, units: Mapping[str, int]) -> dict[str, int]:
-        """How many verdicts hold in the samples of a page, by key; ``units`` are those that hold them. Asked of these
-        tables alone: in the search itself the digests would slow down every one."""
+        """The number of valid verdicts on each sample of a page; ``units``: the unit of each sample, by key. A query of
+        its own, on these tables alone, because reading digests would slow down every search."""
         self._remember(units.items())
         if not self._judged:
             return {}
@@ -201,7 +201,7 @@ class ReviewIndex:
             self._unit_of.update(places)
 
     def _ask(self, units: Sequence[int], sql: str, values: Sequence[object]) -> list[Any]:
-        """The rows of a question to the ``boxes`` of some units; none of no unit. RuntimeError for a damaged table."""
+        """The rows of an SQL query on the table ``boxes`` of some units. RuntimeError for a damaged table."""
         if not units:
             return []
         files = [self._files[unit] for unit in units]
@@ -214,8 +214,8 @@ class ReviewIndex:
 
 
 def _condition(query: ReviewQuery) -> tuple[str, list[object]]:
-    """SQL that is made of our own words alone, and the values for its question marks."""
-    parts = ["round(CAST(score AS DOUBLE), 6) BETWEEN ? AND ?"]  # stored as float32 of a short decimal
+    """The condition of a query, as SQL without any value of a request, and the values for its question marks."""
+    parts = ["round(CAST(score AS DOUBLE), 6) BETWEEN ? AND ?"]  # scores are short decimals stored as float32
     bound: list[object] = [query.min_score, query.max_score]
     if query.phrase.strip():
         parts.append("contains(lower(phrase_text), lower(?))")
@@ -237,7 +237,7 @@ def _table(rows: Sequence[Sequence[str]], names: Sequence[str]) -> pa.Table:
 
 
 def _place(after: str | None) -> tuple[int, int]:
-    """The two numbers of a page's beginning, in the order of the dataset."""
+    """Unit and row at which a page begins, in the order of the dataset. ValueError where ``after`` is invalid."""
     first, colon, second = (after or "0:0").partition(":")
     if not (colon and first.isdecimal() and second.isdecimal() and len(first) + len(second) < 24):
         raise _no_beginning(after)
@@ -245,7 +245,7 @@ def _place(after: str | None) -> tuple[int, int]:
 
 
 def _sorted_place(after: str) -> tuple[float, int, int]:
-    """The box that a page begins with: what it is sorted by, unit and row."""
+    """The box at which a page begins: the value that it is sorted by, unit and row. ValueError where it is invalid."""
     found = _SORTED_PLACE.fullmatch(after)
     if found is None:
         raise _no_beginning(after)

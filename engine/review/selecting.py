@@ -1,14 +1,15 @@
-"""What people said of a sample, applied to its labels; readers do it before they select (:mod:`engine.view`).
+"""Applies reviewers' verdicts to the labels of a sample; readers do it before selection (:mod:`engine.view`).
 
 In: the labels of a sample as stored, and the verdicts on its caption. Out: labels in which
 
-    accepted, corrected, added   the reviewer's box stands, with score 1 as human boxes have, whatever the selection;
-                                 it takes the place of the stored box that it is about, or joins where there is none
-    rejected                     the stored box that it is about is dropped, as ``rejected_by_reviewer``
+    accepted, corrected, added   the reviewer's box is present, with score 1 like human boxes, whatever the selection;
+                                 it replaces the stored box that the verdict is about, or is added if there is none
+    rejected                     the stored box that the verdict is about is dropped, as ``rejected_by_reviewer``
 
-A verdict is about the stored box of its phrase, span for span, that overlaps its target or its own box best, from an
-IoU of 0.5 on; each box and each verdict is matched once. So verdicts outlive a relabelling. Where the caption no longer
-has the phrase, they say nothing. Rules that compare boxes with each other see reviewed boxes with their score of 1.
+A verdict is about that stored box of its phrase, with the same span, that overlaps the verdict's target or drawn box
+best, with an IoU of at least 0.5; each box and each verdict is matched at most once. So verdicts survive a relabelling.
+If the caption does not have the phrase any more, they have no effect. Rules that compare boxes with each other see
+reviewed boxes with their score of 1.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from schemas.verdicts import Verdict
 MIN_IOU = 0.5
 REJECTED = "rejected_by_reviewer"
 PlacedBox = tuple[tuple[int, int], tuple[float, float, float, float]]
-"""The span of a phrase, and a box of it."""
+"""The span of a phrase, and a box of that phrase."""
 
 
 class Reviewed(NamedTuple):
-    """Labels after the verdicts: the numbers of the boxes that people vouch for, and what was dropped."""
+    """Labels after the verdicts; ``vouched``: the numbers of the reviewers' boxes; ``dropped``: counts by reason."""
 
     labels: SampleLabels
     vouched: frozenset[int]
@@ -34,7 +35,7 @@ class Reviewed(NamedTuple):
 
 
 def match_verdicts(verdicts: Sequence[Verdict], boxes: Sequence[PlacedBox]) -> list[int | None]:
-    """For each verdict the number of the box that it is about, None where there is none; the best overlaps first."""
+    """For each verdict the number of the box that it is about, or None; the best overlaps are matched first."""
     pairs = []
     for number, verdict in enumerate(verdicts):
         for place, (span, box) in enumerate(boxes):
@@ -58,7 +59,7 @@ def placed_boxes(labels: SampleLabels) -> list[PlacedBox]:
 
 
 def apply_verdicts(labels: SampleLabels, verdicts: Sequence[Verdict]) -> Reviewed:
-    """The labels as the reviewers left them; without verdicts as they are."""
+    """The labels with the verdicts applied."""
     if not verdicts:
         return Reviewed(labels, frozenset(), {})
     boxes: list[SampleBox | None] = list(labels.boxes)

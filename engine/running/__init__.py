@@ -1,1 +1,1 @@
-"""What runs a job: stages, the processes that hold them, which of them gets which unit. :mod:`engine.runner` drives."""
+"""The parts of :mod:`engine.runner`: stages, the processes that run them, and the flow of units through these."""

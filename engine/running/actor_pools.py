@@ -1,6 +1,6 @@
-"""The actors of a job: those that its cluster has room for at the start, and more when machines join it later.
+"""The actors of a job: as many as its cluster has room for at the start, and more when machines join it later.
 
-In: which pools the job would have on the cluster as it is now. Out: Ray's actors, pool by pool, stopped at the end.
+In: the pools that the job would have on the cluster as it is now. Out: Ray's actors, pool by pool, stopped at the end.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from engine.running.unit_worker import UnitWorker, open_stages
 
 
 class _Pool:
-    """The actors that do the same."""
+    """The actors of one pool, which all do the same work."""
 
     def __init__(self, ray: Any, pool: Pool, open_commit: Callable[[], Commit[Manifest]]) -> None:
         options = {"max_restarts": -1, "scheduling_strategy": "SPREAD", **pool.takes}
         self._actor_class = ray.remote(**options)(UnitWorker)
-        # Held here: an actor that is restarted opens its work again.
+        # Kept for the life of the pool: a restarted actor opens its work again.
         self._opened = ray.put(partial(open_stages, pool.stages, open_commit if pool.commits else None))
         self.actors: list[Any] = []
 
     def grow(self, size: int) -> list[Any]:
-        """Start the actors that are missing, and give these."""
+        """Start the actors that are missing for ``size``, and return these."""
         started = [self._actor_class.remote(self._opened, os.getcwd()) for _ in range(size - len(self.actors))]
         self.actors += started
         return started
@@ -38,12 +38,12 @@ class _Pool:
 def actor_pools(
     ray: Any, wanted: Callable[[], Sequence[Pool]], open_commit: Callable[[], Commit[Manifest]]
 ) -> Iterator[StartMissing]:
-    """A function that starts what the cluster has room for when it is called, and gives the actors that are new, pool
-    by pool; all are ended with the block.
+    """Yield a function that starts the actors that the cluster has room for, and returns the new ones, pool by pool.
+    All actors end with the block.
 
-    ``wanted`` is the layout for what the cluster has at the moment of the call. No actor is ever taken away: those of a
-    machine that is gone wait until Ray finds room for them. The job stays laid out as it was begun: GPUs that join a
-    job on CPUs do not change it.
+    ``wanted`` returns the pools for the cluster's resources at the moment of the call. No actor is ever removed: those
+    of a lost machine wait until Ray finds room for them. The kind of layout stays as at the start: GPUs that join a job
+    on CPUs do not change it.
     """
     pools: list[_Pool] = []
 

@@ -1,7 +1,7 @@
-"""Which processes do what of a job: pools of workers, one after another in the flow. Pure: Ray is only counted on.
+"""The layout of a job: pools of processes, one after another in the flow. Pure functions, without Ray.
 
-In: stages, how many workers are wanted, and what a cluster has. Out: for each pool its stages, its size, and what each
-of its processes takes of a machine.
+In: stages, the number of workers wanted, and a cluster's resources. Out: for each pool its stages, its size, and the
+resources that each of its processes takes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from itertools import groupby
 from engine.running.stages import Stage
 from schemas.label_recipes import TeacherRecipe
 
-WRITE = "write"  # the commit, where it is named beside stages
-TEACHERS_PER_HELPER = 2  # one process reads and parses for so many GPUs, one writes (docs/performance.md says why)
+WRITE = "write"  # the name of the commit, beside those of stages
+TEACHERS_PER_HELPER = 2  # for so many GPUs, one process reads and parses, and one writes; see docs/performance.md
 
 
 @dataclass(frozen=True)
 class Workers:
-    """How many teacher workers run, None for one a GPU or CPU slot, and what each takes of the machine."""
+    """The number of teacher workers (None: one for each GPU, or each slot of CPUs), and the resources of each."""
 
     count: int | None = None
     threads: int = 1
@@ -27,14 +27,14 @@ class Workers:
 
     @classmethod
     def of_teacher(cls, recipe: TeacherRecipe, count: int | None) -> Workers:
-        """What a recipe's teacher takes."""
+        """``count`` workers with the resources that a recipe's teacher takes."""
         return cls(count, recipe.threads, wants_gpu=recipe.device != "cpu")
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Processes that do the same: which stages, whether they commit, how many they are, what each takes of the
-    machine."""
+    """Processes that do the same work: its stages, whether it ends with the commit, the number of processes, and the
+    resources that each takes, as Ray names them."""
 
     stages: tuple[Stage, ...]
     commits: bool
@@ -43,13 +43,13 @@ class Pool:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The stages by name, the commit as ``WRITE``."""
+        """The names of the stages, and ``WRITE`` for the commit."""
         return (*(stage.name for stage in self.stages), *([WRITE] if self.commits else []))
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Which processes do what: one pool after another in the flow."""
+    """The pools of a job, one after another in the flow."""
 
     pools: tuple[Pool, ...]
     teachers: int
@@ -57,10 +57,10 @@ class Layout:
 
 
 def layout(stages: Sequence[Stage], workers: Workers, cluster: Mapping[str, float] | None) -> Layout:
-    """How a job with these stages runs: on a cluster with these resources (``CPU``, ``GPU``), or in one process (None).
+    """The layout of a job: on a cluster with these resources (``CPU``, ``GPU``), or in one process (None).
 
-    Beside a GPU, reading and writing have processes of their own, so that the GPU never waits for them. On CPUs they
-    would take from the teachers what they give them, and the whole job is one pool.
+    Beside a GPU, reading and writing have processes of their own, so that the GPU never waits for them. On CPUs such
+    processes would only take cores from the teachers, so the whole job is one pool.
     """
     if cluster is None:
         return Layout((Pool(tuple(stages), True, 1, {}),), 1)

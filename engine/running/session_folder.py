@@ -1,7 +1,7 @@
-"""The folder in which a Ray that is started here keeps its sockets: whether their names fit.
+"""Checks the folder in which a local Ray keeps its sockets: the names of sockets are limited.
 
-In: ``RAY_TMPDIR``, else on Linux ``TMPDIR``, else /tmp, as Ray looks for it. Out: nothing, or why Ray could not start
-there. Of a name that is too long Ray does not say what to do, and of one that is not ASCII not what is wrong.
+In: ``RAY_TMPDIR``, else on Linux ``TMPDIR``, else /tmp, as Ray looks for it. Out: nothing, or the reason why Ray could
+not start there. Ray's own errors do not say what to do about a name that is too long, or that one is not ASCII.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import sys
 
-_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_{process}/sockets/plasma_store"  # its longest
+_SOCKET = "/ray/session_2026-01-01_00-00-00_000000_{process}/sockets/plasma_store"  # the longest one
 
 
 def check_session_folder() -> None:
-    """Before Ray is started on this machine. ValueError where its sockets could have no name."""
+    """Raise ValueError where a Ray started on this machine could not name its sockets."""
     on_linux = sys.platform == "linux"
     names = ("RAY_TMPDIR", "TMPDIR") if on_linux else ("RAY_TMPDIR",)  # a Mac's own TMPDIR is too long
     variable = next((name for name in names if name in os.environ), None)

@@ -1,4 +1,4 @@
-"""What a job is made of: stages that work on units, and a commit. Knows neither Ray nor what the stages do.
+"""The parts of a job: stages that work on units, and a commit. Independent of Ray and of what the stages do.
 
 In: a unit reference. Out: the unit after the stages, each opened once in its process, with a tally of each.
 """
@@ -22,8 +22,8 @@ Commit = Callable[[Unit[Any]], Manifest]
 class Stage:
     """A step of the flow: ``open`` runs once in each worker process and gives the function that does the work.
 
-    The function takes a unit and gives one record, or one Reject, for each of the unit's records. ``place`` says which
-    processes do it beside a GPU: ``reader`` (CPU) or ``teacher`` (one a GPU).
+    The function takes a unit and gives one record, or one Reject, for each of the unit's records. ``place`` tells which
+    processes run it where there are GPUs: ``reader`` (on a CPU) or ``teacher`` (one for each GPU).
     """
 
     name: str
@@ -53,10 +53,10 @@ class OpenedStages:
 
 
 def _effort(work: Work) -> tuple[float, float]:
-    """Seconds so far, computing and in all, of a work that measures itself by these attributes; of others nothing."""
+    """The seconds so far, of computing and in all, of a work that measures itself by attributes; else zeros."""
     return getattr(work, "computing_seconds", 0.0), getattr(work, "elapsed_seconds", 0.0)
 
 
 def first_unit(ref: UnitRef) -> Unit[int]:
-    """What the first stage is given: the row numbers of the slice."""
+    """The input of the first stage: the row numbers of the slice."""
     return Unit(ref, tuple(range(ref.first_row, ref.first_row + ref.rows)))

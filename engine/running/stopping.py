@@ -1,7 +1,7 @@
-"""When a job begins no further unit: it was asked to stop, or a unit begun now would not be done in the time it has.
+"""Decides when a job begins no further unit: it was asked to stop, or another unit would exceed its time budget.
 
-In: a budget in seconds, a request from a signal handler, and how long units took. Out: yes or no. What has been begun
-is always finished: a stop costs no work and leaves no half unit.
+In: a budget in seconds, a request from a signal handler, and the durations of units. Out: yes or no. Units in progress
+are always finished, so that a stop loses no work and leaves no half unit.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from __future__ import annotations
 import time
 from collections import deque
 
-LATEST = 64  # units whose times foretell that of the next
+LATEST = 64  # units from whose durations that of the next is predicted
 
 
 class Stopping:
-    """Asked before each unit is begun. ``budget_s`` counts from now; no budget is never spent."""
+    """Asked before each unit is begun. ``budget_s`` counts in seconds from now; None for no limit."""
 
     def __init__(self, budget_s: float | None = None) -> None:
         self._ends_at = None if budget_s is None else time.monotonic() + budget_s
         self._took: deque[float] = deque(maxlen=LATEST)
         self.reason: str | None = None
-        """Why no further unit is begun, once that is so."""
+        """The reason why no further unit is begun, as soon as there is one."""
         self.asked = False
 
     def request(self, reason: str) -> None:
@@ -28,12 +28,12 @@ class Stopping:
         self.reason = self.reason or reason
 
     def unit_took(self, seconds: float) -> None:
-        """From being begun to its manifest, the waiting for its worker included."""
+        """Record the duration of a unit, from its begin to its manifest, including the wait for its worker."""
         self._took.append(seconds)
 
     def now(self) -> bool:
-        """Whether no unit is to be begun. Before the first unit is done nothing is known of their length: of these
-        few the budget may be overrun."""
+        """Whether to begin no further unit. Until the first unit is done, durations are unknown, so that the first ones
+        may exceed the budget."""
         if self.reason is None and self._ends_at is not None:
             done_at = time.monotonic() + max(self._took, default=0.0)
             self.reason = "the budget is spent" if done_at >= self._ends_at else None

@@ -1,12 +1,11 @@
-"""Hands units to actors and takes their results back: what is begun, by which actors, and again where one was lost.
+"""Gives units to actors and collects their results; a unit whose actor was lost is begun again.
 
-In: unit references and pools of actors, one pool after another in the flow; actors may join them while the job runs.
-Out: what the last pool made of each unit, in order of completion. A unit is begun when each pool has an actor for it,
-never before: nothing queues up beyond that, so that a stop takes effect at once and the memory of the driver does not
-grow with the source.
+In: unit references and pools of actors, one pool after another in the flow; actors may join while the job runs. Out:
+the last pool's result for each unit, in order of completion. A unit is begun only when each pool has an actor for it.
+So nothing queues up: a stop takes effect at once, and the driver's memory does not grow with the source.
 
-Why not Ray Data: what it is given it takes in whole (an object a unit), it cannot be told to take in no more, and units
-that lie with an actor whose machine is gone wait until another machine comes. Here they go to the actors that are left.
+Why not Ray Data: it takes in all of its input (an object for each unit), it cannot be told to take no more, and the
+units of an actor whose machine is gone wait until another machine comes. Here the remaining actors take them.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from engine.running.stopping import Stopping
 from engine.running.unit_queue import UnitQueue
 from schemas.records import UnitRef
 
-UNITS_AHEAD = 2  # units given to a worker at once: the second one lies ready when the first is done
-UNIT_RETRIES = 2  # dead workers are replaced without end, but a unit that kills so many more of them ends the job
-LOOK_AGAIN_S = 0.5  # how late a request to stop may be noticed
-LOOK_FOR_ROOM_S = 5.0  # how late a machine that has joined the cluster may be noticed
-TELL_AFTER_S = 60.0  # without a worker that runs: a cluster may be starting machines, or never have room for one
+UNITS_AHEAD = 2  # units that a worker has at once: the second one is ready when the first is done
+UNIT_RETRIES = 2  # of a unit whose worker was lost; beyond it the job ends. (Dead workers are always replaced.)
+LOOK_AGAIN_S = 0.5  # the longest delay until a request to stop is noticed
+LOOK_FOR_ROOM_S = 5.0  # the longest delay until a machine that has joined the cluster is noticed
+TELL_AFTER_S = 60.0  # of no running worker: the cluster may be starting machines, or have no room for one
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +36,7 @@ StartMissing = Callable[[], Sequence[Sequence[Any]]]
 
 @dataclass(eq=False, slots=True)
 class _Worker:
-    """An actor, and how many units lie with it."""
+    """An actor, and the number of units that it has."""
 
     actor: Any
     units: int = 0
@@ -46,7 +45,7 @@ class _Worker:
 
 @dataclass(frozen=True, slots=True)
 class _Begun:
-    """A unit on its way: the workers that it goes through, one of each pool."""
+    """A unit in progress, with the workers that it goes through, one of each pool."""
 
     ref: UnitRef
     tries: int
@@ -55,9 +54,9 @@ class _Begun:
 
 
 class UnitFlow:
-    """One job's units on one job's actors, each a :class:`~engine.running.unit_worker.UnitWorker`; Ray restarts
-    them wherever there is room. ``start_missing`` gives the actors of each pool, and when it is called again those that
-    are new: a cluster may have grown."""
+    """The units of a job on its actors, each a :class:`~engine.running.unit_worker.UnitWorker`, which Ray restarts
+    wherever there is room. ``start_missing`` starts and returns the actors of each pool; called again, only those that
+    are new because the cluster has grown."""
 
     def __init__(self, ray: Any, start_missing: StartMissing, lost: Lost | None = None) -> None:
         self._ray = ray
@@ -70,9 +69,9 @@ class UnitFlow:
         self._at_rest_since: float | None = None
 
     def run(self, refs: Sequence[UnitRef], stopping: Stopping) -> Iterator[Any]:
-        """The result of each unit, until all are done or ``stopping`` says so and what was begun is done.
+        """The result of each unit, until all are done; or, once ``stopping`` says so, all that are in progress.
 
-        RuntimeError where a unit loses its worker again and again.
+        RuntimeError where a unit loses its worker more than ``UNIT_RETRIES`` times.
         """
         waiting = UnitQueue(refs)
         while True:
@@ -102,7 +101,7 @@ class UnitFlow:
                     yield result
 
     def _take_in_new_workers(self) -> None:
-        """Those of the start, and now and then those of machines that have joined since."""
+        """Add the workers of the start, and from time to time those of machines that have joined since."""
         if time.monotonic() - self._looked_at < LOOK_FOR_ROOM_S:
             return
         started = self._start_missing()
@@ -114,7 +113,7 @@ class UnitFlow:
         self._looked_at = time.monotonic()
 
     def _tell_of_rest(self) -> None:
-        """Say so, once each time, where no unit is begun for long, since Ray finds no room for the workers."""
+        """Log, once in each such phase, that Ray has not found room for any worker for long."""
         now = time.monotonic()
         if self._begun:
             self._at_rest_since = None
@@ -132,7 +131,7 @@ class UnitFlow:
             )
 
     def _free_crew(self) -> tuple[_Worker, ...]:
-        """The least busy worker of each pool; nobody where a pool has none to spare."""
+        """The least busy worker of each pool; empty where a pool has none to spare."""
         crew = []
         # One unit more for each pool after the first: it is being read, or written, while the others compute.
         most_in_all = (UNITS_AHEAD + len(self._pools) - 1) * max(len(pool) for pool in self._pools)
@@ -147,7 +146,7 @@ class UnitFlow:
     def _begin(self, ref: UnitRef, tries: int, crew: tuple[_Worker, ...]) -> None:
         result: Any = first_unit(ref)
         for worker in crew:
-            result = worker.actor.work.remote(result)  # the next one takes it when it is there
+            result = worker.actor.work.remote(result)  # a reference: the next worker gets the result when it is there
             worker.units += 1
         self._begun[result] = _Begun(ref, tries, crew, time.monotonic())
 
@@ -158,7 +157,8 @@ class UnitFlow:
         return begun
 
     def _tries_after(self, begun: _Begun, error: Exception) -> int:
-        """A unit came back without a result: which of its workers was lost shows when they are asked."""
+        """The new number of tries for a unit that came back without a result. Asking its workers shows which was
+        lost."""
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         if begun.tries >= UNIT_RETRIES:
             raise RuntimeError(
@@ -169,7 +169,7 @@ class UnitFlow:
         return begun.tries + 1
 
     def _await(self, workers: Sequence[_Worker]) -> None:
-        """Give these workers nothing until they say that they run; one that has to be restarted says so after that."""
+        """Give these workers no unit until they answer, which a lost one does only after its restart."""
         awaited = set(self._starting.values())
         for worker in workers:
             if worker not in awaited:

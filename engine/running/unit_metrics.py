@@ -1,7 +1,7 @@
-"""What Prometheus sees of a labelling job: counters, a histogram and gauges, exported by the agents of Ray.
+"""Prometheus metrics of a labelling job: counters, a histogram and gauges, exported by Ray's agents.
 
 In: manifests as they are committed. Out: metrics of Ray (``ray_glip_engine_…`` at its metrics endpoint), which the
-driver updates. Where Ray was installed without its agents (``ray[default]``) they go nowhere.
+driver updates. If Ray was installed without its agents (``ray[default]``), they are not exported.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class UnitMetrics:
         self._left.set(units)
 
     def count(self, manifest: ShardManifest) -> None:
-        """A unit that has just been committed."""
+        """Count a unit that has just been committed."""
         self._units_left -= 1
         self._left.set(self._units_left)
         self._units.inc()
@@ -48,7 +48,7 @@ class UnitMetrics:
             (self._samples, manifest.samples),
             (self._boxes, manifest.boxes),
         ):
-            if count:  # Ray counts up by more than nothing
+            if count:  # Ray refuses to increment by zero
                 counter.inc(count)
         for stage in manifest.stages:
             for reason, count in stage.dropped.items():

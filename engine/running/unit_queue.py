@@ -1,7 +1,7 @@
-"""The units that wait, and which of them a reader is given next: one of the file that it has open, if there is one.
+"""The queue of units: a reader is given, if possible, another unit of the file that it has open.
 
-In: unit references. Out: each of them once. A reader keeps the file of its last unit open, which of an object store or
-of the web is a copy of it: where units of one file went to whoever is free, every reader would fetch every file.
+In: unit references. Out: each of them once. A reader keeps the file of its last unit open; for a file of an object
+store or of the web that is a copy. If any free reader got the next unit, every reader would fetch every file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from schemas.records import UnitRef
 
 
 class UnitQueue:
-    """Units by their files. One reader alone is given them in their order."""
+    """The waiting units, by their files. A single reader is given them in their order."""
 
     def __init__(self, refs: Iterable[UnitRef]) -> None:
         self._files: dict[str, deque[tuple[UnitRef, int]]] = {}
@@ -26,16 +26,16 @@ class UnitQueue:
         return bool(self._files)
 
     def clear(self) -> None:
-        """No unit waits any more."""
+        """Remove all units."""
         self._files.clear()
 
     def put_back(self, ref: UnitRef, tries: int) -> None:
-        """A unit that was taken and is to be begun again, before the others of its file."""
+        """Return a unit that was taken, to be taken again before the others of its file."""
         self._files.setdefault(ref.uri, deque()).appendleft((ref, tries))
 
     def take(self, reader: Hashable) -> tuple[UnitRef, int]:
-        """The next unit for a reader, and how often it has been tried: of its file, of the first that nobody has read,
-        or, where there is none, of the one with most units left."""
+        """The next unit for a reader, and how often it has been tried: from the reader's file, else from the first file
+        that nobody has read, else from the one with most units left."""
         uri = self._read_by.get(reader)
         if uri not in self._files:
             uri = self._read_by[reader] = self._next_file()

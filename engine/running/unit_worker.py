@@ -1,8 +1,7 @@
-"""What runs inside a worker process: stages, and perhaps the commit, on units as they come.
+"""The code of a worker process: stages, and perhaps the commit, for one unit after another.
 
-In: a unit. Out: the unit after the stages, its manifest, or a failure. What a stage raises travels to the driver as a
-record of its own: exceptions come out of Ray's layers without their cause, and of an actor that dies at birth Ray tells
-none.
+In: a unit. Out: the unit after the stages, its manifest, or a failure. An exception of a stage reaches the driver as a
+record: through Ray, exceptions lose their cause, and one in an actor's constructor is lost altogether.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ UnitWork = Callable[[Unit[Any]], Any]
 
 
 class WorkerError(Exception):
-    """The traceback of a worker process, for those who ask for one (``--debug``): it is no word to a user."""
+    """The traceback of a worker process, shown only with ``--debug``: it is no message for a user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What a worker met: the error in its own words, whether it is a ValueError, and the worker's traceback."""
+    """An error in a worker: its message, whether it is a ValueError, and the worker's traceback."""
 
     message: str
     is_value_error: bool
@@ -34,37 +33,37 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """An error on its way; of other kinds than ours the message says which."""
+        """The record of an error; the message names its type unless that is one of ours."""
         known = isinstance(error, (ValueError, RuntimeError))
         message = str(error) if known else f"{type(error).__name__}: {error}"
         return cls(message, isinstance(error, ValueError), "".join(traceback.format_exception(error)))
 
     def error(self) -> ValueError | RuntimeError:
-        """To be raised by the driver; the worker's traceback is its cause."""
+        """The error for the driver to raise; its cause has the worker's traceback."""
         error = (ValueError if self.is_value_error else RuntimeError)(self.message)
         error.__cause__ = WorkerError(f"in a worker process:\n{self.trace}")
         return error
 
 
 class UnitWorker:
-    """What a Ray actor is: ``open_work`` runs while the actor starts, before its first unit."""
+    """The class of the Ray actors. ``open_work`` runs while an actor starts, before its first unit."""
 
     def __init__(self, open_work: Callable[[], UnitWork], folder: str) -> None:
-        """``folder`` is the driver's: relative paths of a recipe mean there what they mean to the driver."""
+        """``folder``: the driver's working directory, which relative paths of a recipe start from."""
         self._failure: Failure | None = None
         try:
             if os.path.isdir(folder):
                 os.chdir(folder)
             self._work = open_work()
-            gc.freeze()  # weights and vocabularies live as long as the process: no collection looks at them again
+            gc.freeze()  # weights and vocabularies live as long as the process: garbage collection need not visit them
         except Exception as error:
             self._failure = Failure.of(error)
 
     def ready(self) -> None:
-        """Returns as soon as the actor runs and what was given to it before is done."""
+        """Return when the actor runs and has done the units that it was given before."""
 
     def work(self, unit: Unit[Any] | Failure) -> Any:
-        """What this worker makes of the unit. A failure of an earlier worker goes through."""
+        """The result of this worker for the unit. A failure of an earlier worker is passed on."""
         if isinstance(unit, Failure):
             return unit
         if self._failure is not None:
@@ -76,7 +75,7 @@ class UnitWorker:
 
 
 def open_stages(stages: Sequence[Stage], open_commit: Callable[[], Commit[Manifest]] | None) -> UnitWork:
-    """Stages that give the unit after them; with a commit, that is opened too, and gives its manifest."""
+    """Open stages: a function that gives the unit after them or, with a commit, its manifest."""
     opened = OpenedStages(stages)
     if open_commit is None:
         return opened

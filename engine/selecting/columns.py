@@ -46,7 +46,7 @@ class BoxColumns:
         return len(self.image)
 
     def take(self, rows: Integers) -> BoxColumns:
-        """Some of the rows."""
+        """The rows with these numbers."""
         columns: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
         return BoxColumns(**{name: one if name == "heads" else one[rows] for name, one in columns.items()})
 

@@ -87,14 +87,14 @@ def score_below_calibrated(columns: BoxColumns, calibrated: CalibratedScores) ->
 
 
 def _least_scores(columns: BoxColumns, calibrated: CalibratedScores) -> Floats:
-    """Of each box the lowest score that its group keeps; NaN where it keeps none."""
+    """For each box the lowest score that its group keeps; NaN where the group keeps none."""
     scores = calibrated.min_scores
     least: Floats = np.array([np.nan if (one := scores[group]) is None else one for group in GROUPS])
     return least[group_numbers(columns, calibrated)]
 
 
 def group_numbers(columns: BoxColumns, calibrated: CalibratedScores) -> Integers:
-    """Of each box the number of its group of the calibration: frequency by frequency, and size by size within."""
+    """For each box the number of its calibration group, as in :class:`engine.calibration.Evidence`."""
     known = calibrated.frequencies
     frequency = np.array([FREQUENCIES.index(known.get(head, "unseen")) for head in columns.heads], dtype=np.int64)
     found: Integers = frequency[columns.head] * len(BOX_SIZES) + size_numbers(columns.shares())

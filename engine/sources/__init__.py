@@ -1,4 +1,4 @@
-"""Where captioned images come from: the ``Source`` protocol and the table of all sources.
+"""Sources of captioned images: the ``Source`` protocol and the table of all sources.
 
 A source lists its units without reading the pictures, and reads one unit at a time, in any process. To add one: write
 its recipe in ``schemas/source_recipes.py``, ``sources/x.py`` with a class of this protocol, and a line in ``SOURCES``.
@@ -16,23 +16,23 @@ class Source(Protocol):
     """An ordered, finite collection of captioned images, cut into units. Picklable; opened once per worker process."""
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        """The slices of at most ``unit_size`` rows, numbered from 0 in source order; together they are every row once.
+        """Slices of at most ``unit_size`` rows, numbered from 0 in source order; every row is in exactly one.
 
         ValueError in one line where there is nothing to read.
         """
         ...
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
-        """Exactly ``ref.rows`` outcomes, in row order; a row that is no sample is a Reject of the stage ``read``."""
+        """Exactly ``ref.rows`` outcomes, in row order; a bad row is a Reject of the stage ``read``."""
         ...
 
     def fingerprint(self) -> str:
-        """Digest (hex) of the ordered contents; independent of where they lie and of file times."""
+        """Digest (hex) of the ordered contents; independent of their location and of file times."""
         ...
 
     def part_digest(self, uri: str) -> str:
-        """Digest (hex) of all that decides the rows of the units with this ``uri``: equal as long as they are, whatever
-        becomes of other parts. The fingerprint where a source is one piece."""
+        """Digest (hex) of all that decides the rows of the units with this ``uri``: it does not change when other parts
+        of the source do. The fingerprint where the source has only one part."""
         ...
 
 

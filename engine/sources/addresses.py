@@ -1,8 +1,8 @@
-"""Which addresses a download may connect to: those of the public internet, unless the recipe allows others.
+"""The addresses that a download may connect to: those of the public internet, unless the recipe allows others.
 
-In: the address a connection is about to be made to. Out: a socket, or an error. The check stands where the socket is
-made, after every name has been resolved and for every redirect, so that a name which resolves to something else the
-second time (DNS rebinding) changes nothing. Source: the IANA special-purpose address registries, by ``ipaddress``.
+In: the address of a connection about to be made. Out: a socket, or an error. The check is made when the socket is
+created, after each name is resolved and for every redirect, so that a name that resolves to something else the second
+time (DNS rebinding) gains nothing. Source: the IANA special-purpose address registries, by ``ipaddress``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Any
 
 _NAT64 = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
-# Not told by ``is_global`` of every Python: IETF assignments, in which a cloud keeps its metadata (192.0.0.192), and
+# Not every Python's ``is_global`` excludes these: IETF assignments, among them a cloud's metadata (192.0.0.192), and
 # Azure's metadata, a public address that only its machines can reach.
 _NOT_PUBLIC = (IPv4Network("192.0.0.0/24"), IPv4Network("168.63.129.16/32"), IPv6Network("3fff::/20"))
-# All public IPv6 addresses are of this block. Of those outside, which Python calls global, some reach this machine or
+# All public IPv6 addresses are in this block. Python also calls some outside of it global that reach this machine or
 # its network: old forms of IPv4 (::/96), site-local ones (fec0::/10), segments (5f00::/16).
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 
@@ -23,11 +23,11 @@ AddrInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
 
 
 class PrivateAddressError(OSError):
-    """The connection was refused here, since the address is not of the public internet."""
+    """A connection is refused, because its address is not on the public internet."""
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet, seen through every form that wraps an IPv4 address.
+    """Whether an IP address is on the public internet; an IPv6 address that wraps an IPv4 address is judged by that.
 
     >>> is_public("8.8.8.8"), is_public("::ffff:169.254.169.254")
     (True, False)
@@ -43,8 +43,8 @@ def is_public(address: str) -> bool:
 
 
 def public_socket(address: AddrInfo) -> socket.socket:
-    """A socket for a public address; PrivateAddressError for any other. The message is the same for all addresses, so
-    that of several refused ones the error keeps its type."""
+    """A socket for a public address; PrivateAddressError for any other. The message is the same for all addresses:
+    otherwise the client would merge several refusals into an error of another type."""
     family, kind, protocol, _, where = address
     if not is_public(str(where[0])):
         raise PrivateAddressError("the address is not of the public internet")

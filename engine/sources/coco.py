@@ -1,9 +1,8 @@
 """COCO's captions JSON and a folder of images: one sample for every caption, or one for every image.
 
 In: ``{"images": [{"id", "file_name"}], "annotations": [{"id", "image_id", "caption"}]}`` and the folder. Out: units of
-samples in the order of the annotations (or images), with the pictures' bytes untouched. Planning reads the JSON whole
-and no picture. Items come from outside: each that does not hold is a Reject, and no ``file_name`` leads out of the
-folder.
+samples in the order of the annotations (or images), with the pictures' bytes untouched. Planning reads the whole JSON
+and no picture. The JSON is untrusted: an invalid item is a Reject, and no ``file_name`` leads out of the folder.
 
 Source: cocodataset.org/#format-data.
 """
@@ -31,7 +30,7 @@ SENTENCE_ENDS = (".", "!", "?", "…")
 
 
 class Coco:
-    """A :class:`~engine.sources.Source` over one captions JSON. ValueError where it is not of COCO's format."""
+    """A :class:`~engine.sources.Source` of one captions JSON. ValueError where it is not in COCO's format."""
 
     def __init__(self, recipe: CocoSource) -> None:
         self._recipe = recipe
@@ -51,7 +50,7 @@ class Coco:
         return refs
 
     def fingerprint(self) -> str:
-        """Of the JSON's bytes. The pictures are named by it and not read."""
+        """The digest of the JSON's bytes. The pictures, which it names, are not read."""
         return digest_of(["coco", self._recipe.captions, self._digest])
 
     def part_digest(self, uri: str) -> str:
@@ -77,8 +76,7 @@ def _load(uri: str) -> tuple[Any, str]:
 
 
 def _parse(content: bytes) -> Any:
-    """The JSON value. Where bytes are no UTF-8, they become halves of surrogate pairs: what they stand in is a reject,
-    and the rest is read."""
+    """The JSON value. Bytes that are not UTF-8 become lone surrogates, so that only the items with them are rejects."""
     try:
         return json.loads(content)
     except UnicodeDecodeError:
@@ -93,7 +91,7 @@ def _list(document: Any, name: str, uri: str) -> list[Any]:
 
 
 def _each(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[NamedRow]:
-    """A sample a caption, in the order of the captions; its columns are its own fields and those of its image."""
+    """A row for each caption, in their order; its columns are the fields of the caption and of its image."""
     named, _ = _by_id(images)
     rows = []
     for number, annotation in enumerate(annotations):
@@ -107,7 +105,7 @@ def _each(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[Na
 
 
 def _joined(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[NamedRow]:
-    """A sample an image, in the order of the images; then a row for each image or annotation that belongs to none."""
+    """A row for each image, in their order; then a reject for each invalid image, and each annotation without one."""
     named, stray = _by_id(images)
     captions: dict[int | str, list[str]] = {image: [] for image in named}
     for number, annotation in enumerate(annotations):
@@ -123,7 +121,7 @@ def _joined(images: list[Any], annotations: list[Any], own: OwnColumns) -> list[
 
 
 def _image_of(named: Images, annotation: Any, number: int) -> Fields | NamedRow:
-    """The image of an annotation, or the row that says why it has none."""
+    """The image of an annotation, or a row with the reason why it has none."""
     fields = annotation if isinstance(annotation, dict) else {}
     image, own = fields.get("image_id"), fields.get("id")
     if not _is_id(image) or not _is_id(own):
@@ -135,7 +133,7 @@ def _image_of(named: Images, annotation: Any, number: int) -> Fields | NamedRow:
 
 
 def _by_id(images: list[Any]) -> tuple[Images, list[NamedRow]]:
-    """Images by id, the first of two with one id; and a row for each of the others."""
+    """Images by id, of several with one id the first; and a row with the reason for each of the others."""
     named: Images = {}
     stray = []
     for number, image in enumerate(images):
@@ -156,7 +154,7 @@ def _caption(annotation: Fields) -> str | Problem:
 
 
 def _as_sentences(captions: list[str]) -> str | Problem:
-    """The captions as one text; one alone stays as it is."""
+    """The captions as one text of sentences; a single caption stays as it is."""
     if not captions:
         return Problem("caption_missing", "no annotation has a caption of this image")
     if len(captions) == 1:
@@ -173,5 +171,5 @@ def _caption_key(image: int | str, own: int | str) -> str:
 
 
 def _id_text(image: int | str) -> str:
-    """An image's id as keys have it."""
+    """An image's id as a part of a key."""
     return f"{image:09d}" if isinstance(image, int) else key_of_name(image)

@@ -1,4 +1,4 @@
-"""Which column holds what, and the text of a cell: what the table-like sources share.
+"""Choosing a column by its name, and the text of a cell: shared by the sources with columns.
 
 In: the names of columns, or a cell. Out: the column to read, or the text, or the reason why there is none.
 """
@@ -18,24 +18,25 @@ IMAGE_NAMES = ("image", "img", "jpg", "image_path", "file_name")
 
 @dataclass(frozen=True, slots=True)
 class Oversized:
-    """What stands for a cell of more bytes than are taken: how many it has."""
+    """A placeholder for a cell of too many bytes; ``size`` is their number."""
 
     size: int
 
 
 def field_names(rows: Iterable[object]) -> list[str]:
-    """The names of all fields of the rows that are mappings, in the order in which they come up."""
+    """The names of all fields of the rows that are mappings, in the order of their first occurrence."""
     return list(dict.fromkeys(name for row in rows if isinstance(row, dict) for name in row))
 
 
 def lists_urls(there: Iterable[str], picture_names: Collection[str]) -> bool:
-    """Whether columns are those of a list of urls: one of urls, and none of pictures."""
+    """Whether columns look like a list of urls: one is a url column, and none has pictures."""
     names = {name.lower() for name in there}
     return not names.isdisjoint(URL_NAMES) and names.isdisjoint(picture_names)
 
 
 def pick_column(there: Sequence[str], wanted: str | None, usual: Sequence[str], what: str, where: str) -> str:
-    """The column ``wanted``, or the first of the ``usual`` ones in any case. ValueError says what there is."""
+    """The column ``wanted``, or else the first of the ``usual`` names that there is, ignoring case. ValueError, with
+    the columns that there are, where none fits."""
     if wanted is not None:
         if wanted in there:
             return wanted
@@ -51,7 +52,7 @@ def pick_column(there: Sequence[str], wanted: str | None, usual: Sequence[str], 
 
 
 def no_column(wanted: str, there: Collection[str], where: str, purpose: str = "") -> str:
-    """The message about a column that is not there: the name that is like it, and all that there are."""
+    """The message about a missing column: the most similar name, and all columns that there are."""
     lower = {name.lower(): name for name in there}
     like = difflib.get_close_matches(wanted.lower(), lower, n=1)
     meant = f"did you mean {lower[like[0]]!r}? " if like else ""
@@ -59,8 +60,8 @@ def no_column(wanted: str, there: Collection[str], where: str, purpose: str = ""
 
 
 def cell_text(cell: object, what: str, column: str) -> str | Problem:
-    """The text of a cell without white space around it. Reasons: ``{what}_missing``, ``{what}_too_long``, and
-    ``{what}_unreadable`` of what is no UTF-8, which no file of ours could hold."""
+    """The text of a cell without surrounding white space. Reasons: ``{what}_missing``, ``{what}_too_long``, and
+    ``{what}_unreadable`` where it is not UTF-8, so that no file of ours could hold it."""
     if isinstance(cell, Oversized):
         return Problem(f"{what}_too_long", f"the text in column {column!r} has {cell.size} bytes, too many to be read")
     text = cell.strip() if isinstance(cell, str) else ""
@@ -72,8 +73,8 @@ def cell_text(cell: object, what: str, column: str) -> str | Problem:
 
 
 def is_encodable(text: str) -> bool:
-    """Whether a text can be written as UTF-8: JSON can smuggle in half a surrogate pair, and bytes that are no UTF-8
-    are read as such halves."""
+    """Whether a text can be written as UTF-8. It cannot with a lone surrogate, which JSON may contain, and which stands
+    for a byte that is not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
 """Downloads of pictures from the open web: many at once, each bounded in time, bytes, redirects and tries.
 
 In: urls. Out: for each, in order, the bytes of a picture, or a reason and a message. The web is hostile: nothing it
-sends raises here, nothing is kept beyond the recipe's size, and only public addresses are connected to.
+sends raises here, no body larger than the recipe allows is kept, and only public addresses are connected to.
 
 A message begins with the url, so that a report can count by host (:mod:`engine.statistics`). Reasons: ``url_invalid``,
 ``private_address``, ``dns_failed``, ``connection_failed``, ``tls_failed``, ``timeout``, ``redirect_loop``,
@@ -32,9 +32,9 @@ from schemas.pictures import image_extension
 from schemas.recipes import UrlsSource
 
 MAX_URL_CHARS = 4000
-MAX_WAIT_S = 30.0  # a server that asks for more patience is not asked again
+MAX_WAIT_S = 30.0  # no retry if a server asks to wait longer
 FIRST_WAIT_S = 0.5
-RESOLVER_THREADS = 64  # names are resolved by the system, a thread each
+RESOLVER_THREADS = 64  # the system resolves names, each in a thread
 MAY_PASS = frozenset(
     ["dns_failed", "connection_failed", "cut_short", "http_429", "http_500", "http_502", "http_503", "http_504"]
 )
@@ -50,14 +50,14 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """What went wrong in one try; ``wait_s`` is how long the server asks to wait, None where it does not."""
+    """The failure of one try; ``wait_s`` is how long the server asks to wait, None where it does not."""
 
     reason: str
     detail: str
     wait_s: float | None = None
 
 
-# In this order: the first that fits gives the reason. Subclasses stand before their bases.
+# The first that matches gives the reason, so subclasses come before their bases.
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "timeout"),
     (aiohttp.TooManyRedirects, "redirect_loop"),
@@ -71,19 +71,19 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (aiohttp.ClientConnectionError, "connection_failed"),
     (aiohttp.ClientResponseError, "http_malformed"),
     (OSError, "connection_failed"),
-    (ValueError, "url_invalid"),  # of a host that is no name: it shows only where it is resolved
+    (ValueError, "url_invalid"),  # an invalid host name, which is noticed only when it is resolved
 )
 
 
 class Downloader:
-    """Downloads as the recipe says. Holds no connection between two calls."""
+    """Downloads pictures as the recipe says. No connection is kept between calls."""
 
     def __init__(self, recipe: UrlsSource) -> None:
         self._recipe = recipe
         self._name = recipe.user_agent.partition("/")[0]
 
     def download(self, urls: Sequence[str]) -> list[Download | Problem]:
-        """The outcome of each url, in order. No url gives none."""
+        """The outcome of each url, in order."""
         return asyncio.run(self._download(urls)) if urls else []
 
     async def _download(self, urls: Sequence[str]) -> list[Download | Problem]:
@@ -96,7 +96,7 @@ class Downloader:
             return await asyncio.gather(*tasks)
 
     async def _kept(self, url: str, trying: Awaitable[Download | Problem], room: UnitBytes) -> Download | Problem:
-        """The outcome of a url; of a picture for which there is no room beside those that came before, why not."""
+        """The outcome of a url; a Problem for a picture that exceeds the memory for the pictures of its unit."""
         found = await trying
         full = room.over(len(found.content)) if isinstance(found, Download) else None
         return found if full is None else Problem(full.reason, f"{_shown(url)}: {full.message}")
@@ -104,12 +104,12 @@ class Downloader:
     def _session(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=0,  # the slots are the limit; a wait for a connection would count into its timeout
+                limit=0,  # the slots are the limit; here, waiting for a connection would count toward its timeout
                 socket_factory=None if self._recipe.allow_private else public_socket,
             ),
             timeout=aiohttp.ClientTimeout(total=self._recipe.timeout_s),
             cookie_jar=aiohttp.DummyCookieJar(),
-            # Without compression no small answer can become a large one.
+            # No compression, so that no small answer can become a large one.
             headers={"User-Agent": self._recipe.user_agent, "Accept": "image/*", "Accept-Encoding": "identity"},
             auto_decompress=False,
         )
@@ -141,11 +141,11 @@ class Downloader:
             async with session.get(url, max_redirects=self._recipe.max_redirects + 1) as response:
                 refused = self._refused(response)
                 return refused or await self._body(response)
-        except Exception as error:  # what a client raises over hostile answers has no common class; each is counted
+        except Exception as error:  # hostile answers make the client raise errors without a common class
             return _failure(error)
 
     def _refused(self, response: aiohttp.ClientResponse) -> _Failure | None:
-        """Why the body is not read, from the head of the answer."""
+        """The reason, from the response's headers, not to read its body; None if there is none."""
         if response.history or "X-Robots-Tag" in response.headers:
             answers = (*response.history, response)
             tags = [value for answer in answers for value in answer.headers.getall("X-Robots-Tag", [])]
@@ -174,9 +174,9 @@ class Downloader:
         return Download(content, extension)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body; of one that is longer than allowed, only so much that this shows."""
+        """The body; if it is longer than allowed, only enough of it to show that."""
         if response.content_length is not None and "Transfer-Encoding" not in response.headers:
-            return await response.read()  # no more than the length, which has been checked, is ever read
+            return await response.read()  # reads at most the stated length, which has been checked
         chunks, size = [], 0
         async for chunk in response.content.iter_any():
             chunks.append(chunk)
@@ -195,7 +195,7 @@ def _failure(error: Exception) -> _Failure:
 
 
 def _host(url: str) -> str | None:
-    """The host of an http or https url, None for any other text."""
+    """The host of an http or https url; None for any other text."""
     if len(url) > MAX_URL_CHARS:
         return None
     try:
@@ -210,14 +210,13 @@ def _shown(url: str) -> str:
 
 
 def _wait_s(failure: _Failure, tries: int) -> float:
-    """Seconds to the next try: what the server asks for, or twice as long each time, spread so that hosts are not hit
-    by all at once."""
+    """Seconds until the next try: what the server asks for, or exponential backoff with jitter."""
     spread = FIRST_WAIT_S * 2.0**tries * random.uniform(0.5, 1.5)
     return spread if failure.wait_s is None else failure.wait_s + spread / 10
 
 
 def _asked_wait_s(response: aiohttp.ClientResponse) -> float | None:
-    """``Retry-After`` in seconds, whether it came as such or as a date; None where it did not come or is neither."""
+    """``Retry-After`` in seconds, whether given as seconds or as a date; None where it is missing or invalid."""
     asked = response.headers.get("Retry-After", "").strip()
     if asked.isascii() and asked.isdigit():
         return float(asked[:9])
@@ -225,5 +224,5 @@ def _asked_wait_s(response: aiohttp.ClientResponse) -> float | None:
         then = parsedate_to_datetime(asked)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    then = then if then.tzinfo else then.replace(tzinfo=UTC)  # HTTP's older date has no zone, and means Greenwich too
+    then = then if then.tzinfo else then.replace(tzinfo=UTC)  # HTTP's old date format has no zone, and means UTC
     return max(0.0, (then - datetime.now(UTC)).total_seconds())

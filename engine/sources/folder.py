@@ -1,4 +1,4 @@
-"""Pictures in a folder, with captions in text files beside them or in a table: what people have before they pack tars.
+"""Pictures in a folder, with captions in text files beside them or in a table.
 
 In: ``KEY.jpg`` and ``KEY.txt`` in a folder and its folders (or by a glob), or a table of picture and caption in
 ``.csv``, ``.tsv`` or ``.jsonl``, as Hugging Face's ``imagefolder`` has it (``metadata.csv``). Out: units of samples in
@@ -33,7 +33,7 @@ PICTURES = tuple(f".{ending}" for ending in ENDINGS)
 TABLES = (".csv", ".tsv", ".jsonl")
 MAX_TABLE_BYTES = 1_000_000_000
 MAX_CAPTION_BYTES = 1_000_000
-# What a table calls the picture, beside what Parquet files call it.
+# Names of a table's picture column, besides those of Parquet files.
 NAMES = (*IMAGE_NAMES, "filename", "file", "path", "image_name")
 
 Row = dict[str, Any]
@@ -59,7 +59,7 @@ class Folder:
         return self._pictures.units(unit_size, "captions")
 
     def fingerprint(self) -> str:
-        """Of the pictures' names, the captions and the columns that go with them. The pictures are not read."""
+        """The digest of the pictures' names, the captions and the carried columns. The pictures are not read."""
         told = [[one.file_name, one.caption, one.reason, *([one.columns] if one.columns else [])] for one in self._rows]
         return digest_of(["folder", told])
 
@@ -71,7 +71,7 @@ class Folder:
 
 
 def _beside(files: Files, root: str, uri: str, own: OwnColumns) -> list[NamedRow]:
-    """A row for each picture, with the text file of the same name as its caption. It has no column to choose by."""
+    """A row for each picture, with the text file of the same name as its caption. There are no columns."""
     if own.names:
         raise ValueError(f"source {uri}: keep and carry name columns of a table, so give one with source.captions")
     names = [file.name for file in files.all]
@@ -86,7 +86,7 @@ def _beside(files: Files, root: str, uri: str, own: OwnColumns) -> list[NamedRow
 
 
 def _texts(folder: ImageFolder, names: Sequence[str]) -> list[bytes | Problem]:
-    """The text file of each picture; its ending may be in capitals, as cameras write it."""
+    """The content of each picture's text file; its extension may be in capitals."""
     found = list(folder.read_all(f"{splitext(name)[0]}.txt" for name in names))
     missing = [place for place, one in enumerate(found) if isinstance(one, Problem)]
     for place, one in zip(missing, folder.read_all([f"{splitext(names[n])[0]}.TXT" for n in missing]), strict=True):
@@ -95,7 +95,7 @@ def _texts(folder: ImageFolder, names: Sequence[str]) -> list[bytes | Problem]:
 
 
 def _text(name: str, found: bytes | Problem) -> str | Problem:
-    """The caption of a picture in what was found as its text file."""
+    """The caption of the picture ``name`` in the content of its text file."""
     try:
         text = "" if isinstance(found, Problem) else found.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
@@ -104,7 +104,7 @@ def _text(name: str, found: bytes | Problem) -> str | Problem:
 
 
 def _of_table(recipe: FolderSource, uri: str, own: OwnColumns) -> Iterator[NamedRow]:
-    """A row for each of the table; a picture that several name has its further keys numbered."""
+    """A row for each row of the table. If several name one picture, the keys of the later ones are numbered."""
     rows = read_table(uri)
     there = field_names(rows)
     if not there:
@@ -128,18 +128,21 @@ def _of_table(recipe: FolderSource, uri: str, own: OwnColumns) -> Iterator[Named
 
 
 def _name(cell: object) -> str:
-    """The text of a cell, whatever stands in it, as text that every file can hold."""
+    """The text of any cell."""
     return sayable("" if cell is None else str(cell).strip())
 
 
 def _key(name: str) -> str:
-    """The picture's name without its ending, with its folders, as a key has it."""
+    """The key for a picture: its path without extension, in a form that is valid as a key."""
     return key_of_name(splitext(name)[0] or "(no name)")
 
 
 def read_table(uri: str) -> list[Row | Problem]:
-    """The rows by the names of the first line, or of each JSON object; a Problem of one that is none. Bytes that are
-    no UTF-8 are halves of surrogate pairs, but in the first line: ValueError where it is no such table."""
+    """The rows of a table, by the names in its first line or in each JSON object; a Problem for each invalid row.
+
+    Bytes that are not UTF-8 become lone surrogates. ValueError where the file is no such table, is too large, or has a
+    first line that is not UTF-8.
+    """
     files = Files(uri, TABLES)
     if len(files.all) != 1 or (files.all[0].size or 0) > MAX_TABLE_BYTES:
         raise ValueError(f"source {uri} is not a single table of at most {MAX_TABLE_BYTES} bytes; more go into Parquet")
@@ -164,7 +167,7 @@ def _object(line: str) -> Row | Problem:
 
 
 def _separated(content: bytes) -> Iterator[Row | Problem]:
-    """Rows of a CSV or TSV, but blank lines; what separates them is what splits the first line most."""
+    """The rows of a CSV or TSV, without blank lines. The separator is the one that splits the first line most."""
     file = io.BytesIO(content)
     separator = separator_of(file)
     names = [name.strip() for name in csv_fields(next_csv_record(file, separator) or b"", separator)]

@@ -1,6 +1,6 @@
-"""What kind of source a plain argument means: ``glip-engine label SOURCE`` without a recipe.
+"""Guesses the kind of source from a plain argument: ``glip-engine label SOURCE`` without a recipe.
 
-In: a word, a path or a uri. Out: the fields of a source's recipe, to be checked like any other.
+In: a word, a path or a uri. Out: the fields of a source's recipe, to be checked like those of any other.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def guess_source(argument: str) -> dict[str, Any]:
     """The recipe's fields for ``scenes``, tars, Parquet files, lists of urls, a captions JSON with its images, or
     pictures with their captions in a folder or a CSV.
 
-    A COCO JSON is looked for beside its images in COCO's own layout, ``annotations/captions_X.json`` and ``X/``; any
-    other needs a recipe, and so does whatever is not clear: ValueError says so.
+    The images of a captions JSON are expected in COCO's own layout, ``annotations/captions_X.json`` and ``X/``.
+    ValueError where they are elsewhere, or the argument is ambiguous: then a recipe is needed.
     """
     if argument == "scenes":
         return {"kind": "scenes"}
@@ -48,8 +48,8 @@ def guess_source(argument: str) -> dict[str, Any]:
 
 
 def _guess_folder(argument: str) -> dict[str, Any]:
-    """The kind of a folder (or a glob) by its files; tars go before the Parquet files that img2dataset puts beside, and
-    those before pictures, which they may name. Folders of it are looked into for pictures alone."""
+    """The kind of a folder (or a glob) by its files. Tars count before Parquet files, which img2dataset puts beside
+    them, and those before pictures, which they may refer to. Subfolders are searched only for pictures."""
     _refuse_coco_folder(Path(argument))
     _refuse_dataset(Path(argument))
     _refuse_file(Path(argument))
@@ -72,7 +72,7 @@ def _ending(file: SourceFile) -> str:
 
 
 def _guess_pictures(argument: str, files: Iterable[SourceFile]) -> dict[str, Any]:
-    """Pictures with the one table among the ``files`` beside them, or else with text files of their names."""
+    """Pictures, with the one table among ``files`` or else with a text file for each picture."""
     tables = [file.path for file in files if _ending(file) in TABLES]
     if len(tables) > 1:
         raise ValueError(f"{argument} has {len(tables)} tables; name the one of captions: --set source.captions=FILE")
@@ -80,7 +80,7 @@ def _guess_pictures(argument: str, files: Iterable[SourceFile]) -> dict[str, Any
 
 
 def _refuse_file(file: Path) -> None:
-    """A file of another kind would be read as a tar: ValueError where it is none."""
+    """ValueError where a file of unknown kind is no tar, since it would be read as one."""
     if file.suffix.lower() in PICTURES and file.is_file():
         raise ValueError(
             f"source {file} is one picture: `glip-engine ground {file} TEXT` finds what a text names in it"
@@ -93,7 +93,7 @@ def _refuse_file(file: Path) -> None:
 
 
 def _is_tar(file: Path) -> bool:
-    """Whether it begins as a plain one: of one that is compressed no member can be found."""
+    """Whether a file begins like an uncompressed tar; the members of a compressed one cannot be found."""
     try:
         tarfile.open(file, "r:").close()
     except tarfile.TarError:
@@ -102,13 +102,13 @@ def _is_tar(file: Path) -> bool:
 
 
 def _kind_of_parquet(argument: str) -> str:
-    """``parquet`` where a column of images is among the usual names, ``urls`` where one of urls is."""
+    """``parquet`` where a column has a usual name for images, ``urls`` where one has a usual name for urls."""
     names = read_schema(Files(argument, (".parquet",))).names
     return "urls" if lists_urls(names, IMAGE_NAMES) else "parquet"
 
 
 def _csv_lists_urls(argument: str) -> bool:
-    """By the line of names of the first file."""
+    """Whether the header of the first CSV has a column of urls, and none of pictures."""
     files = Files(argument, (".csv",))
     with files.open_lines(files.all[0]) as file:
         separator = separator_of(file)
@@ -117,14 +117,14 @@ def _csv_lists_urls(argument: str) -> bool:
 
 
 def _refuse_coco_folder(folder: Path) -> None:
-    """COCO's own folder has several splits: ValueError says which files there are to choose from."""
+    """ValueError, with the captions files to choose from, where the folder is COCO's own, which has several splits."""
     captions = sorted(folder.glob("annotations/captions_*.json"))
     if captions:
         raise ValueError(f"source {folder} is COCO's folder; give its captions: {' or '.join(map(str, captions))}")
 
 
 def _refuse_dataset(folder: Path) -> None:
-    """What was labelled or imported has its shards one folder down, and tables beside that are no source."""
+    """ValueError where the folder is a dataset of ours: its shards are one folder down, and its tables no source."""
     if (folder / CARD).is_file():
         raise ValueError(f"source {folder} is a dataset with boxes already; its samples are '{folder}/shards/*.tar'")
 

@@ -1,6 +1,6 @@
-"""Pictures by name in a folder that the user named.
+"""Pictures by name in a folder that the user chose.
 
-In: names from outside (a JSON's ``file_name``, a table's path). Out: the file's bytes, or the reason why not. No name
+In: untrusted names (a JSON's ``file_name``, a table's path). Out: the file's bytes, or the reason why not. No name
 leads out of the folder, whether by ``..``, by an absolute path or by a symbolic link.
 """
 
@@ -21,7 +21,7 @@ from engine.sources.places import is_local, many_at_once
 from engine.sources.sayable import sayable
 from engine.sources.whole_files import read_most
 
-# Of names; whether a file is such a picture is told by its first bytes.
+# Extensions of names; whether a file really is such a picture is decided by its first bytes.
 ENDINGS = (
     "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "heic", "heif", "jpe", "jfif", "jp2", "j2k",
     "jpx", "ppm", "pgm", "pbm", "pnm", "ico", "svg",
@@ -31,7 +31,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:|^~|://")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why there is no sample: ``reason`` is a fixed word to count by, ``message`` is for a person."""
+    """The reason why there is no sample: ``reason`` is a fixed word to count by, ``message`` is for a person."""
 
     reason: str
     message: str
@@ -48,10 +48,10 @@ class ImageFolder:
             raise ValueError(f"images {uri}: a package is not installed ({error}); see the extra s3") from None
         if is_local(self._system) and not Path(self._root).is_dir():
             raise ValueError(f"images {uri} is not a folder; give the folder that the names of the pictures start from")
-        self._real_root = os.path.realpath(self._root)  # of a local folder
+        self._real_root = os.path.realpath(self._root)  # used only for a local folder
 
     def read_all(self, names: Iterable[str]) -> Iterator[bytes | Problem]:
-        """The bytes of each picture, in order; of an object store many at once, ahead of what is taken."""
+        """The bytes of each picture, in order; from an object store many are read ahead at once."""
         if is_local(self._system):
             return map(self.read, names)
         return many_at_once(self.read, names)
@@ -72,7 +72,7 @@ class ImageFolder:
             with self._system.open(path, "rb") as file:
                 content = read_most(file, self._max_bytes + 1)
         except PermissionError:
-            if not is_local(self._system):  # of a store: its credentials have ended, and with them every picture
+            if not is_local(self._system):  # a store's credentials have expired: no picture could be read any more
                 raise
             return Problem("image_forbidden", f"{shown!r} may not be read")
         except OSError as error:
@@ -86,28 +86,27 @@ class ImageFolder:
         return content
 
     def _spelt_otherwise(self, name: str) -> str | None:
-        """The name with accents in the other of the two ways that Unicode has, as files that came from a Mac, where a
-        local file is called so."""
+        """The name in Unicode's other normal form (NFC or NFD) if a local file has it, as files from a Mac may."""
         if name.isascii() or not is_local(self._system):
             return None
         both = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
         return next((one for one in both if one != name and os.path.isfile(f"{self._root}/{one}")), None)
 
     def _leads_out(self, path: str) -> bool:
-        """Whether a path of a local folder is, by links, one of another."""
+        """Whether a local path leads, by symbolic links, out of the folder."""
         return is_local(self._system) and not Path(os.path.realpath(path)).is_relative_to(self._real_root)
 
 
 def _may_never_end(path: str) -> bool:
-    """Whether a local path is there and is neither file nor folder: a pipe is waited for until somebody writes."""
+    """Whether a local path is a pipe or a device, whose reading may never end."""
     try:
         mode = os.stat(path).st_mode
-    except OSError:  # which is told where it is opened
+    except OSError:  # reported when the file is opened
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _is_of_the_name(error: OSError) -> bool:
-    """Whether it is the name that leads to no file; of anything else, another picture may suffer too."""
+    """Whether the error means that the name leads to no file. Any other error may affect other pictures, too."""
     missing = isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError)
     return missing or error.errno in (errno.ENAMETOOLONG, errno.ELOOP)

@@ -1,7 +1,7 @@
-"""The file of a source that was read last, kept open: a process mostly reads several units of one before the next.
+"""Keeps the file that was read last open: a process usually reads several units of one file before the next.
 
-In: the files of a source, and how one is opened. Out: the file, opened. What an object store refuses here names the
-file: the source was listed elsewhere, perhaps by a machine whose credentials this one lacks.
+In: the files of a source, and how to open one. Out: the open file. Errors of an object store name the file, since the
+source may have been listed on a machine whose credentials this one lacks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from engine.storage.faults import naming_faults
 
 
 class LastOpened:
-    """Picklable, as closed; closed by itself when it is no longer needed."""
+    """The file opened last. Picklable: the copy has no open file. Garbage collection closes the file."""
 
     def __init__(self, files: Files, open_file: Callable[[SourceFile], BinaryIO]) -> None:
         self._files, self._open = files, open_file
@@ -27,7 +27,7 @@ class LastOpened:
         return {**self.__dict__, "_name": None, "_file": None, "_closing": None}
 
     def open(self, name: str) -> BinaryIO:
-        """The file, standing anywhere. RuntimeError where an object store does not give it."""
+        """The open file, at any position. RuntimeError where an object store does not give it."""
         if self._file is None or self._name != name:
             self.close()
             found = self._files[name]
@@ -37,12 +37,12 @@ class LastOpened:
         return self._file
 
     def close(self) -> None:
-        """Close it; the next ``open`` opens it again."""
+        """Close the file; the next ``open`` opens it again."""
         if self._closing is not None:
             self._closing()
         self._name = self._file = self._closing = None
 
 
 def changed(name: str) -> RuntimeError:
-    """What is raised where a file is not the one that the units were cut from: their rows would be others."""
+    """The error to raise where a file has changed since its rows were cut into units."""
     return RuntimeError(f"{name} changed while the job ran; leave the source alone and run it again")

@@ -1,7 +1,7 @@
-"""Rows that name a picture of a folder and have their caption already: what COCO's captions and plain folders share.
+"""Rows with a caption and the name of a picture in a folder: shared by COCO's captions and plain folders.
 
 In: rows in order, and the folder. Out: units of rows, and the captioned images of a unit with the pictures' bytes
-untouched. A row that is no sample says so (``reason``), and stays in its place.
+untouched. An invalid row has a ``reason``, and keeps its place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from schemas.records import CaptionedImage, Cell, Reject, UnitRef
 
 @dataclass(frozen=True, slots=True)
 class NamedRow:
-    """A sample to be: the picture's name and the caption, or, where there is a ``reason``, why it is none."""
+    """The name of a picture and its caption; or, if ``reason`` is set, why the row is no sample."""
 
     key: str
     file_name: str = ""
@@ -33,7 +33,8 @@ class NamedRow:
 
 
 def named_row(key: str, file_name: str, caption: str | Problem, fields: Mapping[str, Any], own: OwnColumns) -> NamedRow:
-    """A row of a table, with what the recipe makes of its ``fields``; none where it is not kept or has no caption."""
+    """A row with the cells of ``fields`` that the recipe carries; or with a reason, where the recipe does not keep it
+    or it has no caption."""
     problem = own.broken_by(fields) or caption
     if isinstance(problem, Problem):
         return NamedRow(key, file_name, reason=problem.reason, message=problem.message)
@@ -41,13 +42,13 @@ def named_row(key: str, file_name: str, caption: str | Problem, fields: Mapping[
 
 
 class NamedPictures:
-    """The rows of a source of one piece, whose pictures lie in one folder. Picklable."""
+    """The rows of a source whose pictures are in one folder. Picklable."""
 
     def __init__(self, rows: Sequence[NamedRow], folder: ImageFolder) -> None:
         self._rows, self._folder = rows, folder
 
     def units(self, unit_size: int, uri: str) -> list[UnitRef]:
-        """At most ``unit_size`` rows each; ``uri`` is what a unit says of where its rows stand."""
+        """Units of at most ``unit_size`` rows each; ``uri`` names the source in each."""
         return units_of_rows(uri, len(self._rows), unit_size)
 
     def read(self, ref: UnitRef) -> list[CaptionedImage | Reject]:
@@ -74,13 +75,13 @@ def _outcome(row: NamedRow, picture: bytes | Problem | None) -> CaptionedImage |
 
 
 def with_unique_keys(rows: Iterable[NamedRow]) -> list[NamedRow]:
-    """The rows, where of two good ones with one key the first counts."""
+    """The rows; of several valid ones with one key the first counts, and the others become duplicates."""
     first: dict[str, str] = {}
     return [_checked(row, first) for row in rows]
 
 
 def _checked(row: NamedRow, first: dict[str, str]) -> NamedRow:
-    """The row, or why it is no sample; ``first`` has the picture of the first row of each key."""
+    """The row, or one with the reason why it is no sample; ``first`` maps a key to the picture of its first row."""
     if row.reason:
         return row
     if not valid_key(row.key):

@@ -1,7 +1,7 @@
-"""Rows of a source cut into units; the files of a table-like source, their rows numbered through from 0.
+"""The rows of a source cut into units, and the files of a source with rows numbered from 0 over all files.
 
 In: each file's name, number of rows and digest, in order. Out: slices of rows as the units of a source; the numbers of
-a file's rows, which keys may be made of, and digests.
+a file's rows, from which keys may be made, and digests.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class Slice:
 
 
 def row_slices(rows: int, most: int) -> Iterator[tuple[int, int]]:
-    """First row and number of rows of slices of at most ``most`` (above 0), in order; none of no row."""
+    """The first row and number of rows of each slice of at most ``most`` (above 0) rows, in order."""
     return ((first, min(most, rows - first)) for first in range(0, rows, most))
 
 
 def units_of_rows(uri: str, rows: int, unit_size: int) -> list[UnitRef]:
-    """A source of one piece as units of at most ``unit_size`` rows; ``uri`` says where the rows stand."""
+    """Units of at most ``unit_size`` rows for a source that is not made of files; ``uri`` names it in each unit."""
     return [UnitRef(index, uri, *part) for index, part in enumerate(row_slices(rows, unit_size))]
 
 
 def slice_units(slices: Iterable[Slice], uri: str) -> list[UnitRef]:
-    """The slices of a source as its units; ValueError where there is none."""
+    """The slices of the source ``uri`` as its units; ValueError where there is none."""
     refs = [UnitRef(index, one.name, one.first_row, one.rows) for index, one in enumerate(slices)]
     if not refs:
         raise ValueError(f"source {uri} holds no row")
@@ -41,10 +41,10 @@ def slice_units(slices: Iterable[Slice], uri: str) -> list[UnitRef]:
 
 
 class NumberedFiles:
-    """Files in order. Picklable."""
+    """The files of a source in order, with their rows and digests. Picklable."""
 
     def __init__(self, files: Iterable[tuple[str, int, str]]) -> None:
-        """Name, rows and digest of each."""
+        """``files``: the name, the number of rows and the digest of each."""
         self._numbers: dict[str, range] = {}
         self._digests: dict[str, str] = {}
         first = 0
@@ -61,5 +61,5 @@ class NumberedFiles:
         return self._digests[name]
 
     def digest(self) -> str:
-        """Of every file's name and digest."""
+        """The digest of all files' names and digests."""
         return digest_of([[name, digest] for name, digest in self._digests.items()])

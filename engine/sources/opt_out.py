@@ -1,15 +1,15 @@
-"""Whether the owner of a picture has asked, by ``X-Robots-Tag``, that machines do not learn from it.
+"""Whether the owner of a picture forbids, by the header ``X-Robots-Tag``, that machines learn from it.
 
 In: the values of that header. Out: the directive that forbids, or None.
 Source: the header's grammar (developers.google.com/search/docs/crawling-indexing/robots-meta-tag): directives separated
-by commas, as a whole optionally addressed to one crawler by ``name:``; ``noai`` and ``noimageai`` are DeviantArt's.
+by commas, all of them optionally addressed to one crawler by ``name:``; ``noai`` and ``noimageai`` are DeviantArt's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-# Directives that have a value of their own: what stands before their colon is no crawler's name.
+# Directives with a value: the word before their colon is no crawler's name.
 _WITH_VALUE = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 
 

@@ -1,8 +1,8 @@
 """Captioned images in Parquet files: the bytes themselves, as Hugging Face ``datasets`` writes them, or paths.
 
-In: a folder, a file, a glob or a brace expansion of ``.parquet``, local or of an object store. Out: units that keep to
-the row groups, and the captioned images of a unit with the pictures' bytes untouched. Planning reads the footers (and a
-key column, where there is one); a unit reads its own rows of the columns it needs.
+In: a folder, a file, a glob or a brace expansion of ``.parquet``, local or of an object store. Out: units aligned to
+row groups, and the captioned images of a unit with the pictures' bytes untouched. Planning reads the footers (and a key
+column, where there is one); a unit reads only its own rows of the columns that it needs.
 
 Layout: https://huggingface.co/docs/datasets (an ``Image`` feature is a struct of ``bytes`` and ``path``).
 """
@@ -34,7 +34,7 @@ Asked = tuple[TableRow, str, Picture | str]
 
 
 class Parquet:
-    """A :class:`~engine.sources.Source` over Parquet files. ValueError where the columns are not there or not such."""
+    """A :class:`~engine.sources.Source` of Parquet files. ValueError where columns are missing or of another type."""
 
     def __init__(self, recipe: ParquetSource) -> None:
         self._max_bytes = recipe.max_image_bytes
@@ -95,7 +95,7 @@ class Parquet:
     def _outcome(
         self, row: TableRow, caption: str, value: Picture | str, files: Iterator[bytes | Problem], room: UnitBytes
     ) -> CaptionedImage | Reject:
-        """The sample of a row; ``files`` are the contents of the paths, in order."""
+        """The sample of a row. ``files`` are the contents of the files that rows with paths name, in order."""
         picture = value if isinstance(value, tuple) else next(files)
         picture = self._picture(picture, room) if isinstance(picture, bytes) else picture
         if isinstance(picture, Problem):
@@ -119,7 +119,7 @@ def _is_path(field: Any, uri: str) -> bool:
 
 
 def _check_text(field: Any, uri: str) -> None:
-    """ValueError where a column cannot hold captions, which would make a reject of every row."""
+    """Raise ValueError where a column cannot hold captions; otherwise every row would become a reject."""
     kind = _stored_type(field)
     if not _is_any(kind, *_TEXTS):
         raise ValueError(
@@ -129,7 +129,7 @@ def _check_text(field: Any, uri: str) -> None:
 
 
 def _stored_type(field: Any) -> Any:
-    """The type of a column's values, which may be stored once each in a dictionary."""
+    """The type of a column's values, also where they are dictionary-encoded."""
     return field.type.value_type if pa.types.is_dictionary(field.type) else field.type
 
 

@@ -1,8 +1,8 @@
-"""What planning knows of a Parquet file: the rows of its row groups, its columns, and a digest; from its footer alone,
-and the stored text of some row groups.
+"""The layout of a Parquet file, for planning: the rows of its row groups, its columns, and a digest; read from its
+footer and the stored text of some row groups.
 
-In: an open file and the names of its columns of text. Out: its layout. Files come from outside: ValueError says where
-one is no Parquet file or lacks a column.
+In: an open file and the names of its text columns. Out: its layout. Files are untrusted: ValueError where one is no
+Parquet file or lacks a column.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ import pyarrow.parquet as pq
 from engine.sources.places import Files, SourceFile
 from engine.sources.watched_file import DAMAGE, WatchedFile
 
-BUFFER_BYTES = 1 << 16  # read of a column at once, instead of the whole chunk
-MAX_ROWS = 1_000_000_000  # of a file; a forged footer may claim any number, and each makes units
-DIGESTED_GROUPS = 8  # of each file, evenly spread, whose text is part of the digest
+BUFFER_BYTES = 1 << 16  # the part of a column chunk that is read at once
+MAX_ROWS = 1_000_000_000  # in a file; a forged footer may claim any number, for which units would be made
+DIGESTED_GROUPS = 8  # row groups of each file, evenly spread, whose text is part of the digest
 
 
 @dataclass(frozen=True, slots=True)
 class FileLayout:
-    """Rows of each row group of one file, the digest of its footer, and that of sampled text too."""
+    """The layout of one file: rows of each row group, digest of the footer, digest of the footer and sampled text."""
 
     groups: tuple[int, ...]
     footer: str
     digest: str
 
     def slices(self, unit_size: int) -> Iterator[int]:
-        """Sizes of the slices of a file: large row groups in parts, small neighbours together."""
+        """The sizes of the file's slices: large row groups are split, small neighbours are joined."""
         together = 0
         for rows in self.groups:
             if together and together + rows > unit_size:
@@ -48,13 +48,14 @@ class FileLayout:
 
 
 def read_schema(files: Files) -> pa.Schema:
-    """The columns of the first file; ValueError where it is no Parquet file."""
+    """The schema of the first file; ValueError where it is no Parquet file."""
     with files.open(files.all[0]) as opened:
         return _parquet(opened, files.all[0]).metadata.schema.to_arrow_schema()
 
 
 def read_layout(files: Files, file: SourceFile, columns: Sequence[str], text_columns: Sequence[str]) -> FileLayout:
-    """The layout of one file. ValueError where it is no Parquet file, or lacks one of ``columns``."""
+    """The layout of one file. ValueError where it is no Parquet file or lacks one of ``columns``; RuntimeError where it
+    cannot be read."""
     with files.open(file) as opened:
         watched = WatchedFile(opened)
         parquet = _parquet(watched, file)
@@ -81,19 +82,19 @@ def read_layout(files: Files, file: SourceFile, columns: Sequence[str], text_col
 def _parquet(opened: Any, file: SourceFile) -> Any:
     try:
         parquet = pq.ParquetFile(opened, buffer_size=BUFFER_BYTES)
-        parquet.metadata.schema.to_arrow_schema().names  # noqa: B018 - which raises where a name is not UTF-8
+        parquet.metadata.schema.to_arrow_schema().names  # noqa: B018 - raises where a name is not UTF-8
         return parquet
     except (*DAMAGE, UnicodeDecodeError) as error:
         raise ValueError(f"{file.path} is not a Parquet file: {' '.join(str(error).split())[:300]}") from None
 
 
 def footer_digest(opened: BinaryIO) -> str:
-    """Which tells whether an open file is still the one of a layout."""
+    """The digest of an open file's footer, to check that the file is still the one of a layout."""
     return hashlib.sha256(_footer(opened)).hexdigest()
 
 
 def _footer(opened: BinaryIO) -> bytes:
-    """The footer as stored, which has the sizes and offsets of all column chunks, and its own length at the end."""
+    """The footer as stored, which has the sizes and offsets of all column chunks. The file ends with its length."""
     size = opened.seek(-8, os.SEEK_END) + 8
     length = int.from_bytes(opened.read(4), "little")
     opened.seek(max(size - 8 - length, 0))
@@ -101,8 +102,8 @@ def _footer(opened: BinaryIO) -> bytes:
 
 
 def _chunks(parquet: Any, group: int, columns: Sequence[str]) -> Iterator[Any]:
-    """The chunks of some columns, but for those that cannot be read. Over a footer that does not hold, Arrow raises
-    where a column is read, and ends the whole process where it is asked for its chunk: so a row is read first."""
+    """The chunks of some columns, except those that cannot be read. With an invalid footer, Arrow raises if a column is
+    read, but aborts the whole process if asked for its chunk: so a row is read first."""
     schema = parquet.metadata.schema
     for number in range(len(schema)):
         path = schema.column(number).path

@@ -1,8 +1,8 @@
 """Rows of Parquet files, read by row group and column: never a whole file, never a whole row group at once.
 
 In: Parquet files and the names of columns. Out: slices of rows for the units, and the rows of a slice as dictionaries.
-Files come from outside: of a row group that cannot be decoded, the rows from there on say so; where one cell cannot, it
-alone is no value, and one of too many bytes is :class:`~engine.sources.columns.Oversized`.
+Files are untrusted. If a row group cannot be decoded, its rows from there on are Problems. A single cell that cannot be
+decoded is None, and one of too many bytes is :class:`~engine.sources.columns.Oversized`.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from engine.sources.places import Files
 from engine.sources.table import Cells
 from engine.sources.watched_file import DAMAGE, WatchedFile
 
-# Decoded together. A file of a kilobyte can say in each of its rows a picture of a gigabyte, or a key.
+# Rows decoded together. They are few, because a file of a kilobyte can hold a gigabyte of picture, or of key, per row.
 ROWS_AT_ONCE, KEYS_AT_ONCE = 1, 1024
-CELL_OVERHEAD = 4096  # of Arrow's own beside the bytes of a cell, and of a path beside those of a picture
-MAX_TEXT_BYTES = 1_000_000  # of a cell; any other column holds pictures
-BUFFER_BYTES = 1 << 20  # read of a column chunk at once, instead of the whole chunk
+CELL_OVERHEAD = 4096  # bytes of Arrow beside those of a cell, and of a path beside those of a picture
+MAX_TEXT_BYTES = 1_000_000  # in a cell of a text column; other columns hold pictures
+BUFFER_BYTES = 1 << 20  # the part of a column chunk that is read at once
 
 
 class ParquetRows:
-    """The :class:`~engine.sources.table.Rows` of all files. ValueError where a file is no Parquet file or lacks a
-    column. ``text_columns``, some of ``columns``, hold no pictures: they are part of the files' digests."""
+    """The :class:`~engine.sources.table.Rows` of Parquet files. ValueError where a file is no Parquet file or lacks a
+    column. ``text_columns`` are those of ``columns`` without pictures; their text is part of the files' digests."""
 
     def __init__(
         self, files: Files, columns: Sequence[str], text_columns: Sequence[str], max_image_bytes: int = 0
@@ -44,14 +44,14 @@ class ParquetRows:
         self.files = NumberedFiles((name, sum(one.groups), one.digest) for name, one in self._layouts.items())
         self._most = {one: MAX_TEXT_BYTES if one in text_columns else max_image_bytes for one in columns}
         self._last = LastOpened(files, files.open)
-        self._opened: tuple[tuple[str, Sequence[str]], WatchedFile, Any] | None = None  # of the file that was read last
+        self._opened: tuple[tuple[str, Sequence[str]], WatchedFile, Any] | None = None  # the file read last
         self._reader: _Reader | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None, "_reader": None}
 
     def slices(self, unit_size: int) -> Iterator[Slice]:
-        """At most ``unit_size`` rows each: a part of a large row group, or several small ones that are neighbours."""
+        """Slices of at most ``unit_size`` rows: a part of a large row group, or several small neighbours."""
         for name, layout in self._layouts.items():
             first = 0
             for rows in layout.slices(unit_size):
@@ -59,7 +59,7 @@ class ParquetRows:
                 first += rows
 
     def column(self, name: str) -> Iterator[Any]:
-        """All values of one column, in order; None where one cannot be decoded. A text that repeats is there once."""
+        """All values of one column, in order; None where one cannot be decoded. Equal texts of a batch share memory."""
         for file, layout in self._layouts.items():
             parquet = self._parquet(file, [name])
             for group, size in enumerate(layout.groups):
@@ -77,7 +77,8 @@ class ParquetRows:
         self._close()
 
     def read(self, name: str, first_row: int, rows: int) -> Iterator[Cells | Problem]:
-        """The rows of a slice; a Problem ``row_group_broken`` of each that cannot be decoded."""
+        """The rows of a slice; a Problem ``row_group_broken`` for each that cannot be decoded. RuntimeError where the
+        file cannot be read, or has changed."""
         start = 0
         for group, size in enumerate(self._layouts[name].groups):
             first, last = max(first_row - start, 0), min(first_row + rows - start, size)
@@ -99,9 +100,9 @@ class ParquetRows:
             yield from [Problem("row_group_broken", why)] * left
 
     def _at(self, name: str, group: int, row: int) -> _Reader:
-        """A reader that stands at ``row`` of the group: the one there is, where it has not passed it.
+        """A reader at ``row`` of the group: the current one, unless that is of another group or past the row.
 
-        A process is given the units of a group in their order, so it decodes the group once.
+        A process is given the units of a group in their order, so that it decodes the group once.
         """
         reader = self._reader
         if reader is None or (reader.name, reader.group) != (name, group) or reader.at > row:
@@ -114,8 +115,8 @@ class ParquetRows:
         return reader
 
     def _parquet(self, name: str, once: Sequence[str] = ()) -> Any:
-        """The file, opened; the one that was read last stays open, since its footer may be large. Of the columns
-        ``once`` values come as numbers into a list of those that differ."""
+        """The open file; the one read last stays open, since its footer may be large. The columns ``once`` are read
+        dictionary-encoded, so that each distinct value is there once."""
         if self._opened is None or self._opened[0] != (name, once):
             self._close()
             file = self._last.open(name)
@@ -127,7 +128,7 @@ class ParquetRows:
         return self._opened[2]
 
     def _raise_unread(self, name: str, error: Exception) -> None:
-        """RuntimeError where a file could not be read; nothing where it was, and is damaged."""
+        """Raise RuntimeError if ``error`` means that the file could not be read, and not that its data is damaged."""
         unread = self._opened is None or self._opened[1].failed
         self._close()
         if unread:
@@ -140,7 +141,8 @@ class ParquetRows:
 
 @dataclass(slots=True)
 class _Reader:
-    """A row group that is being read: ``at`` is the row, counted in the group, that comes next."""
+    """A row group that is being read; ``at`` is the number of its next row. ``most``: the bytes allowed in a cell, by
+    column. ``left``: rows that are decoded already."""
 
     name: str
     group: int
@@ -150,7 +152,7 @@ class _Reader:
     left: list[Cells] = field(default_factory=list)
 
     def take(self, count: int) -> list[Cells]:
-        """Up to ``count`` of the next rows; StopIteration where the group has no more."""
+        """Up to ``count`` of the next rows, at least one; StopIteration where the group has no more."""
         if not self.left:
             self.left = _cells(next(self.batches), self.most)
         taken, self.left = self.left[:count], self.left[count:]
@@ -159,7 +161,7 @@ class _Reader:
 
 
 def _cells(batch: pa.RecordBatch, most: Mapping[str, int]) -> list[Cells]:
-    """The rows of a batch; ``most`` bytes a cell of each column."""
+    """The rows of a batch, with at most ``most`` bytes in a cell of each column."""
     columns = {name: _bounded(batch.column(name), most[name]) for name in batch.schema.names}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -170,11 +172,11 @@ def _bounded(column: pa.Array, most: int) -> list[object]:
 
 
 def _values(column: pa.Array) -> list[object]:
-    """The cells of a column. Where one is no value of Python's (text that is no UTF-8, a date of the year 3,000,000),
-    it alone is none."""
+    """The cells of a column, each converted by itself where Python cannot represent all of them (text that is not
+    UTF-8, a date in the year 3,000,000)."""
     if isinstance(column, pa.DictionaryArray):
         words = _values(column.dictionary)
-        numbers = column.indices.to_pylist()  # which nobody has checked: of a damaged file they may be any
+        numbers = column.indices.to_pylist()  # unchecked: in a damaged file they may have any value
         return [None if one is None or not 0 <= one < len(words) else words[one] for one in numbers]
     try:
         return column.to_pylist()  # type: ignore[no-any-return]
@@ -183,7 +185,7 @@ def _values(column: pa.Array) -> list[object]:
 
 
 def _value(cell: Any) -> object:
-    """One cell; of what is no UTF-8, bytes as halves of surrogate pairs; None of what has no form in Python."""
+    """One cell; bytes that are not UTF-8 become lone surrogates, and what Python cannot represent is None."""
     try:
         return cell.as_py()
     except (ValueError, OverflowError):

@@ -1,7 +1,7 @@
-"""Where the files of a source lie: a folder, one file, a glob or a brace expansion, local or of an object store.
+"""The files of a source: in a folder, one file, a glob or a brace expansion, local or in an object store.
 
-In: a uri. Out: the files there, by a name that does not depend on where the whole lies, and ways to open one: as it is,
-through range reads, or as a copy in an unnamed temporary file that ends with the process, however that ends.
+In: a uri. Out: its files, by names relative to their common folder, and ways to open one: directly, by range reads, or
+as a copy in an unnamed temporary file that disappears with the process, however that ends.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from engine.sources.whole_files import fetched
 
 MAX_FILES = 1_000_000
 REQUESTS_AT_ONCE = 32
-RANGE_BYTES = 1 << 16  # of one range read: a header and, as a rule, the small members after it
-NAMED_KINDS = 6  # endings that a message names; those of pictures are many
+RANGE_BYTES = 1 << 16  # in one range read: a tar's header and usually the small members after it
+NAMED_KINDS = 6  # extensions that a message names at most; pictures have many
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of a source: ``name`` relative to the folder that all have in common, size in bytes where it is told."""
+    """A file of a source. ``name``: relative to the common folder. ``size``: in bytes, None where it is not known."""
 
     name: str
     path: str
@@ -43,11 +43,11 @@ class SourceFile:
 class Files:
     """The files of a source in order of their paths, at least one. Picklable.
 
-    ValueError in one line where nothing is there, a file of a brace expansion is missing, or the place is not reached.
+    ValueError in one line where there is none, a file of a brace expansion is missing, or they cannot be listed.
     """
 
     def __init__(self, uri: str, suffixes: tuple[str, ...], *, deep: bool = False) -> None:
-        """``suffixes`` in lower case, of files in any; ``deep``: those in folders of a folder too."""
+        """``suffixes``: in lower case, files may have them in any case. ``deep``: include files in subfolders."""
         self._wanted, self._deep = suffixes, deep
         try:
             expanded = _expanded(uri)
@@ -61,7 +61,7 @@ class Files:
             raise ValueError(
                 f"source {uri} needs a package that is not installed ({error}); see the extra s3"
             ) from None
-        except Exception as error:  # what an object store's client raises has no common class; the cause is kept
+        except Exception as error:  # errors of an object store's client have no common class; the cause is kept
             raise ValueError(f"source {uri} cannot be listed: {type(error).__name__}: {error}") from error
         if not paths:
             kinds = " or ".join(suffixes[:NAMED_KINDS])
@@ -86,13 +86,13 @@ class Files:
         return self._of_name[name]
 
     def each(self, work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        """``work`` of each item in order; many at once where every item is a request over a network."""
+        """The results of ``work`` for each item, in order; many at once where each is a request over a network."""
         if self.is_local or len(items) < 2:
             return map(work, items)
         return many_at_once(work, items)
 
     def open(self, file: SourceFile) -> BinaryIO:
-        """The file for reading and seeking; of an object store, in ranges as small as a tar's headers want them."""
+        """Open a file for reading and seeking; in an object store by range reads, small enough for a tar's headers."""
         if self.is_local:
             return open(file.path, "rb")
         remote = cast(BinaryIO, self.system.open(file.path, "rb", block_size=RANGE_BYTES, cache_type="readahead"))
@@ -102,19 +102,19 @@ class Files:
         return remote
 
     def open_lines(self, file: SourceFile) -> BinaryIO:
-        """As :meth:`open`, for lines: those of an object store's own files cannot be read up to a length."""
+        """Like :meth:`open`, for ``readline(size)``, whose limit fsspec's own files ignore."""
         opened = self.open(file)
         return opened if self.is_local else cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, opened)))
 
     def open_whole(self, file: SourceFile) -> BinaryIO:
-        """The file for reading and seeking all over; one of an object store is copied to an unnamed temporary file.
-        Errors of :func:`~engine.sources.whole_files.fetched`."""
+        """Open a file for reading and seeking in all of it; from an object store, a copy in an unnamed temporary file.
+        Errors as :func:`~engine.sources.whole_files.fetched`."""
         if self.is_local:
             return open(file.path, "rb")
         return fetched(self.system, file.path, file.size, is_web=self._is_web)
 
     def _find(self, expanded: Sequence[str]) -> list[str]:
-        """The files of all uris that the braces stand for."""
+        """The files of all uris of a brace expansion, sorted. ValueError where one of several has none."""
         found = list(self.each(self._at, expanded))
         empty = [one for one, paths in zip(expanded, found, strict=True) if not paths]
         if empty and len(expanded) > 1:
@@ -122,7 +122,7 @@ class Files:
         return sorted(set(itertools.chain.from_iterable(found)))
 
     def _at(self, uri: str) -> list[str]:
-        """The files that one expanded uri means. A path with the suffix is never listed: over HTTP that loads it."""
+        """The files of one expanded uri. A path with a wanted suffix is never listed: over HTTP that downloads it."""
         system = self.system
         path = str(system._strip_protocol(uri))
         if "*" in path or ("[" in path and not system.exists(path)):
@@ -134,19 +134,19 @@ class Files:
         return [path] if system.isfile(path) else []
 
     def _folder(self, uri: str) -> str:
-        """The folder that ``uri`` is, where its folders are listed too: names begin there, whatever lies in it."""
+        """``uri`` as the root of names, if it is a folder whose subfolders are listed too; else ""."""
         path = str(self.system._strip_protocol(uri)).rstrip("/")
         return f"{path}/" if self._deep and self.system.isdir(path) else ""
 
     def _in_folder(self, folder: str) -> list[str]:
-        """Those of a folder; where it is ``deep`` also of its folders, but hidden ones."""
+        """The wanted files in a folder and, if ``deep``, in its subfolders that are not hidden."""
         if not self._deep:
             return self._of_kind(self.system.ls(folder, detail=False))
         found = walked(folder) if self.is_local else self.system.find(folder)
         return self._of_kind(path for path in found if not is_hidden(posixpath.dirname(path.removeprefix(folder))))
 
     def _instead(self, uri: str) -> str:
-        """What is there where no file was found, with the glob of those in folders of the folder."""
+        """What is at ``uri``, for the message that it has no files; with a glob if there are some in subfolders."""
         if not self.is_local:
             return "nothing is there, or the place does not answer"
         if not os.path.isdir(uri):
@@ -166,7 +166,7 @@ class Files:
     def _size(self, path: str) -> int | None:
         try:
             told = self.system.info(path)
-        except FileNotFoundError:  # a link to nothing, which is found out when it is opened
+        except FileNotFoundError:  # a broken link, which is reported when it is opened
             return None
         if told["type"] == "other":
             raise ValueError(f"{path} is a pipe or a device, which may be waited for without end; move it elsewhere")
@@ -181,8 +181,8 @@ def _expanded(uri: str) -> list[str]:
 
 
 def many_at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """``work`` of each item in order, where it waits for a network: ahead of what is taken, but not far, since results
-    may be large."""
+    """The results of ``work`` for each item, in order, with many requests at once. It runs ahead of its consumer, but
+    not far, since results may be large."""
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(REQUESTS_AT_ONCE)
     try:
@@ -197,12 +197,12 @@ def many_at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> Itera
 
 
 def _answers_ranges(remote: BinaryIO) -> bool:
-    """Whether a web server sends a part of a file when asked for it; many send the whole, from its start."""
+    """Whether a web server answers a range request with that range; many send the whole file instead."""
     try:
         remote.seek(1)
         remote.read(1)
         remote.seek(0)
-    except ValueError:  # of fsspec, for a part that is not, and for a file that it can only stream
+    except ValueError:  # fsspec's, for an answer without the range, and for a file that it can only stream
         return False
     return True
 
@@ -217,7 +217,7 @@ def _protocols(system: Any) -> tuple[str, ...]:
 
 
 def _common_folder(paths: Sequence[str]) -> str:
-    """The folder that all paths lie in; ``posixpath.commonpath`` would make one slash of the two after ``http:``."""
+    """The folder that contains all paths. ``posixpath.commonpath`` would turn ``http://`` into ``http:/``."""
     folders = [posixpath.dirname(path.partition("?")[0]) + "/" for path in paths]
     common = os.path.commonprefix(folders)  # noqa: RUF071 - cut at a slash below
     return common[: common.rfind("/") + 1]

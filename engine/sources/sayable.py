@@ -1,10 +1,10 @@
-"""Text from outside as every file can hold it: names and cells may have what is no UTF-8, as half a surrogate pair."""
+"""Untrusted text as valid UTF-8: names and cells may contain lone surrogates, which stand for bytes that are not."""
 
 from __future__ import annotations
 
 
 def sayable(text: str) -> str:
-    """The text with what has no UTF-8 escaped: for keys, messages and digests.
+    """The text with lone surrogates escaped, so that it can be encoded: for keys, messages and digests.
 
     >>> sayable("dog\\udcff")
     'dog\\\\udcff'

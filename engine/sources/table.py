@@ -1,7 +1,7 @@
-"""A source whose rows have columns: what Parquet files of pictures and lists of urls share.
+"""A source whose rows have columns: shared by Parquet files of pictures and lists of urls.
 
 In: rows of files, the columns that samples are made of, and those that the recipe names. Out: units, digests, and the
-rows of a unit by their keys, each with the cells of its columns, or with the reason why it is no sample.
+rows of a unit, each with its key and its cells, or with the reason why it is no sample.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Cells = dict[str, Any]
 
 
 class Rows(Protocol):
-    """The rows of files of one kind. Picklable."""
+    """The rows of files in one format. Picklable."""
 
     @property
     def files(self) -> NumberedFiles: ...
@@ -31,28 +31,29 @@ class Rows(Protocol):
         ...
 
     def read(self, name: str, first_row: int, rows: int) -> Iterator[Cells | Problem]:
-        """Exactly so many rows of one file, one after another; why not, of each that cannot be read."""
+        """Exactly ``rows`` rows of one file, in order; a Problem for each that cannot be read."""
         ...
 
     def column(self, name: str) -> Iterator[Any]:
-        """All values of one column, in order; None where there is none."""
+        """All values of one column, in order; None for a row without one."""
         ...
 
 
 class TableRow(NamedTuple):
-    """A row that may be a sample. ``locator`` says where it stands (``part.parquet#12``)."""
+    """A row that may be a sample. ``locator`` tells its place (``part.parquet#12``)."""
 
     key: str
     cells: Cells
     locator: str
 
     def reject(self, problem: Problem) -> Reject:
-        """The row, as it is no sample after all."""
+        """The row as a reject."""
         return Reject(self.key, "read", problem.reason, f"{self.locator}: {problem.message}")
 
 
 class Table:
-    """All rows of a source. ``columns`` are those that samples are made of; ``key_column`` may be None."""
+    """All rows of a source. ``columns`` are those that samples are made of; keys come from ``key_column``, or are row
+    numbers where that is None."""
 
     def __init__(self, rows: Rows, uri: str, columns: Sequence[str], key_column: str | None, own: OwnColumns) -> None:
         self._rows, self._uri, self._own = rows, uri, own
@@ -60,23 +61,23 @@ class Table:
         self._repeated = RepeatedRows(rows.column(key_column) if key_column else ())
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        """ValueError where there is no row."""
+        """The units of the source. ValueError where it has no row."""
         return slice_units(self._rows.slices(unit_size), self._uri)
 
     def fingerprint(self) -> str:
-        """Of the columns' names and of the files' contents."""
+        """The digest of the columns' names and of the files' contents."""
         return digest_of([*self._columns, self._rows.files.digest()])
 
     def part_digest(self, uri: str) -> str:
-        """Of all that decides the samples of one file: the columns that are read, its content, the numbers of its rows,
-        which keys are made of, and which of them repeat a key of an earlier file."""
+        """The digest of all that decides the samples of one file: the columns that are read, its content, the numbers
+        of its rows, from which keys are made, and which rows repeat an earlier key."""
         files = self._rows.files
         numbers = files.numbers(uri)
         repeated = self._repeated.among(numbers)
         return digest_of([*self._columns, uri, files.file_digest(uri), numbers.start, repeated])
 
     def read(self, ref: UnitRef) -> Iterator[TableRow | Reject]:
-        """The rows of a unit, one after another. Reasons, beside those of the files and of
+        """The rows of a unit, in order. Reasons, besides those of the files and of
         :mod:`engine.sources.own_columns`: ``key_invalid``, ``key_duplicate``, ``unit_too_large``."""
         first = self._rows.files.numbers(ref.uri).start + ref.first_row
         repeated = frozenset(self._repeated.among(range(first, first + ref.rows)))

@@ -1,12 +1,12 @@
-"""What stands where in a tar from the web, found from its headers alone: nothing is extracted, nothing is trusted.
+"""The index of an untrusted tar, made from its headers alone: nothing is extracted.
 
 In: an open tar of ``KEY.jpg`` + ``KEY.txt`` (+ ``KEY.json``). Out: one row per sample, in order, with the offsets of
 its members, or with the reason why it is no sample; and a digest of the contents.
 
-Members of one sample stand together, as img2dataset and webdataset write them; what macOS puts between them
-(``._dog.jpg``) is passed over. Of two samples with one key the first counts. A tar that is cut off or corrupt keeps the
-samples that were whole before the break; what follows is one row with the reason ``tar_broken``, so that the same bytes
-always give the same rows.
+Members of one sample are adjacent, as img2dataset and webdataset write them; macOS' files between them (``._dog.jpg``)
+are ignored. Of two samples with one key the first counts. A tar that is cut off or corrupt keeps the samples that are
+complete before the break; the rest becomes one row with the reason ``tar_broken``, so that the same bytes always give
+the same rows.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from engine.sources.hidden_files import is_apple_double
 from engine.sources.keys import printable
 
 MAX_HEADER_BYTES = 1 << 20
-MAX_TAR_BYTES = 1 << 43  # a header that points farther is forged, and no filesystem need understand it
-DIGESTED_BYTES = 1024  # of each member: a caption as a rule whole, of a picture enough to tell two files of one size
-COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # what gzip, bzip2, xz and zstd begin with
-FIRST_MEMBERS = 60  # that are looked at for what fields samples have: of twenty samples, as a rule
+MAX_TAR_BYTES = 1 << 43  # a header that points farther is forged; file systems may not accept such an offset
+DIGESTED_BYTES = 1024  # of each member: usually a whole caption, and enough to distinguish two pictures of equal size
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd")  # first bytes of gzip, bzip2, xz and zstd
+FIRST_MEMBERS = 60  # in which the fields of samples are looked for; usually twenty samples
 _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:")
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Bytes ``[offset, offset + size)`` of the tar."""
+    """The place of a member's content in the tar: bytes ``[offset, offset + size)``."""
 
     offset: int
     size: int
@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(slots=True)
 class Row:
-    """A sample of the tar, members by lower-case extension, or, where ``reason`` is set, why it is none."""
+    """A sample of the tar, with its members by lower-case extension; or, if ``reason`` is set, why it is none."""
 
     key: str
     members: dict[str, Member] = field(default_factory=dict)
@@ -58,7 +58,7 @@ class TarIndex:
 
 
 def index_tar(file: BinaryIO) -> TarIndex:
-    """The rows of a tar, whole or broken; never raises for what the tar holds. An empty tar gives no row."""
+    """The rows of a tar, whole or broken. The content of a tar never makes it raise. An empty tar gives no row."""
     rows: list[Row] = []
     digest = hashlib.sha256()
     broken = ""
@@ -74,7 +74,7 @@ def index_tar(file: BinaryIO) -> TarIndex:
             file.seek(tar.offset)
             if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
                 broken = f"it has no end mark at byte {tar.offset}"
-    except RecursionError:  # its text depends on who called: the same bytes would get other rows
+    except RecursionError:  # a fixed text: the error's own depends on the caller, and rows only on the tar's bytes
         broken = "headers of headers without end"
     except (tarfile.TarError, ValueError, OverflowError) as error:
         broken = printable(str(error)) or type(error).__name__
@@ -94,7 +94,7 @@ def _is_compressed(file: BinaryIO) -> bool:
 
 
 def first_jsons(file: BinaryIO) -> list[Member] | None:
-    """The ``.json`` among the first members of a tar; None where these cannot be read, or there are none."""
+    """The ``.json`` members among the first members of a tar; None where the tar cannot be read or is empty."""
     found, members = [], False
     try:
         with tarfile.open(fileobj=cast(Any, _HeaderReader(file)), mode="r:", errors="surrogateescape") as tar:
@@ -128,7 +128,7 @@ class _Grouping:
             self._add_file(name, Member(member.offset_data, member.size))
 
     def drop_unfinished(self) -> None:
-        """Forget the sample whose end has not been seen."""
+        """Remove the last sample, which may not be complete."""
         if self._current is not None:
             self._rows.remove(self._current)
             self._current = None
@@ -164,13 +164,13 @@ def _leads_out(name: str) -> bool:
 
 
 def _check_progress(tar: tarfile.TarFile, member: tarfile.TarInfo) -> None:
-    """A forged negative size would lead ``tarfile`` back to where it was, for ever."""
+    """Raise where a forged size, which may be negative, would send ``tarfile`` back, and so into an endless loop."""
     if member.size < 0 or tar.offset <= member.offset:
         raise tarfile.ReadError(f"member {printable(member.name)!r} has the impossible size {member.size}")
 
 
 class _HeaderReader:
-    """The file as ``tarfile`` may see it: headers only. A forged header cannot make it read gigabytes into memory."""
+    """The file as given to ``tarfile``: large reads fail, so that no forged header can load gigabytes into memory."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -1,7 +1,7 @@
-"""What the text members of a tar's samples say: the caption, and the fields of the ``.json``.
+"""The text members of a tar's samples: the caption, and the fields of the ``.json``.
 
-In: an open tar and where a sample's members stand in it. Out: text, fields, or the reason why there are none; members
-come from outside, and are of bounded size.
+In: an open tar and the places of a sample's members. Out: text, fields, or the reason why there are none. Members are
+untrusted, and read only up to a size.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_TEXT_BYTES = 1_000_000
 
 
 def read_caption(file: BinaryIO, row: Row, field: str | None) -> str | Problem:
-    """The caption of a row: of its ``.txt``, or, where it has none or a ``field`` is asked for, of its ``.json``.
+    """The caption of a row: from its ``.txt``, or, where it has none or a ``field`` is given, from its ``.json``.
 
     Reasons: ``caption_missing``, ``caption_unreadable``, ``caption_too_long``. The caption may be empty.
     """
@@ -38,7 +38,7 @@ def read_caption(file: BinaryIO, row: Row, field: str | None) -> str | Problem:
 
 
 def _second_dot(row: Row) -> str:
-    """What to do where a text would be the caption, had its name one dot alone; else nothing."""
+    """Advice for a text member that is not the caption only because its name has a second dot; else ""."""
     extension = next((name for name in row.members if name.endswith((".txt", ".json"))), None)
     if extension is None:
         return ""
@@ -46,12 +46,12 @@ def _second_dot(row: Row) -> str:
 
 
 def read_fields(file: BinaryIO, row: Row) -> dict[str, Any] | Problem:
-    """The fields of a row's ``.json``; none where there is no ``.json``, or no object in it. Reasons as of captions."""
+    """The fields of a row's ``.json``; empty where it has no ``.json``, or no object in it. Reasons as of captions."""
     return _fields(file, row.members["json"]) if "json" in row.members else {}
 
 
 def member_fields(file: BinaryIO, members: Iterable[Member]) -> list[str]:
-    """The names of the fields of ``.json`` members, in the order in which they come up."""
+    """The names of the fields of ``.json`` members, in the order of their first occurrence."""
     return field_names(_fields(file, member) for member in members)
 
 

@@ -1,8 +1,8 @@
-"""Rows of text lists: TSV and JSONL, one a line, or CSV, whose quoted texts may have line ends.
+"""The rows of text files: TSV and JSONL, one row a line, or CSV, whose quoted texts may contain line ends.
 
-In: text files. Out: slices of rows for the units, and the rows of one slice as dictionaries.
-A text has no index, so planning reads each file through, in blocks that are forgotten; where the units begin is kept.
-Files come from outside: a line that is too long or no JSON gives a row that says so.
+In: text files. Out: slices of rows for the units, and the rows of one slice as dictionaries. A text file has no index,
+so planning reads each file through, block by block, and keeps the offset of every ``STRIDE``-th row. Files are
+untrusted: a line that is too long or no JSON gives a Problem.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from engine.sources.text_records import (
 )
 
 BLOCK_BYTES = 1 << 22
-STRIDE = 64  # lines between two offsets that are kept: 24 million lines take 3 MB
-FIRST_LINES = 100  # that are looked at for one that can be read, and for the fields of a JSONL
+STRIDE = 64  # rows between two kept offsets: 24 million rows take 3 MB
+FIRST_LINES = 100  # in which a readable row, and the fields of a JSONL, are looked for
 
 Offsets: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class TextLayout:
-    """Rows of one file, offsets of every ``STRIDE``-th, and SHA-256."""
+    """The number of rows of one file, the byte offset of every ``STRIDE``-th row, and the SHA-256 of the file."""
 
     lines: int
     offsets: Offsets
@@ -50,11 +50,11 @@ class TextLayout:
 
 
 class TextRows:
-    """The :class:`~engine.sources.table.Rows` of all files: of a TSV or CSV with a line of names, those after it.
+    """The :class:`~engine.sources.table.Rows` of text files, without the headers of a TSV or CSV.
 
-    ``names`` are the columns: of that line, or the numbers ``"0"``, ``"1"`` … where there is none; of a JSONL, the
-    fields of its first lines. ``known_names``, in lower case: a first line that has one of them is one of names.
-    ``first_row`` is the first that can be read.
+    known_names: in lower case; a first line with one of them is a header. ``names``: the columns, from the header, or
+    the numbers "0", "1", … without one; of a JSONL, the fields of its first lines. ``first_row``: the first readable
+    row. ValueError where none of the first lines can be read, or a file has another header than the first one.
     """
 
     def __init__(self, files: Files, known_names: frozenset[str]) -> None:
@@ -69,22 +69,20 @@ class TextRows:
         self.files = NumberedFiles((name, one.lines, one.digest) for name, one in self._layouts.items())
 
     def slices(self, unit_size: int) -> Iterator[Slice]:
-        """At most ``unit_size`` lines each."""
+        """Slices of at most ``unit_size`` rows."""
         for name, layout in self._layouts.items():
             for first, lines in row_slices(layout.lines, unit_size):
                 yield Slice(name, first, lines)
 
     def column(self, name: str) -> Iterator[Any]:
-        """All values of one column, in order; None where a line has none."""
+        """All values of one column, in order; None for a row without one."""
         for one in self.slices(10_000):
             for row in self.read(one.name, one.first_row, one.rows):
                 yield row.get(name) if isinstance(row, dict) else None
 
     def read(self, name: str, first_row: int, rows: int) -> Iterator[Cells | Problem]:
-        """The lines of a slice as dictionaries; a Problem ``row_unreadable`` of each that is none.
-
-        RuntimeError where no line begins where one did, or where there are fewer.
-        """
+        """The rows of a slice as dictionaries; a Problem for each bad one. RuntimeError where the file has changed
+        since planning: no row begins at a kept offset, or there are fewer rows."""
         file, start = self._last.open(name), int(self._layouts[name].offsets[first_row // STRIDE])
         file.seek(max(start - 1, 0))
         if start and file.read(1) != b"\n":
@@ -94,16 +92,16 @@ class TextRows:
         return (self._parse(self._planned(file, name)) for _ in range(rows))
 
     def _find_separator(self) -> str:
-        """What separates the fields of a CSV, by the first line of the first file."""
+        """The separator of the first CSV, which is used for all."""
         with self._places.open_lines(self._places.all[0]) as file:
             return separator_of(file)
 
     def _next(self, file: BinaryIO) -> bytes | None:
-        """The next row as it is written, empty at the end; None where it is too long."""
+        """The bytes of the next row; empty at the end of the file; None where it is too long."""
         return next_line(file) if self._separator is None else next_csv_record(file, self._separator)
 
     def _planned(self, file: BinaryIO, name: str) -> bytes | None:
-        """The next row of those that planning has counted."""
+        """The next row of those that planning counted. RuntimeError where the file has fewer."""
         line = self._next(file)
         if line == b"":
             raise changed(name)
@@ -126,7 +124,7 @@ class TextRows:
         return found
 
     def _read_first_lines(self, known_names: frozenset[str]) -> None:
-        """Find what the columns are called. ValueError where none of the first lines can be read."""
+        """Find the header, the names of the columns, and the first row. ValueError where no first line is readable."""
         with self._places.open_lines(self._places.all[0]) as file:
             first = self._parse(self._next(file))
             texts = [str(one) for one in first.values()] if self._is_table and isinstance(first, dict) else []
@@ -142,8 +140,7 @@ class TextRows:
         self.names = self._header or (list(good[0]) if self._is_table else field_names(good))
 
     def _checked_header(self, opened: BinaryIO, file: SourceFile) -> bytes:
-        """The line of names of one file, empty of an empty one. ValueError where it is not the first file's: a row
-        would be taken for names, or columns for others."""
+        """The header of one file, empty for an empty file. ValueError where it is not that of the first file."""
         line = self._next(opened) or b""
         names = self._header or []
         if line and self._parse(line) != dict(zip(names, names, strict=True)):
@@ -154,7 +151,7 @@ class TextRows:
         return line
 
     def _index(self, file: SourceFile) -> TextLayout:
-        """The layout of one file. The end of a last line without one counts."""
+        """The layout of one file. A last line without a line end counts as a row."""
         digest, kept, lines, at, last = hashlib.sha256(), [], 0, 0, b"\n"
         with self._places.open_whole(file) as opened:
             if self._header is not None:
@@ -173,8 +170,8 @@ class TextRows:
         return TextLayout(lines + (last != b"\n"), offsets, digest.hexdigest())
 
     def _record_starts(self, opened: BinaryIO) -> tuple[int, Offsets]:
-        """How many records a CSV has from here on, and where every ``STRIDE``-th begins; which line ends are in quotes
-        is known by reading them in order."""
+        """The number of records in the rest of a CSV, and the offset of every ``STRIDE``-th. Records are read in order,
+        which is the only way to tell line ends inside of quotes."""
         kept, records, at = [opened.tell()], 0, opened.tell()
         while self._next(opened) != b"":
             if records and records % STRIDE == 0:
@@ -183,5 +180,5 @@ class TextRows:
         return records, np.array(kept, np.int64)
 
     def _first_lines(self, file: BinaryIO) -> Iterator[bytes | None]:
-        """The next rows up to the end, at most ``FIRST_LINES``."""
+        """The next rows, at most ``FIRST_LINES``."""
         return itertools.islice(iter(partial(self._next, file), b""), FIRST_LINES)

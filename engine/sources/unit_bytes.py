@@ -1,8 +1,8 @@
-"""How many bytes the pictures of a unit, and its texts, may have: they are in memory until its shard is written.
+"""The limit on the bytes of a unit's pictures, and of its texts: they are in memory until its shard is written.
 
-In: the size of one picture, or of the texts of one row, after another. Out: whether there is room for it. A Parquet
-file of a kilobyte can hold a thousand pictures of fifty megabytes each, all the same, or as many captions of one; a
-list of urls can lead to as many.
+In: the sizes of pictures, or of the texts of rows, one after another. Out: whether there is room. Without a limit, a
+Parquet file of a kilobyte could hold a thousand equal pictures of fifty megabytes each, or as many captions of one
+megabyte, and a list of urls could lead to as many.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ MAX_UNIT_TEXT_BYTES = 500_000_000
 
 
 class UnitBytes:
-    """Of one unit, its pictures or its texts."""
+    """The bytes left for the pictures, or for the texts, of one unit."""
 
     def __init__(self, of: Literal["pictures", "texts"] = "pictures") -> None:
         self._of = of
         self._most = self._left = MAX_UNIT_BYTES if of == "pictures" else MAX_UNIT_TEXT_BYTES
 
     def over(self, size: int) -> Problem | None:
-        """``unit_too_large`` where there is no room for ``size`` bytes more; None of what is kept."""
+        """Take ``size`` bytes: returns None, or a Problem ``unit_too_large`` where fewer are left."""
         if size <= self._left:
             self._left -= size
             return None
@@ -33,7 +33,7 @@ class UnitBytes:
 
 
 def text_bytes(cells: Iterable[object]) -> int:
-    """What the texts of cells, and of structs such as a picture's path, take in memory at most: four bytes a letter,
-    if not all are ASCII."""
+    """The bytes that the texts in cells, and in structs such as a picture's path, take in memory at most: one byte a
+    character if all are ASCII, else four."""
     values = (one for cell in cells for one in (cell.values() if isinstance(cell, dict) else (cell,)))
     return sum(len(one) if one.isascii() else 4 * len(one) for one in values if isinstance(one, str))

@@ -1,16 +1,15 @@
 """Lists of url and caption (Conceptual Captions, SBU, LAION); the pictures are downloaded inside the job.
 
-In: TSV, CSV, JSONL or Parquet. Out: units of rows of the list, and of a unit the captioned images that could be
-downloaded, with a Reject for every other row. What can go wrong with a download, and the words for it: see
-:mod:`engine.sources.download`.
+In: TSV, CSV, JSONL or Parquet. Out: units of rows of the list, and for a unit the captioned images that could be
+downloaded, with a Reject for every other row. Reasons of failed downloads: see :mod:`engine.sources.download`.
 
-**What is exactly once here.** The list is fixed by its fingerprint, so every row is in one unit and has one outcome,
-and a unit that is committed stays as it is. The web is not fixed: a unit that is done again, after a crash or by
-another job, may find a picture gone or changed. So two runs over one list need not give the same bytes, while one run
-that is interrupted and gone on with never asks again for what it has committed.
+**What happens exactly once.** The list is fixed by its fingerprint, so every row is in one unit and has one outcome,
+and a committed unit stays as it is. The web is not fixed: a unit that is done again, after a crash or by another job,
+may find that a picture is gone or has changed. So two runs over one list need not give the same bytes, but a run that
+is interrupted and resumed never downloads what it has committed.
 
-A unit's downloads all end before the unit goes on, so the slowest server of a unit decides: take units of a thousand
-rows or more (``unit_size``) where the list is long, several times ``concurrency``.
+A unit is finished when its slowest download is. For a long list, choose a ``unit_size`` of a thousand rows or more,
+several times ``concurrency``.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ SUFFIXES = (".tsv", ".txt", ".csv", ".jsonl", ".parquet")
 
 
 class Urls:
-    """A :class:`~engine.sources.Source` over lists of urls. ValueError where the columns are not there."""
+    """A :class:`~engine.sources.Source` of lists of urls. ValueError where a column is missing."""
 
     def __init__(self, recipe: UrlsSource) -> None:
         self._recipe = recipe
@@ -48,7 +47,7 @@ class Urls:
         return self._table.units(unit_size)
 
     def fingerprint(self) -> str:
-        """Of the list. Not of what the urls lead to."""
+        """The digest of the list, not of the pictures."""
         return self._table.fingerprint()
 
     def part_digest(self, uri: str) -> str:
@@ -61,7 +60,7 @@ class Urls:
         return [one if isinstance(one, Reject) else self._outcome(*one, next(found)) for one in asked]
 
     def _asked(self, row: TableRow) -> tuple[TableRow, str, str] | Reject:
-        """A row with its url and caption, or why it is not asked for."""
+        """A row with its url and caption, or a reject where one of these is missing or invalid."""
         url = cell_text(row.cells.get(self._url), "url", self._url)
         caption = cell_text(row.cells.get(self._caption), "caption", self._caption)
         if isinstance(url, Problem):
@@ -71,7 +70,7 @@ class Urls:
         return row, url, caption
 
     def _outcome(self, row: TableRow, url: str, caption: str, found: Download | Problem) -> CaptionedImage | Reject:
-        if isinstance(found, Problem):  # without the row's place: a message about a download begins with its url
+        if isinstance(found, Problem):  # not by row.reject: the message begins with the url, not with the row's place
             return Reject(row.key, "read", found.reason, found.message)
         columns = self._own.carried(row.cells)
         return CaptionedImage(row.key, found.content, found.extension, caption, url, columns=columns)
@@ -101,7 +100,7 @@ class Urls:
         self._own.check(there, recipe.uri)
 
     def _name_numbers(self, first: Cells) -> None:
-        """The columns of a table without a line of names, by what stands in its first line."""
+        """Find the url and caption columns of a table without header, by the cells of its first row."""
         url = next((number for number, text in first.items() if text.strip().startswith(("http://", "https://"))), None)
         caption = self._recipe.caption_column or next((number for number in first if number != url), None)
         if url is None or caption not in first:

@@ -1,7 +1,7 @@
-"""A file for Arrow to read, which remembers that reading failed: Arrow raises OSError for that and for damaged data
+"""A file for Arrow that remembers whether a read failed: Arrow raises OSError for failed reads and for damaged data
 alike, and only damage may end in rejects.
 
-In: an open file. Out: the same, as Arrow wants it.
+In: an open file. Out: the same file, with the methods that Arrow needs.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import BinaryIO
 import pyarrow as pa
 
 DAMAGE = (pa.ArrowException, OSError)
-"""What Arrow raises over what it cannot decode."""
+"""The errors that Arrow raises for data that it cannot decode."""
 
 
 class WatchedFile:
-    """``failed`` once the file could not be read."""
+    """An open file; ``failed`` is True once a read has raised."""
 
     closed = False
 
@@ -41,4 +41,4 @@ class WatchedFile:
         return False
 
     def close(self) -> None:
-        """The file is closed by whoever opened it."""
+        """Do nothing: whoever opened the file closes it."""

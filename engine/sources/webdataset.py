@@ -1,14 +1,14 @@
 """Captioned images as img2dataset writes them: tar files of ``KEY.jpg`` + ``KEY.txt`` and/or ``KEY.json``.
 
 In: a folder of tars, one tar, a glob or a brace expansion, local or of an object store. Out: units of rows, none
-spanning two tars, and the captioned images of a unit with the pictures' bytes untouched. Tars come from outside:
-whatever they hold, a row is a sample or a Reject with a reason, and nothing is ever extracted to a disk (see
+spanning two tars, and the captioned images of a unit with the pictures' bytes untouched. Tars are untrusted: whatever
+they hold, a row is a sample or a Reject with a reason, and nothing is ever extracted to a disk (see
 :mod:`engine.sources.tar_index`).
 
-Planning needs the number of rows of each tar. Where every tar has its ``_stats.json`` beside it, that is believed, and
-no tar is opened (:mod:`engine.sources.tar_counts`); a tar that turns out to hold fewer samples gives a Reject for each
-that is missing, one that holds more is rejected as a whole. Otherwise the headers of all tars are read, about 30,000
-members a second on a local disk, over a network in small ranges: that costs a request or two for each sample.
+Planning needs the number of rows of each tar. If every tar has a ``_stats.json`` beside it, planning relies on that and
+opens no tar (:mod:`engine.sources.tar_counts`). Later, a tar with fewer samples gives a Reject for each missing one,
+and a tar with more is rejected as a whole. Otherwise the headers of all tars are read: about 30,000 members a second on
+a local disk; over a network in small ranges, with one or two requests for each sample.
 
 Layout: https://github.com/rom1504/img2dataset (output format ``webdataset``).
 """
@@ -38,8 +38,8 @@ from schemas.records import CaptionedImage, Reject, UnitRef
 
 @dataclass(frozen=True, slots=True)
 class TarSummary:
-    """What the listing keeps of one tar: ``digest`` and ``duplicates``, the short digests of its keys that an earlier
-    tar has, of a tar whose headers were read; ``stated`` for one whose number of rows is only stated beside it."""
+    """What planning keeps of one tar. ``stated``: its headers were not read, and its row count comes from the file
+    beside it. ``duplicates``: else, the short digests of those of its keys that an earlier tar has."""
 
     name: str
     rows: int
@@ -49,14 +49,14 @@ class TarSummary:
 
 
 class WebDataset:
-    """A :class:`~engine.sources.Source` over tar files."""
+    """A :class:`~engine.sources.Source` of tar files."""
 
     def __init__(self, recipe: WebDatasetSource) -> None:
         self._recipe = recipe
         self._files = Files(recipe.uri, (".tar",))
         self._tars: dict[str, TarSummary] | None = None
         self._last = LastOpened(self._files, self._files.open_whole)
-        self._index: tuple[str, TarIndex] | None = None  # of the tar that was read last
+        self._index: tuple[str, TarIndex] | None = None  # the tar read last
         self._own = OwnColumns(recipe)
         self._check_own_columns()
 
@@ -72,11 +72,11 @@ class WebDataset:
         return refs
 
     def fingerprint(self) -> str:
-        """Of every member's name, size and first bytes; of tars that are only counted, of their sizes and counts."""
+        """The digest of every member's name, size and first bytes; for tars with a stated count, of size and count."""
         return digest_of([[tar.name, tar.digest] for tar in self._listing().values()])
 
     def part_digest(self, uri: str) -> str:
-        """Of one tar, and of its keys that occur in an earlier one."""
+        """The digest of one tar, and of its keys that an earlier one has."""
         tar = self._listing()[uri]
         return digest_of([tar.name, tar.digest, tar.stated, sorted(tar.duplicates)])
 
@@ -96,7 +96,7 @@ class WebDataset:
         return [row if isinstance(row, Reject) else self._read_row(file, tar, row, room) for row in rows]
 
     def _check_own_columns(self) -> None:
-        """ValueError where the recipe names fields that none of the first samples has; no look where it names none."""
+        """Raise ValueError where the recipe names fields that none of the first samples has."""
         if not self._own.names:
             return
         first = self._files.all[0]
@@ -122,7 +122,7 @@ class WebDataset:
     def _scanned_tars(self) -> dict[str, TarSummary]:
         scanned = list(self._files.each(self._scan, self._files.all))
         keys = np.concatenate([keys for _, keys in scanned])
-        repeated = repeats(keys)  # within a tar a key repeats as a reject alone
+        repeated = repeats(keys)  # only between tars: inside of one, repeated keys are rejects already
         cuts = np.searchsorted(repeated, np.cumsum([len(keys) for _, keys in scanned]))
         of_tars = np.split(keys[repeated], cuts[:-1])
         return {
@@ -131,7 +131,7 @@ class WebDataset:
         }
 
     def _scan(self, source_file: SourceFile) -> tuple[TarSummary, ShortDigests]:
-        """One tar, and the keys of its samples in 8 bytes each, so that those of all tars stay in memory."""
+        """The summary of one tar, and the digests of its keys, 8 bytes each, since those of all tars are in memory."""
         with self._files.open(source_file) as file:
             index = index_tar(file)
         keys = short_digests(row.key for row in index.rows if not row.reason)
@@ -144,7 +144,7 @@ class WebDataset:
         return found
 
     def _sample(self, file: BinaryIO, tar: TarSummary, row: Row, room: UnitBytes) -> CaptionedImage | Problem:
-        """What a row with a key holds; its ``.json`` is read where the recipe names fields, or where the caption is."""
+        """The sample of a row, or a Problem. The ``.json`` is read only for the recipe's fields or the caption."""
         fields = read_fields(file, row) if self._own.names else {}
         if isinstance(fields, Problem):
             return Problem("columns_unreadable", fields.message)
@@ -167,7 +167,7 @@ class WebDataset:
 
 
 def _stated_rows(index: TarIndex, tar: TarSummary, ref: UnitRef) -> list[Row | Reject]:
-    """The rows of a unit of a tar that holds what is stated, or fewer or more samples."""
+    """The rows of a unit of a tar with a stated count; rejects where the tar has fewer or more samples."""
     numbers = range(ref.first_row, ref.first_row + ref.rows)
     whole = [row for row in index.rows if row.reason != "tar_broken"]
     if len(whole) > tar.rows:
@@ -184,7 +184,7 @@ def _stated_rows(index: TarIndex, tar: TarSummary, ref: UnitRef) -> list[Row | R
 
 
 def _fault(tar: TarSummary, row: Row) -> Problem | None:
-    """Why a row is no sample, by its headers and its key."""
+    """The reason why a row is no sample, judged by its headers and its key; None if there is none."""
     if row.reason:
         return Problem(row.reason, row.message)
     if tar.duplicates and short_digest(row.key) in tar.duplicates:
@@ -197,5 +197,5 @@ def _fault(tar: TarSummary, row: Row) -> Problem | None:
 
 
 def _image_type(extension: str) -> str:
-    """``jpg`` of ``jpg``, and of ``image.jpg``: a key ends at the first dot."""
+    """The image type of an extension, which begins at the first dot: "jpg" for "jpg", and for "image.jpg"."""
     return extension.rpartition(".")[2]

@@ -1,8 +1,8 @@
-"""A whole file of an object store or of the web, in an unnamed temporary file that ends with the process, however that
-ends.
+"""A copy of a whole file of an object store or of the web, in an unnamed temporary file that disappears with the
+process, however that ends.
 
-In: a file system and a path, and the size that it told. Out: the copy, or an error: what servers send is fetched again
-where it came short, and bounded where they state no length.
+In: a file system, a path, and the stated size. Out: the copy, or an error. A file that arrives incomplete is fetched
+again; one without a stated size may have only so many bytes.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import fsspec
 from engine.storage.faults import FULL, naming_faults
 
 COPY_BYTES = 1 << 23
-MAX_UNSTATED_BYTES = 20_000_000_000  # of a file whose length the server does not state: it may have no end
+MAX_UNSTATED_BYTES = 20_000_000_000  # limit of a file whose size the server does not state: it may never end
 FETCH_TRIES = 3
-# Of a whole file: how long nothing may come, and how slow it may be after a while. The client's own limit, five minutes
-# for whatever size, would end every large one.
+# Limits for a whole file: the longest silence, and the lowest speed after a while. The client's own limit, five minutes
+# for any size, would end the transfer of every large file.
 SILENCE_S, PATIENCE_S, SLOWEST_BYTES_S = 60.0, 300.0, 10_000.0
 PASSING = (OSError, aiohttp.ClientError, TimeoutError)
 
 
 def fetched(system: Any, path: str, size: int | None, *, is_web: bool) -> BinaryIO:
-    """A copy of the file, for reading and seeking all over.
+    """A copy of the file, open for reading and seeking.
 
-    RuntimeError where it cannot be fetched whole in three tries, or, at once, where it may not be read or there is no
-    room for it; ValueError where it states no length (``size`` None) and is larger than ``MAX_UNSTATED_BYTES``.
+    RuntimeError where it cannot be fetched whole in three tries, or, at once, where access is denied or the disk is
+    full; ValueError where its size is not stated (``size`` None) and exceeds ``MAX_UNSTATED_BYTES``.
     """
     with naming_faults(system.unstrip_protocol(path), "read", local=False):
         return _in_some_tries(system, path, size, is_web)
@@ -55,7 +55,7 @@ def _in_some_tries(system: Any, path: str, size: int | None, is_web: bool) -> Bi
 
 
 def _copy(system: Any, path: str, size: int | None, copy: BinaryIO, is_web: bool) -> None:
-    # Of the web in one request from start to end, which every server can answer.
+    # From the web in one request for the whole file, which every server can answer.
     system, block_size = (_web_of_whole_files(), 0) if is_web else (system, COPY_BYTES)
     most, began = MAX_UNSTATED_BYTES if size is None else size, time.monotonic()
     with system.open(path, "rb", block_size=block_size) as remote:
@@ -74,13 +74,13 @@ def _copy(system: Any, path: str, size: int | None, copy: BinaryIO, is_web: bool
 
 
 def _web_of_whole_files() -> Any:
-    """The web, for requests that may take hours."""
+    """A file system of the web, for requests that may take hours."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
     return fsspec.filesystem("http", client_kwargs={"timeout": timeout})
 
 
 def read_most(file: BinaryIO, most: int) -> bytes:
-    """Up to ``most`` bytes, fewer only where the file ends: a stream of the web gives at once what has come so far."""
+    """Up to ``most`` bytes; fewer only at the end of the file. (A web stream's ``read`` may return fewer before.)"""
     parts: list[bytes] = []
     while most > 0 and (part := file.read(most)):
         parts.append(part)

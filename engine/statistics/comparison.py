@@ -47,7 +47,7 @@ FROM {before}.{table} a FULL JOIN {after}.{table} b ON a.{text} = b.{text}
 
 
 def compare(before: DatasetStatistics, after: DatasetStatistics, difference: str) -> DatasetComparison:
-    """The comparison; ``difference`` says in words what differs between the two works of labelling."""
+    """The comparison; ``difference`` says in words how the two labelling jobs differ."""
     first, second = before.report, after.report
     phrases = _Shares(before.tables, after.tables, "phrases", "phrase")
     heads = _Shares(before.tables, after.tables, "heads", "head_lemma")
@@ -72,7 +72,7 @@ def compare(before: DatasetStatistics, after: DatasetStatistics, difference: str
 
 
 def _numbers(before: Sequence[Statistic], after: Sequence[Statistic]) -> list[ComparedNumber]:
-    """What both have, in the order of the first."""
+    """The numbers that both datasets have, in the order of the first."""
     others = {one.name: one for one in after}
     return [_compared(one, others[one.name]) for one in before if one.name in others]
 
@@ -138,7 +138,7 @@ def histogram_drift(before: Histogram, after: Histogram) -> Drift:
 
 
 class _Shares:
-    """Occurrences of texts in two datasets as shares of all."""
+    """Occurrences of texts in two datasets, as shares of all occurrences."""
 
     def __init__(self, before: StatisticsTables, after: StatisticsTables, table: str, text: str) -> None:
         self._tables = before
@@ -164,7 +164,7 @@ class _Shares:
         )
 
     def drift(self, name: str, title: str, unit: str) -> Drift:
-        """Over every text; the bins shown are those that changed most, and one of all others."""
+        """The drift over all texts; its bins are the texts that changed most, and one for all others."""
         shown = self.changed()[:20]
         sides = [one.before for one in shown], [one.after for one in shown]
         before, after = ([*side, total - sum(side)] for side, total in zip(sides, self._totals, strict=True))
@@ -185,7 +185,7 @@ class _Shares:
         )
 
     def changed(self) -> list[PhraseChange]:
-        """Those whose share adds most to the divergence."""
+        """The texts whose share adds most to the divergence."""
         rows = self._tables.rows(
             f"SELECT text, before, after, p * 1e6, q * 1e6, {_BITS} AS bits FROM ({self._sql}) WHERE p <> q "
             f"ORDER BY round(bits, 12) DESC, text LIMIT {CHANGED}"

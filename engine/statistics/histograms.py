@@ -76,7 +76,7 @@ DISTRIBUTIONS = (
 
 
 def histograms(tables: StatisticsTables) -> list[Histogram]:
-    """All of ``DISTRIBUTIONS``, in order; without a row the counts are zeros."""
+    """The histograms of all ``DISTRIBUTIONS``, in order; zeros where a table is empty."""
     return [histogram(tables, one) for one in DISTRIBUTIONS]
 
 
@@ -104,7 +104,7 @@ def histogram(tables: StatisticsTables, one: Distribution) -> Histogram:
 
 
 def heat_maps(tables: StatisticsTables) -> list[HeatMap]:
-    """Where the centres of the boxes lie."""
+    """Counts of the boxes' centres by place in the image."""
     side = HEAT_MAP_SIDE
     x, y = (
         f"least(floor(({low}::DOUBLE + {high}) / 2 / {size} * {side}), {side - 1})::INTEGER"

@@ -37,7 +37,8 @@ def _phrases(tables: StatisticsTables, order: str, limit: int) -> list[PhraseCou
 
 
 def phrase_counts(tables: StatisticsTables, texts: Collection[str]) -> dict[str, PhraseCount]:
-    """What the whole dataset says of some phrases, by the text as given; those that it lacks are not in the answer."""
+    """Counts of some phrases in the whole dataset, by the texts as given; a phrase that does not occur is not in the
+    answer."""
     rows = tables.rows(
         f"SELECT given, {_COUNTS} FROM (SELECT DISTINCT unnest(?::VARCHAR[]) AS given) "
         "JOIN phrases ON lower(given) = phrase",

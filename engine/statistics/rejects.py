@@ -39,7 +39,7 @@ def fill_rejects(tables: StatisticsTables, store: Store, found: Examination) -> 
 
 
 def _counted(store: Store, found: Examination) -> Iterator[pa.Table]:
-    """The rows of each unit that has rejects; ``found`` learns which tables do not have what their manifest says."""
+    """The counts for each unit that has rejects. Tables that do not match their manifest are reported to ``found``."""
     units = [unit for unit, manifest in sorted(found.manifests.items()) if manifest.rejects]
     told = {one.file for one in found.problems}
     for stored in read_unit_tables(store, units, _SCHEMA, rejects_name):

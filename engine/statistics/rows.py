@@ -71,7 +71,8 @@ def fill(tables: StatisticsTables, store: Store, found: Examination, view: View)
 
 
 def whole_tables(store: Store, found: Examination, selection: Selection | None) -> Iterator[StoredTable]:
-    """The annotation tables of the units that were found whole, but for those that are not, which ``found`` learns."""
+    """The annotation tables of the units that were found whole. A table that turns out to be broken is reported to
+    ``found``."""
     for stored in read_unit_tables(store, sorted(found.manifests), BOX_SCHEMA):
         unit = stored.unit
         problem = stored.problem if isinstance(stored, TableFault) else _problem(stored, found.manifests[unit].boxes)
@@ -83,7 +84,7 @@ def whole_tables(store: Store, found: Examination, selection: Selection | None) 
 
 
 def _problem(stored: StoredTable, boxes: int) -> str | None:
-    """What makes the rows of a table no boxes; None where they are."""
+    """Why the rows of a table are not valid boxes; None where they are."""
     table = stored.table
     if len(table) != boxes:
         return f"it has {len(table)} rows, its manifest says {boxes}"
@@ -133,8 +134,8 @@ def _without_duplicates(
 
 
 def _shard_rows(table: pa.Table, image: Integers, of_unit: Integers, store: Store, samples: int) -> Integers:
-    """Of each row of one unit the row of its sample in the shard: samples stand in its order in both, and a sample
-    without a box has no row here, so that the shard is asked where there are such."""
+    """For each row of a unit's table, the row of its sample in the shard. Samples have the same order in both; one
+    without a box has no row in the table, so the shard is read where such samples exist."""
     number: Integers = image[of_unit] - image[of_unit[0]]
     if number[-1] + 1 == samples:
         return number

@@ -146,7 +146,7 @@ class StatisticsTables:
         self._connection.execute("DROP TABLE human_arriving")
 
     def count(self) -> None:
-        """Fill what is counted from the other tables, once they are filled."""
+        """Fill the tables that are counted from the other ones, once those are filled."""
         self._count_phrases()
         self._connection.execute(f"CREATE TABLE heads AS {HEADS}")
         for pairs in self._last_words():
@@ -159,7 +159,7 @@ class StatisticsTables:
             self._connection.execute(f"CREATE TABLE new_phrases AS {NEW_PHRASES}")
 
     def _count_phrases(self) -> None:
-        """By parts of all texts, each part whole in itself: what a grouping holds of a text does not go to the disk."""
+        """Count part by part, each phrase in one part only, so that no part's grouping has to spill to disk."""
         parts = self._parts()
         self._connection.execute(f"CREATE TABLE phrases AS {PHRASES} LIMIT 0")
         for part in range(parts):
@@ -184,7 +184,7 @@ class StatisticsTables:
                 yield pairs
 
     def distinct(self, column: str, table: str) -> int:
-        """What :func:`distinct_sql` counts, by parts as the phrases are."""
+        """As :func:`distinct_sql`, but counted part by part, as the phrases are."""
         parts = self._parts()
         conditions = (f"WHERE hash({column}) % {parts} = {part}" for part in range(parts))
         return sum(int(self.one(distinct_sql(column, table, condition))[0]) for condition in conditions)

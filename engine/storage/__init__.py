@@ -1,1 +1,1 @@
-"""Files of a store that become whole or stay absent: digests, atomic writes, locks, one small file moved by many."""
+"""Files of a store that are whole or absent: digests, atomic writes, locks, and compare-and-swap of a small file."""

@@ -1,8 +1,8 @@
-"""One small file that many processes move: read with its version, replaced only where it is still that version.
+"""Compare-and-swap of one small file that many processes write: it is replaced only if nobody else has changed it.
 
-In: a store, a name, what was read before. Out: whether the new content is in. On an object store by a conditional put
-(``If-None-Match``, ``If-Match``); in a folder, and on a store whose files have no version (ETag), under the store's
-lock, by comparing and writing.
+In: a store, a name, what was read before. Out: whether the new content is written. On an object store by a conditional
+put (``If-None-Match``, ``If-Match``); in a folder, and on a store whose files have no version (ETag), by comparing and
+writing under the store's lock.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from engine.storage.faults import naming_faults
 from engine.storage.file_systems import file_system_of
 
 MAX_BYTES = 1_000_000
-LOCK_WAIT_S = 15.0  # the lock is held for the moment of a move
-LOCK_PAUSE_S = 0.01, 0.1  # between two tries, at random: who has waited long is not to ask more rarely than who comes
+LOCK_WAIT_S = 15.0  # ample: the lock is held only while the file is compared and written
+LOCK_PAUSE_S = 0.01, 0.1  # a random pause between two tries; it does not grow, so that nobody waits for ever
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file as it lies in the store; ``tag`` is its ETag, None where the store has no such thing."""
+    """The content of a file in a store; ``tag`` is its ETag, None where the store has none."""
 
     content: bytes
     tag: str | None
 
 
 def read_found(store: Store, name: str) -> Found | None:
-    """The file as it is now; None where there is none. Of one that is larger than a megabyte, the first megabyte."""
+    """The file as it is now, at most its first megabyte; None where there is no such file."""
     files, path = _place(store, name)
     try:
-        tag = None if store.is_local else files.info(path).get("ETag")  # first: if the content is newer, a put fails
+        tag = None if store.is_local else files.info(path).get("ETag")  # before the content: a put on an old tag fails
         with store.open(name) as file:
             return Found(file.read(MAX_BYTES), tag)
     except FileNotFoundError:
@@ -44,10 +44,10 @@ def read_found(store: Store, name: str) -> Found | None:
 
 
 def swap(store: Store, name: str, before: Found | None, content: bytes) -> bool:
-    """Put ``content`` in place of exactly what was ``before`` (of no file, where None); False where that has changed.
+    """Write ``content`` if the file is still as ``before`` (None: does not exist); returns False if it has changed.
 
-    ``content`` has to be unlike what any other writer puts there. ValueError where the store stays locked by another
-    process, or where there is no such bucket; OSError or RuntimeError where it cannot be written.
+    ``content`` must differ from what any other writer puts there. ValueError where another process keeps the store
+    locked, or the bucket does not exist; OSError or RuntimeError where the file cannot be written.
     """
     if not store.is_local and (before is None or before.tag is not None):
         with naming_faults(f"{store.root}/{name}", "written", local=False):
@@ -60,7 +60,7 @@ def swap(store: Store, name: str, before: Found | None, content: bytes) -> bool:
 
 
 def create(store: Store, name: str, content: bytes) -> bool:
-    """Write a file where there is none; False where there is one. As :func:`swap`."""
+    """Write a new file; returns False where it exists already. Errors as :func:`swap`."""
     return swap(store, name, None, content)
 
 
@@ -74,16 +74,16 @@ def _put(store: Store, name: str, before: Found | None, content: bytes) -> bool:
         except OSError:
             now = read_found(store, name)
             if _content(now) != _content(before):
-                return _content(now) == content  # also where the put went through and only its answer was lost
+                return _content(now) == content  # True if the put succeeded and only its answer was lost
             if pause_s is None:
                 raise
-            time.sleep(pause_s)  # S3 refuses one of two puts at the same moment, and has done neither
+            time.sleep(pause_s)  # S3 may refuse two puts at the same moment without having done either
     raise AssertionError("the last try returns or raises")
 
 
 @contextmanager
 def _locked(store: Store) -> Iterator[None]:
-    """The store's lock, waited for a little. ValueError where another process keeps it."""
+    """Hold the store's lock. ValueError where another process keeps it for ``LOCK_WAIT_S``."""
     with ExitStack() as held:
         deadline = time.monotonic() + LOCK_WAIT_S
         while True:

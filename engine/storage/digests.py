@@ -1,6 +1,6 @@
-"""JSON texts, and digests of JSON values and of files: what the project knows work, sources and artefacts by.
+"""JSON texts, and digests of JSON values and of files, which identify work, sources and artefacts.
 
-In: a JSON value, a document, or an open file. Out: its one text, or SHA-256 in hexadecimal digits.
+In: a JSON value, a document, or an open file. Out: its canonical text, or its SHA-256 in hexadecimal digits.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ COPY_BYTES = 1 << 20
 
 
 def canonical_json(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, so that equal values have equal digests."""
+    """The canonical JSON text of a value: sorted keys, no spaces, so that equal values have equal digests."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def document_bytes(document: BaseModel) -> bytes:
-    """A document, or a recipe, as it is stored: laid out to be read."""
+    """A document, or a recipe, as it is stored: indented JSON."""
     return (document.model_dump_json(indent=1) + "\n").encode()
 
 
@@ -31,8 +31,8 @@ def digest_of(value: Any) -> str:
 
 
 def digest_of_list(values: Iterable[Any]) -> str:
-    """As :func:`digest_of` a list of these JSON values, one of which is in memory at a time. An iterator among them
-    stands for the list of what it gives."""
+    """The same digest as :func:`digest_of` gives for a list of these JSON values, with one at a time in memory. An
+    iterator among them counts as a list."""
     digest = hashlib.sha256()
     for piece in _pieces(values):
         digest.update(piece.encode())
@@ -48,7 +48,7 @@ def _pieces(values: Iterable[Any]) -> Iterator[str]:
 
 
 def digest_file(file: BinaryIO) -> tuple[str, int]:
-    """SHA-256 (hex) and size in bytes of an open binary file, read from where it stands."""
+    """SHA-256 (hex) and size in bytes of an open binary file, from its current position to its end."""
     digest, size = hashlib.sha256(), 0
     while chunk := file.read(COPY_BYTES):
         digest.update(chunk)

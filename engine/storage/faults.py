@@ -1,7 +1,7 @@
-"""What goes wrong in a store, in words: a full disk, an object store that does not answer or refuses.
+"""Faults of a store as clear errors: a full disk, an object store that does not answer or refuses.
 
-In: whatever a file system or a store's client raises. Out: an error that says what, where and what to do. It is a
-RuntimeError, but for a bucket that does not exist: that is a ValueError.
+In: whatever a file system or a store's client raises. Out: a RuntimeError that says what, where and what to do; a
+ValueError where a bucket does not exist.
 """
 
 from __future__ import annotations
@@ -12,26 +12,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import gettempdir
 
-CLIENTS = ("botocore", "aiobotocore", "aiohttp")  # whose errors are no OSError
+CLIENTS = ("botocore", "aiobotocore", "aiohttp")  # libraries whose errors are no OSError
 WITHOUT_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
 def naming_faults(path: str, done: str, *, local: bool) -> Iterator[None]:
-    """Around what is ``done`` with the file at ``path``. FileNotFoundError of what is read stays one, with the path in
-    it; what a local file system raises for any other reason than a full disk goes through."""
+    """A context for an operation on the file at ``path``; ``done`` is its past participle ("read", "written").
+
+    A FileNotFoundError stays one unless a file was to be written to an object store, and gets the path. Errors of a
+    local file system pass unchanged, except for a full disk.
+    """
     try:
         yield
     except FileNotFoundError as error:
         if local:
             raise
-        if done != "written":  # an object store's own says neither which bucket nor which file
+        if done != "written":  # the object store's own error names neither bucket nor file
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from error
         raise ValueError(f"{path} cannot be written ({error}); make the bucket, or give another address") from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
-            # An object store has no end: what is put there is gathered in a temporary file.
+            # An object store is never full, but what is written there is collected in a temporary file first.
             full = f"for {path}, or for temporary files in {gettempdir()}" if local else f"in {gettempdir()} for {path}"
             what = (
                 f"there is no room {full} ({error.strerror}); free some space, or set TMPDIR to another disk's folder"

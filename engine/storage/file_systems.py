@@ -1,4 +1,4 @@
-"""The file system that a store lies in, by its address: this machine's, or an object store's, through fsspec.
+"""The file system of a store, by its address: this machine's, or an object store's, through fsspec.
 
 In: a path or a URL. Out: the file system and the path in it. The packages of object stores are extras.
 """
@@ -9,8 +9,8 @@ import fsspec
 
 
 def file_system_of(root: str) -> tuple[fsspec.AbstractFileSystem, str]:
-    """Nothing listed is remembered: other processes write there too. ValueError where no package here knows the
-    address."""
+    """The file system of the address ``root``, and the path in it. Listings are not cached, since other processes write
+    there too. ValueError where no installed package knows the address."""
     try:
         files, path = fsspec.core.url_to_fs(root, use_listings_cache=False)
     except ImportError as error:

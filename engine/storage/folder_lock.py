@@ -1,14 +1,14 @@
-"""The lock of a folder: one job at a time, and none of the workers that a killed job has left behind.
+"""The lock of a folder: it lets in one job at a time, and no workers that a killed job has left behind.
 
-In: a folder. Out: one holder, and a fence: an empty file of that holder alone, which its workers pass to commit.
+In: a folder. Out: one holder, and its fence: an empty file that its workers lock in order to commit.
 
 The lock is the kernel's, on the folder itself: it leaves no file and ends with its process, however that ends. Workers
-of a killed driver live a few seconds longer, and could still commit while the next job works. So each job puts up a
-fence, which a commit holds shared while it writes; the next job takes down what fences it finds, each after the commits
-that hold it, and before it looks at what is there. From then on the workers of the old job are refused.
+of a killed driver live a few seconds longer, and could still commit while the next job works. So each job creates a
+fence, on which a commit holds a shared lock while it writes. The next job deletes the fences that it finds, each as
+soon as no commit holds it, before it looks at the folder's content. From then on the old job's workers are refused.
 
-A network file system shares the locks of files between machines, and not those of folders (Linux' fs/nfs/dir.c has
-none). So the job holds its own fence too, and one on another machine cannot take it down.
+A network file system shares locks of files between machines, but not locks of folders (Linux' fs/nfs/dir.c has none).
+So the job itself locks its fence too, and a job on another machine cannot delete it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,15 @@ from pathlib import Path
 
 from engine.storage.local_files import TEMPORARY_PREFIX, make_folder
 
-FENCE_PREFIX = f"{TEMPORARY_PREFIX}by-"  # listed no more than what is being written
-COMMIT_S = 60.0  # how long the commits of a killed job are waited for
+FENCE_PREFIX = f"{TEMPORARY_PREFIX}by-"  # hidden from listings like temporary files
+COMMIT_S = 60.0  # the longest wait for the commits of a killed job
 LOOK_AGAIN_S = 0.02
 
 
 @contextmanager
 def folder_locked(folder: Path, shown: str) -> Iterator[Path]:
-    """Hold the folder, made where there is none; gives the fence. ValueError where another job holds it."""
+    """Hold the lock of the folder, which is created if missing; yields the fence. ValueError where another job holds
+    it."""
     make_folder(folder)
     held = os.open(folder, os.O_RDONLY)
     try:
@@ -41,7 +42,7 @@ def folder_locked(folder: Path, shown: str) -> Iterator[Path]:
         for left in _fences(folder):
             _take_down(left, shown, COMMIT_S)
         with _fence(folder, shown) as fence:
-            for other in _fences(folder) - {fence}:  # of a machine that has looked at the same moment
+            for other in _fences(folder) - {fence}:  # of another machine's job that began at the same moment
                 _take_down(other, shown, 0.0)
             yield fence
     finally:
@@ -50,9 +51,9 @@ def folder_locked(folder: Path, shown: str) -> Iterator[Path]:
 
 @contextmanager
 def fence_passed(fence: Path, shown: str) -> Iterator[None]:
-    """Commit inside the block; RuntimeError where the job of this fence has ended."""
+    """A context for a commit. RuntimeError where the job of this fence no longer holds the folder."""
     try:
-        held = os.open(fence, os.O_RDWR)  # a network file system locks only what may be written
+        held = os.open(fence, os.O_RDWR)  # a network file system locks only files that are open for writing
     except FileNotFoundError:
         raise RuntimeError(_refusal(shown)) from None
     try:
@@ -74,17 +75,17 @@ def _fence(folder: Path, shown: str) -> Iterator[Path]:
     held = os.open(fence, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         fcntl.flock(held, fcntl.LOCK_SH)
-        if os.fstat(held).st_nlink == 0:  # taken down before it was held
+        if os.fstat(held).st_nlink == 0:  # another job deleted it before it was locked
             raise ValueError(_held_elsewhere(shown))
         yield fence
     finally:
-        os.close(held)  # first: NFS keeps a file that is open under another name
+        os.close(held)  # before unlink: NFS renames a file that is still open instead of deleting it
         fence.unlink(missing_ok=True)
 
 
 def _take_down(fence: Path, shown: str, wait_s: float) -> None:
-    """Remove the fence of a job that is gone, once none of its workers is committing. ValueError where it is held for
-    longer than ``wait_s``."""
+    """Delete the fence of a job that has ended, as soon as none of its workers is committing. ValueError where it is
+    held for longer than ``wait_s`` seconds."""
     try:
         held = os.open(fence, os.O_RDWR)
     except FileNotFoundError:  # its job has just ended

@@ -1,14 +1,14 @@
-"""The lock of an object store: a small object with its holder's name, renewed for as long as the holder lives.
+"""The lock of an object store: a small object that names its holder, renewed for as long as the holder lives.
 
-In: a filesystem and the path of the lock. Out: one holder at a time.
+In: a file system and the path of the lock. Out: one holder at a time.
 
-A store has no kernel that would free the lock of a dead process, so the lock is a lease. No two clocks are ever
-compared: every renewal changes the object, and a job that finds it watches on its own monotonic clock whether it
-changes. A holder that renews it is alive, and the second job is refused; one that is silent for ``LEASE_S``, or that
-was a process of this machine and is gone (which only Linux tells), is dead, and the lock is taken over. Creation,
-renewal and taking over are conditional puts (``If-None-Match``, ``If-Match``), so that of two jobs one wins.
+A store has no kernel that would free the lock of a dead process, so the lock is a lease. Clocks of different machines
+are never compared: every renewal changes the object, and a job that finds it watches by its own monotonic clock whether
+it changes. If it does, the holder is alive, and the second job is refused. A holder that is silent for ``LEASE_S``, or
+that was a process of this machine and is gone (which only Linux tells), is dead, and its lock is taken over. Creation,
+renewal and takeover are conditional puts (``If-None-Match``, ``If-Match``), so that only one of two jobs succeeds.
 
-A holder that was cut off for ``LEASE_S`` and comes back finds its lock in other hands and stops at its next write here.
+A holder that was cut off for ``LEASE_S`` and comes back finds that its lock is taken, and stops at its next write.
 Until then two jobs do the same work, which is harmless: an object is put whole, and the same work has the same bytes.
 """
 
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """The lock object as it lies in the store; ``version`` is its ETag, None where the store has no such thing."""
+    """The lock object in the store; ``version`` is its ETag, None where the store has none."""
 
     content: bytes
     version: str | None
@@ -53,7 +53,7 @@ class _Found:
 
 
 class Lease:
-    """A lock that one process holds. ``lost`` is set once another one has taken it over."""
+    """A lock that one process holds. ``lost`` is True once another process has taken it over."""
 
     def __init__(self, files: Any, path: str, shown: str, *, lease_s: float = LEASE_S) -> None:
         self._files, self._path, self._shown, self._lease_s = files, path, shown, lease_s
@@ -66,16 +66,16 @@ class Lease:
 
     @property
     def token(self) -> str:
-        """What tells this holder from every other."""
+        """The unique name of this holder."""
         return str(self._holder["token"])
 
     def take(self) -> None:
-        """Hold the lock and renew it in a thread from now on. ValueError where another job holds it."""
+        """Acquire the lock, and renew it in a thread from then on. ValueError where another job holds it."""
         self._acquire()
         self._thread.start()
 
     def give_back(self) -> None:
-        """End the renewals and remove the lock, unless it is another's by now. Never raises."""
+        """Stop the renewals, and delete the lock unless another process has it by now. Never raises."""
         self._done.set()
         self._thread.join()
         try:
@@ -83,7 +83,7 @@ class Lease:
             self.lost = found is None or found.token != self.token
             if not self.lost:
                 self._files.rm_file(self._path)
-        except Exception as error:  # the work is done, and the lock of one who is silent is taken over anyway
+        except Exception as error:  # no reason to fail: the work is done, and the lock of a silent holder expires
             log.warning("the lock %s could not be removed: %s: %s", self._path, type(error).__name__, error)
 
     def _acquire(self) -> None:
@@ -91,7 +91,7 @@ class Lease:
         while not self._put(None):
             found = self._read()
             if found is None:
-                continue  # given back just now
+                continue  # released just now
             alive = _lives_here(found.holder)
             if alive or (first is not None and found.content != first.content):
                 raise ValueError(f"{self._refusal(found)}; wait for it, or stop it")
@@ -111,25 +111,25 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._done.wait(min(RENEW_S, self._lease_s / 6)):
-            if self._version is None:  # the store has no conditional put: the lock is not renewed, nor taken over
+            if self._version is None:  # without conditional puts the lock is neither renewed nor taken over
                 continue
             self._renewals += 1
             try:
                 self.lost = not self._put(_Found(b"", self._version))
-            except Exception as error:  # the store is out of reach: what became of the lock shows once it answers
+            except Exception as error:  # the store does not answer; once it does, it tells whether the lock is lost
                 log.warning("the lock %s could not be renewed: %s: %s", self._path, type(error).__name__, error)
             if self.lost:
                 return
 
     def _put(self, instead_of: _Found | None) -> bool:
-        """Write the lock where there is none, or in place of exactly that one; False where it is another's."""
+        """Create the lock, or replace exactly ``instead_of``; returns False where another process has it."""
         content = json.dumps({**self._holder, "renewals": self._renewals}).encode()
         condition = {"mode": "create"} if instead_of is None else {"IfMatch": instead_of.version}
         try:
             self._files.pipe_file(self._path, content, **condition)
         except OSError as error:
             found = self._read()
-            if found is None:  # given back just now, unless there is no such bucket, or no answer
+            if found is None:  # released just now, unless the bucket does not exist or does not answer
                 if isinstance(error, FileExistsError if instead_of is None else FileNotFoundError):
                     return False
                 raise
@@ -138,7 +138,7 @@ class Lease:
         if found is None or found.token != self.token:
             return False
         self._version = found.version
-        return True  # also where an earlier put went through and only its answer was lost
+        return True  # also if an earlier put succeeded and only its answer was lost
 
     def _read(self) -> _Found | None:
         return _read_lock(self._files, self._path)
@@ -149,7 +149,7 @@ class Lease:
 
 
 def taken_over(root: str) -> str:
-    """What a job is told whose lock another one holds."""
+    """The message for a job whose lock was taken over."""
     return (
         f"{root} was taken over by another job, since this one gave no sign of life; what it committed is whole. "
         "Run the same command again when that job is done"
@@ -157,14 +157,14 @@ def taken_over(root: str) -> str:
 
 
 def lease_holder(files: Any, path: str) -> str | None:
-    """The token of whoever holds the lock at ``path`` of an object store, None where nobody does."""
+    """The token of the holder of the lock at ``path`` of an object store, None where nobody holds it."""
     found = _read_lock(files, path)
     return None if found is None else found.token
 
 
 def _read_lock(files: Any, path: str) -> _Found | None:
     try:
-        described = files.info(path)  # first: a put on its version fails if the content is newer
+        described = files.info(path)  # before the content: a put on an old version fails
         content = files.cat_file(path) if described["size"] <= MAX_LOCK_BYTES else b""
         return _Found(content, described.get("ETag"))
     except FileNotFoundError:
@@ -175,22 +175,23 @@ def _read_lock(files: Any, path: str) -> _Found | None:
 
 
 def process_identity() -> list[str | int] | None:
-    """What tells this process from every other one that this machine ever runs; None where the system does not say."""
+    """What distinguishes this process from every other one that this machine ever runs: boot id, namespace, process id
+    and start time. None where the system does not tell."""
     return _identity_of(os.getpid())
 
 
 def _identity_of(pid: int) -> list[str | int] | None:
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        names = os.readlink("/proc/self/ns/pid")  # process numbers are those of one container
+        names = os.readlink("/proc/self/ns/pid")  # process ids are unique only in one container
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] == "Z" else [boot, names, pid, int(fields[19])]  # its start, in ticks since the boot
+        return None if fields[0] == "Z" else [boot, names, pid, int(fields[19])]  # last: start, in ticks since the boot
     except (OSError, ValueError, IndexError):
         return None
 
 
 def _lives_here(holder: dict[str, Any]) -> bool | None:
-    """Whether the process that is named runs; None where it is none of this machine, so that nobody here can say."""
+    """Whether the process of ``holder`` is running; None where it is not of this machine, so that nobody can tell."""
     own, other = process_identity(), holder.get("process")
     if own is None or not isinstance(other, list) or [*map(type, other)] != [*map(type, own)] or other[:2] != own[:2]:
         return None

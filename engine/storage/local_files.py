@@ -1,6 +1,6 @@
-"""Files of a folder that are whole or absent, whatever becomes of the process or of the machine.
+"""Files of a folder that are whole or absent, even if the process or the machine crashes.
 
-In: what is written, under a temporary name. Out: the file under its own name, in place of the one that was there.
+In: content, written under a temporary name. Out: the file under its own name, in place of the previous one.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ TEMPORARY_PREFIX = ".writing-"
 def written_whole(final: Path, *, lasting: bool) -> Iterator[BinaryIO]:
     """A file to write and seek in, which becomes ``final`` when the block ends without an error.
 
-    Its content is on the disk before it has its name; where it is ``lasting``, so is the name at the end. A name that
-    another file had is always lasting: who finds the other one again could not tell it from this.
+    Its content is flushed to the disk before it gets its name. With ``lasting``, the name is flushed too; always if it
+    replaces a file, since after a crash nobody could tell the old file from the new one.
     """
     make_folder(final.parent)
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=final.parent)
@@ -39,16 +39,16 @@ def written_whole(final: Path, *, lasting: bool) -> Iterator[BinaryIO]:
 
 
 def make_folder(folder: Path) -> None:
-    """The folder, and those above it that are missing, whose names outlive a crash of the machine too."""
+    """Create the folder and its missing parents, and flush their names to the disk."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
-        with suppress(PermissionError):  # of a folder that may be written and not be read
+        with suppress(PermissionError):  # a folder may be writable and not readable
             fsync_folder(one.parent)
 
 
 def fsync_folder(folder: Path) -> None:
-    """So that the names in it outlive a crash of the machine."""
+    """Flush the names in a folder to the disk, so that they survive a crash of the machine."""
     opened = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(opened)

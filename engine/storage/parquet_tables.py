@@ -1,8 +1,8 @@
 """Small Parquet files, as bytes.
 
-In: a table, or the bytes of one, never a file of Python's. Out: the bytes, or the table, decoded in the calling thread.
-Arrow reads any file in a pool of threads, which live until the process ends; where one of them lets go of a file of
-Python's when the interpreter is gone, a command whose work is done ends as aborted
+In: a table, or the bytes of one, never a Python file object. Out: the bytes, or the table, decoded in the calling
+thread. Arrow reads files in a pool of threads that live until the process ends; if one of them releases a Python file
+after the interpreter has shut down, a command that has done its work aborts
 (https://github.com/apache/arrow/issues/34314).
 """
 
@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 
 
 def read_parquet(content: bytes) -> pa.Table:
-    """The table. pyarrow.ArrowException or OSError where it is none."""
+    """The table in ``content``. pyarrow.ArrowException or OSError where that is no Parquet file."""
     return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """The table as a file."""
+    """The table as the bytes of a Parquet file."""
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()

@@ -1,6 +1,6 @@
-"""Output that nobody reads any more: ``glip-engine … | head`` closes the pipe when it has seen enough.
+"""Output whose reader is gone: ``glip-engine … | head`` closes the pipe when it has seen enough.
 
-Python raises BrokenPipeError then, of which there are others (a worker's pipe, a connection): the kernel tells which.
+Python then raises BrokenPipeError. Other pipes and connections raise it too, so the kernel is asked which one it was.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ OUTPUTS = (1, 2)  # standard output, and standard error: `2>&1 | head`
 
 
 def output_is_closed() -> bool:
-    """Whether what is printed cannot be delivered."""
+    """Whether the reader of the standard output or the standard error is gone."""
     poll = select.poll()
     for output in OUTPUTS:
         poll.register(output, 0)

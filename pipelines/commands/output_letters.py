@@ -1,7 +1,7 @@
-"""What is printed and the output has no letter for: an escape stands there, as in JSON, and no command ends by it.
+"""Characters that the output's encoding lacks: they are printed as escapes, as in JSON, and end no command.
 
-Where the locale is not UTF-8, a caption or a path may have such letters; half a surrogate, of a file's name that is not
-UTF-8, has none anywhere.
+Where the locale is not UTF-8, a caption or a path may have such characters. Half a surrogate, from a file name that is
+not UTF-8, can be printed nowhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ _ESCAPED = "glip-engine-escaped"
 
 
 def escape_what_cannot_be_printed() -> None:
-    """From here on, on the standard output of this process; the standard error does so by itself."""
+    """Switch the standard output of this process to escapes for characters that it lacks; the standard error does so
+    anyway."""
     codecs.register_error(_ESCAPED, _escaped)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=_ESCAPED)

@@ -33,7 +33,7 @@ class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose messages name the nearest command, option or choice."""
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse's; an unknown option is told by the command that does not have it."""
+        """As argparse's, but an unknown option is reported by the command that lacks it."""
         given = sys.argv[1:] if args is None else list(args)
         if not given:
             self.print_help(sys.stderr)
@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def why_unknown(self, unknown: Sequence[str]) -> str:
-        """Of arguments that no action takes: the option that may be meant, or how they came to be so many."""
+        """Why arguments were not understood: the option that may be meant, or how there came to be too many."""
         wrong = next((one for one in unknown if one.startswith("-")), None)
         if wrong is None:
             return f"more arguments than it takes: {', '.join(unknown[:3])} (put a glob or several words in quotes)"

@@ -1,6 +1,6 @@
-"""What a person sees of long work: a bar; of units with images/s, rejects and time left.
+"""Progress of long work on the terminal: a bar; for units also images/s, rejects and time left.
 
-In a log file, of which nobody sees a bar move, the state of the units is a line a minute.
+In a log file, where nobody sees a bar move, the state of the units is a line a minute.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ LOG_EVERY_S = 60.0
 
 
 def tracked(things: Iterable[Thing], doing: str, *, shown: bool, total: int | None = None) -> Iterable[Thing]:
-    """The things, one after another, with a bar beside the word for what is done, which is gone at the end. There is
-    none where nobody sees it: in a file it would leave an empty line."""
+    """Iterate over ``things`` with a bar on the terminal, labelled ``doing``, which disappears at the end. No bar is
+    drawn into a file, where it would leave an empty line."""
     console = Console(stderr=True)
     hidden = not (shown and console.is_terminal)
     return track(things, escape(doing), total, console=console, disable=hidden, transient=True)
 
 
 class UnitProgress:
-    """Shows units as they are committed, after the word for what is done with them. Units of an earlier run (``done``)
-    fill the bar but not the rate."""
+    """A bar of units, updated as they are committed and labelled ``doing``. Units of an earlier run (``done``) fill the
+    bar but do not count in the rate."""
 
     def __init__(self, doing: str, images: int, done: Totals, *, shown: bool) -> None:
         self._done = done
@@ -60,7 +60,7 @@ class UnitProgress:
         self._progress.stop()
 
     def show(self, new: Totals, times: RunTime) -> None:
-        """The units of this run so far."""
+        """Update the bar with the sums and the times of this run."""
         rate, busy = times.rate(new.rows), new.utilisation()
         self._progress.update(
             self._task,

@@ -1,7 +1,7 @@
-"""SIGTERM, as a scheduler sends it: to a job of units, the first one ends it after the units in flight; the second, and
-any to other work, is KeyboardInterrupt, as Ctrl-C gives it. To the embedded scheduler both are an event.
+"""What SIGTERM does, as a scheduler sends it.
 
-In: the signal. Out: a request to the job's ``Stopping``, KeyboardInterrupt, or the event.
+The first one tells a job of units to end after the units in flight. The second one, and any one to other work, is
+KeyboardInterrupt, as Ctrl-C. For the embedded scheduler, SIGTERM and Ctrl-C set an event.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def stopped_by_sigterm(stopping: Stopping) -> AbstractContextManager[None]:
 
 
 def ended_by_sigterm() -> AbstractContextManager[None]:
-    """Inside the block SIGTERM is KeyboardInterrupt, so that work can be left in order, and the stop told."""
+    """Inside the block SIGTERM raises KeyboardInterrupt, so that work is left in order and the stop is reported."""
 
     def end() -> None:
         raise KeyboardInterrupt
@@ -48,7 +48,8 @@ def stop_by_signal() -> Iterator[threading.Event]:
 
 @contextmanager
 def _on(signals: set[signal.Signals], act: Callable[[], None]) -> Iterator[None]:
-    """Outside the main thread, which alone is sent signals, nothing changes."""
+    """Call ``act`` on these signals inside the block. Outside the main thread, which alone receives signals, nothing
+    changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

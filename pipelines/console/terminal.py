@@ -1,7 +1,7 @@
-"""What is printed for people: text that came with the data stays text, and commands nothing.
+"""Text from data on the terminal: it is printed as text, and the terminal obeys nothing in it.
 
-In: text from captions, class names, file names, entries of weights. Out: the same without what a terminal obeys, or a
-console whose tables take ``[/b]`` and ``:dog:`` for what they are, not for marks of style.
+In: text from captions, class names, file names, entries of weights. Out: the same without control characters; or a
+console whose tables do not take ``[/b]`` and ``:dog:`` for markup.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``units/DATASET/SHARD-ROW.parquet`` of an evaluation: what the model answered to one slice of a dataset, unscored.
 
 In: answered units. Out: a table with a row for each sample and its boxes, whose metadata hold the unit's manifest: one
-file, whole or absent. An evaluation that was stopped goes on after them; one by another protocol asks nothing anew.
-The worker makes the file and the driver puts it down: no box is an object on the way.
+file, whole or absent. An evaluation that was stopped resumes after these units, and one with other protocols asks
+nothing anew. The worker makes the file and the driver writes it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ MAX_BYTES = 1_000_000_000
 
 
 class AnsweredUnit(ShardManifest):
-    """The commit of one unit of an evaluation. A sample that was refused has no answer; ``phrases`` are those, or the
-    classes, that have a box. ``content`` is its file."""
+    """The commit of one unit of an evaluation; ``content`` is its file. ``phrases`` counts the phrases, or classes,
+    that have a box. A sample that was refused has no answer."""
 
     content: bytes
 
 
 def unit_name(ref: UnitRef) -> str:
-    """Where the answers to a slice lie in the folder of the evaluation."""
+    """The name of a slice's file in the folder of the evaluation."""
     dataset, _, shard = ref.uri.rpartition("#")
     return f"units/{dataset}/{shard}-{ref.first_row:06d}.parquet"
 
@@ -55,18 +55,18 @@ def answer_table(answers: Sequence[Answer]) -> pa.Table:
 
 
 def answered_unit(manifest: ShardManifest, answers: pa.Table) -> AnsweredUnit:
-    """The commit of a unit, of its manifest and the answers (``SCHEMA``)."""
+    """The commit of a unit with its answers (a table of ``SCHEMA``)."""
     table = answers.replace_schema_metadata({MANIFEST: manifest.model_dump_json().encode()})
     return AnsweredUnit(**dict(manifest), content=parquet_bytes(table))
 
 
 def write_unit(store: Store, ref: UnitRef, unit: AnsweredUnit) -> None:
-    """Write one unit's table, in place of one of other work."""
+    """Write one unit's file; it replaces one of other work."""
     store.write(unit_name(ref), unit.content, lasting=False)
 
 
 def read_unit(store: Store, ref: UnitRef, work_digest: str) -> AnsweredUnit | None:
-    """What this very work has answered to a slice already; None where that is not there, or not whole."""
+    """The answers to a slice that this very work has already; None where there are none, or not whole."""
     try:
         content = store.read(unit_name(ref), MAX_BYTES)
     except FileNotFoundError:

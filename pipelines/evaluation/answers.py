@@ -52,7 +52,8 @@ def as_question(sample: LabelledImage) -> ParsedCaption:
 def open_ask(
     card: DatasetCard, grounder: Grounder, chunk_classes: int, asked: Mapping[str, AskedClass] | None = None
 ) -> Ask:
-    """How each sample of a dataset is asked about: by the phrases of its caption, or by all classes."""
+    """The function that makes a question of each sample: by the phrases of its caption, or by all classes of the
+    dataset."""
     if card.task != "detection":
         return ask_phrases(grounder)
     prompts = class_prompts(card.classes, grounder, chunk_classes, asked)
@@ -60,7 +61,7 @@ def open_ask(
 
 
 def ask_phrases(grounder: Grounder) -> Ask:
-    """Each sample is asked about by the phrases of its caption."""
+    """The function that asks about each sample by the phrases of its caption."""
     return partial(_phrase_request, grounder=grounder)
 
 
@@ -82,8 +83,8 @@ def _phrase_request(sample: ParsedCaption, grounder: Grounder) -> GroundingReque
 
 
 def _answer(sample: ParsedCaption, grounding: Grounding | Reject) -> Answer | Reject:
-    """The candidates numbered by the gold phrases: a phrase beyond the token budget was not asked for, so the request's
-    own numbers may differ. Class prompts number the classes already."""
+    """The answer with candidates numbered by the gold phrases. The request may number them otherwise, because phrases
+    beyond the token budget were not asked for. Class prompts number the classes already."""
     if isinstance(grounding, Reject):
         return grounding
     if not grounding.phrases:
@@ -97,8 +98,11 @@ def _answer(sample: ParsedCaption, grounding: Grounding | Reject) -> Answer | Re
 def class_prompts(
     classes: Sequence[str], grounder: Grounder, chunk: int, asked: Mapping[str, AskedClass] | None = None
 ) -> tuple[Prompt, ...]:
-    """Prompts of at most ``chunk`` class names, or of what is ``asked`` instead, inside the grounder's token budget;
-    their spans number the classes, and are of the words that count."""
+    """Prompts of at most ``chunk`` class names, within the grounder's token budget.
+
+    ``asked``: the texts to ask by instead of some names. Spans number the classes, and cover the words that boxes
+    belong to.
+    """
     texts = [(asked or {}).get(name) or asked_by_name(name) for name in classes]
     prompts = list_prompts([one.text for one in texts], grounder, chunk=chunk)
     return tuple(_of_the_words_that_count(prompt, texts) for prompt in prompts)

@@ -1,5 +1,5 @@
-"""What a model is evaluated on: a whole dataset of human annotations, or the first samples of one; and what its classes
-are asked by, where a recipe says so."""
+"""What a model is evaluated on: a dataset of human annotations, whole or its first samples, and the texts that its
+classes are asked by."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from schemas.shards import DatasetCard, SampleLabels
 
 @dataclass(frozen=True)
 class Exam:
-    """A dataset to be evaluated on, as its reviewers left it (``view``); ``asked`` are the classes that are not asked
-    by their own names."""
+    """A dataset to be evaluated on, as its reviewers left it (``view``). ``asked``: the classes that are asked by
+    another text than their names."""
 
     store: Store
     card: DatasetCard
@@ -37,7 +37,7 @@ class Exam:
         return min(self.card.samples, self.limit or self.card.samples)
 
     def labels(self) -> Iterator[SampleLabels]:
-        """What is right, in the order of the samples."""
+        """The human labels, in the order of the samples."""
         return (self.view.seen(labels)[0] for labels in islice(read_labels(self.store), self.limit))
 
 
@@ -57,7 +57,7 @@ def open_exams(recipe: EvaluateRecipe) -> list[Exam]:
 
 
 def open_exam(dataset: str, limit: int | None) -> Exam:
-    """The dataset in the folder ``dataset``; ValueError where it is none, not whole, or not human."""
+    """The dataset in the folder ``dataset``. ValueError where it is no dataset, not complete, or not human."""
     store = Store(dataset)
     card = read_card(store)
     if card.origin != "human" or not card.complete:

@@ -34,7 +34,7 @@ NOT_IN_DIGEST = {
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answers of one dataset, and the seconds of work on it, of all workers together."""
+    """The answers to one dataset, and the seconds that all workers together took for them."""
 
     results: Results
     seconds: float
@@ -50,7 +50,7 @@ def answer_exams(
     workers: Workers,
     progress: bool,
 ) -> Iterator[Answered]:
-    """Ask the recipe's grounder about all samples of all datasets; what came of each dataset, in their order.
+    """Ask the recipe's grounder about all samples of all exams; yields the answers of each exam, in order.
 
     ValueError and RuntimeError as of :func:`pipelines.label.label`.
     """
@@ -85,12 +85,12 @@ def answer_exams(
 
 
 def unit_digests(exams: Sequence[Exam], recipe: EvaluateRecipe, model_digest: str) -> Callable[[UnitRef], str]:
-    """What gives the digest of the work on a unit; of another one the answers are others."""
+    """The function that gives the digest of the work on a unit, which decides its answers."""
     return partial(_work_digest, {exam.name: _exam_digest(exam, recipe, model_digest) for exam in exams})
 
 
 def _exam_digest(exam: Exam, recipe: EvaluateRecipe, model_digest: str) -> str:
-    """Of all that decides the answers to a dataset, but for its slices."""
+    """The digest of all that decides the answers to a dataset, except for its slices."""
     asked = {name: asdict(one) for name, one in exam.asked.items()}
     fields = recipe.model_dump(mode="json", exclude=NOT_IN_DIGEST)
     return digest_of([model_digest, exam.card.source_fingerprint, exam.card.recipe_digest, asked, fields])
@@ -101,8 +101,8 @@ def _work_digest(exams: Mapping[str, str], ref: UnitRef) -> str:
 
 
 def _of_exam(exam: Exam, numbers: Sequence[int], units: list[AnsweredUnit | None]) -> Answered:
-    """The answers of some ``units``, which are taken out of the list, beside the human labels, which stand in their
-    order. A sample that was refused has no candidates."""
+    """The answers of the units ``numbers``, which are taken out of ``units`` to free their memory, beside the human
+    labels. A sample that was refused has no candidates."""
     labels, results, seconds = exam.labels(), Results(), 0.0
     for number in numbers:
         unit, units[number] = units[number], None

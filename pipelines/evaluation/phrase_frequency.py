@@ -1,8 +1,8 @@
 """How frequent a phrase, or a class, is in given data: ``head``, ``mid``, ``tail`` or ``unseen``.
 
-In: dataset folders. Out: the group of every head lemma of a phrase that occurs there with a box or without, or of every
-class that has a box (``engine.calibration.frequency_groups``), in lower case; one that does not occur is unseen.
-Counted is what a reader gets who selects nothing: without duplicates, classes as reviewers left them.
+In: dataset folders. Out: by lower-case name, the group of every head lemma of a phrase (with a box or without), or of
+every class that has a box (``engine.calibration.frequency_groups``). What is not in it is unseen. Datasets are read as
+readers see them without a selection: without duplicates, with reviewers' verdicts applied.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def head_frequencies(datasets: Iterable[str]) -> dict[str, Frequency]:
 
 
 def frequency_groups_of(datasets: Iterable[str]) -> dict[Task, dict[str, Frequency]]:
-    """For each task that one of ``datasets`` is for: the groups of the heads of phrases, or of classes, by boxes."""
+    """For each task among ``datasets``: the groups of the head lemmas (grounding), or of the classes by their boxes
+    (detection)."""
     by_task: dict[Task, list[str]] = {}
     for dataset in datasets:
         by_task.setdefault(read_card(Store(dataset)).task, []).append(dataset)

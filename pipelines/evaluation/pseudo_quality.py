@@ -3,7 +3,7 @@
 In: a labelled dataset, and the truth about its images: a JSON file of class boxes and phrases, or a human dataset of
 the same samples. Out: figures at every preset and by the lowest score kept; ``pseudo_quality.json``. For scoring only.
 
-Judged is what a reader gets: without duplicates, and as reviewers left it; so is a human dataset that judges.
+Both datasets are judged as their readers see them: without duplicates, and as reviewers left them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def pseudo_quality(
     *,
     also: Sequence[SelectionChoice] = (),
 ) -> PseudoLabelReport:
-    """Judge the pseudo-labels in ``dataset`` by ``truth``; writes the report under ``out`` where given.
+    """Judge the pseudo-labels in ``dataset`` by ``truth``; the report is written under ``out`` where given.
 
-    ``also`` are selections to be judged beside the presets. ValueError where either is not there, or where no labelled
-    image has truth.
+    ``also``: selections to be judged besides the presets. ValueError where either dataset is missing, or where no
+    labelled image has truth.
     """
     store = Store(dataset)
     view = open_unselected(store)
@@ -63,7 +63,7 @@ def pseudo_quality(
 
 
 def _with_truth(samples: Iterable[SampleLabels], keys: frozenset[str], judged: set[str]) -> Iterator[SampleLabels]:
-    """The samples that have truth, one after another; their keys are put into ``judged``."""
+    """The samples that have truth, one after another; their keys are added to ``judged``."""
     for labels in samples:
         if labels.key in keys:
             judged.add(labels.key)
@@ -71,7 +71,7 @@ def _with_truth(samples: Iterable[SampleLabels], keys: frozenset[str], judged: s
 
 
 def _seen(view: View, then: Select | None = None) -> Select:
-    """What a reader gets, and what a selection leaves of that."""
+    """A selection of what readers see: the view's own, then ``then`` where given."""
     return lambda labels: view.seen(labels)[0] if then is None else then(view.seen(labels)[0])
 
 

@@ -31,8 +31,8 @@ ANSWER = "answer"  # the stage in which samples are refused, whatever refuses th
 
 
 def exam_units(exams: Sequence[Exam]) -> list[UnitRef]:
-    """The datasets in order, in slices of one shard, of at most ``SAMPLES_AT_ONCE`` samples: shards are of hundreds,
-    too many for one of eight GPUs to be left with. ``uri`` is ``DATASET#SHARD``, and rows are the shard's.
+    """The exams in order, cut into slices of at most ``SAMPLES_AT_ONCE`` samples of one shard, so that several workers
+    share a shard. ``uri`` is ``DATASET#SHARD``; rows are those of the shard.
 
     ValueError where a shard is not whole.
     """
@@ -41,12 +41,12 @@ def exam_units(exams: Sequence[Exam]) -> list[UnitRef]:
 
 
 def exam_name(ref: UnitRef) -> str:
-    """The dataset that a unit is of."""
+    """The name of the dataset that a unit belongs to."""
     return ref.uri.rpartition("#")[0]
 
 
 def _slices(exam: Exam) -> Iterator[tuple[str, int, int]]:
-    """Uri, first row, rows; as many as the exam takes."""
+    """(uri, first row, rows) of each slice, up to the exam's number of samples."""
     left = len(exam)
     for shard in committed_units(exam.store):
         manifest = read_manifest(exam.store, shard)
@@ -59,7 +59,7 @@ def _slices(exam: Exam) -> Iterator[tuple[str, int, int]]:
 
 
 def answer_stages(exams: Sequence[Exam], recipe: EvaluateRecipe) -> list[Stage]:
-    """The job, top to bottom. Beside a GPU pictures are read by other processes than answer."""
+    """The stages of the job. Beside a GPU, reading and answering have processes of their own."""
     by_name = {exam.name: exam for exam in exams}
     return [
         Stage("read", partial(_open_reader, by_name)),
@@ -77,7 +77,7 @@ def _open_reader(exams: Mapping[str, Exam]) -> Callable[[Unit[int]], list[Parsed
 
 
 class _Answering:
-    """A grounder that answers units of several datasets, and measures itself as a stage does that computes."""
+    """The stage that answers units of several datasets; it measures itself as a stage with a model does."""
 
     def __init__(self, exams: Mapping[str, Exam], recipe: EvaluateRecipe) -> None:
         grounder = open_grounder(local_teacher(recipe.teacher))
@@ -102,7 +102,7 @@ class _Answering:
 
 
 def open_commit(work_digest: Callable[[UnitRef], str]) -> Commit[AnsweredUnit]:
-    """What makes a unit's manifest: its answers with the counts of each stage."""
+    """The function that makes a unit's manifest: its answers with the counts of each stage."""
 
     def commit(unit: Unit[Answer]) -> AnsweredUnit:
         keys = [one.key for one in unit.records]

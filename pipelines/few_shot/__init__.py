@@ -1,8 +1,8 @@
 """Transfer to new data with few examples, as on ODinW: zero-shot, few-shot and full, by mode and seed.
 
 In: a :class:`~schemas.few_shot_recipes.FewShotRecipe`. Out: a folder with a report for each cell, ``few_shot.json`` and
-a table for each dataset and metric, and of the mean over datasets. A cell that is done is not done again; one that was
-stopped goes on.
+a table for each dataset and metric, and for the mean over datasets. A finished cell is not done again; one that was
+stopped is resumed.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class FewShotResult(Document):
 
 
 def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -> FewShotResult:
-    """Make every cell of the recipe under ``out``, and the tables of them.
+    """Make every cell of the recipe under ``out``, and their tables.
 
-    ValueError where a part of a dataset is no human detection dataset, ``out`` is a URL or written by another job, a
-    training recipe is wrong, or the evaluation has no such metric.
+    ValueError where a part of a dataset is no human detection dataset, ``out`` is a URL or is being written by another
+    job, a training recipe is wrong, or the evaluation has no such metric.
     """
     folder, cells = local_folder(out), list(cells_of(recipe))
     if set(recipe.shots) - {"full"}:
@@ -48,7 +48,7 @@ def few_shot(recipe: FewShotRecipe, out: str | Path, *, progress: bool = True) -
     if progress and told:
         print("\n".join(told), flush=True)
     store = Store(folder)
-    with store.locked():  # of two recipes each would delete the other's runs
+    with store.locked():  # otherwise two recipes would delete each other's runs
         reports = _make_cells(recipe, cells, folder, progress)
         by_dataset = {
             dataset.name: {cell: report for cell, report in reports.items() if cell.dataset == dataset}
@@ -69,7 +69,7 @@ def _make_cells(
     for number, cell in enumerate(cells):
         reports[cell] = make_cell(recipe, cell, folder)
         for name in recipe.metrics:
-            resampled_keys(reports[cell], name)  # one that has no interval is told after the first cell
+            resampled_keys(reports[cell], name)  # raises already after the first cell if the metric has no interval
         figures = [f"{name} {100 * (reports[cell].value(name) or 0):.1f}" for name in recipe.metrics]
         if progress:
             print(f"{number + 1}/{len(cells)}  {cell.name}: {'  '.join(figures)}", flush=True)
@@ -77,7 +77,7 @@ def _make_cells(
 
 
 def _check_cells(recipe: FewShotRecipe, cells: Sequence[Cell], folder: Path) -> list[str]:
-    """Lines to be told before any work starts. ValueError where a training or an evaluation could not be made."""
+    """Warnings to print before any work starts. ValueError where a training or an evaluation cannot be done."""
     told = []
     for one in recipe.datasets:
         names = metric_names(exam_recipe(recipe, one))

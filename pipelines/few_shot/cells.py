@@ -1,6 +1,6 @@
 """The cells of a few-shot harness: each a dataset, a mode, a number of shots and a seed; made once.
 
-In: a recipe and a cell. Out: the evaluation of its model, kept in ``cell.json`` with a digest of what it was made by.
+In: a recipe and a cell. Out: the evaluation of its model, kept in ``cell.json`` with a digest of all that decides it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ZERO_SHOT: TuneMode = "full"  # nothing is tuned: the mode does not matter
 
 
 class CellReport(Document):
-    """What the model of one cell answered, and the digest of all that decides it."""
+    """The evaluation of a cell's model, and the digest of all that decides it."""
 
     identity: str
     report: EvaluationReport
@@ -37,7 +37,7 @@ class CellReport(Document):
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One model, tuned on so many shots drawn by a seed; with zero shots the model as it is."""
+    """One model of the harness, tuned on ``shots`` drawn by ``seed``; with zero shots the model as it is."""
 
     dataset: TransferDataset
     mode: TuneMode
@@ -61,7 +61,7 @@ def cells_of(recipe: FewShotRecipe) -> Iterator[Cell]:
 
 
 def make_cell(recipe: FewShotRecipe, cell: Cell, out: Path) -> EvaluationReport:
-    """The report of a cell: read where it has been made, else its model is trained, or goes on, and answers."""
+    """The report of a cell: read if it exists; else its model is trained, or resumed, and evaluated."""
     store, learned = Store(out / cell.name), train_recipe(recipe, cell, out)
     exam = exam_recipe(recipe, cell.dataset)
     identity = digest_of(
@@ -92,17 +92,17 @@ def make_cell(recipe: FewShotRecipe, cell: Cell, out: Path) -> EvaluationReport:
 
 
 def _forget_another(folder: Path, identity: str) -> None:
-    """Delete the run of a cell that was begun by another recipe, data or checkpoint: a run may go on with more steps,
-    and a cell of so many steps is one that took no others."""
+    """Delete the run of a cell that was begun by another recipe, data or checkpoint. Training would resume such a run
+    with more steps, but a cell has exactly the steps of its recipe."""
     store = Store(folder)
     if not store.exists(RUN_OF) or store.read(RUN_OF).decode() != identity:
         shutil.rmtree(folder / RUN, ignore_errors=True)
-        store.flush("")  # or a crash of the machine could leave the run, as one of this identity
+        store.flush("")  # so that a crash of the machine cannot bring back the old run under this identity
         store.write(RUN_OF, identity.encode())
 
 
 def train_recipe(recipe: FewShotRecipe, cell: Cell, out: Path) -> TrainRecipe:
-    """How the model of a cell is trained; its ``init`` is the zero-shot model."""
+    """The training recipe of a cell; its ``init`` is the zero-shot model."""
     shots = str(
         out / cell.dataset.name / "shots" / _fingerprint(cell.dataset.train)[:12] / f"{cell.shots}-seed-{cell.seed}"
     )
@@ -113,23 +113,23 @@ def train_recipe(recipe: FewShotRecipe, cell: Cell, out: Path) -> TrainRecipe:
 
 
 def exam_recipe(recipe: FewShotRecipe, dataset: TransferDataset) -> EvaluateRecipe:
-    """How the models of a dataset are evaluated: by the prompts that they were tuned with."""
+    """The evaluation recipe of a dataset's models, with the prompts that they were tuned with."""
     prompts = {Store(dataset.test).name: dataset.prompts} if dataset.prompts else {}
     return make_recipe(EvaluateRecipe, "evaluate", recipe.evaluate, datasets=(dataset.test,), prompts=prompts)
 
 
 def _fingerprint(dataset: str) -> str:
-    """Of a human dataset as its reviewers left it."""
+    """The fingerprint of a human dataset as its reviewers left it."""
     return open_exam(dataset, None).fingerprint
 
 
 def _content(init: str) -> str | None:
-    """What a checkpoint holds, by a digest; None of random weights and of a name that a digest in the recipe is for."""
+    """A digest of a checkpoint's content; None for random weights, and for a name whose digest the recipe has."""
     return file_sha256(path_of(init)) if path_of(init).is_file() else model_digest(init)
 
 
 def _plain(recipe: TrainRecipe | EvaluateRecipe) -> dict[str, Any]:
-    """What decides the result, and not where the folders lie. Prompts are in what is evaluated."""
+    """The fields that decide the result, without the paths of folders. Prompts are part of the evaluated recipe."""
     return recipe.model_dump(mode="json", exclude={"mix", "datasets"}, exclude_defaults=True)
 
 

@@ -49,8 +49,8 @@ def tables_of(metrics: Sequence[str], datasets: Mapping[str, Reports]) -> list[F
 
 
 def table_of(name: str, metric: str, datasets: Sequence[Reports]) -> FewShotTable:
-    """The table of the cells of one dataset, or of the mean over several. ValueError where an evaluation has no such
-    metric, or it is no mean or average precision and has no interval."""
+    """The table of one dataset, or of the mean over several. ValueError where an evaluation lacks the metric, or the
+    metric has no interval."""
     by_kind = [_by_kind(reports) for reports in datasets]
     kinds = [kind for kind in by_kind[0] if kind[1] != 0]
     shots = list(dict.fromkeys(shots for _, shots in kinds))
@@ -78,7 +78,8 @@ def _by_kind(reports: Reports) -> dict[tuple[str, Shots], list[EvaluationReport]
 
 
 def _draws(reports: Sequence[EvaluationReport], metric: str, seed: int) -> Draws:
-    """The mean of a metric over the reports of several seeds on one test set, and that on resamples of both."""
+    """The mean of a metric over the reports of several seeds on one test set, and its values on resamples of seeds and
+    pictures."""
     keys = resampled_keys(reports[0], metric)
     random = np.random.default_rng(seed)
     parts = image_draws(len(keys), DRAWS, random)
@@ -89,7 +90,7 @@ def _draws(reports: Sequence[EvaluationReport], metric: str, seed: int) -> Draws
 
 
 def _mean(datasets: Sequence[Draws]) -> Estimate:
-    """The mean over datasets, each of which was drawn by itself."""
+    """The mean over datasets, each resampled by itself, with its interval."""
     means_R = np.mean([values for _, values in datasets], axis=0)
     tail = (1 - CONFIDENCE) / 2
     low, high = np.nanquantile(means_R, (tail, 1 - tail))
@@ -97,7 +98,8 @@ def _mean(datasets: Sequence[Draws]) -> Estimate:
 
 
 def resampled_keys(report: EvaluationReport, metric: str) -> list[str]:
-    """The pictures that a metric's interval is over. ValueError where the report has no such metric, or without one."""
+    """The pictures that a metric's interval is taken over. ValueError where the report lacks the metric, or it has no
+    interval."""
     keys = sorted(image_keys(report, metric))
     if not keys:
         known = ", ".join(one.name for one in report.metrics if "/" not in one.name)

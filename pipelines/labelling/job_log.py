@@ -20,7 +20,7 @@ from schemas.shards import ShardManifest
 
 
 class JobLog:
-    """Events ``start``, ``unit``, ``unit_lost``, ``end`` and, for a job that an error ends, ``failed``."""
+    """Writes the events ``start``, ``unit``, ``unit_lost``, ``end`` and, for a job that an error ends, ``failed``."""
 
     def __init__(self, path: str | Path | None, **start: Any) -> None:
         self._file = open(path, "a", encoding="utf-8", buffering=1) if path else None  # noqa: SIM115 - see __exit__
@@ -38,7 +38,7 @@ class JobLog:
             self._file.close()
 
     def committed(self, manifest: ShardManifest) -> None:
-        """A unit, with its rejects by stage and reason, and the seconds of each stage."""
+        """Log a committed unit, with its rejects by stage and reason, and the seconds of each stage."""
         self._write(
             "unit",
             unit=manifest.unit,
@@ -51,11 +51,11 @@ class JobLog:
         )
 
     def lost(self, ref: UnitRef, why: str) -> None:
-        """A unit whose worker was lost; it is begun again elsewhere."""
+        """Log a unit whose worker was lost; it is begun again elsewhere."""
         self._write("unit_lost", unit=ref.index, source_uri=ref.uri, first_row=ref.first_row, reason=why)
 
     def end(self, result: LabelResult) -> None:
-        """The job is over: done, or stopped with units left."""
+        """Log the end of the job: done, or stopped with units left."""
         self._write("end", **result.model_dump(mode="json", exclude={"stages"}))
 
     def _write(self, event: str, **fields: Any) -> None:

@@ -122,8 +122,10 @@ def _probe(
 
 @dataclass
 class _SliceReader:
-    """Reads a slice, after its first row has been read: ``elapsed_seconds``, a stage's own measure of itself, are those
-    that the first row took more than its like, which is the opening of its file."""
+    """Reads a slice for the probe, after reading its first row once by itself.
+
+    ``elapsed_seconds`` is the time by which the first row took longer than an average one: that of opening its file.
+    """
 
     source: Source
     elapsed_seconds: float = 0.0
@@ -139,7 +141,8 @@ class _SliceReader:
 
 
 def _open_measure(digests: Digests) -> Commit[ShardManifest]:
-    """The job's commit into a folder that is gone after it; ``seconds`` of the manifest are with the writing."""
+    """The job's commit, into a temporary folder that is deleted after it; the manifest's ``seconds`` include the
+    writing."""
 
     def commit(unit: Unit[PseudoLabel]) -> ShardManifest:
         started = time.perf_counter()
@@ -154,8 +157,8 @@ def _open_measure(digests: Digests) -> Commit[ShardManifest]:
 
 
 def _timed(manifests: Sequence[ShardManifest], place: Layout) -> Sequence[ShardManifest]:
-    """Without the first slice of each worker, where others are left. Beside a GPU writers are told apart, not teachers;
-    there the slices that came first are left out."""
+    """The manifests without the first slice of each worker, unless there are no others. Beside a GPU manifests name
+    their writer, not their teacher, so as many of the earliest slices are left out."""
     if len(place.pools) > 1:
         return manifests[place.teachers :] or manifests
     seen: Counter[str] = Counter()
@@ -168,7 +171,8 @@ def _timed(manifests: Sequence[ShardManifest], place: Layout) -> Sequence[ShardM
 
 
 def _openings(refs: Sequence[UnitRef], place: Layout) -> dict[str, float]:
-    """How often a file of the source is opened in the job, for each of its rows: once by each process that reads."""
+    """For each file of the source, how often the job opens it (once in each process that reads it), divided by its
+    rows."""
     rows, units = Counter[str](), Counter[str]()
     for ref in refs:
         rows[ref.uri] += ref.rows
@@ -194,10 +198,11 @@ def _rate(manifests: Sequence[ShardManifest], *, place: Layout, openings: dict[s
 
 
 def _share(amount: Callable[[ShardManifest], float]) -> Callable[[Sequence[ShardManifest]], float]:
-    """The amount for each image of the source, labelled or not."""
+    """A function that gives the mean of ``amount`` for each image of the source, labelled or not."""
     return lambda units: sum(amount(unit) for unit in units) / sum(unit.rows for unit in units)
 
 
 def _bytes(manifest: ShardManifest) -> float:
-    """Of files. A slice is shorter than a unit, and its tables pay their footers for fewer rows: rather too much."""
+    """The bytes of a slice's files. This estimates a little too much: tables of a short slice pay for their footers
+    with fewer rows."""
     return sum(file.size for file in manifest.files)

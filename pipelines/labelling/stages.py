@@ -25,8 +25,8 @@ from teacher.grounder import open_grounder
 
 
 def stages(recipe: LabelRecipe, source: Source, guard: LeakGuard | None = None) -> list[Stage]:
-    """The job, top to bottom, and which processes do it. Filters are there where they are on;
-    ``guard`` is that of the recipe's ``leaks``."""
+    """The stages of the job, top to bottom, each with the processes it runs in. A filter's stage is there only if the
+    recipe uses it; ``guard`` is that of the recipe's ``leaks``."""
     read = Stage("read", partial(_open_source_reader, source))
     phrases, *answering = grounding_stages(recipe)
     on_samples, on_phrases = filter_stages(recipe.filters, guard)
@@ -35,7 +35,8 @@ def stages(recipe: LabelRecipe, source: Source, guard: LeakGuard | None = None) 
 
 
 def filter_stages(recipe: FiltersRecipe, guard: LeakGuard | None) -> tuple[list[Stage], list[Stage]]:
-    """What filters captioned pictures, and what filters their phrases; none where nothing is to be filtered."""
+    """The stages that filter captioned pictures, and those that filter phrases; empty where nothing is to be
+    filtered."""
     on_samples = Stage("filter", partial(_open_filter, recipe, guard))
     on_phrases = Stage("filter_phrases", partial(_open_phrase_filter, recipe))
     wanted = guard is not None or recipe.rules().keys() - {"stop_phrases"}
@@ -43,7 +44,7 @@ def filter_stages(recipe: FiltersRecipe, guard: LeakGuard | None) -> tuple[list[
 
 
 def grounding_stages(recipe: GroundRecipe) -> list[Stage]:
-    """From captioned pictures to boxes: all of the job that is neither its source nor its shards."""
+    """The stages from captioned pictures to boxes: the job without its source, filters and shards."""
     return [
         Stage("phrases", partial(_open_parser, recipe.phrases)),
         Stage("prompt", partial(_open_prompter, recipe.teacher), "teacher"),
@@ -95,7 +96,7 @@ def _open_parser(recipe: PhrasesRecipe) -> Work:
 
 
 def _open_identifier() -> Work:
-    """What pictures are known by, of those that go to the teacher: duplicates and leaks are found by it."""
+    """Hashes the pictures that go to the teacher, so that duplicates and leaks can be found later."""
     return lambda unit: [replace(sample, source=identified(sample.source)) for sample in unit.records]
 
 

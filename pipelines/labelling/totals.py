@@ -1,4 +1,4 @@
-"""What the units of a job add up to. No manifest is kept: a job of 100,000 units takes no more memory than one of ten.
+"""Sums over the units of a job. No manifest is kept, so 100,000 units take no more memory than ten.
 
 In: manifests, one after another, in any order. Out: sums of counts and times, by stage in the order of the flow.
 """
@@ -16,7 +16,7 @@ _STAGE_SUMS = ("came_in", "went_on", "phrases_left_out", "seconds", "computing_s
 
 
 def dropped_by_reason(stages: Iterable[StageCounts]) -> dict[str, int]:
-    """What was dropped by reason, over all stages: a filter and a stage may have a reason in common."""
+    """The number of dropped samples by reason, over all stages: two stages may have a reason in common."""
     found: Counter[str] = Counter()
     for stage in stages:
         found.update(stage.dropped)
@@ -25,7 +25,8 @@ def dropped_by_reason(stages: Iterable[StageCounts]) -> dict[str, int]:
 
 @dataclass(slots=True)
 class StageSums:
-    """One stage over many units: sums by the name of the field of ``StageCounts``, and what was dropped by reason."""
+    """Sums of one stage over many units: of the numeric fields of ``StageCounts`` by name, and of the dropped by
+    reason."""
 
     sums: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_STAGE_SUMS, 0))
     dropped: Counter[str] = field(default_factory=Counter)
@@ -51,7 +52,7 @@ class Totals:
     by_stage: dict[str, StageSums] = field(default_factory=dict)
 
     def add(self, manifest: ShardManifest) -> None:
-        """A unit more."""
+        """Add the counts of one unit."""
         self._add(manifest, 1, manifest.stages)
 
     def __add__(self, other: Totals) -> Totals:

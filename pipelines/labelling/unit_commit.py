@@ -21,7 +21,7 @@ from schemas.shards import SampleLabels, ShardManifest
 
 
 def open_commit(store: Store, digests: Digests) -> Commit[ShardManifest]:
-    """What writes the shard of a unit: pictures and labels, tables, and the manifest last."""
+    """The function that commits a unit: it writes pictures and labels, tables, and last the manifest."""
 
     def commit(unit: Unit[PseudoLabel]) -> ShardManifest:
         return write_shard(
@@ -37,7 +37,7 @@ def open_commit(store: Store, digests: Digests) -> Commit[ShardManifest]:
 
 
 def work_record(unit: Unit[Any]) -> dict[str, Any]:
-    """What a manifest tells of the work on a unit that ends here and now: stages, seconds, when and where."""
+    """Fields of a manifest about the work on a unit that ends now: stages, seconds, end, worker."""
     return {
         "stages": stage_counts(unit),
         "seconds": sum(tally.seconds for tally in unit.tallies),

@@ -60,8 +60,8 @@ def trace(
 
 
 def _calibrations(recipe: GenerationRecipe) -> list[LineageNode]:
-    """The calibration that the selection of the pseudo-labels rests on, if it does on one, and what it was made from:
-    human data outside this generation."""
+    """The calibration that the selection of the pseudo-labels uses, and the human data that it was made from; empty
+    where it uses none."""
     if isinstance(recipe.selection, str) or "calibration" not in recipe.selection:
         return []
     path = str(recipe.selection["calibration"])

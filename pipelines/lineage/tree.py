@@ -1,7 +1,7 @@
 """``glip-engine lineage``: what an artefact was made from, as a tree down to source slices, recipes, code and seeds.
 
 In: the folder of a generation, a dataset, a training run or a model, or ``registry:URI@N``. Out: its lineage, and the
-tree in print. Every node says its digest; one that stands in several places is written out in the first.
+tree in print. Every node shows its digest; one that occurs in several places is written out only in the first.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ SLICES_SHOWN = 3
 
 
 def lineage(artefact: str | Path, *, progress: bool = True) -> Lineage:
-    """The lineage of an artefact: the nodes that it was made from, directly or not, and its own.
+    """The lineage of an artefact: its node and those of all its ancestors.
 
-    ValueError in one line where it is none of ours, or its record is damaged.
+    ValueError in one line where ``artefact`` has no lineage, or its record is damaged.
     """
     nodes = once(_nodes(str(artefact)))
     roots = tops(nodes)
@@ -42,7 +42,7 @@ def lineage(artefact: str | Path, *, progress: bool = True) -> Lineage:
 
 
 def tops(nodes: list[LineageNode]) -> list[LineageNode]:
-    """The nodes that nothing else was made from; the last one where all lie in a circle."""
+    """The nodes that no other node was made from; the last one where the nodes form a circle."""
     parents = {parent for node in nodes for parent in node.parents}
     return [node for node in nodes if node.digest not in parents] or nodes[-1:]
 

@@ -1,1 +1,1 @@
-"""Models on their way into a registry and out of it: candidates, their weights, cards, names, and MLflow's view."""
+"""Models and the registry: candidates, their weights, cards, names of versions, and the mirror in MLflow."""

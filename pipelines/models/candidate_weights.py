@@ -1,9 +1,9 @@
-"""Which weights of a training run go to the gate: the moving average, the last ones, or their mean with the teacher's.
+"""The weights of a training run that the gate judges: moving average, last step, or halfway to the initial model.
 
 In: a finished run and the kind. Out: a model folder beside the run's own. ``ema`` is what training saves; ``raw`` are
 the weights of the last step; ``averaged`` are halfway between the moving average and the checkpoint that the run began
 from (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022), which forgets less. The recipe names one kind:
-to choose the best of several on the data that decides would promote by chance.
+choosing the best of several on the data that decides would promote by chance.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def candidate_model(
     sha256: str | None = None,
     tokenizer: str | None = None,
 ) -> str:
-    """The folder of the candidate of the run in ``run``, made where it is not there; ``model`` is the run's own.
-    ``sha256`` and ``tokenizer`` are those of the ``init`` that it began from, where that is a published file.
+    """The folder of the candidate of the run in ``run``, made if it does not exist; ``model`` is the run's own folder.
+    ``sha256`` and ``tokenizer`` belong to the ``init`` that the run began from, if that is a published file.
 
     ValueError where the run left no raw weights, or began from a model of another shape or from random weights.
     """
@@ -64,13 +64,13 @@ def _is_made_from(folder: Path, made_from: str) -> bool:
 
 
 def check_candidate(kind: CandidateWeights, init: str) -> None:
-    """Before a run is begun: ValueError where it could not leave such a candidate."""
+    """Check, before a run begins, that it can leave this kind of candidate; ValueError where it could not."""
     if kind == "averaged" and init.startswith(RANDOM):
         raise ValueError(f"candidate `averaged` is a mean with the checkpoint that training began from, not {init!r}")
 
 
 def _halfway(weights: dict[str, Tensor], before: dict[str, Tensor], init: str) -> dict[str, Tensor]:
-    if OFFSETS in weights and OFFSETS not in before:  # which `tune: prompt` adds, and begins from 0
+    if OFFSETS in weights and OFFSETS not in before:  # added by `tune: prompt`; they begin from 0
         before = before | {OFFSETS: torch.zeros_like(weights[OFFSETS])}
     shapes = [{name: value.shape for name, value in state.items()} for state in (weights, before)]
     if shapes[0] != shapes[1]:

@@ -1,8 +1,8 @@
-"""Checkpoints by the name of a registry: ``registry:URI`` is the current version, ``registry:URI@3`` the third.
+"""Checkpoints by registry name: ``registry:URI`` is the current version, ``registry:URI@3`` the third.
 
-In: a name out of a recipe. Out: the same name with its number, so that a job keeps its model whatever is promoted
-meanwhile; and the path of a local copy, checked by SHA-256, made in the process that opens the model: a worker on
-another machine has a cache of its own. Every other name is left as it is.
+In: a name from a recipe. Out: the same name with its number, so that a job keeps its model whatever is promoted
+meanwhile; and the path of a local copy, checked by SHA-256, and fetched by the process that opens the model, since a
+worker on another machine has a cache of its own. All other names stay as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NAME = re.compile(r"registry:(?P<uri>.+?)(?:@(?P<version>[0-9]{1,6}))?")
 
 @dataclass(frozen=True, slots=True)
 class RegistryName:
-    """``registry:URI@VERSION``; the current version where None."""
+    """``registry:URI@VERSION``; ``version`` None means the current one."""
 
     uri: str
     version: int | None
@@ -34,7 +34,7 @@ class RegistryName:
 
 
 def registry_name(name: str) -> RegistryName | None:
-    """The parts of a registry's name, None where it is a name of another kind."""
+    """The parts of a registry name; None for a name of another kind."""
     found = _NAME.fullmatch(name)
     if found is None:
         return None
@@ -42,10 +42,10 @@ def registry_name(name: str) -> RegistryName | None:
 
 
 def pinned(name: str, begun_with: str | None = None) -> str:
-    """The name with the number of the version it means now; or, of work that was begun with one of that registry, with
-    that version (``begun_with``, as it was pinned then).
+    """A registry's name with a version's number; any other name as it is.
 
-    ValueError where the registry is empty or its pointer is damaged.
+    The number is that of the current version; or, for work that was ``begun_with`` a version of the same registry, that
+    one. ValueError where the registry is empty or its pointer is damaged.
     """
     asked = registry_name(name)
     if asked is None or asked.version is not None:
@@ -68,16 +68,16 @@ def pinned_teacher(recipe: TeacherRecipe, begun_with: TeacherRecipe | None = Non
 
 
 def local_teacher(recipe: TeacherRecipe) -> TeacherRecipe:
-    """The recipe with paths of this machine in place of registry names: what a grounder is opened with."""
+    """The recipe with local paths in place of registry names, for opening a grounder."""
     members = tuple(local_teacher(member) for member in recipe.members)
     return recipe.model_copy(update={"checkpoint": local_checkpoint(recipe.checkpoint), "members": members})
 
 
 def local_checkpoint(name: str, cache: Path | None = None) -> str:
-    """The folder of a version, fetched into ``cache`` (:func:`cache_folder`) if it is not there whole; any other name
-    as it is.
+    """The folder of a registry's version, fetched into ``cache`` (default: :func:`cache_folder`) if it is not there
+    whole; any other name as it is.
 
-    ValueError where the registry has no such version or it is damaged, and for a URL, which is no path.
+    ValueError where the version is missing or damaged, and for a URL, which is no path.
     """
     asked = registry_name(name)
     if asked is None and "://" in name:

@@ -1,4 +1,4 @@
-"""Where models, trainings and generations lie: in folders of this machine, or of what it mounts."""
+"""The folders of models, trainings and generations, which must be local or mounted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def local_folder(out: str | Path) -> Path:
-    """The folder that is meant. ValueError for a URL, which would be taken for the name of a folder."""
+    """``out`` as a path. ValueError for a URL, which would be taken for the name of a folder."""
     if "://" in str(out):
         raise ValueError(
             f"wanted a path on this machine or a mounted file system, not {str(out)!r}: datasets, exports, reports, "

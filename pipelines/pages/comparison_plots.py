@@ -16,7 +16,7 @@ OF_WORDS = ("phrases", "head_lemmas")
 
 
 def drift_plots(comparison: DatasetComparison) -> list[Plot]:
-    """In the comparison's order."""
+    """A plot for each distribution of numbers, in the comparison's order."""
     shown = [one for one in comparison.drifts if one.name not in OF_WORDS]
     return [_drift(one) for one in shown if sum(one.before) and sum(one.after)]
 
@@ -61,7 +61,7 @@ def _drift(drift: Drift) -> Plot:
 
 
 def _bin_axis(drift: Drift) -> dict[str, Any]:
-    """As far as there is anything, with a few bins named by where they begin."""
+    """An axis over the bins that hold anything, with a few of them named by where they begin."""
     full = [place for place, counts in enumerate(zip(drift.before, drift.after, strict=True)) if any(counts)]
     first, last = full[0], full[-1]
     ticks = list(range(first, last + 1, -(-(last + 1 - first) // TICKS)))
@@ -77,7 +77,7 @@ def _bin_axis(drift: Drift) -> dict[str, Any]:
 
 
 def _as_ratio(logarithm: str) -> str:
-    """Of the name of a bin; as it is where that is no number, as of an open bin."""
+    """A bin's name as a ratio; unchanged where it is no number, as that of an open bin."""
     try:
         return ratio(float(logarithm))
     except ValueError:

@@ -57,7 +57,7 @@ def _table(dataset: str, evaluations: Mapping[str, Sequence[EvaluationReport]]) 
 
 
 def main_metrics(evaluation: EvaluationReport) -> list[MetricValue]:
-    """The metrics that are no single class's, and those of the classes that are always shown."""
+    """The metrics over all classes, and those of the classes that are always shown."""
     return [one for one in evaluation.metrics if _is_main(one.name)]
 
 

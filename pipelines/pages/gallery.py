@@ -1,9 +1,9 @@
 """A bounded sample of labelled pictures for the report, drawn by a seed and never by how good they look.
 
-In: a dataset and a selection. Out: at most ``limit`` pictures of at most ``MAX_UNITS`` units: units at even spaces
-through the dataset with a start by the seed, then rows at even spaces through each, so that every sample is as probable
-as any other. Few units, since a unit costs the reading of a shard's index wherever it lies. Thumbnails stop at
-``max_bytes``, taken in an order by the seed, so that what a small page leaves out is no part of the dataset.
+In: a dataset and a selection. Out: at most ``limit`` pictures of at most ``MAX_UNITS`` units. Units are taken at even
+spaces through the dataset from a start drawn by the seed, then rows at even spaces through each unit, so that every
+sample is equally probable. The number of units is bounded because each costs reading a shard's index. Thumbnails share
+``max_bytes``; they are taken in an order drawn by the seed, so that a smaller page still shows the whole dataset.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ MAX_TRIES = 20
 
 @dataclass(frozen=True)
 class Gallery:
-    """The sample in the dataset's order, of how many pictures and units it was drawn, by which seed; ``problems`` tells
-    of units that could not be read.
+    """The sampled pictures in the dataset's order, and from how many samples and units they were drawn by which seed.
 
-    ``counts``: of the sample's phrases, as written, in the whole dataset; None where they were not looked up.
+    ``problems``: units that could not be read. ``counts``: of the sample's phrases, as written, in the whole dataset;
+    None where they were not looked up.
     """
 
     pictures: tuple[Picture, ...]
@@ -54,7 +54,7 @@ class Gallery:
         return {text for one in self.pictures for text in one.phrases.values()}
 
     def with_counts(self, counts: Mapping[str, PhraseCount]) -> Gallery:
-        """The same with what the whole dataset says of its phrases."""
+        """The same gallery with the counts of its phrases in the whole dataset."""
         return replace(self, counts=counts)
 
 
@@ -105,7 +105,7 @@ def sample_places(sizes: Sequence[int], limit: int, seed: int) -> dict[int, list
 
 
 def _pictures_by_unit(sizes: Sequence[int], wanted: int, draws: random.Random) -> Counter[int]:
-    """How many of the ``wanted`` pictures are looked for in which unit; a large unit is as much more probable."""
+    """How many of the ``wanted`` pictures are taken from which unit, in proportion to the units' sizes."""
     if not wanted:
         return Counter()
     ends = list(accumulate(sizes))
@@ -127,7 +127,7 @@ def _ranges(rows: int, count: int, draws: random.Random) -> list[range]:
 
 
 def _of_unit(store: Store, manifest: ManifestSummary, rows: Sequence[range], view: View) -> list[Picture]:
-    """ValueError or FileNotFoundError where the shard is not whole."""
+    """The pictures of one unit. ValueError or FileNotFoundError where its shard is not whole."""
     left_out = view.duplicates.of(manifest.unit)
     found: list[Picture] = []
     with ShardReader(store, manifest.unit) as reader:
@@ -152,7 +152,8 @@ def _shown(reader: ShardReader, row: int, view: View, source_uri: str) -> Pictur
 
 
 def _within(found: Sequence[Picture], max_bytes: int, seed: int) -> tuple[Picture, ...]:
-    """As many as fit, taken in an order by the seed, in the dataset's order."""
+    """As many pictures as fit into ``max_bytes``, chosen in an order drawn by the seed and returned in the dataset's
+    order."""
     order = list(range(len(found)))
     random.Random(seed).shuffle(order)
     kept, size = [], 0

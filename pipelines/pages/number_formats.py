@@ -35,7 +35,7 @@ def measured(value: float | None, unit: str = "") -> str:
 
 
 def changed(value: float | None, unit: str = "") -> str:
-    """A difference with its sign, as :func:`measured` has the number."""
+    """A difference with its sign, formatted as :func:`measured`."""
     if value is None:
         return NONE
     shown = measured(abs(value), unit)
@@ -60,16 +60,16 @@ def percent(value: float | None) -> str:
 
 
 def signed(value: float | None) -> str:
-    """A difference in points, with its sign, which nothing has."""
+    """A difference in points, with its sign; zero has none."""
     shown = "" if value is None else f"{100 * value:+.1f}".replace("-", "−")
     return NONE if value is None else "0.0" if shown in ("+0.0", "−0.0") else shown
 
 
 def minus(text: str) -> str:
-    """A sentence whose negative numbers have the sign of numbers, not a hyphen."""
+    """A sentence with the minus sign, not a hyphen, before negative numbers."""
     return re.sub(r"(?<!\w)-(?=\d)", "−", text)
 
 
 def number_filters() -> dict[str, object]:
-    """The formats by the names that templates know them by."""
+    """The formats by name, as filters for templates."""
     return {one.__name__: one for one in (whole, counted, figure, measured, changed, compact, percent, signed, minus)}

@@ -52,7 +52,7 @@ def axis(title: str, **settings: Any) -> dict[str, Any]:
 
 
 def plain(text: str) -> str:
-    """Text of the data for a figure: the plotting library takes some tags for its own, and shows these as they are."""
+    """Text from data for a figure, escaped: the plotting library takes some tags for markup."""
     return html.escape(text, quote=False)
 
 
@@ -62,7 +62,8 @@ def log_axis(title: str, low: float, high: float) -> dict[str, Any]:
 
 
 def histogram_plots(histograms: list[Histogram]) -> list[Plot]:
-    """Those that count anything, in order; the score of human boxes is 1 by definition and is left out."""
+    """Plots of the histograms that count anything, in order. The score of human boxes is 1 by definition and is left
+    out."""
     return [histogram_plot(one) for one in histograms if sum(one.counts) and not _is_constant(one)]
 
 
@@ -92,7 +93,7 @@ def bin_names(histogram: Histogram) -> list[str]:
 
 
 def histogram_plot(histogram: Histogram) -> Plot:
-    """Bars; on an axis of numbers where all bins are as wide, by the names of the bins where they are not."""
+    """A bar chart; on an axis of numbers where all bins are equally wide, else by the names of the bins."""
     names, total = bin_names(histogram), sum(histogram.counts)
     edges = histogram.edges
     widths = [high - low for low, high in pairwise(edges)]
@@ -140,20 +141,20 @@ def _bin_axis(histogram: Histogram, names: list[str], even: bool) -> dict[str, A
 
 
 def _ratio_axis(histogram: Histogram) -> dict[str, Any]:
-    """Powers of two as ratios: 1:4, 1:1, 4:1."""
+    """An axis of logarithms of two, labelled as ratios: 1:4, 1:1, 4:1."""
     low, high = _shown_range(histogram)
     ticks = range(ceil(low), int(high) + 1, 2 if high - low > 5 else 1)
     return axis(RATIO_TITLE, range=[low, high], tickvals=[*ticks], ticktext=[ratio(tick) for tick in ticks])
 
 
 def ratio(logarithm: float) -> str:
-    """A logarithm of base two as the ratio that it is of: 2:1, 1:1.41."""
+    """A logarithm of base two as a ratio: 2:1, 1:1.41."""
     times = f"{2 ** abs(logarithm):.3g}"
     return f"{times}:1" if logarithm >= 0 else f"1:{times}"
 
 
 def _shown_range(histogram: Histogram) -> list[float]:
-    """From edge to edge; where the end is open, only as far as there is anything."""
+    """The range of the axis: from edge to edge; at an open end, only as far as there are counts."""
     last = max(number for number, count in enumerate(histogram.counts) if count)
     end = min(max(last + 2, len(histogram.counts) // 4), len(histogram.counts)) if histogram.open_end else -1
     return [histogram.edges[0], histogram.edges[end]]
@@ -174,7 +175,7 @@ def _counted_axis(histogram: Histogram, names: list[str]) -> dict[str, Any]:
 
 
 def heat_map_plot(heat_map: HeatMap) -> Plot:
-    """Where things lie in the image; as a table by thirds of the image."""
+    """A heat map of places in the image; its table has thirds of the image."""
     counts, total = heat_map.counts, sum(map(sum, heat_map.counts))
     trace = {
         "type": "heatmap",

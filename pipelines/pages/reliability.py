@@ -27,7 +27,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Panel:
-    """One of the two plots."""
+    """One of the two plots: raw or calibrated scores."""
 
     title: str
     left: int

@@ -15,7 +15,7 @@ POINTS_OF_LAW = 24
 
 
 def vocabulary_plots(report: DatasetReport) -> list[Plot]:
-    """Both figures, or what there is of them."""
+    """The plots of ranks and of growth, as far as there are points for them."""
     plots = [_ranks(report)] if len(report.rank_frequency) > 1 else []
     growth = report.vocabulary_growth
     return [*plots, _growth(growth, report)] if growth is not None and len(growth.points) > 1 else plots

@@ -1,7 +1,7 @@
 """Boxes and their phrases drawn on a picture, for a person to look at.
 
-In: a decoded picture and boxes with a text and a colour number. Out: another picture, of the same size or, where that
-is small, enlarged so that the labels can be read.
+In: a decoded picture and boxes with a text and a colour number. Out: another picture, of the same size or, if it is
+small, enlarged so that the labels are readable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 from glip.rgb import as_rgb
 from pipelines.pictures.label_fonts import font_for
 
-# One colour a phrase, those of the report's gallery; white text is readable on each of them.
+# A colour for each phrase, as in the report's gallery; white text is readable on all of them.
 COLOURS = ("#2563eb", "#d6303a", "#177e42", "#b35a05", "#7c4df0", "#0b7a8c", "#bf2c8d", "#6b6f00")
 READABLE_SIDE = 1000  # a picture whose long side is shorter is enlarged by a whole number
 FONT_SHARE, MIN_FONT, MAX_FONT = 1 / 42, 13, 64  # of the long side; pixels
@@ -27,7 +27,7 @@ Rectangle = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class LabelledBox:
-    """A box in pixels of the picture, what is written at it, and the number of its colour."""
+    """A box in pixels of the picture, the text of its label, and the number of its colour."""
 
     box_xyxy: Rectangle
     text: str
@@ -35,10 +35,10 @@ class LabelledBox:
 
 
 def draw_boxes(image: Image.Image, boxes: Sequence[LabelledBox], font_share: float = FONT_SHARE) -> Image.Image:
-    """A copy of the picture in RGB with the boxes on it, the first of them on top; no boxes give the picture alone.
+    """A copy of the picture in RGB with the boxes drawn on it, the first one on top.
 
-    ``font_share``: height of the labels as a share of the long side, larger for what is shown small. Labels stand above
-    their box, or where they neither leave the picture nor cover another label, if there is such a place.
+    ``font_share``: height of the labels as a share of the long side; larger for a picture that is shown small. A label
+    stands above its box, or, if possible, where it neither leaves the picture nor covers another label.
     """
     scale = max(1, READABLE_SIDE // max(image.size))
     size = (image.width * scale, image.height * scale)
@@ -70,7 +70,7 @@ def _write_label(
     size: tuple[int, int],
     taken: Sequence[Rectangle],
 ) -> Rectangle:
-    """Write the label of one box and return where it stands."""
+    """Draw the label of one box and return its rectangle."""
     text = " ".join(box.text.split())
     text = text if len(text) <= MAX_LABEL_CHARS else text[: MAX_LABEL_CHARS - 1] + "…"
     text, font = font_for(text, height)
@@ -89,7 +89,7 @@ def _free_place(
     x1, y1, x2, y2 = corners
     width, height = label
     beside = (y1 - height, y1, y2 - height, y2, (y1 + y2 - height) / 2)
-    rows = (*beside, *(y2 + height * step for step in range(1, 9)))  # boxes on one thing have their labels in a column
+    rows = (*beside, *(y2 + height * step for step in range(1, 9)))  # below: a column for boxes around one thing
     places = [_inside(x, y, label, size) for y, x in product(rows, (x1, x2 - width))]
     return next((place for place in places if not any(_meet(place, other) for other in taken)), places[0])
 

@@ -1,7 +1,7 @@
-"""The font of a label on a picture: Pillow's own, which has plain Latin letters, or one that the system has.
+"""The font of a label on a picture: Pillow's own, which has plain Latin letters, or one of the system.
 
-In: a text. Out: the text, in which what no font here can write stands without its accents, and the font that can write
-most of it. No font is shipped: what none has is drawn as Pillow draws it, an empty box.
+In: a text. Out: the font that can write most of it, and the text, without accents on letters that the font lacks. No
+font is shipped: letters that no font has become empty boxes.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from PIL import ImageFont
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 OWN = ""  # Pillow's, which is always there
-# Files that Linux, macOS and Windows have, widely read scripts first; Pillow looks where the system keeps its fonts.
+# Fonts of Linux, macOS and Windows, common scripts first; Pillow searches the system's font folders.
 SYSTEM_FONTS = (
     *("DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf"),
     *("NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "wqy-zenhei.ttc", "DroidSansFallbackFull.ttf"),
     *("msyh.ttc", "meiryo.ttc", "malgun.ttf", "Nirmala.ttc", "Nirmala.ttf"),
     *("NotoSansArabic-Regular.ttf", "NotoSansDevanagari-Regular.ttf", "NotoSansThai-Regular.ttf"),
 )
-_NO_LETTER, _LOOKED_AT = "\U0010ffff", 16  # what no font has; the size in pixels at which letters are compared with it
+_NO_LETTER, _LOOKED_AT = "\U0010ffff", 16  # a sign that no font has; pixels of signs in a comparison
 
 
 def font_for(text: str, height: int) -> tuple[str, Font]:
-    """The text as it can be written, and the font to write it with at ``height`` pixels."""
+    """The text as it can be written, and a font for it with a height of ``height`` pixels."""
     plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
     ways = product((text, plain), (OWN, *SYSTEM_FONTS))
     best, fewest = (text, OWN), len(text) + 1
@@ -42,7 +42,7 @@ def font_for(text: str, height: int) -> tuple[str, Font]:
 
 @lru_cache(maxsize=256)
 def _opened(name: str, height: int) -> Font | None:
-    """The font, None where it is not installed."""
+    """The font; None where it is not installed."""
     try:
         return ImageFont.truetype(name, height) if name else ImageFont.load_default(height)
     except OSError:
@@ -51,7 +51,7 @@ def _opened(name: str, height: int) -> Font | None:
 
 @lru_cache(maxsize=10_000)
 def _has(name: str, sign: str) -> bool:
-    """Whether the font has the sign, which it draws otherwise than one that no font has."""
+    """Whether the font has the sign: then it looks different from a sign that no font has."""
     font = _opened(name, _LOOKED_AT)
     return font is not None and (sign.isspace() or _drawn(font, sign) != _drawn(font, _NO_LETTER))
 

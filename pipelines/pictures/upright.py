@@ -1,8 +1,8 @@
-"""A stored photo as people see it: upright, its boxes on what they are of; and the way back for boxes that people draw.
+"""Turns stored photos and their boxes upright for people, and boxes that people draw back to the stored pixels.
 
-In: an encoded picture, its stored size, boxes in pixels of it. Out: the same as the EXIF orientation turns it. All that
-shows pictures goes through here (report, review, worst mistakes, `ground --out`), and so does what a reviewer draws;
-datasets keep to the stored pixels. Nothing is trusted: pictures are decoded within bounds.
+In: an encoded picture, its stored size, boxes in its pixels. Out: the same, turned by the EXIF orientation. Everything
+that shows pictures uses it (report, review, worst mistakes, `ground --out`), and so do boxes that a reviewer draws;
+datasets only have stored pixels. Pictures are untrusted, and decoded within limits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_PIXELS = 100_000_000
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How a picture that is stored with ``width`` x ``height`` pixels is turned to be seen: its EXIF orientation."""
+    """The EXIF orientation of a picture that is stored with ``width`` x ``height`` pixels."""
 
     orientation: int
     width: int
@@ -31,7 +31,7 @@ class Turn:
 
     @classmethod
     def of(cls, encoded: bytes, size_wh: tuple[int, int]) -> Self:
-        """That of a file, whose stored pixels have this size; none where the file says nothing of it."""
+        """The orientation of a file whose stored pixels have the size ``size_wh``; 1 where the file states none."""
         return cls(orientation_of(encoded), *size_wh)
 
     @property
@@ -48,16 +48,16 @@ class Turn:
         return box_as_stored(upright_xyxy, self.orientation, self.width, self.height)
 
     def labels(self, stored: SampleLabels) -> SampleLabels:
-        """The labels with their size and boxes, in their order, of the upright picture: to be shown, never stored."""
+        """The labels with size and boxes, in the same order, of the upright picture; only to be shown, never stored."""
         width, height = self.size
         boxes = [one.model_copy(update={"box_xyxy": self.box(one.box_xyxy)}) for one in stored.boxes]
         return stored.model_copy(update={"boxes": boxes, "width": width, "height": height})
 
 
 def upright_picture(encoded: bytes, max_side: int | None = None) -> Image.Image | None:
-    """The picture in RGB as it is to be seen; None where it cannot be decoded, or would take long or much memory.
+    """The upright picture in RGB; None where it cannot be decoded, or would take long or much memory.
 
-    ``max_side``: of what is wanted, in pixels; a larger picture is made smaller, and decoded small where it can be.
+    ``max_side``: the longest side wanted, in pixels; a larger picture is shrunk, if possible already while decoding.
     """
     try:
         with warnings.catch_warnings(action="ignore"), open_picture_file(encoded) as stored:
@@ -66,7 +66,7 @@ def upright_picture(encoded: bytes, max_side: int | None = None) -> Image.Image 
             if max_side is not None:
                 stored.draft("RGB", (max_side, max_side))
             picture = as_rgb(stored)
-    except Exception:  # hostile bytes make a decoder raise anything
+    except Exception:  # hostile bytes can make a decoder raise anything
         return None
     if max_side is not None:
         picture.thumbnail((max_side, max_side))

@@ -1,1 +1,1 @@
-"""What surrounds a scheduled retraining: the facts that its policy looks at, and who is told of the outcome."""
+"""The surroundings of a retraining: the facts for its policy, the webhook, and the folders of old runs."""

@@ -1,7 +1,7 @@
-"""What a retraining policy looks at: the source, its new phrases, the current model, a watched figure of it.
+"""The facts for a retraining policy: the source, its new phrases, the current model, a watched figure of that.
 
-In: a recipe and the last run. Out: :class:`~schemas.retrain.RetrainFacts`, and the growth of phrases. Nothing is looked
-at that the policy does not ask for.
+In: a recipe and the last run. Out: :class:`~schemas.retrain.RetrainFacts`, and the growth of phrases. A figure is
+evaluated, and new captions are parsed, only if the policy needs them.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def source_parts(recipe: RetrainRecipe) -> dict[str, SourcePart]:
 
 
 def watched_figure(recipe: RetrainRecipe) -> float | None:
-    """The watched metric of the current model, evaluated where it has not been on the data as they are; None where none
-    is watched."""
+    """The watched metric of the current model, evaluated unless it has been on the same data; None where the policy
+    watches none."""
     rule = recipe.policy.metric_drop
     if rule is None:
         return None
@@ -65,7 +65,7 @@ def watched_figure(recipe: RetrainRecipe) -> float | None:
 
 
 def phrase_growth(recipe: RetrainRecipe, last: RetrainRecord, now: RetrainFacts) -> Growth | None:
-    """What new pairs name that the last run's labels lack; None where these are gone."""
+    """The growth of phrases: those that new pairs name and the last run's labels lack; None if the labels are gone."""
     labels = Store(Path(last.folder) / "pseudo")
     if not labels.exists(CARD):
         return None

@@ -1,9 +1,8 @@
-"""Folders of old runs: where the recipe says how many are kept (``keep_runs``), the others go, so that retraining does
-not fill the disk.
+"""Deletes the folders of old runs, except the latest ``keep_runs``, so that retraining does not fill the disk.
 
-In: the recipe and the records of its registry. Out: the folders that went. A version of the registry is a copy, with a
-lineage and a decision of its own: it needs no run's folder. A folder is renamed before it is deleted, so that none that
-is half there is ever taken for a run; what a crash leaves of it is deleted the next time.
+In: the recipe and the records of its registry. Out: the deleted folders. A version in the registry is a copy, with its
+own lineage and decision: it needs no run's folder. A folder is renamed before it is deleted, so that a half-deleted one
+is never taken for a run; what a crash leaves of it is deleted the next time.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ REMOVING = ".removing-"
 
 
 def without_old_runs(recipe: RetrainRecipe, records: RetrainRecords, ended: RetrainRecord) -> RetrainRecord:
-    """Delete the folders of old runs; returns the record of the run that has ended with what was deleted, and with what
-    went wrong, which fails no run. Only while the records are held."""
+    """Delete the folders of old runs; returns the record of the run that has ended, with the deleted folders and any
+    error of deleting, which does not fail the run. Only while the lock of the records is held."""
     if recipe.keep_runs is None:
         return ended
     runs, removed, problems = Path(recipe.runs), [], []
@@ -39,7 +38,7 @@ def without_old_runs(recipe: RetrainRecipe, records: RetrainRecords, ended: Retr
         problems.append(str(error))
     for marked in sorted(runs.glob(f"{REMOVING}*")):
         try:
-            fsync_folder(runs)  # its new name is to outlive a crash of the machine before any file of it goes
+            fsync_folder(runs)  # the new name must survive a crash of the machine before any file is deleted
             shutil.rmtree(marked)
             removed.append(str(runs / marked.name.removeprefix(REMOVING)))
         except OSError as error:
@@ -48,8 +47,8 @@ def without_old_runs(recipe: RetrainRecipe, records: RetrainRecords, ended: Retr
 
 
 def old_runs(recipe: RetrainRecipe, records: Iterable[RetrainRecord], current: int | None) -> list[Path]:
-    """The folders that may go: of the runs on record all but the ``keep_runs`` latest. Never of one that has not ended,
-    that the current version (``current``) is of, or that the recipe names a path in."""
+    """The folders that may be deleted: those of all recorded runs but the ``keep_runs`` latest. Never that of a run
+    that has not ended, that made the current version (``current``), or in which the recipe names a path."""
     assert recipe.keep_runs is not None, "the caller has looked"
     there = [(record, folder) for record in records if _is_run(folder := _folder(recipe, record), recipe)]
     named = recipe.model_dump_json()
@@ -67,11 +66,11 @@ def _folder(recipe: RetrainRecipe, record: RetrainRecord) -> Path:
 
 
 def _is_run(folder: Path, recipe: RetrainRecipe) -> bool:
-    """Whether a generation into the recipe's registry is there: another registry's run may have the same number, and
-    what a link leads to is not ours."""
+    """Whether the folder has a generation of the recipe's registry: another registry's run may have the same number. A
+    link is never followed."""
     try:
         saved = json.loads(Store(folder).read(RECIPE))
-    except (OSError, ValueError):  # nothing, or what failed before it was begun: a few lines
+    except (OSError, ValueError):  # nothing there, or a run that failed before it began
         return False
     return isinstance(saved, dict) and saved.get("registry") == recipe.generation.registry and not folder.is_symlink()
 

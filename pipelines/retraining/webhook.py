@@ -1,7 +1,7 @@
-"""A webhook: JSON by POST to an address of the user's, tried three times, never followed elsewhere.
+"""A webhook: JSON by POST to the user's address, tried three times, without following redirects.
 
-In: where to and what. Out: whether it arrived. The address is a secret: it is never printed, its host alone is. A
-webhook that does not answer is told of and fails nothing.
+In: the address and an event. Out: whether it arrived. The address is a secret: only its host is ever printed. If the
+webhook does not answer, that is printed, and nothing fails.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ PAUSES_S = (1.0, 4.0, None)
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """An address that sends us elsewhere is not the one that the user gave."""
+    """Follows no redirect: another address is not the one that the user gave."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def webhook_address(notify: NotifyRecipe) -> str:
-    """The address, from the recipe or the environment. ValueError, which does not tell it, where it is none."""
+    """The address, from the recipe or the environment. ValueError, without the address in it, where it is invalid."""
     address = os.environ.get(notify.url_from or "", "") if notify.url is None else notify.url.get_secret_value()
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -38,7 +38,7 @@ def webhook_address(notify: NotifyRecipe) -> str:
 
 
 def send(notify: NotifyRecipe, event: dict[str, Any]) -> bool:
-    """Post the event; False, with a line in print, where it did not arrive."""
+    """Post the event; returns False, and prints a line, where it did not arrive."""
     address = webhook_address(notify)
     host = urlsplit(address).hostname
     request = urllib.request.Request(
@@ -58,7 +58,7 @@ def send(notify: NotifyRecipe, event: dict[str, Any]) -> bool:
             error.close()
             if error.code < 500 and error.code != 429:
                 break
-        except (OSError, HTTPException, UnicodeError) as error:  # the last of a name that no host can have
+        except (OSError, HTTPException, UnicodeError) as error:  # UnicodeError: an invalid host name
             fault = type(error).__name__
         if pause_s is not None:
             time.sleep(pause_s)

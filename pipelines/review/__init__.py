@@ -1,1 +1,1 @@
-"""The review server: who may ask, what is shown, what is kept."""
+"""The review server: access control, the samples that it shows, the verdicts that it saves."""

@@ -1,4 +1,4 @@
-"""Labels that people have reviewed, as what a calibration is fitted on.
+"""Reviewed pseudo-labels as the data that a calibration is fitted on.
 
 In: folders of datasets. Out: their verdicts as evidence, and the one teacher whose boxes were judged.
 """
@@ -19,18 +19,18 @@ from schemas.calibration import Frequency
 
 @dataclass(frozen=True)
 class ReviewedDataset:
-    """A pseudo-labelled dataset with the verdicts that hold on it, and the digest of its teacher."""
+    """A pseudo-labelled dataset with its valid verdicts, and the digest of its teacher."""
 
     store: Store
     verdicts: Verdicts
     teacher: str
 
     def digest(self) -> str:
-        """Of the labels and of everything that was said of them."""
+        """The digest of the labels and of all verdicts on them."""
         return digest_of([dataset_digest(self.store.root), self.verdicts.digest])
 
     def evidence(self, frequencies: Mapping[str, Frequency]) -> Evidence:
-        """The boxes that were judged. ValueError where the verdicts are all about others."""
+        """The stored boxes that were judged. ValueError where no verdict is about a stored box."""
         found = verdict_evidence(self.store, committed_units(self.store), self.verdicts, frequencies)
         if not len(found):
             raise ValueError(
@@ -41,7 +41,7 @@ class ReviewedDataset:
 
 
 def open_reviewed(dataset: str) -> ReviewedDataset:
-    """ValueError where there is no dataset, no teacher of it, or no verdict."""
+    """Open a reviewed dataset. ValueError where there is no dataset, it has no teacher, or no verdict."""
     store = Store(dataset)
     card = read_card(store)
     if card.teacher_digest is None:
@@ -53,7 +53,8 @@ def open_reviewed(dataset: str) -> ReviewedDataset:
 
 
 def one_teacher(reviewed: Sequence[ReviewedDataset], asked: str | None) -> str:
-    """The digest of the teacher of all, and of the one that is ``asked`` for human data too; ValueError for several."""
+    """The digest of the one teacher of all datasets, and of the teacher ``asked`` to label human data, if there is one.
+    ValueError where they are several teachers."""
     teachers = {one.store.root: one.teacher for one in reviewed}
     wanted = asked or next(iter(teachers.values()))
     other = next((root for root, teacher in teachers.items() if teacher != wanted), None)

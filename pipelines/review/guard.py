@@ -1,8 +1,8 @@
-"""Who may speak to the review server: a program on this machine that knows the token, from a page of the server's own.
+"""Access control of the review server: only browsers on this machine that know the token, on the server's own page.
 
-In: requests. Out: a refusal, or the handler's answer with headers that keep the page closed. A page elsewhere on the
-web cannot reach the data: not by its own name (the Host header is looked at, against DNS rebinding), not by form or
-script (the cookie is sent to no other site, and what changes something must come from this origin), not by a frame.
+In: requests. Out: a refusal, or the handler's answer with headers that protect the page. No other web page can reach
+the data: not by a name of its own (the Host header is checked, against DNS rebinding), not by form or script (the
+cookie is not sent from other sites, and requests that change something must have this origin), not by a frame.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ HEADERS = {
 }
 WELCOME = '<!doctype html><title>glip-engine review</title><meta http-equiv="refresh" content="0; url=/">'
 HOSTS = ("127.0.0.1", "localhost")
-HTTP_PORT = 80  # which a browser leaves out of an address
+HTTP_PORT = 80  # browsers leave it out of an address
 
 
 class Guard:
-    """The check of one server, which listens on ``port`` of the loopback and knows one token."""
+    """The access control of one server, which listens on ``port`` of the loopback and has one token."""
 
     def __init__(self, token: str, port: int) -> None:
         self._token = token.encode()
@@ -38,11 +38,11 @@ class Guard:
         self._hosts = {f"{host}:{port}" for host in HOSTS} | (set(HOSTS) if port == HTTP_PORT else set())
 
     def address(self) -> str:
-        """Where a browser is to go: it takes the token along once, and keeps it as a cookie."""
+        """The address to open in a browser. It has the token, which the browser then keeps as a cookie."""
         return f"http://{sorted(self._hosts)[0]}/?token={self._token.decode()}"
 
     def guarded(self, handler: Handler) -> Handler:
-        """The handler behind the check; what it raises becomes an answer in JSON."""
+        """The handler behind the check; its errors become answers in JSON."""
 
         async def answer_or_refuse(request: web.Request) -> web.StreamResponse:
             refusal = self._refusal(request)
@@ -61,8 +61,8 @@ class Guard:
         return answer_or_refuse
 
     def _welcome(self, request: web.Request) -> web.StreamResponse:
-        """The token becomes a cookie, so that it stands in no address bar. A page that goes on by itself, and no
-        redirect: where a page of another site has the link, a browser would send no strict cookie along with that."""
+        """Answer with the token as a cookie, so that it stays in no address bar; and with a page that loads the real
+        one, since after a redirect from another site's link a browser would not send a strict cookie."""
         answer = web.Response(text=WELCOME, content_type="text/html")
         answer.set_cookie(self.cookie, request.query["token"], httponly=True, samesite="Strict", path="/")
         return answer
@@ -78,7 +78,7 @@ class Guard:
         return None
 
     def _knows(self, token: str) -> bool:
-        """Compared in constant time, so that no clock tells how much of it was right."""
+        """Whether the token is right, compared in constant time, so that timing does not tell how much of it was."""
         return hmac.compare_digest(token.encode(errors="replace"), self._token)
 
     def _is_own(self, request: web.Request) -> bool:

@@ -1,7 +1,7 @@
-"""A sample as a reviewer's page shows it: its boxes as they stand now, and what was said of them.
+"""A sample as the review page shows it: its current boxes, and the verdicts on them.
 
-In: stored labels, the verdicts that hold of their caption, a selection, how the picture is turned. Out: JSON values for
-``templates/review.js``. All its boxes are in pixels of the picture as it is seen, upright.
+In: stored labels, the valid verdicts on their caption, a selection, the picture's orientation. Out: JSON values for
+``templates/review.js``. All boxes in them are in pixels of the upright picture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from schemas.shards import SampleBox, SampleLabels
 from schemas.verdicts import Box, Verdict
 
 MAX_HISTORY = 50
-MAX_CAPTION_CHARS = 20_000  # a box can be judged only by who sees its phrase in the caption
+MAX_CAPTION_CHARS = 20_000  # ample: a reviewer must see the phrase in its caption
 
 
 def shown_sample(
@@ -27,8 +27,9 @@ def shown_sample(
     rules: Selection | None,
     history: Sequence[Verdict],
 ) -> dict[str, Any]:
-    """The whole sample. A box has ``target``, which a further verdict is bound to, and ``box``, where the thing is said
-    to be; ``selected`` where readers keep it. ``history``: every verdict ever given on the caption, oldest first."""
+    """The whole sample. Each box has ``target``, the box that a new verdict refers to; ``box``, as the valid verdict or
+    the teacher has it; and ``selected``, whether readers keep it. ``history``: all verdicts on the caption, oldest
+    first."""
     places = match_verdicts(verdicts, placed_boxes(labels))
     boxes = _stored_boxes(labels, verdicts, places, rules) + _own_boxes(labels, verdicts, places)
     for box in boxes:
@@ -48,12 +49,12 @@ def shown_sample(
 
 
 def shown_box(stored_xyxy: Box, turn: Turn) -> Box:
-    """A box of the dataset as the page has it: upright, to a hundredth of a pixel."""
+    """A stored box as the page has it: in the upright picture, rounded to a hundredth of a pixel."""
     return rounded(turn.box(stored_xyxy))
 
 
 def rounded(box: Box) -> Box:
-    """To a hundredth of a pixel, as boxes are stored."""
+    """A box rounded to a hundredth of a pixel, as boxes are stored."""
     x1, y1, x2, y2 = (round(value, 2) for value in box)
     return (x1, y1, x2, y2)
 
@@ -61,7 +62,7 @@ def rounded(box: Box) -> Box:
 def _stored_boxes(
     labels: SampleLabels, verdicts: Sequence[Verdict], places: Sequence[int | None], rules: Selection | None
 ) -> list[dict[str, Any]]:
-    """Each stored box, with the verdict that is about it."""
+    """Each stored box, with the verdict on it."""
     about = {place: verdict for verdict, place in zip(verdicts, places, strict=True) if place is not None}
     kept = {id(box) for box in _selected(labels, verdicts, rules)}
     return [
@@ -79,7 +80,7 @@ def _selected(labels: SampleLabels, verdicts: Sequence[Verdict], rules: Selectio
 
 
 def _own_boxes(labels: SampleLabels, verdicts: Sequence[Verdict], places: Sequence[int | None]) -> list[dict[str, Any]]:
-    """The reviewers' boxes that no stored box stands for."""
+    """The reviewers' boxes that match no stored box."""
     phrase_of = {(phrase.start, phrase.end): number for number, phrase in enumerate(labels.phrases)}
     boxes = []
     for verdict, place in zip(verdicts, places, strict=True):

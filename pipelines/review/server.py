@@ -1,8 +1,8 @@
 """The review server's routes: the page and its files, searches, samples, pictures, verdicts. JSON in, JSON out.
 
-In: a :class:`~pipelines.review.session.ReviewSession`, and requests that the guard let through. Out: answers. No part
-of a request becomes a path: files of the page are a fixed table, samples are looked up by key. Work that takes time is
-done on threads, a bounded number at once.
+In: a :class:`~pipelines.review.session.ReviewSession`, and requests that passed the guard. Out: responses. No part of a
+request becomes a path: files of the page are a fixed table, samples are looked up by key. Slow work is done on a
+bounded number of threads.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILES = {
     "/style.css": ("style.css", "text/css"),
     "/review.css": ("review.css", "text/css"),
     "/favicon.svg": ("favicon.svg", "image/svg+xml"),
-    "/favicon.ico": ("favicon.svg", "image/svg+xml"),  # asked for before the page has named its own
+    "/favicon.ico": ("favicon.svg", "image/svg+xml"),  # browsers request it before the page has named its icon
     "/theme.js": ("theme.js", "text/javascript"),
     "/review_boxes.js": ("review_boxes.js", "text/javascript"),
     "/review_page.js": ("review_page.js", "text/javascript"),
@@ -42,7 +42,7 @@ Request = TypeVar("Request", bound=BaseModel)
 
 
 def application(session: ReviewSession, guard: Guard) -> web.Application:
-    """The server, ready to be bound to a port: one table of what there is, behind one guard."""
+    """The server, ready to be bound to a port: one table of all routes, behind one guard."""
     routes = Routes(session)
     table: dict[tuple[str, str], Handler] = {
         ("GET", "/api/dataset"): routes.dataset,
@@ -80,18 +80,18 @@ class Routes:
         self._free = asyncio.Semaphore(THREADS)
 
     async def dataset(self, _: web.Request) -> web.Response:
-        """What the dataset is."""
+        """The facts about the dataset."""
         return web.json_response(self._session.about())
 
     async def samples(self, request: web.Request) -> web.Response:
-        """A page of samples: the fields of a query, and ``after``."""
+        """A page of samples; parameters are the fields of a query, and ``after``."""
         fields = dict(request.query)
         after = fields.pop("after", None)
         query = _checked(ReviewQuery, fields)
         return web.json_response(await self._do(lambda: self._session.find(query, after)))
 
     async def totals(self, request: web.Request) -> web.Response:
-        """How much a query matches."""
+        """The number of samples and boxes that match a query."""
         query = _checked(ReviewQuery, dict(request.query))
         return web.json_response(await self._do(lambda: self._session.totals(query)))
 
@@ -111,7 +111,7 @@ class Routes:
         return web.Response(body=jpeg, content_type="image/jpeg")
 
     async def verdicts(self, request: web.Request) -> web.Response:
-        """Save verdicts; answers with the sample as it stands then."""
+        """Save verdicts; responds with the sample as it is then."""
         try:
             judgements = Judgements.model_validate_json(await request.read())
         except ValidationError as error:
@@ -119,7 +119,7 @@ class Routes:
         return web.json_response(await self._do(lambda: self._session.judge(judgements)))
 
     async def _do(self, work: Callable[[], Answer]) -> Answer:
-        """On a thread; what the reviewer did wrong becomes an answer that says so."""
+        """Run ``work`` on a thread; mistakes of the reviewer become responses with a message."""
         async with self._free:
             try:
                 return await asyncio.to_thread(work)
@@ -139,5 +139,5 @@ def _checked(kind: type[Request], fields: dict[str, str]) -> Request:
 
 
 def _one_line(text: str) -> str:
-    """A reason stands in the status line, where nothing may break it."""
+    """A text for the reason in the status line, which must be one line."""
     return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())[:500]

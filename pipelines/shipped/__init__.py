@@ -1,4 +1,4 @@
-"""How what ships with the project was made: the caption parser and the model nano. From a checkout alone."""
+"""The making of the shipped caption parser and nano model; it works only from a checkout."""
 
 import os
 from pathlib import Path

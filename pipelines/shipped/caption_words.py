@@ -1,8 +1,8 @@
 """Put the words of captions into treebank sentences, leaving their trees as they are.
 
 In: a `Sentence`. Out: the same tree with some verbs and nouns exchanged for words of the same tag that captions use and
-a web treebank hardly knows ("sits", "surfing", "skateboard"); without them a tagger takes "a man sits" for two nouns.
-The lists were written by hand, after reading what a parser trained without them missed on captions for development.
+a web treebank hardly has ("sits", "surfing", "skateboard"); without them a tagger takes "a man sits" for two nouns. The
+lists were written by hand, from the mistakes that a parser trained without them made on development captions.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ _COMPOUNDS = _rows(COMPOUNDS)
 
 
 def with_caption_words(sentence: Sentence, rng: random.Random, exchange_rate: float) -> Sentence:
-    """Exchange `exchange_rate` of the full verbs and common nouns; all else stays, and so do tags and arcs."""
+    """Exchange `exchange_rate` of the full verbs and common nouns; all other words, tags and arcs stay."""
     words = list(sentence.words)
     parts: dict[int, list[int]] = {}  # head of a compound: its parts
     for word, arc in enumerate(sentence.arcs):
@@ -102,7 +102,7 @@ def _cased(word: str, like: str) -> str:
 
 
 def _agreeing_articles(words: list[str]) -> list[str]:
-    """Write "a" or "an" by the letter that now follows it."""
+    """Correct "a" and "an" to agree with the letter that follows."""
     agreed = list(words)
     for i, (word, following) in enumerate(pairwise(words)):
         if word.lower() in ("a", "an"):

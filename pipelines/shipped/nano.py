@@ -1,8 +1,8 @@
-"""How the shipped nano model is made: ``python -m pipelines.shipped.nano --out runs/nano`` (``make nano``).
+"""Makes the shipped nano model: ``python -m pipelines.shipped.nano --out runs/nano`` (``make nano``).
 
-Datasets, vocabulary, training in two stages, evaluation, export to ``glip/pretrained/nano``. What has been done is not
-done again, so a stopped run goes on where it was. It learns from drawn scenes and from human-annotated photos of the
-data folder (``GLIP_ENGINE_DATA``). Nothing marked *scoring only* is read; the validation photos only evaluate.
+Datasets, vocabulary, training in two stages, evaluation, export to ``glip/pretrained/nano``. Finished steps are not
+done again, so that a stopped run resumes. Nano learns from drawn scenes and from human-annotated photos of the data
+folder (``GLIP_ENGINE_DATA``). Nothing marked *scoring only* is read; the validation photos are only used to evaluate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipelines.train import TrainResult, train
 from schemas.recipes import ScenesSource, TrainRecipe, load_recipe
 
 STAGES = ("nano", "nano_packed")
-SCENES = ScenesSource(count=40_000, seed=7)  # held-out scenes are those of another seed
+SCENES = ScenesSource(count=40_000, seed=7)  # held-out scenes have another seed
 PHOTOS = {
     "photos-detection": ("coco", "photos/human"),
     "photos-phrases": ("coco-phrases", "photos/human"),
@@ -48,7 +48,7 @@ def train_stage(name: str, out: Path, fields: dict[str, str], workers: int | Non
 
 
 def make_datasets(folder: Path, data: Path) -> None:
-    """Import what nano learns from into ``folder``, a dataset a subfolder; the recipe's mix names them."""
+    """Import nano's training data into ``folder``, with a subfolder for each dataset of the recipe's mix."""
     for name, (format, source) in PHOTOS.items():
         import_gold(format, data / source, folder / name)
     import_gold("scenes", SCENES, folder / "scenes")

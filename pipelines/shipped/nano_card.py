@@ -51,7 +51,7 @@ it knows persons best.
 
 
 def examine(checkpoint: str, work: Path, data: Path) -> list[EvaluationReport]:
-    """The figures of a checkpoint on held-out scenes and on ``photos/val``, each beside the best constant box."""
+    """The evaluations of a checkpoint on held-out scenes and on ``photos/val``, each with the best constant box."""
     import_gold("scenes", HELD_OUT, work / "held-out-scenes")
     import_gold(PHRASES, data / "photos" / "val", work / "val-phrases")
     import_gold(BOXES, data / "photos" / "val", work / "val-boxes")
@@ -71,8 +71,8 @@ def examine(checkpoint: str, work: Path, data: Path) -> list[EvaluationReport]:
 
 
 def ship(checkpoint: str, work: Path, data: Path, scenes: ScenesSource, made: str) -> None:
-    """Write the model in half precision with its card into its place, replacing what is there; ``made`` says how it was
-    trained. The card's figures are those of the weights as they are shipped, after halving."""
+    """Replace the shipped model by this one, in half precision, with its card; ``made`` tells how it was trained. The
+    card has the figures of the weights as shipped, in half precision."""
     out, loaded = SHIPPED["nano"], load_model(checkpoint)
     save_model(out, loaded.model, loaded.tokenizer, loaded.metadata, dtype=torch.float16)
     reports = examine(str(out), work, data)

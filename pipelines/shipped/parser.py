@@ -33,12 +33,13 @@ from pipelines.shipped.parser_card import write_card
 from pipelines.shipped.treebank import Sentence, caption_like, read_conllu
 
 EPOCHS = 12
-FRAGMENT_RATE = 0.4  # of the sentences, per epoch, seen as a caption-like piece of themselves
-CAPTION_WORDS_RATE = 0.3  # of what is seen, has some of its verbs and nouns exchanged for those of captions
-WORDS_PER_STEP = (400, 900)  # first and last epoch
+FRAGMENT_RATE = 0.4  # of the sentences in each epoch are replaced by a caption-like piece of them
+CAPTION_WORDS_RATE = 0.3  # of the examples have some verbs and nouns exchanged for those of captions
+WORDS_PER_STEP = (400, 900)  # from the first to the last epoch
 PEAK_RATE = 1.5e-3
 WIDTH = 96
-# They find the same phrases with it. spaCy itself names the one that trains it as the oldest, and older ones warn.
+# All of these find the same phrases with it. By default spaCy would name the version that trains it as the oldest, and
+# older ones would warn.
 SPACY_VERSIONS = ">=3.8.2,<3.9.0"
 
 _LISTENER = {"@architectures": "spacy.Tok2VecListener.v1", "width": WIDTH, "upstream": "*"}
@@ -131,12 +132,12 @@ def _with_some_caption_words(sentence: Sentence, rng: random.Random) -> Sentence
 
 
 def _learn_rate(progress: float) -> float:
-    """Warm up over the first 2 % of the run, then fall in a straight line to a fiftieth."""
+    """The learning rate: it warms up over the first 2 % of the run, then falls linearly to a fiftieth."""
     return PEAK_RATE * min(progress / 0.02 + 0.01, 1.0 - 0.98 * progress)
 
 
 def _examples(nlp: Language, sentences: Iterator[Sentence], rng: random.Random) -> Iterator[Example]:
-    """Join up to three sentences a text, one time in four, so that the parser also learns where a sentence ends."""
+    """Make examples; one in four joins up to three sentences, so that the parser learns where a sentence ends."""
     for sentence in sentences:
         group = [sentence]
         if rng.random() < 0.25:
@@ -213,7 +214,7 @@ def main() -> int:
                 file=sys.stderr,
             )
             return 2
-    logging.getLogger("spacy").setLevel(logging.ERROR)  # its hint about lexeme tables, which we do not ship
+    logging.getLogger("spacy").setLevel(logging.ERROR)  # silences its hint about lexeme tables, which we do not ship
     sentences = read_conllu(train_file)
     nlp = train_parser(sentences, options.epochs, options.seed)
     dev = read_conllu(dev_file)

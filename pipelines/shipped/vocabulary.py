@@ -1,4 +1,4 @@
-"""The nano model's own WordPiece vocabulary: small, and made of the words that captions use.
+"""The nano model's own WordPiece vocabulary: small, from the words of captions.
 
 In: captions and class names. Out: ``tokenizer.json`` of the ``tokenizers`` library.
 """

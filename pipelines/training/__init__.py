@@ -1,1 +1,1 @@
-"""What surrounds a training run: its plan, its memory, its bar, its evaluation along the way."""
+"""The surroundings of a training run: its plan, its memory, its progress bar, and evaluations along the way."""

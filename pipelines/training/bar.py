@@ -1,7 +1,7 @@
 """Progress of a training run on the terminal: steps, loss, images a second, time left. In a log file: a line a minute.
 
-In: the number of steps done and the latest figures, told by the run in this process, or found in the log that a run of
-other processes writes. Out: what a person reads; nothing depends on it.
+In: the number of steps done and the latest figures, reported by the run in this process, or read from the log that
+other processes write. Out: text for a person; nothing depends on it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from schemas.recipes import TrainRecipe
 from student.training_log import figures_of
 
-TAIL_BYTES = 16_384  # several lines of a log
+TAIL_BYTES = 16_384  # enough for several lines of a log
 
 
 class TrainingBar:
-    """A progress bar, or lines where there is no terminal; nothing where it is not ``enabled``."""
+    """A progress bar, or lines of text where there is no terminal; nothing unless ``enabled``."""
 
     LOG_EVERY_SECONDS = 60.0
 
@@ -50,7 +50,7 @@ class TrainingBar:
 
     @contextmanager
     def following(self, log: Path, every_s: float = 1.0) -> Iterator[None]:
-        """Inside, what other processes write into the ``log`` of a run is shown, and its last line at the end."""
+        """A context in which the ``log`` that other processes write is shown, and its last line at the end."""
         ended = threading.Event()
 
         def follow() -> None:
@@ -73,7 +73,7 @@ class TrainingBar:
             self.report(int(found.pop("step")), found)
 
     def report(self, steps: int, figures: dict[str, float]) -> None:
-        """Show that so many steps are done."""
+        """Show the number of steps done, with the latest figures."""
         text = _figures(figures)
         self._progress.update(self._task, completed=steps, figures=text)
         now = time.monotonic()
@@ -83,7 +83,7 @@ class TrainingBar:
 
 
 def _last_figures(log: Path) -> dict[str, float] | None:
-    """What the last whole line holds; None where there is none yet."""
+    """The figures of the last whole line; None where there is none yet."""
     if not log.is_file():
         return None
     with log.open("rb") as file:
@@ -97,7 +97,7 @@ def _figures(figures: dict[str, float]) -> str:
         return ""
     losses = [value for name, value in figures.items() if name.startswith("loss")]
     skipped = int(figures.get("skipped_steps", 0))
-    shown = [f"loss {sum(losses):.3f}"] if losses else []  # of no step where all were skipped, which is not 0
+    shown = [f"loss {sum(losses):.3f}"] if losses else []  # no loss, instead of 0, if all steps were skipped
     shown.append(f"{figures.get('images_per_second', 0.0):.1f} images/s")
     if skipped:
         shown.append(f"{skipped} {'step' if skipped == 1 else 'steps'} skipped: gradient not finite")

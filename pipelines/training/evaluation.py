@@ -1,7 +1,7 @@
-"""An evaluation along a training run: of the model at each checkpoint, the best of which is kept.
+"""Evaluation along a training run: of the model at each checkpoint, keeping the best one.
 
 In: the folder of a model and its number of steps. Out, in the folder of the run: a line of ``evaluations.jsonl``, and
-in ``best/`` a copy of the model with the highest figure so far: the last one may overfit (GLIP did, on LVIS).
+in ``best/`` a copy of the best model so far, since the last one may overfit (GLIP did, on LVIS).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ EVALUATIONS, BEST = "evaluations.jsonl", "best"
 
 
 class Standing(Document):
-    """How good the model was after so many steps: ``value`` is the run's metric, ``datasets`` it on each of them;
-    ``model_digest`` is of the model that was judged, ``judged_by`` of what it was asked: the data, and how."""
+    """The evaluation of the model after ``steps``. ``value``: the run's metric, as a mean over ``datasets``.
+    ``model_digest``: of the model. ``judged_by``: the digest of the data and the recipe of the evaluation."""
 
     steps: int
     model_digest: str
@@ -40,19 +40,19 @@ class Standing(Document):
 
 @dataclass(frozen=True, slots=True)
 class EvaluateAlong:
-    """What a run calls at each checkpoint; holds no state but the files, so it may be pickled and called again."""
+    """The callback of a run for each checkpoint. All its state is in files, so that it can be pickled, and repeated."""
 
     recipe: RunEvaluation
     out: Path
 
     def __call__(self, steps: int, model: Path) -> None:
-        """Evaluate the model that was saved after ``steps``, by a metric that :func:`check_before` knows.
+        """Evaluate the model that was saved after ``steps``, by a metric that :func:`check_before` has checked.
 
-        One that has been judged is not judged again: a run that goes on asks about the checkpoint that it goes on from,
-        after which it may have been stopped. Nor is one of other steps, which that run makes again.
+        Nothing happens if it has been evaluated already: a resumed run also calls this for the checkpoint that it
+        resumes from. Nor if the model is gone or has another number of steps: the resumed run saves it again.
         """
         digest, judged_by = _digest_after(steps, model), _judged_by(self.recipe)
-        # What was judged by another metric or on other data compares with nothing.
+        # Evaluations by another metric or on other data are not comparable.
         known = [one for one in standings(self.out) if one.judged_by == judged_by]
         if digest is None or any((one.steps, one.model_digest) == (steps, digest) for one in known):
             return
@@ -73,7 +73,7 @@ class EvaluateAlong:
 
 
 def _keep(model: Path, best: Path) -> None:
-    """Copy a model's folder in the place of the best one so far."""
+    """Replace the best model so far with a copy of a model's folder."""
     try:
         with written_whole(best) as draft:
             for file in model.iterdir():
@@ -86,7 +86,7 @@ def _keep(model: Path, best: Path) -> None:
 
 
 def standings(out: Path) -> list[Standing]:
-    """What was found along the run in ``out``, by steps; nothing where it was not evaluated."""
+    """The evaluations along the run in ``out``, ordered by steps; empty where there were none."""
     store = Store(out)
     if not store.exists(EVALUATIONS):
         return []
@@ -94,23 +94,23 @@ def standings(out: Path) -> list[Standing]:
 
 
 def best_of(found: list[Standing]) -> Standing:
-    """The best of at least one; the earliest of equals."""
+    """The best of at least one evaluation; the earliest of equal ones."""
     return max(found, key=lambda one: (one.value, -one.steps))
 
 
 def check_before(recipe: RunEvaluation, learned: Sequence[Store]) -> list[str]:
-    """What is to be told before a run that is evaluated along begins: lines as of :func:`check_apart`.
+    """Check the evaluations of a run before it begins; returns warnings as :func:`check_apart`.
 
-    ValueError where a dataset is no whole human one, none of them has the metric, or one is learned from.
+    ValueError where a dataset is no whole human one, none of them has the metric, or one is trained on.
     """
     check_metric(recipe.metric, metric_names(_exam_recipe(recipe, "")), "evaluation.metric")
     return check_apart(recipe.datasets, learned)
 
 
 def check_apart(exams: Sequence[str], learned: Sequence[Store]) -> list[str]:
-    """A line on each dataset to evaluate on some of whose pictures, byte for byte, are learned from.
+    """A warning for each dataset to evaluate on of which some pictures, byte for byte, are trained on.
 
-    ValueError where all of them are, in whatever format: then it is the same data.
+    ValueError where all of its pictures are, in whatever format: then it is the same data.
     """
     told = []
     for folder in exams:
@@ -126,7 +126,7 @@ def check_apart(exams: Sequence[str], learned: Sequence[Store]) -> list[str]:
 
 
 def _digest_after(steps: int, model: Path) -> str | None:
-    """The digest of the model in the folder; None where that is gone, or of other steps."""
+    """The digest of the model in the folder; None where that is gone, or has another number of steps."""
     if not (model / CONFIG_FILE).is_file():
         return None
     description = read_description(model)
@@ -149,7 +149,7 @@ def _exam_recipe(recipe: RunEvaluation, checkpoint: str) -> EvaluateRecipe:
 
 
 def _values(recipe: RunEvaluation, model: Path) -> dict[str, float]:
-    """The run's metric of a model on each dataset that has it."""
+    """The run's metric of a model, by dataset, for the datasets that have it."""
     reports = evaluate(_exam_recipe(recipe, str(model)), progress=False)
     return {
         report.dataset: one.value

@@ -1,8 +1,8 @@
-"""How much memory a training step takes on one GPU, counted without one and without weights.
+"""The memory of a training step on one GPU, computed without a GPU and without weights.
 
-In: a model's sizes, the size of the pictures and how they are run. Out: bytes. What the backward pass needs is counted
-by a forward pass over tensors that have shapes and no contents (PyTorch's fake tensors); the text tower, which is small
-beside the rest, workspaces and the allocator's losses are not in it.
+In: a model's sizes, the size of the pictures, precision and gradient checkpointing. Out: bytes. What the backward pass
+needs is counted by a forward pass with tensors that have shapes but no contents (PyTorch's fake tensors). Not included:
+the text tower, which is small beside the rest, workspaces, and fragmentation of the allocator.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from student.memory import blocks_of
 from student.objectives import objective_heads
 from student.tuning import prepare
 
-# Each in 4 bytes: weight and averaged weight; of what is trained gradient and the two moments of AdamW, too.
+# Bytes, four each: of every parameter weight and average; of a trained one also gradient and AdamW's two moments.
 HELD_BYTES, TRAINED_BYTES = 4 * 2, 4 * 3
 
 
 @dataclass
 class _Saved:
-    """The storages kept for the backward pass, by the block that kept them (None: outside of all)."""
+    """The storages kept for the backward pass, by the block that keeps them (None: outside of all blocks)."""
 
     by_block: dict[nn.Module | None, dict[int, int]] = field(default_factory=dict)
     inputs: dict[int, int] = field(default_factory=dict)
@@ -50,13 +50,13 @@ class _Saved:
         self.current = None
 
     def _note(self, place: dict[int, int], tensor: Tensor) -> None:
-        self.alive.append(tensor)  # so that no other storage takes its number
+        self.alive.append(tensor)  # so that no other storage gets its id
         place[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
 
 
 def parameter_counts(config: GLIPConfig, recipe: TrainRecipe) -> tuple[int, int]:
-    """How many numbers a model of these sizes has, with those that the recipe's mode and objectives add, and how many
-    it trains."""
+    """The number of parameters of a model with these sizes, including those that the recipe's mode and objectives add;
+    and how many of them are trained."""
     with torch.device("meta"):
         model = GLIP(config)
         prepare(model, recipe)
@@ -66,9 +66,10 @@ def parameter_counts(config: GLIPConfig, recipe: TrainRecipe) -> tuple[int, int]
 
 
 def activation_bytes(config: GLIPConfig, size_hw: tuple[int, int], *, bf16: bool, recompute: bool) -> int:
-    """What one picture of ``size_hw`` pixels (multiples of 32) with a full prompt keeps until its backward pass.
+    """The bytes that one picture of ``size_hw`` pixels (multiples of 32) with a full prompt keeps for its backward
+    pass.
 
-    ``recompute``: blocks keep their inputs alone, and the largest one all of its own while it is computed again.
+    ``recompute``: blocks keep only their inputs, plus the activations of the largest one, while it is computed again.
     """
     saved, parameters = _forward(config, size_hw, bf16)
     every = {key: size for one in saved.by_block.values() for key, size in one.items()}

@@ -1,7 +1,7 @@
-"""What a training run will take, before it is begun and without its data: samples, steps, memory, GPU-hours, days.
+"""Predicts what a training run takes, before it begins and without its data: samples, steps, memory, GPU-hours, days.
 
-In: a recipe, a number of GPUs, and how fast one of them is. Out: figures, each with what it rests on. Nothing is read
-but the model's sizes and the cards of datasets that are there; nothing is written.
+In: a recipe, a number of GPUs, and the speed of one. Out: figures, each with its basis. Only the model's sizes and the
+cards of existing datasets are read; nothing is written.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from student.session import SIZES
 
 # GLIP paper, table of speeds: images a second of one V100 while training at up to 800 x 1333.
 PUBLISHED_RATES = {"tiny": 1.62, "large": 0.88}
-LONGEST_ASPECT = 5 / 3  # of a picture that the memory is counted for: 800 x 1333
+LONGEST_ASPECT = 5 / 3  # of the picture that memory is computed for: 800 x 1333
 GIB = 2**30
 
 
 class PlannedDataset(Document):
-    """One dataset of the mix: its share of the samples drawn, and how often each of its own is seen in the run."""
+    """One dataset of the mix: its share of the drawn samples, and how often each of its samples is seen in the run."""
 
     dataset: str
     samples: int | None
@@ -44,8 +44,8 @@ class PlannedDataset(Document):
 
 
 class TrainPlan(Document):
-    """What a run takes. ``rests_on`` has a line for each figure that is no arithmetic on the recipe; ``notes`` say what
-    of the recipe may not be meant."""
+    """What a run takes. ``rests_on``: the basis of each figure that does not follow from the recipe alone. ``notes``:
+    warnings about settings that may be mistakes."""
 
     model: str
     parameters: int
@@ -66,10 +66,10 @@ class TrainPlan(Document):
 
 
 def train_plan(recipe: TrainRecipe, *, gpus: int = 1, images_per_second: float | None = None) -> TrainPlan:
-    """The plan of ``recipe`` on ``gpus`` of which one trains on so many images a second.
+    """The plan of ``recipe`` on ``gpus`` GPUs, each of which trains on ``images_per_second``.
 
-    Where no rate is given, the published one of the model's size on a V100, none where there is no such. ValueError
-    where the GPUs cannot share a step, or the sizes of the model or of a dataset that it depends on are not known.
+    The default rate is the published one of the model's size on a V100, if there is one. ValueError where the GPUs
+    cannot share a step, or the size of the model, or of a dataset that it depends on, is unknown.
     """
     at_once = pictures_at_once(recipe, gpus)
     config = _config(recipe)
@@ -109,13 +109,13 @@ def _config(recipe: TrainRecipe) -> GLIPConfig:
     if (asked := registry_name(recipe.init)) is not None:
         return config_of_version(*open_version(asked))
     path = path_of(recipe.init)
-    if path.is_file():  # a published one, whose tensors are mapped and not read
+    if path.is_file():  # a published checkpoint, whose tensors are mapped and not read
         return read_published(path, None, "").config
     return GLIPConfig.from_dict(read_description(path)["config"])
 
 
 def _largest(recipe: TrainRecipe, config: GLIPConfig) -> tuple[int, int]:
-    """Sides of the largest pictures of the run, in multiples of 32: the canvas of jittered ones, else long ones."""
+    """Sides of the run's largest pictures, in multiples of 32: of the canvas with scale jitter, else of a long one."""
     short = max(recipe.min_sizes or config.train_min_sizes)
     aspect = LONGEST_ASPECT if recipe.scale_jitter is None else max(CANVAS_ASPECTS)
     long = min(recipe.max_size or config.train_max_size, round(short * aspect))
@@ -137,7 +137,7 @@ def _datasets(recipe: TrainRecipe, images: int, sizes: list[int | None]) -> list
 
 
 def _turns(recipe: TrainRecipe, sizes: list[int | None]) -> list[int]:
-    """How often each dataset has its turn, as the mix itself will count it, but for repeat factors."""
+    """The turns of each dataset in a period of the mix, computed like the mix itself, but without repeat factors."""
     missing = [entry.dataset for entry, size in zip(recipe.mix, sizes, strict=True) if size is None]
     if missing and (recipe.sampling.temperature or any(entry.copies for entry in recipe.mix)):
         raise ValueError(
@@ -147,7 +147,7 @@ def _turns(recipe: TrainRecipe, sizes: list[int | None]) -> list[int]:
 
 
 def _epochs(recipe: TrainRecipe, images: int, sizes: list[int | None]) -> float | None:
-    """How often all copies are seen, or where there are none as many samples as all datasets have."""
+    """The number of epochs: of all copies or, without copies, of as many samples as all datasets have."""
     known = [size for size in sizes if size is not None]
     if len(known) < len(sizes):
         return None
@@ -159,7 +159,7 @@ def _passes(sizes: list[int]) -> list[Passes]:
 
 
 def _samples(entry: MixEntry) -> int | None:
-    """Of the dataset's card where it is there, else as the recipe says; a card counts when its dataset is whole."""
+    """The number of samples by the dataset's card or, if that is missing or has none yet, by the recipe."""
     is_there = "://" in entry.dataset or Path(entry.dataset, CARD).exists()
     return (read_card(Store(entry.dataset)).samples if is_there else 0) or entry.samples
 

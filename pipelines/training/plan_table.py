@@ -1,6 +1,6 @@
-"""A training plan as a person reads it.
+"""A training plan as text.
 
-In: a :class:`~pipelines.training.plan.TrainPlan`. Out: lines of text, each figure with what it rests on.
+In: a :class:`~pipelines.training.plan.TrainPlan`. Out: lines of text, each figure with its basis.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ UNKNOWN = "unknown"
 
 
 def plan_text(plan: TrainPlan) -> str:
-    """The plan as text: a table of the mix, then a figure a line."""
+    """The plan as text: a table of the mix, then a line for each figure."""
     lines = [f"{'dataset':<28} {'samples':>12} {'share':>7} {'times seen':>11}"]
     lines += [
         f"{one.dataset:<28} {_number(one.samples, ','):>12} {one.share:>7.1%} {_number(one.times_seen, '.2f'):>11}"
@@ -44,7 +44,7 @@ def _millions(value: int) -> str:
 
 
 def _amount(value: float | None) -> str:
-    """With at least three digits that say something: a run may take minutes or years."""
+    """A number with three significant digits at least, since a run may take minutes or years."""
     return _number(value, ".3g" if value is not None and value < 100 else ",.0f")
 
 

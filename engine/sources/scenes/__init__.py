@@ -52,7 +52,7 @@ def render_scene(index: int, recipe: ScenesSource) -> Scene:
     check_attributes(recipe)
     check_names(recipe.names)
     rng = random.Random(f"glip-engine scenes {recipe.seed} {index}")
-    for _ in range(_TRIES):  # a plan of which nothing could be named is drawn anew; that is rare
+    for _ in range(_TRIES):  # rarely, none of a plan's named things has a place; then another plan is drawn
         staged = stage_scene(plan_scene(recipe, rng), rng)
         caption, phrases, groups = write_caption(staged, rng, recipe.names)
         if phrases:
@@ -70,7 +70,7 @@ def scene_key(index: int) -> str:
 
 
 def scene_jpeg(image: Image.Image) -> bytes:
-    """The picture as the source gives it out. Equal bytes for one version of Pillow's JPEG encoder."""
+    """The picture as the source delivers it. Equal bytes for one version of Pillow's JPEG encoder."""
     file = io.BytesIO()
     image.save(file, "JPEG", quality=_JPEG_QUALITY)
     return file.getvalue()

@@ -1,6 +1,6 @@
-"""What stands behind the things: walls, skies, meadows, patterns, blotches and scribbles that no caption mentions.
+"""The backgrounds of scenes: walls, skies, meadows, patterns, blotches and scribbles that no caption mentions.
 
-A size and a generator go in, an RGB picture comes out. All is paler or duller than the things, so that they show.
+In: a size and a random generator. Out: an RGB picture. All of it is paler or duller than the things, so that they show.
 """
 
 from __future__ import annotations

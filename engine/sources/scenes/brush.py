@@ -73,7 +73,7 @@ class Brush:
             self._body = ImageDraw.Draw(self._body_mask)
 
     def jitter(self, spread: float) -> float:
-        """A number in [-spread, spread]: how this one differs from the others of its kind."""
+        """A random number in [-spread, spread], by which this thing differs from others of its kind."""
         return self.rng.uniform(-spread, spread)
 
     def polygon(self, points: Sequence[Point], fill: str = MAIN, *, outline: bool = True) -> None:
@@ -118,7 +118,7 @@ class Brush:
             cut = stencil(self._texture, period + period % 2).crop((0, 0, *self._layer.size))
             cut.paste(0, mask=self._body_mask.point(lambda value: 255 - value))
             self._layer.paste(self._second, mask=cut)
-            # Repainting the areas has hidden no edge: edges are not body.
+            # Repainting the areas hides no edge, since edges are not part of the body.
         small = self._layer.reduce(_SUPERSAMPLING)
         box = small.getchannel("A").point(lambda value: 255 if value >= 128 else 0).getbbox()
         if box is None:

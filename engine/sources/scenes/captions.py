@@ -1,7 +1,7 @@
-"""A staged scene becomes a caption with the exact spans of its phrases: lists, sentences, alt texts, tags, counts.
+"""Captions of staged scenes, with the exact spans of their phrases: lists, sentences, alt texts, tags, counts.
 
-Phrases are base noun phrases, as the caption parser gives them: determiner, adjectives, noun. A phrase tells as much as
-it needs to mean its group and no other thing in the picture, and by chance a little more.
+Phrases are base noun phrases, as the caption parser gives them: determiner, adjectives, noun. A phrase has as many
+attributes as it needs to name its group and no other thing in the picture, and sometimes more.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SYNONYMS = {
 
 
 class _Writer:
-    """A caption of ``scene`` under way, and the spans of the phrases in it; ``names`` are words that stand for the
+    """Writes a caption of ``scene``, and keeps the spans of the phrases in it; ``names`` are words that replace the
     usual ones."""
 
     def __init__(self, scene: StagedScene, rng: random.Random, names: Mapping[str, str]) -> None:
@@ -55,7 +55,7 @@ class _Writer:
         self.text += text
 
     def name(self, number: int, determiner: str, *, numeral: bool = True) -> None:
-        """Write the phrase of a group. ``determiner`` "a" also stands for numbers and "some"; "" leaves it away."""
+        """Write the phrase of a group. ``determiner``: "a" also means a number or "some"; "" means none."""
         group = self.scene.groups[number]
         noun, adjectives = _describe(self.scene, number, self.rng, self._names)
         singular = _singular(group)
@@ -81,7 +81,7 @@ class _Writer:
 
 
 def check_names(names: Mapping[str, str]) -> None:
-    """ValueError where ``names`` give a word to what the scenes world does not have, or one that it uses already."""
+    """Raise ValueError where ``names`` rename something that the scenes world does not have, or use a word of it."""
     taken = {word for kind in KINDS.values() for word in kind.names} | {*COLOURS, *TEXTURES}
     taken |= {word for words in WORDS.values() for word in words}
     for usual, word in names.items():
@@ -174,7 +174,7 @@ def _write_relation(writer: _Writer, relation: Relation, named: Sequence[int]) -
 
 
 def _write_sided(writer: _Writer, side: str, named: Sequence[int]) -> None:
-    """The group with a double (number 0) is told by its side."""
+    """The group that has a double (number 0) is named with its side."""
     writer.name(0, "the")
     writer.write(f" on the {side}")
     rest = [number for number in named if number != 0]

@@ -1,7 +1,7 @@
-"""The kinds of thing in the scenes world: how each is called, drawn, coloured and placed, from common to rare.
+"""The kinds of things in the scenes world: how each is called, drawn, coloured and placed, from common to rare.
 
 The order of the table is the Zipf rank. Names are nouns that a caption may use; the first is the kind's own, and two
-kinds may share a further one ("person"), which a caption then avoids where it would be ambiguous.
+kinds may share another one ("person"), which a caption avoids where it would be ambiguous.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a scene shall show: which kinds, how many, in which colours, and which of them the caption will name.
+"""The plan of a scene: which kinds, how many, in which colours, and which of them the caption will name.
 
-A recipe and a generator go in, a :class:`Plan` comes out. Nothing is drawn here. Two groups that could bear the same
-name always differ in a colour that can be told, except a twin, which the caption tells apart by its side.
+In: a recipe and a random generator. Out: a :class:`Plan`. Nothing is drawn here. Two groups that could have the same
+name always differ in a colour that a caption can name, except a twin, which the caption distinguishes by its side.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def plan_scene(recipe: ScenesSource, rng: random.Random) -> Plan:
 
 
 def _add(groups: list[Group], recipe: ScenesSource, rng: random.Random, *, count: int, named: bool) -> None:
-    """Append a group that no other one can be taken for; nothing where chance offers none (few kinds allowed)."""
+    """Append a group that cannot be confused with another one; nothing if chance finds none (few kinds allowed)."""
     for _ in range(_TRIES):
         again = groups and rng.random() < (0.1 if named else 0.3)
         kind = rng.choice(groups).look.kind if again else _kind(recipe, rng)
@@ -167,7 +167,7 @@ def _relation(groups: list[Group], rng: random.Random) -> Relation | None:
 
 
 def _twin(groups: list[Group], relation: Relation | None, rng: random.Random) -> tuple[int, int] | None:
-    """Now and then, give the single thing of a group a double that is not named: its side tells them apart."""
+    """Sometimes give the single thing of a group a double that is not named; the caption then names its side."""
     if relation is not None or not groups or rng.random() > 0.1 or groups[0].count > 1:
         return None
     groups.append(replace(groups[0], named=False))

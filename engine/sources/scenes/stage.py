@@ -1,7 +1,7 @@
-"""Where things stand: draws the planned groups on a canvas and keeps account of which pixel shows which thing.
+"""Draws the planned groups of a scene on a canvas, and records which pixel shows which thing.
 
-A plan goes in, a :class:`StagedScene` comes out: the picture and, of each thing, the tight box of its visible pixels.
-A thing that finds no free place is left out, so nothing is ever covered by more than a stated part.
+In: a plan. Out: a :class:`StagedScene`: the picture and, for each thing, the tight box of its visible pixels. A thing
+without a free place is left out, so that no thing is ever hidden by more than a limited part.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ Corner = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class StagedScene:
-    """``boxes_xyxy[g]`` are the visible extents of the things of group ``g``; groups without a thing are empty.
-    ``relation`` and ``side`` (of the twin: "left" or "right") are what the picture really shows, else None."""
+    """A drawn scene. ``boxes_xyxy[g]`` are the visible extents of the things of group ``g``, empty for a group without
+    a thing. ``relation`` and ``side`` (of the twin: "left" or "right") are None unless the picture shows them."""
 
     image: Image.Image
     groups: tuple[Group, ...]
@@ -52,7 +52,7 @@ class Placed:
 
 
 class Canvas:
-    """The picture under way, and beside it a map of the same size: which thing (1, 2, ...) each pixel shows."""
+    """A picture being drawn, with a map of the same size: the number of the thing (1, 2, ...) that each pixel shows."""
 
     def __init__(self, image: Image.Image) -> None:
         self.image = image
@@ -149,7 +149,7 @@ def _stage_freely(canvas: Canvas, look: Look, group: int, usual: float, rng: ran
 
 
 def _home(canvas: Canvas, look: Look, layer: Image.Image, rng: random.Random) -> Corner:
-    """A place where such a thing is at home, most of the time; now and then cut off a little by the picture's edge."""
+    """Usually a place where such a thing is at home; sometimes cut off a little by the picture's edge."""
     cut = rng.uniform(0.1, 0.3) if rng.random() < 0.12 else 0.0
     low, high = 0.0, 1.0
     if rng.random() < 0.75:
@@ -162,7 +162,7 @@ def _home(canvas: Canvas, look: Look, layer: Image.Image, rng: random.Random) ->
 
 
 def _between(low: int, high: int, extent: int, cut: float, rng: random.Random) -> int:
-    """Where an extent may start so that all but a part ``cut`` of it lies between two pixels."""
+    """A start for an extent such that all of it, except a part ``cut``, is between two pixels."""
     first, last = low - round(cut * extent), high - extent + round(cut * extent)
     return rng.randint(min(first, last), last) if last >= 0 else 0
 
