@@ -3,7 +3,7 @@
 In: a dataset folder, a format of ``EXPORTERS``, and what is high-confidence. Out: a folder of that format; with
 ``images`` the pictures too, byte for byte but for an EXIF orientation, which becomes 1: boxes are of the stored pixels,
 and most readers would turn a photo away from under them. ``export.json`` is written last, with the counts. Shards are
-read one sample after another: memory does not grow with the dataset.
+read one sample after another; memory keeps only a few bytes of each one's name.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from pydantic import Field
 
 from engine.artifacts import Store, digest_of
 from engine.dataset.manifest_summary import ManifestSummary
-from engine.exporters import EXPORTERS, image_name
+from engine.exporters import EXPORTERS
 from engine.exporters.many_files import many_files
+from engine.exporters.picture_names import PictureNames
 from engine.review.selecting import REJECTED
 from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, read_card, read_manifests
@@ -148,10 +149,10 @@ def _has_area(box: SampleBox) -> bool:
 
 
 def _write(target: Store, card: DatasetCard, samples: Iterator[Sample], format: str, images: bool) -> None:
-    exporter = EXPORTERS[format]
+    exporter, names = EXPORTERS[format], PictureNames()
     with exporter.open(target, card) as add, many_files(target) as write:
         for reader, row, labels in samples:
-            name = image_name(labels.key, reader.extension(row))
+            name = names.of(labels.key, reader.extension(row))
             image = with_pixels_as_stored(reader[row].image) if images else None
             if exporter.image_folder is None:
                 add(labels, name, image)

@@ -1,26 +1,24 @@
-"""Writers of other projects' formats, one a file, and the table of all.
+"""Writers of other projects' formats, each in a file of its own, and the table of all.
 
-In: the labels of one sample after another, and the name of each picture. Out: files in a store, written as they come:
-no dataset is held in memory. What each writes, :mod:`engine.gold` reads back.
+In: the labels of one sample after another, and the name of each picture. Out: files in a store, written sample by
+sample: no dataset is held in memory. :mod:`engine.gold` reads most of the formats back.
 
-    coco          detection JSON; of a grounding dataset the category is the phrase's head noun
+    coco          detection JSON; in a grounding dataset the category is the phrase's head noun
     coco-phrases  captions.json and phrases.json: captions with phrase boxes
     odvg          JSON Lines of MM-Grounding-DINO
     mdetr         JSON of MDETR and GoldG
-    yolo          a text file a picture, and data.yaml
-    voc           an XML a picture, Pascal VOC
+    yolo          a text file for each picture, and data.yaml
+    voc           an XML file for each picture, Pascal VOC
     grit          Parquet of Kosmos-2's grounded captions
     glip-tsv      GLIP's own captions with scored boxes, pictures inside
     gligen        captions with boxes for grounded generation, pictures inside
     xvlm          JSON Lines of captions and their regions
-    label-studio  tasks for people to go on with
+    label-studio  tasks for people to continue
     fiftyone      detections to look at
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
@@ -41,18 +39,13 @@ from engine.exporters.yolo import yolo
 from schemas.shards import DatasetCard
 
 Add = Callable[..., None]
-"""``add(labels, file_name)``; of a format that holds pictures itself ``add(labels, file_name, image)``, where ``image``
-is the file's bytes, or None where no pictures are wanted."""
-_NAME = re.compile(r'[^./\\\x00-\x1f\x7f:*?"<>|\ud800-\udfff-][^./\\\x00-\x1f\x7f:*?"<>|\ud800-\udfff]*')
-_OF_WINDOWS = re.compile(r"con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]", re.IGNORECASE)  # devices, whatever the ending
-_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
-MAX_NAME_BYTES = 200
+"""``add(labels, file_name)``; in a format that contains the pictures ``add(labels, file_name, image)``, where ``image``
+is the file's bytes, or None if no pictures are wanted."""
 
 
 class Exporter(NamedTuple):
-    """``open(store, card)`` gives, for a ``with``, the function that takes one sample after another; files are there
-    when the block ends without an error. ``image_folder`` is where the format has pictures, None where they stand in
-    its own files."""
+    """``open(store, card)``: a context that gives the function to call for each sample; the files appear when it ends
+    without an error. ``image_folder``: the folder of the format's pictures, None if its own files contain them."""
 
     open: Callable[[Store, DatasetCard], AbstractContextManager[Add]]
     image_folder: str | None
@@ -72,19 +65,3 @@ EXPORTERS: dict[str, Exporter] = {
     "label-studio": Exporter(label_studio, "images"),
     "fiftyone": Exporter(fiftyone, "data"),
 }
-
-
-def image_name(key: str, extension: str) -> str:
-    """The name of a sample's picture in an export: its key, or a digest of it where no file may be called so on every
-    system, or where it might lead elsewhere.
-
-    >>> image_name("000000012", "jpg"), image_name("../../etc/passwd", "jpg")
-    ('000000012.jpg', 'key-3754d6cb3a38e1185e5b382d5f3ef3f1.jpg')
-    """
-    if not _EXTENSION.fullmatch(extension):
-        raise ValueError(f"sample {key!r}: extension {extension!r} of its picture is not lower-case letters and digits")
-    content = key.encode(errors="surrogatepass")
-    may_be = _NAME.fullmatch(key) and not _OF_WINDOWS.fullmatch(key) and key == key.strip()
-    if may_be and len(content) <= MAX_NAME_BYTES:
-        return f"{key}.{extension}"
-    return f"key-{hashlib.sha256(content).hexdigest()[:32]}.{extension}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from pycocotools.coco import COCO
 from stored_samples import samples_in
 
 from engine.artifacts import Store
-from engine.exporters import EXPORTERS, image_name
+from engine.exporters import EXPORTERS
 from engine.gold import READERS, import_gold
 from pipelines.cli import main
 from pipelines.dedupe import dedupe
@@ -157,14 +156,16 @@ def test_a_key_never_becomes_a_path(tmp_path: Path, format: str) -> None:
     assert not Path("/tmp/evil2.png").exists()
 
 
-def test_names_of_files_are_plain_or_digests() -> None:
-    assert image_name("000000012", "jpg") == "000000012.jpg"
-    digest = hashlib.sha256(b"../../etc/passwd").hexdigest()[:32]
-    assert image_name("../../etc/passwd", "jpg") == f"key-{digest}.jpg"
-    for key in ("", " a", "-rf", "a:b", "a\x00b", "猫" * 100, "a.b", "x" * 250, "a\ud800", "CON", "lpt1"):
-        assert image_name(key, "png").startswith("key-")
-    with pytest.raises(ValueError, match="extension"):
-        image_name("a", "../x")
+@pytest.mark.parametrize("format", [format for format in EXPORT_FORMATS if EXPORTERS[format].image_folder])
+def test_a_disk_that_ignores_case_has_every_picture_and_its_labels(tmp_path: Path, format: str) -> None:
+    dataset = pseudo_dataset(tmp_path / "pseudo")
+    shard = dataset / "shards" / "000000.tar"
+    shard.write_bytes(shard.read_bytes().replace(b'"key":"sample-two"', b'"key":"SAMPLE-ONE"'))
+    export(dataset, tmp_path / "out", format=format, selection="all", images=True, progress=False)
+    files = [path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert len({str(file).casefold() for file in files}) == len(files)
+    assert len([file for file in files if file.suffix == ".png"]) == 3
+    assert len([file for file in files if file.parts[0] in ("labels", "Annotations")]) in (0, 3)
 
 
 def test_an_export_has_a_folder_of_its_own(tmp_path: Path) -> None:
