@@ -33,16 +33,20 @@ from engine.running.unit_worker import Failure, open_stages
 from schemas.records import UnitRef
 
 Backend = Literal["ray", "inline"]
-BESIDE_A_GPU = 2  # CPUs: what a teacher and those that read and write take there, rounded up
-ANSWER_S = 10.0  # how long the head of a cluster may take to accept a connection
-OBJECT_STORE_BYTES = 1 << 30  # of the Ray started here: a few units in flight; Ray spills to disk beyond it
+BESIDE_A_GPU = 2  # CPUs for a teacher and its processes for reading and writing, rounded up
+ANSWER_S = 10.0  # the longest wait for a cluster's head to accept a connection
+NOT_STARTED = (
+    "Ray did not start on this machine, which may be too busy: run the same command again later, or with --inline, "
+    "without Ray; its logs are in ray/session_latest/logs below RAY_TMPDIR, TMPDIR or /tmp"
+)
+OBJECT_STORE_BYTES = 1 << 30  # for a Ray started here: enough for a few units; beyond it, Ray spills to disk
 _RAY_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_worker_niceness": "0",  # workers are the job, not its background
     "RAY_prestart_worker_first_driver": "0",  # the job needs its actors and no process more
-    "RAY_task_events_max_num_task_in_gcs": "100",  # nobody reads them: a record for each unit, up to 100,000
+    "RAY_task_events_max_num_task_in_gcs": "100",  # records that nobody reads; 100,000 by default
 }
 
 
@@ -56,12 +60,12 @@ def run(
     stopping: Stopping | None = None,
     lost: Lost | None = None,
 ) -> Generator[Manifest, None, None]:
-    """Do the units and yield the manifest of each as soon as it is committed.
+    """Process the units and yield the manifest of each as soon as it is committed.
 
     The first stage turns the row numbers of a unit into records. An exception of a stage ends the job; the units that
-    were yielded are committed. No reference gives no manifest, and starts nothing. Once ``stopping`` says so, no unit
-    is begun any more, and those that were begun are done. ``lost`` hears of each unit that is begun again since its
-    worker was lost.
+    were yielded are committed. Without references nothing is started. Once ``stopping`` says so, no further unit is
+    begun, and those in progress are finished. ``lost`` is called for each unit that is begun again because its worker
+    was lost.
     """
     stopping = stopping or Stopping()
     if refs and backend == "inline":
@@ -115,11 +119,11 @@ def connected(workers: Workers) -> Iterator[Any]:
     try:
         with _ray_warnings_ignored():
             started_here = _connect(ray, workers)
-    except SystemExit:  # what Ray makes of SIGTERM in these seconds
+    except SystemExit:  # Ray's answer to SIGTERM while it starts
         ray.shutdown()
         raise KeyboardInterrupt from None
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray puts its own in place
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
     try:
         yield ray
     finally:
@@ -129,14 +133,14 @@ def connected(workers: Workers) -> Iterator[Any]:
 
 @contextmanager
 def _ray_warnings_ignored() -> Iterator[None]:
-    """Ray warns of its own deprecated settings while it starts."""
+    """Ignore the warnings that Ray raises about its own deprecated settings while it starts."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
 
 
 def _import_ray() -> Any:
-    """Ray, told to be quiet and to send nothing home, before its first import reads the environment."""
+    """Import Ray, with the environment set before so that it is quiet and sends no usage statistics."""
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     with _ray_warnings_ignored():
@@ -147,7 +151,7 @@ def _import_ray() -> Any:
 
 
 def _connect(ray: Any, workers: Workers) -> bool:
-    """Join the cluster of ``RAY_ADDRESS``, or start Ray here, unless this process has one; True where it is ours."""
+    """Join the cluster of ``RAY_ADDRESS``, or start Ray here, unless this process has one; True if this call did."""
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
         return False
@@ -160,19 +164,23 @@ def _connect(ray: Any, workers: Workers) -> bool:
         return True
     check_session_folder()
     slots = max(workers.count or 1, usable_cores() // workers.threads)
-    with _silent_stderr():
-        ray.init(
-            address="local",
-            num_cpus=max(slots * workers.threads, BESIDE_A_GPU if workers.wants_gpu else 1),
-            object_store_memory=OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            **quiet,
-        )
+    try:
+        with _silent_stderr():
+            ray.init(
+                address="local",
+                num_cpus=max(slots * workers.threads, BESIDE_A_GPU if workers.wants_gpu else 1),
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                **quiet,
+            )
+    except Exception as error:
+        error.add_note(NOT_STARTED)
+        raise
     return True
 
 
 def _check_answers(address: str) -> None:
-    """ValueError where nothing answers at ``HOST:PORT``: Ray itself would try for minutes, without a word."""
+    """Raise ValueError where nothing answers at ``HOST:PORT``: Ray itself would try for minutes in silence."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         return
@@ -187,7 +195,7 @@ def _check_answers(address: str) -> None:
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Ray's C++ core announces on stderr that it was told to be silent. Failures come as exceptions all the same."""
+    """Silence stderr: Ray's C++ core announces there that it was told to be quiet. Failures still raise exceptions."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -1,4 +1,4 @@
-"""The cluster that RAY_ADDRESS names: where nobody answers, that is told at once."""
+"""The Ray that is joined or started: where nobody answers, or it does not start, the error says what to do."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def test_an_address_where_nothing_answers_is_told_at_once(monkeypatch: pytest.Mo
         ):
             pass
     assert time.monotonic() - started < 60
+
+
+def test_a_ray_that_does_not_start_is_told_of_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", "/dev/null")  # no folder
+    with pytest.raises(NotADirectoryError) as caught, connected(Workers()):
+        pass
+    assert "run the same command again later, or with --inline" in caught.value.__notes__[0]
