@@ -42,6 +42,42 @@ def test_a_limit_of_time_counts_in_whole_cores(group: str, limit: str, wanted: i
     assert usable_cores() == wanted
 
 
+@pytest.mark.parametrize(
+    ("around", "limits", "wanted"),
+    [
+        ("a", {"a": "300000 100000", "a/b/c": "max 100000"}, 3),
+        ("the topmost", {"": "300000 100000", "a/b/c": "max 100000"}, 3),
+        ("both, the smaller counts", {"a": "300000 100000", "a/b": "500000 100000"}, 3),
+        ("both, the smaller counts", {"a": "500000 100000", "a/b": "300000 100000"}, 3),
+        ("beside", {"a/other": "300000 100000"}, 8),
+        ("a container's own, which sees no folder of its name", {"": "300000 100000"}, 3),
+    ],
+)
+def test_the_limit_of_a_group_around_counts(around: str, limits: dict[str, str], wanted: int, tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text("0::/a/b/c\n")
+    for group, limit in limits.items():
+        _write(tmp_path / "groups" / group, {"cpu.max": limit})
+    assert usable_cores() == wanted
+
+
+@pytest.mark.parametrize(
+    ("group", "quota", "wanted"),
+    [("", 300000, 3), ("docker/x", 300000, 3), ("docker/x", 50000, 1), ("docker", 300000, 3), ("docker/x", -1, 8)],
+)
+def test_older_systems_say_it_in_two_files(group: str, quota: int, wanted: int, tmp_path: Path) -> None:
+    (tmp_path / "cgroup").write_text("4:memory:/y\n1:cpu,cpuacct:/docker/x\n0::/\n")
+    for folder, told in (("", -1), (group, quota)):
+        files = {"cpu.cfs_quota_us": str(told), "cpu.cfs_period_us": "100000"}
+        _write(tmp_path / "groups" / "cpu" / folder, files)
+    assert usable_cores() == wanted
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(content + "\n")
+
+
 @pytest.mark.parametrize("group", ["", "4:memory:/x\n", "0::/elsewhere\n", "\n"])
 def test_without_such_a_limit_they_are_those_it_is_bound_to(
     group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
