@@ -76,9 +76,10 @@ class ShardedWorkers(DistributedWorkers):
 
     def wrap(self, model: nn.Module) -> nn.Module:
         mesh = init_device_mesh(self.device.type, (self.size,))
-        for block in blocks_of(model):
-            fully_shard(block, mesh=mesh)
-        fully_shard(model, mesh=mesh)
+        for module in (*blocks_of(model), model):
+            sharded = fully_shard(module, mesh=mesh)
+            if self.device.type == "cpu":  # with torch 2.8, gloo's mean of gradients is their sum
+                sharded.set_force_sum_reduction_for_comms(True)
         return model
 
     def whole(self, value: Tensor) -> Tensor:
