@@ -69,11 +69,10 @@ class Store:
         """Names of what is directly in ``folder``, sorted; none where there is no folder. Names that begin with a dot
         are left out: temporary files, and files that a desktop puts there (``.DS_Store``)."""
         where = self.path(folder)
-        with self._naming_faults(folder, "listed"):
-            if not self._files.isdir(where):
-                return []
-            self._files.invalidate_cache(where)
-            found = [posixpath.basename(entry.rstrip("/")) for entry in self._files.ls(where, detail=False)]
+        if self.is_local:
+            found = os.listdir(where) if os.path.isdir(where) else []
+        else:
+            found = [posixpath.basename(one["name"].rstrip("/")) for one in self._listed(folder)]
         return sorted(name for name in found if not name.startswith("."))
 
     def open(self, name: str) -> BinaryIO:
@@ -121,10 +120,19 @@ class Store:
             with os.scandir(where) as entries:  # fsspec asks more of each file than is wanted of 100,000
                 found = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
         else:
-            with self._naming_faults(folder, "listed"):
-                listed = self._files.ls(where, detail=True) if self._files.isdir(where) else []
+            listed = self._listed(folder)
             found = {posixpath.basename(one["name"].rstrip("/")): int(one["size"] or 0) for one in listed}
         return {name: size for name, size in found.items() if not name.startswith(TEMPORARY_PREFIX)}
+
+    def _listed(self, folder: str) -> list[dict[str, Any]]:
+        """The entries of an object store directly in ``folder``. Its ``isdir`` would list all of them once more."""
+        where = self.path(folder)
+        with self._naming_faults(folder, "listed"):
+            self._files.invalidate_cache(where)
+            try:
+                return cast(list[dict[str, Any]], self._files.ls(where, detail=True))
+            except FileNotFoundError:
+                return []
 
     def read_many(self, names: Sequence[str], max_bytes: int = 100_000_000) -> Iterator[bytes]:
         """The contents of small files in order; of an object store many at once. Errors as :meth:`read`."""
