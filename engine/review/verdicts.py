@@ -1,10 +1,10 @@
-"""The table of reviewers' verdicts: ``verdicts/*.parquet`` of a dataset, to which rows are added and never changed.
+"""The table of reviewers' verdicts: ``verdicts/*.parquet`` of a dataset, an append-only log.
 
-In: verdicts as they are given. Out: what holds of each caption now. Every save is a file of its own, whole or absent,
-under a name that nobody else takes: several reviewers write at once, in a folder or an object store, and no writer
+In: verdicts as they are given. Out: the verdicts on each caption that are valid now. Every save is a new file, whole or
+absent, with a unique name: several reviewers may write at the same time, in a folder or an object store, and no writer
 ever replaces or deletes a file here. Labelling, relabelling and `dedupe` leave the folder alone.
 
-Verdicts are made by hand: a million of them fit into memory, and so they are read whole.
+Verdicts are made by hand: a million of them fit into memory, so all are read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
 def now() -> str:
-    """The time as a verdict tells it."""
+    """The current time in the form of a verdict's ``at``."""
     return datetime.now(UTC).strftime(_TIME)
 
 
@@ -47,7 +47,7 @@ def caption_sha256(caption: str) -> str:
 
 
 def append_verdicts(store: Store, verdicts: Sequence[Verdict]) -> str:
-    """Save verdicts as one new file; returns its name in the store. ValueError for none."""
+    """Save verdicts as one new file; returns its name in the store. ValueError where there are none."""
     if not verdicts:
         raise ValueError("no verdict came: there is nothing to save")
     time = re.sub(r"[-:.]", "", verdicts[-1].at)
@@ -67,14 +67,14 @@ def _row(verdict: Verdict) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """What holds now, by picture and caption, oldest first; ``digest`` of the whole table, None where there is none."""
+    """The valid verdicts by picture and caption, oldest first; ``digest``: of the whole table, None if it is empty."""
 
     by_caption: Mapping[CaptionKey, tuple[Verdict, ...]] = field(default_factory=dict)
     digest: str | None = None
     _images: frozenset[str] = frozenset()
 
     def of(self, labels: SampleLabels) -> tuple[Verdict, ...]:
-        """Those of a sample; the caption is digested only where its picture was looked at."""
+        """The verdicts on a sample. Its caption is digested only if its picture has any verdict."""
         if labels.image_sha256 not in self._images:
             return ()
         return self.by_caption.get((labels.image_sha256, caption_sha256(labels.caption)), ())
@@ -84,44 +84,45 @@ class Verdicts:
 
 
 def _holding(rows: Iterable[Verdict]) -> list[Verdict]:
-    """The latest verdict of each target, but for those withdrawn. Rows in the order in which they were given."""
+    """The latest verdict on each target unless it is ``withdrawn``. ``rows``: in the order in which they were given."""
     latest: dict[Target, Verdict] = {}
     for row in rows:
         target = target_of(row)
-        latest.pop(target, None)  # the latest of all stands last
+        latest.pop(target, None)  # so that the result is ordered by the latest verdicts
         latest[target] = row
     return [row for row in latest.values() if row.verdict != "withdrawn"]
 
 
 def caption_of(verdict: Verdict) -> CaptionKey:
-    """What sample a verdict is about."""
+    """The picture and caption that a verdict is about."""
     return (verdict.image_sha256, verdict.caption_sha256)
 
 
 def target_of(verdict: Verdict) -> Target:
-    """What a verdict is about; coordinates to a hundredth of a pixel, as boxes are stored."""
+    """The phrase and box that a verdict is about; coordinates to a hundredth of a pixel, as boxes are stored."""
     x1, y1, x2, y2 = (round(value, 2) for value in verdict.box_xyxy)
     return (verdict.image_sha256, verdict.caption_sha256, verdict.start, verdict.end, (x1, y1, x2, y2))
 
 
 class VerdictLog:
-    """The table of one dataset, which others write to as well: :meth:`refresh` reads what came since.
+    """The table of one dataset, to which others write too: :meth:`refresh` reads the files that are new.
 
-    One thread refreshes at a time; what was said of a caption may be asked meanwhile. ``len`` is how many verdicts
-    hold."""
+    Only one thread may refresh at a time; others may read meanwhile. ``len`` is the number of valid verdicts.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read: dict[str, str] = {}  # SHA-256 of the files by name
-        self._given: dict[CaptionKey, list[tuple[str, str, Verdict]]] = {}  # with time and file, in their order
+        self._read: dict[str, str] = {}  # SHA-256 of the files that were read, by name
+        self._given: dict[CaptionKey, list[tuple[str, str, Verdict]]] = {}  # sorted by time and file name
         self._held: dict[CaptionKey, tuple[Verdict, ...]] = {}
         self._count = 0
         self._latest = ""
 
-    def refresh(self) -> Mapping[CaptionKey, tuple[Verdict, ...]]:
-        """Read the files that are new; what holds now of the captions that they are about. ValueError where one is no
-        table of verdicts: then none of them counts as read."""
-        names = [name for name in self._store.names(VERDICTS) if name not in self._read and _NAME.fullmatch(name)]
+    def refresh(self, saved: str | None = None) -> Mapping[CaptionKey, tuple[Verdict, ...]]:
+        """Read the new files, or, without listing any, only the one just ``saved``; returns the valid verdicts on the
+        captions that they refer to. ValueError where one is no table of verdicts: then none of them counts as read."""
+        there = self._store.names(VERDICTS) if saved is None else [saved.removeprefix(f"{VERDICTS}/")]
+        names = [name for name in there if name not in self._read and _NAME.fullmatch(name)]
         contents = self._store.read_many([f"{VERDICTS}/{name}" for name in names], MAX_FILE_BYTES)
         digests: dict[str, str] = {}
         arrived: dict[CaptionKey, list[tuple[str, str, Verdict]]] = {}
@@ -141,38 +142,38 @@ class VerdictLog:
         return held
 
     def given(self, caption: CaptionKey) -> list[Verdict]:
-        """Every verdict ever given of a caption, by time, and by name of its file where two are of one moment."""
+        """All verdicts ever given on a caption, ordered by time, then by the name of their file."""
         return [row for _, _, row in self._given.get(caption, [])]
 
     def held(self, caption: CaptionKey) -> tuple[Verdict, ...]:
-        """What holds of it now."""
+        """The valid verdicts on a caption."""
         return self._held.get(caption, ())
 
     def __len__(self) -> int:
         return self._count
 
     def time_of_next(self) -> str:
-        """The time of a verdict given now. It is after all that were read, also where a clock was put back or another
-        reviewer's is ahead: of one box the latest counts."""
+        """The time for a verdict given now: later than all that were read, even if a clock was put back or another
+        reviewer's is ahead, since the latest verdict on a box counts."""
         if (told := now()) > self._latest:
             return told
         return (datetime.strptime(self._latest, _TIME) + timedelta(microseconds=1)).strftime(_TIME)
 
     def verdicts(self) -> Verdicts:
-        """What holds of all of them now."""
+        """The valid verdicts on all captions."""
         held = {caption: rows for caption, rows in self._held.items() if rows}
         return Verdicts(held, digest_of(self._read) if self._read else None, frozenset(image for image, _ in held))
 
 
 def read_verdicts(store: Store) -> Verdicts:
-    """What holds now of a dataset; nothing where nobody reviewed. ValueError where a file is no table of verdicts."""
+    """The valid verdicts of a dataset, which may be none. ValueError where a file is no table of verdicts."""
     log = VerdictLog(store)
     log.refresh()
     return log.verdicts()
 
 
 def verdict_problems(store: Store) -> list[str]:
-    """What is wrong with the table, a line for each file; none where it is whole, or where there is none."""
+    """What is wrong with the table, a line for each bad file; empty where it is whole, or there is none."""
     problems = []
     for name in store.names(VERDICTS):
         path = f"{VERDICTS}/{name}"

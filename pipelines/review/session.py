@@ -1,8 +1,8 @@
-"""What a reviewer sees and says, without the web: a dataset opened for review, its samples as JSON, verdicts saved.
+"""A review session, independent of the web: a dataset opened for review, its samples as JSON, verdicts saved.
 
-In: queries, keys and judgements as a page sends them. Out: plain values. Nothing of a judgement is believed but the
-word, the phrase's number and the drawn box: what a verdict is bound to is read from the stored sample. The page has its
-pictures and boxes upright; verdicts are of the stored pixels.
+In: queries, keys and judgements as the page sends them. Out: plain values. Only the word, the phrase's number and the
+drawn box are taken from a judgement: everything else of a verdict is read from the stored sample. The page has upright
+pictures and boxes; verdicts are in stored pixels.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from schemas.recipes import SelectionChoice
 from schemas.shards import DatasetCard, SampleBox, SampleLabels
 from schemas.verdicts import MAX_REVIEWER_CHARS, Box, Verdict, VerdictWord
 
-SIDES = {"small": 320, "large": 1600}  # pixels of the long side of a picture as it is shown
-KEPT_PICTURES = 64  # of those lately shown or soon to be: a large photo takes long to decode
+SIDES = {"small": 320, "large": 1600}  # pixels of the long side of a picture for the page
+KEPT_PICTURES = 64  # cached, since a large photo takes long to decode
 MAX_JUDGEMENTS = 500
 MIN_DRAWN_SIDE = 1.0  # pixels of the picture
 
@@ -57,10 +57,11 @@ class Judgements(BaseModel):
 
 
 class ReviewSession:
-    """A dataset open for one reviewer; for a ``with``. Safe to ask from several threads."""
+    """A dataset open for one reviewer; a context manager. Safe in several threads."""
 
     def __init__(self, dataset: str | Path, reviewer: str, selection: SelectionChoice | None = None) -> None:
-        """ValueError where there is no dataset, nothing of it committed, no such selection, or no name."""
+        """ValueError where there is no dataset, it has no committed shard, no such selection exists, or the reviewer
+        has no name."""
         if not 0 < len(reviewer.strip()) <= MAX_REVIEWER_CHARS:
             raise ValueError(f"a reviewer's name has 1 to {MAX_REVIEWER_CHARS} characters; give --reviewer")
         self.reviewer = reviewer.strip()
@@ -76,7 +77,7 @@ class ReviewSession:
         whole = found.manifests.values()
         self._counts = {name: sum(getattr(one, name) for one in whole) for name in ("samples", "boxes")}
         self._log = VerdictLog(self._store)
-        self._turns: dict[str, Turn] = {}  # by key, of the pictures that were looked at
+        self._turns: dict[str, Turn] = {}  # by key, for the pictures shown so far
         self._jpegs = lru_cache(KEPT_PICTURES)(lambda key, side: small_jpeg(self._samples.image(key), side))
         self._saving = threading.Lock()
         self._stack = ExitStack()
@@ -90,13 +91,13 @@ class ReviewSession:
         return self
 
     def __exit__(self, *_: object) -> None:
-        del self._index, self._samples  # DuckDB wants its connection gone before the process ends
+        del self._index, self._samples  # DuckDB's connection must be closed before the process ends
         self._stack.close()
 
     # ------------------------------------------------------------------------------------------------------ looking
 
     def about(self) -> dict[str, Any]:
-        """What the page says of the dataset."""
+        """The facts about the dataset for the page."""
         return {
             "dataset": self._store.name,
             "origin": self._card.origin,
@@ -109,67 +110,70 @@ class ReviewSession:
         }
 
     def find(self, query: ReviewQuery, after: str | None) -> dict[str, Any]:
-        """A page of samples. ValueError where ``after`` is not of the page before, or the dataset was labelled anew."""
+        """A page of samples. ValueError where ``after`` is no ``next`` of a page, or the dataset was labelled again."""
         self._check_same()
         self._refresh()
         page = self._index.find(query, after)
         return {"samples": [sample._asdict() for sample in page.samples], "next": page.next}
 
     def totals(self, query: ReviewQuery) -> dict[str, Any]:
-        """How much matches in all."""
+        """The number of samples and boxes that match."""
         return self._index.totals(query)._asdict()
 
     def picture(self, key: str, size: str) -> bytes | None:
-        """The sample's picture, upright, as a JPEG of at most ``SIDES[size]`` pixels, None where it cannot be shown.
+        """The sample's upright picture as a JPEG of at most ``SIDES[size]`` pixels; None where it cannot be shown.
 
-        It is decoded here and encoded anew: no stored byte reaches the browser. UnknownKeyError as :meth:`sample`.
+        It is decoded and encoded again, so that no stored byte reaches the browser. UnknownKeyError as :meth:`sample`.
         """
         return self._jpegs(key, SIDES[size])
 
     def sample(self, key: str) -> dict[str, Any]:
-        """A sample with its boxes as they stand now, and how many verdicts hold: in it (``judged``), and in all.
-        UnknownKeyError where no sample with a box has the key."""
+        """A sample with its current boxes, and the number of valid verdicts: on it (``judged``), and on the dataset
+        (``verdicts``). UnknownKeyError where no sample with a box has the key."""
         self._refresh()
-        labels = self._samples.labels(key)
+        return self._shown(self._samples.labels(key))
+
+    def _shown(self, labels: SampleLabels) -> dict[str, Any]:
         caption = (labels.image_sha256, caption_sha256(labels.caption))
         held = self._log.held(caption)
         shown = shown_sample(labels, self._turn(labels), held, self._rules, self._log.given(caption))
         return shown | {"judged": len(held), "verdicts": len(self._log)}
 
     def _turn(self, labels: SampleLabels) -> Turn:
-        """How the sample's picture is turned for the page, for which its file is read once."""
+        """The orientation of the sample's picture, for which its file is read once."""
         if labels.key not in self._turns:
             try:
                 encoded = self._samples.image(labels.key)
-            except ValueError:  # too large to be shown: its boxes stand alone
+            except ValueError:  # too large to be shown: its boxes are shown alone
                 encoded = b""
             self._turns[labels.key] = Turn.of(encoded, (labels.width, labels.height))
         return self._turns[labels.key]
 
-    def _refresh(self) -> None:
-        """Take in what other reviewers saved since."""
+    def _refresh(self, saved: str | None = None) -> None:
+        """Read the verdicts that other reviewers have saved meanwhile; only the file ``saved``, if it is given."""
         with self._saving:
-            if arrived := self._log.refresh():
+            if arrived := self._log.refresh(saved):
                 self._index.take_verdicts(arrived)
 
     def _check_same(self) -> None:
-        """What is open are the boxes and shards of before: a verdict would be on what is stored no longer."""
+        """Raise ValueError where the dataset was labelled again: verdicts would refer to boxes that are gone."""
         if _work(read_card(self._store)) != _work(self._card):
             raise ValueError(f"{self._store.root} was labelled again meanwhile; start `glip-engine serve` again")
 
     # ------------------------------------------------------------------------------------------------------- saying
 
     def judge(self, request: Judgements) -> dict[str, Any]:
-        """Save the verdicts as one new file of the table, and give the sample as it stands then.
+        """Save the verdicts as one new file of the table; returns the sample as it is then.
 
-        UnknownKeyError as :meth:`sample`; ValueError where a judgement is about no box that is there, or brings a box
-        that is none, or the dataset was labelled again: then nothing is saved.
+        UnknownKeyError as :meth:`sample`. ValueError, with nothing saved, where a judgement refers to a box that does
+        not exist, its own box is invalid, or the dataset was labelled again.
         """
         self._check_same()
         labels = self._samples.labels(request.key)
         at = self._log.time_of_next()
-        append_verdicts(self._store, [self._verdict(labels, one, at) for one in request.judgements])
-        return self.sample(request.key)
+        saved = append_verdicts(self._store, [self._verdict(labels, one, at) for one in request.judgements])
+        self._refresh(saved)
+        return self._shown(labels)
 
     def _verdict(self, labels: SampleLabels, judgement: Judgement, at: str) -> Verdict:
         if judgement.phrase >= len(labels.phrases):
@@ -199,7 +203,7 @@ class ReviewSession:
         return verdict
 
     def _is_known(self, verdict: Verdict) -> bool:
-        """Whether its target was judged before: a box that a reviewer added, or one of labels that are gone."""
+        """Whether the verdict's target was judged before: a box that a reviewer added, or one of earlier labels."""
         target = target_of(verdict)
         return any(target_of(one) == target for one in self._log.given(caption_of(verdict)))
 
@@ -209,7 +213,7 @@ def _work(card: DatasetCard) -> tuple[str | None, ...]:
 
 
 def _looked_at(labels: SampleLabels, judgement: Judgement, turn: Turn) -> SampleBox | None:
-    """The stored box that a judgement is about, known by how it was shown; None where it is about none."""
+    """The stored box that a judgement refers to, found by its coordinates on the page; None where there is none."""
     target = rounded(judgement.target)
     boxes = (box for box in labels.boxes if box.phrase == judgement.phrase and shown_box(box.box_xyxy, turn) == target)
     return next(boxes, None)

@@ -108,6 +108,14 @@ def test_a_log_takes_in_what_others_saved_since(tmp_path: Path) -> None:
     assert log.verdicts().digest not in (digest, None)
 
 
+def test_a_log_takes_in_what_was_just_saved_by_itself(tmp_path: Path) -> None:
+    log, mine = VerdictLog(Store(tmp_path)), said(LABELS, 1, "rejected", TREE)
+    append_verdicts(Store(tmp_path), [said(LABELS, 0, "accepted", DOG)])
+    assert log.refresh(append_verdicts(Store(tmp_path), [mine])) == {caption_of(mine): (mine,)}
+    assert len(log.refresh()[caption_of(mine)]) == 2
+    assert log.refresh() == {}
+
+
 def test_a_log_that_took_files_in_one_by_one_holds_what_is_read_at_once(tmp_path: Path) -> None:
     """Reviewers whose clocks differ, several captions, verdicts of one moment."""
     random, store, log = Random(5), Store(tmp_path), VerdictLog(Store(tmp_path))

@@ -184,6 +184,21 @@ def test_a_dataset_that_is_labelled_again_while_it_is_served_is_told_and_no_verd
     assert len(list((dogs / VERDICTS).iterdir())) == 1
 
 
+def test_a_verdict_is_saved_without_listing_those_before_it(dogs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed, names = list[str](), Store.names
+    monkeypatch.setattr(Store, "names", lambda store, folder: listed.append(folder) or names(store, folder))
+
+    async def judge(client: Client) -> None:
+        await client.json("/api/sample", key="001")
+        assert VERDICTS in listed
+        listed.clear()
+        status, shown = await client.judge("001", ACCEPT)
+        assert (status, shown["boxes"][0]["verdict"]) == (200, "accepted")
+        assert VERDICTS not in listed
+
+    talk(dogs, judge)
+
+
 def test_a_dataset_in_an_object_store_is_reviewed_there(dogs: Path, s3_bucket: str) -> None:
     for path in (path for path in dogs.rglob("*") if path.is_file()):
         Store(f"{s3_bucket}/dogs").write(str(path.relative_to(dogs)), path.read_bytes())
