@@ -1,12 +1,13 @@
 """What grows while a job runs for long: memory, open files and threads of its processes, files in TMPDIR, time a unit.
 
-    python benchmarks/soak.py label --minutes 10       # or serve
+    python benchmarks/soak.py label --minutes 10       # or urls, s3, train, serve
 
 Runs the command itself, in a process of its own, on made data (`soak_jobs.py`): `label` on Ray with nano, in small
-units, on captions that are never the same; `serve` while somebody searches and judges. Every few seconds it looks at
-all processes. Printed is what each kind of them held after a third of the time and at the end, the rise between for
-1,000 units (or requests) by least squares, and how many units a second the second third and the last one did. Exits
-with 1 where memory rises by more than --at-most MiB for 1,000 units.
+units, on captions that are never the same, from tars, from `urls` or through `s3`; `train` with checkpoints and their
+evaluation; `serve` while somebody searches and judges. Every few seconds it looks at all processes. Printed is what
+each kind of them held after a third of the time and at the end, the rise between for 1,000 units (steps, requests) by
+least squares, and how many units a second the second third and the last one did. Exits with 1 where memory rises by
+more than --at-most MiB for 1,000 units.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(dir=options.scratch) as scratch:
         (Path(scratch) / "tmp").mkdir()
-        looks = watch(JOBS[options.job](Path(scratch), options.units), Path(scratch) / "tmp", options)
+        with JOBS[options.job](Path(scratch), options.units) as started:
+            looks = watch(started, Path(scratch) / "tmp", options)
     return report(looks, options.at_most)
 
 

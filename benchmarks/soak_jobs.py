@@ -1,48 +1,98 @@
-"""What `soak.py` watches: a labelling job, or a review server, each as long as somebody lets it run.
+"""What `soak.py` watches: jobs of the product, each as long as somebody lets it run.
 
-In: a folder. Out: the command, started, and how many of its units are done. No caption to be labelled comes twice, but
-its words do: what the parser keeps of new words is bounded (``engine/phrases.py``), and would hide what is not.
-Pictures are small, so that it shows what a unit costs.
+In: a folder. Out: the command, started, and how many of its units are done.
 """
 
 from __future__ import annotations
 
-import http.cookiejar
-import io
-import itertools
+import dataclasses
 import json
 import os
-import random
 import subprocess
 import sys
-import tarfile
 import threading
-import urllib.request
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+import fsspec
+from fault_bench import object_store
+from misbehaving_server import MisbehavingServer
+from soak_reviewer import Reviewer
+from soak_sources import SIDE, write_tars, write_urls
 
+from engine.artifacts import Store
 from engine.gold import import_gold
+from glip.checkpoint import save_model
+from glip.config import GLIPConfig
+from glip.model import GLIP
+from glip.model_folder import path_of
+from glip.tokens import load_tokenizer
 from schemas.recipes import ScenesSource
+from student.training_log import LOSSES, figures_of
 
-UNIT, TAR, SIDE = 10, 5_000, 64  # samples of a unit and of a tar, pixels of a picture
-WORDS = 500
+UNIT = 10  # samples of a unit
+FAULT_EVERY = 100  # requests to the object store of which one fails
+# Sizes of a student whose steps take milliseconds.
+TINY: dict[str, Any] = {"swin_embed_dim": 8, "swin_depths": (1, 1, 1, 1), "swin_heads": (1, 1, 1, 1), "swin_window": 4}
+TINY |= {"channels": 16, "head_layers": 1, "fusion_width": 16, "fusion_heads": 2, "head_norm_groups": 2}
+TINY |= {"text_width": 16, "text_layers": 1, "text_heads": 2, "text_intermediate": 16}
 Started = tuple["subprocess.Popen[str]", Callable[[], int]]
 
 
-def start_label(folder: Path, units: int) -> Started:
+@contextmanager
+def label(folder: Path, units: int) -> Iterator[Started]:
     """On Ray, with nano; its units are those that are committed."""
     write_tars(folder / "source", UNIT * units)
-    size = [f"teacher.{name}={SIDE}" for name in ("min_size", "max_size")]
-    fields = [f"unit_size={UNIT}", "teacher.device=cpu", *size]
-    job = start(folder, "label", str(folder / "source"), "--out", str(folder / "out"), *settings(fields))
-    return job, lambda: files_in(folder / "out" / "manifests")
+    yield start_label(folder, str(folder / "source"), str(folder / "out"))
 
 
-def start_serve(folder: Path, units: int) -> Started:
+@contextmanager
+def urls(folder: Path, units: int) -> Iterator[Started]:
+    """The same of pictures that it downloads, from a server that misbehaves."""
+    with MisbehavingServer(folder / "web").in_a_thread() as server:
+        listed = write_urls(folder, server.url(""), UNIT * units)
+        own = ("source.allow_private=true", "source.timeout_s=2", "source.retries=1")
+        yield start_label(folder, str(listed), str(folder / "out"), *own)
+
+
+@contextmanager
+def s3(folder: Path, units: int) -> Iterator[Started]:
+    """The same from an object store and into it, which fails now and then."""
+    write_tars(folder / "source", UNIT * units)
+    with object_store() as store:
+        fsspec.filesystem("s3").put(str(folder / "source"), "bucket/source", recursive=True)
+        store.misbehave("500", every=FAULT_EVERY)
+        yield start_label(folder, "s3://bucket/source", "s3://bucket/out")
+
+
+@contextmanager
+def train(folder: Path, units: int) -> Iterator[Started]:
+    """Of a tiny model, on datasets of many shards, with checkpoints and an evaluation of each; its units are steps."""
+    for seed, name in enumerate(("human", "more", "exam")):
+        import_gold("scenes", ScenesSource(count=400, seed=seed), folder / name, unit_size=UNIT)
+    config, tokenizer = GLIPConfig.nano(), load_tokenizer(path_of("nano"))
+    recipe = {
+        "mix": [{"dataset": str(folder / name)} for name in ("human", "more")],
+        "sampling": {"repeat_threshold": 0.05},
+        "init": str(save_model(folder / "init", GLIP(dataclasses.replace(config, **TINY)), tokenizer, {})),
+        "steps": units,
+        "batch_size": 2,
+        "min_sizes": (SIDE // 2, SIDE),
+        "max_size": 2 * SIDE,
+        "scale_jitter": (0.7, 1.5),
+        "caption_negatives": 4,
+        "checkpoint_every": 200,
+        "evaluation": {"datasets": [str(folder / "exam")], "metric": "phrase_recall@1", "limit": 4, "min_size": SIDE},
+    }
+    (folder / "recipe.yaml").write_text(json.dumps(recipe))
+    job = start(folder, "train", "--recipe", str(folder / "recipe.yaml"), "--out", str(folder / "out"))
+    yield job, lambda: steps_of(folder / "out" / LOSSES)
+
+
+@contextmanager
+def serve(folder: Path, units: int) -> Iterator[Started]:
     """Of drawn scenes; its units are the requests of a reviewer who looks, searches and judges without rest."""
     import_gold("scenes", ScenesSource(count=400, seed=1), folder / "human", unit_size=20)
     job = start(folder, "serve", str(folder / "human"), "--reviewer", "soak", stdout=subprocess.PIPE)
@@ -50,10 +100,18 @@ def start_serve(folder: Path, units: int) -> Started:
     address = next(line.strip() for line in job.stdout if "http://" in line)
     reviewer = Reviewer(address)
     threading.Thread(target=reviewer.work, args=(units,), daemon=True).start()
-    return job, lambda: reviewer.asked
+    yield job, lambda: reviewer.asked
 
 
-JOBS = {"label": start_label, "serve": start_serve}
+JOBS = {"label": label, "urls": urls, "s3": s3, "train": train, "serve": serve}
+
+
+def start_label(folder: Path, source: str, out: str, *fields: str) -> Started:
+    """On small pictures; its units are those that are committed."""
+    size = [f"teacher.{name}={SIDE}" for name in ("min_size", "max_size")]
+    settings = [("--set", field) for field in (f"unit_size={UNIT}", "teacher.device=cpu", *size, *fields)]
+    job = start(folder, "label", source, "--out", out, *(word for setting in settings for word in setting))
+    return job, lambda: len(Store(out).names("manifests"))
 
 
 def start(folder: Path, *words: str, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[str]:
@@ -63,86 +121,7 @@ def start(folder: Path, *words: str, stdout: int = subprocess.DEVNULL) -> subpro
     return subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL, text=True, env=environment)
 
 
-def settings(fields: list[str]) -> list[str]:
-    return [word for field in fields for word in ("--set", field)]
-
-
-# ---------------------------------------------------------------------------------------------------------- the source
-
-
-def write_tars(folder: Path, samples: int) -> None:
-    """Small pictures with captions of new words, counted beside their tars, so that planning opens none."""
-    folder.mkdir()
-    chance = random.Random(0)
-    pictures, words = [picture(chance) for _ in range(100)], [word(chance) for _ in range(WORDS)]
-    for tar, first in enumerate(range(0, samples, TAR)):
-        count = min(TAR, samples - first)
-        with tarfile.open(folder / f"{tar:05d}.tar", "w") as file:
-            for number in range(count):
-                for ending, content in (("jpg", pictures[number % 100]), ("txt", caption(chance, words).encode())):
-                    member = tarfile.TarInfo(f"{tar:05d}{number:04d}.{ending}")
-                    member.size = len(content)
-                    file.addfile(member, io.BytesIO(content))
-        stats = {"count": count, "successes": count, "failed_to_download": 0, "failed_to_resize": 0}
-        (folder / f"{tar:05d}_stats.json").write_text(json.dumps(stats))
-
-
-def word(chance: random.Random) -> str:
-    """One that nobody has used."""
-    return "".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=chance.randint(5, 12)))
-
-
-def caption(chance: random.Random, words: list[str]) -> str:
-    """Of four of the words."""
-    some = chance.sample(words, 4)
-    return f"a {some[0]} dog with two {some[1]}s beside a {some[2].title()} and a {some[3]}"
-
-
-def picture(chance: random.Random) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (SIDE, SIDE // 2), tuple(chance.randbytes(3))).save(file, "JPEG")
-    return file.getvalue()
-
-
-# -------------------------------------------------------------------------------------------------------- the reviewer
-
-
-class Reviewer:
-    """A browser, as far as the server can tell."""
-
-    def __init__(self, address: str) -> None:
-        self._root = address.partition("/?")[0]
-        self.asked = 0
-        jar = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar())
-        self._opener = urllib.request.build_opener(jar)
-        self._opener.open(address).read()
-
-    def work(self, requests: int) -> None:
-        """Search, look at what is found, accept its first box; until the server is gone."""
-        with suppress(OSError):
-            for number in itertools.count():
-                order, phrase = ("dataset", "random", "lowest")[number % 3], ("", "dog", "red")[number // 3 % 3]
-                found = self.ask(f"/api/samples?order={order}&phrase={phrase}")["samples"]
-                self.ask(f"/api/totals?phrase={phrase}")
-                for one in found[number % 7 :: 7]:
-                    self.look(one["key"])
-                if self.asked > requests:
-                    return
-
-    def look(self, key: str) -> None:
-        self.ask(f"/api/picture?key={key}&size=small")
-        box = self.ask(f"/api/sample?key={key}")["boxes"][0]
-        judgement = {"phrase": box["phrase"], "target": box["target"], "verdict": "accepted"}
-        self.ask("/api/verdicts", {"key": key, "judgements": [judgement]})
-
-    def ask(self, path: str, body: Any = None) -> Any:
-        self.asked += 1
-        headers = {"Origin": self._root, "Content-Type": "application/json"} if body else {}
-        data = None if body is None else json.dumps(body).encode()
-        with self._opener.open(urllib.request.Request(f"{self._root}{path}", data, headers)) as answer:
-            content = answer.read()
-            return json.loads(content) if answer.headers.get_content_type() == "application/json" else content
-
-
-def files_in(folder: Path) -> int:
-    return len(os.listdir(folder)) if folder.is_dir() else 0
+def steps_of(log: Path) -> int:
+    """The steps that a run's log tells of."""
+    lines = log.read_bytes().splitlines(keepends=True) if log.is_file() else []
+    return next((int(found["step"]) for line in reversed(lines) if (found := figures_of(line))), 0)
