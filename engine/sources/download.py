@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -84,7 +85,7 @@ class Downloader:
 
     def download(self, urls: Sequence[str]) -> list[Download | Problem]:
         """The outcome of each url, in order."""
-        return asyncio.run(self._download(urls)) if urls else []
+        return _run(self._download(urls)) if urls else []
 
     async def _download(self, urls: Sequence[str]) -> list[Download | Problem]:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(RESOLVER_THREADS))
@@ -184,6 +185,16 @@ class Downloader:
             if size > self._recipe.max_image_bytes:
                 break
         return b"".join(chunks)
+
+
+def _run(downloads: Coroutine[Any, Any, list[Download | Problem]]) -> list[Download | Problem]:
+    """The result of ``downloads``, also under a running event loop, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(downloads)
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(asyncio.run, downloads).result()
 
 
 def _failure(error: Exception) -> _Failure:

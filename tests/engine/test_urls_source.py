@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -235,6 +236,13 @@ def test_no_more_downloads_run_at_once_than_the_recipe_allows(bad_server: Any, t
     bad_server.most_active = 0
     outcomes(path, concurrency=30, concurrency_per_host=3)
     assert bad_server.most_active <= 3
+
+
+def test_pictures_are_downloaded_under_a_running_event_loop_too(bad_server: Any, tmp_path: Path) -> None:
+    async def cell_of_a_notebook() -> list[str]:
+        return reasons(outcomes(list_of(tmp_path / "list.jsonl", [bad_server.url("/hops/1")])))
+
+    assert asyncio.run(cell_of_a_notebook()) == ["ok"]
 
 
 def test_what_a_host_did_not_serve_names_the_host_and_the_status(bad_server: Any, tmp_path: Path) -> None:
