@@ -73,7 +73,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping of bounded size and depth, without aliases and object construction; ValueError as of
     :func:`load_recipe`."""
     if not path.is_file():
-        is_there = "is a folder; give a file of it" if path.is_dir() else "does not exist; see recipes/ for examples"
+        is_there = (
+            "is a folder; give a file of it"
+            if path.is_dir()
+            else "does not exist; the project's repository has examples in recipes/"
+        )
         raise ValueError(f"recipe {path} {is_there}")
     if path.stat().st_size > MAX_RECIPE_BYTES:
         raise ValueError(f"recipe {path} has {path.stat().st_size} bytes; a recipe has at most {MAX_RECIPE_BYTES}")

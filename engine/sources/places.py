@@ -25,6 +25,7 @@ from engine.sources.whole_files import fetched
 MAX_FILES = 1_000_000
 REQUESTS_AT_ONCE = 32
 RANGE_BYTES = 1 << 16  # in one range read: a tar's header and usually the small members after it
+NONE_HERE = "the folder has no file that could be the source"
 NAMED_KINDS = 6  # extensions that a message names at most; pictures have many
 
 Item = TypeVar("Item")
@@ -153,9 +154,9 @@ class Files:
             return "nothing is there"
         below = next((path for path in walked(uri) if self._is_wanted(path)), None)
         if below is None:
-            return "a folder without such a file"
+            return NONE_HERE
         ending = next(suffix for suffix in self._wanted if below.lower().endswith(suffix))
-        return f"a folder without such a file; there are some in folders of it: '{uri.rstrip('/')}/**/*{ending}'"
+        return f"{NONE_HERE}; there are some in folders of it: '{uri.rstrip('/')}/**/*{ending}'"
 
     def _of_kind(self, paths: Iterable[str]) -> list[str]:
         return [path for path in paths if self._is_wanted(path) and not is_apple_double(path)]

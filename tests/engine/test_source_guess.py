@@ -56,7 +56,7 @@ def test_folders_are_guessed_by_their_files_and_tars_go_first(web: Any, tmp_path
 
 
 def test_what_is_not_clear_or_not_there_is_an_error_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a folder without such a file"):
+    with pytest.raises(ValueError, match="the folder has no file that could be the source"):
         guess_source(str(tmp_path))
     with pytest.raises(ValueError, match=r"--set source\.images=FOLDER"):
         guess_source("captions.json")

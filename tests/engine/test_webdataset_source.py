@@ -216,7 +216,9 @@ def test_a_hostile_tar_is_one_reject_after_the_samples_before_it(
 @pytest.mark.parametrize("uri", ["missing", "missing/*.tar", "empty"])
 def test_a_source_with_nothing_in_it_is_an_error_in_one_line(tmp_path: Path, uri: str) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="nothing is there" if "miss" in uri else "without such a file") as caught:
+    with pytest.raises(
+        ValueError, match="nothing is there" if "miss" in uri else "no file that could be the source"
+    ) as caught:
         open_source(WebDatasetSource(uri=str(tmp_path / uri)))
     assert "\n" not in str(caught.value)
 

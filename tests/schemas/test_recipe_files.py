@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.recipes import FolderSource, LabelRecipe, ScenesSource, WebDatasetSource, load_recipe, read_yaml
+from schemas.recipe_files import read_yaml
+from schemas.recipes import FolderSource, LabelRecipe, ScenesSource, WebDatasetSource, load_recipe
 
 
 @pytest.mark.parametrize(
