@@ -47,8 +47,11 @@ class DrawnBox:
 
 @dataclass(frozen=True)
 class Picture:
-    """A card. ``jpeg`` is a thumbnail in base64; size and boxes are of the whole picture, upright. ``phrases``: texts
-    by their number in the labels, of those that have a box, in the caption's order."""
+    """A picture's card.
+
+    ``jpeg`` is a thumbnail in base64; size and boxes are of the whole picture, upright. ``phrases``: the texts of the
+    phrases that have a box, by their number in the labels, in the caption's order.
+    """
 
     key: str
     source: str
@@ -62,7 +65,7 @@ class Picture:
 
 
 def thumbnail(image: bytes) -> str | None:
-    """As :func:`small_jpeg`, in base64."""
+    """:func:`small_jpeg` in base64."""
     jpeg = small_jpeg(image)
     return None if jpeg is None else base64.b64encode(jpeg).decode()
 
@@ -117,13 +120,14 @@ def _drawn(number: int, box: SampleBox, labels: SampleLabels) -> DrawnBox:
 
 
 def source_of(locator: str, source_uri: str) -> str:
-    """Where a sample is from, as a reader would sort by it: the host of a url, else the file or list it stood in."""
+    """Where a sample is from, as a reader would sort by it: the host of a url, the file or list it stood in, or the
+    folder of its picture."""
     if locator.startswith(("http://", "https://")):
         try:
             return urlsplit(locator).hostname or "unknown host"
         except ValueError:
             return "unknown host"
-    return locator.partition("#")[0] if "#" in locator else source_uri or "unknown"
+    return locator.partition("#")[0] if "#" in locator else locator.rpartition("/")[0] or source_uri or "unknown"
 
 
 def caption_parts(labels: SampleLabels, found: set[int], max_chars: int = MAX_CAPTION_CHARS) -> Iterator[CaptionPart]:

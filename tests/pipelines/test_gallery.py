@@ -157,8 +157,9 @@ def test_a_card_numbers_its_phrases_in_the_order_of_the_caption() -> None:
         ("https://Images.example.org/a.jpg", "images.example.org"),
         ("http://[broken", "unknown host"),
         ("00012.tar#000000004", "00012.tar"),
-        ("val/0001.jpg", "captions.json"),
+        ("trips/2019/0001.jpg", "trips/2019"),
+        ("0001.jpg", "captions.json"),
     ],
 )
-def test_a_source_is_a_host_or_the_file_of_the_sample(locator: str, source: str) -> None:
+def test_a_source_is_a_host_or_the_file_or_folder_of_the_sample(locator: str, source: str) -> None:
     assert source_of(locator, "captions.json") == source
