@@ -22,7 +22,7 @@ from parity_rules import rule_model
 from speed_workload import Workload
 from teacher_speed import SIZES, parse_size
 
-from glip.model import GLIPOutput
+from glip.head import GLIPOutput
 
 
 @torch.inference_mode()

@@ -29,8 +29,9 @@ from glip import boxes as box_math
 from glip.anchors import anchor_grid
 from glip.assignment import NO_BOX, assign
 from glip.config import GLIPConfig
+from glip.head import GLIPOutput
 from glip.losses import GroundingTarget, grounding_losses
-from glip.model import GLIP, GLIPOutput
+from glip.model import GLIP
 from glip.postprocess import ground
 
 CONFIGS = {"glip_t": GLIPConfig.tiny, "glip_l": GLIPConfig.large}
@@ -101,7 +102,8 @@ def compare_detections(
 def match_detections(
     boxes: Tensor, labels: Tensor, scores: Tensor, wanted: dict[str, Tensor]
 ) -> tuple[dict[int, int], float]:
-    """{recorded: ours} pairs within tolerance, and the worst error among them (score; box in parts of 100 pixels)."""
+    """The pairs {recorded: ours} within tolerance, and their worst error (of scores; of boxes in units of 100
+    pixels)."""
     errors = torch.maximum(
         (wanted["scores"].unsqueeze(1) - scores).abs(),
         (wanted["boxes"].unsqueeze(1) - boxes).abs().amax(dim=-1) / 100,

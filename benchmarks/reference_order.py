@@ -22,8 +22,8 @@ from glip.anchors import anchor_grid
 from glip.config import GLIPConfig
 from glip.deform_conv import DeformConv
 from glip.fusion import BidirectionalAttention
-from glip.head import DyConv
-from glip.model import GLIP, GLIPOutput
+from glip.head import DyConv, GLIPOutput
+from glip.model import GLIP
 from glip.nms import nms
 from glip.postprocess import PhraseBoxes
 from glip.vision import SwinBlock, SwinStage

@@ -57,8 +57,8 @@ class Evidence:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def where(self, chosen: NDArray[np.bool_]) -> Evidence:
-        """The boxes of a mask."""
+    def take(self, chosen: NDArray[np.bool_]) -> Evidence:
+        """The boxes that a mask chooses."""
         return Evidence(self.scores[chosen], self.right[chosen], self.groups[chosen], self.pictures[chosen])
 
 
@@ -93,8 +93,11 @@ def frequency_groups(counts: Mapping[str, int]) -> dict[str, Frequency]:
     return {lemma: groups[count] for lemma, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))}
 
 
-def judge(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) -> Evidence:
-    """Every candidate of the answers, judged by the human boxes of its phrase; phrase by phrase."""
+def gather_evidence(results: Iterable[ImageResult], frequencies: Mapping[str, Frequency]) -> Evidence:
+    """The evidence of all candidates of ``results``, each judged by the human boxes of its phrase; phrase by phrase.
+
+    ``frequencies``: the group of each head lemma in lower case; a lemma that is not in it is ``unseen``.
+    """
     parts, pictures = [NO_EVIDENCE], dict[str, int]()
     for result in results:
         picture = pictures.setdefault(result.gold.image_sha256, len(pictures))
@@ -121,7 +124,7 @@ def group_number(frequency: Frequency, size: BoxSize) -> int:
 
 
 def isotonic(scores: Floats, right: NDArray[np.bool_]) -> Curve:
-    """The never-falling step function nearest to what came, in squares: pool adjacent violators. Scores [N], N > 0."""
+    """The never-falling step function with the least squared error: pool adjacent violators. ``scores`` [N], N > 0."""
     levels, place = np.unique(scores, return_inverse=True)
     hits, counts = np.bincount(place, weights=right), np.bincount(place)
     blocks: list[tuple[float, float, float]] = []  # lowest score, right boxes, boxes
@@ -150,7 +153,7 @@ def wilson_lower(share: float, count: float, confidence: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class FittedScores:
-    """Boxes with the precision that a curve gives them, ready to be asked from which score on they would be kept."""
+    """Boxes with the precision that a curve gives them, in the form that :meth:`above` needs."""
 
     scores: Floats
     """Of the boxes, rising."""
@@ -186,9 +189,9 @@ def fit_groups(evidence: Evidence, *, min_score: float, shrinkage: float, confid
     of_all = FittedScores.of(evidence, everything)
     groups = []
     for number, (frequency, size) in enumerate(product(FREQUENCIES, BOX_SIZES)):
-        own, borrowed = evidence.where(evidence.groups == number), None
+        own, borrowed = evidence.take(evidence.groups == number), None
         if frequency == "unseen" and not (evidence.groups >= UNSEEN_FROM).any():
-            own, borrowed = evidence.where(evidence.groups == number - len(BOX_SIZES)), group_name("tail", size)
+            own, borrowed = evidence.take(evidence.groups == number - len(BOX_SIZES)), group_name("tail", size)
         curve = isotonic(own.scores, own.right) if len(own) else everything
         pictures = len(np.unique(own.pictures))
         drawn = _blend(curve, everything, pictures / (pictures + shrinkage) if pictures else 0.0)

@@ -1,10 +1,11 @@
-"""Duplicates across a whole dataset, as a view on read: the first sample of a picture in source order stays.
+"""Duplicates across a whole dataset: the first sample of a picture in source order stays, readers leave the others out.
 
 In: a dataset with its hashes. Out: ``duplicates.parquet``, one row for each sample that readers leave out, exact (the
 same file) or near (another file of the picture).
 
-No unit of a labelling job knows of another, so that what a shard holds stays a function of its own rows, whatever the
-number of workers and their order. The price is that a picture which the source has twice is grounded twice.
+The shards stay as they are. No unit of a labelling job knows of another, so what a shard holds is a function of its own
+rows, whatever the number of workers and their order. The price is that a picture which the source has twice is grounded
+twice.
 
 A sample takes 48 bytes here and its key; ten million of them fit into the memory of any machine that trains.
 """
@@ -42,7 +43,8 @@ _MAX_BYTES = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """The samples of a dataset in order, by column. ``hashed`` says which have a perceptual hash."""
+    """The samples of a dataset in order, by column. ``hashed``: whether the sample has a perceptual hash. ``captions``:
+    64 bits of the SHA-256 of each caption."""
 
     digests: npt.NDArray[np.uint64]
     """N x 2: 128 bits of the SHA-256 of each file."""
@@ -53,7 +55,7 @@ class Identities:
 
     @classmethod
     def of(cls, images: Iterable[ImageIdentity]) -> Identities:
-        """Gather them; none gives empty columns."""
+        """The identities of images as columns; no image gives empty columns."""
         packed = bytearray()
         for image in images:
             packed += image.sha256[:16] + (image.phash or 0).to_bytes(16, "big")
@@ -63,16 +65,16 @@ class Identities:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """For each sample the number of the one that it is a duplicate of, its own where it stays; and the bits between
-    their hashes. ``exact``: whether an earlier sample has the same file."""
+class FoundDuplicates:
+    """What each sample is a duplicate of. ``of``: the number of the sample that stays, its own if that is itself.
+    ``exact``: whether an earlier sample has the same file. ``distance``: the bits between the hashes of both."""
 
     of: IndexArray
     exact: npt.NDArray[np.bool_]
     distance: npt.NDArray[np.uint8]
 
 
-def find_duplicates(samples: Identities, *, by: DuplicateOf, max_distance: int) -> Found:
+def find_duplicates(samples: Identities, *, by: DuplicateOf, max_distance: int) -> FoundDuplicates:
     """Which samples are duplicates, by the picture alone or by the pair of picture and caption.
 
     The first sample of a picture stays. ``max_distance`` (0 to 12) says how near the hashes of near duplicates are,
@@ -93,7 +95,7 @@ def find_duplicates(samples: Identities, *, by: DuplicateOf, max_distance: int) 
     of, bits = own.copy(), np.zeros(count, dtype=np.uint8)
     place = np.searchsorted(pictures, first_hash)
     of[files], bits[files] = pictures[leader[place]], distance[place]
-    return Found(of[first_file], exact, bits[first_file])
+    return FoundDuplicates(of[first_file], exact, bits[first_file])
 
 
 def _first_of_equal(rows: npt.NDArray[np.uint64]) -> IndexArray:
@@ -110,8 +112,9 @@ def _first_of_equal(rows: npt.NDArray[np.uint64]) -> IndexArray:
 # ------------------------------------------------------------------------------------------------------ the table
 
 
-def duplicate_table(found: Found, keys: Sequence[str], manifests: Sequence[ManifestSummary]) -> pa.Table:
-    """The samples that are left out, in order: ``DUPLICATE_SCHEMA``. ``keys`` of all samples, of these units."""
+def duplicate_table(found: FoundDuplicates, keys: Sequence[str], manifests: Sequence[ManifestSummary]) -> pa.Table:
+    """The table of the samples that are left out, in order: ``DUPLICATE_SCHEMA``. ``keys`` are of all samples of the
+    units in ``manifests``."""
     out = np.flatnonzero(found.of != np.arange(len(found.of)))
     ends = np.cumsum([manifest.samples for manifest in manifests])
     place = np.searchsorted(ends, out, side="right")
@@ -131,22 +134,22 @@ def duplicate_table(found: Found, keys: Sequence[str], manifests: Sequence[Manif
 def write_duplicates(
     store: Store, table: pa.Table, manifests: Sequence[ManifestSummary], *, by: DuplicateOf, max_distance: int
 ) -> None:
-    """Write the view; it says of which shards it is, and how it was made."""
+    """Write the table, with the digest of the shards that it was made for and how it was made."""
     made = {"shards": shards_digest(manifests), "by": by, "max_distance": max_distance, "hash": ALGORITHM}
     store.write(DUPLICATES, parquet_bytes(table.replace_schema_metadata({_METADATA: json.dumps(made).encode()})))
 
 
 def shards_digest(manifests: Sequence[ManifestSummary]) -> str:
-    """Digest of the shards that a view is of."""
+    """Digest of the shards of ``manifests``; a table of duplicates holds for these alone."""
     return digest_of([file.sha256 for one in manifests for file in one.files if file.path.startswith("shards/")])
 
 
-# --------------------------------------------------------------------------------------------------- the view on read
+# -------------------------------------------------------------------------------------------- what readers leave out
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What readers leave out: rows by unit. ``digest`` is None where no view was written."""
+    """The rows that readers leave out, by unit. ``digest`` is None where there is no table of duplicates."""
 
     rows: dict[int, frozenset[int]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -161,9 +164,9 @@ class Duplicates:
 
 
 def read_duplicates(store: Store, manifests: Sequence[ManifestSummary]) -> Duplicates:
-    """The view of a dataset; nothing is left out where there is none.
+    """The duplicates of a dataset; none where there is no table of them.
 
-    ValueError where it is of other shards than ``manifests``: the dataset has changed since.
+    ValueError where the table was made for other shards than ``manifests``: the dataset has changed since.
     """
     if not store.exists(DUPLICATES):
         return Duplicates()

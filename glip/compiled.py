@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from glip.deform_conv_engine import gpu_engine
-from glip.model import GLIP, GLIPOutput
+from glip.head import GLIPOutput
+from glip.model import GLIP
 from glip.tokens import padded_length
 
 LENGTHS = (32, 64, 128, 256)  # fewer than `padded_length` has: a graph takes minutes, tokens more take next to nothing
@@ -60,7 +61,7 @@ class CompiledModel:
         text_BTD: Tensor | None = None,
         image_B: Tensor | None = None,
     ) -> GLIPOutput:
-        """As `GLIP.forward`."""
+        """Arguments and result are those of `GLIP.forward`."""
         if text_BTD is None:
             text_BTD = self._model.language_backbone(token_ids_BT, attention_mask_BT)
         tokens = token_ids_BT.shape[1]
@@ -71,7 +72,8 @@ class CompiledModel:
         return replace(output, logits=[logits[..., :tokens] for logits in output.logits])
 
     def _padded(self, tokens: int) -> int:
-        """As long as the next of `LENGTHS`, or as the model's longest where that is less."""
+        """The length that a prompt of so many tokens is padded to: the next of `LENGTHS`, at most the model's
+        longest."""
         return max(tokens, min(padded_length(tokens, LENGTHS), self._model.config.max_tokens))
 
     def _answer(
@@ -82,7 +84,8 @@ class CompiledModel:
         text_BTD: Tensor,
         image_B: Tensor | None,
     ) -> GLIPOutput:
-        """Of the graph for these shapes, compiled now if it is the first batch of them."""
+        """The model's output by the graph for these shapes, which is compiled at their first batch; uncompiled beyond
+        `MAX_GRAPHS`."""
         shape = (images_I3HW.shape, token_ids_BT.shape)
         if shape not in self.shapes and len(self.shapes) >= MAX_GRAPHS:
             output: GLIPOutput = self._model(images_I3HW, token_ids_BT, attention_mask_BT, text_BTD, image_B)

@@ -15,8 +15,6 @@ from glip.head import GLIPOutput, Head
 from glip.language import LanguageBackbone
 from glip.vision import VisionBackbone
 
-__all__ = ["GLIP", "GLIPOutput"]
-
 
 class GLIP(nn.Module):
     """The model with fresh weights; glip.checkpoint.load_model gives one with trained weights."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.table import Table
 
 from engine.artifacts import Store
-from engine.calibration import MIN_IOU, fit_groups, judge
+from engine.calibration import MIN_IOU, fit_groups, gather_evidence
 from engine.metrics import ImageResult
 from engine.review.evidence import together
 from engine.review.verdicts import read_verdicts
@@ -30,6 +30,7 @@ from pipelines.evaluation.answers import answer_all, ask_phrases
 from pipelines.evaluation.phrase_frequency import head_frequencies
 from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
+from pipelines.pages.number_formats import counted
 from pipelines.pages.reliability import reliability_svg
 from pipelines.review.datasets import ReviewedDataset, one_teacher, open_reviewed
 from schemas.calibration import Calibration, HeldOut
@@ -96,7 +97,7 @@ def _open_human(dataset: str) -> tuple[Store, DatasetCard]:
 
 
 def _read_done(path: str, recipe: CalibrateRecipe, made_from: dict[str, str], teacher: str) -> Calibration | None:
-    """The document of the same work, with the target of now; None where there is none."""
+    """The document ``path``, if it is of the same work, with the recipe's target; otherwise None."""
     try:
         found = read_calibration(path)[0]
     except ValueError:  # there is none, or of another version: it is made again
@@ -121,7 +122,7 @@ def _fit(
     frequencies = head_frequencies(_counted(recipe))
     parts = [one.evidence(frequencies) for one in reviewed]
     if exams:
-        parts.append(judge(_answers(recipe, exams, progress), frequencies))
+        parts.append(gather_evidence(_answers(recipe, exams, progress), frequencies))
     evidence = together(parts)
     fit = {"min_score": recipe.min_score, "shrinkage": recipe.shrinkage, "confidence": recipe.confidence}
     return Calibration(
@@ -185,11 +186,12 @@ def print_calibration(document: Calibration, path: str) -> None:
 
 
 def held_out_sentence(check: HeldOut, target: float) -> str:
-    """What a fit on half of the pictures came to on the other half, in words."""
+    """In words, how well a fit on half of the pictures did on the other half."""
     raw, now = check.raw.error, check.calibrated.error
     errors = f"calibration error {raw:.3f} before, {now:.3f} after" if raw is not None and now is not None else "no box"
     at = next(one for one in check.targets if one.target == target)
     came = (
         "nothing kept" if at.precision is None else f"{at.kept:,} of {at.boxes:,} boxes kept, {at.precision:.1%} right"
     )
-    return f"on the held-out half ({check.pictures_held_out} pictures): {errors}; at a target of {target:.0%} {came}"
+    half = f"the held-out half ({counted(check.pictures_held_out, 'picture')})"
+    return f"on {half}: {errors}; at a target of {target:.0%} {came}"

@@ -15,18 +15,20 @@ from contextlib import contextmanager
 
 from pipelines.commands.exit_status import INTERRUPTED
 
-TOLD = "glip-engine: error: interrupted\n"
+INTERRUPTED_LINE = "glip-engine: error: interrupted\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (``pipelines.commands.command_line``). Without ``arguments`` they are
-    those of this process, which ends after it."""
+    """Run one command; returns the exit status (``pipelines.commands.command_line``).
+
+    Without ``arguments`` it takes those of this process, which ends after it: from then on Ctrl-C only prints a line.
+    """
     with _interrupts_end_the_process():
         from pipelines.commands.command_line import run
     try:
         return run(arguments)
     except KeyboardInterrupt:  # before the command began, or once more while it was being told
-        sys.stderr.write(TOLD)
+        sys.stderr.write(INTERRUPTED_LINE)
         return INTERRUPTED
     finally:
         if arguments is None and _is_pythons():
@@ -35,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _interrupts_end_the_process() -> Iterator[None]:
-    """Inside, Ctrl-C is no exception: libraries that are being imported make others of it, or swallow it."""
+    """Inside the block, Ctrl-C ends the process at once. As an exception it would meet libraries that are being
+    imported, some of which turn it into another error or swallow it."""
     if not _is_pythons():
         yield
         return
@@ -47,13 +50,14 @@ def _interrupts_end_the_process() -> Iterator[None]:
 
 
 def _is_pythons() -> bool:
-    """Whether Ctrl-C is KeyboardInterrupt, in a thread that may change that; a shell's background job ignores it."""
+    """Whether this is the main thread and Ctrl-C raises KeyboardInterrupt; in a shell's background job it is
+    ignored."""
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def _end(*_: object) -> None:
-    os.write(2, TOLD.encode())  # print is not to be called in a handler
+    os.write(2, INTERRUPTED_LINE.encode())  # print is not to be called in a handler
     os._exit(INTERRUPTED)
 
 

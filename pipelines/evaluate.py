@@ -19,8 +19,8 @@ from engine.metrics.baselines import ConstantBoxes, fit_class_boxes, fit_phrase_
 from engine.metrics.curves import class_curve, phrase_curve
 from engine.metrics.detection import gold_counts
 from engine.metrics.federated import read_frequencies
-from engine.metrics.judged import judge
-from engine.metrics.protocols import Beside, protocols_for, score_by
+from engine.metrics.judged import judge_boxes
+from engine.metrics.protocols import ScoringContext, protocols_for, score_by
 from engine.metrics.results import Results
 from engine.mix.labels import shared_pictures
 from engine.runner import Backend
@@ -29,7 +29,7 @@ from engine.shards import read_card
 from engine.view import open_unselected
 from pipelines.evaluation.answer_table import write_answers
 from pipelines.evaluation.exams import Exam, open_exam, open_exams
-from pipelines.evaluation.files import EVALUATION, Sitting, write_evaluation
+from pipelines.evaluation.files import EVALUATION, ScoredExam, write_evaluation
 from pipelines.evaluation.job import Answered, answer_exams
 from pipelines.evaluation.phrase_frequency import frequency_groups_of
 from pipelines.lineage.nodes import dataset_digest
@@ -60,17 +60,19 @@ def evaluate(
     ``progress`` shows a bar and prints the figures. ValueError where a dataset is not a whole human one, where no
     protocol scores it, or where two have the same folder name; RuntimeError where a worker fails.
     """
-    exams, fitted_too = _scored_exams(recipe)
+    exams, notes = _checked_exams(recipe)
     frequencies = read_frequencies(recipe.lvis_annotations) if recipe.lvis_annotations else None
     groups = frequency_groups_of(recipe.frequencies)
     recipe = recipe.model_copy(update={"teacher": pinned_teacher(recipe.teacher)})
     backend = backend or recipe.backend or "inline"
     model_digest = _model_digest(recipe, backend)
-    beside_digest = _beside_digest(recipe, frequencies)
-    done = _read_done(recipe, out, exams, model_digest, beside_digest)
+    auxiliary_digest = _auxiliary_digest(recipe, frequencies)
+    done = _read_done(recipe, out, exams, model_digest, auxiliary_digest)
     if done is None:
         store = None if out is None else Store(out)
-        asides = [Beside(one.card.classes, recipe.max_boxes, frequencies, groups.get(one.card.task)) for one in exams]
+        contexts = [
+            ScoringContext(one.card.classes, recipe.max_boxes, frequencies, groups.get(one.card.task)) for one in exams
+        ]
         answered = answer_exams(
             exams,
             recipe,
@@ -80,50 +82,54 @@ def evaluate(
             workers=Workers.of_teacher(recipe.teacher, workers or recipe.workers),
             progress=progress,
         )
-        sittings = [
-            _score(exam, answers, recipe, model_digest, beside, store)
-            for exam, answers, beside in zip(exams, answered, asides, strict=True)
+        scored = [
+            _score(exam, answers, recipe, model_digest, context, store)
+            for exam, answers, context in zip(exams, answered, contexts, strict=True)
         ]
-        done = [one.report for one in sittings]
+        done = [one.report for one in scored]
         if store is not None:
-            write_evaluation(store, recipe, sittings, beside_digest)
+            write_evaluation(store, recipe, scored, auxiliary_digest)
     if progress:
         print_reports(done)
-        for line in fitted_too:
-            print(line)
+        for note in notes:
+            print(note)
     return done
 
 
 def check_evaluation(recipe: EvaluateRecipe) -> None:
-    """Before hours of work that end in this evaluation: ValueError where it could not be made, with any model."""
-    _scored_exams(recipe)
+    """Check, before hours of work that end in this evaluation, that it can be made: ValueError where no model could."""
+    _checked_exams(recipe)
     for dataset in recipe.frequencies:
         read_card(Store(dataset))
     if recipe.lvis_annotations:
         read_frequencies(recipe.lvis_annotations)
 
 
-def _scored_exams(recipe: EvaluateRecipe) -> tuple[list[Exam], list[str]]:
-    """The exams, and a line on each of whose pictures the constant boxes are fitted on some, too."""
-    exams, told = open_exams(recipe), []
+def _checked_exams(recipe: EvaluateRecipe) -> tuple[list[Exam], list[str]]:
+    """The recipe's exams, and a note on each that shares pictures with the data that constant boxes are fitted on.
+
+    ValueError where one cannot be scored, or shares all its pictures.
+    """
+    exams, notes = open_exams(recipe), []
     for exam in exams:
         protocols_for(exam.card.task, recipe.protocols)
         if shared := _pictures_of_baseline(recipe.baseline, exam):
-            told.append(f"{exam.name}: the constant boxes were fitted on {shared:,} of its pictures, too")
-    return exams, told
+            notes.append(f"{exam.name}: the constant boxes were fitted on {shared:,} of its pictures, too")
+    return exams, notes
 
 
 def _model_digest(recipe: EvaluateRecipe, backend: Backend) -> str:
-    """The model is opened here only where it answers here: this machine may have no GPU, and no memory to spare. Nor is
-    it opened where all it was asked may have been answered before."""
+    """The digest of the recipe's model. It is opened for that on its device only where it also answers here (inline):
+    the driver of a cluster may have neither a GPU nor memory for it."""
     teacher = local_teacher(recipe.teacher)
     if quick := quick_digest(teacher):
         return quick
     return open_grounder(teacher).digest if backend == "inline" else teacher_digest(teacher)
 
 
-def _beside_digest(recipe: EvaluateRecipe, frequencies: Mapping[str, str] | None) -> str | None:
-    """Of the data that figures rest on beside the answers: under its path others may lie tomorrow."""
+def _auxiliary_digest(recipe: EvaluateRecipe, frequencies: Mapping[str, str] | None) -> str | None:
+    """Digest of the data that figures depend on besides model and exams: of ``baseline``, ``frequencies`` and
+    ``lvis_annotations``. By content, because the recipe has only their paths. None where it has none of them."""
     if not (recipe.baseline or recipe.frequencies or frequencies):
         return None
     counted = [Store(dataset) for dataset in recipe.frequencies]
@@ -132,7 +138,11 @@ def _beside_digest(recipe: EvaluateRecipe, frequencies: Mapping[str, str] | None
 
 
 def _read_done(
-    recipe: EvaluateRecipe, out: str | Path | None, exams: Sequence[Exam], model_digest: str, beside: str | None
+    recipe: EvaluateRecipe,
+    out: str | Path | None,
+    exams: Sequence[Exam],
+    model_digest: str,
+    auxiliary_digest: str | None,
 ) -> list[EvaluationReport] | None:
     if out is None or not Store(out).exists(EVALUATION):
         return None
@@ -142,19 +152,24 @@ def _read_done(
         return None
     wanted = [(model_digest, exam.name, exam.fingerprint) for exam in exams]
     same = [(one.model_digest, one.dataset, one.dataset_fingerprint) for one in found.reports] == wanted
-    same = same and found.beside == beside
+    same = same and found.auxiliary_digest == auxiliary_digest
     return found.reports if same and found.recipe == recipe.model_dump(mode="json") else None
 
 
 def _score(
-    exam: Exam, answered: Answered, recipe: EvaluateRecipe, model_digest: str, beside: Beside, out: Store | None
-) -> Sitting:
+    exam: Exam,
+    answered: Answered,
+    recipe: EvaluateRecipe,
+    model_digest: str,
+    context: ScoringContext,
+    out: Store | None,
+) -> ScoredExam:
     """The report of one dataset; its table of boxes is written at once, so that no dataset's boxes wait for another."""
     results = answered.results
-    scored = partial(score_by, recipe.protocols, exam.card.task, beside=beside)
+    scored = partial(score_by, recipe.protocols, exam.card.task, context=context)
     figures = scored(results)
     classes = exam.card.classes if exam.card.task == "detection" else ()
-    judged = judge(results, classes, recipe.max_boxes)
+    judged = judge_boxes(results, classes, recipe.max_boxes)
     report = EvaluationReport(
         model_digest=model_digest,
         dataset=exam.name,
@@ -167,14 +182,14 @@ def _score(
         federated=figures.federated,
         voc=figures.voc,
         curve=class_curve(judged, gold_counts(results, classes)) if classes else phrase_curve(judged),
-        verdicts={str(verdict): count for verdict, count in judged.verdicts().items()},
+        outcomes={str(outcome): count for outcome, count in judged.outcomes().items()},
         images=len({result.gold.image_sha256 for result in results}),
         seconds=answered.seconds,
     )
     if out is not None:
         out.delete(EVALUATION)  # of other work: it would vouch for files that are being replaced
         write_answers(out, exam.name, judged)
-    return Sitting(exam, report, worst(judged))
+    return ScoredExam(exam, report, worst(judged))
 
 
 # ---------------------------------------------------------------------------------------------------------- figures
@@ -213,8 +228,10 @@ def _baseline_exams(datasets: Sequence[str], card: DatasetCard) -> list[Exam]:
 
 
 def _pictures_of_baseline(datasets: Sequence[str], exam: Exam) -> int:
-    """How many of the pictures of ``exam``, byte for byte, the constant boxes are fitted on, too. ValueError where all
-    are, in whatever format they were imported from: then it is the same data."""
+    """How many pictures of ``exam`` are also in the data that the constant boxes are fitted on, byte for byte.
+
+    ValueError where all are: then it is the same data, whatever format it was imported from.
+    """
     training = [one.store for one in _baseline_exams(datasets, exam.card)]
     if not training:
         return 0

@@ -22,55 +22,57 @@ MIRROR = "mirror.json"
 
 
 def mirror(registry: str | Path, *, model: str | None = None, progress: bool = True) -> Mirroring:
-    """Bring the registry's mirror up to date; with ``model``, the registered model of MLflow that is its mirror from
-    now on, if that succeeds. ValueError where neither names one, or the registry is empty or damaged."""
-    place = Registry(registry)
-    if place.state().current() is None:
-        raise ValueError(f"{place.uri} has no version to show; `glip-engine promote` makes one")
-    setting = MirrorSetting(mlflow_model=model) if model is not None else _setting(place)
+    """Bring the registry's mirror up to date. ``model`` names the registered model of MLflow that becomes its mirror,
+    if that succeeds; None: the one it has.
+
+    ValueError where there is neither, or where the registry is empty or damaged.
+    """
+    opened = Registry(registry)
+    if opened.state().current() is None:
+        raise ValueError(f"{opened.uri} has no version to show; `glip-engine promote` makes one")
+    setting = MirrorSetting(mlflow_model=model) if model is not None else _setting(opened)
     if setting is None:
-        raise ValueError(f"{place.uri} has no mirror; --model NAME names the model that MLflow is to show it as")
-    result = _caught_up(place, setting.mlflow_model)
+        raise ValueError(f"{opened.uri} has no mirror; --model NAME names the model that MLflow is to show it as")
+    result = _caught_up(opened, setting.mlflow_model)
     if progress and model is not None and result.problem is not None:
-        print(f"MLflow's model {model!r} is not made the mirror of {place.uri}: {result.problem}", flush=True)
+        print(f"MLflow's model {model!r} is not made the mirror of {opened.uri}: {result.problem}", flush=True)
     elif progress:
-        print(_told(place, result), flush=True)
+        print(_mirror_line(opened, result), flush=True)
     if model is not None and result.problem is None:
-        place.store.write_document(MIRROR, setting)
+        opened.store.write_document(MIRROR, setting)
     return result
 
 
-def follow(place: Registry, progress: bool) -> Mirroring | None:
-    """After a move of the pointer: the mirror, where there is one, follows. Whatever fails is in the answer, and not
-    raised."""
+def follow(registry: Registry, progress: bool) -> Mirroring | None:
+    """Update the mirror, if there is one, after a move of the pointer. Never raises: what fails is in the result."""
     try:
-        setting = _setting(place)
+        setting = _setting(registry)
     except (ValueError, OSError, RuntimeError) as error:
         result = Mirroring(model=None, problem=fault_in_words(error))
     else:
         if setting is None:
             return None
-        result = _caught_up(place, setting.mlflow_model)
+        result = _caught_up(registry, setting.mlflow_model)
     if progress:
-        print(_told(place, result), flush=True)
+        print(_mirror_line(registry, result), flush=True)
     return result
 
 
-def _setting(place: Registry) -> MirrorSetting | None:
+def _setting(registry: Registry) -> MirrorSetting | None:
     try:
-        return MirrorSetting.model_validate_json(place.store.read(MIRROR, 10_000))
+        return MirrorSetting.model_validate_json(registry.store.read(MIRROR, 10_000))
     except FileNotFoundError:
         return None
     except ValidationError:
         raise ValueError(
-            f"{place.uri}/{MIRROR} is damaged; `glip-engine mirror {place.uri} --model NAME` writes it again"
+            f"{registry.uri}/{MIRROR} is damaged; `glip-engine mirror {registry.uri} --model NAME` writes it again"
         ) from None
 
 
-def _caught_up(place: Registry, name: str) -> Mirroring:
+def _caught_up(registry: Registry, name: str) -> Mirroring:
     try:
         _check_reachable()
-        return catch_up(place, name)
+        return catch_up(registry, name)
     except Exception as error:  # MLflow's are of many kinds, and the move of the pointer stands whatever it is
         return Mirroring(model=name, problem=fault_in_words(error))
 
@@ -81,13 +83,13 @@ def _check_reachable() -> None:
     check_installed("the registry has a mirror")
 
 
-def _told(place: Registry, result: Mirroring) -> str:
+def _mirror_line(registry: Registry, result: Mirroring) -> str:
     if result.model is None:
-        return f"{place.uri}: its mirror is not looked at: {result.problem}"
+        return f"{registry.uri}: its mirror is not looked at: {result.problem}"
     if result.problem is not None:
         return (
-            f"MLflow's model {result.model!r} lags behind {place.uri}: {result.problem}. The registry itself is fine; "
-            f"the next promotion makes up for it, or `glip-engine mirror {place.uri}`"
+            f"MLflow's model {result.model!r} lags behind {registry.uri}: {result.problem}. The registry itself is "
+            f"fine; the next promotion makes up for it, or `glip-engine mirror {registry.uri}`"
         )
     added = f"versions added: {', '.join(map(str, result.added))}; " if result.added else ""
     lines = [f"MLflow's model {result.model!r}: {added}champion is version {result.champion}", *result.passed_over]

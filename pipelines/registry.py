@@ -16,7 +16,7 @@ from engine.registry.state import State, go_back
 from pipelines.console.terminal import plain_console, visible
 from pipelines.lineage.nodes import checkpoint_nodes
 from pipelines.mirror import follow
-from pipelines.models.candidates import Candidate, digests_of_version, model_files, read_candidate
+from pipelines.models.candidates import ModelCandidate, digests_of_version, model_files, read_candidate
 from pipelines.models.version_card import CARD, version_card
 from schemas.recipes import TeacherRecipe
 from schemas.registry import Entry, ModelVersion
@@ -32,36 +32,37 @@ def promote(
     force: str | None = None,
     progress: bool = True,
 ) -> Promotion:
-    """Make a model the current version of the registry: of a generation the student, by its decision.
+    """Make a model the current version of the registry; of a generation, its student by its decision.
 
-    A model that has been promoted before is left where it is, whatever is current now. ``force`` is why the gate is
-    passed by; it is recorded. A mirror of the registry follows; if it cannot, that is in the answer, and fails nothing.
-    ValueError where the decision says no, is about another model or another current version, or is missing (but for the
-    first version); where the registry is damaged; where another promotion was faster.
+    A model that was promoted before stays where it is, whichever version is current. ``force`` is the reason for
+    overriding the gate; it is recorded. A mirror of the registry is updated; if that fails, the result says so.
+
+    ValueError where the decision says no, is about another model or another current version, or is missing (except for
+    the first version); where the registry is damaged; where another promotion was faster.
     """
-    place, candidate = Registry(registry), read_candidate(source, decision)
-    state = place.state()
+    opened, candidate = Registry(registry), read_candidate(source, decision)
+    state = opened.state()
     current, entry = state.current(), state.promotion_of(candidate.digest)
     done_before = entry is not None
     if entry is None:
-        check_gate(place, state, candidate, force)
-        version = _write(place, candidate, None if current is None else current.version)
-        entry = current = place.move(state, version, "promote", _reason(candidate, force), force)
+        check_gate(opened, state, candidate, force)
+        version = _write(opened, candidate, None if current is None else current.version)
+        entry = current = opened.move(state, version, "promote", _reason(candidate, force), force)
     result = Promotion(
-        registry=place.uri,
+        registry=opened.uri,
         version=entry.version,
-        name=f"registry:{place.uri}@{entry.version}",
+        name=f"registry:{opened.uri}@{entry.version}",
         current=(current or entry).version,
         entry=entry,
         done_before=done_before,
     )
     if progress:
         print(_promoted(result))
-    return result.model_copy(update={"mirror": follow(place, progress)})
+    return result.model_copy(update={"mirror": follow(opened, progress)})
 
 
-def check_gate(place: Registry, state: State, candidate: Candidate, force: str | None) -> None:
-    """ValueError where the candidate's decision does not allow that it becomes current now."""
+def check_gate(registry: Registry, state: State, candidate: ModelCandidate, force: str | None) -> None:
+    """ValueError where the candidate's decision does not allow it to become current now."""
     decision, entry = candidate.decision, state.current()
     if decision is not None and decision.candidate_digest not in candidate.grounder_digests():
         raise ValueError(
@@ -78,43 +79,47 @@ def check_gate(place: Registry, state: State, candidate: Candidate, force: str |
         return
     if decision is None:
         raise ValueError(
-            f"{place.uri} has a current version, {entry.version}, and there is no record that this model is better: "
+            f"{registry.uri} has a current version, {entry.version}, and there is no record that this model is better: "
             "give --decision FILE (the decision.json of a generation), or --force REASON, which is recorded"
         )
-    check_incumbent(place, entry, decision.incumbent_digest, candidate.teachers)
+    check_incumbent(registry, entry, decision.incumbent_digest, candidate.teachers)
 
 
-def check_incumbent(place: Registry, entry: Entry, incumbent: str, teachers: tuple[TeacherRecipe, ...]) -> None:
-    """ValueError where the model that the candidate was, or is to be, compared with is not the current version."""
-    version = place.version(entry.version)
-    if incumbent not in digests_of_version(place, version, teachers):
+def check_incumbent(registry: Registry, entry: Entry, incumbent: str, teachers: tuple[TeacherRecipe, ...]) -> None:
+    """ValueError where ``incumbent``, the digest of the model that a candidate is compared with, is not the current
+    version's."""
+    version = registry.version(entry.version)
+    if incumbent not in digests_of_version(registry, version, teachers):
         raise ValueError(
-            f"{place.uri}: version {entry.version} is current ({entry.action}d by {entry.who}), but the candidate is "
-            f"compared with another model ({incumbent[:12]}). Compare with the current one (checkpoint "
-            f"registry:{place.uri}), or --force REASON, which is recorded"
+            f"{registry.uri}: version {entry.version} is current ({entry.action}d by {entry.who}), but the candidate "
+            f"is compared with another model ({incumbent[:12]}). Compare with the current one (checkpoint "
+            f"registry:{registry.uri}), or --force REASON, which is recorded"
         )
 
 
 def check_teacher_is_current(registry: str, teacher_digest: str, recipe: TeacherRecipe) -> None:
-    """Before a generation is begun: ValueError where its student could not be promoted into the registry, since the
-    teacher that it will be compared with is not the current version. Any teacher is right for an empty registry."""
-    place = Registry(registry)
-    entry = place.state().current()
+    """Check, before a generation begins, that its student could be promoted into the registry: ValueError where the
+    teacher, with which it will be compared, is not the current version. An empty registry takes any."""
+    opened = Registry(registry)
+    entry = opened.state().current()
     if entry is not None:
-        check_incumbent(place, entry, teacher_digest, (recipe, TeacherRecipe()))
+        check_incumbent(opened, entry, teacher_digest, (recipe, TeacherRecipe()))
 
 
 def rollback(registry: str | Path, *, to: int | None = None, reason: str = "", progress: bool = True) -> Rollback:
-    """Make the version current again that the current one replaced, or version ``to``; also where the pointer is
-    damaged or leads to nothing. Versions that are not whole are passed over. ValueError where there is none."""
-    place = Registry(registry)
-    entry, passed_over = roll_back(place, to, reason)
+    """Make version ``to`` current again; by default the one that the current version replaced.
+
+    Also works where the pointer is damaged or leads to nothing. Versions that are not whole are passed over. ValueError
+    where there is no version to go back to.
+    """
+    opened = Registry(registry)
+    entry, passed_over = roll_back(opened, to, reason)
     if progress:
         for line in passed_over:
             print(line)
-        print(f"{place.uri}: version {entry.version} is current again")
-    mirror = follow(place, progress)
-    return Rollback(registry=place.uri, version=entry.version, entry=entry, passed_over=passed_over, mirror=mirror)
+        print(f"{opened.uri}: version {entry.version} is current again")
+    mirror = follow(opened, progress)
+    return Rollback(registry=opened.uri, version=entry.version, entry=entry, passed_over=passed_over, mirror=mirror)
 
 
 def history(registry: str | Path, *, progress: bool = True) -> History:
@@ -130,31 +135,31 @@ def history(registry: str | Path, *, progress: bool = True) -> History:
 
 def show(registry: str | Path, *, version: int | None = None, progress: bool = True) -> RegistryState:
     """The versions of a registry, or one of them, every file read and checked. ValueError where there is none."""
-    place = _existing(registry)
-    state = place.state()
-    numbers = place.numbers()
+    opened = _existing(registry)
+    state = opened.state()
+    numbers = opened.numbers()
     if version is not None and version not in numbers:
-        place.version(version, state)
-    found = [_examine(place, state, number) for number in numbers if version in (None, number)]
+        opened.version(version, state)
+    found = [_examine(opened, state, number) for number in numbers if version in (None, number)]
     current = state.entry.version if state.entry is not None else None
     problems = list(state.problems)
     if state.fault is None and current is not None and current not in numbers:
-        problems.append(f"the pointer leads to nothing: there is no version {current}; {go_back(place.uri)}")
-    result = RegistryState(registry=place.uri, current=current, versions=found, problems=problems)
+        problems.append(f"the pointer leads to nothing: there is no version {current}; {go_back(opened.uri)}")
+    result = RegistryState(registry=opened.uri, current=current, versions=found, problems=problems)
     if progress:
         _print_versions(result)
     return result
 
 
-def _write(place: Registry, candidate: Candidate, replaces: int | None) -> ModelVersion:
+def _write(registry: Registry, candidate: ModelCandidate, replaces: int | None) -> ModelVersion:
     lineage = candidate.lineage or Lineage(nodes=checkpoint_nodes(candidate.folder, candidate.name))
     files = model_files(replace(candidate, lineage=lineage))
     files[CARD] = version_card(candidate).encode()
     grounder = candidate.decision.candidate_digest if candidate.decision else None
-    return place.write_version(files, replaces, model_digest=candidate.digest, grounder_digest=grounder)
+    return registry.write_version(files, replaces, model_digest=candidate.digest, grounder_digest=grounder)
 
 
-def _reason(candidate: Candidate, force: str | None) -> str:
+def _reason(candidate: ModelCandidate, force: str | None) -> str:
     decided = candidate.decision.reason if candidate.decision else "There is no record of a decision."
     return decided if force is None or candidate.decision is None else f"Past the gate, which said: {decided}"
 
@@ -181,17 +186,19 @@ def _entry_line(entry: Entry) -> str:
 
 
 def _existing(registry: str | Path) -> Registry:
-    place = Registry(registry)
-    state = place.state()
-    if not (place.numbers() or state.entries or state.problems):
-        raise ValueError(f"{place.uri} is not a registry; `glip-engine promote MODEL --registry {place.uri}` makes one")
-    return place
+    opened = Registry(registry)
+    state = opened.state()
+    if not (opened.numbers() or state.entries or state.problems):
+        raise ValueError(
+            f"{opened.uri} is not a registry; `glip-engine promote MODEL --registry {opened.uri}` makes one"
+        )
+    return opened
 
 
-def _examine(place: Registry, state: State, number: int) -> VersionState:
+def _examine(registry: Registry, state: State, number: int) -> VersionState:
     model, problem = None, None
     try:
-        model = place.check(number, state)
+        model = registry.check(number, state)
     except ValueError as error:
         problem = str(error)
     return VersionState(

@@ -1,8 +1,8 @@
-"""``glip-engine retrain``: a generation when one is due, into the registry, once, whoever else asks.
+"""``glip-engine retrain``: runs a generation into the registry if one is due; only one process at a time.
 
-In: a recipe with a policy. Out: a run in a folder of its own, its record in the registry, the reasons in print. A run
-that was stopped, or whose machine died, is gone on with by the next call, which begins another where the source or the
-recipe has changed. Asked again with nothing new, it rests.
+In: a recipe with a policy. Out: a run in a folder of its own, its record in the registry, the reasons in print. The
+next call resumes a run that was stopped, or whose machine died; if the source or the recipe has changed, it begins
+another one. Without anything new, nothing happens.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from schemas.retrain import RetrainFacts, RetrainRecord, RetrainResult
 from schemas.retrain_recipes import RetrainRecipe
 
 FAILURE = "failure.txt"
-TOLD = ("number", "folder", "because", "outcome", "reason", "page", "promoted", "mirror_problem", "attempts")
+NOTIFIED_FIELDS = ("number", "folder", "because", "outcome", "reason", "page", "promoted", "mirror_problem", "attempts")
 Due = tuple[Verdict, RetrainRecord | None]
 """Whether a run is due, and the run, on record from here on; None where none is to be made."""
 
@@ -44,9 +44,9 @@ def retrain(
 ) -> RetrainResult:
     """Run a generation if the policy says so, or, without ``if_due``, in any case.
 
-    ``busy`` where another process retrains into the registry. A failure is recorded, told to the webhook and raised;
-    ValueError before any work where the recipe, the registry or the source is wrong. ``now`` is the machine's time
-    where not given.
+    The outcome is ``busy`` where another process retrains into the registry. A failure is recorded, sent to the webhook
+    and raised; ValueError before any work where the recipe, the registry or the source is wrong. ``now`` is the
+    machine's time where not given.
     """
     at = now or datetime.now(UTC)
     if recipe.notify is not None:
@@ -56,9 +56,9 @@ def retrain(
     records = RetrainRecords(uri)
     try:
         with records.held():
-            verdict, begun = _look(recipe, records, at, if_due)
+            verdict, begun = _due_or_notify(recipe, records, at, if_due)
             if progress:
-                print(_told(verdict), flush=True)
+                print(_verdict_line(verdict), flush=True)
             if begun is None:
                 return RetrainResult(outcome="not due", due=False, because=[], not_due=verdict.not_due)
             work = partial(generation, workers=workers, backend=backend, progress=progress)
@@ -71,25 +71,27 @@ def retrain(
     return RetrainResult(outcome=run.outcome, due=True, because=verdict.because, not_due=verdict.not_due, run=run)
 
 
-def _look(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> Due:
-    """As :func:`_due`; what goes wrong before there is a run is told too."""
+def _due_or_notify(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> Due:
+    """:func:`_due`; an error before there is a run is sent to the webhook, too."""
     try:
         return _due(recipe, records, at, if_due)
     except Exception as error:
-        _notify(recipe, "failed", _in_words(error), None)
+        _notify(recipe, "failed", _error_text(error), None)
         raise
 
 
 def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> Due:
-    last, facts = _told_late(recipe, records), observe(recipe)
-    changed = _changed(recipe, last, facts)
-    begun = None if changed else _to_go_on_with(recipe, last)
+    last, facts = _last_notified(recipe, records), observe(recipe)
+    changed = _why_not_resumable(recipe, last, facts)
+    begun = None if changed else _resumable(recipe, last)
     if last is not None and begun is not None:
         again = f"run {begun.number} {last.outcome or 'did not end'}; it is resumed"
         verdict = Verdict([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], [])
     else:
         if last is not None and last.finished is None:
-            _record(recipe, records, _failed(last, f"it did not end{changed or ', as often as it was attempted'}"))
+            _write_and_notify(
+                recipe, records, _failed(last, f"it did not end{changed or ', as often as it was attempted'}")
+            )
         verdict = _judged(recipe, last, facts, at)
         if last is not None and changed:
             verdict.because.append(f"run {last.number} failed{changed}")
@@ -102,9 +104,9 @@ def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: b
     return verdict, begun
 
 
-def _changed(recipe: RetrainRecipe, last: RetrainRecord | None, now: RetrainFacts) -> str:
-    """Why a run that did not end, or failed, cannot be gone on with and is to be made anew: what it was begun with is
-    not there any more. Empty where that is not so."""
+def _why_not_resumable(recipe: RetrainRecipe, last: RetrainRecord | None, now: RetrainFacts) -> str:
+    """Why the last run, which failed or did not end, cannot be resumed: recipe, source or teacher have changed since.
+    Empty where it can be, or where the last run is complete."""
     if last is None or last.outcome not in ("failed", None):
         return ""
     if last.recipe_digest != _digest(recipe):
@@ -116,8 +118,8 @@ def _changed(recipe: RetrainRecipe, last: RetrainRecord | None, now: RetrainFact
     return ""
 
 
-def _to_go_on_with(recipe: RetrainRecipe, last: RetrainRecord | None) -> RetrainRecord | None:
-    """The last run, where it did not end, or failed, and may be attempted again."""
+def _resumable(recipe: RetrainRecipe, last: RetrainRecord | None) -> RetrainRecord | None:
+    """The last run as its next attempt, if it failed or did not end and has attempts left; otherwise None."""
     if last is None or last.outcome not in ("failed", None) or last.attempts >= recipe.max_attempts:
         return None
     update = {"attempts": last.attempts + 1, "finished": None, "outcome": None, "untold": False}
@@ -134,7 +136,7 @@ def _begin(
     recipe: RetrainRecipe, last: RetrainRecord | None, because: list[str], facts: RetrainFacts, at: datetime
 ) -> RetrainRecord:
     number = 1 if last is None else last.number + 1
-    while (folder := Path(recipe.runs) / f"{number:06d}").exists():  # of a registry that was begun anew
+    while (folder := Path(recipe.runs) / f"{number:06d}").exists():  # left by an earlier registry at the same place
         number += 1
     digest = _digest(recipe)
     return RetrainRecord(
@@ -143,7 +145,7 @@ def _begin(
 
 
 def _digest(recipe: RetrainRecipe) -> str:
-    """Of what a run does: a run that was begun by another recipe cannot be gone on with."""
+    """The digest of what a run does; a run that was begun by another recipe cannot be resumed."""
     return digest_of(recipe.generation.model_dump(mode="json"))
 
 
@@ -154,9 +156,10 @@ def _run(
     work: Callable[[GenerationRecipe, str], GenerationSummary],
     progress: bool,
 ) -> RetrainRecord:
-    """The generation; what became of it is on record, and told, before anything is raised, or deleted."""
+    """Do the generation. Its outcome is recorded and sent to the webhook before an error is raised or an old run is
+    deleted."""
     try:
-        summary = work(_named(recipe.generation, begun), begun.folder)
+        summary = work(_numbered(recipe.generation, begun), begun.folder)
         ended = _ended(recipe, begun, summary)
     except KeyboardInterrupt:
         records.write(begun.model_copy(update={"attempts": begun.attempts - 1}))  # a stop is no failed attempt
@@ -165,13 +168,13 @@ def _run(
         with suppress(OSError, RuntimeError):  # the disk may be full; the record may lie on another one
             Store(begun.folder).write(FAILURE, traceback.format_exc().encode())
             error.add_note(f"its traceback is {begun.folder}/{FAILURE}")
-        _record(recipe, records, _failed(begun, _in_words(error)))
+        _write_and_notify(recipe, records, _failed(begun, _error_text(error)))
         raise
-    ended = _record(recipe, records, ended)
+    ended = _write_and_notify(recipe, records, ended)
     tidied = without_old_runs(recipe, records, ended)
     if tidied != ended:
         records.write(tidied)
-        _tell_removed(tidied, progress)
+        _print_removed(tidied, progress)
     return tidied
 
 
@@ -180,11 +183,11 @@ def _failed(run: RetrainRecord, reason: str) -> RetrainRecord:
     return run.model_copy(update=update)
 
 
-def _in_words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:2000]
 
 
-def _named(recipe: GenerationRecipe, begun: RetrainRecord) -> GenerationRecipe:
+def _numbered(recipe: GenerationRecipe, begun: RetrainRecord) -> GenerationRecipe:
     """The generation with its run's number in its name, and a seed of its own for training."""
     train = recipe.train | {"seed": int(recipe.train.get("seed", 0)) + begun.number - 1}
     return recipe.model_copy(update={"name": f"{recipe.name}-{begun.number:06d}", "train": train})
@@ -205,48 +208,49 @@ def _ended(recipe: RetrainRecipe, begun: RetrainRecord, summary: GenerationSumma
     )
 
 
-def _record(recipe: RetrainRecipe, records: RetrainRecords, ended: RetrainRecord) -> RetrainRecord:
-    """Write the record, tell of it, and write whether that arrived: a process may end in between."""
+def _write_and_notify(recipe: RetrainRecipe, records: RetrainRecords, ended: RetrainRecord) -> RetrainRecord:
+    """Write the record, notify the webhook, and write whether that arrived. The first record says that it has not: the
+    process may end in between."""
     assert ended.outcome is not None
-    untold = ended.model_copy(update={"untold": _is_told(recipe, ended.outcome)})
+    untold = ended.model_copy(update={"untold": _wants_event(recipe, ended.outcome)})
     try:
         records.write(untold)
-    finally:  # who is to hear of a failure hears of it also where it cannot be written down
+    finally:  # the webhook must hear of a failure even if the record cannot be written
         arrived = _notify(recipe, ended.outcome, ended.reason, ended)
     if arrived and untold.untold:
-        with suppress(OSError, RuntimeError):  # then it is told twice
+        with suppress(OSError, RuntimeError):  # then the event is sent twice
             records.write(ended)
             return ended
     return untold
 
 
-def _told_late(recipe: RetrainRecipe, records: RetrainRecords) -> RetrainRecord | None:
-    """The last run; what the webhook has not heard of it is told now."""
+def _last_notified(recipe: RetrainRecipe, records: RetrainRecords) -> RetrainRecord | None:
+    """The last run; if the webhook has not received its outcome yet, it is sent now."""
     last = records.last()
-    if last is None or not last.untold or last.outcome is None or not _is_told(recipe, last.outcome):
+    if last is None or not last.untold or last.outcome is None or not _wants_event(recipe, last.outcome):
         return last
-    return _record(recipe, records, last.model_copy(update={"untold": False}))
+    return _write_and_notify(recipe, records, last.model_copy(update={"untold": False}))
 
 
-def _is_told(recipe: RetrainRecipe, event: str) -> bool:
+def _wants_event(recipe: RetrainRecipe, event: str) -> bool:
     return recipe.notify is not None and event in recipe.notify.events
 
 
 def _notify(recipe: RetrainRecipe, event: str, reason: str, run: RetrainRecord | None) -> bool:
-    """Whether it arrived; so it has where nobody is to be told."""
-    if recipe.notify is None or not _is_told(recipe, event):
+    """Send an event to the webhook. Returns whether it arrived; also true where the recipe does not want the event."""
+    if recipe.notify is None or not _wants_event(recipe, event):
         return True
-    told = None if run is None else {name: getattr(run, name) for name in TOLD}
+    told = None if run is None else {name: getattr(run, name) for name in NOTIFIED_FIELDS}
     return send(recipe.notify, {"event": event, "registry": recipe.generation.registry, "reason": reason, "run": told})
 
 
-def _told(verdict: Verdict) -> str:
+def _verdict_line(verdict: Verdict) -> str:
     if verdict.due:
         return f"retraining is due: {'; '.join(verdict.because)}"
     return f"retraining is not due: {'; '.join(verdict.not_due)}"
 
 
-def _tell_removed(run: RetrainRecord, progress: bool) -> None:
+def _print_removed(run: RetrainRecord, progress: bool) -> None:
     if not progress:
         return
     if run.removed:

@@ -1,6 +1,6 @@
-"""The training job: a recipe in, a student's checkpoint out, with the lineage of what it was made from.
+"""The training job: from a recipe to a student's checkpoint, which records what it was made from.
 
-One process, or several through Ray Train; either can go on from a run of the other.
+One process, or several through Ray Train; each can resume a run of the other.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ RUN_FIELDS |= {"strategy", "min_workers", "max_restarts"}
 
 
 class TrainResult(Document):
-    """What a training run came to. ``checkpoint`` is a folder that any grounder loads: the last model; ``best`` says
-    which one the folder ``best/`` holds, where the run was evaluated along."""
+    """The result of a training run. ``checkpoint``: the folder of the last model, which any GLIP grounder loads.
+    ``best``: the evaluation of the model in the folder ``best/``, if there were evaluations along the run."""
 
     checkpoint: str
     mix_fingerprint: str
@@ -56,15 +56,15 @@ class TrainResult(Document):
 
 
 def train(recipe: TrainRecipe, out: str | Path, *, workers: int | None = None, progress: bool = True) -> TrainResult:
-    """Train a student by ``recipe`` into the folder ``out``; a run that was stopped goes on from its last checkpoint.
+    """Train a student by ``recipe`` into the folder ``out``; a stopped run resumes from its last checkpoint.
 
     ``workers`` processes share every batch (1 where not given). ValueError where a dataset of the mix is none, or
     ``out`` is a URL, holds a run of another recipe, or is trained into by another job.
     """
     folder = local_folder(out)
-    check_training(recipe, workers or 1)  # a mistake is told before workers are started
+    check_training(recipe, workers or 1)  # mistakes are reported before workers are started
     store = Store(folder)
-    with store.locked():  # of two runs that write one state it would be neither's
+    with store.locked():  # two runs that write one state would spoil it
         recipe = _pinned(recipe, store)
         mix = Mix.open(recipe.mix, recipe.seed, recipe.sampling)
         try:
@@ -94,8 +94,8 @@ def _summary(result: RunResult, mix_fingerprint: str, judged: list[Standing]) ->
     )
 
 
-def told(result: TrainResult) -> str:
-    """Where the student is, and what to do with it next, in a line."""
+def result_line(result: TrainResult) -> str:
+    """A line for the user: where the student is, and what to do with it next."""
     if (best := result.best) is None:
         return f"student: {result.checkpoint}; next: glip-engine evaluate {result.checkpoint} --on DATASET"
     folder = Path(result.checkpoint).with_name(BEST)
@@ -106,7 +106,7 @@ def told(result: TrainResult) -> str:
 
 
 def check_training(recipe: TrainRecipe, workers: int) -> None:
-    """Before hours of work that end in this training: ValueError or FileNotFoundError where it could not begin,
+    """Check, before hours of work, that this training can begin: ValueError or FileNotFoundError where it could not,
     whatever its data are."""
     pictures_at_once(recipe, workers)
     if recipe.init.startswith(RANDOM):
@@ -118,12 +118,12 @@ def check_training(recipe: TrainRecipe, workers: int) -> None:
 
 
 def _in_group(recipe: TrainRecipe, workers: int) -> bool:
-    """Whether Ray Train runs it. With one process, too, where the recipe says so: what is asked for is what runs."""
+    """Whether Ray Train runs the training. With one process, too, if the recipe asks for FSDP."""
     return workers > 1 or recipe.strategy == "fsdp"
 
 
 def _pinned(recipe: TrainRecipe, store: Store) -> TrainRecipe:
-    """With the version of a registry's model that the run begins, or was begun, with."""
+    """The recipe with a registry model in ``init`` pinned to the version that the run begins, or was begun, with."""
     asked = registry_name(recipe.init)
     if asked is None or asked.version is not None:
         return recipe
@@ -154,8 +154,11 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
 
 
 def _identity(recipe: TrainRecipe, init_digest: str | None, mix: Mix) -> str:
-    """Of what a run is, as JSON: one that was begun with other data, by another recipe, or from another model is
-    another. Where the model lies is no part of it; what a folder of that name holds may be another one tomorrow."""
+    """What makes a run this run, as JSON: data, recipe and starting model. A checkpoint of another identity is not
+    resumed.
+
+    The starting model counts by its digest, not by its path, which may hold another model tomorrow.
+    """
     exclude = RUN_FIELDS if init_digest is None else RUN_FIELDS | {"init", "init_sha256"}
     fields = recipe.model_dump(mode="json", exclude=exclude, exclude_defaults=True)
     model = {} if init_digest is None else {"init": init_digest}
@@ -163,8 +166,8 @@ def _identity(recipe: TrainRecipe, init_digest: str | None, mix: Mix) -> str:
 
 
 def _local_init(recipe: TrainRecipe, folder: Path, in_group: bool) -> str:
-    """What the workers open: a random start as it is, or a model folder, checked where the recipe has its digest.
-    A published file is converted into a folder of the run's own first."""
+    """The ``init`` that the workers open: a random start as it is, or a model folder, whose digest is checked if the
+    recipe has one. A published file is first converted into a folder of the run's own."""
     # The workers of other machines see the folder of the run, not the cache of this one.
     init = local_checkpoint(recipe.init, folder / "init" if in_group else None)
     if init.startswith(RANDOM):
@@ -178,7 +181,7 @@ def _local_init(recipe: TrainRecipe, folder: Path, in_group: bool) -> str:
 
 
 def _lineage(recipe: TrainRecipe, init: str, mix: Mix) -> dict[str, Any]:
-    """What the checkpoint says about its making."""
+    """What the checkpoint records about its making."""
     return {
         "made_by": made_by("train"),
         "init_digest": None if init.startswith(RANDOM) else model_digest(init),

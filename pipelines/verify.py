@@ -69,7 +69,7 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
         problems += _unit_problems(store, card, manifest, keys)
     problems += list(_repeated_keys(store, keys))
     problems += _gaps(card, numbers, manifests) + _sums(card, manifests, dropped) + list(_strays(store, set(numbers)))
-    problems += _broken_view(store, manifests) + verdict_problems(store)
+    problems += _broken_duplicates(store, manifests) + verdict_problems(store)
     report = VerifyReport(
         dataset=store.root,
         units=len(numbers),
@@ -137,8 +137,8 @@ def _strays(store: Store, committed: set[int]) -> Iterator[str]:
             yield f"{folder}/{name} belongs to no committed unit; run the same command again"
 
 
-def _broken_view(store: Store, manifests: list[ManifestSummary]) -> list[str]:
-    """What is wrong with the table of duplicates, where there is one."""
+def _broken_duplicates(store: Store, manifests: list[ManifestSummary]) -> list[str]:
+    """What is wrong with the table of duplicates; nothing where there is none."""
     try:
         left_out = read_duplicates(store, manifests).rows
     except ValueError as error:

@@ -9,11 +9,9 @@ which puts them together); here are their names.
 from __future__ import annotations
 
 from schemas.evaluate_recipes import (
-    DEFAULT_PROTOCOLS,
     CalibrateRecipe,
     EvaluateRecipe,
     EvaluationProtocol,
-    protocol_of,
     protocols_with,
 )
 from schemas.generation_recipes import (
@@ -22,7 +20,6 @@ from schemas.generation_recipes import (
     CandidateWeights,
     GateRecipe,
     GenerationRecipe,
-    GoldFormat,
     GoldSource,
     PromotionRule,
     TruthRecipe,
@@ -36,7 +33,7 @@ from schemas.label_recipes import (
     SelectionChoice,
     TeacherRecipe,
 )
-from schemas.recipe_files import Recipe, explain, load_recipe, make_recipe, read_yaml
+from schemas.recipe_files import Recipe, explain, load_recipe, make_recipe
 from schemas.source_recipes import (
     CocoSource,
     FolderSource,
@@ -50,7 +47,6 @@ from schemas.train_recipes import MixEntry, MixSampling, OptimizerRecipe, RunEva
 
 __all__ = [
     "DEFAULT_DISTANCE",
-    "DEFAULT_PROTOCOLS",
     "EXPORT_FORMATS",
     "GOLD_FILES",
     "CalibrateRecipe",
@@ -62,7 +58,6 @@ __all__ = [
     "FolderSource",
     "GateRecipe",
     "GenerationRecipe",
-    "GoldFormat",
     "GoldSource",
     "GroundRecipe",
     "LabelRecipe",
@@ -86,7 +81,5 @@ __all__ = [
     "explain",
     "load_recipe",
     "make_recipe",
-    "protocol_of",
     "protocols_with",
-    "read_yaml",
 ]

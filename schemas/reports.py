@@ -59,7 +59,7 @@ class StageCounts(Document):
 
 
 class MetricValue(Document):
-    """One figure: ``name`` such as ``phrase_recall@1``; ``count`` is the number of things it was taken over;
+    """One figure. ``name`` is such as ``phrase_recall@1``; ``count`` is the number of things that it was taken over;
     ``baseline`` is what the best constant boxes reach on the same things, where that was asked for."""
 
     name: str
@@ -92,8 +92,11 @@ class DetectionMatches(Document):
 
 
 class PrecisionRecall(Document):
-    """A curve over ``phrases`` or the mean one over ``classes``, at IoU 0.5. Lists run in parallel, recall rising;
-    ``score`` is the least one of what is counted, empty in the mean over classes."""
+    """A precision-recall curve at IoU 0.5, over ``phrases``, or the mean one over ``classes``.
+
+    Lists run in parallel, recall rising. ``score`` is the lowest score that counts at each point; it is empty for
+    classes, since each class reaches a recall at another score.
+    """
 
     over: Literal["phrases", "classes"]
     recall: list[float]
@@ -104,10 +107,10 @@ class PrecisionRecall(Document):
 class EvaluationReport(Document):
     """The figures of one model on one set of human-annotated data.
 
-    ``per_image`` holds for each metric that is a mean the value of each image (paired over models by image key), and
-    ``per_image_count`` the things it was taken over; the metric is their weighted mean. ``detections`` is the same for
-    average precision, which is no mean, ``federated`` for LVIS' fixed AP, and ``voc`` for Pascal VOC's (IoU 0.5 alone,
-    bit 0). The gate's bootstrap resamples all.
+    ``per_image`` holds, for each metric that is a mean, its value in each image by image key, and ``per_image_count``
+    the number of things that it was taken over; the metric is their weighted mean. Average precision is no mean over
+    images: ``detections`` (COCO), ``federated`` (LVIS' fixed AP) and ``voc`` (Pascal VOC, IoU 0.5 in bit 0) hold the
+    matches that it is computed from. The gate's bootstrap resamples all of them.
     """
 
     model_digest: str
@@ -121,7 +124,7 @@ class EvaluationReport(Document):
     federated: DetectionMatches | None = Field(default=None, repr=False)
     voc: DetectionMatches | None = Field(default=None, repr=False)
     curve: PrecisionRecall | None = Field(default=None, repr=False)
-    verdicts: dict[str, int] = Field(default={}, description="boxes by what became of them (`engine.metrics.judged`)")
+    outcomes: dict[str, int] = Field(default={}, description="boxes by what became of them (`engine.metrics.judged`)")
     images: int = 0
     seconds: float = Field(default=0.0, description="of work on its units, of all workers together")
 
@@ -134,12 +137,15 @@ class EvaluationReport(Document):
 
 
 class Evaluation(Document):
-    """``evaluation.json``: the reports of one run, one a dataset, and the recipe that asked for them. ``beside`` is a
-    digest of the other data that figures rest on, of baselines and frequencies; None where there are none."""
+    """``evaluation.json``: the reports of one run, one a dataset, and the recipe that asked for them.
+
+    ``auxiliary_digest``: of the data that figures depend on besides model and datasets (baselines, frequencies); None
+    where there are none.
+    """
 
     recipe: dict[str, object]
     reports: list[EvaluationReport]
-    beside: str | None = None
+    auxiliary_digest: str | None = None
 
 
 class PseudoLabelFigures(Document):
@@ -179,9 +185,12 @@ class PseudoLabelReport(Document):
 
 
 class MetricComparison(Document):
-    """Candidate against incumbent on one metric of one dataset: the difference with its bootstrap interval, and the
-    verdict. The figures are None where a report lacks the metric: then the rule has not passed. ``least`` is what the
-    candidate's value is to reach, of a rule that says so: then the difference decides nothing."""
+    """Candidate against incumbent on one metric of one dataset, and whether the rule has passed.
+
+    ``interval`` is the bootstrap interval of ``difference``. The figures are None where a report lacks the metric: then
+    the rule has not passed. ``least`` is the value that the candidate must reach under a rule ``exceed``; the
+    difference then decides nothing.
+    """
 
     metric: str
     dataset: str = ""
@@ -210,9 +219,12 @@ class PromotionDecision(Document):
 
 
 class LineageNode(Document):
-    """An artefact and what it was made from. ``kind``: source, dataset, calibration, checkpoint, evaluation, decision,
-    report, version; ``path`` is inside the generation's folder, or where an outside artefact was taken from.
-    ``made_by`` names the code and its version; ``slices`` are the rows of a source that were read."""
+    """An artefact and what it was made from.
+
+    ``kind``: source, dataset, calibration, checkpoint, evaluation, decision, report or version. ``path``: inside the
+    generation's folder, or where an artefact from outside was found. ``made_by``: the code and its version. ``slices``:
+    the rows of a source that were read.
+    """
 
     kind: str
     path: str

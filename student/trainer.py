@@ -4,8 +4,8 @@ In: a recipe and an open mix. Out: a folder with
 
     model/         the averaged weights as a checkpoint that every grounder loads (rewritten at each checkpoint)
     state.pt       the state to resume from
-    losses.jsonl   a line for every ``log_every`` steps and each checkpoint, means over those whose gradient was finite
-    tensorboard/   the same for TensorBoard, where it is installed; on MLflow where MLFLOW_TRACKING_URI is set
+    losses.jsonl   a line for every ``log_every`` steps and each checkpoint: means over steps with a finite gradient
+    tensorboard/   the same for TensorBoard, where it is installed; also on MLflow where MLFLOW_TRACKING_URI is set
 
 What a step does is in ``student/step.py``. A run on several workers takes the same steps as one process does on the
 same batches, and a resumed run takes the same steps as one that was never stopped.
@@ -38,7 +38,7 @@ from student.tuning import plain_model
 from student.workers import Workers
 
 MODEL = "model"
-MAX_SKIPPED_IN_A_ROW = 50  # or half of the steps of a short run
+MAX_SKIPPED_IN_A_ROW = 50  # or half of the run's steps, where that is less
 
 Report = Callable[[int, dict[str, float]], None]
 OnCheckpoint = Callable[[int, Path], None]
@@ -46,9 +46,9 @@ OnCheckpoint = Callable[[int, Path], None]
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A finished run: where the model is, and the figures of its last logged step. ``skipped_steps`` had a gradient
-    that was not finite; ``images_per_second`` is of the steps from ``first_step`` on, or without any of the last logged
-    ones."""
+    """A finished run. ``losses`` are the figures of the last logged line; ``skipped_steps`` counts the steps whose
+    gradient was not finite; ``images_per_second`` is measured from ``first_step`` on, or taken from the last logged
+    line where no step was left to do."""
 
     model_folder: Path
     steps: int
@@ -71,10 +71,11 @@ def run(
 ) -> RunResult:
     """Train by ``recipe`` on ``mix`` into the folder ``out``, from its last checkpoint where there is one.
 
-    ``identity`` names recipe, data and model: a checkpoint of another identity is refused. ``metadata`` is saved with
-    the model. ``report`` is called with the number of steps done and the latest figures, ``on_checkpoint``, in the
-    first worker alone, with the number of steps and the folder of the model that was saved; of the checkpoint that a
-    run goes on from, too, since what saved it may have been stopped right after.
+    identity: names recipe, data and model; ValueError where the checkpoint has another. metadata: saved with the model.
+    report: called after each step with the number of steps done and the latest figures. on_checkpoint: called in the
+    first worker with the number of steps and the folder of the saved model; also for the checkpoint that a run resumes
+    from, since the run that saved it may have been stopped before its call. FloatingPointError where too many gradients
+    in a row are not finite; OSError where a checkpoint cannot be written.
     """
     session = build(recipe, mix, workers or Workers())
     first_step, skipped = _restore(session, out, identity, metadata)
@@ -117,15 +118,14 @@ def run(
 
 @dataclass(slots=True)
 class _Skips:
-    """The steps whose gradient was not finite, in the whole run and since the last good one; so many in a row are too
-    many."""
+    """The count of steps whose gradient was not finite: in the whole run, and in a row, where ``most`` end the run."""
 
     total: int
     most: int
     in_a_row: int = 0
 
     def note(self, step: int, values: dict[str, Tensor]) -> bool:
-        """Whether the step was a good one. FloatingPointError where a run only burns time: too many in a row."""
+        """Whether the gradient of the step was finite. FloatingPointError where ``most`` in a row were not."""
         if math.isfinite(values["gradient_norm"]):
             self.in_a_row = 0
             return True
@@ -140,47 +140,47 @@ class _Skips:
 
 
 def _state(session: Session, step: int) -> dict[str, float]:
-    """What is logged as it stands; the rate is the recipe's, before the factors of the text encoder and of biases."""
+    """The figures that are logged without averaging; ``lr`` is without the factors for the text encoder and biases."""
     recipe = session.recipe
     rate = recipe.optimizer.lr * rate_factor(step, recipe.steps, recipe.optimizer)
     return {"lr": rate, "memory_gb": peak_memory_gb(session.device)}
 
 
 def _restore(session: Session, out: Path, identity: str, metadata: dict[str, Any]) -> tuple[int, int]:
-    """Take up the last checkpoint in ``out``; the first step that is still to be done, and the steps skipped so far."""
+    """Load the last checkpoint in ``out``; returns the first step still to do, and how many steps were skipped."""
     state = load_state(out, identity)
     if state is None:
         return 0, 0
     try:
         restore_state(state, session.raw, session.average, session.optimizer, session.workers)
-    except (RuntimeError, KeyError) as error:  # of load_state_dict, which lists all that does not fit
+    except (RuntimeError, KeyError) as error:  # load_state_dict lists all that does not fit
         raise ValueError(f"{out / STATE} is of a model of another size: {' '.join(str(error).split())[:300]}") from None
     first_step = int(state["step"])
-    if first_step > session.recipe.steps:  # its model would be called one of fewer steps than it has learned in
+    if first_step > session.recipe.steps:  # the saved model would claim fewer steps than it has had
         raise ValueError(
             f"{out} holds a run of {first_step} steps, the recipe has {session.recipe.steps}; train into another folder"
         )
-    # Moved away, say, or a kill met the swap of two models: the run would go on, or end, with none to be found.
+    # The model may be missing: moved away, or the run was killed between the renames that replace it.
     if session.workers.rank == 0 and not (out / MODEL).is_dir():
-        with _told_where_there_is_no_room(out, first_step):
+        with _explaining_write_faults(out, first_step):
             _save_average(session, out, first_step, state, metadata)
     return first_step, int(state["skipped"])
 
 
 def _checkpoint(session: Session, out: Path, steps: int, skipped: int, identity: str, metadata: dict[str, Any]) -> None:
-    """Write the averaged weights as a model, and the state to resume from; the first worker alone writes."""
+    """Write the averaged weights as a model, and the state to resume from; only the first worker writes."""
     state = gather_state(session.raw, session.average, session.optimizer, session.workers)
     if session.workers.rank != 0:
         return
-    with _told_where_there_is_no_room(out, steps):
+    with _explaining_write_faults(out, steps):
         _save_average(session, out, steps, state, metadata)
-        # Last: a run that dies before it makes these steps again, and the same model.
+        # The state comes last: a run that dies before it repeats these steps, and writes the same model.
         save_state(out, {"identity": identity, "step": steps, "skipped": skipped} | state)
 
 
 @contextmanager
-def _told_where_there_is_no_room(out: Path, steps: int) -> Iterator[None]:
-    """Around what writes a checkpoint: OSError, in one line, where it cannot be written."""
+def _explaining_write_faults(out: Path, steps: int) -> Iterator[None]:
+    """A context for writing a checkpoint: raises OSError, in one line, where that fails."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors have errors of their own

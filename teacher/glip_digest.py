@@ -21,7 +21,7 @@ def glip_digest(model_digest: str, config: GLIPConfig, recipe: TeacherRecipe) ->
     return hashlib.sha256(json.dumps(sizes, sort_keys=True).encode()).hexdigest()
 
 
-def folder_digest(recipe: TeacherRecipe) -> str | None:
+def glip_folder_digest(recipe: TeacherRecipe) -> str | None:
     """The same where the checkpoint is a model folder, whose files are checked; None where it is anything else."""
     folder = path_of(recipe.checkpoint)
     if not folder.is_dir() or recipe.checkpoint_sha256 is not None:

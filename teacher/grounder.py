@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from glip.model_folder import CONFIG_FILE, path_of
 from schemas.recipes import TeacherRecipe
-from teacher.glip_digest import folder_digest
+from teacher.glip_digest import glip_folder_digest
 from teacher.protocol import Grounder
 
 
@@ -63,7 +63,7 @@ def teacher_digest(recipe: TeacherRecipe) -> str:
 
 def quick_digest(recipe: TeacherRecipe) -> str | None:
     """The digest where it can be had without opening the grounder, which takes seconds; None elsewhere."""
-    return folder_digest(recipe) if recipe.grounder == "glip" else None
+    return glip_folder_digest(recipe) if recipe.grounder == "glip" else None
 
 
 def open_grounder(recipe: TeacherRecipe) -> Grounder:
@@ -78,7 +78,8 @@ def _opened(recipe: TeacherRecipe, descriptions: tuple[bytes, ...]) -> Grounder:
 
 
 def _descriptions(recipe: TeacherRecipe) -> tuple[bytes, ...]:
-    """What the model folders of a recipe say of themselves: a training run writes each of its models to one place."""
+    """The descriptions of the recipe's model folders. They are part of the cache's key, because a training run writes
+    each of its models to the same path."""
     file = path_of(recipe.checkpoint) / CONFIG_FILE
     own = file.read_bytes() if file.is_file() else b""
     return (own, *(one for member in recipe.members for one in _descriptions(member)))

@@ -53,9 +53,9 @@ class Figures:
     voc: DetectionMatches | None = None
 
 
-def image_identity(labels: SampleLabels) -> str:
-    """What a picture is paired by: its content, since several captions (samples) may belong to one picture, and a
-    bootstrap that drew them apart would take one picture for many."""
+def image_key(labels: SampleLabels) -> str:
+    """The key of a picture in ``per_image``: its content, because several captions (samples) may belong to one picture,
+    and a bootstrap that drew them separately would count one picture as many."""
     return labels.image_sha256[:16]
 
 

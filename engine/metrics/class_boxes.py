@@ -112,8 +112,8 @@ class Pairs:
     human: NDArray[np.int64]
     iou: NDArray[np.float64]
 
-    def where(self, chosen: NDArray[np.generic]) -> Pairs:
-        """The pairs of a mask, or of row numbers in their order."""
+    def take(self, chosen: NDArray[np.generic]) -> Pairs:
+        """The pairs that a mask chooses, or those of row numbers in their order."""
         return Pairs(self.found[chosen], self.human[chosen], self.iou[chosen])
 
 
@@ -126,11 +126,11 @@ def overlapping(pictures: Pictures, min_iou: float) -> Pairs:
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     others = np.repeat(first, counts) + within
     overlap = paired_iou(pictures.found.boxes_xyxy[rows], pictures.human.boxes_xyxy[others])
-    return Pairs(rows, others, overlap).where(overlap >= min_iou)
+    return Pairs(rows, others, overlap).take(overlap >= min_iou)
 
 
 def _group(boxes: ClassBoxes) -> NDArray[np.int64]:
-    """One number for a picture and a class, rising as the boxes are sorted."""
+    """A number for each pair of picture and class; it rises as the boxes are sorted."""
     number: NDArray[np.int64] = (boxes.image.astype(np.int64) << 32) + boxes.class_number
     return number
 

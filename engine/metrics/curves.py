@@ -24,9 +24,9 @@ def phrase_curve(judged: JudgedBoxes) -> PrecisionRecall | None:
     score = np.concatenate([part.score[part.rank == 1] for part in parts] or [np.zeros(0)])
     if not len(score):
         return None
-    verdict = np.concatenate([part.verdict[part.rank == 1] for part in parts])
+    outcome = np.concatenate([part.outcome[part.rank == 1] for part in parts])
     order = np.argsort(-score, kind="stable")
-    right, falling = np.cumsum(verdict[order] == RIGHT), -score[order]
+    right, falling = np.cumsum(outcome[order] == RIGHT), -score[order]
     phrases = len(score) + sum(map(_never_answered, parts))
     rows = np.linspace(0, len(score) - 1, min(101, len(score))).round().astype(int)
     rows = np.unique(np.searchsorted(falling, falling[rows], side="right") - 1)  # of equal scores all or none are in
@@ -39,9 +39,9 @@ def phrase_curve(judged: JudgedBoxes) -> PrecisionRecall | None:
 
 
 def _never_answered(part: JudgedPart) -> int:
-    """How many phrases have a human box and no candidate: they are missed, and have no box of rank 1."""
+    """The number of phrases that have a human box but no candidate: all of them are missed."""
     phrase = (part.sample.astype(np.int64) << 32) + part.number
-    return int((~np.isin(phrase[part.verdict == MISSED], phrase[part.rank == 1])).sum())
+    return int((~np.isin(phrase[part.outcome == MISSED], phrase[part.rank == 1])).sum())
 
 
 def class_curve(judged: JudgedBoxes, boxes: Mapping[str, int]) -> PrecisionRecall | None:
@@ -55,7 +55,7 @@ def class_curve(judged: JudgedBoxes, boxes: Mapping[str, int]) -> PrecisionRecal
     parts = judged.parts
     name = np.concatenate([_places(part, counted)[part.rank > 0] for part in parts])
     score = np.concatenate([part.score[part.rank > 0] for part in parts])
-    right = np.concatenate([part.verdict[part.rank > 0] == RIGHT for part in parts])
+    right = np.concatenate([part.outcome[part.rank > 0] == RIGHT for part in parts])
     order = np.lexsort((-score, name))
     of_class = np.split(right[order], np.searchsorted(name[order], np.arange(len(counted) + 1)))[1:-1]
     curves = [_of_class(ranked, count) for ranked, count in zip(of_class, counted.values(), strict=True)]

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics import Figures, ImageResult, image_key
 from engine.metrics.class_boxes import detections
 from engine.metrics.matching import match
 from engine.metrics.precision import (
@@ -55,7 +55,7 @@ def average_precision(
     keys: list[str] = []
     parts: list[MatchedBoxes] = []
     for pictures in detections(results, classes, max_boxes):
-        keys += map(image_identity, pictures.gold)
+        keys += map(image_key, pictures.gold)
         parts.append(MatchedBoxes.of(pictures.found, pictures.scores, pictures.human, match(pictures)))
     groups = {name: class_groups(name, classes, frequencies) for name in classes}
     matched = MatchedBoxes.together(parts)
@@ -72,7 +72,8 @@ def average_precision(
 
 
 def class_groups(name: str, classes: Sequence[str], frequencies: Mapping[str, str] | None) -> list[str]:
-    """The groups of a class: ``other`` where there are persons and it is none, and how frequent it is."""
+    """The groups of a class: ``other`` if ``classes`` has ``person`` and this is another one, and its frequency where
+    known."""
     other = ["other"] if PERSON in classes and name != PERSON else []
     return other + ([] if frequencies is None else [frequencies.get(name.lower(), "unseen")])
 
@@ -105,7 +106,8 @@ def _summary(precision: NDArray[np.float64], boxes_by_area: Sequence[int]) -> li
 def means_by_area(
     parts: Mapping[str, tuple[NDArray[np.float64], int]], boxes_by_area: Sequence[int]
 ) -> list[MetricValue]:
-    """By name, the mean of a precision [..., area] in one range of areas, over the boxes of that range."""
+    """Figures by name: the mean of each precision [..., area] in its range of areas, counted over the human boxes of
+    that range."""
     return [
         MetricValue(name=name, value=mean_precision(precision[..., area]), count=boxes_by_area[area])
         for name, (precision, area) in parts.items()

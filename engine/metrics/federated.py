@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from engine.gold.coco_json import listed
 from engine.gold.json_lists import JsonLists
 from engine.gold.rules import class_name
-from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics import Figures, ImageResult, image_key
 from engine.metrics.class_boxes import Flags, Pictures, detections
 from engine.metrics.detection import mean_precision, means_by_area
 from engine.metrics.matching import match
@@ -63,14 +63,14 @@ def fixed_average_precision(
     parts: list[MatchedBoxes] = []
     judged: list[Flags] = [np.zeros(0, dtype=np.bool_)]
     for pictures in detections(results, classes):
-        keys += map(image_identity, pictures.gold)
+        keys += map(image_key, pictures.gold)
         verified, loose = _verified_and_loose(pictures, classes)
         matches = match(pictures)
         forgiven = replace(matches, ignored=matches.ignored | (loose & ~matches.right))
         parts.append(MatchedBoxes.of(pictures.found, pictures.scores, pictures.human, forgiven))
         judged.append(verified & (pictures.found.areas() > 0))
     matched = MatchedBoxes.together(parts)
-    matched = matched.where(_best_of_class(matched, max_boxes_per_class) & np.concatenate(judged))
+    matched = matched.take(_best_of_class(matched, max_boxes_per_class) & np.concatenate(judged))
     groups = {name: [frequencies[name]] if frequencies and name in frequencies else [] for name in classes}
     precision, counts, found = precision_by_class(matched, groups)
     values = _summary(precision, matched.boxes_by_area())
@@ -141,7 +141,8 @@ def _best_of_class(matched: MatchedBoxes, most: int) -> Flags:
 
 
 def _verified_and_loose(pictures: Pictures, classes: Sequence[str]) -> tuple[Flags, Flags]:
-    """Of each detection, whether its class was looked for in its picture, and whether not every instance has its box.
+    """For each detection, whether its class was looked for in its picture, and whether that class is annotated there in
+    part only.
 
     A sample that lists no absent classes is not federated: all were looked for.
     """

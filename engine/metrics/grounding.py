@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from engine.metrics import Figures, ImageResult, combined, image_identity, share_of_hits
+from engine.metrics import Figures, ImageResult, combined, image_key, share_of_hits
 from engine.metrics.overlap import Boxes, as_boxes, iou
 from schemas.shards import SampleLabels, SamplePhrase
 
@@ -34,7 +34,7 @@ def phrase_recall(results: Iterable[ImageResult]) -> Figures:
     """
     ranks: Ranks = defaultdict(list)
     for result in results:
-        ranks[image_identity(result.gold)] += first_hits(result)
+        ranks[image_key(result.gold)] += first_hits(result)
     return combined(_hit_by_rank(k, f"phrase_recall@{k}", ranks) for k in RECALL_AT)
 
 
@@ -43,7 +43,7 @@ def phrase_recall_by_group(results: Iterable[ImageResult], group_of: Callable[[S
     gives it over the phrases of that group alone."""
     ranks: dict[str, dict[str, list[float]]] = {}  # by picture, in the order of the pictures, and by group
     for result in results:
-        boxes, of_image = boxes_by_phrase(result.gold), ranks.setdefault(image_identity(result.gold), {})
+        boxes, of_image = boxes_by_phrase(result.gold), ranks.setdefault(image_key(result.gold), {})
         for number, rank in zip(boxes, _first_hits(result, boxes), strict=True):
             of_image.setdefault(group_of(result.gold.phrases[number]), []).append(rank)
     groups = sorted({group for of_image in ranks.values() for group in of_image})
@@ -58,7 +58,7 @@ def merged_phrase_recall(results: Iterable[ImageResult]) -> Figures:
     ranks: Ranks = defaultdict(list)
     for result in results:
         boxes = {phrase: _enclosing(of_phrase) for phrase, of_phrase in boxes_by_phrase(result.gold).items()}
-        ranks[image_identity(result.gold)] += _first_hits(result, boxes)
+        ranks[image_key(result.gold)] += _first_hits(result, boxes)
     return combined(_hit_by_rank(k, f"phrase_recall_merged@{k}", ranks) for k in RECALL_AT)
 
 
@@ -88,7 +88,7 @@ def _enclosing(boxes_xyxy: Boxes) -> Boxes:
 
 
 def _first_hits(result: ImageResult, boxes: Mapping[int, Boxes]) -> list[float]:
-    """Of the phrases in ``boxes``: all candidates are held against all human boxes at once."""
+    """:func:`first_hits` for the phrases in ``boxes``; all candidates are compared with all human boxes at once."""
     if not boxes:
         return []
     found = result.found

@@ -1,8 +1,8 @@
 """Every box of an answer with what became of it: right, or which kind of mistake, and the human boxes nothing found.
 
-In: results, the names their candidates number. Out: a :class:`JudgedBox` for each candidate and for each human box that
-was missed. A box is right at IoU 0.5 with a human box of its own name. Kinds of mistake as Hoiem et al. 2012
-("Diagnosing Error in Object Detectors", section 2) tell them apart:
+In: results, the names their candidates number. Out: a ``JudgedBox`` (``judged_boxes.py``) for each candidate and for
+each human box that was missed. A box is right at IoU 0.5 with a human box of its own name. The kinds of mistake are
+those of Hoiem et al. 2012 ("Diagnosing Error in Object Detectors", section 2):
 
     localisation  IoU with a human box of its own name is in [0.1, 0.5)
     other_name    it lies (IoU 0.5) on a human box of another name
@@ -32,7 +32,6 @@ from engine.metrics.judged_boxes import (
     MISSED,
     OTHER_NAME,
     RIGHT,
-    JudgedBox,
     JudgedBoxes,
     JudgedPart,
 )
@@ -41,13 +40,11 @@ from engine.metrics.overlap import Boxes, as_boxes, iou
 MIN_IOU, NEAR_IOU = 0.5, 0.1
 PICTURES_A_PART = 256
 
-__all__ = ["JudgedBox", "JudgedBoxes", "judge"]
-
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
 
-def judge(results: Iterable[ImageResult], classes: Sequence[str], max_boxes: int) -> JudgedBoxes:
+def judge_boxes(results: Iterable[ImageResult], classes: Sequence[str], max_boxes: int) -> JudgedBoxes:
     """All boxes of ``results``, picture by picture; of a name the best first, then what was missed.
 
     With ``classes`` they are of detection: the best ``max_boxes`` candidates of an image, as COCO AP takes them, and a
@@ -76,7 +73,7 @@ class _Picture:
 
     @classmethod
     def of_phrases(cls, result: ImageResult) -> _Picture:
-        """Without the candidates of phrases that have no human box."""
+        """The arrays of a grounding result, without the candidates of phrases that have no human box."""
         boxes = result.gold.boxes
         of_human = np.array([box.phrase for box in boxes], dtype=np.int64)
         found = result.found[np.isin(result.found.phrases, of_human)]
@@ -84,7 +81,7 @@ class _Picture:
 
     @classmethod
     def of_classes(cls, result: ImageResult, numbers: Mapping[str, int], max_boxes: int) -> _Picture:
-        """With the best ``max_boxes`` candidates."""
+        """The arrays of a detection result, with its best ``max_boxes`` candidates."""
         boxes, phrases = result.gold.boxes, result.gold.phrases
         of_human = np.array([numbers[phrases[box.phrase].text] for box in boxes], dtype=np.int64)
         difficult = np.array([bool(box.difficult) for box in boxes], dtype=np.bool_)
@@ -98,14 +95,14 @@ def _ranked(found: Candidates) -> Candidates:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """What came of a picture: a row for each candidate that is judged, and for each human box that was missed."""
+    """The judged rows of one picture: one for each candidate, and one for each human box that was missed."""
 
     number: Ints
     rank: Ints
     score: NDArray[np.float64]
     boxes_xyxy: Boxes
     overlap: NDArray[np.float64]
-    verdict: Ints
+    outcome: Ints
 
 
 def _parts(pictures: Iterator[_Picture], classes: Sequence[str]) -> Iterator[JudgedPart]:
@@ -125,7 +122,7 @@ def _parts(pictures: Iterator[_Picture], classes: Sequence[str]) -> Iterator[Jud
             np.concatenate([one.boxes_xyxy for one in rows]),
             # As Python rounds: numpy gives another last digit at times.
             np.array([round(each, 4) for one in rows for each in one.overlap.tolist()], dtype=np.float32),
-            np.concatenate([one.verdict for one in rows]).astype(np.int8),
+            np.concatenate([one.outcome for one in rows]).astype(np.int8),
         )
 
 
@@ -147,9 +144,9 @@ def _judged(picture: _Picture) -> _Rows:
     on_other = np.where(own, 0.0, overlaps).max(axis=1, initial=0.0) >= MIN_IOU
     mistake = np.where(nearest >= NEAR_IOU, LOCALISATION, BACKGROUND)
     mistake = np.where(on_other, OTHER_NAME, mistake)
-    verdict = np.where(nearest >= MIN_IOU, DUPLICATE if picture.once else RIGHT, mistake)
+    outcome = np.where(nearest >= MIN_IOU, DUPLICATE if picture.once else RIGHT, mistake)
     kept = np.ones(len(found), dtype=np.bool_)
-    missed = _find_once(picture, with_own, verdict, kept) if picture.once else _unanswered(picture, verdict)
+    missed = _find_once(picture, with_own, outcome, kept) if picture.once else _unanswered(picture, outcome)
     rank = np.arange(1, len(found) + 1) - np.searchsorted(found.phrases, found.phrases)
     number = np.concatenate([found.phrases[kept], picture.of_human[missed]])
     order = np.argsort(number, kind="stable")
@@ -160,15 +157,15 @@ def _judged(picture: _Picture) -> _Rows:
         np.concatenate([found.scores[kept], none])[order],
         np.concatenate([found.boxes_xyxy[kept], human[missed]])[order],
         np.concatenate([nearest[kept], with_own[kept][:, missed].max(axis=0, initial=0.0)])[order],
-        np.concatenate([verdict[kept], np.full(len(missed), MISSED)])[order],
+        np.concatenate([outcome[kept], np.full(len(missed), MISSED)])[order],
     )
 
 
-def _find_once(picture: _Picture, with_own: NDArray[np.float64], verdict: Ints, kept: Flags) -> Ints:
-    """Give each human box to the best candidate that overlaps it: ``verdict`` is then right, and one that gets a
+def _find_once(picture: _Picture, with_own: NDArray[np.float64], outcome: Ints, kept: Flags) -> Ints:
+    """Give each human box to the best candidate that overlaps it: ``outcome`` is then right, and one that gets a
     difficult box is not ``kept``. Returns the human boxes that were missed."""
     free = np.ones(len(picture.human), dtype=np.bool_)
-    for row in np.flatnonzero(verdict == DUPLICATE).tolist():
+    for row in np.flatnonzero(outcome == DUPLICATE).tolist():
         for box_kind in (~picture.difficult, picture.difficult):
             overlaps = np.where(free & box_kind, with_own[row], 0.0)
             best = int(overlaps.argmax())
@@ -177,14 +174,14 @@ def _find_once(picture: _Picture, with_own: NDArray[np.float64], verdict: Ints, 
                 if picture.difficult[best]:
                     kept[row] = False
                 else:
-                    verdict[row] = RIGHT
+                    outcome[row] = RIGHT
                 break
     return np.flatnonzero(free & ~picture.difficult)
 
 
-def _unanswered(picture: _Picture, verdict: Ints) -> Ints:
+def _unanswered(picture: _Picture, outcome: Ints) -> Ints:
     """The first human box of each phrase none of whose candidates is right."""
     numbers, first = np.unique(picture.of_human, return_index=True)
-    answered = np.isin(numbers, picture.found.phrases[verdict == RIGHT])
+    answered = np.isin(numbers, picture.found.phrases[outcome == RIGHT])
     unanswered: Ints = first[~answered]
     return unanswered

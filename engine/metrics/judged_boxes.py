@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from engine.metrics.overlap import Boxes
 from schemas.records import BoxXYXY
 
-Verdict = Literal["right", "localisation", "other_name", "background", "duplicate", "missed"]
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-RIGHT, LOCALISATION, OTHER_NAME, BACKGROUND, DUPLICATE, MISSED = range(len(VERDICTS))
+Outcome = Literal["right", "localisation", "other_name", "background", "duplicate", "missed"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+RIGHT, LOCALISATION, OTHER_NAME, BACKGROUND, DUPLICATE, MISSED = range(len(OUTCOMES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class JudgedBox:
     score: float
     box_xyxy: BoxXYXY
     overlap: float
-    verdict: Verdict
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedPart:
-    """Judged boxes of some pictures. ``sample`` and ``name`` are places in ``keys`` and ``names``, ``verdict`` one in
-    ``VERDICTS``; other columns as the fields of :class:`JudgedBox`."""
+    """Judged boxes of some pictures. ``sample`` and ``name`` are places in ``keys`` and ``names``, ``outcome`` one in
+    ``OUTCOMES``; other columns as the fields of :class:`JudgedBox`."""
 
     keys: Sequence[str]
     names: Sequence[str]
@@ -54,13 +54,13 @@ class JudgedPart:
     score: NDArray[np.float64]
     boxes_xyxy: Boxes
     overlap: NDArray[np.float32]
-    verdict: NDArray[np.int8]
+    outcome: NDArray[np.int8]
 
     def __len__(self) -> int:
         return len(self.rank)
 
     def box(self, row: int) -> JudgedBox:
-        """One of the boxes."""
+        """The box in row ``row``."""
         x1, y1, x2, y2 = self.boxes_xyxy[row].tolist()
         return JudgedBox(
             self.keys[self.sample[row]],
@@ -70,12 +70,12 @@ class JudgedPart:
             float(self.score[row]),
             (x1, y1, x2, y2),
             float(self.overlap[row]),
-            VERDICTS[self.verdict[row]],
+            OUTCOMES[self.outcome[row]],
         )
 
 
 class JudgedBoxes(Sequence[JudgedBox]):
-    """All boxes that were judged, in ``parts``."""
+    """All judged boxes of a dataset, in ``parts``."""
 
     def __init__(self, parts: Iterable[JudgedPart]) -> None:
         self.parts = list(parts)
@@ -98,11 +98,11 @@ class JudgedBoxes(Sequence[JudgedBox]):
         part = bisect_right(self._ends, place)
         return self.parts[part].box(place - (self._ends[part] - len(self.parts[part])))
 
-    def verdicts(self) -> dict[Verdict, int]:
-        """How many boxes there are of each verdict, in the order in which verdicts first occur."""
-        counts: Counter[Verdict] = Counter()
+    def outcomes(self) -> dict[Outcome, int]:
+        """How many boxes there are of each outcome, in the order in which outcomes first occur."""
+        counts: Counter[Outcome] = Counter()
         for part in self.parts:
-            found, first, times = np.unique(part.verdict, return_index=True, return_counts=True)
+            found, first, times = np.unique(part.outcome, return_index=True, return_counts=True)
             for place in np.argsort(first).tolist():
-                counts[VERDICTS[found[place]]] += int(times[place])
+                counts[OUTCOMES[found[place]]] += int(times[place])
         return dict(counts)

@@ -60,13 +60,13 @@ def _inside(boxes: ClassBoxes) -> Flags:
 def _by_contender(pictures: Pictures, pairs: Pairs) -> Iterator[Pairs]:
     """The pairs of the first contender of every picture and class, those of the second, and so on; of a detection by
     rising IoU, equal ones by human box."""
-    pairs = pairs.where(np.lexsort((pairs.human, pairs.iou, pairs.found)))
+    pairs = pairs.take(np.lexsort((pairs.human, pairs.iou, pairs.found)))
     contenders, of_pair = np.unique(pairs.found, return_inverse=True)
     starts = np.flatnonzero(group_starts(pictures, contenders))
     place = np.arange(len(contenders)) - np.repeat(starts, np.diff([*starts, len(contenders)]))
     order = np.argsort(place[of_pair], kind="stable")
     for rows in np.split(order, np.cumsum(np.bincount(place[of_pair]))[:-1]) if len(order) else ():
-        yield pairs.where(rows)
+        yield pairs.take(rows)
 
 
 def _best_free(pairs: Pairs, free: Flags, wanted: Flags) -> tuple[NDArray[np.int64], ...]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics import Figures, ImageResult, combined, image_identity, share_of_hits
+from engine.metrics import Figures, ImageResult, combined, image_key, share_of_hits
 from engine.metrics.candidates import Candidates
 from engine.metrics.grounding import boxes_by_phrase
 from engine.metrics.overlap import Boxes
@@ -27,21 +27,22 @@ CLASS_MARGIN_PX = 15.0
 Point = NDArray[np.float64]
 
 
-def pointing_at_phrases(results: Iterable[ImageResult], *, margin_px: float = 0.0) -> Figures:
-    """``pointing`` in [0, 1], over all phrases that have a human box; None where there is none."""
+def pointing_at_phrases(results: Iterable[ImageResult]) -> Figures:
+    """``pointing`` in [0, 1], without a margin, over all phrases that have a human box; None where there is none."""
     hits: dict[str, list[bool]] = defaultdict(list)
     for result in results:
         points = _best_centres(result.found)
         for phrase, gold in boxes_by_phrase(result.gold).items():
-            hits[image_identity(result.gold)].append(_points_at(points.get(phrase), gold, margin_px))
+            hits[image_key(result.gold)].append(_points_at(points.get(phrase), gold, 0.0))
     return share_of_hits(NAME, hits)
 
 
-def pointing_at_classes(
-    results: Iterable[ImageResult], classes: Sequence[str], *, margin_px: float = CLASS_MARGIN_PX
-) -> Figures:
-    """``pointing``, the mean over classes that have a human box of ``pointing/class``, the share of the images with the
-    class whose best box of it hits. ``margin_px`` is in pixels of the stored image."""
+def pointing_at_classes(results: Iterable[ImageResult], classes: Sequence[str]) -> Figures:
+    """``pointing/class`` for each class that has a human box, and ``pointing``, their mean.
+
+    The value of a class is the share of the images with a human box of it in which its best box hits, with a margin of
+    ``CLASS_MARGIN_PX`` pixels of the stored image. ValueError where a sample has a phrase with boxes that is no class.
+    """
     numbers = {name: number for number, name in enumerate(classes)}
     hits: dict[str, dict[str, list[bool]]] = {name: defaultdict(list) for name in classes}
     for result in results:
@@ -50,8 +51,8 @@ def pointing_at_classes(
             name = result.gold.phrases[phrase].text
             if name not in numbers:
                 raise ValueError(f"sample {result.gold.key!r} has boxes of {name!r}, not a class of its dataset")
-            hit = _points_at(points.get(numbers[name]), gold, margin_px)
-            hits[name][image_identity(result.gold)].append(hit)
+            hit = _points_at(points.get(numbers[name]), gold, CLASS_MARGIN_PX)
+            hits[name][image_key(result.gold)].append(hit)
     figures = combined(share_of_hits(f"{NAME}/{name}", of_class) for name, of_class in hits.items() if of_class)
     values = [metric.value for metric in figures.values if metric.value is not None]
     mean = MetricValue(

@@ -1,10 +1,10 @@
 """Precision over recall, accumulated by pycocotools from matches, and the matches as a report keeps them.
 
 In: pictures that were matched, one batch after another. Out: for each class precision at 101 recalls, by IoU threshold
-and range of areas, and :class:`~schemas.reports.ClassMatches`. A detection is a row of about 30 bytes meanwhile.
+and range of areas, and :class:`~schemas.reports.ClassMatches`. A detection takes about 30 bytes.
 
-The only file that imports pycocotools. Its ``accumulate`` sees a class' pictures as one picture with all their matches:
-detections are sorted by score over the pictures anyway, and which picture they are of does not matter any more.
+The only file that imports pycocotools. Its ``accumulate`` is given the matches of all pictures of a class as if they
+were of one picture: it sorts detections by score over the pictures anyway, and does not need to know their pictures.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class MatchedBoxes:
         for rows, asked in zip(found, human, strict=True):
             yield self._rows(rows[np.argsort(-self.scores[rows], kind="stable")], asked)
 
-    def where(self, chosen: Flags) -> MatchedBoxes:
+    def take(self, chosen: Flags) -> MatchedBoxes:
         """The rows of some detections, and of all human boxes."""
         return self._rows(np.flatnonzero(chosen), np.arange(len(self.human_image)))
 
@@ -94,7 +94,8 @@ class MatchedBoxes:
         return [int(of_area.sum()) for of_area in self.wanted]
 
     def precision(self) -> NDArray[np.float64]:
-        """Of one class, best first: precision [T, R, A]; ``UNDEFINED`` in a range without a human box."""
+        """Precision [T, R, A] of the detections of one class, best first; ``UNDEFINED`` in a range without a human
+        box."""
         evaluation = COCOeval(iouType="bbox")
         params = evaluation._paramsEval = evaluation.params
         params.imgIds, params.catIds, params.maxDets = [0], [0], [sys.maxsize]
@@ -114,8 +115,8 @@ class MatchedBoxes:
         }
 
     def class_matches(self, name: str, groups: Sequence[str]) -> ClassMatches:
-        """Of one class, best first: what a report keeps, of all areas. Equal numbers are one object: a report holds
-        millions of them."""
+        """The matches of one class, best first and over all areas, as a report keeps them. Equal numbers are one
+        object, because a report holds millions."""
         return ClassMatches(
             name=name,
             groups=list(groups),
@@ -129,8 +130,8 @@ class MatchedBoxes:
 def precision_by_class(
     matched: MatchedBoxes, groups: Mapping[str, Sequence[str]]
 ) -> tuple[NDArray[np.float64], dict[str, int], list[ClassMatches]]:
-    """Precision [K, T, R, A], and by name how many boxes are to be found, of the classes that ``groups`` names with
-    those they belong to; and what a report keeps of the classes that have some."""
+    """Precision [K, T, R, A] of all classes, the number of boxes to be found of each, and the matches of those that
+    have such boxes. ``groups``: the classes in order, each with the groups that it belongs to."""
     precision = np.full((len(groups), len(THRESHOLDS), RECALL_POINTS, len(AREAS)), UNDEFINED)
     counts, matches = {}, []
     for number, (name, of_class) in enumerate(zip(groups, matched.by_class(len(groups)), strict=True)):

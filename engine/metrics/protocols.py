@@ -1,7 +1,7 @@
 """Every way to score answers, by the name that a recipe gives it.
 
-In: the names of ``EvaluateRecipe.protocols``, results, and what the metrics need beside them. Out: their figures. To
-add a metric: a function in a file of its own, a line here, and in ``schemas/evaluate_recipes.py`` its name
+In: the names of ``EvaluateRecipe.protocols``, results, and a :class:`ScoringContext`. Out: their figures. To add a
+metric: a function in a file of its own, a line here, and in ``schemas/evaluate_recipes.py`` its name
 (``EvaluationProtocol``) and how the names of its figures begin (``METRIC_PREFIXES``).
 """
 
@@ -23,10 +23,14 @@ Task = Literal["grounding", "detection"]
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """What metrics need beside the results: the dataset's classes, how many boxes of an image COCO AP takes, and how
-    often LVIS' training pictures show each class, where that is known; ``groups``: how frequent a phrase's head, or a
-    class, is in given data (see ``EvaluateRecipe.frequencies``)."""
+class ScoringContext:
+    """What metrics need to know besides the results.
+
+    ``classes``: of the dataset, in the order by which candidates number them. ``max_boxes``: how many boxes of an image
+    COCO AP takes. ``frequencies``: how often LVIS' training pictures show each class. ``groups``: how frequent each
+    head lemma, or class, is in the data of ``EvaluateRecipe.frequencies``. The last two are None where they are not
+    known.
+    """
 
     classes: Sequence[str] = ()
     max_boxes: int = 100
@@ -34,13 +38,13 @@ class Beside:
     groups: Mapping[str, str] | None = None
 
 
-Metric = Callable[[Iterable[ImageResult], Beside], Figures]
+Metric = Callable[[Iterable[ImageResult], ScoringContext], Figures]
 """The results may be gone over more than once (:class:`~engine.metrics.results.Results`)."""
 
 
-def _phrase_recall(results: Iterable[ImageResult], beside: Beside) -> Figures:
-    """Over all phrases and, where it is known how frequent their heads are, by that."""
-    over_all, groups = phrase_recall(results), beside.groups
+def _phrase_recall(results: Iterable[ImageResult], context: ScoringContext) -> Figures:
+    """Recall over all phrases and, where ``context.groups`` is known, over the phrases of each group too."""
+    over_all, groups = phrase_recall(results), context.groups
     if groups is None:
         return over_all
     by_group = phrase_recall_by_group(results, lambda phrase: groups.get(phrase.head_lemma.lower(), "unseen"))
@@ -49,27 +53,27 @@ def _phrase_recall(results: Iterable[ImageResult], beside: Beside) -> Figures:
 
 PROTOCOLS: dict[Task, dict[str, Metric]] = {
     "detection": {
-        "coco": lambda results, beside: average_precision(
-            results, beside.classes, max_boxes=beside.max_boxes, frequencies=beside.groups
+        "coco": lambda results, context: average_precision(
+            results, context.classes, max_boxes=context.max_boxes, frequencies=context.groups
         ),
-        "lvis": lambda results, beside: fixed_average_precision(
-            results, beside.classes, frequencies=beside.frequencies
+        "lvis": lambda results, context: fixed_average_precision(
+            results, context.classes, frequencies=context.frequencies
         ),
-        "voc07": lambda results, beside: voc_average_precision(results, beside.classes, year=2007),
-        "voc12": lambda results, beside: voc_average_precision(results, beside.classes, year=2012),
-        "pointing": lambda results, beside: pointing_at_classes(results, beside.classes),
+        "voc07": lambda results, context: voc_average_precision(results, context.classes, year=2007),
+        "voc12": lambda results, context: voc_average_precision(results, context.classes, year=2012),
+        "pointing": lambda results, context: pointing_at_classes(results, context.classes),
     },
     "grounding": {
         "any-box": _phrase_recall,
-        "merged-box": lambda results, beside: merged_phrase_recall(results),
-        "referring": lambda results, beside: referring_accuracy(results),
-        "pointing": lambda results, beside: pointing_at_phrases(results),
+        "merged-box": lambda results, context: merged_phrase_recall(results),
+        "referring": lambda results, context: referring_accuracy(results),
+        "pointing": lambda results, context: pointing_at_phrases(results),
     },
 }
 
 
 def protocols_for(task: Task, names: Sequence[str]) -> list[str]:
-    """Those of ``names`` that score datasets of this task; ValueError where none does."""
+    """The protocols among ``names`` that score datasets of this task; ValueError where none does."""
     fitting = [name for name in names if name in PROTOCOLS[task]]
     if not fitting:
         raise ValueError(
@@ -78,6 +82,6 @@ def protocols_for(task: Task, names: Sequence[str]) -> list[str]:
     return fitting
 
 
-def score_by(names: Sequence[str], task: Task, results: Iterable[ImageResult], beside: Beside) -> Figures:
+def score_by(names: Sequence[str], task: Task, results: Iterable[ImageResult], context: ScoringContext) -> Figures:
     """The figures of those of the protocols ``names`` that score datasets of this task."""
-    return combined(PROTOCOLS[task][name](results, beside) for name in protocols_for(task, names))
+    return combined(PROTOCOLS[task][name](results, context) for name in protocols_for(task, names))

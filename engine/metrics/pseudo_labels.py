@@ -32,20 +32,20 @@ class JudgedSample:
     def __init__(self, labels: SampleLabels, truth: Truth) -> None:
         self.askable = askable_phrases(labels, truth)
         self._truth = truth
-        self._verdicts: dict[tuple[int, int, BoxXYXY], set[int] | str] = {}
+        self._judged: dict[tuple[int, int, BoxXYXY], set[int] | str] = {}
 
-    def verdict(self, selected: SampleLabels, box: SampleBox) -> set[int] | str:
-        """As :func:`judge`, of a box that a selection of the sample keeps."""
+    def judge(self, selected: SampleLabels, box: SampleBox) -> set[int] | str:
+        """:func:`judge_pseudo_box` of a box in the sample as a selection has left it."""
         phrase = selected.phrases[box.phrase]
         place = phrase.start, phrase.end, box.box_xyxy
-        if place not in self._verdicts:
-            self._verdicts[place] = judge(selected, box, self._truth)
-        return self._verdicts[place]
+        if place not in self._judged:
+            self._judged[place] = judge_pseudo_box(selected, box, self._truth)
+        return self._judged[place]
 
 
 @dataclass
 class PseudoLabelTally:
-    """Counts of one selection; those of several samples add up by being counted here one after the other."""
+    """The counts of one selection over the samples counted so far."""
 
     selection: str
     right: int = 0
@@ -65,20 +65,20 @@ class PseudoLabelTally:
         found_boxes: set[int] = set()
         for box in selected.boxes:
             phrase = selected.phrases[box.phrase]
-            verdict = sample.verdict(selected, box)
-            if isinstance(verdict, str):
-                self.not_judged[verdict] += 1
-            elif verdict:
+            covered = sample.judge(selected, box)
+            if isinstance(covered, str):
+                self.not_judged[covered] += 1
+            elif covered:
                 self.right += 1
                 found_phrases.add((phrase.start, phrase.end))
-                found_boxes |= verdict
+                found_boxes |= covered
             else:
                 self.wrong += 1
         self.phrases_found += len(found_phrases)
         self.human_boxes_found += len(found_boxes)
 
     def figures(self) -> PseudoLabelFigures:
-        """The figures so far."""
+        """The figures over the samples counted so far."""
         judged = self.right + self.wrong
         return PseudoLabelFigures(
             selection=self.selection,
@@ -102,7 +102,7 @@ def askable_phrases(labels: SampleLabels, truth: Truth) -> dict[int, HumanBoxes]
     return {number: answer for number, answer in answers.items() if isinstance(answer, HumanBoxes)}
 
 
-def judge(labels: SampleLabels, box: SampleBox, truth: Truth) -> set[int] | str:
+def judge_pseudo_box(labels: SampleLabels, box: SampleBox, truth: Truth) -> set[int] | str:
     """The human boxes that a pseudo box rightly covers (none: it is wrong), or the reason why it cannot be judged."""
     human = truth.referents(labels, box.phrase)
     if isinstance(human, str):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from engine.metrics import Figures, ImageResult, image_identity, share_of_hits
+from engine.metrics import Figures, ImageResult, image_key, share_of_hits
 from engine.metrics.grounding import first_hits
 
 NAME = "referring_accuracy"
@@ -29,5 +29,5 @@ def referring_accuracy(results: Iterable[ImageResult]) -> Figures:
                 f"sample {result.gold.key!r} has {len(result.gold.phrases)} phrases and {len(result.gold.boxes)} "
                 "boxes; a referring expression has one of each. Evaluate this dataset by phrase recall (any-box)"
             )
-        hits[image_identity(result.gold)] += [rank == 1 for rank in first_hits(result)]
+        hits[image_key(result.gold)] += [rank == 1 for rank in first_hits(result)]
     return share_of_hits(NAME, hits)

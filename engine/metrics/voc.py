@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics import Figures, ImageResult, image_key
 from engine.metrics.class_boxes import Pictures, detections, overlapping
 from engine.metrics.matching import Matches
 from engine.metrics.precision import MatchedBoxes
@@ -40,7 +40,7 @@ def voc_average_precision(results: Iterable[ImageResult], classes: Sequence[str]
     keys: list[str] = []
     parts: list[MatchedBoxes] = []
     for pictures in detections(results, classes):
-        keys += map(image_identity, pictures.gold)
+        keys += map(image_key, pictures.gold)
         parts.append(_judged(pictures))
     values, matches = [], []
     for class_name, of_class in zip(classes, MatchedBoxes.together(parts).by_class(len(classes)), strict=True):
@@ -65,13 +65,14 @@ def _judged(pictures: Pictures) -> MatchedBoxes:
     counted = np.ones(len(best), dtype=np.bool_)
     counted[on_human] = ~pictures.difficult[best[on_human]]
     matches = Matches(right, np.zeros_like(right), ~pictures.difficult[None])
-    return MatchedBoxes.of(pictures.found, pictures.scores, pictures.human, matches).where(counted)
+    return MatchedBoxes.of(pictures.found, pictures.scores, pictures.human, matches).take(counted)
 
 
 def _best_human(pictures: Pictures) -> NDArray[np.int64]:
-    """For each detection the human box of its class that it overlaps most, -1 where that is less than it takes."""
+    """For each detection the human box of its class that it overlaps most; -1 where that overlap is below
+    ``MIN_IOU``."""
     pairs = overlapping(pictures, MIN_IOU)
-    pairs = pairs.where(np.lexsort((pairs.human, -pairs.iou, pairs.found)))
+    pairs = pairs.take(np.lexsort((pairs.human, -pairs.iou, pairs.found)))
     best = np.full(len(pictures.found), -1, dtype=np.int64)
     found, first = np.unique(pairs.found, return_index=True)
     best[found] = pairs.human[first]

@@ -72,7 +72,7 @@ def read_calibration(path: str) -> tuple[Calibration, str]:
     return document, hashlib.sha256(content).hexdigest()
 
 
-def calibrated_scores(path: str, precision: float | None = None) -> CalibratedScores:
+def calibrated_scores(path: str, precision: float | None) -> CalibratedScores:
     """The lowest scores of the calibration at ``path`` for a target precision; its own target where None.
 
     ValueError where there is no such document, or where no group at all reaches the target.

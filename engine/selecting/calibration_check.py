@@ -23,7 +23,7 @@ def check_on_held_out(
 ) -> HeldOut:
     """Fit on half of the pictures, drawn by ``seed``, and judge by the rest; ValueError with fewer than two."""
     fitted_on = _half_of_the_pictures(evidence, seed)
-    first, second = evidence.where(fitted_on), evidence.where(~fitted_on)
+    first, second = evidence.take(fitted_on), evidence.take(~fitted_on)
     groups = fit_groups(first, min_score=min_score, shrinkage=shrinkage, confidence=confidence)
     return HeldOut(
         pictures_fitted=len(np.unique(first.pictures)),

@@ -30,7 +30,7 @@ from engine.statistics.phrases import head_lemmas, head_phrases, novelty, phrase
 from engine.statistics.rejects import fill_rejects, reject_counts, unit_rejects, worst_hosts
 from engine.statistics.review import review_numbers, review_table
 from engine.statistics.rows import Filled, fill
-from engine.statistics.selection import box_selection, calibration_summary, left_out, views
+from engine.statistics.selection import box_selection, calibration_summary, left_out_numbers, reader_stages
 from engine.statistics.tables import StatisticsTables
 from engine.statistics.units import UnitRows, funnel, slowest_units, stage_times, unit_numbers, unit_seconds
 from engine.statistics.vocabulary_laws import paper_figures, rank_frequency, vocabulary_growth, zipf_fit
@@ -52,7 +52,7 @@ class DatasetStatistics:
     tables: StatisticsTables
 
     def phrase_counts(self, texts: Collection[str]) -> dict[str, PhraseCount]:
-        """What the whole dataset says of some phrases, by the text as given, in any case."""
+        """Counts of some phrases in the whole dataset, by the texts as given, in any case."""
         return phrase_counts(self.tables, texts)
 
 
@@ -142,13 +142,13 @@ class _Gathered:
     human: Sequence[Store]
 
 
-def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | None) -> DatasetReport:
-    card, chosen = of.card, of.selection
+def _report(tables: StatisticsTables, gathered: _Gathered, price_per_hour: float | None) -> DatasetReport:
+    card, chosen = gathered.card, gathered.selection
     scored = chosen is not None  # human boxes have no teacher's scores
     stages = funnel(tables)
     counted = [
         *unit_numbers(tables, price_per_hour),
-        *left_out(card, stages, of.duplicates),
+        *left_out_numbers(card, stages, gathered.duplicates),
         *review_numbers(tables),
         *(one for one in numbers(tables) if scored or one.section != "scores"),
     ]
@@ -156,18 +156,18 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
     growth = vocabulary_growth(tables)
     ranks = rank_frequency(tables)
     return DatasetReport(
-        dataset=of.store.name,
+        dataset=gathered.store.name,
         origin=card.origin,
         task=card.task,
         selection=chosen if chosen is None or isinstance(chosen, str) else canonical_json(chosen),
         complete=card.complete,
-        units=len(of.found.manifests),
+        units=len(gathered.found.manifests),
         source_fingerprint=card.source_fingerprint,
         recipe_digest=card.recipe_digest,
         teacher_digest=card.teacher_digest,
-        whole=of.found.whole(card),
-        stages=[*stages, *views(chosen, of.duplicates, values)],
-        box_selection=box_selection(chosen, values, of.filled),
+        whole=gathered.found.whole(card),
+        stages=[*stages, *reader_stages(chosen, gathered.duplicates, values)],
+        box_selection=box_selection(chosen, values, gathered.filled),
         rejects=reject_counts(tables),
         unit_rejects=unit_rejects(tables),
         link_rot=worst_hosts(tables) if _is_of_urls(card) else [],
@@ -176,8 +176,8 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         histograms=[one for one in histograms(tables) if scored or one.section != "scores"],
         heat_maps=heat_maps(tables),
         image_sizes=_image_sizes(tables),
-        captions=caption_sample(of.store, list(of.found.manifests.values())),
-        calibration=calibration_summary(chosen, of.filled),
+        captions=caption_sample(gathered.store, list(gathered.found.manifests.values())),
+        calibration=calibration_summary(chosen, gathered.filled),
         head_phrases=head_phrases(tables),
         tail_phrases=tail_phrases(tables),
         head_lemmas=head_lemmas(tables),
@@ -185,7 +185,7 @@ def _report(tables: StatisticsTables, of: _Gathered, price_per_hour: float | Non
         zipf=zipf_fit(ranks),
         vocabulary_growth=growth,
         paper=paper_figures(values, growth),
-        novelty=novelty(tables, [one.name for one in of.human]) if of.human else None,
+        novelty=novelty(tables, [one.name for one in gathered.human]) if gathered.human else None,
         unit_seconds=unit_seconds(tables),
         slowest_units=slowest_units(tables),
         stage_times=stage_times(stages),

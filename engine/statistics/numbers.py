@@ -12,9 +12,12 @@ from engine.statistics.tables import StatisticsTables, distinct_sql
 from schemas.dataset_report import Section, Statistic
 
 
-class Question(NamedTuple):
-    """A number and how it is asked. A count of distinct texts names their column and table in ``distinct``, to be asked
-    by parts."""
+class NumberQuery(NamedTuple):
+    """A number of the report and the SQL that gives it.
+
+    ``distinct``: the column and table of a count of distinct texts, which is counted part by part instead of by
+    ``sql``.
+    """
 
     name: str
     title: str
@@ -36,90 +39,90 @@ SELECT avg(score::DOUBLE) FROM (
 """
 
 
-def _quantile(name: str, title: str, percent: int) -> Question:
+def _quantile(name: str, title: str, percent: int) -> NumberQuery:
     below = f"Of the teacher's raw scores: {percent} % of the boxes score this or less"
     definition = f"{below}; if that falls between two boxes, the mean of their scores."
     sql = " ".join(_SCORE_QUANTILE.format(percent=percent).split())
-    return Question(name, title, "scores", "score", sql, definition)
+    return NumberQuery(name, title, "scores", "score", sql, definition)
 
 
 NUMBERS = (
-    Question(
+    NumberQuery(
         "images", "Images with a box", "size", "images",
         "SELECT count(*) FROM images",
         "Samples with at least one selected box.",
     ),
-    Question(
+    NumberQuery(
         "distinct_images", "Distinct images", "duplicates", "images",
         "SELECT count(*) FROM (SELECT DISTINCT file_a, file_b FROM images WHERE file_a IS NOT NULL)",
         "Images with a box by the SHA-256 of their file: the same file twice counts once.",
     ),
-    Question(
+    NumberQuery(
         "repeated_images", "Images that repeat a file", "duplicates", "images",
         "SELECT count(file_a) - (SELECT count(*) FROM (SELECT DISTINCT file_a, file_b FROM images "
         "WHERE file_a IS NOT NULL)) FROM images",
         "Images with a box and the same file, by its SHA-256, as an earlier one.",
     ),
-    Question(
+    NumberQuery(
         "captions", "Distinct captions", "size", "captions",
         _DISTINCT_CAPTIONS,
         "Captions of images with a box by their exact text.",
     ),
-    Question("boxes", "Boxes", "size", "boxes", "SELECT count(*) FROM boxes", "Boxes that the selection keeps."),
-    Question(
+    NumberQuery("boxes", "Boxes", "size", "boxes", "SELECT count(*) FROM boxes", "Boxes that the selection keeps."),
+    NumberQuery(
         "phrases", "Grounded phrases", "size", "phrases",
         "SELECT count(*) FROM occurrences",
         "Occurrences of a noun phrase with at least one selected box.",
     ),
-    Question(
+    NumberQuery(
         "unique_phrases", "Unique phrases", "phrases", "phrases",
         "SELECT count(*) FROM phrases",
         "Distinct texts of grounded phrases in lower case, determiners kept: 'A dog' and 'a dog' are one.",
     ),
-    Question(
+    NumberQuery(
         "unique_phrases_as_written", "Unique phrases, as written", "phrases", "phrases",
         distinct_sql("text", "occurrences"),
         "Distinct texts of grounded phrases, character by character.",
         distinct=("text", "occurrences"),
     ),
-    Question(
+    NumberQuery(
         "unique_phrase_lemmas", "Unique phrases, lemmas", "phrases", "phrases",
         distinct_sql("lemma", "phrase_lemmas"),
         "Distinct lemma forms of grounded phrases: lower case, without a leading determiner, and with the last "
         "word as its lemma if it is the head: 'The brown dogs' and 'a brown dog' are one.",
         distinct=("lemma", "phrase_lemmas"),
     ),
-    Question(
+    NumberQuery(
         "unique_head_lemmas", "Unique head lemmas", "phrases", "lemmas",
         "SELECT count(*) FROM heads",
         "Distinct lemmas of the phrases' head nouns: 'two dogs' and 'a brown dog' are one.",
     ),
-    Question(
+    NumberQuery(
         "boxes_per_image", "Boxes per image", "size", "boxes",
         "SELECT sum(boxes) / nullif(count(*), 0) FROM images",
         "Selected boxes divided by images with a box.",
     ),
-    Question(
+    NumberQuery(
         "boxes_per_phrase", "Boxes per phrase", "size", "boxes",
         "SELECT sum(boxes) / nullif(count(*), 0) FROM occurrences",
         "Selected boxes divided by grounded phrases.",
     ),
-    Question(
+    NumberQuery(
         "boxes_per_caption", "Boxes per caption", "size", "boxes",
         f"SELECT count(*) / nullif(({_DISTINCT_CAPTIONS}), 0) FROM boxes",
         "Selected boxes divided by distinct captions.",
     ),
-    Question(
+    NumberQuery(
         "phrases_per_image", "Grounded phrases per image", "size", "phrases",
         "SELECT sum(phrases) / nullif(count(*), 0) FROM images",
         "Grounded phrases divided by images with a box.",
     ),
-    Question(
+    NumberQuery(
         "unique_phrases_per_box", "Unique phrases per box", "phrases", "phrases",
         "SELECT count(*) / nullif((SELECT count(*) FROM boxes), 0) FROM phrases",
         "Unique phrases (lower case) divided by boxes; 0.75 in the GLIP paper at 24M pairs.",
     ),
-    Question(
+    NumberQuery(
         "seen_once_share", "Phrases seen once", "phrases", "share",
         "SELECT count(*) FILTER (occurrences = 1) / nullif(count(*), 0) FROM phrases",
         "Share of the unique phrases (lower case) that are grounded only once.",
@@ -127,22 +130,22 @@ NUMBERS = (
     _quantile("median_score", "Median score", 50),
     _quantile("score_p05", "Score, 5th percentile", 5),
     _quantile("score_p95", "Score, 95th percentile", 95),
-    Question(
+    NumberQuery(
         "mean_score", "Mean score", "scores", "score",
         "SELECT avg(score::DOUBLE) FROM boxes",
         "Mean of the teacher's raw scores.",
     ),
-    Question(
+    NumberQuery(
         "small_boxes_share", "Small boxes", "boxes", "share",
         "SELECT avg(((x2 - x1) * (y2 - y1) < 32 * 32)::DOUBLE) FROM boxes",
         "Share of the boxes with an area below 32 x 32 pixels of the stored image (COCO's 'small').",
     ),
-    Question(
+    NumberQuery(
         "large_boxes_share", "Large boxes", "boxes", "share",
         "SELECT avg(((x2 - x1) * (y2 - y1) >= 96 * 96)::DOUBLE) FROM boxes",
         "Share of the boxes with an area of at least 96 x 96 pixels of the stored image (COCO's 'large').",
     ),
-    Question(
+    NumberQuery(
         "mean_image_pixels", "Pixels per image", "images", "pixels",
         "SELECT avg(width::DOUBLE * height) FROM images",
         "Mean of width times height of the images with a box as stored.",
@@ -152,12 +155,12 @@ DIGITS = 9  # sums of many floats depend on their order, equal data are to give 
 
 
 def numbers(tables: StatisticsTables) -> list[Statistic]:
-    """All of ``NUMBERS``, in order; None where there is nothing to divide by."""
-    return [asked(tables, one) for one in NUMBERS]
+    """The answers to all ``NUMBERS``, in order; None where there is nothing to divide by."""
+    return [run_query(tables, one) for one in NUMBERS]
 
 
-def asked(tables: StatisticsTables, one: Question) -> Statistic:
-    """The answer to a question."""
+def run_query(tables: StatisticsTables, one: NumberQuery) -> Statistic:
+    """The number with its value; None where the SQL gives NULL."""
     value = tables.distinct(*one.distinct) if one.distinct else tables.one(one.sql)[0]
     return Statistic(
         name=one.name,

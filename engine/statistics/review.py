@@ -18,7 +18,7 @@ from engine.review.evidence import is_right
 from engine.review.selecting import match_verdicts, placed_boxes
 from engine.selecting.columns import columns_of
 from engine.selecting.rules import Selection, select_rows
-from engine.statistics.numbers import Question, asked
+from engine.statistics.numbers import NumberQuery, run_query
 from engine.statistics.tables import StatisticsTables
 from schemas.dataset_report import Statistic, TableDefinition
 from schemas.shards import SampleLabels
@@ -55,8 +55,8 @@ FAIR_SAMPLE = (
 )
 
 
-def _interval(name: str, end: str, sign: str) -> Question:
-    """An end of Wilson's interval, in SQL; its trials are pictures, as those of a calibration are."""
+def _interval(name: str, end: str, sign: str) -> NumberQuery:
+    """One end of Wilson's interval, in SQL. Its trials are pictures, as in a calibration."""
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     sql = (
         f"SELECT (p + z * z / (2 * n) {sign} z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))) / (1 + z * z / n) FROM "
@@ -67,11 +67,11 @@ def _interval(name: str, end: str, sign: str) -> Question:
         f"The {end} in Wilson's {100 * CONFIDENCE:.0f} % interval of the precision of judged boxes. It counts pictures "
         "rather than boxes, because the boxes of one picture are often right or wrong together."
     )
-    return Question(name, f"{end.capitalize()} ({100 * CONFIDENCE:.0f} %)", "review", "share", sql, definition)
+    return NumberQuery(name, f"{end.capitalize()} ({100 * CONFIDENCE:.0f} %)", "review", "share", sql, definition)
 
 
 NUMBERS = (
-    Question(
+    NumberQuery(
         "judged_precision", "Precision of judged boxes", "review", "share",
         "SELECT avg(is_right::DOUBLE) FROM verdicts WHERE selected",
         "Share of the judged boxes that are right: accepted, or corrected (or drawn) by a box that overlaps them with "
@@ -79,38 +79,38 @@ NUMBERS = (
     ),
     _interval("judged_precision_low", "lowest precision", "-"),
     _interval("judged_precision_high", "highest precision", "+"),
-    Question(
+    NumberQuery(
         "judged_boxes", "Judged boxes", "review", "boxes",
         "SELECT count(*) FROM verdicts WHERE selected",
         "Boxes that the selection keeps before any verdict, and that a verdict of `glip-engine serve` is about.",
     ),
-    Question(
+    NumberQuery(
         "judged_images", "Images with a judged box", "review", "images",
         "SELECT count(DISTINCT image_sha256) FROM verdicts WHERE selected",
         "Pictures, by the SHA-256 of their file, of the judged boxes.",
     ),
-    Question(
+    NumberQuery(
         "accepted_boxes", "Accepted", "review", "boxes",
         "SELECT count(*) FROM verdicts WHERE selected AND verdict IN ('accepted', 'added')",
         "Judged boxes that a reviewer accepted, or drew in the same place before these labels were made.",
     ),
-    Question(
+    NumberQuery(
         "corrected_boxes", "Corrected", "review", "boxes",
         "SELECT count(*) FROM verdicts WHERE selected AND verdict = 'corrected'",
         "Judged boxes for which a reviewer drew another one.",
     ),
-    Question(
+    NumberQuery(
         "rejected_boxes", "Rejected", "review", "boxes",
         "SELECT count(*) FROM verdicts WHERE selected AND verdict = 'rejected'",
         "Judged boxes that a reviewer rejected. The funnel also counts those that the selection would not keep.",
     ),
-    Question(
+    NumberQuery(
         "boxes_of_reviewers", "Added by reviewers", "review", "boxes",
         "SELECT count(*) FROM verdicts WHERE NOT selected AND verdict <> 'rejected'",
         "Boxes that are there because of a verdict alone: drawn by a reviewer, or accepted or corrected where the "
         "selection keeps none.",
     ),
-    Question(
+    NumberQuery(
         "reviewers", "Reviewers", "review", "reviewers",
         "SELECT count(DISTINCT reviewer) FROM verdicts",
         "Names given with `glip-engine serve --reviewer` whose verdicts hold; of one box the latest does.",
@@ -149,7 +149,7 @@ def verdict_rows(labels: SampleLabels, verdicts: Sequence[Verdict], selection: S
 
 def review_numbers(tables: StatisticsTables) -> list[Statistic]:
     """What reviewers found; nothing where there is no verdict."""
-    return [asked(tables, one) for one in NUMBERS] if _count(tables) else []
+    return [run_query(tables, one) for one in NUMBERS] if _count(tables) else []
 
 
 def review_table(tables: StatisticsTables) -> list[TableDefinition]:

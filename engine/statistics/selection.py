@@ -20,11 +20,11 @@ from schemas.reports import StageCounts
 from schemas.shards import DatasetCard
 
 
-def views(
+def reader_stages(
     selection: SelectionChoice | None, duplicates: Duplicates, values: Mapping[str, float | None]
 ) -> list[StageCounts]:
-    """What readers leave out as the last stages of the funnel, in images: duplicates, where they were looked for, and
-    what the selection leaves no box; none for human boxes."""
+    """The last stages of the funnel, in images: duplicates, where they were looked for, and images that the selection
+    leaves without a box. Empty for human boxes."""
     if selection is None:
         return []
     stages, samples, kept = [], int(values["samples"] or 0), int(values["images"] or 0)
@@ -36,8 +36,8 @@ def views(
     return [*stages, StageCounts(stage="selection", came_in=samples, went_on=kept, dropped=dropped)]
 
 
-def left_out(card: DatasetCard, stages: Sequence[StageCounts], duplicates: Duplicates) -> list[Statistic]:
-    """Evaluation leaks and duplicates, where they were looked for: no number stands for what nobody counted."""
+def left_out_numbers(card: DatasetCard, stages: Sequence[StageCounts], duplicates: Duplicates) -> list[Statistic]:
+    """The numbers of evaluation leaks and of duplicates, each only where it was looked for."""
     found = []
     if card.recipe.get("leaks"):
         leaks = sum(stage.dropped.get(reason, 0) for stage in stages for reason in LEAK_REASONS)
@@ -65,7 +65,7 @@ def _number(name: str, title: str, value: int, definition: str, sql: str) -> Sta
 def box_selection(
     selection: SelectionChoice | None, values: Mapping[str, float | None], filled: Filled
 ) -> StageCounts | None:
-    """What the rules of the selection did to the candidate boxes."""
+    """The candidate boxes as they pass the rules of the selection; None for human boxes."""
     if selection is None:
         return None
     boxes = int(values["boxes"] or 0)

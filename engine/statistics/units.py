@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.statistics.histograms import Distribution, histogram
-from engine.statistics.numbers import DIGITS, Question, asked
+from engine.statistics.numbers import DIGITS, NumberQuery, run_query
 from engine.statistics.tables import StatisticsTables
 from schemas.dataset_report import Histogram, StageTime, Statistic, UnitTime
 from schemas.reports import StageCounts
@@ -43,47 +43,47 @@ _DROPS = pa.schema([("unit", pa.int32()), ("stage", pa.string()), ("reason", pa.
 _TABLES = {"units": _UNITS, "stages": _STAGES, "drops": _DROPS}
 
 NUMBERS = (
-    Question(
+    NumberQuery(
         "source_pairs", "Source pairs", "funnel", "pairs",
         "SELECT coalesce(sum(rows), 0) FROM units",
         "Rows of the source in the units that are done.",
     ),
-    Question(
+    NumberQuery(
         "samples", "Stored samples", "funnel", "samples",
         "SELECT coalesce(sum(samples), 0) FROM units",
         "Samples in the shards; those that a teacher labelled have a candidate box above the recipe's floor.",
     ),
-    Question(
+    NumberQuery(
         "parsed_phrases", "Parsed phrases", "funnel", "phrases",
         "SELECT coalesce(sum(phrases), 0) FROM units",
         "Noun phrases of the stored samples, with or without a box.",
     ),
-    Question(
+    NumberQuery(
         "candidate_boxes", "Candidate boxes", "funnel", "boxes",
         "SELECT coalesce(sum(boxes), 0) FROM units",
         "Stored candidates, before the selection.",
     ),
-    Question(
+    NumberQuery(
         "rejected_pairs", "Rejects", "funnel", "pairs",
         "SELECT coalesce(sum(rejects), 0) FROM units",
         "Rows of the tables of rejects: source pairs that a stage dropped, and boxes that an import dropped.",
     ),
-    Question(
+    NumberQuery(
         "pairs_per_second", "Pairs per second", "cost", "pairs / s",
         "SELECT sum(rows) / nullif(sum(seconds), 0) FROM units",
         "Source pairs divided by the seconds that their units took, added up over workers.",
     ),
-    Question(
+    NumberQuery(
         "work_seconds", "Seconds of work", "cost", "s",
         "SELECT nullif(sum(seconds), 0) FROM units",
         "Wall-clock seconds that the units took, added up over workers. An import does not measure them.",
     ),
-    Question(
+    NumberQuery(
         "seconds_per_unit", "Seconds per unit", "cost", "s",
         "SELECT nullif(avg(seconds), 0) FROM units",
         "Mean of the wall-clock seconds that a unit took.",
     ),
-    Question(
+    NumberQuery(
         "median_seconds_per_unit", "Median seconds per unit", "cost", "s",
         "SELECT nullif(median(seconds), 0) FROM units",
         "Median of the wall-clock seconds that a unit took.",
@@ -93,15 +93,15 @@ _COST = "Seconds of work, in hours, times the given price of a worker's hour: {p
 
 
 class UnitRows:
-    """The rows of ``units``, ``stages`` and ``drops``, from one manifest after another; held as columns, since the
-    manifests of a large dataset would take many times as much."""
+    """The rows of ``units``, ``stages`` and ``drops``, added manifest by manifest. They are held as columns: the
+    manifests of a large dataset would take many times as much memory."""
 
     def __init__(self) -> None:
         self._rows: dict[str, list[dict[str, object]]] = {name: [] for name in _TABLES}
         self._tables: dict[str, list[pa.Table]] = {name: [] for name in _TABLES}
 
     def add(self, one: ShardManifest) -> None:
-        """One unit more."""
+        """Add the rows of one unit."""
         self._rows["units"].append({name: getattr(one, name) for name in _UNITS.names})
         for place, stage in enumerate(one.stages):
             counts = {name: getattr(stage, name) for name in _STAGES.names[2:]}
@@ -113,7 +113,7 @@ class UnitRows:
             self._pack()
 
     def fill(self, tables: StatisticsTables, counted: Collection[int]) -> None:
-        """Fill the tables with the rows of these units; the others turned out not to be whole."""
+        """Fill the tables with the rows of the units ``counted``; the others turned out not to be whole."""
         self._pack()
         numbers = pa.array(list(counted), pa.int32())
         for name, packed in self._tables.items():
@@ -149,25 +149,25 @@ def funnel(tables: StatisticsTables) -> list[StageCounts]:
 
 
 def unit_numbers(tables: StatisticsTables, price_per_hour: float | None) -> list[Statistic]:
-    """What the manifests say, before any selection; the cost where a price is given."""
-    questions = list(NUMBERS)
+    """The numbers that come from the manifests, before any selection; the cost only where a price is given."""
+    queries = list(NUMBERS)
     if price_per_hour is not None:
         price = repr(float(price_per_hour))
         total, definition = f"SELECT nullif(sum(seconds), 0) / 3600 * {price}", _COST.format(price=price)
         per_unit, million = f"{total} / nullif(count(*), 0)", f"{total} / nullif(sum(rows), 0) * 1000000"
-        questions += [
-            Question(name, title, "cost", "price", f"{sql} FROM units", definition + divided)
+        queries += [
+            NumberQuery(name, title, "cost", "price", f"{sql} FROM units", definition + divided)
             for name, title, sql, divided in (
                 ("cost", "Cost", total, ""),
                 ("cost_per_unit", "Cost per unit", per_unit, " Per unit."),
                 ("cost_per_million_pairs", "Cost per million pairs", million, " Per pair."),
             )
         ]
-    return [asked(tables, one) for one in questions]
+    return [run_query(tables, one) for one in queries]
 
 
 def unit_seconds(tables: StatisticsTables) -> Histogram | None:
-    """Units by their seconds; None where none took any."""
+    """The distribution of the units' seconds; None where no unit took any."""
     [longest] = tables.one("SELECT max(seconds) FROM units")
     if not longest:
         return None

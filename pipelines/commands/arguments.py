@@ -42,7 +42,8 @@ def add_out(parser: argparse.ArgumentParser, what: str, *, required: bool = True
 
 def add_recipe(parser: argparse.ArgumentParser, recipe: type[Recipe], *, required: bool) -> None:
     """The file of a ``recipe``, and what overrides and lists its fields."""
-    parser.add_argument("--recipe", metavar="FILE", required=required, help="recipe in YAML; see recipes/ for examples")
+    where = "recipe in YAML; the project's repository has examples in recipes/"
+    parser.add_argument("--recipe", metavar="FILE", required=required, help=where)
     add_overrides(parser, recipe)
 
 
@@ -102,8 +103,8 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
     places.add_argument("--inline", action="store_true", help="work in this process, without Ray")
 
 
-def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
-    """A preset's name, or a YAML mapping in one line."""
+def given_selection(options: argparse.Namespace) -> SelectionChoice | None:
+    """The value of ``--selection``: a preset's name, or a YAML mapping in one line."""
     text: str | None = options.selection
     if text is None or not text.lstrip().startswith("{"):
         return text
@@ -115,25 +116,27 @@ def chosen_selection(options: argparse.Namespace) -> SelectionChoice | None:
 
 
 def overrides(given: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the command line says in words of its own, as ``--set`` says it; None is not given."""
+    """Values that have options of their own, written as ``--set`` overrides; None stands for an option that was not
+    given."""
     return tuple(
         f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in given.items() if value is not None
     )
 
 
 def check_for_plan(options: argparse.Namespace, *names: str) -> None:
-    """ValueError where options were given that mean something to ``--plan`` alone: a job was hardly meant then."""
+    """ValueError where an option of ``--plan`` was given without ``--plan``: somebody who wanted a plan would start a
+    job."""
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
     if given and not options.plan:
         raise ValueError(f"{', '.join(given)} without --plan: the plan alone asks for it; add --plan, or leave it out")
 
 
-def chosen_backend(options: argparse.Namespace) -> Literal["ray", "inline"]:
+def given_backend(options: argparse.Namespace) -> Literal["ray", "inline"]:
     return "inline" if options.inline else "ray"
 
 
 def local_path(text: str) -> str:
-    """Of annotations, models and what is made around them."""
+    """The type of arguments that name files or folders of this machine: it refuses URLs."""
     try:
         local_folder(text)
     except ValueError as error:

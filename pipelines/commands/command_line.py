@@ -30,8 +30,11 @@ from schemas.recipes import explain
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status and never raises for a user's mistake. SIGTERM is Ctrl-C to all of them,
-    but for those that finish what was begun. If the reader of the output has closed it, it ends without a word."""
+    """Run one command; returns the exit status and never raises for a user's mistake.
+
+    SIGTERM acts as Ctrl-C, except on commands that finish what was begun. If the reader of the output has closed it,
+    the command ends without a word.
+    """
     try:
         try:
             return _run(arguments)
@@ -57,11 +60,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         again = "; run the same command again to resume" if options.goes_on else ""
         return _fail(options, f"interrupted{again}", INTERRUPTED)
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        return _fail(options, _told(error), INVALID)
+        return _fail(options, _error_text(error), INVALID)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             raise
-        return _fail(options, _told(error), FAILED)
+        return _fail(options, _error_text(error), FAILED)
     if options.json:
         print(to_json(result, indent=1, inf_nan_mode="null").decode())
     return status
@@ -85,13 +88,13 @@ def _fail(options: argparse.Namespace, message: str, status: int) -> int:
     return status
 
 
-def _told(error: Exception) -> str:
-    """What a person is told of it, with its notes, such as where its traceback is."""
+def _error_text(error: Exception) -> str:
+    """The message for a person, with the error's notes, such as where its traceback is."""
     return "; ".join([_message(error), *getattr(error, "__notes__", [])])
 
 
 def _message(error: Exception) -> str:
-    """Of the operating system's errors the file and why, of our own the message."""
+    """For errors of the operating system the file and the reason; for our own the message."""
     if isinstance(error, ValidationError):
         return explain(error)
     if isinstance(error, FileExistsError) and error.filename is not None:  # of mkdir alone

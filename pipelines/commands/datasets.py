@@ -10,8 +10,8 @@ from pipelines.commands.arguments import (
     add_command,
     add_out,
     add_selection,
-    chosen_selection,
     count,
+    given_selection,
     local_path,
     positive,
 )
@@ -57,7 +57,7 @@ def _report(options: argparse.Namespace) -> tuple[int, Any]:
     page = report(
         options.datasets,
         options.out,
-        selection=chosen_selection(options),
+        selection=given_selection(options),
         human=options.human,
         compared=None if options.compare is None else tuple(options.compare),
         price_per_hour=options.price_per_hour,
@@ -86,7 +86,7 @@ def _diff(options: argparse.Namespace) -> tuple[int, Any]:
     return DONE, diff(
         options.before,
         options.after,
-        selection=chosen_selection(options),
+        selection=given_selection(options),
         force=options.force,
         progress=not options.json,
     )
@@ -143,7 +143,7 @@ def _export(options: argparse.Namespace) -> tuple[int, Any]:
         options.dataset,
         options.out,
         format=options.format,
-        selection=chosen_selection(options),
+        selection=given_selection(options),
         images=options.images,
         progress=not options.json,
     )

@@ -30,7 +30,7 @@ class FieldList(argparse.Action):
         parser.exit()
 
 
-def field_text(recipe: type[Recipe], beginning: str = "") -> str:
+def field_text(recipe: type[Recipe], beginning: str) -> str:
     """A paragraph a field; empty where none begins so."""
     chosen = [field for field in _each_once(fields_of(recipe)) if field.name.startswith(beginning)]
     return "".join(f"{line}\n" for field in chosen for line in _paragraph(field))

@@ -16,8 +16,8 @@ from pipelines.commands.arguments import (
     add_published,
     add_recipe,
     check_for_plan,
-    chosen_backend,
     count,
+    given_backend,
     local_path,
     overrides,
     positive,
@@ -75,8 +75,6 @@ def _add_label(commands: Any) -> None:
 
 
 def _label(options: argparse.Namespace) -> tuple[int, Any]:
-    from pipelines.label import label
-
     if not (options.source or options.recipe or any(one.startswith("source") for one in options.set)):
         raise ValueError(
             "nothing to label: give a source (tars, pictures, Parquet, a list of urls, 'scenes'), or a recipe"
@@ -87,11 +85,13 @@ def _label(options: argparse.Namespace) -> tuple[int, Any]:
     recipe = load_recipe(LabelRecipe, options.recipe, (*_source_overrides(options), *options.set))
     if options.plan:
         return _plan(options, recipe)
+    from pipelines.label import label
+
     result = label(
         recipe,
         options.out,
         workers=options.workers,
-        backend=chosen_backend(options),
+        backend=given_backend(options),
         relabel=options.relabel,
         budget_hours=options.budget_hours,
         log=options.log,
@@ -127,7 +127,7 @@ def _plan(options: argparse.Namespace, recipe: LabelRecipe) -> tuple[int, Any]:
         samples=options.plan_samples or SAMPLES,
         seed=options.plan_seed or 0,
         workers=options.workers,
-        backend=chosen_backend(options),
+        backend=given_backend(options),
         price_per_hour=options.price_per_hour,
     )
     if not options.json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_backend, add_command, add_recipe, chosen_backend
+from pipelines.commands.arguments import add_backend, add_command, add_recipe, given_backend
 from pipelines.commands.exit_status import BUSY, DONE, REFUSED
 from schemas.recipes import load_recipe
 from schemas.retrain_recipes import RetrainRecipe
@@ -38,7 +38,7 @@ def _retrain(options: argparse.Namespace) -> tuple[int, Any]:
         recipe,
         if_due=options.if_due,
         workers=options.workers,
-        backend=chosen_backend(options),
+        backend=given_backend(options),
         progress=not options.json,
     )
     return {"refused": REFUSED, "busy": BUSY}.get(result.outcome, DONE), result
@@ -64,7 +64,7 @@ def _schedule(options: argparse.Namespace) -> tuple[int, Any]:
 
 
 def _arguments(options: argparse.Namespace) -> list[str]:
-    """Those of the ``retrain`` that is run."""
+    """The arguments of the ``retrain`` commands that the scheduler runs."""
     given = ["--recipe", options.recipe, *(f"--set={override}" for override in options.set)]
     given += ["--workers", str(options.workers)] if options.workers else []
     return given + (["--inline"] if options.inline else [])

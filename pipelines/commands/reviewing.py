@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pipelines.commands.arguments import add_command, add_selection, chosen_selection
+from pipelines.commands.arguments import add_command, add_selection, given_selection
 from pipelines.commands.exit_status import DONE
 
 
@@ -35,6 +35,6 @@ def _serve(options: argparse.Namespace) -> tuple[int, Any]:
         options.dataset,
         port=options.port,
         reviewer=options.reviewer,
-        selection=chosen_selection(options),
+        selection=given_selection(options),
         browser=options.open,
     )

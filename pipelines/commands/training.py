@@ -15,8 +15,8 @@ from pipelines.commands.arguments import (
     add_published,
     add_recipe,
     check_for_plan,
-    chosen_backend,
     count,
+    given_backend,
     overrides,
     positive,
     score,
@@ -59,7 +59,7 @@ def _add_generation(commands: Any) -> None:
 
 def _generation(options: argparse.Namespace) -> tuple[int, Any]:
     recipe = load_recipe(GenerationRecipe, options.recipe, tuple(options.set))
-    how = {"workers": options.workers, "backend": chosen_backend(options), "progress": not options.json}
+    how = {"workers": options.workers, "backend": given_backend(options), "progress": not options.json}
     if options.generations is not None:
         from pipelines.generations import generations
 
@@ -93,11 +93,11 @@ def _train(options: argparse.Namespace) -> tuple[int, Any]:
     recipe = load_recipe(TrainRecipe, options.recipe, tuple(options.set))
     if options.plan:
         return DONE, _planned(recipe, options)
-    from pipelines.train import told, train
+    from pipelines.train import result_line, train
 
     result = train(recipe, options.out, workers=options.workers, progress=not options.json)
     if not options.json:
-        print(told(result))
+        print(result_line(result))
     return DONE, result
 
 
@@ -124,9 +124,9 @@ def _add_few_shot(commands: Any) -> None:
 
 
 def _few_shot(options: argparse.Namespace) -> tuple[int, Any]:
+    recipe = load_recipe(FewShotRecipe, options.recipe, tuple(options.set))
     from pipelines.few_shot import few_shot
 
-    recipe = load_recipe(FewShotRecipe, options.recipe, tuple(options.set))
     return DONE, few_shot(recipe, options.out, progress=not options.json)
 
 
@@ -140,12 +140,12 @@ def _add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> tuple[int, Any]:
-    from pipelines.evaluate import evaluate
-
     options.goes_on = options.out is not None  # what has been answered lies there
     if not (options.on or options.recipe or any(one.startswith("datasets") for one in options.set)):
         raise ValueError("nothing to evaluate on: give --on DATASET, a human dataset as `import` makes it")
     recipe = load_recipe(EvaluateRecipe, options.recipe, _model_and_datasets(options))
+    from pipelines.evaluate import evaluate
+
     reports = evaluate(
         recipe,
         options.out,
@@ -170,10 +170,10 @@ def _add_robustness(commands: Any) -> None:
 
 
 def _robustness(options: argparse.Namespace) -> tuple[int, Any]:
-    from pipelines.robustness import robustness
-
     given = overrides({**teacher_fields(options), "min_score": options.min_score, "limit": options.limit})
     recipe = load_recipe(RobustnessRecipe, None, (*given, *options.set))
+    from pipelines.robustness import robustness
+
     return DONE, robustness(recipe, options.on, options.out, progress=not options.json)
 
 
@@ -201,10 +201,10 @@ def _add_calibrate(commands: Any) -> None:
 
 
 def _calibrate(options: argparse.Namespace) -> tuple[int, Any]:
-    from pipelines.calibrate import calibrate
-
     own = {"verdicts": options.verdicts or None, "precision": options.precision}
     recipe = load_recipe(CalibrateRecipe, options.recipe, _model_and_datasets(options, own))
+    from pipelines.calibrate import calibrate
+
     return DONE, calibrate(recipe, options.out, progress=not options.json)
 
 

@@ -1,6 +1,7 @@
-"""What an evaluation leaves in its folder: ``answers/``, ``index.html``, and last ``evaluation.json``, which vouches.
+"""The files that an evaluation leaves in its folder: ``index.html``, and last ``evaluation.json``.
 
-In: what came of each dataset. Out: the files; a page that was stopped half-way is made again, with the evaluation.
+In: the scored exams. Out: both files. ``evaluation.json`` vouches for the others: an evaluation that was stopped before
+it was written is scored again. ``answers/`` and ``units/`` are written by ``answer_table`` and ``answered_units``.
 """
 
 from __future__ import annotations
@@ -20,21 +21,23 @@ EVALUATION, PAGE = "evaluation.json", "index.html"
 
 
 @dataclass(frozen=True)
-class Sitting:
-    """One dataset of an evaluation: its report, and its worst mistakes, list by list."""
+class ScoredExam:
+    """One exam with its report. ``worst``: the mistakes of highest score, then the largest human boxes missed."""
 
     exam: Exam
     report: EvaluationReport
     worst: Sequence[Sequence[JudgedBox]]
 
 
-def write_evaluation(out: Store, recipe: EvaluateRecipe, sittings: Sequence[Sitting], beside: str | None) -> None:
-    """Write the page and the document, with its digest of what figures rest on beside the answers, into the folder
-    ``out``."""
-    mistakes = [tuple(drawn(one.exam.store, chosen) for chosen in one.worst) for one in sittings]
-    reports = [one.report for one in sittings]
+def write_evaluation(
+    out: Store, recipe: EvaluateRecipe, scored: Sequence[ScoredExam], auxiliary_digest: str | None
+) -> None:
+    """Write the page and ``evaluation.json`` into the folder ``out``; ``auxiliary_digest`` as in
+    :class:`~schemas.reports.Evaluation`."""
+    mistakes = [tuple(drawn(one.exam.store, chosen) for chosen in one.worst) for one in scored]
+    reports = [one.report for one in scored]
     out.write(PAGE, render(reports, mistakes, recipe.teacher.checkpoint).encode())
-    document = Evaluation(recipe=recipe.model_dump(mode="json"), reports=reports, beside=beside)
+    document = Evaluation(recipe=recipe.model_dump(mode="json"), reports=reports, auxiliary_digest=auxiliary_digest)
     with out.writing(EVALUATION) as file:
         file.write(document.model_dump_json().encode())
         file.write(b"\n")

@@ -38,9 +38,11 @@ NOT_IN_DIGEST = (
 
 @dataclass(frozen=True, slots=True)
 class Digests:
-    """What decides the content of every shard of a job: its source's, its recipe's and its teacher's digest, and by uri
-    those of the source's parts, so that a source that has grown leaves the units of its old parts as they are.
-    ``leaks``, that of the pictures to be rejected, is part of the recipe's."""
+    """The digests that decide the content of every shard of a job: those of its source, recipe and teacher.
+
+    ``parts``: of each file of the source, by uri, so that a source that has grown does not change the units of its old
+    files. ``leaks``: of the pictures to be rejected; it is part of ``recipe``.
+    """
 
     source: str
     recipe: str
@@ -55,7 +57,7 @@ class Digests:
 
 
 def digests_of(recipe: LabelRecipe, source: Source, refs: Iterable[UnitRef], guard: LeakGuard | None = None) -> Digests:
-    """Those of a job that labels these units of its recipe's source."""
+    """The digests of a job that labels ``refs``, the units of its recipe's source."""
     return Digests(
         source=source.fingerprint(),
         recipe=recipe_digest(recipe, guard),
@@ -66,10 +68,13 @@ def digests_of(recipe: LabelRecipe, source: Source, refs: Iterable[UnitRef], gua
 
 
 class LabelResult(Document):
-    """What a labelling job did. ``seconds`` and all below are of this run and its new units alone, to the end of those.
-    ``start_seconds`` are those before its first unit was begun, and ``images_per_second`` are from there on;
-    ``utilisation`` is the share of the workers' time, from their first unit on, in which the model computed.
-    ``stopped`` says why units are left, where some are."""
+    """What a labelling job did; counts are of the whole dataset.
+
+    ``seconds`` and the fields after it are of this run and its new units alone, up to the end of the last one.
+    ``start_seconds`` pass before the first unit begins, and ``images_per_second`` counts from there; ``utilisation`` is
+    the share of the workers' time, from their first unit on, in which the model computed. ``stopped`` says why units
+    are left, where some are.
+    """
 
     dataset: str
     units: int
@@ -94,9 +99,9 @@ def recipe_digest(recipe: LabelRecipe, guard: LeakGuard | None = None) -> str:
     return digest_of(fields if guard is None else fields | {"leaks": guard.digest()})
 
 
-def pin_teacher(recipe: LabelRecipe, store: Store, *, anew: bool = False) -> LabelRecipe:
-    """The recipe with the version of a registry's model that the dataset in ``store`` was begun with, or, of a new one
-    and where it is labelled ``anew``, that is current."""
+def pin_teacher(recipe: LabelRecipe, store: Store, *, anew: bool) -> LabelRecipe:
+    """The recipe with its registry model pinned to a version: the one that the dataset in ``store`` was begun with; the
+    current one for a new dataset, and for one that is labelled ``anew``."""
     begun_with = None
     if not anew and store.exists(CARD):
         with suppress(ValidationError):  # of human labels, which is said where the folder is opened
@@ -107,12 +112,12 @@ def pin_teacher(recipe: LabelRecipe, store: Store, *, anew: bool = False) -> Lab
 def open_dataset(
     store: Store, recipe: LabelRecipe, digests: Digests, *, units: int, relabel: bool = False
 ) -> DatasetCard:
-    """The card of a new dataset, written; or, of the same work, the one that is there. ValueError says what differs.
-    ``units`` are planned.
+    """Write the card of a new dataset, or return the card that is there, if it is of the same work. ValueError says
+    what differs.
 
-    With ``relabel`` the folder may hold other work of labelling: from then on it is an incomplete dataset of this one,
-    in which the units of the other are not done. So it is with work that ended before its first unit: of a recipe whose
-    mistake the workers found, say.
+    ``units`` is the number of planned units. With ``relabel`` the folder may hold other labelling work: it becomes an
+    incomplete dataset of this work, in which no unit of the other work counts as done. The same goes for other work
+    that ended before its first unit, for example because of a mistake in its recipe.
     """
     for folder in ("", *FOLDERS):
         store.delete_temporary_files(folder)
@@ -147,7 +152,7 @@ def open_dataset(
 
 
 def finish_dataset(
-    store: Store, card: DatasetCard, before: Totals, new: Totals, times: RunTime, *, stopped: str | None = None
+    store: Store, card: DatasetCard, before: Totals, new: Totals, times: RunTime, *, stopped: str | None
 ) -> LabelResult:
     """Write the card with its counts, unless that is what it says already. ``new`` are the units of this run.
 
@@ -188,7 +193,8 @@ def finish_dataset(
 
 
 def difference_of(found: DatasetCard, fresh: DatasetCard) -> str:
-    """What differs between two works of labelling, the one a folder holds first, in words; empty if nothing."""
+    """In words, what differs between two labelling jobs: ``found``, which a folder holds, and ``fresh``. Empty where
+    nothing does."""
     if found.origin != fresh.origin:
         return f"the labels were {found.origin}, are now {fresh.origin}"
     before, now = dict(_fields(found.recipe)), dict(_fields(fresh.recipe))

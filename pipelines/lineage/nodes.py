@@ -1,7 +1,7 @@
-"""The nodes of a lineage: what a dataset, a checkpoint and a grounder were made from, by what their own files say.
+"""The nodes of a lineage: what a dataset, a checkpoint or a grounder was made from, as its own files record it.
 
-In: a dataset's folder, a model folder, a teacher's recipe. Out: nodes, the artefact's own last, each parent among them.
-What was made from something that is no longer where it was names it by the digest on record, and says so.
+In: a dataset's folder, a model folder, a teacher's recipe. Out: nodes, the artefact's own last, its ancestors before
+it. An ancestor that is no longer at its place is a node with the digest on record, and says so.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from schemas.shards import DatasetCard
 from schemas.train_recipes import RANDOM
 
 LINEAGE = "lineage.json"
-MAX_CHECKPOINTS = 50  # that one lineage looks at itself; a registry's version brings its own along
+MAX_CHECKPOINTS = 50  # examined in one lineage at most; a registry's version has its own lineage
 OUTSIDE = "from outside"
 GONE = "on record only: it is not there any more, or has changed"
 
 Walk = dict[str, list[LineageNode]]
-"""The checkpoints that have been looked at, by name: a teacher is also where its student begins."""
+"""The nodes of the checkpoints examined so far, by name, since a student often begins from its teacher."""
 
 
 def make_node(kind: str, path: str, digest: str, parents: Iterable[str], step: str = "", **facts: Any) -> LineageNode:
-    """A node made by ``step`` of this version of the code; by something outside where the step is empty."""
+    """A node made by ``step`` of this version of the code, or, without a step, by something outside."""
     maker = made_by(step) if step else OUTSIDE
     return LineageNode(kind=kind, path=path, digest=digest, parents=list(parents), made_by=maker, **facts)
 
 
 def once(nodes: Iterable[LineageNode]) -> list[LineageNode]:
-    """Without repetitions: of two nodes of one digest, the one that says more of its making."""
+    """The nodes without repetitions; of two with the same digest, the one that has parents."""
     found: dict[str, LineageNode] = {}
     for node in nodes:
         if node.digest not in found or (node.parents and not found[node.digest].parents):
@@ -52,7 +52,7 @@ def once(nodes: Iterable[LineageNode]) -> list[LineageNode]:
 
 
 def reachable(nodes: list[LineageNode]) -> list[LineageNode]:
-    """The last node and what it was made from; the rest is left out."""
+    """The last node and its ancestors; all others are left out."""
     known = {node.digest: node for node in nodes}
     wanted, found = [nodes[-1].digest], set()
     while wanted:
@@ -67,20 +67,20 @@ def reachable(nodes: list[LineageNode]) -> list[LineageNode]:
 
 
 def dataset_digest(folder: str | Path) -> str:
-    """Digest of a dataset's content: of the SHA-256 of all its shards, in order."""
+    """The digest of a dataset's content: that of the SHA-256 of all its shards, in order."""
     return digest_of([[file.sha256 for file in manifest.files] for manifest in read_manifests(Store(folder))])
 
 
 def source_node(folder: str | Path) -> LineageNode:
-    """The source that a dataset was read from, with the slices of it that were."""
+    """The source that a dataset was read from, with the rows that were read."""
     store = Store(folder)
     card, slices = read_card(store), _slices(read_manifests(store))
     uris = sorted({text.split(" rows ")[0] for text in slices})
     return make_node("source", ", ".join(uris), card.source_fingerprint, [], slices=slices, seeds=_source_seed(card))
 
 
-def dataset_node(folder: str | Path, name: str, digest: str | None = None) -> LineageNode:
-    """The dataset itself. ``digest`` is what its children call it; of its content where None."""
+def dataset_node(folder: str | Path, name: str, digest: str | None) -> LineageNode:
+    """The dataset's own node. ``digest`` is the one by which its descendants refer to it; None: that of its content."""
     card = read_card(Store(folder))
     parents = [card.source_fingerprint, *([card.teacher_digest] if card.teacher_digest else [])]
     return LineageNode(
@@ -103,7 +103,7 @@ def dataset_nodes(folder: str, digest: str | None = None, walk: Walk | None = No
 
 
 def _slices(manifests: Iterable[ManifestSummary]) -> list[str]:
-    """``URI rows 0 to 399``: the rows of each file of the source, those of neighbouring units put together."""
+    """The rows of each file of the source, such as ``URI rows 0 to 399``, with those of neighbouring units joined."""
     ranges: dict[str, list[list[int]]] = {}
     for manifest in sorted(manifests, key=lambda one: (one.source_uri, one.first_row)):
         end = manifest.first_row + manifest.rows
@@ -116,7 +116,7 @@ def _slices(manifests: Iterable[ManifestSummary]) -> list[str]:
 
 
 def _source_seed(card: DatasetCard) -> dict[str, int]:
-    """Of drawn scenes."""
+    """The seed of drawn scenes; empty for other sources."""
     source = card.recipe.get("source", card.recipe.get("scenes"))
     seed = source.get("seed") if isinstance(source, dict) else None
     return {"source": seed} if isinstance(seed, int) else {}
@@ -133,7 +133,7 @@ def _teacher_of(card: DatasetCard) -> TeacherRecipe | None:
 
 
 def teacher_nodes(recipe: TeacherRecipe | None, digest: str, walk: Walk | None = None) -> list[LineageNode]:
-    """A teacher by the digest that it labelled or was evaluated under, and what its checkpoint was made from."""
+    """The node of a teacher under the digest by which it labelled or was evaluated, after those of its checkpoint."""
     name = recipe.checkpoint if recipe is not None else "unknown checkpoint"
     ancestors: list[LineageNode] = []
     if recipe is not None and recipe.grounder == "glip":
@@ -144,10 +144,9 @@ def teacher_nodes(recipe: TeacherRecipe | None, digest: str, walk: Walk | None =
 
 
 def named_checkpoint_nodes(name: str, walk: Walk) -> list[LineageNode]:
-    """A checkpoint by whatever name a recipe gives it, itself last; nothing where it is no model that can be looked
-    at."""
+    """The nodes of a checkpoint by the name that a recipe gives it, its own last; empty where it cannot be examined."""
     if name not in walk and len(walk) < MAX_CHECKPOINTS:
-        walk[name] = []  # of a circle, the inner one
+        walk[name] = []  # found again below itself, if checkpoints form a circle
         folder = path_of(name)
         if (asked := registry_name(name)) is not None:
             walk[name] = reachable(version_nodes(*open_version(asked))[:-1])  # the version is a copy of its model
@@ -195,7 +194,8 @@ def checkpoint_nodes(folder: Path, name: str, walk: Walk | None = None) -> list[
 
 
 def _start_nodes(recipe: TrainRecipe, digest: object, walk: Walk) -> list[LineageNode]:
-    """The checkpoint that a training began from, last; none of random weights, which are those of the run's seed."""
+    """The nodes of the checkpoint that a training began from, its own last; empty for random weights, which the run's
+    seed decides."""
     if recipe.init.startswith(RANDOM) or not isinstance(digest, str):
         return []
     if recipe.init in PUBLISHED or path_of(recipe.init).is_file():  # the digest is that of the folder it was made
@@ -208,12 +208,12 @@ def _start_nodes(recipe: TrainRecipe, digest: object, walk: Walk) -> list[Lineag
 
 
 def _mixed_nodes(entry: MixEntry, fingerprint: str, walk: Walk) -> list[LineageNode]:
-    """A dataset of a mix as it was then."""
+    """The nodes of a dataset as it was when it was mixed."""
     try:
         if entry_fingerprint(entry) == fingerprint:
             return dataset_nodes(entry.dataset, fingerprint, walk)
     except (ValueError, FileNotFoundError):
-        pass  # what is on record is told of it
+        pass  # its node has what is on record
     return [LineageNode(kind="dataset", path=entry.dataset, digest=fingerprint, made_by=GONE)]
 
 
@@ -221,7 +221,8 @@ def _mixed_nodes(entry: MixEntry, fingerprint: str, walk: Walk) -> list[LineageN
 
 
 def version_nodes(registry: Registry, there: ModelVersion) -> list[LineageNode]:
-    """A version, by its own record: what it was made from, the model last but one, the version itself last."""
+    """The nodes of a registry's version, from its own record: ancestors, then the model, and the version itself
+    last."""
     name = f"registry:{registry.uri}@{there.version}"
     content = registry.read(there.version, LINEAGE)
     nodes = [] if content is None else Lineage.model_validate_json(content).nodes

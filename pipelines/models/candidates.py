@@ -1,7 +1,7 @@
-"""What is to be promoted: a generation's student, the model of a training run, or a model folder.
+"""Candidates for promotion: a generation's student, the model of a training run, or a model folder.
 
-In: a folder or the name of a model. Out: the model's files, the record of the gate's decision if there is one, and what
-else belongs into a version: recipe, evaluation, lineage.
+In: a folder or the name of a model. Out: the model's files, the record of the gate's decision if there is one, and the
+other documents of a version: recipe, evaluation, lineage.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A model with what is known of it. ``name`` is what it goes by outside the registry; ``teachers`` are the ways in
-    which it may have been evaluated: the sizes of the pictures are part of the digest that a decision names."""
+class ModelCandidate:
+    """A model with its documents. ``name``: its name outside of the registry. ``teachers``: the recipes by which it may
+    have been evaluated, since picture sizes are part of the digest that a decision names."""
 
     name: str
     folder: Path
@@ -58,18 +58,18 @@ def grounder_digests(model_digest: str, config: GLIPConfig, teachers: Sequence[T
 
 
 def digests_of_version(registry: Registry, version: ModelVersion, teachers: Sequence[TeacherRecipe]) -> set[str]:
-    """As :func:`grounder_digests` of the model of a version, with the one it was itself decided by."""
+    """:func:`grounder_digests` of a version's model, and the digest by which its own promotion was decided."""
     digests = grounder_digests(version.model_digest, config_of_version(registry, version), teachers)
     return digests | ({version.grounder_digest} if version.grounder_digest else set())
 
 
 def config_of_version(registry: Registry, version: ModelVersion) -> GLIPConfig:
-    """The sizes of a version's model, whose weights are not read."""
+    """The config of a version's model; its weights are not read."""
     return GLIPConfig.from_dict(json.loads(registry.read(version.version, CONFIG_FILE, 2**20) or b"{}")["config"])
 
 
-def read_candidate(source: str | Path, decision: str | Path | None = None) -> Candidate:
-    """Read what is to be promoted; ``decision`` is the file of the gate's record, the generation's own where None.
+def read_candidate(source: str | Path, decision: str | Path | None) -> ModelCandidate:
+    """Read a candidate; ``decision`` is the file with the gate's record (None: the generation's own).
 
     ValueError or FileNotFoundError where there is no model, or a file of it is damaged.
     """
@@ -87,7 +87,7 @@ def read_candidate(source: str | Path, decision: str | Path | None = None) -> Ca
     check_files(folder, description)
     evaluation = path / "evaluation" / "student" / EVALUATION
     recipe = generation.model_dump(mode="json") if generation else description["metadata"].get("recipe")
-    return Candidate(
+    return ModelCandidate(
         name=str(source) if folder == path else str(folder),
         folder=folder,
         digest=description_digest(description),
@@ -101,8 +101,8 @@ def read_candidate(source: str | Path, decision: str | Path | None = None) -> Ca
     )
 
 
-def model_files(candidate: Candidate) -> dict[str, Path | bytes]:
-    """The files of the version, but for its card: the model's own, and the documents."""
+def model_files(candidate: ModelCandidate) -> dict[str, Path | bytes]:
+    """The files of the version, except its card: those of the model, and the documents."""
     files: dict[str, Path | bytes] = {name: candidate.folder / name for name in FILES}
     documents = {RECIPE: candidate.recipe, DECISION: candidate.decision, LINEAGE: candidate.lineage}
     for name, document in documents.items():
@@ -118,7 +118,7 @@ def _is_run(path: Path) -> bool:
 
 
 def _generation_recipe(path: Path) -> GenerationRecipe | None:
-    """The recipe of a generation that has come to its decision; None where the folder is none."""
+    """The recipe of a generation that has reached its decision; None where the folder is no such generation."""
     if not ((path / RECIPE).is_file() and (path / DECISION).is_file()):
         return None
     return _read(GenerationRecipe, path / RECIPE)
@@ -131,7 +131,7 @@ def _teachers(generation: GenerationRecipe | None) -> tuple[TeacherRecipe, ...]:
 
 
 def _student(path: Path, record: PromotionDecision | None, teachers: Sequence[TeacherRecipe]) -> Path:
-    """The model of the generation that its decision is about: the training may have left several."""
+    """The model that the generation's decision is about, since the training may have left several."""
     for config in sorted((path / "student").glob(f"*/{CONFIG_FILE}")):
         description = read_description(config.parent)
         sizes = GLIPConfig.from_dict(description["config"])
@@ -144,7 +144,7 @@ def _student(path: Path, record: PromotionDecision | None, teachers: Sequence[Te
 
 
 def _named_lineage(path: Path, generation: GenerationRecipe) -> Lineage | None:
-    """The generation's lineage, with its name before the paths inside its folder: those of others will lie beside."""
+    """The generation's lineage, with its name in front of paths inside its folder, to distinguish generations."""
     lineage = _read(Lineage, path / LINEAGE) if (path / LINEAGE).is_file() else None
     if lineage is None:
         return None

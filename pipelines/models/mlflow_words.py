@@ -1,6 +1,6 @@
-"""What MLflow is told of a registry and of its versions: tags, and a description in Markdown.
+"""The tags and descriptions of a registry and its versions in MLflow.
 
-In: a registry. Out: strings as short as MLflow's databases take them. Digests, lineage and figures are those of the
+In: a registry. Out: strings that are short enough for MLflow's databases. Digests, lineage and figures come from the
 version's own files.
 """
 
@@ -18,40 +18,40 @@ from schemas.reports import LineageNode, PromotionDecision
 OF = "glip_engine"
 REGISTRY, ENTRY, NUMBER = f"{OF}.registry", f"{OF}.entry", f"{OF}.version"
 MANIFEST = f"{OF}.manifest_sha256"
-MAX_CHARS = 5000  # of a tag or a description: the width of its column
+MAX_CHARS = 5000  # of a tag or a description: the size of MLflow's column
 MAX_PARENTS_SHOWN = 50
 
 
-def model_tags(place: Registry, state: State) -> dict[str, str]:
-    """Tags of the registered model: which registry it shows, and up to which entry of its history."""
+def model_tags(registry: Registry, state: State) -> dict[str, str]:
+    """The tags of the registered model: the registry that it mirrors, and the latest entry of its history."""
     latest = state.entries[-1]
-    return {REGISTRY: place.address(), ENTRY: latest.token, f"{OF}.moves": str(latest.number)}
+    return {REGISTRY: registry.address(), ENTRY: latest.token, f"{OF}.moves": str(latest.number)}
 
 
-def version_tags(place: Registry, state: State, number: int) -> dict[str, str]:
-    """Tags of a version: its number, digests, parents, who promoted it, and the figures that it was promoted by."""
-    version = place.version(number, state)
+def version_tags(registry: Registry, state: State, number: int) -> dict[str, str]:
+    """The tags of a version: its number, digests, parents, who promoted it, and the figures of its decision."""
+    version = registry.version(number, state)
     tags = {
         NUMBER: str(number),
-        f"{OF}.checkpoint": f"registry:{place.address()}@{number}",
+        f"{OF}.checkpoint": f"registry:{registry.address()}@{number}",
         f"{OF}.model_digest": version.model_digest,
         MANIFEST: state.recorded(number) or "",
         f"{OF}.replaces": str(version.replaces or ""),
-        f"{OF}.parents": " ".join(_parents(place, number)),
+        f"{OF}.parents": " ".join(_parents(registry, number)),
     }
     promotion = next((one for one in state.entries if (one.action, one.version) == ("promote", number)), None)
     if promotion is not None:
         tags |= {f"{OF}.promoted_by": promotion.who, f"{OF}.promoted_at": promotion.when}
         tags |= {f"{OF}.forced": promotion.forced} if promotion.forced else {}
-    return {name: value[:MAX_CHARS] for name, value in (tags | _figures(place, number)).items() if value}
+    return {name: value[:MAX_CHARS] for name, value in (tags | _figures(registry, number)).items() if value}
 
 
-def description(place: Registry, number: int) -> str:
+def description(registry: Registry, number: int) -> str:
     """The version's card, and what it was made from."""
-    card = (place.read(number, CARD) or b"").decode()
+    card = (registry.read(number, CARD) or b"").decode()
     made_from = [
         f"- {node.kind} {node.path} `{digest[:12]}`" if node else f"- `{digest[:12]}`, not on record"
-        for digest, node in _parents(place, number).items()
+        for digest, node in _parents(registry, number).items()
     ]
     more = len(made_from) - MAX_PARENTS_SHOWN
     lines = [*made_from[:MAX_PARENTS_SHOWN], *([f"- and {more} more"] if more > 0 else [])]
@@ -59,16 +59,16 @@ def description(place: Registry, number: int) -> str:
     return text if len(text) <= MAX_CHARS else text[: MAX_CHARS - 1] + "…"
 
 
-def _parents(place: Registry, number: int) -> dict[str, LineageNode | None]:
-    """What the model was made from directly, by digest; None where it is not on record."""
-    nodes = version_nodes(place, place.version(number))
+def _parents(registry: Registry, number: int) -> dict[str, LineageNode | None]:
+    """The direct parents of the model by digest; None for one without a node."""
+    nodes = version_nodes(registry, registry.version(number))
     known = {node.digest: node for node in nodes}
     return {digest: known.get(digest) for digest in nodes[-2].parents}
 
 
-def _figures(place: Registry, number: int) -> dict[str, str]:
-    """The model's figures in its decision, by names that MLflow takes: ``metric.held-out.phrase_recall_1_tail``."""
-    content = place.read(number, DECISION)
+def _figures(registry: Registry, number: int) -> dict[str, str]:
+    """The model's figures in its decision, by names valid in MLflow: ``metric.held-out.phrase_recall_1_tail``."""
+    content = registry.read(number, DECISION)
     decided = [] if content is None else PromotionDecision.model_validate_json(content).comparisons
     named = {f"{one.dataset}.{one.metric}" if one.dataset else one.metric: one.candidate for one in decided}
     return {

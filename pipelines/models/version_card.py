@@ -5,14 +5,14 @@ In: a candidate. Out: Markdown, a function of the candidate alone.
 
 from __future__ import annotations
 
-from pipelines.models.candidates import Candidate
+from pipelines.models.candidates import ModelCandidate
 from pipelines.pages.number_formats import percent, signed
 from schemas.reports import MetricComparison
 
 CARD = "README.md"
 
 
-def version_card(candidate: Candidate) -> str:
+def version_card(candidate: ModelCandidate) -> str:
     """The Markdown text."""
     parts = [
         f"# GLIP `{candidate.config.name}`, {candidate.digest[:12]}",
@@ -29,7 +29,7 @@ def version_card(candidate: Candidate) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _decision(candidate: Candidate) -> list[str]:
+def _decision(candidate: ModelCandidate) -> list[str]:
     decision = candidate.decision
     if decision is None:
         return ["## Figures", "No evaluation record came with this model."]

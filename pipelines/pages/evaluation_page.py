@@ -17,7 +17,7 @@ from pipelines.pages.page_templates import embedded_json, environment, page_asse
 from pipelines.pages.plots import Plot, axis
 from schemas.reports import EvaluationReport, MetricValue, PrecisionRecall
 
-VERDICTS = {
+OUTCOMES = {
     "right": "",
     "localisation": "near a human box of its name, IoU from 0.1 to 0.5",
     "other_name": "on a human box of another name",
@@ -52,7 +52,7 @@ def render(reports: Sequence[EvaluationReport], mistakes: Sequence[tuple[Sequenc
             title=title,
             reports=reports,
             views=views,
-            verdicts=VERDICTS,
+            outcomes=OUTCOMES,
             figures=embedded_json(figures),
             **page_assets("evaluation", ("plots.js",), with_figures=bool(figures)),
         )
@@ -79,7 +79,7 @@ def curve_plot(curve: PrecisionRecall) -> Plot:
     scores = [f"{score:.2f}" for score in curve.score] or ["-"] * len(curve.recall)
     return Plot(
         name="curve",
-        title="Precision over recall",
+        title="Precision over recall, IoU 0.5",
         summary=f"Precision over recall at IoU 0.5, over {curve.over}.",
         figure={"data": [trace], "layout": {"xaxis": axis("recall, %", **full), "yaxis": axis("precision, %", **full)}},
         columns=("recall, %", "precision, %", "score"),

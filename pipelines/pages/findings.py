@@ -24,15 +24,15 @@ ONE_HEAD_FACTOR = 2.0  # of its share, against an even one: of three classes eac
 FOREIGN_SHARE = 0.1
 SMALL_SHARE = 0.5
 SLOW_FACTOR = 3.0  # the slowest unit's seconds a row, against the mean
-VIEW_STAGES = ("selection", "dedupe")  # what a reader leaves out, and is stored
+READER_STAGES = ("selection", "dedupe")  # what readers leave out of what is stored
 ANNOTATIONS = "annotation"  # the stage of an import that counts these, and no pairs
 MAX_EXAMPLE = 200
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found, what to do, and the chapter that has it. ``act``: whether it asks for something. ``example`` is
-    text from the data."""
+    """One sentence of "What stands out". ``advice``: what to do. ``chapter``: where the report has more. ``act``:
+    whether something should be done. ``example``: text from the data."""
 
     text: str
     advice: str
@@ -42,14 +42,14 @@ class Finding:
 
 
 def findings(report: DatasetReport) -> list[Finding]:
-    """In order: what asks for something, then what is good to know."""
+    """All findings: first those that ask for something, then those that are good to know."""
     found = [finding for rule in RULES if (finding := rule(report)) is not None]
     return sorted(found, key=lambda one: not one.act)
 
 
 def _dropped(report: DatasetReport) -> Finding | None:
     """The source pairs that are not stored, and the reason that cost most of them."""
-    stages = [one for one in report.stages if one.stage not in (*VIEW_STAGES, ANNOTATIONS)]
+    stages = [one for one in report.stages if one.stage not in (*READER_STAGES, ANNOTATIONS)]
     return _lost(report, stages, _number(report, "source_pairs") or 0, "source pairs")
 
 

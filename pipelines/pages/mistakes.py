@@ -46,15 +46,16 @@ def worst(judged: JudgedBoxes, *, sure: int = SURE) -> tuple[list[JudgedBox], ..
     wrong, unseen = [], []
     for part in judged.parts:
         sides = part.boxes_xyxy[:, 2:] - part.boxes_xyxy[:, :2]
-        wrong += _of_different_pictures(part, (part.rank > 0) & (part.verdict != RIGHT), part.score, sure)
-        unseen += _of_different_pictures(part, part.verdict == NOT_FOUND, sides[:, 0] * sides[:, 1], MISSED)
+        wrong += _of_different_pictures(part, (part.rank > 0) & (part.outcome != RIGHT), part.score, sure)
+        unseen += _of_different_pictures(part, part.outcome == NOT_FOUND, sides[:, 0] * sides[:, 1], MISSED)
     return _best(wrong, sure), _best(unseen, MISSED)
 
 
 def _of_different_pictures(
     part: JudgedPart, chosen: NDArray[np.bool_], merit: NDArray[np.float64], limit: int
 ) -> list[tuple[float, JudgedBox]]:
-    """Of the chosen boxes the best one of a picture, of at most ``limit`` pictures, each with its merit."""
+    """The box of highest ``merit`` of each picture among the chosen ones, for at most ``limit`` pictures, with its
+    merit."""
     rows = np.flatnonzero(chosen)
     best: dict[int, tuple[float, JudgedBox]] = {}
     for row in rows[np.argsort(-merit[rows], kind="stable")].tolist():
@@ -66,7 +67,7 @@ def _of_different_pictures(
 
 
 def _best(found: list[tuple[float, JudgedBox]], limit: int) -> list[JudgedBox]:
-    """The best of all pictures, of equal ones the earlier."""
+    """The ``limit`` boxes of highest merit; of equal ones the earlier."""
     return [one for _, one in sorted(found, key=lambda one: -one[0])[:limit]]
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# Arcs that tie a clause to what is outside it; and those that so tie a noun to what is outside its phrase, or make it a
-# clause of its own ("she is a doctor").
+# Arcs between a clause and words outside of it; and those between a noun and words outside of its phrase, or that make
+# the noun a clause ("she is a doctor").
 CLAUSE_ARCS = {"cc", "mark", "parataxis", "discourse", "vocative", "punct"}
 OUTWARD_ARCS = CLAUSE_ARCS | {"case", "cop", "nsubj", "aux", "advcl", "expl"}
 MAX_FRAGMENT_WORDS = 25
@@ -34,11 +34,12 @@ class Sentence:
     arcs: tuple[str, ...]
 
     def children(self, head: int) -> list[int]:
-        """Indices of the words that hang directly on `head`."""
+        """Indices of the words whose head is `head`."""
         return [i for i, h in enumerate(self.heads) if h == head and i != head]
 
-    def subtree(self, head: int, without: frozenset[int] = frozenset()) -> list[int]:
-        """Indices of `head` and all below it in order, leaving out the children in `without` with all below them."""
+    def subtree(self, head: int, without: frozenset[int]) -> list[int]:
+        """Indices of `head` and all words below it, in order, except the children in `without` and words below
+        those."""
         found, stack = {head}, [head]
         while stack:
             below = [child for child in self.children(stack.pop()) if child not in without]
@@ -59,7 +60,7 @@ def read_conllu(path: Path) -> list[Sentence]:
 def _sentence(rows: list[list[str]]) -> Sentence:
     words = [row for row in rows if row[0].isdigit()]
     spaces = ["SpaceAfter=No" not in row[9] for row in words]
-    for row in rows:  # "3-4  don't": no space inside, and what the range row says after its last word
+    for row in rows:  # "3-4  don't": no space inside; after its last word as the range row says
         if "-" in row[0]:
             first, last = (int(part) - 1 for part in row[0].split("-"))
             spaces[first:last] = [False] * (last - first)
@@ -76,7 +77,7 @@ def _sentence(rows: list[list[str]]) -> Sentence:
 
 
 def caption_fragments(sentence: Sentence) -> list[Sentence]:
-    """Cut the caption-like pieces out of a sentence: noun phrases with what hangs on them, and clauses without "is"."""
+    """Cut the caption-like pieces out of a sentence: noun phrases with all words below, and clauses without "is"."""
     pieces = [_noun_fragment(sentence, i) for i, tag in enumerate(sentence.tags) if tag in ("NN", "NNS", "NNP")]
     pieces += [_participle_clause(sentence, i) for i, tag in enumerate(sentence.tags) if tag in ("VBG", "VBN")]
     return [piece for piece in pieces if piece is not None and 3 <= len(piece.words) <= MAX_FRAGMENT_WORDS]
@@ -92,7 +93,7 @@ def caption_style(sentence: Sentence, rng: random.Random) -> Sentence:
 
 
 def caption_like(sentences: list[Sentence], rng: random.Random, fragment_rate: float) -> Iterator[Sentence]:
-    """Yield all sentences once, in a new order and style; `fragment_rate` of them as a piece instead of the whole."""
+    """Yield all sentences once, in a random order and style; `fragment_rate` of them as a piece instead of whole."""
     for sentence in rng.sample(sentences, len(sentences)):
         if rng.random() >= fragment_rate:
             yield caption_style(sentence, rng)
@@ -131,7 +132,7 @@ def _participle_clause(sentence: Sentence, verb: int) -> Sentence | None:
 def _pick(
     sentence: Sentence, kept: list[int], heads: tuple[int, ...], arcs: tuple[str, ...], root: int | None = None
 ) -> Sentence:
-    """Build the sentence of the words in `kept`; `root`, where given, becomes the root. Other heads must be kept."""
+    """Build the sentence of the words in `kept`. `root`, if given, becomes the root; all other heads must be kept."""
     place = {old: new for new, old in enumerate(kept)}
     return Sentence(
         words=tuple(sentence.words[i] for i in kept),
@@ -144,7 +145,7 @@ def _pick(
 
 
 def _with_full_stop(fragment: Sentence, rng: random.Random) -> Sentence:
-    """Begin a piece with a capital and close it with a full stop, which Conceptual Captions set apart with a space."""
+    """Begin a piece with a capital and end it with a full stop, perhaps after a space, as in Conceptual Captions."""
     first = fragment.words[0]
     return Sentence(
         words=(first[0].upper() + first[1:], *fragment.words[1:], "."),

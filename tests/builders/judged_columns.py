@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from engine.metrics.judged_boxes import VERDICTS, JudgedBox, JudgedBoxes, JudgedPart
+from engine.metrics.judged_boxes import OUTCOMES, JudgedBox, JudgedBoxes, JudgedPart
 from engine.metrics.overlap import as_boxes
 
 
@@ -24,6 +24,6 @@ def judged_columns(judged: Sequence[JudgedBox]) -> JudgedBoxes:
         np.array([one.score for one in judged], dtype=np.float64),
         as_boxes([one.box_xyxy for one in judged]),
         np.array([one.overlap for one in judged], dtype=np.float32),
-        np.array([VERDICTS.index(one.verdict) for one in judged], dtype=np.int8),
+        np.array([OUTCOMES.index(one.outcome) for one in judged], dtype=np.int8),
     )
     return JudgedBoxes([part])

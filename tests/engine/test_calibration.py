@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_labels import labels_of
 
-from engine.calibration import Evidence, fit_groups, frequency_groups, isotonic, judge, wilson_lower
+from engine.calibration import Evidence, fit_groups, frequency_groups, gather_evidence, isotonic, wilson_lower
 from engine.metrics import ImageResult
 from engine.selecting.calibrated_scores import box_size_of_share
 from engine.selecting.calibration_check import check_on_held_out, check_target, predict, reliability
@@ -96,7 +96,7 @@ def test_a_box_is_right_on_a_human_box_of_its_own_phrase_alone() -> None:
         Candidate(0, (0, 0, 200, 100), 0.75),
         Candidate(0, (0, 0, 200, 99), 0.7),  # IoU below a half
     )
-    assert judge([result], {"dog": "head"}).right.tolist() == [True, True, False, False]
+    assert gather_evidence([result], {"dog": "head"}).right.tolist() == [True, True, False, False]
 
 
 def test_groups_are_by_frequency_of_the_head_and_by_share_of_the_picture() -> None:
@@ -105,7 +105,7 @@ def test_groups_are_by_frequency_of_the_head_and_by_share_of_the_picture() -> No
         Candidate(0, (0, 0, 95, 96), 0.8),
         Candidate(1, (300, 300, 320, 320), 0.7),
     )
-    found = judge([result, answered(Candidate(0, (0, 0, 9, 9), 0.5), sha="1" * 64)], {"dog": "mid"})
+    found = gather_evidence([result, answered(Candidate(0, (0, 0, 9, 9), 0.5), sha="1" * 64)], {"dog": "mid"})
     names = [(FREQUENCIES[number // 3], BOX_SIZES[number % 3]) for number in found.groups]
     assert names == [("mid", "large"), ("mid", "medium"), ("unseen", "small"), ("mid", "small")]
     assert found.pictures.tolist() == [0, 0, 0, 1]
@@ -122,7 +122,7 @@ def test_size_groups_do_not_depend_on_the_resolution_of_the_picture() -> None:
     for side in (20, 31, 33, 95, 97, 400):
         one = ImageResult(small, (Candidate(0, (0, 0, side, side), 0.5),))
         other = ImageResult(double, (Candidate(0, (0, 0, 2 * side, 2 * side), 0.5),))
-        assert judge([one], {}).groups == judge([other], {}).groups
+        assert gather_evidence([one], {}).groups == gather_evidence([other], {}).groups
 
 
 def test_calibration_brings_the_error_down_on_pictures_that_were_not_fitted_on() -> None:
@@ -235,7 +235,7 @@ def test_a_bin_holds_what_was_predicted_and_what_came_and_large_bins_weigh_more(
 def test_equal_evidence_gives_equal_documents_and_none_is_refused() -> None:
     check: dict[str, Any] = {"target": 0.7, **FIT}
     assert check_on_held_out(evidence(300), seed=3, **check) == check_on_held_out(evidence(300), seed=3, **check)
-    nothing = evidence(2).where(np.array([False, False]))
+    nothing = evidence(2).take(np.array([False, False]))
     with pytest.raises(ValueError, match="nothing to calibrate"):
         fit_groups(nothing, **FIT)
     with pytest.raises(ValueError, match="cannot be halved"):

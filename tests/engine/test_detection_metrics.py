@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from samples import Gold, detection_sample
 
-from engine.metrics import Figures, ImageResult, image_identity, resampling
+from engine.metrics import Figures, ImageResult, image_key, resampling
 from engine.metrics.detection import average_precision
 from engine.metrics.federated import fixed_average_precision
 from engine.metrics.resampling import image_keys, resampled
@@ -133,7 +133,7 @@ def test_a_group_is_the_mean_of_its_classes() -> None:
 def test_a_resample_equals_pycocotools_on_a_dataset_with_the_drawn_images(metric: str) -> None:
     results = noisy_results(2, images=12)
     report = as_report(average_precision(results, CLASSES))
-    keys = [image_identity(result.gold) for result in results]
+    keys = [image_key(result.gold) for result in results]
     times = np.random.default_rng(3).multinomial(len(keys), np.full(len(keys), 1 / len(keys)), size=4)
     for draw in times:
         copies = [

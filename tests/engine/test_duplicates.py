@@ -19,7 +19,7 @@ from engine.duplicates import (
     DUPLICATES,
     EXACT,
     NEAR,
-    Found,
+    FoundDuplicates,
     Identities,
     duplicate_table,
     find_duplicates,
@@ -38,7 +38,7 @@ def image(file: str, phash: int | None, caption: str = "a dog") -> ImageIdentity
     return ImageIdentity(file, hashlib.sha256(file.encode()).digest(), phash, hashlib.sha256(caption.encode()).digest())
 
 
-def found(*images: ImageIdentity, by: str = "image", distance: int = 6) -> Found:
+def found(*images: ImageIdentity, by: str = "image", distance: int = 6) -> FoundDuplicates:
     return find_duplicates(Identities.of(images), by=by, max_distance=distance)  # type: ignore[arg-type]
 
 

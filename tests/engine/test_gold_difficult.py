@@ -10,7 +10,7 @@ from gold_files import import_all, import_voc, xml_object
 from engine.artifacts import Store
 from engine.exporters.voc import voc
 from engine.metrics import Figures, ImageResult
-from engine.metrics.protocols import Beside, score_by
+from engine.metrics.protocols import ScoringContext, score_by
 from engine.mix import NameRelations
 from engine.shards import sample_json
 from schemas.records import BoxXYXY, Candidate
@@ -45,7 +45,7 @@ def figures_of(sample: SampleLabels, found: list[tuple[int, BoxXYXY]]) -> dict[s
     """By VOC's protocols and COCO's; classes are cat and dog, the first candidate is the surest."""
     answer = tuple(Candidate(number, box, 0.9 - place / 10) for place, (number, box) in enumerate(found))
     figures: Figures = score_by(
-        ("voc07", "voc12", "coco"), "detection", [ImageResult(sample, answer)], Beside(["cat", "dog"])
+        ("voc07", "voc12", "coco"), "detection", [ImageResult(sample, answer)], ScoringContext(["cat", "dog"])
     )
     return {one.name: one.value for one in figures.values}
 

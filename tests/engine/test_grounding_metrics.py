@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sample_labels import labels_of
 
-from engine.metrics import ImageResult, baselines, image_identity
+from engine.metrics import ImageResult, baselines, image_key
 from engine.metrics.baselines import fit_class_boxes, fit_phrase_boxes
 from engine.metrics.grounding import first_hits, phrase_recall, phrase_recall_by_group
 from engine.metrics.overlap import as_boxes, intersections, iou
@@ -59,7 +59,7 @@ def test_recall_is_over_phrases_and_phrases_without_box_are_not_asked() -> None:
         "phrase_recall@5": (pytest.approx(2 / 3), 3),
         "phrase_recall@10": (pytest.approx(2 / 3), 3),
     }
-    first, second = (image_identity(result.gold) for result in results[:2])
+    first, second = (image_key(result.gold) for result in results[:2])
     assert figures.per_image["phrase_recall@1"] == {first: 0.5, second: 0.0}
     assert figures.per_image_count["phrase_recall@1"] == {first: 2, second: 1}
 
@@ -68,7 +68,7 @@ def test_captions_of_one_picture_are_one_image_to_the_bootstrap() -> None:
     one = sample("a", {"a dog": [LEFT]})
     other = sample("b", {"a cat": [RIGHT]}).model_copy(update={"image_sha256": one.image_sha256})
     figures = phrase_recall([ImageResult(one, (Candidate(0, LEFT, 0.9),)), ImageResult(other, ())])
-    assert figures.per_image["phrase_recall@1"] == {image_identity(one): 0.5}
+    assert figures.per_image["phrase_recall@1"] == {image_key(one): 0.5}
 
 
 def test_groups_of_phrases_are_counted_apart_and_add_up() -> None:
@@ -82,7 +82,7 @@ def test_groups_of_phrases_are_counted_apart_and_add_up() -> None:
         "phrase_recall@1:old": (1.0, 1),
     }
     assert sum(one.count for one in figures.values) == phrase_recall(results).values[0].count
-    assert set(figures.per_image["phrase_recall@1:old"]) == {image_identity(results[0].gold)}
+    assert set(figures.per_image["phrase_recall@1:old"]) == {image_key(results[0].gold)}
 
 
 def test_nothing_to_find_gives_no_value() -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from samples import grounding_sample
 
-from engine.metrics import Figures, ImageResult, image_identity
+from engine.metrics import Figures, ImageResult, image_key
 from engine.metrics.grounding import merged_phrase_recall, phrase_recall
-from engine.metrics.pointing import pointing_at_phrases
-from engine.metrics.protocols import PROTOCOLS, Beside, protocols_for, score_by
+from engine.metrics.pointing import pointing_at_classes, pointing_at_phrases
+from engine.metrics.protocols import PROTOCOLS, ScoringContext, protocols_for, score_by
 from engine.metrics.referring import referring_accuracy
 from engine.metrics.resampling import image_keys, resampled
 from schemas.recipes import EvaluationProtocol
@@ -72,7 +72,7 @@ def asked(results: list[ImageResult]) -> list[tuple[str, list[BoxXYXY], list[Box
             mine = [one for one in result.candidates if one.phrase == number]
             ranked = [one.box_xyxy for score in range(8, 0, -1) for one in mine if one.score == score / 8]
             if human:
-                found.append((image_identity(result.gold), human, ranked))
+                found.append((image_key(result.gold), human, ranked))
     return found
 
 
@@ -122,23 +122,20 @@ def test_referring_accuracy_equals_plain_loops() -> None:
         check_share(referring_accuracy(results), "referring_accuracy", hits, seed)
 
 
-@pytest.mark.parametrize("margin", [0, 15])
-def test_pointing_at_phrases_equals_plain_loops(margin: int) -> None:
+def test_pointing_at_phrases_equals_plain_loops() -> None:
     for seed in range(CASES):
         results = random_case(seed)
         hits = [
-            (picture, bool(ranked) and any(centre_near(ranked[0], box, margin) for box in human))
+            (picture, bool(ranked) and any(centre_inside(ranked[0], box) for box in human))
             for picture, human, ranked in asked(results)
         ]
-        check_share(pointing_at_phrases(results, margin_px=margin), "pointing", hits, seed)
+        check_share(pointing_at_phrases(results), "pointing", hits, seed)
 
 
-def centre_near(box: BoxXYXY, human: BoxXYXY, margin: int) -> bool:
+def centre_inside(box: BoxXYXY, human: BoxXYXY) -> bool:
     """In half pixels, so that all numbers are whole."""
     x, y = box[0] + box[2], box[1] + box[3]
-    across = max(2 * human[0] - x, 0, x - 2 * human[2])
-    down = max(2 * human[1] - y, 0, y - 2 * human[3])
-    return across**2 + down**2 <= (2 * margin) ** 2
+    return 2 * human[0] <= x <= 2 * human[2] and 2 * human[1] <= y <= 2 * human[3]
 
 
 def values(figures: Figures) -> dict[str, float | None]:
@@ -172,10 +169,10 @@ def test_pointing_by_hand() -> None:
         Candidate(0, (45, 0, 65, 40), 0.5),  # centre (55, 20): 15 pixels off
         Candidate(0, (42, 42, 62, 62), 0.5),  # centre (52, 52): 12 off both ways, 17 in all
     )
-    for candidate, strict, lenient in ((on, 1.0, 1.0), (beside, 0.0, 1.0), (corner, 0.0, 0.0)):
+    for candidate, of_phrase, of_class in ((on, 1.0, 1.0), (beside, 0.0, 1.0), (corner, 0.0, 0.0)):
         result = [ImageResult(gold, (candidate, Candidate(0, LEFT, 0.4)))]
-        assert values(pointing_at_phrases(result))["pointing"] == strict
-        assert values(pointing_at_phrases(result, margin_px=15))["pointing"] == lenient
+        assert values(pointing_at_phrases(result))["pointing"] == of_phrase
+        assert values(pointing_at_classes(result, ["a dog"]))["pointing"] == of_class, "a margin of 15 pixels"
 
 
 def test_a_sample_that_does_not_refer_to_one_thing_is_refused() -> None:
@@ -218,7 +215,7 @@ def test_drawing_every_picture_once_gives_the_figure(metric: Callable[[list[Imag
 
 def test_the_protocols_of_a_task_give_their_figures_side_by_side() -> None:
     results = random_case(7, referring=True)
-    figures = score_by(list(PROTOCOLS["grounding"]), "grounding", results, Beside())
+    figures = score_by(list(PROTOCOLS["grounding"]), "grounding", results, ScoringContext())
     alone = [phrase_recall, merged_phrase_recall, referring_accuracy, pointing_at_phrases]
     assert figures.values == [value for metric in alone for value in metric(results).values]
     assert figures.per_image.keys() == values(figures).keys()

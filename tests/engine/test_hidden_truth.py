@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sample_labels import Box, Span, labels_of
 
-from engine.metrics.pseudo_labels import askable_phrases, judge
+from engine.metrics.pseudo_labels import askable_phrases, judge_pseudo_box
 from engine.metrics.truth import (
     ABSENT_CLASS,
     IN_CROWD,
@@ -93,10 +93,10 @@ def test_a_phrase_goes_with_the_span_it_shares_most_of_were_it_one_character() -
 def test_a_crowd_is_no_human_box_to_be_found() -> None:
     crowd_alone = photos([("a man", "person")], ("person", LEFT, 1))
     man = sample("k", "a man", ["a man"], [(0, LEFT, 0.9)])
-    assert judge(man, man.boxes[0], crowd_alone) == ABSENT_CLASS
+    assert judge_pseudo_box(man, man.boxes[0], crowd_alone) == ABSENT_CLASS
     assert askable_phrases(man, crowd_alone) == {}
     beside_one = photos([("a man", "person")], ("person", LEFT, 1), ("person", RIGHT, 0))
-    assert judge(man, man.boxes[0], beside_one) == IN_CROWD, "it lies on the crowd alone"
+    assert judge_pseudo_box(man, man.boxes[0], beside_one) == IN_CROWD, "it lies on the crowd alone"
     assert askable_phrases(man, beside_one)[0].ids == (1,)
 
 
@@ -104,7 +104,7 @@ def test_a_box_of_which_no_more_than_half_lies_in_a_crowd_is_wrong() -> None:
     truth = photos([("a man", "person")], ("person", (0, 0, 50, 50), 1), ("person", RIGHT, 0))
     half, more = (40.0, 0.0, 60.0, 10.0), (39.0, 0.0, 59.0, 10.0)
     man = sample("k", "a man", ["a man"], [(0, half, 0.9), (0, more, 0.9)])
-    assert [judge(man, box, truth) for box in man.boxes] == [set(), IN_CROWD]
+    assert [judge_pseudo_box(man, box, truth) for box in man.boxes] == [set(), IN_CROWD]
 
 
 def test_words_are_learnt_however_they_are_written() -> None:

@@ -1,4 +1,4 @@
-"""What became of each box: hand-worked verdicts, and curves whose means are the figures of the metrics themselves."""
+"""What became of each box: hand-worked outcomes, and curves whose means are the figures of the metrics themselves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from engine.metrics import ImageResult
 from engine.metrics.curves import class_curve, phrase_curve
 from engine.metrics.detection import average_precision, gold_counts
 from engine.metrics.grounding import phrase_recall
-from engine.metrics.judged import JudgedBox, JudgedBoxes, judge
+from engine.metrics.judged import judge_boxes
+from engine.metrics.judged_boxes import JudgedBox, JudgedBoxes
 from schemas.records import BoxXYXY, Candidate
 
 CLASSES = ["cat", "dog"]
@@ -21,15 +22,15 @@ NOWHERE: BoxXYXY = (150, 0, 199, 30)
 SHIFTED: BoxXYXY = (20, 0, 60, 40)  # IoU 1/3 with LEFT
 
 
-def verdicts(judged: JudgedBoxes) -> list[tuple[str, int, str]]:
-    return [(one.name, one.rank, one.verdict) for one in judged]
+def outcomes(judged: JudgedBoxes) -> list[tuple[str, int, str]]:
+    return [(one.name, one.rank, one.outcome) for one in judged]
 
 
 def test_a_detection_is_right_once_and_each_mistake_has_its_kind() -> None:
     gold = detection_sample("a", [("dog", LEFT), ("dog", RIGHT), ("cat", (0, 100, 40, 140))], classes=CLASSES)
     boxes = (LEFT, LEFT, SHIFTED, (0, 100, 40, 140), NOWHERE)
     answer = tuple(Candidate(1, box, 0.9 - 0.1 * place) for place, box in enumerate(boxes))
-    assert verdicts(judge([ImageResult(gold, answer)], CLASSES, 100)) == [
+    assert outcomes(judge_boxes([ImageResult(gold, answer)], CLASSES, 100)) == [
         ("cat", 0, "missed"),
         ("dog", 1, "right"),
         ("dog", 2, "duplicate"),
@@ -41,33 +42,33 @@ def test_a_detection_is_right_once_and_each_mistake_has_its_kind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("height", "verdict"),
+    ("height", "outcome"),
     [(20.0, "right"), (19.9, "localisation"), (4.0, "localisation"), (3.9, "background")],
     ids=["IoU of a half", "less", "of a tenth", "less than that"],
 )
-def test_a_box_is_right_from_a_half_on_and_near_from_a_tenth_on(height: float, verdict: str) -> None:
+def test_a_box_is_right_from_a_half_on_and_near_from_a_tenth_on(height: float, outcome: str) -> None:
     gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
     answer = (Candidate(1, (0, 0, 40, height), 0.9),)
-    assert judge([ImageResult(gold, answer)], CLASSES, 100)[0].verdict == verdict
+    assert judge_boxes([ImageResult(gold, answer)], CLASSES, 100)[0].outcome == outcome
 
 
 def test_a_missed_box_tells_how_near_the_answers_came() -> None:
     gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
-    *_, missed = judge([ImageResult(gold, (Candidate(1, SHIFTED, 0.5),))], CLASSES, 100)
+    *_, missed = judge_boxes([ImageResult(gold, (Candidate(1, SHIFTED, 0.5),))], CLASSES, 100)
     assert (missed.box_xyxy, missed.overlap) == (LEFT, pytest.approx(1 / 3, abs=1e-4))
 
 
 def test_of_two_things_that_overlap_each_is_found_once() -> None:
     gold = detection_sample("a", [("dog", LEFT), ("dog", (0, 0, 40, 48))], classes=CLASSES)
     answer = tuple(Candidate(1, LEFT, score) for score in (0.9, 0.8, 0.7))  # the second takes the one that is left
-    found = judge([ImageResult(gold, answer)], CLASSES, 100)
-    assert [one.verdict for one in found] == ["right", "right", "duplicate"]
+    found = judge_boxes([ImageResult(gold, answer)], CLASSES, 100)
+    assert [one.outcome for one in found] == ["right", "right", "duplicate"]
 
 
 def test_a_phrase_is_found_on_any_of_its_boxes_and_missed_once() -> None:
     gold = grounding_sample("a", {"two dogs": [LEFT, RIGHT], "a cat": [NOWHERE], "a walk": []})
     answer = (Candidate(0, RIGHT, 0.4), Candidate(1, LEFT, 0.9), Candidate(2, LEFT, 0.9))
-    assert verdicts(judge([ImageResult(gold, answer)], (), 100)) == [
+    assert outcomes(judge_boxes([ImageResult(gold, answer)], (), 100)) == [
         ("two dogs", 1, "right"),
         ("a cat", 1, "other_name"),
         ("a cat", 0, "missed"),
@@ -77,13 +78,13 @@ def test_a_phrase_is_found_on_any_of_its_boxes_and_missed_once() -> None:
 def test_what_takes_a_difficult_box_is_not_judged_and_such_a_box_is_never_missed() -> None:
     gold = detection_sample("a", [("dog", LEFT), ("dog", RIGHT)], classes=CLASSES, difficult={0})
     answer = (Candidate(1, LEFT, 0.9), Candidate(1, LEFT, 0.8), Candidate(1, SHIFTED, 0.7), Candidate(0, LEFT, 0.6))
-    assert verdicts(judge([ImageResult(gold, answer)], CLASSES, 100)) == [
+    assert outcomes(judge_boxes([ImageResult(gold, answer)], CLASSES, 100)) == [
         ("cat", 1, "other_name"),
         ("dog", 2, "duplicate"),
         ("dog", 3, "localisation"),
         ("dog", 0, "missed"),
     ]
-    assert judge([ImageResult(gold, ())], CLASSES, 100)[0].box_xyxy == RIGHT
+    assert judge_boxes([ImageResult(gold, ())], CLASSES, 100)[0].box_xyxy == RIGHT
 
 
 def random_results(seed: int, *, detection: bool) -> list[ImageResult]:
@@ -118,7 +119,7 @@ def _nudged(rng: np.random.Generator, box: BoxXYXY) -> BoxXYXY:
 @pytest.mark.parametrize("seed", range(40))
 def test_the_mean_of_the_class_curve_is_ap50(seed: int) -> None:
     results = random_results(seed, detection=True)
-    judged = judge(results, CLASSES, 100)
+    judged = judge_boxes(results, CLASSES, 100)
     curve = class_curve(judged, gold_counts(results, CLASSES))
     figures = {one.name: one.value for one in average_precision(results, CLASSES).values}
     assert curve is not None
@@ -128,7 +129,7 @@ def test_the_mean_of_the_class_curve_is_ap50(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_the_phrase_curve_ends_at_recall_at_one(seed: int) -> None:
     results = random_results(seed, detection=False)
-    judged = judge(results, (), 100)
+    judged = judge_boxes(results, (), 100)
     figures = {one.name: one for one in phrase_recall(results).values}
     curve = phrase_curve(judged)
     assert curve is not None
@@ -140,28 +141,28 @@ def test_the_phrase_curve_ends_at_recall_at_one(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(10))
 def test_every_candidate_of_what_is_asked_for_is_judged_and_missed_and_right_make_all_human_boxes(seed: int) -> None:
     results = random_results(seed, detection=True)
-    judged = judge(results, CLASSES, 100)
+    judged = judge_boxes(results, CLASSES, 100)
     if not any(box.difficult for result in results for box in result.gold.boxes):
         assert sum(one.rank > 0 for one in judged) == sum(len(result.candidates) for result in results)
     human = sum(gold_counts(results, CLASSES).values())
-    assert sum(one.verdict in ("right", "missed") for one in judged) == human
+    assert sum(one.outcome in ("right", "missed") for one in judged) == human
 
 
 def test_answers_of_a_class_without_a_human_box_are_in_no_curve() -> None:
     names = ["bird", *CLASSES]
     gold = detection_sample("a", [("cat", LEFT), ("dog", RIGHT)], classes=names)
     answer = (Candidate(0, NOWHERE, 0.9), Candidate(1, LEFT, 0.5), Candidate(2, RIGHT, 0.5))
-    curve = class_curve(judge([ImageResult(gold, answer)], names, 100), {"bird": 0, "cat": 1, "dog": 1})
+    curve = class_curve(judge_boxes([ImageResult(gold, answer)], names, 100), {"bird": 0, "cat": 1, "dog": 1})
     assert curve is not None
     assert curve.precision == [1.0] * 101
 
 
 def test_where_nothing_is_asked_for_there_is_no_curve() -> None:
     assert phrase_curve(judged_columns([])) is None
-    assert phrase_curve(judge([], (), 100)) is None
+    assert phrase_curve(judge_boxes([], (), 100)) is None
     assert class_curve(judged_columns([]), {"dog": 0}) is None
-    assert not len(judge([ImageResult(grounding_sample("a", {"a walk": []}), ())], (), 100))
-    assert not len(judge([ImageResult(detection_sample("a", [], classes=CLASSES), ())], CLASSES, 100))
+    assert not len(judge_boxes([ImageResult(grounding_sample("a", {"a walk": []}), ())], (), 100))
+    assert not len(judge_boxes([ImageResult(detection_sample("a", [], classes=CLASSES), ())], CLASSES, 100))
 
 
 def test_a_point_of_the_phrase_curve_is_all_that_scores_at_least_so_much() -> None:

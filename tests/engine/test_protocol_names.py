@@ -9,8 +9,9 @@ from detection_cases import BOX, CLASSES, FREQUENCIES, detection_sample
 from samples import grounding_sample
 
 from engine.metrics import ImageResult
-from engine.metrics.protocols import PROTOCOLS, Beside, Task, score_by
-from schemas.recipes import DEFAULT_PROTOCOLS, EvaluationProtocol, GenerationRecipe, protocol_of, protocols_with
+from engine.metrics.protocols import PROTOCOLS, ScoringContext, Task, score_by
+from schemas.evaluate_recipes import DEFAULT_PROTOCOLS, protocol_of
+from schemas.recipes import EvaluationProtocol, GenerationRecipe, protocols_with
 from schemas.records import Candidate
 
 RESULTS: dict[Task, list[ImageResult]] = {
@@ -27,8 +28,8 @@ GENERATION = {
 
 @pytest.mark.parametrize(("task", "protocol"), [(task, name) for task, table in PROTOCOLS.items() for name in table])
 def test_every_figure_tells_its_protocol_by_its_name(task: Task, protocol: str) -> None:
-    beside = Beside(CLASSES, frequencies=FREQUENCIES, groups={"dog": "tail"})
-    names = [one.name for one in score_by([protocol], task, RESULTS[task], beside).values]
+    context = ScoringContext(CLASSES, frequencies=FREQUENCIES, groups={"dog": "tail"})
+    names = [one.name for one in score_by([protocol], task, RESULTS[task], context).values]
     assert {protocol_of(name) for name in names} == {protocol}
 
 

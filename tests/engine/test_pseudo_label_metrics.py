@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sample_labels import labels_of
 
-from engine.metrics.pseudo_labels import above_score, judge, pseudo_label_figures
+from engine.metrics.pseudo_labels import above_score, judge_pseudo_box, pseudo_label_figures
 from engine.metrics.truth import ABSENT_CLASS, IN_CROWD, UNKNOWN_PHRASE, CocoTruth, GoldTruth, read_coco_truth
 from schemas.records import BoxXYXY
 from schemas.shards import SampleLabels, SamplePhrase
@@ -81,7 +81,7 @@ def coco() -> CocoTruth:
 
 def test_a_box_is_right_on_a_human_box_of_its_phrase_and_wrong_on_that_of_another(coco: CocoTruth) -> None:
     sample = labels("k1", "A man and a dog.", {"A man": [(MAN, 0.9), (DOG, 0.8)], "a dog": [(DOG, 0.7)]})
-    assert [bool(judge(sample, box, coco)) for box in sample.boxes] == [True, False, True]
+    assert [bool(judge_pseudo_box(sample, box, coco)) for box in sample.boxes] == [True, False, True]
 
 
 def test_a_phrase_of_no_known_class_is_not_judged_and_never_wrong(coco: CocoTruth) -> None:
@@ -93,7 +93,7 @@ def test_a_phrase_of_no_known_class_is_not_judged_and_never_wrong(coco: CocoTrut
 
 def test_a_class_that_the_image_lacks_is_not_judged(coco: CocoTruth) -> None:
     sample = labels("k2", "a light and a man", {"a man": [(MAN, 0.9)]})
-    assert judge(sample, sample.boxes[0], coco) == ABSENT_CLASS
+    assert judge_pseudo_box(sample, sample.boxes[0], coco) == ABSENT_CLASS
 
 
 def test_words_learnt_from_annotated_phrases_name_the_class_in_other_captions(coco: CocoTruth) -> None:
@@ -110,7 +110,7 @@ def test_words_learnt_from_annotated_phrases_name_the_class_in_other_captions(co
 def test_a_box_inside_a_crowd_is_not_judged_but_one_on_a_single_box_is_right() -> None:
     truth = CocoTruth("truth", coco_document([(1, "person", MAN, 0), (1, "person", (0, 0, 50, 50), 1)]))
     sample = labels("k1", "A man and a dog.", {"A man": [(MAN, 0.9), ((5, 5, 30, 30), 0.8), (NOWHERE, 0.8)]})
-    assert [judge(sample, box, truth) for box in sample.boxes] == [{100}, IN_CROWD, set()]
+    assert [judge_pseudo_box(sample, box, truth) for box in sample.boxes] == [{100}, IN_CROWD, set()]
 
 
 def test_figures_by_hand_at_two_selections(coco: CocoTruth) -> None:
@@ -140,7 +140,7 @@ def test_exact_truth_goes_by_overlapping_spans_of_the_same_caption() -> None:
     gold = labels("s", caption, {"a red dog": [(DOG, 1.0)], "a man": [(MAN, 1.0)]})
     truth = GoldTruth("scenes", [gold])
     sample = labels("s", caption, {"red dog": [(DOG, 0.9), (MAN, 0.8)], "a hill": [(NOWHERE, 0.7)]})
-    assert [judge(sample, box, truth) for box in sample.boxes] == [{0}, set(), UNKNOWN_PHRASE]
+    assert [judge_pseudo_box(sample, box, truth) for box in sample.boxes] == [{0}, set(), UNKNOWN_PHRASE]
     assert truth.keys() == {"s"}
 
 
@@ -181,7 +181,7 @@ def test_real_annotated_phrases_judge_their_own_boxes_right(data_folder: Path) -
                 key=key_of[one["image_id"]],
                 size=(width, height),
             )
-            verdicts = [judge(sample, box, truth) for box in sample.boxes]
+            verdicts = [judge_pseudo_box(sample, box, truth) for box in sample.boxes]
             assert all(isinstance(verdict, set) and verdict for verdict in verdicts), (one, verdicts)
             checked += 1
     assert checked > 1000

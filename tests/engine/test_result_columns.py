@@ -14,13 +14,14 @@ from samples import detection_sample, grounding_sample
 
 from engine.metrics import Figures, ImageResult, class_boxes, judged
 from engine.metrics.candidates import NO_CANDIDATES, Candidates
-from engine.metrics.judged import JudgedBox, judge
-from engine.metrics.protocols import PROTOCOLS, Beside, Task, score_by
+from engine.metrics.judged import judge_boxes
+from engine.metrics.judged_boxes import JudgedBox
+from engine.metrics.protocols import PROTOCOLS, ScoringContext, Task, score_by
 from engine.metrics.results import Results
 from schemas.records import BoxXYXY, Candidate
 
 BOX: BoxXYXY = (10, 10, 60, 60)
-BESIDE = Beside(CLASSES, 100, FREQUENCIES, {"dog": "tail", "person": "head"})
+CONTEXT = ScoringContext(CLASSES, 100, FREQUENCIES, {"dog": "tail", "person": "head"})
 
 
 def as_results(results: Sequence[ImageResult], unit: int = 3) -> Results:
@@ -36,8 +37,8 @@ def as_results(results: Sequence[ImageResult], unit: int = 3) -> Results:
 def everything(task: Task, results: Any) -> tuple[dict[str, Any], list[JudgedBox]]:
     """All figures of a task, and what became of every box."""
     names = [name for name in PROTOCOLS[task] if name != "referring"]
-    figures = score_by(names, task, results, BESIDE)
-    return dataclasses.asdict(figures), list(judge(results, CLASSES if task == "detection" else (), 100))
+    figures = score_by(names, task, results, CONTEXT)
+    return dataclasses.asdict(figures), list(judge_boxes(results, CLASSES if task == "detection" else (), 100))
 
 
 def grounding_case(seed: int) -> list[ImageResult]:
@@ -97,9 +98,9 @@ def test_an_empty_unit_adds_nothing_and_a_picture_without_answer_is_missed() -> 
     held.add([], {})
     held.add([grounding_sample("a", {"a dog": [BOX]})], {})
     held.add([], {"of nobody": NO_CANDIDATES})
-    (value, *_) = score_by(("any-box",), "grounding", held, Beside()).values
+    (value, *_) = score_by(("any-box",), "grounding", held, ScoringContext()).values
     assert (len(held), value.value, value.count) == (1, 0.0, 1)
-    assert [one.verdict for one in judge(held, (), 100)] == ["missed"]
+    assert [one.outcome for one in judge_boxes(held, (), 100)] == ["missed"]
 
 
 def test_no_result_gives_no_figure_and_no_box() -> None:
@@ -112,21 +113,21 @@ def test_no_result_gives_no_figure_and_no_box() -> None:
 def test_candidates_of_what_is_not_there_are_wrong_in_detection_and_not_asked_about_in_grounding() -> None:
     answer = (Candidate(1, BOX, 0.9),)
     nothing_there = [ImageResult(detection_sample("a", [], classes=CLASSES), answer)]
-    assert [one.verdict for one in judge(nothing_there, CLASSES, 100)] == ["background"]
+    assert [one.outcome for one in judge_boxes(nothing_there, CLASSES, 100)] == ["background"]
     both = [*nothing_there, ImageResult(detection_sample("b", [("dog", BOX)], classes=CLASSES), answer)]
-    figures: Figures = score_by(("coco",), "detection", both, BESIDE)
+    figures: Figures = score_by(("coco",), "detection", both, CONTEXT)
     assert next(one.value for one in figures.values if one.name == "AP50/dog") == pytest.approx(0.5)
     no_box = [ImageResult(grounding_sample("a", {"a dog": [], "a cat": [BOX]}), (Candidate(0, BOX, 0.9),))]
-    assert [(one.name, one.verdict) for one in judge(no_box, (), 100)] == [("a cat", "missed")]
+    assert [(one.name, one.outcome) for one in judge_boxes(no_box, (), 100)] == [("a cat", "missed")]
 
 
 def test_judged_boxes_are_read_one_by_one_as_they_were_made() -> None:
     results = [one for seed in range(4) for one in random_case(seed).results]
-    boxes = list(judge(results, CLASSES, 100))
+    boxes = list(judge_boxes(results, CLASSES, 100))
     again = judged_columns(boxes)
     assert list(again) == boxes
     assert [again[number] for number in (0, -1)] == [boxes[0], boxes[-1]]
     assert again[2:5] == boxes[2:5]
     assert np.array_equal([one.rank for one in boxes], np.concatenate([part.rank for part in again.parts]))
-    counts = {verdict: sum(one.verdict == verdict for one in boxes) for verdict in again.verdicts()}
-    assert again.verdicts() == counts
+    counts = {outcome: sum(one.outcome == outcome for one in boxes) for outcome in again.outcomes()}
+    assert again.outcomes() == counts

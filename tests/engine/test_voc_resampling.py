@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from detection_cases import BOX, CASES, CLASSES, FAR, by_name, detection_sample, random_case
 
-from engine.metrics import ImageResult, image_identity
-from engine.metrics.protocols import Beside, score_by
+from engine.metrics import ImageResult, image_key
+from engine.metrics.protocols import ScoringContext, score_by
 from engine.metrics.resampling import image_keys, resampled
 from engine.metrics.voc import Year, voc_average_precision
 from engine.promotion import decide
@@ -22,7 +22,7 @@ YEARS: dict[str, Year] = {"voc07": 2007, "voc12": 2012}
 
 
 def report_of(model: str, results: Sequence[ImageResult]) -> EvaluationReport:
-    figures = score_by(("coco", *BOTH), "detection", results, Beside(CLASSES))
+    figures = score_by(("coco", *BOTH), "detection", results, ScoringContext(CLASSES))
     return EvaluationReport(
         model_digest=model,
         dataset="boxes",
@@ -51,7 +51,7 @@ def test_a_resample_is_the_metric_of_the_pictures_that_were_drawn(protocol: str)
         rng = np.random.default_rng(seed)
         results = without_ties(random_case(seed, difficult=True).results, rng)
         report = report_of("m", results)
-        keys = [image_identity(result.gold) for result in results]
+        keys = [image_key(result.gold) for result in results]
         draws = np.vstack([np.ones(len(keys)), rng.integers(0, 4, (3, len(keys)))])
         for metric in [one.name for one in report.metrics if one.name.startswith(f"{protocol}_AP")]:
             if not image_keys(report, metric):

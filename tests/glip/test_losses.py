@@ -12,8 +12,8 @@ from glip.anchors import anchor_grid
 from glip.assignment import NO_BOX, assign
 from glip.boxes import centerness, decode, generalized_iou
 from glip.config import GLIPConfig
+from glip.head import GLIPOutput
 from glip.losses import GroundingTarget, find_positives, focal_losses, grounding_losses
-from glip.model import GLIPOutput
 
 SHAPES = [(8, 8), (4, 4), (2, 2), (1, 1)]
 

@@ -14,7 +14,7 @@ from glip import boxes as box_math
 from glip import postprocess
 from glip.anchors import anchor_grid
 from glip.config import GLIPConfig
-from glip.model import GLIPOutput
+from glip.head import GLIPOutput
 from glip.nms import nms
 from glip.postprocess import find_candidates, ground, keep_best_by_phrase, keep_best_in_one_fetch
 

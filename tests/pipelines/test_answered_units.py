@@ -60,8 +60,8 @@ def test_a_unit_whose_samples_were_all_refused_has_no_answer(tmp_path: Path) -> 
 
 
 def judged(number: int) -> JudgedBox:
-    verdicts = ("background", "right", "missed")
-    return JudgedBox(f"k{number // 2}", 0, f"a {number}", number % 2, 0.5, (0, 0, 1, number), 0.0, verdicts[number % 3])
+    outcomes = ("background", "right", "missed")
+    return JudgedBox(f"k{number // 2}", 0, f"a {number}", number % 2, 0.5, (0, 0, 1, number), 0.0, outcomes[number % 3])
 
 
 @pytest.mark.parametrize("count", [0, 1, 6, 7])
@@ -77,8 +77,8 @@ def test_the_table_has_all_rows_in_groups_of_the_same_size(
     sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
     assert sizes == {0: [0], 1: [1], 6: [3, 3], 7: [3, 3, 1]}[count]
     rows = file.read().to_pylist()
-    assert [(one["key"], one["name"], one["y2"], one["verdict"]) for one in rows] == [
-        (one.key, one.name, one.box_xyxy[3], one.verdict) for one in boxes
+    assert [(one["key"], one["name"], one["y2"], one["outcome"]) for one in rows] == [
+        (one.key, one.name, one.box_xyxy[3], one.outcome) for one in boxes
     ]
     write_answers(Store(tmp_path), "in one part", judged_columns(boxes))
     assert (tmp_path / answers_name("in one part")).read_bytes() == (tmp_path / answers_name("val")).read_bytes()

@@ -168,3 +168,24 @@ def test_what_needs_no_model_starts_without_torch_and_ray(what: str) -> None:
     program = f"import sys; heavy = {heavy}; {STARTS[what]}; print(*heavy & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == ""
+
+
+READERS_OF_RECIPES = {
+    "label": "--out x",
+    "train": "--out x",
+    "few-shot": "--out x",
+    "generation": "--out x",
+    "evaluate": "nano --on x",
+    "calibrate": "nano --on x --out x",
+    "retrain": "",
+    "schedule": "",
+}
+
+
+def test_a_recipe_that_is_not_there_is_told_before_anything_heavy_is_imported() -> None:
+    lines = [[name, *rest.split(), "--recipe", "nowhere.yaml"] for name, rest in READERS_OF_RECIPES.items()]
+    heavy = "{'torch', 'ray', 'spacy', 'transformers', 'pandas'}"
+    program = "import sys; from pipelines.commands.command_line import run; "
+    program += f"print(*({{line[0]: (run(line), *{heavy} & set(sys.modules)) for line in {lines}}}).items(), sep='\\n')"
+    found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == [str((name, (2,))) for name in READERS_OF_RECIPES], found.stderr

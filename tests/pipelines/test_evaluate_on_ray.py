@@ -54,7 +54,7 @@ def recipe(datasets: tuple[str, ...], random_checkpoint: Path) -> EvaluateRecipe
 def inline(recipe: EvaluateRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("inline")
     reports = evaluate(recipe, out, progress=False)
-    assert reports[0].verdicts["background"] > 100, "the model has much to say"
+    assert reports[0].outcomes["background"] > 100, "the model has much to say"
     return out
 
 

@@ -12,7 +12,7 @@ from judged_columns import judged_columns
 from report_datasets import HOSTILE, sample, write_dataset
 
 from engine.artifacts import Store
-from engine.metrics.judged import JudgedBox
+from engine.metrics.judged_boxes import JudgedBox
 from pipelines.evaluation.answer_table import answers_name, write_answers
 from pipelines.pages.evaluation_page import render
 from pipelines.pages.mistakes import drawn, worst
@@ -21,8 +21,8 @@ from schemas.reports import EvaluationReport, MetricValue, PrecisionRecall
 BOX, ELSEWHERE = (10.0, 10.0, 60.0, 80.0), (70.0, 5.0, 90.0, 30.0)
 
 
-def judged(key: str, verdict: Any, score: float, box: Any = ELSEWHERE, name: str = "a dog") -> JudgedBox:
-    return JudgedBox(key, 0, name, 0 if verdict == "missed" else 1, score, box, 0.2, verdict)
+def judged(key: str, outcome: Any, score: float, box: Any = ELSEWHERE, name: str = "a dog") -> JudgedBox:
+    return JudgedBox(key, 0, name, 0 if outcome == "missed" else 1, score, box, 0.2, outcome)
 
 
 def test_the_surest_wrong_boxes_and_the_largest_missed_ones_come_first_and_a_picture_once() -> None:
@@ -44,7 +44,7 @@ def test_the_table_holds_every_box_as_it_was_judged(tmp_path: Path) -> None:
     boxes = [judged("a", "background", 0.5), judged("b", "missed", 0.0, BOX)]
     write_answers(Store(tmp_path), "val", judged_columns(boxes))
     rows = pq.read_table(tmp_path / answers_name("val")).to_pylist()
-    assert [(row["key"], row["verdict"], row["rank"], row["score"]) for row in rows] == [
+    assert [(row["key"], row["outcome"], row["rank"], row["score"]) for row in rows] == [
         ("a", "background", 1, 0.5),
         ("b", "missed", 0, 0.0),
     ]
@@ -66,7 +66,7 @@ def evaluation() -> EvaluationReport:
         dataset_fingerprint="f",
         metrics=[MetricValue(name="phrase_recall@1", value=0.5, count=2, baseline=0.25)],
         curve=PrecisionRecall(over="phrases", recall=[0.0, 0.5], precision=[0.0, 0.5], score=[0.9, 0.8]),
-        verdicts={"right": 1, "other_name": 1},
+        outcomes={"right": 1, "other_name": 1},
         images=1,
     )
 
@@ -98,6 +98,8 @@ def test_the_page_shows_text_as_text_asks_for_nothing_and_can_be_read_by_all(
     assert watched.page.locator(".mistakes img").count() == 1
     assert HOSTILE in watched.page.locator("h1").inner_text()
     assert watched.page.locator(".mistakes").inner_text().count(HOSTILE) == 2
+    told = watched.page.locator("body").inner_text()
+    assert "The last column counts the human boxes or phrases" in told, "on a phone, no hint of a heading is seen"
     assert grave_findings(watched.page) == []
     assert overflow(watched.page) == 0
     assert watched.troubles == []

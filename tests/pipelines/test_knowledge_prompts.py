@@ -68,7 +68,7 @@ def test_an_evaluation_says_what_it_asked_and_another_question_is_another_evalua
     assert plain.prompts == {}
     (asked,) = evaluate(pets_recipe(pets, random_checkpoint, {"pets": PETS}), out, progress=False)
     assert asked.prompts == {"dog": "a dog with a tail", "bird": "puffin"}
-    assert asked.verdicts != plain.verdicts, "another text gives other boxes"
+    assert asked.outcomes != plain.outcomes, "another text gives other boxes"
     document = json.loads((out / "evaluation.json").read_text())
     assert document["reports"][0]["prompts"] == asked.prompts
     assert document["recipe"]["prompts"]["pets"]["dog"]["suffix"] == " with a tail"

@@ -15,7 +15,7 @@ from coco_folders import coco_dataset
 from killed_jobs import call_apart
 
 from glip.checkpoint import load_model, save_model
-from pipelines.train import told, train
+from pipelines.train import result_line, train
 from pipelines.training.evaluation import BEST, EVALUATIONS, EvaluateAlong, Standing, best_of, standings
 from schemas.recipes import MixEntry, RunEvaluation, TrainRecipe
 from student import trainer
@@ -49,7 +49,7 @@ def test_every_checkpoint_has_its_figure_and_the_best_model_is_kept(recipe: Trai
     assert load_model(tmp_path / "run" / BEST).metadata["steps"] == result.best.steps
     assert load_model(tmp_path / "run" / BEST).digest == result.best.model_digest
     assert load_model(tmp_path / "run" / "model").digest == found[-1].model_digest
-    assert f"is {tmp_path / 'run' / BEST}, after {result.best.steps} of 3 steps; next: " in told(result)
+    assert f"is {tmp_path / 'run' / BEST}, after {result.best.steps} of 3 steps; next: " in result_line(result)
     before = result.best.model_digest
     more = train(recipe.model_copy(update={"steps": 4}), tmp_path / "run", progress=False)
     assert [one.steps for one in standings(tmp_path / "run")] == [1, 2, 3, 4]

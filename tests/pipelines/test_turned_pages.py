@@ -15,7 +15,7 @@ from review_clients import Client, talk
 from turned_photos import stored_as
 
 from engine.artifacts import Store
-from engine.metrics.judged import JudgedBox
+from engine.metrics.judged_boxes import JudgedBox
 from engine.review.verdicts import read_verdicts
 from engine.shards import LabelledImage
 from pipelines.ground import GroundedImage
