@@ -21,7 +21,7 @@ NEW_ENOUGH := import sys; sys.version_info >= (3, 11) or sys.exit("wanted Python
 $(READY): pyproject.toml constraints.txt
 	@$(or $(wildcard $(BIN)/python),$(PYTHON)) -c '$(NEW_ENOUGH)'
 	@echo "installing into $(VENV); the first time this takes some minutes and gigabytes"
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable '.[dev,s3]'
 	@touch $@
