@@ -1,8 +1,8 @@
-"""What a recipe makes of a source's own columns: which rows are taken (``source.keep``, looked at before a picture is),
-and which cells go with a sample into its shard (``source.carry``).
+"""A source's own columns: rules for which rows to take (``source.keep``, checked before a picture is read), and cells
+to store with a sample in its shard (``source.carry``).
 
-In: the recipe's rules, the names of the columns that there are, and rows as mappings. Out: the reason why a row is not
-taken, which names its column (``column_similarity_below_min``); the cells to carry.
+In: the recipe's rules, the names of the existing columns, and rows as mappings. Out: the reason why a row is not taken,
+which names its column (``column_similarity_below_min``); the cells to carry.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ MAX_SHOWN = 80  # characters of a value in a message
 
 
 class OwnColumns:
-    """The columns that one recipe names. Rules are looked at in the order of their columns' names, so that equal
-    recipes give equal reasons; without a rule every row is taken."""
+    """The columns that a recipe keeps rows by, or carries. Rules are checked in the order of their columns' names, so
+    that equal recipes give equal reasons; without a rule every row is taken."""
 
     def __init__(self, recipe: SourceWithColumns) -> None:
         self._rules = sorted(recipe.keep.items())
@@ -36,14 +36,14 @@ class OwnColumns:
         return list(dict.fromkeys([*(name for name, _ in self._rules), *self._carry]))
 
     def check(self, there: Collection[str], where: str) -> None:
-        """ValueError where the recipe names a column that is not ``there``, with the one that may be meant."""
+        """Raise ValueError, with the most similar column, where the recipe names one that is not ``there``."""
         for name in self.names:
             if name not in there:
                 field = "carry" if name in self._carry else "keep"
                 raise ValueError(f"source.{field}: {no_column(name, there, where)}")
 
     def broken_by(self, row: Mapping[str, Any]) -> Problem | None:
-        """The first rule that a row breaks, as the reason why it is not taken; None where it is."""
+        """The first rule that a row breaks, as a Problem; None where the row is taken."""
         for name, rule in self._rules:
             found = next(_faults(row.get(name), rule), None)
             if found is not None:
@@ -52,13 +52,13 @@ class OwnColumns:
         return None
 
     def carried(self, row: Mapping[str, Any]) -> dict[str, Cell] | None:
-        """The cells that go with a sample, as JSON has them; those without a value are left out. None where none is."""
+        """The cells to store with a sample, as JSON values, without empty ones; None where all are empty."""
         cells = {name: _cell(row.get(name)) for name in self._carry}
         return {name: cell for name, cell in cells.items() if cell is not None} or None
 
 
 def _faults(cell: object, rule: ColumnRule) -> Iterator[tuple[str, str]]:
-    """What is wrong with a value: the end of the reason, and what the message says of the column."""
+    """The rules that a value breaks: for each the end of the reason, and the predicate of the message."""
     value = _plain(cell)
     number = _number(value) if rule.min is not None or rule.max is not None else None
     if value is None or (isinstance(number, float) and math.isnan(number)):
@@ -90,11 +90,16 @@ def _plain(cell: object) -> str | int | float | None:
         return None if math.isnan(cell) else cell
     if isinstance(cell, str):
         return cell.strip() or None
-    return cell if cell is None or isinstance(cell, int) else str(cell)
+    if cell is None or isinstance(cell, int):
+        return cell
+    try:
+        return str(cell)
+    except RecursionError:  # some Pythons read JSON that is nested deeper than they can show
+        return None
 
 
 def _number(value: str | int | float | None) -> int | float | None:
-    """The number that a value is or spells, which may be NaN; None where it is none."""
+    """The value as a number, also if it is the text of one; may be NaN. None where it is no number."""
     if not isinstance(value, str):
         return value
     try:
@@ -104,13 +109,13 @@ def _number(value: str | int | float | None) -> int | float | None:
 
 
 def _is_among(value: str | int | float, wanted: Collection[str | int | float]) -> bool:
-    """Whether a value is one of those: texts as they are, numbers also where the value spells them."""
+    """Whether a value is one of ``wanted``. A text equals a wanted number that it spells."""
     number = _number(value)
     return any(value == one if isinstance(one, str) else number == one for one in wanted)
 
 
 def _cell(cell: object) -> Cell | None:
-    """A cell as JSON's number, truth value or text; None where it holds no value, or none that JSON has."""
+    """A cell as a JSON number, boolean or string; None where it is empty, or has a value that JSON lacks."""
     if isinstance(cell, bool):
         return cell
     value = cell if isinstance(cell, str) else _plain(cell)

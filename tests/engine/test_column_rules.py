@@ -31,7 +31,10 @@ def keeping(rules: dict[str, ColumnRule]) -> OwnColumns:
     return OwnColumns(UrlsSource(uri="x", keep=rules))
 
 
-NO_VALUES = [None, float("nan"), "", "  "]
+NESTED: list[Any] = []
+for _ in range(100_000):  # deeper than any Python can show
+    NESTED = [NESTED]
+NO_VALUES = [None, float("nan"), "", "  ", NESTED]
 
 
 @pytest.mark.parametrize("name", RULES)
