@@ -43,7 +43,7 @@ def box_database(*, on_disk: bool = False, memory_limit: str = MEMORY_LIMIT) -> 
 
 
 @contextmanager
-def damage_told() -> Iterator[None]:
+def naming_damage() -> Iterator[None]:
     """Turn DuckDB's errors about damaged tables into a RuntimeError of one line."""
     try:
         yield
@@ -60,7 +60,7 @@ def add_boxes(
 
     The boxes are the teacher's, for comparing teachers: duplicates are included, reviewers' verdicts are not applied.
     ValueError where a table is damaged, or lacks a column that the selection reads. Without a selection damage is found
-    later, when the view is read: RuntimeError as of :func:`damage_told`.
+    later, when the view is read: RuntimeError as of :func:`naming_damage`.
     """
     if selection is None:
         files = stored_tables(connection, store, units)
@@ -71,7 +71,7 @@ def add_boxes(
         empty = folder / f"{view}-empty.parquet"
         pq.write_table(ANNOTATION_SCHEMA.empty_table(), empty)
         files = [str(empty)]
-    with damage_told():
+    with naming_damage():
         connection.read_parquet(files).create_view(view)
 
 

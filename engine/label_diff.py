@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from engine.box_tables import Connection, damage_told
+from engine.box_tables import Connection, naming_damage
 from schemas.label_diff import BoxBand, HeadChange, Overlap, ScoreShift
 
 MatchedBy = Literal["key", "picture and caption"]
@@ -53,7 +53,7 @@ class LabelComparison:
 
     def __init__(self, connection: Connection, matched_by: MatchedBy) -> None:
         self._connection = connection
-        with damage_told():
+        with naming_damage():
             for view in ("before", "after"):
                 connection.execute(_BOXES.format(table=f"boxes_{view}", view=view, sample=_SAMPLE[matched_by]))
         connection.execute(_MATCHED)

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
-from engine.retraining.policy import Verdict, judge
+from engine.retraining.policy import DueDecision, apply_policy
 from engine.retraining.records import BusyError, RetrainRecords
 from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
@@ -29,7 +29,7 @@ from schemas.retrain_recipes import RetrainRecipe
 
 FAILURE = "failure.txt"
 NOTIFIED_FIELDS = ("number", "folder", "because", "outcome", "reason", "page", "promoted", "mirror_problem", "attempts")
-Due = tuple[Verdict, RetrainRecord | None]
+Due = tuple[DueDecision, RetrainRecord | None]
 """Whether a run is due, and the run, on record from here on; None where none is to be made."""
 
 
@@ -56,11 +56,11 @@ def retrain(
     records = RetrainRecords(uri)
     try:
         with records.held():
-            verdict, begun = _due_or_notify(recipe, records, at, if_due)
+            decision, begun = _due_or_notify(recipe, records, at, if_due)
             if progress:
-                print(_verdict_line(verdict), flush=True)
+                print(_due_line(decision), flush=True)
             if begun is None:
-                return RetrainResult(outcome="not due", due=False, because=[], not_due=verdict.not_due)
+                return RetrainResult(outcome="not due", due=False, because=[], not_due=decision.not_due)
             work = partial(generation, workers=workers, backend=backend, progress=progress)
             run = _run(recipe, records, begun, work, progress)
     except BusyError as error:
@@ -68,7 +68,7 @@ def retrain(
             print(f"not retraining: {error}", flush=True)
         return RetrainResult(outcome="busy", due=False, because=[], not_due=[str(error)])
     assert run.outcome is not None, "it has ended"
-    return RetrainResult(outcome=run.outcome, due=True, because=verdict.because, not_due=verdict.not_due, run=run)
+    return RetrainResult(outcome=run.outcome, due=True, because=decision.because, not_due=decision.not_due, run=run)
 
 
 def _due_or_notify(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> Due:
@@ -86,22 +86,22 @@ def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: b
     begun = None if changed else _resumable(recipe, last)
     if last is not None and begun is not None:
         again = f"run {begun.number} {last.outcome or 'did not end'}; it is resumed"
-        verdict = Verdict([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], [])
+        decision = DueDecision([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], [])
     else:
         if last is not None and last.finished is None:
             _write_and_notify(
                 recipe, records, _failed(last, f"it did not end{changed or ', as often as it was attempted'}")
             )
-        verdict = _judged(recipe, last, facts, at)
+        decision = _decided(recipe, last, facts, at)
         if last is not None and changed:
-            verdict.because.append(f"run {last.number} failed{changed}")
-        if not verdict.due and if_due:
-            return verdict, None
-        if not verdict.due:
-            verdict.because.append("it was asked for")
-        begun = _begin(recipe, last, verdict.because, facts, at)
+            decision.because.append(f"run {last.number} failed{changed}")
+        if not decision.due and if_due:
+            return decision, None
+        if not decision.due:
+            decision.because.append("it was asked for")
+        begun = _begin(recipe, last, decision.because, facts, at)
     records.write(begun)
-    return verdict, begun
+    return decision, begun
 
 
 def _why_not_resumable(recipe: RetrainRecipe, last: RetrainRecord | None, now: RetrainFacts) -> str:
@@ -126,10 +126,10 @@ def _resumable(recipe: RetrainRecipe, last: RetrainRecord | None) -> RetrainReco
     return last.model_copy(update=update)
 
 
-def _judged(recipe: RetrainRecipe, last: RetrainRecord | None, facts: RetrainFacts, at: datetime) -> Verdict:
+def _decided(recipe: RetrainRecipe, last: RetrainRecord | None, facts: RetrainFacts, at: datetime) -> DueDecision:
     wanted = recipe.policy.phrase_growth is not None
     growth = phrase_growth(recipe, last, facts) if last is not None and wanted else None
-    return judge(recipe.policy, last, facts, at, unit_size=recipe.generation.label.unit_size, growth=growth)
+    return apply_policy(recipe.policy, last, facts, at, unit_size=recipe.generation.label.unit_size, growth=growth)
 
 
 def _begin(
@@ -244,10 +244,10 @@ def _notify(recipe: RetrainRecipe, event: str, reason: str, run: RetrainRecord |
     return send(recipe.notify, {"event": event, "registry": recipe.generation.registry, "reason": reason, "run": told})
 
 
-def _verdict_line(verdict: Verdict) -> str:
-    if verdict.due:
-        return f"retraining is due: {'; '.join(verdict.because)}"
-    return f"retraining is not due: {'; '.join(verdict.not_due)}"
+def _due_line(decision: DueDecision) -> str:
+    if decision.due:
+        return f"retraining is due: {'; '.join(decision.because)}"
+    return f"retraining is not due: {'; '.join(decision.not_due)}"
 
 
 def _print_removed(run: RetrainRecord, progress: bool) -> None:

@@ -49,7 +49,7 @@ class StepShape:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class CropView:
     """The part ``source_xyxy`` of the original, resized to ``size_hw`` and mirrored or not."""
 
     source_xyxy: tuple[float, float, float, float]
@@ -69,18 +69,18 @@ def draw_step_shape(augmentation: Augmentation, random: np.random.Generator) -> 
 
 def draw_view(
     size_hw: tuple[int, int], caption: str, augmentation: Augmentation, shape: StepShape, random: np.random.Generator
-) -> View:
+) -> CropView:
     """Draw the view of a picture of ``size_hw`` pixels, which is never mirrored if its caption says left or right."""
     flip = augmentation.flip and random.random() < 0.5 and not _SIDE_WORDS.search(caption)
     height, width = size_hw
     full_hw = resized_shape(height, width, shape.min_size, augmentation.max_size)
     if augmentation.scale_jitter is None or shape.canvas_hw is None:
-        return View((0.0, 0.0, float(width), float(height)), full_hw, flip)
+        return CropView((0.0, 0.0, float(width), float(height)), full_hw, flip)
     low, high = augmentation.scale_jitter
     factor = float(np.exp(random.uniform(np.log(low), np.log(high))))
     y1, y2, seen_height = _crop(height, full_hw[0] * factor, shape.canvas_hw[0], random)
     x1, x2, seen_width = _crop(width, full_hw[1] * factor, shape.canvas_hw[1], random)
-    return View((x1, y1, x2, y2), (seen_height, seen_width), flip)
+    return CropView((x1, y1, x2, y2), (seen_height, seen_width), flip)
 
 
 def _crop(side: int, resized: float, canvas: int, random: np.random.Generator) -> tuple[float, float, int]:
@@ -92,14 +92,14 @@ def _crop(side: int, resized: float, canvas: int, random: np.random.Generator) -
     return start, start + seen, canvas
 
 
-def render(image: Image.Image, view: View) -> Image.Image:
+def render(image: Image.Image, view: CropView) -> Image.Image:
     """The picture as the view shows it."""
     height, width = view.size_hw
     seen = image.resize((width, height), Image.Resampling.BILINEAR, box=view.source_xyxy)
     return seen.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.flip else seen
 
 
-def view_boxes(boxes_xyxy: FloatArray, view: View) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+def view_boxes(boxes_xyxy: FloatArray, view: CropView) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Boxes ``[N, 4]`` in the view's pixels, clipped to it, and the indices ``[K]`` of those that are still seen.
 
     A box of which less than ``MIN_VISIBLE_SHARE`` remains is dropped, as is one thinner than ``MIN_BOX_SIDE``.

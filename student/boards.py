@@ -51,13 +51,13 @@ def open_boards(out: Path, first_step: int, parameters: Mapping[str, object]) ->
     check_boards()
     boards: list[Board] = []
     if importlib.util.find_spec("tensorboard") is not None:
-        boards.append(_Beside("TensorBoard", lambda: _TensorBoard(out / "tensorboard", first_step)))
+        boards.append(_FaultTolerantBoard("TensorBoard", lambda: _TensorBoard(out / "tensorboard", first_step)))
     if os.environ.get(MLFLOW_URI):
-        boards.append(_Beside("MLflow", lambda: _MlflowBoard(out, parameters), in_a_hurry))
+        boards.append(_FaultTolerantBoard("MLflow", lambda: _MlflowBoard(out, parameters), in_a_hurry))
     return boards
 
 
-class _Beside:
+class _FaultTolerantBoard:
     """A board whose faults do not end a run: the first one is logged, and the board is not used afterwards.
 
     Every call runs inside the context ``around()``.
@@ -66,21 +66,21 @@ class _Beside:
     def __init__(self, name: str, opened: Callable[[], Board], around: Callable[[], _Context] = nullcontext) -> None:
         self._name, self._around = name, around
         self._board: Board | None = None
-        with self._told():
+        with self._first_fault_logged():
             self._board = opened()
 
     def show(self, figures: Mapping[str, float], step: int) -> None:
         if self._board is not None:
-            with self._told():
+            with self._first_fault_logged():
                 self._board.show(figures, step)
 
     def close(self, *, whole: bool) -> None:
         if self._board is not None:
-            with self._told():
+            with self._first_fault_logged():
                 self._board.close(whole=whole)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _first_fault_logged(self) -> Iterator[None]:
         try:
             with self._around():
                 yield

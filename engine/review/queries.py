@@ -17,7 +17,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.artifacts import Store
-from engine.box_tables import Connection, damage_told, stored_tables
+from engine.box_tables import Connection, naming_damage, stored_tables
 from engine.review.verdicts import CaptionKey, Verdicts
 from engine.selecting.calibrated_scores import LARGE_FROM, MEDIUM_FROM
 from schemas.verdicts import Verdict
@@ -209,7 +209,7 @@ class ReviewIndex:
             f"WITH boxes AS (SELECT {COLUMNS}, CAST(parse_filename(filename, true) AS BIGINT) AS unit, "
             "file_row_number AS row FROM read_parquet(?, filename = true, file_row_number = true)) "
         )
-        with damage_told(), self._connection.cursor() as cursor:
+        with naming_damage(), self._connection.cursor() as cursor:
             return list(cursor.execute(boxes + sql, [files, *values]).fetchall())
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.retraining.policy import Growth, Verdict, judge, new_rows
+from engine.retraining.policy import DueDecision, Growth, apply_policy, new_rows
 from schemas.retrain import RetrainFacts, RetrainRecord, SourcePart
 from schemas.retrain_recipes import MetricDrop, RetrainPolicy
 
@@ -40,15 +40,15 @@ LAST = RetrainRecord(
 
 def asked(
     now: RetrainFacts, growth: Growth | None = None, at: datetime = NOW, last: RetrainRecord = LAST, **policy: Any
-) -> Verdict:
-    return judge(RetrainPolicy.model_validate(policy), last, now, at, unit_size=100, growth=growth)
+) -> DueDecision:
+    return apply_policy(RetrainPolicy.model_validate(policy), last, now, at, unit_size=100, growth=growth)
 
 
 def test_the_first_run_is_due_and_nothing_new_is_not() -> None:
-    assert judge(RetrainPolicy(), None, BEFORE, NOW, unit_size=100).due
-    verdict = asked(BEFORE, new_shards=1, new_pairs=1, max_age_days=30, new_teacher=True)
-    assert not verdict.due
-    assert len(verdict.not_due) == 4
+    assert apply_policy(RetrainPolicy(), None, BEFORE, NOW, unit_size=100).due
+    decision = asked(BEFORE, new_shards=1, new_pairs=1, max_age_days=30, new_teacher=True)
+    assert not decision.due
+    assert len(decision.not_due) == 4
 
 
 def test_rows_are_new_where_a_file_is_has_grown_or_has_changed() -> None:
@@ -71,9 +71,9 @@ def test_rows_are_new_where_a_file_is_has_grown_or_has_changed() -> None:
     ],
 )
 def test_a_rule_is_met_at_its_number_and_says_so(policy: dict[str, Any], due: bool, said: str) -> None:
-    verdict = asked(facts(x=(1250, "1b"), y=(500, "2")), **policy)
-    assert verdict.due == due
-    answers, others = (verdict.because, verdict.not_due) if due else (verdict.not_due, verdict.because)
+    decision = asked(facts(x=(1250, "1b"), y=(500, "2")), **policy)
+    assert decision.due == due
+    answers, others = (decision.because, decision.not_due) if due else (decision.not_due, decision.because)
     assert said in answers[0]
     assert others == []
 

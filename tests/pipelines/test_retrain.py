@@ -66,7 +66,7 @@ def test_a_promoted_student_is_no_new_teacher_and_another_one_is(fields: dict[st
     assert first.run.promoted.endswith("@2")
     assert not call(recipe).due
     promote("nano", str(tmp_path / "models"), force="a test", progress=False)
-    assert retrain_module._judged(
+    assert retrain_module._decided(
         recipe, RetrainRecords(str(tmp_path / "models")).last(), retrain_module.observe(recipe), NOW
     ).due
 

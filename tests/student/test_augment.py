@@ -10,9 +10,9 @@ from PIL import Image
 
 from student.augment import (
     Augmentation,
+    CropView,
     FloatArray,
     StepShape,
-    View,
     draw_step_shape,
     draw_view,
     jitter_colors,
@@ -96,13 +96,13 @@ def test_crops_are_taken_from_everywhere() -> None:
 def test_a_picture_made_smaller_is_averaged_and_not_picked_from() -> None:
     lines = np.zeros((40, 40, 3), dtype=np.uint8)
     lines[:, ::2] = 200
-    seen = np.asarray(render(Image.fromarray(lines), View((0.0, 0.0, 40.0, 40.0), (10, 10), flip=False)))
+    seen = np.asarray(render(Image.fromarray(lines), CropView((0.0, 0.0, 40.0, 40.0), (10, 10), flip=False)))
     assert np.abs(seen.astype(int) - 100).max() < 30
 
 
 def test_without_jitter_the_whole_picture_is_seen_at_the_size_of_the_specification() -> None:
     view = draw_view((50, 100), "", PLAIN, StepShape(64, None), np.random.default_rng(0))
-    assert view == View((0.0, 0.0, 100.0, 50.0), (50, 100), flip=False)
+    assert view == CropView((0.0, 0.0, 100.0, 50.0), (50, 100), flip=False)
 
 
 SIDES = [
@@ -149,7 +149,7 @@ def test_half_of_the_other_pictures_are_mirrored() -> None:
 
 def test_mirroring_twice_gives_the_boxes_back() -> None:
     boxes = np.array([[10, 5, 40, 30]], dtype=np.float32)
-    view = View((0.0, 0.0, 100.0, 50.0), (50, 100), flip=True)
+    view = CropView((0.0, 0.0, 100.0, 50.0), (50, 100), flip=True)
     once, _ = view_boxes(boxes, view)
     assert once.tolist() == [[60, 5, 90, 30]]
     assert view_boxes(once, view)[0].tolist() == boxes.tolist()
@@ -157,13 +157,13 @@ def test_mirroring_twice_gives_the_boxes_back() -> None:
 
 def test_boxes_that_are_mostly_cut_off_or_too_thin_are_dropped_and_the_others_clipped() -> None:
     boxes = np.array([[0, 0, 20, 20], [90, 90, 100, 100], [30, 30, 130, 80], [40, 40, 41, 80]], dtype=np.float32)
-    kept_boxes, kept = view_boxes(boxes, View((0.0, 0.0, 95.0, 95.0), (95, 95), flip=False))
+    kept_boxes, kept = view_boxes(boxes, CropView((0.0, 0.0, 95.0, 95.0), (95, 95), flip=False))
     assert kept.tolist() == [0, 2]
     assert kept_boxes[1].tolist() == [30, 30, 95, 80]
 
 
 def test_a_box_is_kept_from_three_tenths_of_its_area_and_from_two_pixels_on() -> None:
-    view = View((0.0, 0.0, 100.0, 100.0), (100, 100), flip=False)
+    view = CropView((0.0, 0.0, 100.0, 100.0), (100, 100), flip=False)
     seen_tenths = [(100 - tenths, 0, 110 - tenths, 50) for tenths in (2, 3, 4)]
     assert view_boxes(np.array(seen_tenths, dtype=np.float32), view)[1].tolist() == [1, 2]
     thin = [(50, 20, 50 + width, 60) for width in (1.9, 2, 3)]
@@ -184,7 +184,7 @@ def test_a_picture_that_is_smaller_than_its_canvas_has_the_nearest_size() -> Non
 
 
 def test_no_boxes_give_no_boxes() -> None:
-    boxes, kept = view_boxes(np.zeros((0, 4), dtype=np.float32), View((0.0, 0.0, 9.0, 9.0), (9, 9), flip=True))
+    boxes, kept = view_boxes(np.zeros((0, 4), dtype=np.float32), CropView((0.0, 0.0, 9.0, 9.0), (9, 9), flip=True))
     assert boxes.shape == (0, 4)
     assert len(kept) == 0
 
