@@ -18,6 +18,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from engine.noun_phrases.chunks import Chunk, Tree, extend_to_expression, grammar_chunks, noun_chunks
+from engine.noun_phrases.lemmas import CLINGING
 from engine.noun_phrases.rules import dropping_rule, mention_of
 from schemas.recipes import PhrasesRecipe
 from schemas.records import Phrase, Reject
@@ -27,8 +28,6 @@ STAGE = "phrases"
 MAX_NEW_STRINGS = 500_000  # about 200 MB of words, affixes and shapes
 # What other pipelines carry and phrases do not need. The parser goes too where tags alone are used.
 UNUSED_COMPONENTS = ["ner", "lemmatizer", "senter", "entity_ruler", "entity_linker", "textcat", "textcat_multilabel"]
-# Signs that a tokenizer leaves on a word ("an elephant/"); not those that end a name ("Inc.", "C++", "dogs'").
-CLINGING = frozenset('/\\|,;:"“”()[]*~_=')
 # Alt texts of the web have HTML in them: its own elements (other words in angle brackets, such as CC12M's <PERSON>, are
 # of the caption), and references to characters.
 _ELEMENTS = (

@@ -33,11 +33,14 @@ IRREGULAR: dict[str, str] = {
     **{word: word for word in (ONLY_PLURAL + SINGULARS).split()},
 }
 
+# Signs that a tokenizer leaves on a word ("an elephant/"); not those that end a name ("Inc.", "C++", "dogs'").
+CLINGING = '/\\|,;:"“”()[]*~_='
+
 
 @lru_cache(maxsize=65536)
 def noun_lemma(form: str, plural: bool) -> str:
-    """Return the lower-case lemma of a noun; a form that no rule covers is its own lemma."""
-    word = form.lower()
+    """Return the lower-case lemma of a noun, without clinging signs; a form that no rule covers is its own lemma."""
+    word = form.lower().strip(CLINGING) or form
     if word in IRREGULAR:
         return IRREGULAR[word]
     if word.endswith("men") and len(word) > 5:  # "snowmen", "policemen", also if tagged singular

@@ -12,6 +12,7 @@ from engine.noun_phrases.lemmas import noun_lemma
         ("dresses", "dress"), ("tomatoes", "tomato"), ("shoes", "shoe"), ("ties", "tie"), ("buses", "bus"),
         ("skis", "ski"), ("MEN", "man"), ("snowmen", "snowman"), ("women", "woman"), ("people", "person"),
         ("scissors", "scissors"), ("knives", "knife"), ("houses", "house"), ("as", "as"),
+        ("elephants/", "elephant"), ("“cats”,", "cat"), ("/", "/"),
     ],
 )  # fmt: skip
 def test_a_plural_gives_its_singular(form: str, lemma: str) -> None:
