@@ -46,6 +46,7 @@ def opened(chromium: Any, address: str, key: str, **options: Any) -> WatchedPage
 
 def test_a_photo_that_is_turned_is_corrected_as_it_is_seen(chromium: Any, address: str, dogs: Path) -> None:
     page = opened(chromium, address, "turned").page
+    wait_until(page, "!document.getElementById('picture').classList.contains('coming')")  # the one before is wide, too
     wait_until(
         page, "document.getElementById('picture').naturalWidth > document.getElementById('picture').naturalHeight"
     )
