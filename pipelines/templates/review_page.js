@@ -17,6 +17,16 @@
   const number = (value) => value.toLocaleString("en");
   const plural = (count, thing) => `${number(count)} ${thing}${count === 1 ? "" : thing.endsWith("box") ? "es" : "s"}`;
 
+  const sideBySide = () => matchMedia("(min-width: 901px)").matches; // the lists stand beside the picture: review.css
+
+  // Scrolls to a picture of the list. Where that stands above the picture at hand, only the list is scrolled, or each
+  // step would take a phone's window away from what is looked at.
+  function intoSight(button) {
+    if (sideBySide()) { button.scrollIntoView({ block: "nearest" }); return; }
+    const [list, own] = [byId("samples"), button].map((one) => one.getBoundingClientRect());
+    byId("samples").scrollLeft += Math.max(own.right - list.right, 0) || Math.min(own.left - list.left, 0);
+  }
+
   const page = {
     about(about) {
       document.title = `${about.dataset} · glip-engine review`;
@@ -60,7 +70,7 @@
         if (place === index) button.setAttribute("aria-current", "true");
         else button.removeAttribute("aria-current");
       });
-      buttons[index]?.scrollIntoView({ block: "nearest", inline: "nearest" });
+      if (buttons[index]) intoSight(buttons[index]);
     },
 
     picture(sample, next) { // the key of the picture that is likely next: the server has it ready then
@@ -121,9 +131,8 @@
       if (!shown.length) list.append(make("li", { className: "dim" }, "No box is selected here: C shows all candidates."));
     },
 
-    // Where the picture stays beside the list (review.css); elsewhere it would scroll out of sight.
-    reveal() {
-      if (matchMedia("(min-width: 901px)").matches) document.querySelector("#boxes .held")?.scrollIntoView({ block: "nearest" });
+    reveal() { // elsewhere the picture would scroll out of sight
+      if (sideBySide()) document.querySelector("#boxes .held")?.scrollIntoView({ block: "nearest" });
     },
 
     history(history) {

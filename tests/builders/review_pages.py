@@ -33,6 +33,15 @@ def held_up(page: Any, pattern: str) -> list[Any]:
     return waiting
 
 
+def arrived(page: Any, waiting: list[Any], count: int) -> list[Any]:
+    """The requests that are held up, once there are so many."""
+    for _ in range(PATIENCE_MS // 20):
+        if len(waiting) >= count:
+            return waiting
+        page.wait_for_timeout(20)
+    raise AssertionError(f"{len(waiting)} of {count} requests were sent")
+
+
 def held(dogs: Path, labels: SampleLabels) -> list[tuple[str, str, str]]:
     """What is stored of a sample: reviewer, word, phrase."""
     return [(one.reviewer, one.verdict, one.phrase_text) for one in read_verdicts(Store(dogs)).of(labels)]

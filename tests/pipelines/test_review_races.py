@@ -12,7 +12,19 @@ import pytest
 from browser_pages import open_page, wait_until
 from playwright.sync_api import expect
 from report_datasets import dog, write_dataset
-from review_pages import PATIENCE_MS, VERDICTS, at_sample, drag_to, held, held_up, on_screen, opened, said, states
+from review_pages import (
+    PATIENCE_MS,
+    VERDICTS,
+    arrived,
+    at_sample,
+    drag_to,
+    held,
+    held_up,
+    on_screen,
+    opened,
+    said,
+    states,
+)
 from review_servers import review_server
 
 SIZE = (160, 120)
@@ -28,14 +40,6 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def visit(chromium: Any, address: str) -> Visit:
     return partial(opened, chromium, address)
-
-
-def arrived(page: Any, waiting: list[Any], count: int) -> list[Any]:
-    for _ in range(PATIENCE_MS // 20):
-        if len(waiting) >= count:
-            return waiting
-        page.wait_for_timeout(20)
-    raise AssertionError(f"{len(waiting)} of {count} requests were sent")
 
 
 def at_sample_now(page: Any, key: str) -> None:
