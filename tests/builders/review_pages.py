@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from browser_pages import open_page
+from browser_pages import open_page, wait_until
 from playwright.sync_api import expect
 
 from engine.artifacts import Store
@@ -26,10 +27,16 @@ def opened(chromium: Any, address: str, key: str) -> Any:
     return page
 
 
+def answered_by(page: Any, pattern: str, answer: Callable[[Any], object]) -> None:
+    """Requests from now on go to the test, and not to the server."""
+    page.route(pattern, answer)
+    page.evaluate("0")  # routes and keys come to the page by different ways; now this route is there
+
+
 def held_up(page: Any, pattern: str) -> list[Any]:
     """Requests from now on do not arrive: they are kept, for a test to let go or to break off."""
     waiting: list[Any] = []
-    page.route(pattern, lambda route: waiting.append(route))  # a builtin gets no mark of playwright's
+    answered_by(page, pattern, lambda route: waiting.append(route))  # a builtin gets no mark of playwright's
     return waiting
 
 
@@ -48,8 +55,14 @@ def held(dogs: Path, labels: SampleLabels) -> list[tuple[str, str, str]]:
 
 
 def at_sample(page: Any, key: str) -> None:
+    """A sample is shown, and its picture is there, or known not to come."""
+    at_labels(page, key)
+    wait_until(page, "!document.querySelector('#picture.coming') || !document.querySelector('#no-picture').hidden")
+
+
+def at_labels(page: Any, key: str) -> None:
+    """A sample is shown, perhaps still without its picture."""
     expect(page.locator("#meta span").first).to_have_text(key, timeout=PATIENCE_MS)
-    page.wait_for_load_state("networkidle")
 
 
 def said(page: Any, text: str) -> None:

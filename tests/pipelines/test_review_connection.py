@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browser_pages import wait_until
 from report_datasets import dog, write_dataset
-from review_pages import VERDICTS, at_sample, held, held_up, opened, said, states
+from review_pages import VERDICTS, answered_by, at_sample, held, held_up, opened, said, states
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +98,14 @@ def test_a_reload_comes_back_to_the_search_and_its_page(chromium: Any, address: 
 
 def test_a_server_that_does_not_answer_at_first_is_told_and_the_word_stays(chromium: Any, address: str) -> None:
     page = opened(chromium, address, "008")
-    page.route("**/api/samples?*", lambda route: route.abort())
+    answered_by(page, "**/api/samples?*", lambda route: route.abort())
     page.reload(wait_until="networkidle")  # also after what else the page asks for: the address names a picture
     wait_until(page, "document.querySelector('#empty').innerText.startsWith('The server does not answer.')", seconds=5)
 
 
 def test_a_page_that_did_not_come_can_be_asked_for_again_and_left_again(chromium: Any, address: str) -> None:
     page = opened(chromium, address, "000")
-    page.route("**/api/samples?*", lambda route: route.abort())
+    answered_by(page, "**/api/samples?*", lambda route: route.abort())
     page.click("#page-next")
     said(page, "The server does not answer.")
     page.unroute("**/api/samples?*")

@@ -9,7 +9,7 @@ import pytest
 from browser_pages import DESKTOP, PHONE, WatchedPage, grave_findings, open_page, overflow, wait_until
 from PIL import Image
 from report_datasets import dog, sample, write_dataset
-from review_pages import at_sample, drag, held, said, states
+from review_pages import answered_by, arrived, at_sample, drag, held, held_up, said, states
 from turned_photos import stored_as
 
 from engine.artifacts import Store
@@ -46,7 +46,6 @@ def opened(chromium: Any, address: str, key: str, **options: Any) -> WatchedPage
 
 def test_a_photo_that_is_turned_is_corrected_as_it_is_seen(chromium: Any, address: str, dogs: Path) -> None:
     page = opened(chromium, address, "turned").page
-    wait_until(page, "!document.getElementById('picture').classList.contains('coming')")  # the one before is wide, too
     wait_until(
         page, "document.getElementById('picture').naturalWidth > document.getElementById('picture').naturalHeight"
     )
@@ -83,14 +82,14 @@ def test_what_was_said_stays_in_sight_above_a_long_list_of_boxes(chromium: Any, 
 
 def test_the_picture_before_is_never_under_the_boxes_of_the_next(chromium: Any, address: str) -> None:
     page = opened(chromium, address, "000").page
-    waiting, seen = list[Any](), "picture => getComputedStyle(picture).opacity"
+    seen = "picture => getComputedStyle(picture).opacity"
     assert page.eval_on_selector("#picture", seen) == "1"
-    page.route("**/api/picture?key=001&size=large", lambda route: waiting.append(route))
+    waiting = held_up(page, "**/api/picture?key=001&size=large")
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => document.querySelector('#meta span').textContent === '001'")
     assert page.eval_on_selector("#picture", seen) == "0"
     assert page.is_visible("#overlay")
-    waiting[0].continue_()
+    arrived(page, waiting, 1)[0].continue_()
     wait_until(page, "getComputedStyle(document.getElementById('picture')).opacity === '1'")
 
 
@@ -141,7 +140,7 @@ def test_undo_at_once_takes_back_the_verdict_before_it(chromium: Any, address: s
 
 def test_what_cannot_be_saved_is_not_shown_as_said(chromium: Any, address: str) -> None:
     page = opened(chromium, address, "005").page
-    page.route("**/api/**", lambda route: route.abort())
+    answered_by(page, "**/api/**", lambda route: route.abort())
     page.keyboard.press("a")
     said(page, "The server does not answer.")
     wait_until(page, "document.querySelector('#boxes .state').textContent === ''")
@@ -175,7 +174,7 @@ def test_after_a_search_letters_are_keys_again(chromium: Any, address: str, dogs
 
 def test_pictures_that_are_passed_quickly_are_counted(chromium: Any, address: str) -> None:
     page = opened(chromium, address, "008").page
-    page.route("**/api/sample?key=009", lambda route: None)  # its answer never comes
+    answered_by(page, "**/api/sample?key=009", lambda route: None)  # its answer never comes
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.wait_for_function("() => document.querySelector('#meta span').textContent === '010'")
@@ -195,7 +194,8 @@ def test_a_picture_comes_whole_where_the_browser_refuses_its_address(chromium: A
 
 def test_the_next_picture_is_made_ready_while_this_one_is_looked_at(chromium: Any, address: str) -> None:
     watched = opened(chromium, address, "008")
-    assert any("key=009&size=large" in request for request in watched.requests)
+    came = "performance.getEntriesByType('resource').some(({ name }) => name.includes('key=009&size=large'))"
+    wait_until(watched.page, came)
     assert not any("key=010&size=large" in request for request in watched.requests)
 
 

@@ -13,9 +13,10 @@ from browser_pages import open_page, wait_until
 from playwright.sync_api import expect
 from report_datasets import dog, write_dataset
 from review_pages import (
-    PATIENCE_MS,
     VERDICTS,
+    answered_by,
     arrived,
+    at_labels,
     at_sample,
     drag_to,
     held,
@@ -42,11 +43,6 @@ def visit(chromium: Any, address: str) -> Visit:
     return partial(opened, chromium, address)
 
 
-def at_sample_now(page: Any, key: str) -> None:
-    """As ``at_sample``, while other requests are held up."""
-    expect(page.locator("#meta span").first).to_have_text(key, timeout=PATIENCE_MS)
-
-
 def on_to(page: Any, key: str) -> None:
     """From the picture before it."""
     page.keyboard.press("ArrowRight")
@@ -54,9 +50,8 @@ def on_to(page: Any, key: str) -> None:
 
 
 def quiet(page: Any) -> None:
-    """Nothing is asked any more, and what was answered is on the page."""
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(200)
+    """Gives the page time for what it must not do."""
+    page.wait_for_timeout(300)
 
 
 def shown_keys(page: Any) -> list[str]:
@@ -109,7 +104,7 @@ def test_a_page_is_turned_in_the_search_that_is_shown(visit: Visit) -> None:
     page.fill("[name=phrase]", "tree")
     page.click("#page-next")
     at_sample(page, "024")
-    page.route(SAMPLES, lambda route: route.abort())
+    answered_by(page, SAMPLES, lambda route: route.abort())
     page.click("#search [type=submit]")
     said(page, "The server does not answer.")
     page.unroute(SAMPLES)
@@ -125,7 +120,7 @@ def test_totals_of_a_search_come_after_its_page_was_turned(visit: Visit) -> None
     page.select_option("[name=size]", "large")
     arrived(page, waiting, 1)
     page.click("#page-next")
-    at_sample_now(page, "024")
+    at_labels(page, "024")
     waiting[0].continue_()
     expect(page.locator("#totals")).to_have_text("60 pictures, 120 boxes")
 
@@ -136,7 +131,7 @@ def test_the_picture_of_an_address_does_not_wait_for_totals(visit: Visit) -> Non
     seen = []
     page.on("request", lambda request: seen.append(request.url))
     page.reload()
-    at_sample_now(page, "007")
+    at_labels(page, "007")
     arrived(page, waiting, 1)
     assert [url for url in seen if "/api/sample?" in url and "key=000" in url] == [], "no other picture is shown before"
 
@@ -153,7 +148,7 @@ def test_back_twice_at_once_leads_to_the_first_search_and_its_picture(visit: Vis
     arrived(page, waiting, 1)
     page.evaluate("history.back()")
     arrived(page, waiting, 2)[1].continue_()
-    at_sample_now(page, "003")
+    at_labels(page, "003")
     waiting[0].continue_()
     quiet(page)
     at_sample(page, "003")
@@ -180,7 +175,6 @@ def test_a_score_that_was_cleared_is_none_after_a_reload_too(tmp_path: Path, chr
         assert page.input_value("[name=min_score]") == "0.5"
         page.fill("[name=min_score]", "")
         page.keyboard.press("Enter")
-        page.wait_for_load_state("networkidle")
         page.reload(wait_until="networkidle")
         assert page.input_value("[name=min_score]") == "0"
         page.context.close()
@@ -191,7 +185,7 @@ def test_a_score_that_was_cleared_is_none_after_a_reload_too(tmp_path: Path, chr
 
 def test_a_picture_that_did_not_come_is_not_passed_over(visit: Visit) -> None:
     page = visit("008")
-    page.route(SAMPLE, lambda route: route.abort())
+    answered_by(page, SAMPLE, lambda route: route.abort())
     page.keyboard.press("ArrowRight")
     said(page, "The server does not answer.")
     page.unroute(SAMPLE)
@@ -204,7 +198,7 @@ def test_of_a_picture_that_was_passed_no_error_is_told(visit: Visit) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     arrived(page, waiting, 2)[1].continue_()
-    at_sample_now(page, "010")
+    at_labels(page, "010")
     waiting[0].abort()
     quiet(page)
     assert page.inner_text("#status") == ""
@@ -236,7 +230,7 @@ def test_who_comes_back_to_a_picture_sees_what_was_said_there(visit: Visit) -> N
     page.keyboard.press("r")
     arrived(page, waiting, 1)
     page.keyboard.press("ArrowRight")
-    at_sample_now(page, "014")
+    at_labels(page, "014")
     page.keyboard.press("ArrowLeft")
     quiet(page)
     waiting[0].continue_()
@@ -265,7 +259,7 @@ def test_a_verdict_that_is_lost_calls_nobody_back_who_is_leaving(visit: Visit) -
     arrived(page, waiting, 1)[0].abort()
     wait_until(page, "document.querySelector('#lost').innerText.includes('017')")
     pictures[0].continue_()
-    at_sample_now(page, "018")
+    at_labels(page, "018")
     page.unroute(SAMPLE)
     assert page.text_content("#lost") == "Not saved, look again: 017"
     on_to(page, "019")
@@ -345,7 +339,7 @@ def test_taking_back_twice_takes_back_the_last_two(visit: Visit, dogs: Path) -> 
 
 def test_an_answer_that_breaks_off_is_told_as_one_that_never_came(visit: Visit) -> None:
     page = visit("006")
-    page.route(VERDICTS, lambda route: route.fulfill(body='{"key": "00'))
+    answered_by(page, VERDICTS, lambda route: route.fulfill(body='{"key": "00'))
     page.keyboard.press("a")
     said(page, "The server does not answer.")
     wait_until(page, "document.querySelector('#boxes .state').textContent === ''")
