@@ -129,6 +129,8 @@
     }
 
     svg.addEventListener("pointerdown", begin);
+    // A finger that drags a box does not scroll the page too. (A corner's `touch-action` would not be heeded: it is svg.)
+    svg.addEventListener("touchstart", (event) => { if (drag) event.preventDefault(); }, { passive: false });
     svg.addEventListener("pointermove", move);
     svg.addEventListener("pointerup", end);
     svg.addEventListener("pointercancel", () => { if (drag?.before) boxes[chosen] = { ...boxes[chosen], box: drag.before }; drag = null; paint(); });

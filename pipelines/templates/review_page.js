@@ -38,7 +38,7 @@
     },
 
     verdicts(count) { // that hold now, whoever gave them
-      byId("verdicts").textContent = count ? plural(count, "verdict") : "";
+      byId("verdicts").textContent = plural(count, "verdict");
     },
 
     totals(totals) {

@@ -267,12 +267,12 @@ def test_a_verdict_that_is_lost_calls_nobody_back_who_is_leaving(visit: Visit) -
 
 def test_a_picture_that_was_left_says_nothing_on_the_next(visit: Visit) -> None:
     page = visit("019")
-    waiting = held_up(page, VERDICTS)
+    waiting, before = held_up(page, VERDICTS), page.inner_text("#verdicts")
     page.keyboard.press("Shift+A")
     arrived(page, waiting, 1)
     on_to(page, "020")
     waiting[0].continue_()
-    wait_until(page, "document.querySelector('#verdicts').innerText !== ''")
+    wait_until(page, f"document.querySelector('#verdicts').innerText !== '{before}'")
     quiet(page)
     assert page.inner_text("#status") == ""
     assert states(page) == ["", ""]

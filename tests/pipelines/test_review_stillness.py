@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from browser_pages import DESKTOP, PHONE, open_page, wait_until
 from report_datasets import dog, write_dataset
-from review_pages import arrived, at_sample, held_up
+from review_pages import arrived, at_sample, held_up, said
+from review_servers import review_server
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +60,16 @@ def test_totals_that_come_late_move_nothing(chromium: Any, address: str, size: t
     totals.continue_()
     wait_until(page, "document.querySelector('#totals').textContent !== ''")
     assert (place(page, "#samples"), place(page, "#frame")) == before
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_first_verdict_moves_nothing(chromium: Any, tmp_path: Path, size: tuple[int, int]) -> None:
+    with review_server(write_dataset(tmp_path / "dogs", [dog(0), dog(1)]), "ann") as address:
+        page = open_page(chromium, address, size=size).page
+        page.wait_for_selector("#boxes li")
+        at_sample(page, "000")
+        before = place(page, "#frame")
+        page.keyboard.press("a")
+        said(page, "accepted: a dog")
+        assert place(page, "#frame") == before
+        page.context.close()
