@@ -45,7 +45,7 @@ class ParquetSource(SourceWithColumns):
     """A folder of ``.parquet`` files, one file, a glob or a brace expansion; local, ``http(s)://`` or ``s3://``."""
     image_column: str | None = None
     """Column of the image: bytes, a struct of ``bytes`` and ``path``, or text, which is a path. By default the first of
-    ``image``, ``img``, ``jpg``, ``image_path``, ``file_name`` that exists."""
+    ``image``, ``img``, ``jpg``, ``png``, ``webp``, ``image_path``, ``file_name`` that exists."""
     caption_column: str | None = None
     """Column of the caption. By default the first of ``caption``, ``text``, ``txt``, ``alt_text``, ``top_caption`` that
     exists."""
@@ -120,8 +120,8 @@ class FolderSource(SourceWithColumns):
     """A ``.csv`` or ``.tsv`` with a header, or a ``.jsonl``, that lists each picture with its caption. Without it,
     ``dog.txt`` holds the caption of ``dog.jpg``."""
     image_column: str | None = None
-    """Column of the table. By default the first of ``image``, ``img``, ``jpg``, ``image_path``, ``file_name``,
-    ``filename``, ``file``, ``path``, ``image_name`` that exists."""
+    """Column of the table. By default the first of ``image``, ``img``, ``jpg``, ``png``, ``webp``, ``image_path``,
+    ``file_name``, ``filename``, ``file``, ``path``, ``image_name`` that exists."""
     caption_column: str | None = None
     """Column of the caption. By default the first of ``caption``, ``text``, ``txt``, ``alt_text``, ``top_caption`` that
     exists."""

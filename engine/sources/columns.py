@@ -13,7 +13,7 @@ from engine.sources.image_files import Problem
 
 CAPTION_NAMES = ("caption", "text", "txt", "alt_text", "top_caption")
 URL_NAMES = ("url", "image_url", "image_link")
-IMAGE_NAMES = ("image", "img", "jpg", "image_path", "file_name")
+IMAGE_NAMES = ("image", "img", "jpg", "png", "webp", "image_path", "file_name")
 
 
 @dataclass(frozen=True, slots=True)

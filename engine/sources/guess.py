@@ -5,6 +5,7 @@ In: a word, a path or a uri. Out: the fields of a source's recipe, to be checked
 
 from __future__ import annotations
 
+import json
 import posixpath
 import tarfile
 from collections.abc import Iterable
@@ -12,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.dataset.shard_files import CARD
-from engine.sources.columns import IMAGE_NAMES, lists_urls
+from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, URL_NAMES, lists_urls
 from engine.sources.folder import NAMES, PICTURES, TABLES
 from engine.sources.parquet_layout import read_schema
 from engine.sources.places import Files, SourceFile
-from engine.sources.text_records import csv_cells, next_csv_record, separator_of
+from engine.sources.text_records import csv_cells, next_csv_record, next_line, separator_of
 
 LISTS = (".tsv", ".jsonl")
 IN_FOLDERS = (".tar", ".parquet", *LISTS)
@@ -34,14 +35,14 @@ def guess_source(argument: str) -> dict[str, Any]:
     path = argument.partition("?")[0].lower()
     if path.endswith(".json"):
         return {"kind": "coco", "uri": argument, "images": _coco_images(argument)}
-    if path.endswith(LISTS):
+    if path.endswith(LISTS) and not _lists_pictures(Path(argument)):
         return {"kind": "urls", "uri": argument}
     if path.endswith(".parquet"):
         return {"kind": _kind_of_parquet(argument), "uri": argument}
     if path.endswith(".tar"):
         return {"kind": "webdataset", "uri": argument}
-    if path.endswith(".csv"):
-        if _csv_lists_urls(argument):
+    if path.endswith((".csv", *LISTS)):
+        if path.endswith(".csv") and _csv_lists_urls(argument):
             return {"kind": "urls", "uri": argument}
         return {"kind": "folder", "uri": argument.rpartition("/")[0] or ".", "captions": argument}
     return _guess_folder(argument)
@@ -52,6 +53,7 @@ def _guess_folder(argument: str) -> dict[str, Any]:
     them, and those before pictures, which they may refer to. Subfolders are searched only for pictures."""
     _refuse_coco_folder(Path(argument))
     _refuse_dataset(Path(argument))
+    _refuse_arrow(Path(argument))
     _refuse_file(Path(argument))
     deep = Path(argument).is_dir()
     files = Files(argument, (*IN_FOLDERS, ".csv", *PICTURES), deep=deep).all
@@ -60,11 +62,24 @@ def _guess_folder(argument: str) -> dict[str, Any]:
     ending = next((one for one in IN_FOLDERS if one in endings), None)
     if ending not in (".tar", ".parquet") and endings & set(PICTURES):
         return _guess_pictures(argument, top)
+    if ending in LISTS and any(_lists_pictures(Path(file.path)) for file in top):
+        return _guess_pictures(argument, top)
+    if ending == ".parquet" and _kind_of_parquet(argument) == "urls" and _are_downloaded(top, files):
+        return _guess_pictures(argument, ())
     if ending in LISTS or (ending is None and ".csv" in endings and _csv_lists_urls(argument)):
         return {"kind": "urls", "uri": argument}
     if ending is None and any(_ending(file) in PICTURES for file in files):
         return _guess_pictures(argument, top)
+    if not top:
+        Files(argument, IN_FOLDERS)  # raises, and tells of those in folders of it
     return {"kind": _kind_of_parquet(argument) if ending == ".parquet" else "webdataset", "uri": argument}
+
+
+def _are_downloaded(top: Iterable[SourceFile], files: Iterable[SourceFile]) -> bool:
+    """Whether a folder of pictures lies beside a table of its name, ``00000/`` beside ``00000.parquet``: img2dataset's
+    output format ``files``, whose tables tell where the pictures came from."""
+    folders = {file.name.partition("/")[0] for file in files if _ending(file) in PICTURES and "/" in file.name}
+    return any(posixpath.splitext(file.name)[0] in folders for file in top if _ending(file) == ".parquet")
 
 
 def _ending(file: SourceFile) -> str:
@@ -107,6 +122,21 @@ def _kind_of_parquet(argument: str) -> str:
     return "urls" if lists_urls(names, IMAGE_NAMES) else "parquet"
 
 
+def _lists_pictures(table: Path) -> bool:
+    """Whether the first line of a local ``.tsv`` or ``.jsonl`` has the names of pictures and of captions, not of
+    urls."""
+    if table.suffix.lower() not in LISTS or not table.is_file():
+        return False
+    with table.open("rb") as file:
+        line = (next_line(file) or b"").decode("utf-8-sig", "replace").strip()
+    try:
+        cells = json.loads(line) if table.suffix.lower() == ".jsonl" else line.split("\t")
+    except (ValueError, RecursionError):
+        return False
+    names = {str(cell).lower() for cell in cells} if isinstance(cells, dict | list) else set()
+    return all(map(names.intersection, (NAMES, CAPTION_NAMES))) and names.isdisjoint(URL_NAMES)
+
+
 def _csv_lists_urls(argument: str) -> bool:
     """Whether the header of the first CSV has a column of urls, and none of pictures."""
     files = Files(argument, (".csv",))
@@ -127,6 +157,16 @@ def _refuse_dataset(folder: Path) -> None:
     """ValueError where the folder is a dataset of ours: its shards are one folder down, and its tables no source."""
     if (folder / CARD).is_file():
         raise ValueError(f"source {folder} is a dataset with boxes already; its samples are '{folder}/shards/*.tar'")
+
+
+def _refuse_arrow(folder: Path) -> None:
+    """ValueError where Hugging Face ``datasets`` wrote the folder with ``save_to_disk``, as Arrow streams."""
+    if (folder / "dataset_dict.json").is_file() or any(folder.glob("data-*.arrow")):
+        part = "['train']" if (folder / "dataset_dict.json").is_file() else ""
+        raise ValueError(
+            f"source {folder} holds Arrow files of save_to_disk; write Parquet: "
+            f"datasets.load_from_disk({str(folder)!r}){part}.to_parquet('pairs.parquet')"
+        )
 
 
 def _coco_images(argument: str) -> str:

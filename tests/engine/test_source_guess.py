@@ -100,3 +100,56 @@ def test_a_dataset_that_was_labelled_is_told_as_one(tmp_path: Path) -> None:
     (tmp_path / "duplicates.parquet").touch()  # of dedupe, and no source
     with pytest.raises(ValueError, match=r"is a dataset with boxes already; its samples are '.*/shards/\*\.tar'"):
         guess_source(str(tmp_path))
+
+
+def test_what_img2dataset_wrote_is_read_and_not_downloaded_again(web: Any, tmp_path: Path) -> None:
+    """Its format ``parquet`` names the column of bytes after the encoding; ``files`` has tables beside folders."""
+    for name in ("png", "webp"):
+        pq.write_table(pa.table({"url": ["http://a"], "caption": ["a"], name: [b"x"]}), tmp_path / f"{name}.parquet")
+        assert guess_source(f"{tmp_path}/{name}.parquet")["kind"] == "parquet"
+    files = tmp_path / "files"
+    (files / "00000").mkdir(parents=True)
+    pq.write_table(pa.table({"url": ["http://a"], "caption": ["a"]}), files / "00000.parquet")
+    assert guess_source(str(files))["kind"] == "urls"
+    (files / "00000" / "000000000.jpg").write_bytes(web.jpeg(1))
+    assert guess_source(str(files)) == {"kind": "folder", "uri": str(files)}
+    pq.write_table(pa.table({"file_name": ["00000/000000000.jpg"], "caption": ["a"]}), files / "00000.parquet")
+    assert guess_source(str(files))["kind"] == "parquet"
+
+
+def test_an_imagefolder_of_hugging_face_is_pictures_whatever_its_table(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"")
+    for name, text in {
+        "metadata.jsonl": '{"file_name": "images/a.jpg", "text": "a dog"}\n',
+        "t.tsv": "image\ttext\n",
+    }.items():
+        table = tmp_path / name
+        table.write_text(text)
+        expected = {"kind": "folder", "uri": str(tmp_path), "captions": str(table)}
+        assert guess_source(str(table)) == guess_source(str(tmp_path)) == expected
+        table.unlink()
+
+
+@pytest.mark.parametrize(
+    "line", ['{"url": "http://a", "file_name": "a", "text": "a"}', "[1]", "{", '{"image": "a"}', ""]
+)
+def test_any_other_list_is_one_of_urls(tmp_path: Path, line: str) -> None:
+    (tmp_path / "list.jsonl").write_text(line)
+    assert guess_source(f"{tmp_path}/list.jsonl")["kind"] == "urls"
+
+
+def test_a_folder_that_hugging_face_datasets_saved_is_told_with_the_way_to_parquet(tmp_path: Path) -> None:
+    (tmp_path / "data-00000-of-00001.arrow").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"load_from_disk\('\S+'\)\.to_parquet\('pairs\.parquet'\)"):
+        guess_source(str(tmp_path))
+    (tmp_path / "dataset_dict.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"load_from_disk\('\S+'\)\['train'\]\.to_parquet"):
+        guess_source(str(tmp_path))
+
+
+def test_a_clone_of_a_dataset_repository_is_told_with_its_tables(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.table({"image": [b"x"], "text": ["a"]}), tmp_path / "data" / "train-00000-of-00001.parquet")
+    with pytest.raises(ValueError, match=r"there are some in folders of it: '\S+/\*\*/\*\.parquet'"):
+        guess_source(str(tmp_path))
