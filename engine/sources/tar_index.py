@@ -150,7 +150,10 @@ class _Grouping:
             row.reason = "key_invalid"
             row.message = f"{printable(name)!r}: a key has 1 to 200 characters, and no folder; pack the files without"
         elif key in self._seen:
-            row.reason, row.message = "key_duplicate", "the key occurs earlier in this tar; the first one counts"
+            row.reason = "key_duplicate"
+            row.message = (
+                "the key occurs earlier in this tar; the first one counts (a sample's files must be neighbours)"
+            )
         self._seen.add(key)
         self._rows.append(row)
         return row

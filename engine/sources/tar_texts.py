@@ -33,7 +33,9 @@ def read_caption(file: BinaryIO, row: Row, field: str | None) -> str | Problem:
         return fields
     caption = fields.get(field or "caption")
     if not isinstance(caption, str):
-        return Problem("caption_missing", f"the .json has no text in its field {field or 'caption'!r}")
+        return Problem(
+            "caption_missing", f"the .json has no text in its field {field or 'caption'!r}; see source.caption_field"
+        )
     return caption.strip() if is_encodable(caption) else Problem("caption_unreadable", "the caption is not UTF-8 text")
 
 
