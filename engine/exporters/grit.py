@@ -54,7 +54,8 @@ def grit(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, st
                 flush()
 
         yield add
-        flush()
+        if rows:
+            flush()
 
 
 def _row(labels: SampleLabels, file_name: str, number: int) -> dict[str, Any]:
