@@ -93,7 +93,6 @@
       else return;
       Object.assign(drag, { x: event.clientX, y: event.clientY, far: false });
       svg.setPointerCapture(event.pointerId);
-      event.preventDefault();
     }
 
     function moved([x, y]) {

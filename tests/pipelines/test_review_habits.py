@@ -172,6 +172,21 @@ def test_after_a_search_letters_are_keys_again(chromium: Any, address: str, dogs
     wait_until(page, "document.activeElement.id === 'main'")
 
 
+def test_after_a_drag_letters_are_keys_again(chromium: Any, address: str) -> None:
+    page = opened(chromium, address, "009").page
+    page.keyboard.press("/")
+    drag(page, (60, 80), (40, 60), (160, 120))
+    said(page, "corrected: a dog")
+    page.keyboard.press("u")
+    said(page, "taken back")
+    page.click("[data-do=draw]")
+    page.focus("#draw-phrase")
+    drag(page, (90, 90), (120, 110), (160, 120))
+    said(page, "added: ")
+    page.keyboard.press("u")
+    said(page, "taken back")
+
+
 def test_pictures_that_are_passed_quickly_are_counted(chromium: Any, address: str) -> None:
     page = opened(chromium, address, "008").page
     answered_by(page, "**/api/sample?key=009", lambda route: None)  # its answer never comes
