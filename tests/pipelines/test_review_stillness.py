@@ -62,6 +62,19 @@ def test_totals_that_come_late_move_nothing(chromium: Any, address: str, size: t
     assert (place(page, "#samples"), place(page, "#frame")) == before
 
 
+def test_a_number_of_verdicts_breaks_no_line_of_the_head(chromium: Any, address: str) -> None:
+    """A line more or less of it would move the picture, unless the browser scrolls to make up for it."""
+    page = open_page(chromium, address).page
+    page.wait_for_selector("#boxes li")
+    heights = """counts => new Set(counts.map((count) => {
+      globalThis.glip.page.verdicts(count);
+      return document.querySelector('.masthead').offsetHeight;
+    })).size"""
+    for width in range(340, 460, 6):
+        page.set_viewport_size({"width": width, "height": 700})
+        assert page.evaluate(heights, [0, 1, 2, 10, 100, 1000]) == 1, width
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_first_verdict_moves_nothing(chromium: Any, tmp_path: Path, size: tuple[int, int]) -> None:
     with review_server(write_dataset(tmp_path / "dogs", [dog(0), dog(1)]), "ann") as address:
