@@ -40,6 +40,16 @@ def test_the_page_prints_in_light_colours_with_its_figures(chromium: Any, addres
     assert not page.is_visible("nav")
 
 
+def test_a_table_that_can_be_folded_has_its_heading_on_paper(chromium: Any, address: str) -> None:
+    page = open_page(chromium, address).page
+    page.emulate_media(media="print")
+    for summary in page.query_selector_all("details:not(.plot *) > summary"):
+        assert summary.is_visible(), summary.inner_text()
+    assert page.is_visible("text=Phrases that changed most")
+    assert not page.is_visible(".plot summary")
+    assert page.eval_on_selector("h3", "heading => getComputedStyle(heading).breakAfter") == "avoid"
+
+
 def test_no_figure_is_cut_off_on_paper_that_is_narrower_than_the_screen(chromium: Any, address: str) -> None:
     page = open_page(chromium, address).page
     wait_until(page, "globalThis.Plotly !== undefined")

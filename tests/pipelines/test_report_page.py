@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +17,14 @@ from engine.statistics import dataset_report
 from pipelines.pages.gallery import gallery
 from pipelines.pages.report_page import render
 from schemas.dataset_vocabulary import PhraseCount
+from schemas.report_document import Report
 
 RIGHT_TO_LEFT = "كلب أسود و قطة"
 EMOJI = "👩‍🚀 a cat 🐈"
+NARROW = (320, 640)
+SPACED = {
+    "textContent": "* { line-height: 1.5 !important; letter-spacing: .12em !important; word-spacing: .16em !important }"
+}
 OVERRIDE = "a \u202egod\u202c by a tree"
 
 
@@ -108,6 +114,68 @@ def test_no_table_scrolls_sideways_on_a_phone(shown: Callable[..., Shown]) -> No
     assert page.eval_on_selector_all(".scroll", wide) == []
 
 
+def test_the_page_fits_a_window_at_four_times_its_size_with_its_letters_spaced(shown: Callable[..., Shown]) -> None:
+    """WCAG 1.4.10 and 1.4.12."""
+    found = shown(size=NARROW)
+    found.draw_all()
+    for details in found.page.query_selector_all("details"):
+        details.evaluate("details => { details.open = true }")
+    assert overflow(found.page) == 0
+    found.page.evaluate("css => document.head.append(Object.assign(document.createElement('style'), css))", SPACED)
+    assert overflow(found.page) == 0
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE, NARROW], ids=["desktop", "phone", "narrow"])
+def test_the_numbers_of_a_large_dataset_are_not_cut_off(chromium: Any, tmp_path: Path, size: Any) -> None:
+    dogs, html = write_dataset(tmp_path / "dogs", [dog(0)]), tmp_path / "index.html"
+    one = dataset_report(dogs)
+    numbers = [number.model_copy(update={"value": 12_345_678_901}) for number in one.numbers]
+    report = Report(datasets=[one.model_copy(update={"numbers": numbers})])
+    html.write_text(render(report, [gallery(dogs, None, limit=1)], "a"))
+    page = open_page(chromium, html.as_uri(), size=size).page
+    # The text itself is measured: what stands out of its tile, or of all tiles, is covered or cut off.
+    stands_out = """tiles => tiles.filter((tile) => {
+      const text = document.createRange();
+      text.selectNodeContents(tile);
+      const ends = [tile, tile.parentElement].map((place) => place.getBoundingClientRect().right);
+      return text.getBoundingClientRect().right > Math.min(...ends);
+    }).map((tile) => tile.textContent)"""
+    assert page.eval_on_selector_all(".tile", stands_out) == []
+
+
+def test_a_frequent_phrase_can_be_read_to_its_end(chromium: Any, tmp_path: Path) -> None:
+    phrase = "a small brown dog of the neighbours with a red ball"
+    dogs = write_dataset(tmp_path / "dogs", [sample("a", phrase, [(0, len(phrase))], [(0, (10, 10, 60, 80), 0.9)])])
+    html = tmp_path / "index.html"
+    html.write_text(render(Report(datasets=[dataset_report(dogs)]), [gallery(dogs, None, limit=1)], "a"))
+    page = open_page(chromium, html.as_uri(), size=PHONE).page
+    hidden = "parts => parts.map(part => [part.scrollWidth - part.clientWidth, part.scrollHeight - part.clientHeight])"
+    assert page.eval_on_selector_all(".ranked .text", hidden)[0] == [0, 0]
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_what_has_the_focus_is_never_under_the_links_at_the_top(shown: Callable[..., Shown], size: Any) -> None:
+    """Backwards through the page, as each next element comes into the window at its top (WCAG 2.4.11)."""
+    page = shown(size=size, reduced_motion="reduce").page
+    page.focus("summary >> nth=-1")
+    covered = """() => {
+      const [nav, here] = [document.querySelector("nav"), document.activeElement];
+      if (nav.contains(here)) return null;
+      return here.getBoundingClientRect().top < nav.getBoundingClientRect().bottom && [here.outerHTML];
+    }"""
+    passed = 0
+    while (under := page.evaluate(covered)) is not None:
+        assert under is False
+        passed += 1
+        page.keyboard.press("Shift+Tab")
+    assert passed > 80
+
+
+def test_the_button_of_the_colours_moves_nothing_as_it_comes(shown: Callable[..., Shown]) -> None:
+    tops = [shown(java_script_enabled=scripts).page.locator("h1").bounding_box() for scripts in (True, False)]
+    assert tops[0] == tops[1]
+
+
 def test_fields_on_a_phone_have_letters_that_safari_does_not_zoom_into(shown: Callable[..., Shown]) -> None:
     sizes = "fields => fields.map(field => parseFloat(getComputedStyle(field).fontSize))"
     assert min(shown(size=PHONE).page.eval_on_selector_all("input, select", sizes)) >= 16
@@ -140,6 +208,7 @@ def test_the_data_run_nothing_and_are_shown_as_they_are(shown: Callable[..., Sho
     assert HOSTILE in found.page.title()
     assert "<b>low</b>" in found.page.text_content("[data-plot=compare-drift-scores] .xaxislayer-above")
     assert found.page.inner_text("h1") == HOSTILE
+    assert found.page.inner_text(".notice code") == "glip-engine verify"
     found.page.fill("input[name=phrase]", "كلب")
     assert found.page.inner_text("[data-key=arabic] .caption") == RIGHT_TO_LEFT
     side = "caption => getComputedStyle(caption).direction"
@@ -277,3 +346,4 @@ def test_without_scripts_the_numbers_are_there(shown: Callable[..., Shown]) -> N
     found = shown(java_script_enabled=False)
     assert "Images with a box" in found.page.inner_text(".tiles")
     assert "The pictures are shown by a script" in found.page.inner_text("[data-gallery]")
+    assert not found.page.is_visible(".canvas"), "no empty figure above its table"
