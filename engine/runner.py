@@ -25,6 +25,7 @@ from engine.running.actor_pools import actor_pools
 from engine.running.cores import usable_cores
 from engine.running.layout import Workers, layout
 from engine.running.session_folder import check_session_folder
+from engine.running.session_token import give_session_token
 from engine.running.stages import Commit, Manifest, Stage, first_unit
 from engine.running.stopping import Stopping
 from engine.running.unit_flow import Lost, UnitFlow
@@ -163,6 +164,7 @@ def _connect(ray: Any, workers: Workers) -> bool:
             ray.init(address=address, **quiet)
         return True
     check_session_folder()
+    give_session_token()
     slots = max(workers.count or 1, usable_cores() // workers.threads)
     try:
         with _silent_stderr():

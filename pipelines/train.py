@@ -15,6 +15,7 @@ from engine.made_by import made_by
 from engine.mix import Mix, NameRelations
 from engine.running.cores import usable_cores
 from engine.running.session_folder import check_session_folder
+from engine.running.session_token import give_session_token
 from glip.hub import parse_sha256
 from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
 from glip.published import PUBLISHED
@@ -147,6 +148,8 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
     with TrainingBar(recipe, enabled=progress) as bar:
         if not in_group:
             return run(recipe, mix, folder, report=bar.report, **named)
+        if not os.environ.get("RAY_ADDRESS"):
+            give_session_token()
         from student.distributed import run_distributed  # ray is imported only where it is used
 
         with bar.following(folder / LOSSES):
