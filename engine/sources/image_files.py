@@ -15,10 +15,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-import fsspec
-
 from engine.sources.places import is_local, many_at_once
 from engine.sources.sayable import sayable
+from engine.sources.web_files import file_system_at
 from engine.sources.whole_files import read_most
 
 # Extensions of names; whether a file really is such a picture is decided by its first bytes.
@@ -43,7 +42,7 @@ class ImageFolder:
     def __init__(self, uri: str, max_image_bytes: int) -> None:
         self._uri, self._max_bytes = uri.rstrip("/"), max_image_bytes
         try:
-            self._system, self._root = fsspec.core.url_to_fs(self._uri)
+            self._system, self._root = file_system_at(self._uri)
         except ImportError as error:
             raise ValueError(f"images {uri}: a package is not installed ({error}); see the extra s3") from None
         if is_local(self._system) and not Path(self._root).is_dir():

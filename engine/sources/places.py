@@ -16,10 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeVar, cast
 
-import fsspec
 from braceexpand import braceexpand
 
 from engine.sources.hidden_files import is_apple_double, is_hidden, walked
+from engine.sources.web_files import file_system_at
 from engine.sources.whole_files import fetched
 
 MAX_FILES = 1_000_000
@@ -52,7 +52,7 @@ class Files:
         self._wanted, self._deep = suffixes, deep
         try:
             expanded = _expanded(uri)
-            self.system, _ = fsspec.core.url_to_fs(expanded[0])
+            self.system, _ = file_system_at(expanded[0])
             self.system.invalidate_cache()
             paths = self._find(expanded)
             sizes = list(self.each(self._size, paths))

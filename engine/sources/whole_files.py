@@ -12,8 +12,8 @@ import time
 from typing import Any, BinaryIO, cast
 
 import aiohttp
-import fsspec
 
+from engine.sources.web_files import web
 from engine.storage.faults import FULL, naming_faults
 
 COPY_BYTES = 1 << 23
@@ -76,7 +76,7 @@ def _copy(system: Any, path: str, size: int | None, copy: BinaryIO, is_web: bool
 def _web_of_whole_files() -> Any:
     """A file system of the web, for requests that may take hours."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
-    return fsspec.filesystem("http", client_kwargs={"timeout": timeout})
+    return web(timeout)
 
 
 def read_most(file: BinaryIO, most: int) -> bytes:
