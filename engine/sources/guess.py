@@ -60,19 +60,21 @@ def _guess_folder(argument: str) -> dict[str, Any]:
     top = [file for file in files if not deep or "/" not in file.name]
     endings = {_ending(file) for file in top}
     ending = next((one for one in IN_FOLDERS if one in endings), None)
-    if ending not in (".tar", ".parquet") and endings & set(PICTURES):
+    if ending == ".tar":
+        return {"kind": "webdataset", "uri": argument}
+    if ending == ".parquet":
+        kind = _kind_of_parquet(argument)
+        if kind == "urls" and _are_downloaded(top, files):
+            return _guess_pictures(argument, ())
+        return {"kind": kind, "uri": argument}
+    if endings & set(PICTURES) or any(_lists_pictures(Path(file.path)) for file in top):
         return _guess_pictures(argument, top)
-    if ending in LISTS and any(_lists_pictures(Path(file.path)) for file in top):
-        return _guess_pictures(argument, top)
-    if ending == ".parquet" and _kind_of_parquet(argument) == "urls" and _are_downloaded(top, files):
-        return _guess_pictures(argument, ())
-    if ending in LISTS or (ending is None and ".csv" in endings and _csv_lists_urls(argument)):
+    if ending in LISTS or (".csv" in endings and _csv_lists_urls(argument)):
         return {"kind": "urls", "uri": argument}
-    if ending is None and any(_ending(file) in PICTURES for file in files):
+    if any(_ending(file) in PICTURES for file in files):
         return _guess_pictures(argument, top)
-    if not top:
-        Files(argument, IN_FOLDERS)  # raises, and tells of those in folders of it
-    return {"kind": _kind_of_parquet(argument) if ending == ".parquet" else "webdataset", "uri": argument}
+    Files(argument, IN_FOLDERS)  # raises where it is a folder, and tells of sources in folders of it
+    return {"kind": "webdataset", "uri": argument}
 
 
 def _are_downloaded(top: Iterable[SourceFile], files: Iterable[SourceFile]) -> bool:
