@@ -148,8 +148,7 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
     with TrainingBar(recipe, enabled=progress) as bar:
         if not in_group:
             return run(recipe, mix, folder, report=bar.report, **named)
-        if not os.environ.get("RAY_ADDRESS"):
-            give_session_token()
+        give_session_token()
         from student.distributed import run_distributed  # ray is imported only where it is used
 
         with bar.following(folder / LOSSES):

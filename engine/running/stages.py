@@ -58,7 +58,7 @@ class OpenedStages:
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Inside the block nothing is searched for garbage. What stages import and load when they are opened is to stay;
-    visiting it again and again would take a fifth of that time."""
+    visiting it again and again would take a good part of that time."""
     thresholds = gc.get_threshold()
     gc.set_threshold(0)  # and not gc.disable(): libraries that do so themselves enable it afterwards
     try:

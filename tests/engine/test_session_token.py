@@ -29,12 +29,12 @@ def test_ray_starts_here_where_the_home_cannot_be_written(tmp_path: Path) -> Non
     assert started.stdout == "runs 7\n", started.stderr
 
 
-@pytest.mark.parametrize("of_the_user", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "file", None])
-def test_a_token_of_the_user_is_left_alone(
+@pytest.mark.parametrize("of_the_user", ["RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS", "file", None])
+def test_a_token_or_a_cluster_of_the_user_is_left_alone(
     of_the_user: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     if of_the_user == "file":
         (tmp_path / ".ray").mkdir()
