@@ -13,10 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tarfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import BinaryIO
 
 import pyarrow as pa
 
@@ -37,6 +35,7 @@ from engine.dataset.shard_files import (
     write_card,
 )
 from engine.dataset.shard_reader import LabelledImage, ShardReader, placed_labels, read_labels, read_samples, read_shard
+from engine.dataset.tar_writer import TarWriter
 from engine.storage.parquet_tables import parquet_bytes
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
@@ -72,7 +71,6 @@ __all__ = [
     "write_shard",
 ]
 
-MAX_USTAR_NAME = 100
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 
 
@@ -177,38 +175,13 @@ def _check_samples(samples: Sequence[LabelledImage]) -> None:
 
 def _write_tar(store: Store, name: str, samples: Iterable[LabelledImage]) -> FileDigest:
     with store.writing(name, lasting=False) as file:
-        digested = _Digested(file)
+        tar = TarWriter(file)
         for sample in samples:
             key = sample.labels.key
-            _add_member(digested, f"{key}.{sample.extension}", sample.image)
-            _add_member(digested, f"{key}.json", sample_json(sample.labels))
-        digested.write(bytes(2 * tarfile.BLOCKSIZE))  # the end of a tar, which is of whole records
-        digested.write(bytes(-digested.size % tarfile.RECORDSIZE))
-    return FileDigest(path=name, sha256=digested.sha256.hexdigest(), size=digested.size)
-
-
-class _Digested:
-    """A file to write to that computes the digest of what is written, so that nothing has to be read back for it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.sha256, self.size = hashlib.sha256(), 0
-
-    def write(self, content: bytes) -> int:
-        self.sha256.update(content)
-        self.size += len(content)
-        return self._file.write(content)
-
-
-def _add_member(tar: _Digested, name: str, content: bytes) -> None:
-    """Add a member as ``tarfile`` would, but write the content at once instead of copying it in pieces."""
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    member.mode = 0o644
-    plain = name.isascii() and len(name) <= MAX_USTAR_NAME
-    tar.write(member.tobuf(tarfile.USTAR_FORMAT if plain else tarfile.PAX_FORMAT))
-    tar.write(content)
-    tar.write(bytes(-member.size % tarfile.BLOCKSIZE))
+            tar.add(f"{key}.{sample.extension}", sample.image)
+            tar.add(f"{key}.json", sample_json(sample.labels))
+        tar.end()
+    return FileDigest(path=name, sha256=tar.sha256.hexdigest(), size=tar.size)
 
 
 def sample_json(labels: SampleLabels) -> bytes:

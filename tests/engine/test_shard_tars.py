@@ -19,7 +19,7 @@ from engine.shards import LabelledImage, ShardReader, sample_json, shard_name
 # Contents of whole blocks and of others; names that a plain header holds, and names that it does not.
 SAMPLES = [
     LabelledImage(labels_of("a dog", ["a dog"], key=key), content, "jpg")
-    for key, content in (("a", bytes(512)), ("b", b"x" * 513), ("Hündchen", b""), ("c" * 120, b"y"))
+    for key, content in (("a", bytes(512)), ("b", b"x" * 513), ("Hündchen", b""), ("c" * 96, b"y"), ("c" * 97, b"y"))
 ]
 
 
