@@ -45,7 +45,7 @@ class ExportReceipt(Document):
     boxes: int
     left_out: dict[str, int] = Field(
         description="boxes without area, which no other format allows; boxes that a reviewer rejected; samples of "
-        "which the selection leaves no box; samples that are duplicates"
+        "which no box is left, but for pictures of human detection data; samples that are duplicates"
     )
 
 
@@ -61,8 +61,9 @@ def export(
     """Write ``dataset`` in ``format`` into the folder ``out``, which is empty or not there yet.
 
     Of a pseudo-labelled dataset the boxes are selected (by its card's selection where none is given), samples without a
-    box are left out, and so are duplicates where ``dedupe`` found some. Human boxes are never selected: a picture
-    without any is a sample. ValueError for an unknown format, a folder that is not empty, or a dataset with no shard.
+    box are left out, and so are duplicates where ``dedupe`` found some. Human boxes are never selected; a picture
+    without any is a sample of a detection dataset, but a caption without any is left out. ValueError for an unknown
+    format, a folder that is not empty, or a dataset with no shard.
     """
     if format not in EXPORTERS:
         raise ValueError(f"no export format {format!r}; there are: {', '.join(EXPORTERS)}")
@@ -73,7 +74,7 @@ def export(
     if not manifests:
         raise ValueError(f"{source.root} has no committed shard; run `label` or `import` again")
     counts: Counter[str] = Counter()
-    samples = _samples(source, manifests, open_view(source, manifests, rules), counts, progress)
+    samples = _samples(source, card, manifests, open_view(source, manifests, rules), counts, progress)
     with target.locked():
         if target.names(""):
             raise ValueError(
@@ -105,27 +106,33 @@ def _rules(source: Store, card: DatasetCard, selection: SelectionChoice | None) 
 
 
 def _samples(
-    source: Store, manifests: Sequence[ManifestSummary], view: View, counts: Counter[str], progress: bool
+    source: Store,
+    card: DatasetCard,
+    manifests: Sequence[ManifestSummary],
+    view: View,
+    counts: Counter[str],
+    progress: bool,
 ) -> Iterator[Sample]:
     """The samples to be written, one after another; counts them and what is left out."""
+    empty = card.task == "detection" and view.selection is None  # whether a sample may be without a box
     for manifest in tracked(manifests, "exporting", shown=progress):
         left_out = view.duplicates.of(manifest.unit)
         with ShardReader(source, manifest.unit) as reader:
             for row in range(len(reader)):
                 if row in left_out:
                     counts["duplicate"] += 1
-                elif (labels := _kept(reader.labels(row), view, counts)) is not None:
+                elif (labels := _kept(reader.labels(row), view, counts, empty)) is not None:
                     counts.update(samples=1, boxes=len(labels.boxes))
                     yield reader, row, labels
 
 
-def _kept(labels: SampleLabels, view: View, counts: Counter[str]) -> SampleLabels | None:
+def _kept(labels: SampleLabels, view: View, counts: Counter[str], empty: bool) -> SampleLabels | None:
     """The labels with the boxes that are written, None where the sample is left out."""
     labels, dropped = view.seen(labels)
     counts["box_rejected_by_reviewer"] += dropped.get(REJECTED, 0)
     boxes = [box for box in labels.boxes if _has_area(box)]
     counts["box_without_area"] += len(labels.boxes) - len(boxes)
-    if view.selection is not None and not boxes:
+    if not boxes and not empty:
         counts["sample_without_box"] += 1
         return None
     return labels.model_copy(update={"boxes": boxes})
@@ -138,7 +145,7 @@ def summary(receipt: ExportReceipt) -> str:
     parts = [f"{counted(receipt.samples, 'sample')}, {boxes} in the format {receipt.format}"]
     if left_out:
         parts.append(f"left out: {', '.join(left_out)}")
-    if not receipt.samples and receipt.left_out.get("sample_without_box"):
+    if not receipt.samples and receipt.selection is not None and receipt.left_out.get("sample_without_box"):
         parts.append("no box passes the selection: give another with --selection")
     return "; ".join(parts)
 

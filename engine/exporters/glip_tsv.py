@@ -18,7 +18,7 @@ import yaml
 
 from engine.artifacts import Store
 from engine.exporters.tsv_files import ascii_json, tsv_file
-from schemas.shards import DatasetCard, SampleLabels
+from schemas.shards import DatasetCard, SampleBox, SampleLabels
 
 DOCUMENT = "dataset.yaml"
 
@@ -46,12 +46,20 @@ def glip_tsv(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels
 
 
 def _label(labels: SampleLabels) -> dict[str, object]:
-    spans = [(labels.phrases[box.phrase].start, labels.phrases[box.phrase].end) for box in labels.boxes]
+    boxes = sorted(labels.boxes, key=lambda box: _on_last_pixels(box, labels))
+    spans = [(labels.phrases[box.phrase].start, labels.phrases[box.phrase].end) for box in boxes]
     return {
         "img_h": labels.height,
         "img_w": labels.width,
         "caption": labels.caption,
         "tokens_positive": [[list(span)] for span in spans],
-        "bboxes": [list(box.box_xyxy) for box in labels.boxes],
-        "scores": [box.score for box in labels.boxes],
+        "bboxes": [list(box.box_xyxy) for box in boxes],
+        "scores": [box.score for box in boxes],
     }
+
+
+def _on_last_pixels(box: SampleBox, labels: SampleLabels) -> bool:
+    """Whether a box lies on the last column or row of pixels. GLIP's reader, whose boxes end one pixel earlier, drops
+    it and gives its phrase to the next box; of the last boxes there is no next one."""
+    x1, y1, _, _ = box.box_xyxy
+    return x1 >= labels.width - 1 or y1 >= labels.height - 1

@@ -17,6 +17,8 @@ from schemas.shards import DatasetCard, SampleLabels
 
 # MDETR has a single class: what a box shows is told by the caption.
 OBJECT = {"supercategory": "object", "id": FIRST, "name": "object"}
+# The readers of GoldG's mixed file want it of each picture, and look for those of "coco" in another folder.
+SOURCE = {"data_source": "glip-engine"}
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def mdetr(store: Store, card: DatasetCard) -> Iterator[Callable[[SampleLabels, s
         def add(labels: SampleLabels, file_name: str) -> None:
             image_id = next(image_ids)
             caption = {"caption": labels.caption, "tokens_negative": [[0, len(labels.caption)]]}
-            document.add("images", image_entry(image_id, labels, file_name) | caption)
+            document.add("images", image_entry(image_id, labels, file_name) | caption | SOURCE)
             for box in labels.boxes:
                 phrase = labels.phrases[box.phrase]
                 tokens = {"tokens_positive": [[phrase.start, phrase.end]]}

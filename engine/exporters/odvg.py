@@ -1,7 +1,8 @@
 """Writer of ODVG JSON Lines, the format of MM-Grounding-DINO: ``odvg.jsonl``.
 
 In: samples. Out: a line for each: in a detection dataset its boxes by class, with ``label_map.json`` at the end; in a
-grounding dataset the caption and its regions. Source: see the reader, :mod:`engine.gold.odvg`.
+grounding dataset the caption and a region for each box, since Open-GroundingDino reads no region of several boxes.
+Source: see the reader, :mod:`engine.gold.odvg`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from contextlib import contextmanager
 from engine.artifacts import Store
 from engine.exporters.categories import Categories
 from engine.exporters.documents import json_bytes
-from schemas.shards import DatasetCard, SampleLabels
+from schemas.shards import DatasetCard, SampleBox, SampleLabels, SamplePhrase
 
 
 @contextmanager
@@ -42,11 +43,13 @@ def _detection(labels: SampleLabels, categories: Categories) -> dict[str, object
 
 
 def _grounding(labels: SampleLabels) -> dict[str, object]:
-    regions = []
-    for number, phrase in enumerate(labels.phrases):
-        boxes = [list(box.box_xyxy) for box in labels.boxes if box.phrase == number]
-        if boxes:
-            span = [[phrase.start, phrase.end]]
-            bbox = boxes if len(boxes) > 1 else boxes[0]
-            regions.append({"bbox": bbox, "phrase": phrase.text, "tokens_positive": span})
-    return {"grounding": {"caption": labels.caption, "regions": regions}}
+    """Without white space before the caption, which mmdet's training would strip without moving the phrases."""
+    caption = labels.caption.lstrip()
+    before = len(labels.caption) - len(caption)
+    regions = [_region(box, labels.phrases[box.phrase], before) for box in labels.boxes]
+    return {"grounding": {"caption": caption, "regions": regions}}
+
+
+def _region(box: SampleBox, phrase: SamplePhrase, before: int) -> dict[str, object]:
+    span = [max(0, phrase.start - before), phrase.end - before]
+    return {"bbox": list(box.box_xyxy), "phrase": phrase.text, "tokens_positive": [span]}

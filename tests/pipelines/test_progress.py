@@ -94,7 +94,7 @@ def test_an_export_tells_what_it_left_out() -> None:
 
 
 def test_an_export_that_holds_nothing_since_no_box_was_selected_says_so() -> None:
-    fields = {"format": "coco", "dataset_digest": "0", "selection": None, "images": False, "samples": 0, "boxes": 0}
+    fields = {"format": "coco", "dataset_digest": "0", "selection": {}, "images": False, "samples": 0, "boxes": 0}
     told = summary(ExportReceipt.model_validate({**fields, "left_out": {"sample_without_box": 11}}))
     assert told.endswith("sample without box (11); no box passes the selection: give another with --selection")
     assert "--selection" not in summary(ExportReceipt.model_validate({**fields, "left_out": {"duplicate": 11}}))
