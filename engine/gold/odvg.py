@@ -8,12 +8,15 @@ there is one. Out: a row for each line. The first line decides whether the file 
 
 ``bbox`` of a region is a box or a list of boxes, ``tokens_positive`` are half-open characters of the caption. Spans
 that are separated only by white space are one phrase; others are phrases of their own, each with the region's boxes.
-Source: mmdetection, configs/mm_grounding_dino/dataset_prepare.md and mmdet/datasets/odvg.py.
+Open-GroundingDino has no ``tokens_positive``: there a region is the first place of its phrase in the caption.
+Source: mmdetection, configs/mm_grounding_dino/dataset_prepare.md and mmdet/datasets/odvg.py; data_format.md of
+longzw1997/Open-GroundingDino.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -33,6 +36,7 @@ from engine.storage.digests import digest_of_list
 from schemas.records import BoxXYXY
 
 MAX_LABEL_MAP_BYTES = 20_000_000
+MAX_SEARCHED = 10_000  # characters of a caption in which phrases are looked for
 
 
 class OdvgLine(CocoItem):
@@ -52,16 +56,17 @@ class OdvgInstance(CocoItem):
 
 
 class OdvgRegion(CocoItem):
-    """The boxes of a phrase. ``phrase`` is not compared with the caption: it is for people, and real files have it in
-    lower case."""
+    """The boxes of a phrase. Where there is ``tokens_positive``, ``phrase`` is not compared with the caption: it is for
+    people, and real files have it in lower case."""
 
     bbox: BoxXYXY | list[BoxXYXY]
     phrase: str | list[str] = ""
-    tokens_positive: list[tuple[int, int]]
+    tokens_positive: list[tuple[int, int]] | None = None
 
     def spans(self, caption: str) -> list[SpanBoxes]:
         boxes = self.bbox if isinstance(self.bbox, list) else [self.bbox]
-        return marked_spans(caption, self.tokens_positive, boxes)
+        marks = _where_it_stands(self.phrase, caption) if self.tokens_positive is None else self.tokens_positive
+        return marked_spans(caption, marks, boxes)
 
 
 class OdvgInstances(CocoItem):
@@ -196,6 +201,15 @@ class OdvgGrounding(GoldReader):
             malformed=[region for region in found if isinstance(region, str)],
         )
         return grounding_row(row, caption, self._pictures.keys, lambda: self._pictures.read(line), recipe_digest)
+
+
+def _where_it_stands(phrase: str | list[str], caption: str) -> list[tuple[int, int]]:
+    """The first place of a phrase in the caption, as whole words and in any case; of a list, that of each. None for a
+    phrase that is not in the caption's first ``MAX_SEARCHED`` characters."""
+    text = caption[:MAX_SEARCHED]
+    phrases = [one for one in ([phrase] if isinstance(phrase, str) else phrase) if 0 < len(one) <= len(text)]
+    found = (re.search(rf"(?<!\w){re.escape(one)}(?!\w)", text, re.IGNORECASE) for one in phrases)
+    return [one.span() for one in found if one]
 
 
 def _label_map(file: Path) -> dict[str, str] | None:

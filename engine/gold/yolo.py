@@ -1,9 +1,10 @@
 """Reader of YOLO's text files: a file for each picture, with a line for each box.
 
-In: a folder with ``data.yaml`` (``names``: a list, or names by number) or ``classes.txt`` (a name on each line), and
-with ``images/`` and ``labels/``. A split is a folder inside both, or, as Roboflow writes it, around both
-(``train/images/``, ``train/labels/``); by default all are read. Out: a row for each picture; without a label file it
-has no box.
+In: a folder with ``data.yaml`` (``names``: a list, or names by number), or a name on each line of ``classes.txt`` or
+``obj.names``, and with ``images/`` and ``labels/``. A split is a folder inside both, or, as Roboflow writes it, around
+both (``train/images/``, ``train/labels/``); by default all are read. Labels may also be beside their pictures: in
+folders such as ``obj_train_data``, which are splits (Darknet, CVAT's YOLO 1.1), or in the folder itself (LabelImg).
+Out: a row for each picture; without a label file it has no box.
 
     class x_centre y_centre width height        shares of the picture's width and height, 0 to 1
     class x1 y1 x2 y2 x3 y3 ...                 a polygon of three points or more, which becomes the box around it
@@ -25,7 +26,15 @@ import yaml
 
 from engine.gold.coco_json import picture_keys, rejected_row
 from engine.gold.detection import ClassBox, detection_row
-from engine.gold.files import annotation_digest, checked_file, file_size, files_below, lines_of, read_annotation
+from engine.gold.files import (
+    annotation_digest,
+    checked_file,
+    file_size,
+    files_below,
+    lines_of,
+    own_files,
+    read_annotation,
+)
 from engine.gold.rules import EXTENSIONS, Picture, box_from_xyxy, class_name, read_picture
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow, Task
 from engine.sources.sayable import sayable
@@ -35,6 +44,7 @@ from schemas.records import BoxXYXY
 MAX_LABEL_BYTES = 20_000_000
 MAX_NAMES_BYTES = 5_000_000
 CLASSES, LABELS = "classes.txt", ".txt"
+LISTS_OF_NAMES = (CLASSES, f"labels/{CLASSES}", "obj.names")  # the second of LabelImg, the last of Darknet
 Folders: TypeAlias = dict[str, tuple[Path, Path]]
 """The folders of pictures and of labels for each split; under "" for all pictures, if splits are folders inside of
 them."""
@@ -165,12 +175,13 @@ def _folders(place: GoldPlace) -> Folders:
     images, labels = place.image_folder("images"), folder / "labels"
     if (images / inside).is_dir() and (labels / inside).is_dir():
         return {"": (images / inside, labels / inside)}
-    of_splits = {} if place.images else {one.name: (one / "images", one / "labels") for one in sorted(folder.iterdir())}
-    of_splits = {name: two for name, two in of_splits.items() if all(one.is_dir() for one in two)}
+    of_splits = {} if place.images else _split_folders(folder)
     if place.split is None and of_splits:
         return of_splits
     if place.split in of_splits:
         return {"": of_splits[place.split]}
+    if place.split is None and any(file.name != CLASSES for file in own_files(folder, f"*{LABELS}")):
+        return {"": (images, folder)}
     there = of_splits or [one.name for one in sorted(labels.glob("*")) if one.is_dir()]
     if place.split is not None and there:
         raise ValueError(f"{folder} has no split {place.split!r}; there are: {', '.join(there)}")
@@ -178,6 +189,13 @@ def _folders(place: GoldPlace) -> Folders:
         f"{folder} has no folder images/{inside} beside labels/{inside}, and no folder such as train with both inside; "
         "give the folder that holds them"
     )
+
+
+def _split_folders(folder: Path) -> Folders:
+    """The folders of each split that is a folder around them; of Darknet's splits, the one that is both."""
+    around = {one.name: (one / "images", one / "labels") for one in sorted(folder.iterdir())}
+    darknet = {one.name: (one, one) for one in sorted(folder.glob("obj_*_data"))}
+    return {name: two for name, two in (around | darknet).items() if all(one.is_dir() for one in two)}
 
 
 def _pictures(folders: Folders) -> Iterator[str]:
@@ -200,11 +218,11 @@ def _names(folder: Path, document: dict[Any, Any]) -> dict[str, str]:
     names = document.get("names")
     names = dict(enumerate(names)) if isinstance(names, list) else names
     if not names or not isinstance(names, dict):
-        names = _names_of_list(folder / CLASSES) or _names_of_list(folder / "labels" / CLASSES)  # also of LabelImg
+        names = next(filter(None, (_names_of_list(folder / name) for name in LISTS_OF_NAMES)), {})
     if not names:
         raise ValueError(
-            f"{folder} names no class: wanted data.yaml with `names`, or classes.txt, one name per line; a YAML of "
-            "another name may be given instead of the folder"
+            f"{folder} names no class: wanted data.yaml with `names`, or classes.txt or obj.names, one name per line; "
+            "a YAML of another name may be given instead of the folder"
         )
     strange = next((one for one in names.items() if one[1] is None or isinstance(one[1], bool)), None)
     if strange:

@@ -98,3 +98,22 @@ def test_json_lines_are_read_by_number_in_any_order(tmp_path: Path) -> None:
     lines = JsonLines(tmp_path / "x")
     assert list(lines) == [{"a": 1}, {"a": 2}, None, {"a": 3}]
     assert [lines[3], lines[0], lines[2]] == [{"a": 3}, {"a": 1}, None]
+
+
+def test_a_region_without_tokens_is_where_its_phrase_stands(tmp_path: Path) -> None:
+    """Open-GroundingDino documents regions with a phrase alone; its tools clean and lower phrases."""
+    regions = [
+        {"bbox": [1, 2, 30, 40], "phrase": "a man"},
+        {"bbox": [50, 50, 60, 60], "phrase": "A Man"},
+        {"bbox": [5, 5, 9, 9], "phrase": "c++ (hat)", "tokens_positive": None},
+        {"bbox": [5, 5, 9, 9], "phrase": "a cat"},
+        {"bbox": [5, 5, 9, 9], "phrase": ""},
+        {"bbox": [5, 5, 9, 9]},
+    ]
+    card, (sample,) = import_odvg(tmp_path, [odvg_grounding("a mane, A man, a man and a c++ (hat)", regions)])
+    assert boxes_of(sample) == [
+        ("A man", (1, 2, 30, 40)),
+        ("A man", (50, 50, 60, 60)),
+        ("c++ (hat)", (5, 5, 9, 9)),
+    ]
+    assert card.stages[1].dropped == {"span_mismatch": 3}
