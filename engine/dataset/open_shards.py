@@ -8,6 +8,7 @@ longer than reading one sample (``benchmarks/many_shards.py``).
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,20 +36,26 @@ class _Place:
 
 class OpenShards:
     """At most ``limit`` open shards; the one unused for longest is closed first. A shard that is being read is never
-    closed, so more may be open while more threads read."""
+    closed, so more may be open while more threads read.
+
+    A forked process opens shards of its own, since a file that it shares with its parent has one position for both;
+    and so does a process that gets a pickled copy."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._places: dict[tuple[str, int], _Place] = {}
+        self._places: dict[tuple[int, str, int], _Place] = {}  # by process, dataset and unit
         self._indexes: dict[tuple[str, int], ShardIndex] = {}
         self._indexed_samples = 0
         self._lock = threading.Lock()  # of the dict and the counts of users, never held while a store is asked
+
+    def __reduce__(self) -> tuple[type[OpenShards], tuple[int]]:
+        return OpenShards, (self._limit,)
 
     @contextmanager
     def reader(self, store: Store, unit: int) -> Iterator[ShardReader]:
         """The reader of a unit, valid inside the ``with`` block. Errors as of ``ShardReader``."""
         key = (store.root, unit)
-        place = self._take(key)
+        place = self._take((os.getpid(), *key))
         try:
             with place.lock:
                 if place.reader is None:
@@ -67,7 +74,7 @@ class OpenShards:
             with place.lock:
                 place.close()
 
-    def _take(self, key: tuple[str, int]) -> _Place:
+    def _take(self, key: tuple[int, str, int]) -> _Place:
         with self._lock:
             place = self._places.pop(key, None) or _Place()
             self._places[key] = place  # put last: the first is the one unused for longest

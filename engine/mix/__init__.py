@@ -41,7 +41,8 @@ class MixSample:
 
 
 class Mix:
-    """An endless stream of samples with random access. Safe in several threads; different shards are read in parallel.
+    """An endless stream of samples with random access. Safe in several threads, in which different shards are read in
+    parallel, and in processes that are forked or get it pickled, such as the workers of a ``DataLoader``.
 
     ``epoch``: the number of samples in which each dataset has had its copies; None where shares are by weight.
     """

@@ -87,6 +87,9 @@ class Passes:
         self._order = lru_cache(maxsize=2)(self._draw_order)
         self._drawing = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[Passes], tuple[int, int, int, Repeats | None]]:
+        return Passes, (self.samples, *self._key, self.repeats)
+
     @property
     def length(self) -> Fraction:
         """The number of samples in a pass, averaged over four passes."""
