@@ -190,6 +190,8 @@ class TeacherWorker:
             if answers is None:
                 self._fitting[bucket] = len(questions) // 2
                 continue
+            if len(answers) != len(questions):
+                raise RuntimeError(f"the grounder gave {len(answers)} lists of boxes for {len(questions)} questions")
             for (item, _), candidates in zip(part, answers, strict=False):  # the rest only filled the batch up
                 item.sample.answers.append(candidates)
             rest = rest[len(part) :]

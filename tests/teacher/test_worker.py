@@ -108,6 +108,19 @@ def test_answers_are_rounded_cut_at_the_picture_and_the_floor_and_come_by_phrase
     assert worker.ground([request("one", web.jpeg(1, 80, 60))]) == [found], "at the floor is not below it"
 
 
+def test_a_grounder_that_leaves_a_question_without_an_answer_is_told_of(web: Any) -> None:
+    """Its picture would count as one in which nothing is found."""
+    grounder = SimpleNamespace(
+        full_batches=False,
+        bucket=lambda width, height: 0,
+        prepare=lambda image: image,
+        ground=lambda questions, min_score: [[] for _ in questions[1:]],
+    )
+    requests = [request(str(number), web.jpeg(number, 80, 60)) for number in range(3)]
+    with pytest.raises(RuntimeError, match=r"^the grounder gave 2 lists of boxes for 3 questions$"):
+        worker_of(grounder).ground(requests)
+
+
 def test_a_thing_that_two_prompts_ask_for_has_one_box(web: Any) -> None:
     boxes: list[BoxXYXY] = [(1.0, 1.0, 40.0, 40.0), (1.0, 1.0, 40.0, 41.0)]
     grounder = SimpleNamespace(
