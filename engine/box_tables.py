@@ -38,7 +38,9 @@ def box_database(*, on_disk: bool = False, memory_limit: str = MEMORY_LIMIT) -> 
         settings = {"memory_limit": memory_limit, "temp_directory": f"{folder}/spill"}
         where = f"{folder}/boxes.duckdb" if on_disk else ":memory:"
         with duckdb.connect(where, config={**settings, "preserve_insertion_order": not on_disk}) as connection:
-            connection.execute("SET enable_progress_bar = false")  # in a notebook it is on
+            [(has_bar,)] = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+            if has_bar:  # as where somebody types; a notebook without ipywidgets cannot set it, and has none
+                connection.execute("SET enable_progress_bar = false")
             yield connection, Path(folder)
 
 

@@ -58,6 +58,10 @@ class GroundedImage:
     def __str__(self) -> str:
         return table(self)
 
+    def _repr_jpeg_(self) -> bytes | None:
+        """The annotated picture, which is what a notebook shows of the object."""
+        return self.annotated()._repr_jpeg_()
+
     def annotated(self) -> Image.Image:
         """The picture with its boxes, upright as the teacher saw it: a colour a phrase, the better box on top."""
         best_first = sorted(self.boxes, key=lambda box: -box.score)
@@ -101,7 +105,8 @@ def ground_image(
     image: a path, an encoded file, or a Pillow image, whose pixels are taken as they stand. min_score: the least score
     of a box, in (0, 1). The model and the parser stay open for the next call with the same options.
 
-    ValueError where the picture cannot be read, or the caption has no noun phrase that the model can be asked for.
+    ValueError where the picture cannot be read, or the caption has no noun phrase that the model can be asked for;
+    TypeError where they are something else.
     """
     recipe = interactive_recipe()
     recipe["teacher"]["checkpoint"] = checkpoint
@@ -116,6 +121,8 @@ def interactive_recipe() -> dict[str, Any]:
 def ground_with(recipe: GroundRecipe, image: ImageLike, caption: str) -> GroundedImage:
     """:func:`ground_image` with any teacher and any option of the recipe."""
     name = str(image) if isinstance(image, str | os.PathLike) else "the picture"
+    if not isinstance(caption, str):
+        raise TypeError(f"the text is one caption such as 'a dog and two cats', not a {type(caption).__name__}")
     if not is_encodable(caption):
         raise ValueError(f"the text {caption!r} is no UTF-8, so no model can read it; type it in a UTF-8 locale")
     encoded = _encoded(image)
@@ -178,6 +185,11 @@ def _encoded(image: ImageLike) -> bytes:
         file = io.BytesIO()
         as_rgb(image).save(file, "PNG")  # which has no CMYK, and no other mode that a model does not see as RGB
         return file.getvalue()
+    if not isinstance(image, str | os.PathLike):
+        raise TypeError(
+            f"a picture is a path, the bytes of a file or a Pillow image, not a {type(image).__name__}; "
+            "PIL.Image.fromarray makes one of an RGB array"
+        )
     path = Path(image)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such picture")

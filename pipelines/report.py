@@ -30,7 +30,7 @@ GALLERY_PICTURES = 240
 
 
 def report(
-    datasets: Sequence[str | Path],
+    datasets: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
     evaluations: Mapping[str, Sequence[EvaluationReport]] | None = None,
@@ -45,7 +45,7 @@ def report(
     seed: int = 0,
     progress: bool = False,
 ) -> Path | str:
-    """Write the page over ``datasets`` into the folder ``out``; returns the path of the page.
+    """Write the page over ``datasets``, one or several, into the folder ``out``; returns the path of the page.
 
     ``evaluations`` are by the model's name as a reader knows it ("teacher", "student"), the one compared with first.
     ``selection`` is a preset or numbers; each dataset's own where None. ``human`` datasets are the vocabulary that
@@ -55,6 +55,7 @@ def report(
     keep the page below 25 MB. ``progress``: what is not whole is told on the terminal too. ValueError where a dataset
     is none, or where there is none.
     """
+    datasets = [datasets] if isinstance(datasets, str | Path) else datasets
     shown = list(dict.fromkeys([*map(str, datasets), *map(str, compared or ())]))
     if not shown:
         raise ValueError("a report needs at least one dataset: give DATASET, or --compare A B")

@@ -1,6 +1,6 @@
 """Progress of long work on the terminal: a bar; for units also images/s, rejects and time left.
 
-In a log file, where nobody sees a bar move, the state of the units is a line a minute.
+In a log file or a notebook, where nobody sees a bar move, the state of the units is a line a minute.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ class UnitProgress:
     def __init__(self, doing: str, images: int, done: Totals, *, shown: bool) -> None:
         self._done = done
         console = Console(stderr=True)
+        if console.is_jupyter:  # where rich's bar needs ipywidgets, or each of its states is kept
+            console = Console(stderr=True, force_jupyter=False, force_terminal=False)
         self._in_a_log = shown and not console.is_terminal
         self._told_at = time.monotonic()
         self._progress = Progress(

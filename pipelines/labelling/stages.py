@@ -54,7 +54,10 @@ def grounding_stages(recipe: GroundRecipe) -> list[Stage]:
 
 
 def check_recipe(recipe: LabelRecipe) -> None:
-    """Stop before any work where a name in the recipe leads nowhere; ValueError says which."""
+    """Stop before any work where a name in the recipe leads nowhere; ValueError says which. TypeError where it is none,
+    such as the source alone."""
+    if not isinstance(recipe, LabelRecipe):
+        raise TypeError(f"wanted LabelRecipe(source=FolderSource(uri='photos')) or the like, not {recipe!r:.100}")
     check_agreement(recipe.selection, recipe.teacher)
     _open_filter(recipe.filters, None)
     if recipe.phrases.pipeline != "bundled":

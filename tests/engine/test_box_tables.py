@@ -72,3 +72,15 @@ with box_database() as (database, _): print(database.sql("SELECT current_setting
     command = [sys.executable, "-i", "-c", code]
     done = subprocess.run(command, input="", capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[(False,)]"
+
+
+def test_a_notebook_that_cannot_draw_a_bar_asks_the_database_too() -> None:
+    """DuckDB knows a notebook by the program that is running, and by IPython's configuration."""
+    code = """import sys, types
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: types.SimpleNamespace(config={"IPKernelApp": {}}))
+sys.modules["ipywidgets"] = None
+from engine.box_tables import box_database
+with box_database() as (database, _): print(database.sql("SELECT 1").fetchall())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, "[(1,)]"), done.stderr

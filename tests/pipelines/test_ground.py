@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from engine.sources import open_source
 from pipelines.cli import main
@@ -56,6 +58,13 @@ def test_a_path_its_bytes_and_a_pillow_image_give_the_same(
     assert decoded.boxes == found.boxes
 
 
+def test_what_is_no_picture_or_no_text_is_told_with_what_is_wanted(photo: Path) -> None:
+    with pytest.raises(TypeError, match=r"the bytes of a file or a Pillow image, not a ndarray; PIL\.Image\.fromarray"):
+        ground_image(np.zeros((9, 9, 3), dtype=np.uint8), TEXT)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"the text is one caption such as 'a dog and two cats', not a list$"):
+        ground_image(photo, ["a dog", "a cat"])  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "F", "LA"])
 def test_a_pillow_image_of_any_mode_is_seen_as_rgb(photo: Path, random_checkpoint: Path, mode: str) -> None:
     with Image.open(photo) as picture:
@@ -66,6 +75,14 @@ def test_a_pillow_image_of_any_mode_is_seen_as_rgb(photo: Path, random_checkpoin
 def test_what_was_found_is_short_to_look_at(found: GroundedImage) -> None:
     assert "phrases=" in repr(found)
     assert repr(found.image) not in repr(found)
+
+
+def test_a_notebook_shows_the_annotated_picture(found: GroundedImage) -> None:
+    """IPython asks an object for its forms by these names."""
+    shown = Image.open(io.BytesIO(found._repr_jpeg_() or b""))
+    drawn = found.annotated()
+    assert (shown.format, shown.size) == ("JPEG", drawn.size)
+    assert ImageStat.Stat(ImageChops.difference(shown, drawn)).mean < [8.0] * 3
 
 
 def test_the_table_has_a_line_a_box_and_names_a_phrase_without_one(

@@ -190,6 +190,13 @@ def test_a_folder_with_other_things_in_it_is_refused(recipe: LabelRecipe, tmp_pa
     assert os.listdir(tmp_path / "out") == ["holiday.jpg"]
 
 
+@pytest.mark.parametrize("given", ["photos", ScenesSource(count=2)], ids=str)
+def test_what_is_no_recipe_is_told_with_what_is_wanted(given: Any, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"wanted LabelRecipe\(source=.*, not .*(photos|ScenesSource)"):
+        label_inline(given, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_two_jobs_on_one_folder_are_refused(recipe: LabelRecipe, tmp_path: Path) -> None:
     with Store(tmp_path / "out").locked(), pytest.raises(ValueError, match="written by another job"):
         label_inline(recipe, tmp_path / "out")

@@ -123,6 +123,12 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "report.json").read_bytes() == (tmp_path / "b" / "report.json").read_bytes()
 
 
+def test_one_dataset_needs_no_list(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "dogs", [dog(1)])
+    pages = [report(given, tmp_path / str(n)) for n, given in enumerate(([folder], folder, str(folder)))]
+    assert len({Path(page).read_bytes() for page in pages}) == 1
+
+
 def test_the_json_holds_what_the_page_shows(tmp_path: Path) -> None:
     report([write_dataset(tmp_path / "dogs", [dog(n) for n in range(5)])], tmp_path / "out", selection="grit")
     whole = Report.model_validate_json((tmp_path / "out" / "report.json").read_text())
