@@ -1,7 +1,8 @@
 """Sources of captioned images: the ``Source`` protocol and the table of all sources.
 
 A source lists its units without reading the pictures, and reads one unit at a time, in any process. To add one: write
-its recipe in ``schemas/source_recipes.py``, ``sources/x.py`` with a class of this protocol, and a line in ``SOURCES``.
+its recipe, a member of ``schemas.source_recipes.Source``; a class of this protocol in a file of its own; and here a
+function that imports it, with a line in ``SOURCES``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ class Source(Protocol):
     """An ordered, finite collection of captioned images, cut into units. Picklable; opened once per worker process."""
 
     def units(self, unit_size: int) -> list[UnitRef]:
-        """Slices of at most ``unit_size`` rows, numbered from 0 in source order; every row is in exactly one.
+        """Slices of at most ``unit_size`` rows, numbered from 0 in source order; every row is in exactly one. Their
+        ``uri`` names a part of the source, such as a file, without the folder: that may move.
 
         ValueError in one line where there is nothing to read.
         """
