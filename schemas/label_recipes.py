@@ -142,7 +142,8 @@ class LabelRecipe(GroundRecipe):
 
     source: Source
     selection: SelectionChoice = "glip"
-    """The selection that readers apply by default (see ``engine.selection.PRESETS``)."""
+    """The selection that readers apply by default: a preset (``glip``, ``grit``, ``owl-st``, ``all``), numbers, or
+    both, as ``{preset: grit, min_score: 0.7}``."""
     unit_size: int = Field(default=200, gt=0)
     """Samples in a unit: the size of a shard, and the work that is redone after a crash."""
     filters: FiltersRecipe = FiltersRecipe()

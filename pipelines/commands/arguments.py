@@ -85,8 +85,9 @@ def add_overrides(parser: argparse.ArgumentParser, recipe: type[Recipe]) -> None
 def add_selection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--selection",
-        help="which boxes count: glip, grit, owl-st, all, numbers such as '{min_score: 0.4}', or '{preset: calibrated, "
-        "calibration: FILE, precision: 0.7}' (default: each dataset's own)",
+        help="which boxes count: glip, grit, owl-st, all, numbers such as '{min_score: 0.4}' (`label --fields "
+        "selection` lists them), or '{preset: calibrated, calibration: FILE, precision: 0.7}' (default: each dataset's "
+        "own)",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,8 +32,20 @@ class FieldList(argparse.Action):
 
 def field_text(recipe: type[Recipe], beginning: str) -> str:
     """A paragraph a field; empty where none begins so."""
-    chosen = [field for field in _each_once(fields_of(recipe)) if field.name.startswith(beginning)]
+    fields = _with_rules(_each_once(fields_of(recipe)))
+    chosen = [field for field in fields if field.name.startswith(beginning)]
     return "".join(f"{line}\n" for field in chosen for line in _paragraph(field))
+
+
+def _with_rules(fields: Iterable[RecipeField]) -> Iterator[RecipeField]:
+    """The fields, and under each selection the numbers that it may have."""
+    from engine.selecting.rules import Selection
+
+    rules = [rule for rule in fields_of(Selection) if not rule.name.startswith("calibrated")]  # which a file gives
+    for field in fields:
+        yield field
+        if field.name.endswith("selection") and field.type.startswith("string or object"):
+            yield from (replace(rule, name=f"{field.name}.{rule.name}") for rule in rules)
 
 
 def _each_once(fields: Sequence[RecipeField]) -> Iterator[RecipeField]:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.selection import Selection, resolve_selection
+from engine.sources import SOURCES
 from pipelines.cli import main
 from pipelines.commands.command_line import command_line
 from pipelines.commands.examples import EXAMPLES
+from schemas.recipes import LabelRecipe, load_recipe
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -145,12 +148,28 @@ def test_what_several_kinds_of_a_source_have_is_listed_once(capsys: pytest.Captu
     listed = capsys.readouterr().out.splitlines()
     assert [line for line in listed if line.startswith(("source.kind ", "source.carry "))] == [
         "source.carry  (list of string; default []; for kind: coco, folder, parquet, urls, webdataset)",
-        "source.kind  (coco or folder or parquet or scenes or urls or webdataset; required)",
+        f"source.kind  ({' or '.join(sorted(SOURCES))}; required)",
     ]
     with pytest.raises(SystemExit):
         main(["generation", "--fields", "gold[].scenes.kind"])
     first = capsys.readouterr().out.splitlines()[0]
     assert first == 'gold[].scenes.kind  ("scenes"; default "scenes")', "there is no other, so it need not be given"
+
+
+def test_the_numbers_of_a_selection_are_listed_under_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--fields", "mix[].selection."])
+    listed = {line.partition("  (")[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")}
+    assert listed == {f"mix[].selection.{name}" for name in Selection.model_fields if name != "calibrated"}
+    with pytest.raises(SystemExit):
+        main(["label", "--fields", "selection.min_score"])
+    name, meaning = capsys.readouterr().out.splitlines()
+    assert (name, meaning) == (
+        "selection.min_score  (number or null; default null)",
+        "    A box scores more than this.",
+    )
+    recipe = load_recipe(LabelRecipe, None, ("selection.min_score=0.25",), {"source": {"kind": "scenes"}})
+    assert resolve_selection(recipe.selection) == Selection(min_score=0.25)
 
 
 STARTS = {
