@@ -12,19 +12,19 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from typing import Any, Literal
 
 from engine.running.actor_pools import actor_pools
 from engine.running.cores import usable_cores
 from engine.running.layout import Workers, layout
-from engine.running.session_folder import check_session_folder
+from engine.running.reachability import check_head, check_loopback, watched_head
+from engine.running.session_folder import check_session_folder, folder_of_objects
 from engine.running.session_token import give_session_token
 from engine.running.stages import Commit, Manifest, Stage, first_unit
 from engine.running.stopping import Stopping
@@ -35,10 +35,14 @@ from schemas.records import UnitRef
 
 Backend = Literal["ray", "inline"]
 BESIDE_A_GPU = 2  # CPUs for a teacher and its processes for reading and writing, rounded up
-ANSWER_S = 10.0  # the longest wait for a cluster's head to accept a connection
 NOT_STARTED = (
-    "Ray did not start on this machine, which may be too busy: run the same command again later, or with --inline, "
-    "without Ray; its logs are in ray/session_latest/logs below RAY_TMPDIR, TMPDIR or /tmp"
+    "Ray did not start on this machine, which may be too busy: run the same command again later, or without Ray "
+    "(--inline, or training without --workers); its logs are in ray/session_latest/logs below RAY_TMPDIR, TMPDIR or "
+    "/tmp"
+)
+NOT_JOINED = (
+    "A cluster can be joined only from one of its machines. If this is none, run `ray start --address=HEAD:6379 "
+    "--num-cpus=0` on it first, or set RAY_ADDRESS=ray://HEAD:10001, or let `ray job submit` run the command"
 )
 OBJECT_STORE_BYTES = 1 << 30  # for a Ray started here: enough for a few units; beyond it, Ray spills to disk
 _RAY_ENVIRONMENT = {
@@ -118,15 +122,19 @@ def connected(workers: Workers) -> Iterator[Any]:
     ray = _import_ray()
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        with _ray_warnings_ignored():
+        # Ray puts the working directory first on its workers' search path, where a numpy.py or a folder schemas/ of the
+        # user's would hide the real one.
+        with _ray_warnings_ignored(), chdir(os.sep):
             started_here = _connect(ray, workers)
     except SystemExit:  # Ray's answer to SIGTERM while it starts
         ray.shutdown()
         raise KeyboardInterrupt from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
+    address = os.environ.get("RAY_ADDRESS")
     try:
-        yield ray
+        with watched_head(address) if started_here and address else nullcontext():
+            yield ray
     finally:
         if started_here:
             ray.shutdown()
@@ -159,11 +167,16 @@ def _connect(ray: Any, workers: Workers) -> bool:
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        _check_answers(address)
-        with _silent_stderr():
-            ray.init(address=address, **quiet)
+        check_head(address)
+        try:
+            with _silent_stderr():
+                ray.init(address=address, **quiet)
+        except ConnectionError as error:
+            error.add_note(NOT_JOINED)
+            raise
         return True
     check_session_folder()
+    check_loopback()
     give_session_token()
     slots = max(workers.count or 1, usable_cores() // workers.threads)
     try:
@@ -173,26 +186,13 @@ def _connect(ray: Any, workers: Workers) -> bool:
                 num_cpus=max(slots * workers.threads, BESIDE_A_GPU if workers.wants_gpu else 1),
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,
+                _plasma_directory=folder_of_objects(),
                 **quiet,
             )
     except Exception as error:
         error.add_note(NOT_STARTED)
         raise
     return True
-
-
-def _check_answers(address: str) -> None:
-    """Raise ValueError where nothing answers at ``HOST:PORT``: Ray itself would try for minutes in silence."""
-    host, _, port = address.rpartition(":")
-    if "://" in address or not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-    except OSError as error:
-        raise ValueError(
-            f"RAY_ADDRESS is {address}, where nothing answers ({error}); start Ray there (`ray start --head`), or work "
-            "on this machine alone without RAY_ADDRESS"
-        ) from None
 
 
 @contextmanager

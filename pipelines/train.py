@@ -13,9 +13,10 @@ from typing import Any
 from engine.artifacts import Store
 from engine.made_by import made_by
 from engine.mix import Mix, NameRelations
+from engine.runner import connected
 from engine.running.cores import usable_cores
+from engine.running.layout import Workers
 from engine.running.session_folder import check_session_folder
-from engine.running.session_token import give_session_token
 from glip.hub import parse_sha256
 from glip.model_folder import WEIGHTS_FILE, check_sha256, path_of
 from glip.published import PUBLISHED
@@ -148,10 +149,9 @@ def _run(recipe: TrainRecipe, mix: Mix, folder: Path, workers: int, progress: bo
     with TrainingBar(recipe, enabled=progress) as bar:
         if not in_group:
             return run(recipe, mix, folder, report=bar.report, **named)
-        give_session_token()
-        from student.distributed import run_distributed  # ray is imported only where it is used
+        with connected(Workers(workers)), bar.following(folder / LOSSES):
+            from student.distributed import run_distributed  # ray is imported only where it is used
 
-        with bar.following(folder / LOSSES):
             return run_distributed(recipe, folder, workers=workers, cores=usable_cores(), **named)
 
 

@@ -11,10 +11,6 @@ import dataclasses
 import json
 import logging
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -34,7 +30,8 @@ RESULT = ".result-of-workers.json"
 FAULTS_OF_THE_RUN = (ValueError, FileNotFoundError, FloatingPointError)
 # The other workers wait while the first one saves and evaluates a checkpoint. Ray finds out by itself if one died.
 PATIENCE_S = 6 * 3600
-OBJECT_STORE_BYTES = 100 << 20  # enough: workers read their samples themselves, and send next to nothing
+
+log = logging.getLogger(__name__)
 
 
 def run_distributed(
@@ -47,7 +44,8 @@ def run_distributed(
     metadata: dict[str, Any],
     on_checkpoint: OnCheckpoint | None = None,
 ) -> RunResult:
-    """Train by ``recipe`` into ``out`` on ``workers`` processes: a GPU each where the cluster has enough, else CPUs.
+    """Train by ``recipe`` into ``out`` on ``workers`` processes of the Ray that this process has joined or started: a
+    GPU each where the cluster has enough, else CPUs.
 
     Without a GPU they share ``cores`` of this machine. Every worker must reach ``out`` and the datasets under the same
     paths. ``on_checkpoint`` is called by the first worker and must be picklable. A fault of data or recipe is raised as
@@ -63,21 +61,22 @@ def run_distributed(
         "on_checkpoint": on_checkpoint,
         "threads": max(1, cores // workers),
     }
-    with _ray_session(max(workers, cores)), TemporaryDirectory(prefix="glip-train-") as storage:
+    with TemporaryDirectory(prefix="glip-train-") as storage:
         # The whole cluster counts: the machine that starts a run need not have a GPU.
         on_gpu = ray.cluster_resources().get("GPU", 0) >= fewest
         asked = workers if fewest == workers else (fewest, workers)
-        _fit(plain, ScalingConfig(num_workers=asked, use_gpu=on_gpu), storage, recipe.max_restarts)
+        _fit(plain, ScalingConfig(num_workers=asked, use_gpu=on_gpu), storage, recipe.max_restarts, fewest)
     figures = json.loads((out / RESULT).read_text())
     (out / RESULT).unlink()
     return RunResult(out / MODEL, **figures)
 
 
-def _fit(plain: dict[str, Any], scaling: ScalingConfig, storage: str, max_restarts: int) -> None:
+def _fit(plain: dict[str, Any], scaling: ScalingConfig, storage: str, max_restarts: int, fewest: int) -> None:
     """Start the workers, and start them again if one died. Ray's own restarts would also repeat a fault of the data or
     the recipe, and report it as a traceback."""
     backend = "nccl" if scaling.use_gpu else "gloo"
     for restart in range(max_restarts + 1):
+        _tell_of_missing_room(fewest, "GPU" if scaling.use_gpu else "CPU")
         trainer = TorchTrainer(
             _worker,
             train_loop_config=plain,
@@ -97,6 +96,19 @@ def _fit(plain: dict[str, Any], scaling: ScalingConfig, storage: str, max_restar
                 raise told[0] from error
 
 
+def _tell_of_missing_room(workers: int, kind: str) -> None:
+    """Log where the cluster has no room for the workers, as after the loss of a machine: Ray waits in silence."""
+    there = ray.cluster_resources().get(kind, 0)
+    if there < workers:
+        log.warning(
+            "training waits for room: its workers need %d %ss, the cluster has %.0f (`ray status`); start Ray on the "
+            "machines that are missing, or stop this run and go on with fewer `--workers`",
+            workers,
+            kind,
+            there,
+        )
+
+
 def _too_many(starts: int, failures: list[Exception]) -> RuntimeError:
     last = " ".join(f"{type(failures[0]).__name__}: {failures[0]}".split())[:300]
     return RuntimeError(
@@ -107,7 +119,9 @@ def _too_many(starts: int, failures: list[Exception]) -> RuntimeError:
 
 def _worker(plain: dict[str, Any]) -> None:
     """One process of the run: the loop of ``student/trainer.py`` as a member of the group."""
-    os.chdir(plain["folder"])  # Ray Train changes it, but the recipe's paths are relative to where the run was started
+    if os.path.isdir(plain["folder"]):  # another machine need not have it
+        # Ray Train changes it, but the recipe's paths are relative to where the run was started.
+        os.chdir(plain["folder"])
     device = get_device()
     if device.type == "cpu":
         torch.set_num_threads(plain["threads"])
@@ -131,30 +145,3 @@ def _worker(plain: dict[str, Any]) -> None:
         del figures["model_folder"]
         # By a file: Ray Train keeps a worker's report only with a checkpoint of its own, and ours is written already.
         (Path(plain["out"]) / RESULT).write_text(json.dumps(figures))
-
-
-@contextmanager
-def _ray_session(cpus: int) -> Iterator[None]:
-    """A Ray session: the one that is open already, else the cluster of ``RAY_ADDRESS``, else one on this machine that
-    ends with the run."""
-    if ray.is_initialized():
-        yield
-        return
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    address = os.environ.get("RAY_ADDRESS")
-    local = {"num_cpus": cpus, "object_store_memory": OBJECT_STORE_BYTES}
-    try:
-        if address:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(address="local", include_dashboard=False, **local, **quiet)
-    except SystemExit:  # Ray's answer to SIGTERM while it starts
-        ray.shutdown()
-        raise KeyboardInterrupt from None
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray has replaced it
-    try:
-        yield
-    finally:
-        ray.shutdown()

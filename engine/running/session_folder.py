@@ -1,15 +1,18 @@
-"""Checks the folder in which a local Ray keeps its sockets: the names of sockets are limited.
+"""The folders of a Ray that is started on this machine: one for its sockets, whose names are limited, and one for the
+objects that processes share.
 
-In: ``RAY_TMPDIR``, else on Linux ``TMPDIR``, else /tmp, as Ray looks for it. Out: nothing, or the reason why Ray could
-not start there. Ray's own errors do not say what to do about a name that is too long, or that one is not ASCII.
+The first is ``RAY_TMPDIR``, else on Linux ``TMPDIR``, else /tmp, as Ray looks for it. Ray's own errors do not say what
+to do about a name that is too long, or that one is not ASCII.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 
 _SOCKET = "/ray/session_2026-01-01_00-00-00_000000_{process}/sockets/plasma_store"  # the longest one
+SHARED_MEMORY = "/dev/shm"
 
 
 def check_session_folder() -> None:
@@ -26,3 +29,11 @@ def check_session_folder() -> None:
             f"{variable} is {folder!r}, where Ray cannot have its sockets: the name may have {most} bytes, all of them "
             "ASCII; set RAY_TMPDIR to another folder, such as /tmp"
         )
+
+
+def folder_of_objects() -> str | None:
+    """The folder for Ray's shared objects: None, which is Ray's own choice, or the one for temporary files where a
+    container has no shared memory that can be written."""
+    if sys.platform != "linux" or os.access(SHARED_MEMORY, os.W_OK):
+        return None
+    return tempfile.gettempdir()

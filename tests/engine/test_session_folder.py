@@ -1,14 +1,16 @@
-"""A folder in which Ray could have no socket is told of before Ray is started there."""
+"""The folders of a Ray that is started here: what cannot be its folder is told, or another one is taken."""
 
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 from ray._common.utils import get_default_system_temp_dir
 from ray._private.utils import validate_socket_filepath
 
-from engine.running.session_folder import check_session_folder
+from engine.running.session_folder import check_session_folder, folder_of_objects
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,15 @@ def _passes(folder: str, monkeypatch: pytest.MonkeyPatch) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize(
+    ("platform", "shared_memory", "chosen"),
+    [("linux", "", True), ("linux", "missing", False), ("darwin", "missing", True)],
+)
+def test_objects_lie_among_temporary_files_where_there_is_no_shared_memory(
+    platform: str, shared_memory: str, chosen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    monkeypatch.setattr("engine.running.session_folder.SHARED_MEMORY", str(tmp_path / shared_memory))
+    assert folder_of_objects() == (None if chosen else tempfile.gettempdir())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -152,6 +153,18 @@ def test_more_workers_than_pictures_are_refused_before_any_is_started(recipe: Tr
     with pytest.raises(ValueError, match="batch_size 2 cannot be shared by 3 workers; choose at least 3"):
         train(recipe, tmp_path / "out", workers=3, progress=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_several_workers_are_told_at_once_of_a_cluster_that_does_not_answer(
+    recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)  # by another test of this process
+    with socket.socket() as bound:  # taken, and not listened to
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{bound.getsockname()[1]}")
+        with pytest.raises(ValueError, match=r"RAY_ADDRESS is .*, where nothing answers"):
+            train(recipe, tmp_path / "out", workers=2, progress=False)
 
 
 def test_a_url_is_no_folder_to_train_or_convert_into(recipe: TrainRecipe) -> None:

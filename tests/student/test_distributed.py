@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,25 @@ def test_shards_of_two_workers_go_on_where_one_process_ended_and_one_process_goe
     assert train_alone(recipe, out).first_step == 6
     _assert_same_losses(out, tmp_path / "alone")
     _assert_same_model(out, tmp_path / "alone")
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_worker_need_not_have_the_folder_that_the_run_was_started_in(
+    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = small_recipe.model_copy(update={"steps": 1})
+    monkeypatch.setattr(os, "getcwd", lambda: str(tmp_path / "only on the machine that started it"))
+    assert run_distributed(recipe, tmp_path / "out", workers=1, cores=2, identity="me", metadata={}).steps == 1
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_that_a_lost_machine_leaves_without_room_says_what_it_waits_for(
+    small_recipe: TrainRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ray, "cluster_resources", dict)  # until the machine comes back
+    recipe = small_recipe.model_copy(update={"steps": 1})
+    assert run_distributed(recipe, tmp_path / "out", workers=1, cores=2, identity="me", metadata={}).steps == 1
+    assert "training waits for room: its workers need 1 CPUs, the cluster has 0" in caplog.text
 
 
 @pytest.mark.usefixtures("cluster")
