@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from engine.made_by import code_version
 from engine.running.layout import Pool
 from engine.running.stages import Commit, Manifest
 from engine.running.unit_flow import StartMissing
@@ -29,7 +30,8 @@ class _Pool:
 
     def grow(self, size: int) -> list[Any]:
         """Start the actors that are missing for ``size``, and return these."""
-        started = [self._actor_class.remote(self._opened, os.getcwd()) for _ in range(size - len(self.actors))]
+        given = (self._opened, os.getcwd(), code_version())
+        started = [self._actor_class.remote(*given) for _ in range(size - len(self.actors))]
         self.actors += started
         return started
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -181,5 +182,15 @@ class UnitFlow:
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            raise RuntimeError(f"a worker process cannot be started: {error}") from error
+            raise RuntimeError(_not_started(str(error))) from error
         worker.ready = True
+
+
+def _not_started(error: str) -> str:
+    """The message for a worker that Ray could not start: where, and the last line of Ray's error, after its traces."""
+    host = re.search(r"\bip=([^,)]+)", error)
+    reason = next((line.strip() for line in reversed(error.splitlines()) if line.strip()), "no reason is given")
+    return (
+        f"a worker process{f' on {host[1]}' if host else ''} cannot be started: {reason}; every machine of the cluster "
+        "needs the same installation of glip-engine"
+    )

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.made_by import code_version
 from engine.running.stages import Commit, Manifest, OpenedStages, Stage
 from schemas.records import Unit
 
@@ -48,16 +50,23 @@ class Failure:
 class UnitWorker:
     """The class of the Ray actors. ``open_work`` runs while an actor starts, before its first unit."""
 
-    def __init__(self, open_work: Callable[[], UnitWork], folder: str) -> None:
-        """``folder``: the driver's working directory, which relative paths of a recipe start from."""
+    def __init__(self, open_work: Callable[[], UnitWork], folder: str, version: str) -> None:
+        """``folder``: the driver's working directory, which relative paths of a recipe start from. ``version``: the
+        driver's, which this machine must have, too: another one might label differently."""
         self._failure: Failure | None = None
         try:
+            if version != code_version():
+                raise ValueError(
+                    f"glip-engine is {code_version()} here, and {version} where the job was started; install the same "
+                    "version on every machine of the cluster, and start Ray there again"
+                )
             if os.path.isdir(folder):
                 os.chdir(folder)
             self._work = open_work()
             gc.freeze()  # weights and vocabularies live as long as the process: garbage collection need not visit them
-        except Exception as error:
-            self._failure = Failure.of(error)
+        except Exception as error:  # what is missing may lie on the driver's machine, and on this one not
+            failure = Failure.of(error)
+            self._failure = replace(failure, message=f"{failure.message} (on {socket.gethostname()})")
 
     def ready(self) -> None:
         """Return when the actor runs and has done the units that it was given before."""
