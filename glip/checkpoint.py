@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def save_model(
         weights = {key: value.detach().to("cpu", dtype).contiguous() for key, value in model.state_dict().items()}
         save_file(weights, draft / WEIGHTS_FILE, metadata={"format": "pt"})
         (draft / TOKENIZER_FILE).write_text(tokenizer.to_json(), encoding="utf-8")
-        shutil.copymode(draft / TOKENIZER_FILE, draft / WEIGHTS_FILE)  # safetensors writes 0600 whatever the umask
+        with suppress(PermissionError):  # of a file system without modes
+            shutil.copymode(draft / TOKENIZER_FILE, draft / WEIGHTS_FILE)  # safetensors writes 0600 whatever the umask
         description = {
             "format": FORMAT,
             "config": model.config.to_dict(),

@@ -6,11 +6,11 @@ In: content, written under a temporary name. Out: the file under its own name, i
 from __future__ import annotations
 
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 TEMPORARY_PREFIX = ".writing-"
 
@@ -19,23 +19,24 @@ TEMPORARY_PREFIX = ".writing-"
 def written_whole(final: Path, *, lasting: bool) -> Iterator[BinaryIO]:
     """A file to write and seek in, which becomes ``final`` when the block ends without an error.
 
-    Its content is flushed to the disk before it gets its name. With ``lasting``, the name is flushed too; always if it
-    replaces a file, since after a crash nobody could tell the old file from the new one.
+    It is as readable as the umask says. Its content is flushed to the disk before it gets its name. With ``lasting``,
+    the name is flushed too; always if it replaces a file, since after a crash nobody could tell the old file from the
+    new one.
     """
     make_folder(final.parent)
-    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=final.parent)
+    # Not by tempfile, whose files are private and need a chmod, which not every file system allows.
+    temporary = final.with_name(f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "w+b") as file:
-            yield cast(BinaryIO, file)
+        with temporary.open("x+b") as file:
+            yield file
             file.flush()
-            os.fchmod(handle, 0o644)
-            os.fsync(handle)
+            os.fsync(file.fileno())
         lasting = lasting or final.exists()
         os.replace(temporary, final)
         if lasting:
             fsync_folder(final.parent)
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

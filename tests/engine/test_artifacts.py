@@ -104,6 +104,23 @@ def test_the_content_is_on_the_disk_before_its_name_and_a_lasting_name_before_th
     assert calls == ["fsync of the folder"]
 
 
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_file_is_as_readable_as_the_umask_says_without_a_chmod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mask: int, mode: int
+) -> None:
+    def refused(*_: Any) -> None:
+        raise PermissionError("a file system without modes")
+
+    for call in ("chmod", "fchmod"):
+        monkeypatch.setattr(os, call, refused)
+    before = os.umask(mask)
+    try:
+        Store(tmp_path).write("a", b"whole")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == mode
+
+
 def test_an_object_that_a_store_did_not_take_whole_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(f"memory://{tmp_path.name}")
     put = store._files.put_file

@@ -75,6 +75,16 @@ def test_a_saved_model_is_as_readable_as_the_umask_says(
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {mode}
 
 
+def test_a_file_system_without_modes_takes_a_model(
+    tmp_path: Path, small_model: GLIP, tokenizer: PromptTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError("chmod is not permitted")
+
+    monkeypatch.setattr("os.chmod", refused)
+    assert load_model(save_model(tmp_path / "model", small_model, tokenizer, {"steps": 1})).metadata == {"steps": 1}
+
+
 def test_the_weights_must_have_the_digest_that_is_asked_for(folder: Path) -> None:
     digest = digest_of(folder / "model.safetensors")
     assert load_model(folder, sha256=digest.upper()).metadata == {"steps": 7}
