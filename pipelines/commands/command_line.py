@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 
 from pydantic import ValidationError
 from pydantic_core import to_json
@@ -20,7 +21,7 @@ from pydantic_core import to_json
 from engine.made_by import code_version
 from pipelines.commands import datasets, installation, labelling, models, retraining, reviewing, training
 from pipelines.commands.arguments import Command
-from pipelines.commands.closed_output import output_is_closed, silence_output
+from pipelines.commands.closed_output import open_missing_streams, output_is_closed, silence_output
 from pipelines.commands.exit_status import CLOSED, FAILED, INTERRUPTED, INVALID
 from pipelines.commands.output_letters import escape_what_cannot_be_printed
 from pipelines.commands.parser import HelpFormatter, Parser
@@ -35,6 +36,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     SIGTERM acts as Ctrl-C, except on commands that finish what was begun. If the reader of the output has closed it,
     the command ends without a word.
     """
+    open_missing_streams()
     try:
         try:
             return _run(arguments)
@@ -45,6 +47,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
             raise
         silence_output()
         return CLOSED
+    except OSError as error:  # of the output: those of a command have been told
+        with suppress(OSError):  # where both outputs go into one file
+            sys.stderr.write(f"glip-engine: error: the output cannot be written: {error.strerror}\n")
+        silence_output()
+        return FAILED
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -54,6 +61,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     try:
         printed = redirect_stdout(sys.stderr) if options.json else nullcontext()  # Ray tells of workers that died
         _check_text(options)
+        _check_folder()
         with ended_by_sigterm(), printed:
             status, result = command(options)
     except KeyboardInterrupt:
@@ -72,10 +80,20 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _check_text(options: argparse.Namespace) -> None:
     """ValueError where an argument is not text: no JSON or table that names it could be written."""
+    encoding = sys.getfilesystemencoding()
+    what_to_do = "give a file or folder another name" if encoding == "utf-8" else "set PYTHONUTF8=1, or another locale"
     for value in vars(options).values():
         for one in value if isinstance(value, list | tuple) else [value]:
             if isinstance(one, str) and (shown := one.encode("utf-8", "backslashreplace").decode()) != one:
-                raise ValueError(f"the argument '{shown}' is not UTF-8; give a file or folder another name")
+                raise ValueError(f"the argument '{shown}' is not {encoding.upper()}; {what_to_do}")
+
+
+def _check_folder() -> None:
+    """FileNotFoundError where the folder that the command was started in has been deleted."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        raise FileNotFoundError("the working directory has been deleted; change into another one (`cd`)") from None
 
 
 def _fail(options: argparse.Namespace, message: str, status: int) -> int:
