@@ -104,7 +104,8 @@ def schedule(recipe: RetrainRecipe, arguments: Sequence[str], *, progress: bool 
     plan, records = open_schedule(recipe), RetrainRecords(str(recipe.generation.registry))
     if recipe.notify is not None:
         webhook_address(recipe.notify)
-    command = [sys.executable, "-m", "pipelines.cli", "retrain", "--if-due", *arguments]
+    # -P: a folder pipelines/ in the working directory would hide this package.
+    command = [sys.executable, "-P", "-m", "pipelines.cli", "retrain", "--if-due", *arguments]
 
     def run(claim: Claim, stop: threading.Event) -> tuple[ScheduleOutcome, str]:
         if _is_locked(records.store):

@@ -127,8 +127,14 @@ def _holds(folder: Path, version: ModelVersion) -> bool:
 
 
 def _fetch(registry: Registry, version: ModelVersion, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=".fetching-", dir=folder.parent))
+    except OSError as error:
+        raise ValueError(
+            f"the model of {registry.uri} cannot be copied to {folder.parent} ({error.strerror}); set "
+            "GLIP_ENGINE_CACHE to a folder that can be written"
+        ) from None
     try:
         registry.fetch(version.version, draft)
         if folder.exists() and not _holds(folder, version):

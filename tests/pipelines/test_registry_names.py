@@ -60,6 +60,16 @@ def test_a_version_of_an_object_store_is_a_checkpoint_on_this_machine(
     assert main(["show", uri, "--json"]) == 1
 
 
+def test_a_cache_that_cannot_be_written_is_named_with_what_to_do(
+    s3_bucket: str, tmp_path: Path, random_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(random_checkpoint, f"{s3_bucket}/models", progress=False)
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("GLIP_ENGINE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ValueError, match=r"cannot be copied to .*file.*; set GLIP_ENGINE_CACHE to a folder"):
+        local_checkpoint(f"registry:{s3_bucket}/models")
+
+
 def test_work_keeps_the_version_that_it_was_begun_with(
     tmp_path: Path, random_checkpoint: Path, second_checkpoint: Path
 ) -> None:

@@ -242,9 +242,12 @@ def test_a_scheduler_runs_what_is_overdue_and_ends_at_sigterm(recipe_file: Path,
     store = Store(tmp_path / "models" / "schedule")
     since = datetime.now(UTC) - timedelta(days=3)
     store.write("state.json", ScheduleState(since=since).model_dump_json().encode())
-    command = [sys.executable, "-m", "pipelines.cli", "schedule", "--recipe", str(recipe_file), "--inline"]
+    trap = tmp_path / "here" / "pipelines"  # a folder of the user's, which hides no package from the child
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text("raise RuntimeError('a file of the user was imported')\n")
+    command = [sys.executable, "-P", "-m", "pipelines.cli", "schedule", "--recipe", str(recipe_file), "--inline"]
     environment = {**os.environ, **python_path(Path(__file__).parents[2])}
-    scheduler = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    scheduler = subprocess.Popen(command, cwd=trap.parent, env=environment, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 200
     while b"invalid" not in store.read("state.json") and time.monotonic() < deadline:
         time.sleep(0.5)  # the registry is empty, so the child ends with status 2
