@@ -43,22 +43,14 @@ def test_a_log_gets_a_line_a_minute_while_units_come(
     assert " 200/24000 3.3 images/s" in told, "of the 61 s since the first unit was begun"
 
 
-def test_a_notebook_is_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """rich knows one by IPython's shell, which asks for colours."""
-    monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setattr(builtins, "get_ipython", type("ZMQInteractiveShell", (), {}), raising=False)
-    assert Console().is_jupyter
-    monkeypatch.setattr("pipelines.console.progress.LOG_EVERY_S", 0)
-    new = Totals()
-    with UnitProgress("labelling", 200, Totals(), shown=True) as bar:
-        for new.rows in (100, 200):
-            bar.show(new, RunTime())
-    assert [line.split()[2] for line in capsys.readouterr().err.splitlines()] == ["100/200", "200/200"]
-
-
-def test_the_last_unit_is_told_in_a_log_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("notebook", [False, True])
+def test_the_last_unit_is_told_once_in_a_log_or_a_notebook(
+    notebook: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if notebook:  # rich knows one by IPython's shell, which asks for colours
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setattr(builtins, "get_ipython", type("ZMQInteractiveShell", (), {}), raising=False)
+    assert Console().is_jupyter == notebook
     monkeypatch.setattr("pipelines.console.progress.LOG_EVERY_S", 0)
     new = Totals()
     with UnitProgress("labelling", 200, Totals(), shown=True) as bar:
