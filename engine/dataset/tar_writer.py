@@ -1,7 +1,7 @@
 """A tar, byte for byte as ``tarfile`` writes it, and its digest.
 
-In: members, whole. Out: the tar in a file. ``tarfile`` copies contents in pieces and puts every header together anew:
-with pictures and labels of some kilobytes, that takes longer than all else that is done to write them.
+In: members, whole. Out: the tar in a file. ``tarfile`` copies contents in pieces and puts every header together anew,
+which is a good part of the work where pictures and labels have some kilobytes (``benchmarks/shard_writing.py``).
 """
 
 from __future__ import annotations
