@@ -39,7 +39,8 @@ def _check(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name=name, ok=True, message=check())
     except Exception as error:
-        return Finding(name=name, ok=False, message=f"{type(error).__name__}: {' '.join(str(error).split())}")
+        told = "; ".join([str(error), *getattr(error, "__notes__", [])])
+        return Finding(name=name, ok=False, message=f"{type(error).__name__}: {' '.join(told.split())}")
 
 
 def _torch() -> str:
