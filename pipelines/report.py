@@ -37,7 +37,7 @@ def report(
     decision: PromotionDecision | None = None,
     quality: PseudoLabelReport | None = None,
     selection: SelectionChoice | None = None,
-    human: Sequence[str | Path] = (),
+    human: str | Path | Sequence[str | Path] = (),
     compared: tuple[str | Path, str | Path] | None = None,
     price_per_hour: float | None = None,
     title: str | None = None,
@@ -55,7 +55,7 @@ def report(
     keep the page below 25 MB. ``progress``: what is not whole is told on the terminal too. ValueError where a dataset
     is none, or where there is none.
     """
-    datasets = [datasets] if isinstance(datasets, str | Path) else datasets
+    datasets, human = ([one] if isinstance(one, str | Path) else one for one in (datasets, human))
     shown = list(dict.fromkeys([*map(str, datasets), *map(str, compared or ())]))
     if not shown:
         raise ValueError("a report needs at least one dataset: give DATASET, or --compare A B")

@@ -125,7 +125,7 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_one_dataset_needs_no_list(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "dogs", [dog(1)])
-    pages = [report(given, tmp_path / str(n)) for n, given in enumerate(([folder], folder, str(folder)))]
+    pages = [report(one, tmp_path / str(n), human=one) for n, one in enumerate(([folder], folder, str(folder)))]
     assert len({Path(page).read_bytes() for page in pages}) == 1
 
 
