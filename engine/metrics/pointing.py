@@ -3,8 +3,9 @@
 In: samples with human boxes, and a grounder's candidates for the same phrases or classes. Out: hits / (hits + misses).
 The game is of Zhang et al., "Top-down Neural Attention by Excitation Backprop" (ECCV 2016), for heat maps:
 the peak hits when it lies on any annotated instance, or within 15 pixels of one; the accuracies of classes are
-averaged. On phrases (Akbari et al., CVPR 2019) it is played without a margin and all phrases count alike. A box has no
-peak: its centre stands for it.
+averaged. A class of which all boxes in a picture are *difficult* (Pascal VOC) is not asked for there, as in TorchRay,
+the evaluation of Fong et al. (ICCV 2019). On phrases (Akbari et al., CVPR 2019) the game is played without a margin and
+all phrases count alike. A box has no peak: its centre stands for it.
 """
 
 from __future__ import annotations
@@ -40,17 +41,21 @@ def pointing_at_phrases(results: Iterable[ImageResult]) -> Figures:
 def pointing_at_classes(results: Iterable[ImageResult], classes: Sequence[str]) -> Figures:
     """``pointing/class`` for each class that has a human box, and ``pointing``, their mean.
 
-    The value of a class is the share of the images with a human box of it in which its best box hits, with a margin of
-    ``CLASS_MARGIN_PX`` pixels of the stored image. ValueError where a sample has a phrase with boxes that is no class.
+    The value of a class is the share of hits of its best box, in the images with a human box of it that is not
+    difficult. A difficult box beside such a one is hit as any other; the margin is ``CLASS_MARGIN_PX`` pixels of the
+    stored image. ValueError where a sample has a phrase with boxes that is no class.
     """
     numbers = {name: number for number, name in enumerate(classes)}
     hits: dict[str, dict[str, list[bool]]] = {name: defaultdict(list) for name in classes}
     for result in results:
         points = _best_centres(result.found)
+        asked = {box.phrase for box in result.gold.boxes if not box.difficult}
         for phrase, gold in boxes_by_phrase(result.gold).items():
             name = result.gold.phrases[phrase].text
             if name not in numbers:
                 raise ValueError(f"sample {result.gold.key!r} has boxes of {name!r}, not a class of its dataset")
+            if phrase not in asked:
+                continue
             hit = _points_at(points.get(numbers[name]), gold, CLASS_MARGIN_PX)
             hits[name][image_key(result.gold)].append(hit)
     figures = combined(share_of_hits(f"{NAME}/{name}", of_class) for name, of_class in hits.items() if of_class)

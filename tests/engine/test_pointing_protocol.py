@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import pytest
-from detection_cases import CASES, CLASSES, Case, average, by_name, check_equal, random_case
+from detection_cases import (
+    BOX,
+    CASES,
+    CLASSES,
+    FAR,
+    Case,
+    average,
+    by_name,
+    check_equal,
+    detection_sample,
+    random_case,
+)
+from samples import Gold
 
+from engine.metrics import ImageResult
 from engine.metrics.pointing import pointing_at_classes
-from schemas.records import BoxXYXY
+from schemas.records import BoxXYXY, Candidate
 
 MARGIN = 15  # pixels, of Zhang et al.
 
@@ -16,12 +29,14 @@ def pointing_oracle(case: Case) -> dict[str, float | None]:
     shares: dict[str, float | None] = {}
     for name in CLASSES:
         hits = []
-        for image, boxes in enumerate(case.gold(name)):
+        for image, (boxes, hard) in enumerate(zip(case.gold(name), case.hard(), strict=True)):
+            if all(place in hard for place, _ in boxes):
+                continue
             mine = [box for _, at, box in case.found(name) if at == image]
-            if boxes and mine:
+            if mine:
                 x, y = mine[0][0] + mine[0][2], mine[0][1] + mine[0][3]
                 hits.append(any(distance_squared(x, y, box) <= (2 * MARGIN) ** 2 for _, box in boxes))
-            elif boxes:
+            else:
                 hits.append(False)
         if hits:
             shares[f"pointing/{name}"] = sum(hits) / len(hits)
@@ -33,10 +48,22 @@ def distance_squared(x: float, y: float, box: BoxXYXY) -> float:
     return max(x1 - x, 0, x - x2) ** 2 + max(y1 - y, 0, y - y2) ** 2
 
 
-def test_pointing_at_classes_equals_plain_loops() -> None:
+@pytest.mark.parametrize("difficult", [False, True])
+def test_pointing_at_classes_equals_plain_loops(difficult: bool) -> None:
     for seed in range(CASES):
-        case = random_case(seed)
+        case = random_case(seed, difficult=difficult)
         check_equal(by_name(pointing_at_classes(case.results, CLASSES)), pointing_oracle(case), seed)
+
+
+def test_a_class_of_which_all_boxes_of_a_picture_are_difficult_is_not_asked_for() -> None:
+    gold: Gold = [("dog", BOX), ("dog", FAR), ("kite", BOX)]
+    at_far = (Candidate(CLASSES.index("dog"), FAR, 0.9),)
+    hard = [ImageResult(detection_sample("a", gold, difficult={0, 1, 2}), at_far)]
+    assert {one.name: (one.value, one.count) for one in pointing_at_classes(hard, CLASSES).values} == {
+        "pointing": (None, 0)
+    }
+    half = [ImageResult(detection_sample("b", gold, difficult={1, 2}), at_far)]
+    assert by_name(pointing_at_classes([*hard, *half], CLASSES)) == {"pointing": 1.0, "pointing/dog": 1.0}
 
 
 def test_a_box_of_no_class_of_the_dataset_is_named() -> None:
