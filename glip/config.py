@@ -74,6 +74,9 @@ class GLIPConfig:
     nms_max_iou: float = 0.6
     max_boxes_per_image: int = 100
 
+    # A box goes to the start of its last pixel, not to its end, in pixels of the original picture
+    last_pixel_left_out: bool = False
+
     # Image sizes: the short side is resized to min, the long side stays within max
     test_min_size: int = 800
     test_max_size: int = 1333
@@ -128,7 +131,14 @@ class GLIPConfig:
     @classmethod
     def tiny(cls) -> Self:
         """GLIP-T, 231.8 M parameters."""
-        return cls(name="tiny", swin_embed_dim=96, swin_depths=(2, 2, 6, 2), swin_heads=(3, 6, 12, 24), swin_window=7)
+        return cls(
+            name="tiny",
+            swin_embed_dim=96,
+            swin_depths=(2, 2, 6, 2),
+            swin_heads=(3, 6, 12, 24),
+            swin_window=7,
+            last_pixel_left_out=True,
+        )
 
     @classmethod
     def large(cls) -> Self:
@@ -142,13 +152,15 @@ class GLIPConfig:
             swin_drop_path=0.4,
             frozen_swin_stages=1,
             head_layers=8,
+            last_pixel_left_out=True,
         )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; `from_dict` reads them back."""
         values = dataclasses.asdict(self)
-        if not self.text_offsets:  # a later field: models without it keep the digest they have
-            del values["text_offsets"]
+        for later in ("text_offsets", "last_pixel_left_out"):  # models without them keep the digest they have
+            if not values[later]:
+                del values[later]
         return values
 
     @classmethod

@@ -117,6 +117,16 @@ def view_boxes(boxes_xyxy: FloatArray, view: CropView) -> tuple[FloatArray, npt.
     return clipped[kept], kept
 
 
+def without_last_pixel(boxes_xyxy: FloatArray, view: CropView) -> FloatArray:
+    """Boxes ``[N, 4]`` of the view that end one pixel of the original picture earlier, as the published models were
+    trained (``GLIPConfig.last_pixel_left_out``); a side of ``MIN_BOX_SIDE`` remains."""
+    x1, y1, x2, y2 = view.source_xyxy
+    height, width = view.size_hw
+    pixel = np.array([width / (x2 - x1), height / (y2 - y1)], dtype=np.float32)
+    starts = boxes_xyxy[:, :2]
+    return np.concatenate([starts, np.maximum(boxes_xyxy[:, 2:] - pixel, starts + MIN_BOX_SIDE)], axis=1)
+
+
 def jitter_colors(image: Image.Image, strength: float, random: np.random.Generator) -> Image.Image:
     """Random brightness, contrast and saturation, each by a factor in ``[1 - strength, 1 + strength]``."""
     if strength == 0:

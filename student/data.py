@@ -31,6 +31,7 @@ from student.augment import (
     jitter_colors,
     render,
     view_boxes,
+    without_last_pixel,
 )
 from student.collate import Batch, Collator, Example
 from student.prompts import Budget, TrainingPrompt, class_prompt, packed_caption
@@ -95,6 +96,8 @@ class TrainingData:
         view = draw_view(picture.size[::-1], self._said_of(ref, labels), self.augmentation, shape, random)
         seen = jitter_colors(render(picture, view), self.recipe.color_jitter, random)
         boxes, kept = view_boxes(boxes, view)
+        if self.config.last_pixel_left_out:
+            boxes = without_last_pixel(boxes, view)
         return Example(
             position=position,
             image=image_tensor(seen, view.size_hw),

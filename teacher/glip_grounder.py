@@ -85,9 +85,10 @@ class GlipGrounder:
             dataclasses.replace(self._config, candidate_min_score=min(self._config.candidate_min_score, min_score)),
             min_score,
         )
+        last_pixel = 1 if self._config.last_pixel_left_out else 0
         return [
             [
-                Candidate(question.prompt.spans[phrase].phrase, (x1, y1, x2, y2), score)
+                Candidate(question.prompt.spans[phrase].phrase, (x1, y1, x2 + last_pixel, y2 + last_pixel), score)
                 for phrase, (x1, y1, x2, y2), score in zip(
                     boxes.phrase_index_K.tolist(), boxes.boxes_xyxy_K4.tolist(), boxes.scores_K.tolist(), strict=True
                 )

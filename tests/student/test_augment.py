@@ -18,6 +18,7 @@ from student.augment import (
     jitter_colors,
     render,
     view_boxes,
+    without_last_pixel,
 )
 
 JITTER = Augmentation(min_sizes=(64, 96), max_size=160, scale_jitter=(0.5, 2.0))
@@ -212,3 +213,12 @@ def _looks(image: Image.Image) -> FloatArray:
     pixels, grey = np.asarray(image).astype(np.float32), np.asarray(image.convert("L")).astype(np.float32)
     apart = grey[0, 3] - grey[0, 0]
     return np.array([grey.mean(), apart / grey.mean(), (pixels[0, 3, 2] - pixels[0, 3, 0]) / apart], dtype=np.float32)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_box_without_its_last_pixel_ends_one_pixel_of_the_original_earlier(flip: bool) -> None:
+    view = CropView((10.0, 0.0, 60.0, 100.0), (300, 100), flip)  # twice as wide, three times as high
+    boxes = np.array([[20, 30, 60, 150], [40, 60, 42.5, 63.5]], dtype=np.float32)
+    shorter = without_last_pixel(boxes, view)
+    assert (boxes - shorter).tolist() == [[0, 0, 2, 3], [0, 0, 0.5, 1.5]], "the least side remains"
+    assert without_last_pixel(boxes[:0], view).shape == (0, 4)

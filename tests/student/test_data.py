@@ -9,6 +9,7 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -89,6 +90,18 @@ def test_pictures_are_varied_as_the_recipe_says(mix: Mix, small_recipe: TrainRec
     seen = [training_data(mix, recipe, loaded).example(0, StepShape(64, None)).image for recipe in colours]
     assert seen[0].shape == seen[1].shape
     assert not torch.equal(seen[0], seen[1])
+
+
+def test_boxes_are_those_that_the_model_was_made_for(mix: Mix, small_recipe: TrainRecipe, loaded: LoadedModel) -> None:
+    published = dataclasses.replace(loaded, config=dataclasses.replace(loaded.config, last_pixel_left_out=True))
+    plain, shorter = (
+        training_data(mix, small_recipe, one).example(0, StepShape(64, None)) for one in (loaded, published)
+    )
+    gone = plain.boxes_xyxy - shorter.boxes_xyxy
+    height, width = plain.image.shape[1:]
+    pixel = np.array([0, 0, width / plain.labels.width, height / plain.labels.height])
+    assert len(gone) > 0
+    assert gone == pytest.approx(np.broadcast_to(pixel, gone.shape), abs=1e-4)
 
 
 def test_a_sample_is_packed_with_captions_of_its_own_dataset_and_asked_by_its_prompts(

@@ -38,6 +38,17 @@ def test_boxes_lie_in_the_pixels_of_the_picture(random_checkpoint: Path) -> None
     assert corners[:, 3].max() <= 100
 
 
+def test_a_model_that_leaves_out_the_last_pixel_gives_boxes_with_it(random_checkpoint: Path, tmp_path: Path) -> None:
+    loaded = load_model(random_checkpoint)
+    loaded.model.config = dataclasses.replace(loaded.config, last_pixel_left_out=True)
+    published = save_model(tmp_path / "published", loaded.model, loaded.tokenizer, {})
+    found, whole = (
+        [(one.phrase, one.score, *one.box_xyxy) for one in _found(path)] for path in (random_checkpoint, published)
+    )
+    assert found
+    assert whole == [(phrase, score, x1, y1, x2 + 1, y2 + 1) for phrase, score, x1, y1, x2, y2 in found]
+
+
 def test_a_picture_smaller_than_its_bucket_has_boxes_in_its_own_frame(
     web: Any, random_checkpoint: Path, tmp_path: Path
 ) -> None:
