@@ -38,7 +38,7 @@ from engine.gold.odvg import open_odvg
 from engine.gold.phrases import CocoPhrases
 from engine.gold.refcoco import ReferringExpressions
 from engine.gold.scenes import DrawnScenes
-from engine.gold.sources import GoldPlace, GoldReader, GoldRow
+from engine.gold.sources import GoldPlace, GoldReader
 from engine.gold.voc import VocDetection
 from engine.gold.yolo import YoloDetection
 from engine.made_by import made_by
@@ -46,7 +46,7 @@ from engine.shards import CARD, read_card, write_card, write_shard
 from engine.sources.numbered_files import units_of_rows
 from engine.storage.parquet_tables import read_parquet
 from schemas.recipes import ScenesSource
-from schemas.records import UnitRef
+from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
 from schemas.shards import COUNTS, DatasetCard, ShardManifest
 
@@ -154,29 +154,21 @@ def _work_digest(card: DatasetCard, ref: UnitRef) -> str:
 
 
 def _import_unit(store: Store, reader: GoldReader, ref: UnitRef, card: DatasetCard) -> ShardManifest:
+    """Write a unit. Annotations that belong to no row are counted with the first one."""
+    homeless = reader.homeless() if ref.first_row == 0 else ()
     rows = [reader.read(row, card.recipe_digest) for row in range(ref.first_row, ref.first_row + ref.rows)]
     samples = [row.sample for row in rows if row.sample is not None]
-    rejects = [reject for row in rows for reject in row.rejects]
-    return write_shard(store, ref, samples, rejects, work_digest=_work_digest(card, ref), stages=_count(rows))
+    rejects = [*homeless, *(reject for row in rows for reject in row.rejects)]
+    annotations = len(homeless) + sum(row.annotations for row in rows)
+    stages = [_counts("read", len(rows), rejects), _counts("annotation", annotations, rejects)]
+    return write_shard(store, ref, samples, rejects, work_digest=_work_digest(card, ref), stages=stages)
 
 
-def _count(rows: Iterable[GoldRow]) -> list[StageCounts]:
-    """The counts of samples (stage ``read``) and, separately, of boxes (stage ``annotation``)."""
-    came_in = Counter[str]()
-    dropped: dict[str, Counter[str]] = {"read": Counter(), "annotation": Counter()}
-    for row in rows:
-        came_in.update({"read": 1, "annotation": row.annotations})
-        for reject in row.rejects:
-            dropped[reject.stage][reject.reason] += 1
-    return [
-        StageCounts(
-            stage=stage,
-            came_in=came_in[stage],
-            went_on=came_in[stage] - reasons.total(),
-            dropped=dict(sorted(reasons.items())),
-        )
-        for stage, reasons in dropped.items()
-    ]
+def _counts(stage: str, came_in: int, rejects: Sequence[Reject]) -> StageCounts:
+    """The counts of samples (stage ``read``) or, separately, of boxes (stage ``annotation``)."""
+    dropped = Counter(reject.reason for reject in rejects if reject.stage == stage)
+    went_on = came_in - dropped.total()
+    return StageCounts(stage=stage, came_in=came_in, went_on=went_on, dropped=dict(sorted(dropped.items())))
 
 
 def _counted(card: DatasetCard, manifest: ShardManifest) -> DatasetCard:

@@ -181,9 +181,9 @@ def own_keys(images: Iterable[str]) -> Keys:
     return Keys(key if rows.first(key) == row else f"{key}-{row}" for row, key in enumerate(rows.texts()))
 
 
-def rejected_row(key: str, reason: str, message: str, homeless: tuple[Reject, ...] = ()) -> GoldRow:
-    """A row without a sample. Its own annotations are not counted, but ``homeless`` ones are."""
-    return GoldRow(None, (*homeless, Reject(sayable(key), "read", reason, sayable(message))), len(homeless))
+def rejected_row(key: str, reason: str, message: str) -> GoldRow:
+    """A row without a sample. Its annotations are not counted."""
+    return GoldRow(None, (Reject(sayable(key), "read", reason, sayable(message)),))
 
 
 def dropped(key: str, reason: str, message: str) -> Reject:

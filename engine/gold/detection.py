@@ -97,17 +97,15 @@ class CocoDetection(GoldReader):
         return len(self._images)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        # Annotations without an image are counted with the first row.
-        homeless = self._images.homeless(self._annotations) if row == 0 else ()
         image, key = self._images[row], self._keys[row]
         if isinstance(image, str):
-            return rejected_row(f"row-{row}", "image_malformed", image, homeless)
+            return rejected_row(f"row-{row}", "image_malformed", image)
         fault = self._keys.fault(key, row)
         if fault is None and self._images.row_of(image.id) != row:
             fault = "duplicate_id"  # nobody can tell which image its boxes belong to, and "no boxes" would be a claim
         picture = fault or self._images.picture(image)
         if isinstance(picture, str):
-            return rejected_row(key, picture, f"image {image.file_name!r}", homeless)
+            return rejected_row(key, picture, f"image {image.file_name!r}")
         return detection_row(
             key,
             self._boxes(row, image),
@@ -117,8 +115,10 @@ class CocoDetection(GoldReader):
             recipe_digest=recipe_digest,
             absent=self._names_of(image.neg_category_ids),
             incomplete=self._names_of(image.not_exhaustive_category_ids),
-            homeless=homeless,
         )
+
+    def homeless(self) -> tuple[Reject, ...]:
+        return self._images.homeless(self._annotations)
 
     def _names_of(self, categories: Sequence[Id] | None) -> list[str] | None:
         """The names of declared categories; None stays None."""
@@ -163,15 +163,14 @@ def detection_row(
     recipe_digest: str,
     absent: Sequence[str] | None = None,
     incomplete: Sequence[str] | None = None,
-    homeless: tuple[Reject, ...] = (),
 ) -> GoldRow:
     """The sample of one picture, whose caption is the names of the classes in it.
 
     annotations: for each its box, or the reason why it has none, and a description for messages. absent, incomplete: as
-    in :func:`labelled_image`. homeless: rejects of annotations that belong to no row, to be counted here.
+    in :func:`labelled_image`.
     """
     boxes: list[ClassBox] = []
-    rejects = list(homeless)
+    rejects: list[Reject] = []
     for box, which in annotations:
         if isinstance(box, str):
             rejects.append(dropped(key, box, which))

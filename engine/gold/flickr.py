@@ -84,15 +84,9 @@ class FlickrEntities(GoldReader):
         text, mentions = parse_sentence(sentence)
         if "[/EN#" in text:
             return rejected_row(key, "caption_malformed", f"a mark that does not end: {text!r}"[:300])
-        caption = Caption(
-            key=key,
-            text=text,
-            width=boxes.size_wh[0],
-            height=boxes.size_wh[1],
-            locator=f"{self.uri}#{key}",
-            spans=[SpanBoxes(one.start, one.end, boxes.of_entity.get(one.entity, [])) for one in mentions],
-            malformed=["a box without four numbers"] * (boxes.malformed if number == 0 else 0),
-        )
+        spans = [SpanBoxes(one.start, one.end, boxes.of_entity.get(one.entity, [])) for one in mentions]
+        malformed = ["a box without four numbers"] * (boxes.malformed if number == 0 else 0)
+        caption = Caption(key, text, boxes.size_wh, f"{self.uri}#{key}", [*spans, *malformed])
         file = f"{name}.jpg"
         return grounding_row(
             row, caption, self._keys, lambda: read_picture(self._images, file, boxes.size_wh), recipe_digest

@@ -72,24 +72,17 @@ class GlipTsvCaptions(GoldReader):
         label = checked(GlipLabel, self._labels.json(row))
         if isinstance(label, str):
             return rejected_row(key, "line_malformed", f"line {row}: {label}")
-        spans, malformed = _spans(label)
-        caption = Caption(
-            key=key,
-            text=label.caption,
-            width=label.img_w,
-            height=label.img_h,
-            locator=f"{self.uri}#{row}",
-            spans=spans,
-            malformed=malformed,
-        )
-        size = (label.img_w, label.img_h)
-        return grounding_row(row, caption, self._keys, lambda: self._picture(key, size), recipe_digest)
+        size_wh = (label.img_w, label.img_h)
+        caption = Caption(key, label.caption, size_wh, f"{self.uri}#{row}", _annotations(label))
+        return grounding_row(row, caption, self._keys, lambda: self._picture(key, size_wh), recipe_digest)
 
-    def _picture(self, key: str, size: tuple[int, int]) -> Picture | str:
+    def _picture(self, key: str, size_wh: tuple[int, int]) -> Picture | str:
         if self._pictures is None:
-            return read_picture(self._folder, self._file_name(key), size)
+            return read_picture(self._folder, self._file_name(key), size_wh)
         line = self._shown.first(key)
-        return "image_missing" if line is None else _decoded(self._pictures.value(line, MAX_IMAGE_BYTES * 4 // 3), size)
+        if line is None:
+            return "image_missing"
+        return _decoded(self._pictures.value(line, MAX_IMAGE_BYTES * 4 // 3), size_wh)
 
     def _file_name(self, key: str) -> str:
         if not valid_key(key):
@@ -98,7 +91,7 @@ class GlipTsvCaptions(GoldReader):
         return next((name for name in names if file_size(self._folder / name) >= 0), f"{key}.jpg")
 
 
-def _decoded(text: bytes | None, size: tuple[int, int]) -> Picture | str:
+def _decoded(text: bytes | None, size_wh: tuple[int, int]) -> Picture | str:
     if text is None:
         return "image_too_large"
     try:
@@ -108,23 +101,23 @@ def _decoded(text: bytes | None, size: tuple[int, int]) -> Picture | str:
     extension = image_extension(content)
     if extension is None:
         return "image_unreadable"
-    return picture_of(content, extension, size) if extension in EXTENSIONS else "image_format_unknown"
+    return picture_of(content, extension, size_wh) if extension in EXTENSIONS else "image_format_unknown"
 
 
-def _spans(label: GlipLabel) -> tuple[list[SpanBoxes], list[str]]:
+def _annotations(label: GlipLabel) -> list[SpanBoxes | str]:
     """The phrases of a caption, and messages about malformed ones."""
     if not len(label.bboxes) == len(label.scores) == len(label.tokens_positive):
         counts = (len(label.bboxes), len(label.scores), len(label.tokens_positive))
-        return [], ["{} bboxes, {} scores and {} tokens_positive do not belong together".format(*counts)]
-    spans, malformed = [], []
+        return ["{} bboxes, {} scores and {} tokens_positive do not belong together".format(*counts)]
+    found: list[SpanBoxes | str] = []
     for bbox, score, tokens in zip(label.bboxes, label.scores, label.tokens_positive, strict=True):
         boxes = bbox if isinstance(bbox, list) else [bbox]
         scores = score if isinstance(score, list) else [score]
-        if len(boxes) != len(scores):
-            malformed.append(f"{len(boxes)} boxes of one phrase with {len(scores)} scores")
-            continue
-        spans += marked_spans(label.caption, tokens, boxes, scores)
-    return spans, malformed
+        if len(boxes) == len(scores):
+            found += marked_spans(label.caption, tokens, boxes, scores)
+        else:
+            found.append(f"{len(boxes)} boxes of one phrase with {len(scores)} scores")
+    return found
 
 
 def _files(place: Path) -> tuple[Path, Path | None]:

@@ -95,18 +95,10 @@ class GritCaptions(GoldReader):
         line = checked(GritRow, value)
         if isinstance(line, str):
             return rejected_row(str(value.get("key")), "line_malformed", f"row {row}: {line}")
+        name, size_wh = self._file_name(number, value), (line.width, line.height)
         chunks = [_span(chunk, line) for chunk in line.noun_chunks]
-        caption = Caption(
-            key=line.key,
-            text=line.caption,
-            width=line.width,
-            height=line.height,
-            locator=f"{self.uri}#{row}",
-            spans=[chunk for chunk in chunks if isinstance(chunk, SpanBoxes)],
-            malformed=[chunk for chunk in chunks if isinstance(chunk, str)],
-        )
-        name, size = self._file_name(number, value), (line.width, line.height)
-        return grounding_row(row, caption, self._keys, lambda: read_picture(self._folder, name, size), recipe_digest)
+        caption = Caption(line.key, line.caption, size_wh, f"{self.uri}#{row}", chunks)
+        return grounding_row(row, caption, self._keys, lambda: read_picture(self._folder, name, size_wh), recipe_digest)
 
     def _file_name(self, number: int, row: Row) -> str:
         if stated := row.get("file_name"):

@@ -27,6 +27,7 @@ from engine.gold.json_lists import JsonLists
 from engine.gold.rules import key_of
 from engine.gold.sources import GoldPlace, GoldReader, GoldRow
 from engine.gold.spans import Caption, SpanBoxes, grounding_row, marked_spans
+from schemas.records import Reject
 
 
 class MdetrImage(CocoImage):
@@ -63,21 +64,20 @@ class MdetrCaptions(GoldReader):
         return len(self._images)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        # Annotations without a caption are counted with the first row.
-        homeless = self._images.homeless(self._boxes) if row == 0 else ()
         image, key = checked(MdetrImage, self._captions[row]), self._keys[row]
         if isinstance(image, str):
-            return rejected_row(key, "image_malformed", image, homeless)
+            return rejected_row(key, "image_malformed", image)
         if self._images.row_of(image.id) != row:
-            return rejected_row(key, "duplicate_id", f"image id {image.id!r} is taken", homeless)
-        boxes = [checked(MdetrBox, item) for item in self._boxes.of(image.id)]
+            return rejected_row(key, "duplicate_id", f"image id {image.id!r} is taken")
+        boxes = (checked(MdetrBox, item) for item in self._boxes.of(image.id))
         caption = Caption(
             key=key,
             text=image.caption,
-            width=image.width,
-            height=image.height,
+            size_wh=(image.width, image.height),
             locator=f"{self.uri}#{image.id}",
-            spans=[span for box in boxes if isinstance(box, MdetrBox) for span in box.spans(image.caption)],
-            malformed=[box for box in boxes if isinstance(box, str)],
+            annotations=[one for box in boxes for one in ([box] if isinstance(box, str) else box.spans(image.caption))],
         )
-        return grounding_row(row, caption, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
+        return grounding_row(row, caption, self._keys, lambda: self._images.picture(image), recipe_digest)
+
+    def homeless(self) -> tuple[Reject, ...]:
+        return self._images.homeless(self._boxes)

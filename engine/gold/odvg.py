@@ -190,15 +190,15 @@ class OdvgGrounding(GoldReader):
         if isinstance(line, str):
             return rejected_row(key, "line_malformed", f"line {row}: {line}")
         text = line.grounding.caption
-        found = [checked(OdvgRegion, item) for item in line.grounding.regions]
+        regions = (checked(OdvgRegion, item) for item in line.grounding.regions)
         caption = Caption(
             key=key,
             text=text,
-            width=line.width,
-            height=line.height,
+            size_wh=(line.width, line.height),
             locator=f"{self.uri}#{row}",
-            spans=[span for region in found if isinstance(region, OdvgRegion) for span in region.spans(text)],
-            malformed=[region for region in found if isinstance(region, str)],
+            annotations=[
+                one for region in regions for one in ([region] if isinstance(region, str) else region.spans(text))
+            ],
         )
         return grounding_row(row, caption, self._pictures.keys, lambda: self._pictures.read(line), recipe_digest)
 

@@ -82,24 +82,21 @@ class CocoPhrases(GoldReader):
         return len(self._captions)
 
     def read(self, row: int, recipe_digest: str) -> GoldRow:
-        homeless = self._homeless() if row == 0 else ()  # phrases without a caption are counted with the first row
         caption, key = checked(CocoCaption, self._captions[row]), self._keys[row]
         if isinstance(caption, str):
-            return rejected_row(key, "caption_malformed", caption, homeless)
+            return rejected_row(key, "caption_malformed", caption)
         image = self._images.of(caption.image_id)
         if image is None:
-            return rejected_row(key, "image_undeclared", f"image {caption.image_id!r}", homeless)
-        phrases = [checked(PhraseBoxes, item) for item in self._phrases(caption.id)]
+            return rejected_row(key, "image_undeclared", f"image {caption.image_id!r}")
+        phrases = (checked(PhraseBoxes, item) for item in self._phrases(caption.id))
         captioned = Caption(
             key=key,
             text=caption.caption,
-            width=image.width,
-            height=image.height,
+            size_wh=(image.width, image.height),
             locator=f"{self.uri}#{caption.id}",
-            spans=[phrase.span() for phrase in phrases if isinstance(phrase, PhraseBoxes)],
-            malformed=[phrase for phrase in phrases if isinstance(phrase, str)],
+            annotations=[one if isinstance(one, str) else one.span() for one in phrases],
         )
-        return grounding_row(row, captioned, self._keys, lambda: self._images.picture(image), recipe_digest, homeless)
+        return grounding_row(row, captioned, self._keys, lambda: self._images.picture(image), recipe_digest)
 
     def _key(self, row: int, caption: CocoCaption | str) -> str:
         """The key of a row, made from image and caption, since several captions of one photo are several samples."""
@@ -111,7 +108,7 @@ class CocoPhrases(GoldReader):
         entries = (checked(CaptionPhrases, item) for item in self._entries.of(caption_id))
         return (phrase for entry in entries if isinstance(entry, CaptionPhrases) for phrase in entry.phrases)
 
-    def _homeless(self) -> tuple[Reject, ...]:
+    def homeless(self) -> tuple[Reject, ...]:
         """A reject for each invalid entry, and each one of an undeclared caption."""
         declared = RowsByKey(one.id if isinstance(one, CocoCaption) else None for one in self._checked_captions())
         rejects = []

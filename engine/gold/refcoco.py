@@ -124,7 +124,7 @@ class ReferringExpressions(GoldReader):
     def _caption(self, key: str, sentence: Sentence, image: CocoImage, box: ReferredBox) -> Caption:
         text = sentence.sent.strip()
         span = SpanBoxes(0, len(text), [xyxy_of(box.bbox)])
-        return Caption(key, text, image.width, image.height, f"{self.uri}#{sentence.sent_id}", [span])
+        return Caption(key, text, (image.width, image.height), f"{self.uri}#{sentence.sent_id}", [span])
 
     def _box(self, annotation_id: Id) -> ReferredBox | None:
         """The box with an id, the last valid one if there are several; None where there is none."""

@@ -108,6 +108,10 @@ class GoldReader(Protocol):
         """Row number ``row``, with its picture."""
         ...
 
+    def homeless(self) -> tuple[Reject, ...]:
+        """A reject for each annotation that belongs to no row."""
+        return ()
+
 
 def labelled_image(
     key: str,

@@ -31,51 +31,39 @@ class SpanBoxes:
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A caption of a picture of ``width`` x ``height`` pixels; ``malformed`` has a message for each bad annotation."""
+    """A caption of a picture, whose width and height in pixels are ``size_wh``, and its ``annotations``: phrases, and a
+    message for each malformed one."""
 
     key: str
     text: str
-    width: int
-    height: int
+    size_wh: tuple[int, int]
     locator: str
-    spans: Sequence[SpanBoxes]
-    malformed: Sequence[str] = ()
+    annotations: Sequence[SpanBoxes | str]
 
 
 def grounding_row(
-    row: int,
-    caption: Caption,
-    keys: Keys,
-    picture: Callable[[], Picture | str],
-    recipe_digest: str,
-    homeless: tuple[Reject, ...] = (),
+    row: int, caption: Caption, keys: Keys, picture: Callable[[], Picture | str], recipe_digest: str
 ) -> GoldRow:
-    """The sample of one caption; without a valid phrase it is the reject ``no_phrase``, since it teaches nothing.
-    ``homeless`` are rejects of annotations that belong to no row, to be counted here."""
+    """The sample of one caption; without a valid phrase it is the reject ``no_phrase``, since it teaches nothing."""
     phrases, boxes, rejects = valid_spans(caption)
     if not phrases:
         reasons = ", ".join(sorted({reject.reason for reject in rejects})) or "no phrase of the caption is annotated"
-        return rejected_row(caption.key, "no_phrase", reasons, homeless)
+        return rejected_row(caption.key, "no_phrase", reasons)
     found = keys.fault(caption.key, row) or picture()
     if isinstance(found, str):
-        return rejected_row(caption.key, found, f"image of {caption.locator}", homeless)
+        return rejected_row(caption.key, found, f"image of {caption.locator}")
     sample = labelled_image(
-        caption.key,
-        caption.text,
-        phrases,
-        boxes,
-        found,
-        locator=caption.locator,
-        recipe_digest=recipe_digest,
+        caption.key, caption.text, phrases, boxes, found, locator=caption.locator, recipe_digest=recipe_digest
     )
-    return GoldRow(sample, (*homeless, *rejects), len(homeless) + len(rejects) + len(boxes))
+    return GoldRow(sample, tuple(rejects), len(rejects) + len(boxes))
 
 
 def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], list[GoldBox], list[Reject]]:
     """The valid phrases, ordered by start, and their boxes; and a reject for each invalid box."""
-    rejects = [dropped(caption.key, "annotation_malformed", message) for message in caption.malformed]
+    malformed = (one for one in caption.annotations if isinstance(one, str))
+    rejects = [dropped(caption.key, "annotation_malformed", message) for message in malformed]
     found: dict[tuple[int, int], list[tuple[BoxXYXY, float]]] = {}
-    for span in caption.spans:
+    for span in (one for one in caption.annotations if isinstance(one, SpanBoxes)):
         fault = _span_fault(span, caption.text)
         if fault:
             message = f"{span.text!r} at [{span.start}:{span.end}]"
@@ -83,7 +71,7 @@ def valid_spans(caption: Caption) -> tuple[tuple[Phrase, ...], list[GoldBox], li
             continue
         scores = [1.0] * len(span.boxes_xyxy) if span.scores is None else span.scores
         for corners, score in zip(span.boxes_xyxy, scores, strict=True):
-            box = box_from_xyxy(corners, caption.width, caption.height) if 0 <= score <= 1 else "score_out_of_range"
+            box = box_from_xyxy(corners, *caption.size_wh) if 0 <= score <= 1 else "score_out_of_range"
             if isinstance(box, str):
                 text = caption.text[span.start : span.end]
                 rejects.append(dropped(caption.key, box, f"{text!r}, xyxy {corners}"))
