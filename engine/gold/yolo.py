@@ -239,6 +239,17 @@ def _names_of_list(file: Path) -> dict[Any, Any]:
     return dict(enumerate(lines)) if any(lines) else {}
 
 
+class _AliasError(Exception):
+    """The document uses an alias."""
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise _AliasError
+        return super().compose_node(parent, index)
+
+
 def _document(place: GoldPlace) -> dict[Any, Any]:
     """The content of ``data.yaml``, or of the YAML given instead of the folder; empty where there is none."""
     file = place.annotations
@@ -247,11 +258,9 @@ def _document(place: GoldPlace) -> dict[Any, Any]:
     if not file.is_file() or file.stat().st_size > MAX_NAMES_BYTES:
         return {}
     try:
-        text = file.read_text(encoding="utf-8")
-        aliased = any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text))
-        document = None if aliased else yaml.safe_load(text)
+        document = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)  # safe_load, without aliases
+    except _AliasError:
+        raise ValueError(f"{file} uses a YAML alias (*name), which may grow without end; write the value out") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or an invalid date
         raise ValueError(f"{file} is not YAML: {' '.join(str(error).split())[:300]}") from None
-    if aliased:
-        raise ValueError(f"{file} uses a YAML alias (*name), which may grow without end; write the value out")
     return document if isinstance(document, dict) else {}
