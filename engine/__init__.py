@@ -29,7 +29,7 @@ Beside each file above, the folder with what it is made of:
     filters, duplicates     filtering/     language, the guard of evaluation sets, hashes of pictures
     phrases                 noun_phrases/  grammar of the chunks, rules, lemmas; parser/ holds spaCy's weights
     selection, calibration  selecting/     boxes as columns, the rules on them, calibrated scores
-    artifacts               storage/       digests, atomic files, locks, leases, compare-and-swap
+    artifacts               storage/       digests, atomic files, many reads at once, locks, leases, compare-and-swap
     shards                  dataset/       files, reader and tables of a dataset; committed units, wholeness, look-up
     runner                  running/       stages, cores, layout of processes, flow of units, workers, metrics, stopping
 

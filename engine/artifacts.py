@@ -11,9 +11,9 @@ import errno
 import os
 import posixpath
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -26,12 +26,12 @@ from engine.storage.file_systems import file_system_of
 from engine.storage.folder_lock import FENCE_PREFIX, fence_passed, folder_locked
 from engine.storage.leases import Lease, lease_holder, taken_over
 from engine.storage.local_files import TEMPORARY_PREFIX, fsync_folder, written_whole
+from engine.storage.many_at_once import many_at_once
 
 __all__ = ["COPY_BYTES", "LOCK", "Store", "canonical_json", "digest_file", "digest_of", "document_bytes"]
 
 LOCK = f"{TEMPORARY_PREFIX}lock"  # of an object store; listed no more than what is being written
 PROBE = f"{TEMPORARY_PREFIX}probe"
-READS_AT_ONCE = 32  # of small files of an object store
 
 
 class Store:
@@ -68,11 +68,11 @@ class Store:
     def names(self, folder: str) -> list[str]:
         """Names of what is directly in ``folder``, sorted; none where there is no folder. Names that begin with a dot
         are left out: temporary files, and files that a desktop puts there (``.DS_Store``)."""
-        where = self.path(folder)
-        if self.is_local:
-            found = os.listdir(where) if os.path.isdir(where) else []
-        else:
-            found = [posixpath.basename(one["name"].rstrip("/")) for one in self._listed(folder)]
+        where, found = self.path(folder), list[str]()
+        if not self.is_local:
+            found = list(self._listed(folder))
+        elif os.path.isdir(where):
+            found = os.listdir(where)
         return sorted(name for name in found if not name.startswith("."))
 
     def open(self, name: str) -> BinaryIO:
@@ -120,28 +120,22 @@ class Store:
             with os.scandir(where) as entries:  # fsspec asks more of each file than is wanted of 100,000
                 found = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
         else:
-            listed = self._listed(folder)
-            found = {posixpath.basename(one["name"].rstrip("/")): int(one["size"] or 0) for one in listed}
+            found = {name: int(one["size"] or 0) for name, one in self._listed(folder).items()}
         return {name: size for name, size in found.items() if not name.startswith(TEMPORARY_PREFIX)}
 
-    def _listed(self, folder: str) -> list[dict[str, Any]]:
-        """The entries of an object store directly in ``folder``. Its ``isdir`` would list all of them once more."""
+    def _listed(self, folder: str) -> dict[str, dict[str, Any]]:
+        """The entries of an object store directly in ``folder``, by name. Its ``isdir`` would list all of them once
+        more."""
         where = self.path(folder)
-        with self._naming_faults(folder, "listed"):
+        with self._naming_faults(folder, "listed"), suppress(FileNotFoundError):
             self._files.invalidate_cache(where)
-            try:
-                return cast(list[dict[str, Any]], self._files.ls(where, detail=True))
-            except FileNotFoundError:
-                return []
+            return {posixpath.basename(one["name"].rstrip("/")): one for one in self._files.ls(where, detail=True)}
+        return {}
 
-    def read_many(self, names: Sequence[str], max_bytes: int = 100_000_000) -> Iterator[bytes]:
+    def read_many(self, names: Iterable[str], max_bytes: int = 100_000_000) -> Iterator[bytes]:
         """The contents of small files in order; of an object store many at once. Errors as :meth:`read`."""
-        if self.is_local:
-            yield from (self.read(name, max_bytes) for name in names)
-            return
-        with ThreadPoolExecutor(READS_AT_ONCE) as pool:
-            for start in range(0, len(names), 4 * READS_AT_ONCE):  # in parts: not all of them lie in memory
-                yield from pool.map(lambda name: self.read(name, max_bytes), names[start : start + 4 * READS_AT_ONCE])
+        read = partial(self.read, max_bytes=max_bytes)
+        return map(read, names) if self.is_local else many_at_once(read, names)
 
     def digest(self, name: str) -> tuple[str, int]:
         """SHA-256 and size of a file."""

@@ -5,16 +5,15 @@ In: a store and units. Out: for each unit, in order, its table, or what is wrong
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from engine.artifacts import READS_AT_ONCE, Store
+from engine.artifacts import Store
 from engine.dataset.shard_files import annotations_name
+from engine.storage.many_at_once import REQUESTS_AT_ONCE, many_at_once
 
 LOCAL_READS_AT_ONCE = 2
 MAX_TABLE_BYTES = 1 << 32
@@ -41,19 +40,8 @@ def read_unit_tables(
 
     A file that is missing, broken, or has other columns comes as its fault. Errors of the store itself are raised.
     """
-    at_once = LOCAL_READS_AT_ONCE if store.is_local else READS_AT_ONCE
-    waiting: deque[Future[StoredTable | TableFault]] = deque()
-    with ThreadPoolExecutor(at_once) as pool:
-        try:
-            for unit in units:
-                waiting.append(pool.submit(_read, store, unit, name_of(unit), schema))
-                if len(waiting) > 2 * at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
+    threads = LOCAL_READS_AT_ONCE if store.is_local else REQUESTS_AT_ONCE
+    return many_at_once(lambda unit: _read(store, unit, name_of(unit), schema), units, threads)
 
 
 def read_whole_tables(store: Store, units: Iterable[int], schema: pa.Schema) -> Iterator[StoredTable]:

@@ -1,4 +1,4 @@
-"""Sources of captioned images: the ``Source`` protocol and the table of all sources.
+"""Sources of captioned images: the ``Source`` protocol, the table of all sources, and the ``Problem`` of a bad row.
 
 A source lists its units without reading the pictures, and reads one unit at a time, in any process. To add one: write
 its recipe, a member of ``schemas.source_recipes.Source``; a class of this protocol in a file of its own; and here a
@@ -8,9 +8,18 @@ function that imports it, with a line in ``SOURCES``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from schemas.records import CaptionedImage, Reject, UnitRef
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """The reason why there is no sample: ``reason`` is a fixed word to count by, ``message`` is for a person."""
+
+    reason: str
+    message: str
 
 
 class Source(Protocol):

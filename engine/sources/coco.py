@@ -15,8 +15,9 @@ from typing import Any, TypeGuard
 
 from engine.artifacts import digest_of
 from engine.shards import key_of_name
+from engine.sources import Problem
 from engine.sources.columns import cell_text, field_names
-from engine.sources.image_files import ImageFolder, Problem
+from engine.sources.image_files import ImageFolder
 from engine.sources.named_pictures import NamedPictures, NamedRow, named_row, with_unique_keys
 from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files
@@ -63,12 +64,11 @@ class Coco:
 def _load(uri: str) -> tuple[Any, str]:
     """The document and the SHA-256 of its bytes."""
     files = Files(uri, (".json",))
-    if len(files.all) != 1:
+    if len(files.all) > 1:
         raise ValueError(f"source {uri} is {len(files.all)} JSON files; give the one that holds the captions")
-    if (files.all[0].size or 0) > MAX_JSON_BYTES:
+    content = files.read_only(MAX_JSON_BYTES)
+    if content is None:
         raise ValueError(f"source {uri} is larger than {MAX_JSON_BYTES} bytes; split it")
-    with files.open_whole(files.all[0]) as file:
-        content = file.read(MAX_JSON_BYTES)
     try:
         return _parse(content), hashlib.sha256(content).hexdigest()
     except (ValueError, RecursionError) as error:
@@ -125,10 +125,11 @@ def _image_of(named: Images, annotation: Any, number: int) -> Fields | NamedRow:
     fields = annotation if isinstance(annotation, dict) else {}
     image, own = fields.get("image_id"), fields.get("id")
     if not _is_id(image) or not _is_id(own):
-        return NamedRow(f"(annotation {number})", reason="annotation_invalid", message="it has no id or no image_id")
+        problem = Problem("annotation_invalid", "it has no id or no image_id")
+        return NamedRow(f"(annotation {number})", problem=problem)
     if image not in named:
-        key, message = _caption_key(image, own), f"image {image!r} is not in the list of images"
-        return NamedRow(key, reason="image_undeclared", message=message)
+        problem = Problem("image_undeclared", f"image {image!r} is not in the list of images")
+        return NamedRow(_caption_key(image, own), problem=problem)
     return named[image]
 
 
@@ -139,11 +140,11 @@ def _by_id(images: list[Any]) -> tuple[Images, list[NamedRow]]:
     for number, image in enumerate(images):
         fields = image if isinstance(image, dict) else {}
         if not _is_id(fields.get("id")) or not isinstance(fields.get("file_name"), str):
-            message = "it has no id or no file_name"
-            stray.append(NamedRow(f"(image {number})", reason="image_invalid", message=message))
+            problem = Problem("image_invalid", "it has no id or no file_name")
+            stray.append(NamedRow(f"(image {number})", problem=problem))
         elif fields["id"] in named:
-            message = "an earlier image has this id; the first one counts"
-            stray.append(NamedRow(_id_text(fields["id"]), reason="image_duplicate", message=message))
+            problem = Problem("image_duplicate", "an earlier image has this id; the first one counts")
+            stray.append(NamedRow(_id_text(fields["id"]), problem=problem))
         else:
             named[fields["id"]] = fields
     return named, stray

@@ -9,7 +9,7 @@ import difflib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from engine.sources.image_files import Problem
+from engine.sources import Problem
 
 CAPTION_NAMES = ("caption", "text", "txt", "alt_text", "top_caption")
 URL_NAMES = ("url", "image_url", "image_link")

@@ -24,8 +24,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from engine.sources import Problem
 from engine.sources.addresses import PrivateAddressError, public_socket
-from engine.sources.image_files import Problem
 from engine.sources.opt_out import forbidding_directive
 from engine.sources.sayable import sayable
 from engine.sources.unit_bytes import UnitBytes

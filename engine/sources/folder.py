@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from posixpath import splitext
@@ -19,13 +18,14 @@ from typing import Any
 
 from engine.artifacts import digest_of
 from engine.shards import key_of_name
+from engine.sources import Problem
 from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, cell_text, field_names, lists_urls, pick_column
-from engine.sources.image_files import ENDINGS, ImageFolder, Problem
+from engine.sources.image_files import ENDINGS, ImageFolder
 from engine.sources.named_pictures import NamedPictures, NamedRow, named_row, with_unique_keys
 from engine.sources.own_columns import OwnColumns
 from engine.sources.places import Files
 from engine.sources.sayable import sayable
-from engine.sources.text_records import csv_cells, csv_fields, next_csv_record, separator_of
+from engine.sources.text_records import csv_cells, csv_fields, json_cells, next_csv_record, separator_of
 from schemas.recipes import FolderSource
 from schemas.records import CaptionedImage, Reject, UnitRef
 
@@ -118,7 +118,7 @@ def _of_table(recipe: FolderSource, uri: str, own: OwnColumns) -> Iterator[Named
     seen: Counter[str] = Counter()
     for number, row in enumerate(rows):
         if isinstance(row, Problem):
-            yield NamedRow(f"(row {number})", reason=row.reason, message=row.message)
+            yield NamedRow(f"(row {number})", problem=row)
             continue
         name = _name(row.get(picture)).removeprefix("./").removeprefix(root)
         key = _key(name)
@@ -144,26 +144,17 @@ def read_table(uri: str) -> list[Row | Problem]:
     first line that is not UTF-8.
     """
     files = Files(uri, TABLES)
-    if len(files.all) != 1 or (files.all[0].size or 0) > MAX_TABLE_BYTES:
+    content = files.read_only(MAX_TABLE_BYTES)
+    if content is None:
         raise ValueError(f"source {uri} is not a single table of at most {MAX_TABLE_BYTES} bytes; more go into Parquet")
-    with files.open_whole(files.all[0]) as opened:
-        content = opened.read(MAX_TABLE_BYTES)
     try:
         content.partition(b"\n")[0].decode("utf-8-sig")
         if not files.all[0].name.lower().endswith(".jsonl"):
             return list(_separated(content))
         text = content.decode("utf-8-sig", "surrogateescape")
-        return [_object(line) for line in text.split("\n") if line.strip()]
+        return [json_cells(line) for line in text.split("\n") if line.strip()]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"source {uri} is not a table in UTF-8: {error}") from None
-
-
-def _object(line: str) -> Row | Problem:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return Problem("row_unreadable", f"the line is not JSON: {type(error).__name__}")
-    return found if isinstance(found, dict) else Problem("row_unreadable", "the line is not a JSON object")
 
 
 def _separated(content: bytes) -> Iterator[Row | Problem]:

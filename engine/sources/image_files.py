@@ -12,13 +12,14 @@ import re
 import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from engine.sources.places import is_local, many_at_once
+from engine.sources import Problem
+from engine.sources.places import is_local
 from engine.sources.sayable import sayable
 from engine.sources.web_files import file_system_at
 from engine.sources.whole_files import read_most
+from engine.storage.many_at_once import many_at_once
 
 # Extensions of names; whether a file really is such a picture is decided by its first bytes.
 ENDINGS = (
@@ -26,14 +27,6 @@ ENDINGS = (
     "jpx", "ppm", "pgm", "pbm", "pnm", "ico", "svg",
 )  # fmt: skip
 _UNSAFE = re.compile(r"[\x00-\x1f\\\ud800-\udfff]|^[A-Za-z]:|^~|://")
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """The reason why there is no sample: ``reason`` is a fixed word to count by, ``message`` is for a person."""
-
-    reason: str
-    message: str
 
 
 class ImageFolder:

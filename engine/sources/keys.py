@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.shards import valid_key
-from engine.sources.image_files import Problem
+from engine.sources import Problem
 from engine.sources.sayable import sayable
 
 ShortDigests = npt.NDArray[np.uint64]

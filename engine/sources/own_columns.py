@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+from engine.sources import Problem
 from engine.sources.columns import Oversized, is_encodable, no_column
-from engine.sources.image_files import Problem
 from engine.sources.sayable import sayable
 from schemas.column_rules import ColumnRule
 from schemas.records import Cell

@@ -14,8 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from engine.sources import Problem
 from engine.sources.columns import CAPTION_NAMES, IMAGE_NAMES, Oversized, cell_text, pick_column
-from engine.sources.image_files import ImageFolder, Problem
+from engine.sources.image_files import ImageFolder
 from engine.sources.own_columns import OwnColumns
 from engine.sources.parquet_layout import read_schema
 from engine.sources.parquet_rows import ParquetRows

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from engine.sources import Problem
 from engine.sources.columns import Oversized
-from engine.sources.image_files import Problem
 from engine.sources.last_opened import LastOpened, changed
 from engine.sources.numbered_files import NumberedFiles, Slice
 from engine.sources.parquet_layout import FileLayout, footer_digest, read_layout

@@ -10,26 +10,23 @@ import io
 import itertools
 import os
 import posixpath
-from collections import deque
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, BinaryIO, cast
 
 from braceexpand import braceexpand
 
 from engine.sources.hidden_files import is_apple_double, is_hidden, walked
 from engine.sources.web_files import file_system_at
 from engine.sources.whole_files import fetched
+from engine.storage.many_at_once import Item, Result, many_at_once
 
 MAX_FILES = 1_000_000
-REQUESTS_AT_ONCE = 32
 RANGE_BYTES = 1 << 16  # in one range read: a tar's header and usually the small members after it
 NONE_HERE = "the folder has no file that could be the source"
 NAMED_KINDS = 6  # extensions that a message names at most; pictures have many
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_RANGE = re.compile(r"\{(-?\d+)\.\.(-?\d+)(?:\.\.(-?\d+))?\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +111,14 @@ class Files:
             return open(file.path, "rb")
         return fetched(self.system, file.path, file.size, is_web=self._is_web)
 
+    def read_only(self, most: int) -> bytes | None:
+        """The content of the only file; None where there are several, or it has more than ``most`` bytes."""
+        if len(self.all) > 1 or (self.all[0].size or 0) > most:
+            return None
+        with self.open_whole(self.all[0]) as file:
+            content = file.read(most + 1)
+        return content if len(content) <= most else None
+
     def _find(self, expanded: Sequence[str]) -> list[str]:
         """The files of all uris of a brace expansion, sorted. ValueError where one of several has none."""
         found = list(self.each(self._at, expanded))
@@ -175,26 +180,13 @@ class Files:
 
 
 def _expanded(uri: str) -> list[str]:
-    expanded = list(itertools.islice(braceexpand(uri), MAX_FILES + 1))
-    if len(expanded) > MAX_FILES:
+    # Looked at before: braceexpand keeps all numbers of a range in memory.
+    ranges = ((int(first), int(last), int(step or 1)) for first, last, step in _RANGE.findall(uri))
+    too_long = any(abs(last - first) // max(abs(step), 1) > MAX_FILES for first, last, step in ranges)
+    expanded = [] if too_long else list(itertools.islice(braceexpand(uri), MAX_FILES + 1))
+    if too_long or len(expanded) > MAX_FILES:
         raise ValueError(f"the braces stand for more than {MAX_FILES} files; give them in parts")
     return expanded
-
-
-def many_at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """The results of ``work`` for each item, in order, with many requests at once. It runs ahead of its consumer, but
-    not far, since results may be large."""
-    waiting: deque[Future[Result]] = deque()
-    pool = ThreadPoolExecutor(REQUESTS_AT_ONCE)
-    try:
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) == 2 * REQUESTS_AT_ONCE:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _answers_ranges(remote: BinaryIO) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from engine.artifacts import digest_of
-from engine.sources.image_files import Problem
+from engine.sources import Problem
 from engine.sources.keys import RepeatedRows, key_of, row_key
 from engine.sources.numbered_files import NumberedFiles, Slice, slice_units
 from engine.sources.own_columns import OwnColumns

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
+from engine.sources import Problem
 from engine.sources.columns import field_names, is_encodable
-from engine.sources.image_files import Problem
 from engine.sources.tar_index import Member, Row
 
 MAX_TEXT_BYTES = 1_000_000

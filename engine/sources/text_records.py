@@ -1,6 +1,6 @@
 """The records of an open text file, one after another: lines, or in a CSV several lines that quotes join.
 
-In: a file, at the start of a record. Out: the record's bytes, and for a CSV its fields. Files are untrusted: a line
+In: a file, at the start of a record. Out: the record's bytes, and its cells by column name. Files are untrusted: a line
 that is too long, or a quote that is never closed, is one bad record, and the next one begins with the next line.
 
 Source: RFC 4180, as Python's ``csv`` reads it.
@@ -9,14 +9,16 @@ Source: RFC 4180, as Python's ``csv`` reads it.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from engine.sources.image_files import Problem
+from engine.sources import Problem
 from engine.sources.sayable import sayable
 
 MAX_LINE_BYTES = 1_000_000
 MAX_RECORD_LINES = 100  # at most in one record of a CSV
+TOO_LONG = Problem("row_unreadable", f"the line is longer than {MAX_LINE_BYTES} bytes")
 # The message about a row with more fields than names, which would otherwise lose the end of its caption silently.
 _MORE = "more fields than the line of names has; in a CSV a text with the separator in it stands in quotes"
 
@@ -60,12 +62,23 @@ def csv_fields(record: bytes, separator: str) -> list[str]:
 def csv_cells(record: bytes | None, names: Sequence[str] | None, separator: str) -> dict[str, Any] | Problem:
     """The cells of a record by column name. Reasons: ``row_unreadable``, and that of :func:`named_cells`."""
     if record is None:
-        return Problem("row_unreadable", f"the line is longer than {MAX_LINE_BYTES} bytes")
+        return TOO_LONG
     try:
         fields = csv_fields(record, separator)
     except csv.Error as error:
         return Problem("row_unreadable", f"the line is not a record of a CSV: {error}")
     return named_cells(fields, names)
+
+
+def json_cells(line: str) -> dict[str, Any] | Problem:
+    """The cells of a line that is a JSON object; ``row_unreadable`` for any other line."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return Problem("row_unreadable", f"the line is not JSON: {type(error).__name__}")
+    if isinstance(found, dict):
+        return found
+    return Problem("row_unreadable", f"the line is a JSON {type(found).__name__}, no object")
 
 
 def named_cells(fields: Sequence[str], names: Sequence[str] | None) -> dict[str, Any] | Problem:

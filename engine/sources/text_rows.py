@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,15 +17,16 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from engine.sources import Problem
 from engine.sources.columns import field_names
-from engine.sources.image_files import Problem
 from engine.sources.last_opened import LastOpened, changed
 from engine.sources.numbered_files import NumberedFiles, Slice, row_slices
 from engine.sources.places import Files, SourceFile
 from engine.sources.table import Cells
 from engine.sources.text_records import (
-    MAX_LINE_BYTES,
+    TOO_LONG,
     csv_cells,
+    json_cells,
     named_cells,
     next_csv_record,
     next_line,
@@ -111,17 +111,9 @@ class TextRows:
         if self._separator is not None:
             return csv_cells(line, self._header, self._separator)
         if line is None:
-            return Problem("row_unreadable", f"the line is longer than {MAX_LINE_BYTES} bytes")
-        try:
-            text = line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n")
-            if self._is_table:
-                return named_cells(text.split("\t"), self._header)
-            found = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            return Problem("row_unreadable", f"the line is not JSON: {type(error).__name__}")
-        if not isinstance(found, dict):
-            return Problem("row_unreadable", f"the line is a JSON {type(found).__name__}, no object")
-        return found
+            return TOO_LONG
+        text = line.decode("utf-8-sig", "surrogateescape").rstrip("\r\n")
+        return named_cells(text.split("\t"), self._header) if self._is_table else json_cells(text)
 
     def _read_first_lines(self, known_names: frozenset[str]) -> None:
         """Find the header, the names of the columns, and the first row. ValueError where no first line is readable."""
@@ -131,7 +123,8 @@ class TextRows:
             if not known_names.isdisjoint(map(str.lower, texts)):
                 self._header = texts
                 first = self._parse(self._next(file))
-            rows = [first, *(self._parse(line) for line in self._first_lines(file))]
+            others = itertools.islice(iter(partial(self._next, file), b""), FIRST_LINES)
+            rows = [first, *map(self._parse, others)]
         good = [row for row in rows if isinstance(row, dict)]
         if not good:
             why = next(row.message for row in rows if isinstance(row, Problem))
@@ -178,7 +171,3 @@ class TextRows:
                 kept.append(at)
             records, at = records + 1, opened.tell()
         return records, np.array(kept, np.int64)
-
-    def _first_lines(self, file: BinaryIO) -> Iterator[bytes | None]:
-        """The next rows, at most ``FIRST_LINES``."""
-        return itertools.islice(iter(partial(self._next, file), b""), FIRST_LINES)

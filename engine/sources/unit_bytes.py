@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal
 
-from engine.sources.image_files import Problem
+from engine.sources import Problem
 
 MAX_UNIT_BYTES = 4_000_000_000
 MAX_UNIT_TEXT_BYTES = 500_000_000

@@ -14,9 +14,9 @@ several times ``concurrency``.
 
 from __future__ import annotations
 
+from engine.sources import Problem
 from engine.sources.columns import CAPTION_NAMES, URL_NAMES, cell_text, pick_column
 from engine.sources.download import Download, Downloader
-from engine.sources.image_files import Problem
 from engine.sources.own_columns import OwnColumns
 from engine.sources.parquet_layout import read_schema
 from engine.sources.parquet_rows import ParquetRows

@@ -22,7 +22,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from engine.artifacts import digest_of
-from engine.sources.image_files import ENDINGS, Problem
+from engine.sources import Problem
+from engine.sources.image_files import ENDINGS
 from engine.sources.keys import ShortDigests, repeats, short_digest, short_digests
 from engine.sources.last_opened import LastOpened, changed
 from engine.sources.numbered_files import row_slices

@@ -21,7 +21,8 @@ MAX_UNSTATED_BYTES = 20_000_000_000  # limit of a file whose size the server doe
 FETCH_TRIES = 3
 # Limits for a whole file: the longest silence, and the lowest speed after a while. The client's own limit, five minutes
 # for any size, would end the transfer of every large file.
-SILENCE_S, PATIENCE_S, SLOWEST_BYTES_S = 60.0, 300.0, 10_000.0
+WHOLE_FILE = aiohttp.ClientTimeout(total=None, sock_connect=60.0, sock_read=60.0)
+PATIENCE_S, SLOWEST_BYTES_S = 300.0, 10_000.0
 PASSING = (OSError, aiohttp.ClientError, TimeoutError)
 
 
@@ -56,7 +57,7 @@ def _in_some_tries(system: Any, path: str, size: int | None, is_web: bool) -> Bi
 
 def _copy(system: Any, path: str, size: int | None, copy: BinaryIO, is_web: bool) -> None:
     # From the web in one request for the whole file, which every server can answer.
-    system, block_size = (_web_of_whole_files(), 0) if is_web else (system, COPY_BYTES)
+    system, block_size = (web(WHOLE_FILE), 0) if is_web else (system, COPY_BYTES)
     most, began = MAX_UNSTATED_BYTES if size is None else size, time.monotonic()
     with system.open(path, "rb", block_size=block_size) as remote:
         while copy.tell() <= most and (part := remote.read(COPY_BYTES)):
@@ -71,12 +72,6 @@ def _copy(system: Any, path: str, size: int | None, copy: BinaryIO, is_web: bool
     if size is not None and copy.tell() != size:
         raise OSError(f"{copy.tell()} of {size} bytes came")
     copy.seek(0)
-
-
-def _web_of_whole_files() -> Any:
-    """A file system of the web, for requests that may take hours."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE_S, sock_read=SILENCE_S)
-    return web(timeout)
 
 
 def read_most(file: BinaryIO, most: int) -> bytes:

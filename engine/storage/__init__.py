@@ -1,1 +1,1 @@
-"""Files of a store that are whole or absent: digests, atomic writes, locks, and compare-and-swap of a small file."""
+"""Files of a store that are whole or absent: digests, atomic writes, many reads at once, locks, compare-and-swap."""

@@ -12,6 +12,7 @@ import pytest
 
 from engine.artifacts import Store, canonical_json, digest_of
 from engine.storage.digests import digest_of_list
+from engine.storage.many_at_once import REQUESTS_AT_ONCE, many_at_once
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -59,6 +60,20 @@ def test_an_empty_file_is_read_as_what_it_is(s3_bucket: str, tmp_path: Path) -> 
         store.write("a", b"")
         assert store.read("a") == b""
         assert list(store.read_many(["a", "a"])) == [b"", b""]
+
+
+def test_requests_are_answered_in_order_not_far_ahead_and_none_after_one_that_failed() -> None:
+    begun: list[int] = []
+
+    def work(number: int) -> int:
+        begun.append(number)
+        return 100 // (150 - number)
+
+    found = many_at_once(work, range(1000))
+    assert [next(found) for _ in range(150)] == [100 // (150 - number) for number in range(150)]
+    with pytest.raises(ZeroDivisionError):
+        next(found)
+    assert len(begun) <= 150 + 2 * REQUESTS_AT_ONCE
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_no_trace(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ import pytest
 from counted_tars import counted_folder
 
 from engine.sources import whole_files
+from engine.sources.folder import read_table
 from engine.sources.image_files import ImageFolder
 from engine.sources.places import Files
 from engine.sources.tar_counts import stated_counts
@@ -79,6 +81,17 @@ def test_a_file_without_a_length_is_fetched_whole(server: Any, monkeypatch: pyte
     assert files.all[0].size is None
     with files.open_whole(files.all[0]) as opened:
         assert opened.read() == b"x" * 100_000
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_table_without_a_length_is_read_to_its_end_or_refused(
+    server: Any, monkeypatch: pytest.MonkeyPatch, over: int
+) -> None:
+    rows = "file_name,caption\n" + "a.jpg,a dog\n" * 50
+    (server.root / "pairs.csv").write_text(rows)
+    monkeypatch.setattr("engine.sources.folder.MAX_TABLE_BYTES", len(rows) - over)
+    with pytest.raises(ValueError, match="not a single table of at most") if over else nullcontext():
+        assert len(read_table(server.url("/in_pieces/pairs.csv"))) == 50
 
 
 def test_a_file_without_an_end_is_an_error(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:

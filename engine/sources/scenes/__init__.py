@@ -26,7 +26,7 @@ from engine.sources.scenes.stage import stage_scene
 from schemas.recipes import ScenesSource
 from schemas.records import BoxXYXY, CaptionedImage, Phrase, Reject, UnitRef
 
-__all__ = ["KINDS", "WORLD_VERSION", "Scene", "Scenes", "render_scene", "scene_jpeg", "scene_key"]
+__all__ = ["KINDS", "Scenes", "render_scene", "scene_jpeg", "scene_key"]
 
 # Raise it with every change of what a scene looks like or says: it is part of the source's fingerprint.
 WORLD_VERSION = 1
