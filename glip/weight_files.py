@@ -1,8 +1,9 @@
 """Weight files from outside: `.pth` or `.safetensors` in, named tensors out, bounded and without running what is in it.
 
 A `.pth` is a zip archive with a pickle: sizes are compared before anything is unpickled, the pickle is read with
-weights_only, which knows tensors and plain containers and nothing else, and there is no second way. Tensors are mapped
-from the file, so that optimiser state beside the weights costs no memory.
+weights_only, which knows tensors and plain containers and nothing else, and there is no second way. NumPy's numbers,
+which GLIP's fine-tuning keeps beside the weights (its best AP), are passed over. Tensors are mapped from the file, so
+that optimiser state beside the weights costs no memory.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.serialization import safe_globals
 
 from glip.published import MAX_FILE_BYTES
 
 MAX_TENSORS = 50_000
 MAX_PICKLE_BYTES = 64 * 2**20
+
+_NUMPY_NUMBER = ("numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar", "numpy.dtype")  # NumPy 1, 2, both
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,16 @@ def safetensors_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         raise ValueError(f"{path}: not a safetensors file, or damaged ({error})") from error
 
 
+class _NotRead:
+    """What a pickle makes in the place of a NumPy number: nothing of NumPy runs, and what belongs to it is dropped."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
 def _check_size(path: Path) -> None:
     size = path.stat().st_size
     if size > MAX_FILE_BYTES:
@@ -89,7 +103,8 @@ def _check_archive(path: Path) -> None:
 
 def _unpickle(path: Path) -> object:
     try:
-        with warnings.catch_warnings(action="ignore"):
+        stand_ins = safe_globals([(_NotRead, name) for name in _NUMPY_NUMBER])
+        with warnings.catch_warnings(action="ignore"), stand_ins:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a hostile or damaged pickle can fail in any way; every one of them means the same
         foreign = re.search(r"GLOBAL (\S+)", str(error))

@@ -7,6 +7,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -30,6 +31,27 @@ def test_the_models_state_is_read_and_the_optimisers_is_counted(tmp_path: Path) 
     assert file.tensors.keys() == STATE.keys()
     assert all(torch.equal(file.tensors[key], STATE[key]) for key in STATE)
     assert file.others == {"optimizer": 10, "scheduler": 0, "iteration": 0}
+
+
+@pytest.mark.parametrize("numpy_module", [b"numpy._core.multiarray", b"numpy.core.multiarray"])
+def test_numbers_of_numpy_beside_the_weights_are_passed_over(tmp_path: Path, numpy_module: bytes) -> None:
+    """As GLIP's tools/finetune.py saves its best model: with the AP that was best, by NumPy 2 or 1."""
+    content = {"model": STATE, "iteration": 7, "eval_result": np.float64(0.5), "scheduler": {"best": np.float64(0.5)}}
+    torch.save(content, tmp_path / "new.pth")
+    with zipfile.ZipFile(tmp_path / "new.pth") as new, zipfile.ZipFile(tmp_path / "model_best.pth", "w") as best:
+        for entry in new.namelist():
+            pickled = new.read(entry)
+            assert not entry.endswith("data.pkl") or b"numpy._core.multiarray" in pickled
+            best.writestr(entry, pickled.replace(b"numpy._core.multiarray", numpy_module))
+    file = read_weights(tmp_path / "model_best.pth")
+    assert all(torch.equal(file.tensors[key], STATE[key]) for key in STATE)
+    assert file.others == {"iteration": 0, "eval_result": 0, "scheduler": 0}
+
+
+def test_a_number_of_numpy_is_no_tensor(tmp_path: Path) -> None:
+    torch.save({"model": STATE | {"a.bias": np.float64(0.5)}}, tmp_path / "odd.pth")
+    with pytest.raises(ValueError, match="wanted a dictionary of tensors"):
+        read_weights(tmp_path / "odd.pth")
 
 
 def test_a_bare_state_and_safetensors_are_read_too(tmp_path: Path) -> None:
