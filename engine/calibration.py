@@ -13,7 +13,7 @@ picture stand or fall together. Sources: Zadrozny and Elkan 2002 (isotonic calib
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import product
 from statistics import NormalDist
@@ -24,15 +24,7 @@ from numpy.typing import NDArray
 from engine.metrics import ImageResult
 from engine.metrics.overlap import areas, as_boxes, iou
 from engine.selecting.calibrated_scores import size_numbers
-from schemas.calibration import (
-    BOX_SIZES,
-    FREQUENCIES,
-    BoxSize,
-    CalibrationGroup,
-    Frequency,
-    PrecisionPoint,
-    group_name,
-)
+from schemas.calibration import BOX_SIZES, FREQUENCIES, BoxSize, CalibrationGroup, Frequency, PrecisionPoint, group_name
 
 MIN_IOU = 0.5
 HEAD_SHARE, MID_SHARE = 0.5, 0.9  # of all phrases: those of the most frequent heads, down to these shares
@@ -60,6 +52,11 @@ class Evidence:
     def take(self, chosen: NDArray[np.bool_]) -> Evidence:
         """The boxes that a mask chooses."""
         return Evidence(self.scores[chosen], self.right[chosen], self.groups[chosen], self.pictures[chosen])
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[Evidence]) -> Evidence:
+        """The boxes of at least one part after another."""
+        return cls(*(np.concatenate([getattr(part, column.name) for part in parts]) for column in fields(cls)))
 
 
 NO_EVIDENCE = Evidence(np.zeros(0), np.zeros(0, np.bool_), np.zeros(0, np.int64), np.zeros(0, np.int64))
@@ -102,8 +99,7 @@ def gather_evidence(results: Iterable[ImageResult], frequencies: Mapping[str, Fr
     for result in results:
         picture = pictures.setdefault(result.gold.image_sha256, len(pictures))
         parts.append(_judged(result, picture, frequencies))
-    columns = ([getattr(part, column.name) for part in parts] for column in fields(Evidence))
-    return Evidence(*map(np.concatenate, columns))
+    return Evidence.of_parts(parts)
 
 
 def _judged(result: ImageResult, picture: int, frequencies: Mapping[str, Frequency]) -> Evidence:

@@ -114,10 +114,8 @@ class SampleFilter:
 def image_size(encoded: bytes) -> SizeWH | None:
     """Width and height by the header, without decoding; None where there is no header that can be read."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_picture_file(encoded) as image:
-                return image.size
+        with warnings.catch_warnings(action="ignore"), open_picture_file(encoded) as image:
+            return image.size
     except Exception:  # hostile bytes make a decoder raise anything
         return None
 

@@ -124,7 +124,7 @@ def connected(workers: Workers) -> Iterator[Any]:
     try:
         # Ray puts the working directory first on its workers' search path, where a numpy.py or a folder schemas/ of the
         # user's would hide the real one.
-        with _ray_warnings_ignored(), chdir(os.sep):
+        with warnings.catch_warnings(action="ignore"), chdir(os.sep):
             started_here = _connect(ray, workers)
     except SystemExit:  # Ray's answer to SIGTERM while it starts
         ray.shutdown()
@@ -140,19 +140,11 @@ def connected(workers: Workers) -> Iterator[Any]:
             ray.shutdown()
 
 
-@contextmanager
-def _ray_warnings_ignored() -> Iterator[None]:
-    """Ignore the warnings that Ray raises about its own deprecated settings while it starts."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _import_ray() -> Any:
     """Import Ray, with the environment set before so that it is quiet and sends no usage statistics."""
     for name, value in _RAY_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    with _ray_warnings_ignored():
+    with warnings.catch_warnings(action="ignore"):  # about its own deprecated settings, here and while it starts
         import ray
         import ray.util.metrics
 

@@ -39,12 +39,7 @@ from engine.dataset.tar_writer import TarWriter
 from engine.storage.parquet_tables import parquet_bytes
 from schemas.records import Reject, UnitRef
 from schemas.reports import StageCounts
-from schemas.shards import (
-    REJECT_SCHEMA,
-    FileDigest,
-    SampleLabels,
-    ShardManifest,
-)
+from schemas.shards import REJECT_SCHEMA, FileDigest, SampleLabels, ShardManifest
 
 __all__ = [
     "CARD",

@@ -15,6 +15,7 @@ from schemas.shards import FORMAT, DatasetCard, ShardManifest
 
 CARD = "dataset.json"
 FOLDERS = ("shards", "annotations", "rejects", "manifests")
+MENDED_BY = "`glip-engine verify` shows what else is wrong, and `label` or `import` redoes that unit"
 _UNIT_FILE = re.compile(r"(\d{6,})\.(tar|parquet|json)")
 _KEY = re.compile(r"[^./\\\x00-\x1f\ud800-\udfff]{1,200}")
 
@@ -93,8 +94,7 @@ def read_manifests(store: Store) -> list[ManifestSummary]:
             manifests.append(ManifestSummary.of(ShardManifest.model_validate_json(content)))
         except ValidationError:
             raise ValueError(
-                f"{store.root}/{name} is damaged, so its samples cannot be counted on; `glip-engine verify` tells what "
-                "else is, and `label` or `import` redoes that unit"
+                f"{store.root}/{name} is damaged, so its samples cannot be counted on; {MENDED_BY}"
             ) from None
     return manifests
 

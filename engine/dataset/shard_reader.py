@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from engine.artifacts import Store
-from engine.dataset.shard_files import committed_units, read_manifest, shard_name
+from engine.dataset.shard_files import MENDED_BY, committed_units, read_manifest, shard_name
 from schemas.shards import SampleLabels
 
 MAX_LABEL_BYTES = 20_000_000
-MENDED_BY = "`glip-engine verify` shows what else is wrong, and `label` or `import` redoes that unit"
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,12 +53,10 @@ def perceptual_hash(encoded: bytes, *, max_pixels: int = MAX_PIXELS) -> int | No
     orientation is not applied, animations count by their first frame, and alpha is not looked at.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a picture's odd metadata is no reason to stop
-            with open_picture_file(encoded) as image:
-                if image.width * image.height > max_pixels or too_many_scans(image.format, encoded):
-                    return None
-                return hash_of_grey(_small_grey(image))
+        with warnings.catch_warnings(action="ignore"), open_picture_file(encoded) as image:  # about odd metadata
+            if image.width * image.height > max_pixels or too_many_scans(image.format, encoded):
+                return None
+            return hash_of_grey(_small_grey(image))
     except Exception:  # hostile bytes make a decoder raise anything
         return None
 

@@ -32,7 +32,6 @@ class LeakGuard:
     by_sha256: dict[bytes, str]
     hashes: WordArray
     where: tuple[str, ...]
-    """Of each of ``hashes``."""
     max_distance: int
 
     def find(self, image: CaptionedImage) -> tuple[str, str] | None:

@@ -119,13 +119,11 @@ def decoded_size(content: bytes) -> tuple[int, int] | str:
     """Width and height of an encoded picture; ``image_unreadable`` if it does not decode to its end, or
     ``image_too_large`` to be decoded in a reasonable time."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd metadata
-            with open_picture_file(content) as image:
-                if too_many_scans(image.format, content):
-                    return "image_too_large"
-                image.load()
-                return image.size
+        with warnings.catch_warnings(action="ignore"), open_picture_file(content) as image:  # about odd metadata
+            if too_many_scans(image.format, content):
+                return "image_too_large"
+            image.load()
+            return image.size
     except Image.DecompressionBombError:  # Pillow's own limit, about 179 million pixels
         return "image_too_large"
     except Exception:  # hostile bytes can make a decoder raise anything

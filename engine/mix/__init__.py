@@ -21,11 +21,11 @@ from engine.mix.datasets import MixedDataset, epoch_of, interleave_of, open_data
 from engine.mix.labels import names_by_picture
 from engine.mix.names import NameRelations
 from engine.mix.order import Interleave, Passes
-from engine.mix.samples import SampleRef, SampleRefs
+from engine.mix.samples import SampleRef
 from schemas.recipes import MixEntry, MixSampling
 from schemas.shards import DatasetCard, SampleLabels
 
-__all__ = ["Interleave", "Mix", "MixSample", "MixedDataset", "NameRelations", "SampleRef", "SampleRefs"]
+__all__ = ["Interleave", "Mix", "MixSample", "NameRelations", "SampleRef"]
 
 MAX_OPEN_SHARDS = 512
 EVERYTHING_ONCE = MixSampling()

@@ -9,6 +9,7 @@ earlier labels judge the current ones. A reviewer's box that matches no stored b
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engine.artifacts import Store
-from engine.calibration import MIN_IOU, Evidence, group_number
+from engine.calibration import MIN_IOU, NO_EVIDENCE, Evidence, group_number
 from engine.dataset.annotation_tables import read_whole_tables
 from engine.review.selecting import PlacedBox, iou, match_verdicts
 from engine.review.verdicts import CaptionKey, Verdicts
@@ -52,24 +53,14 @@ def verdict_evidence(
                 row = rows[place]
                 score = round(row["score"], SCORE_DECIMALS)  # as in every reader of the tables
                 found.append((score, is_right(verdict, _placed(row)[1]), _group(row, frequencies), picture))
-    scores, right, groups, numbers = zip(*found, strict=True) if found else ((), (), (), ())
-    return Evidence(
-        np.asarray(scores, np.float64),
-        np.asarray(right, np.bool_),
-        np.asarray(groups, np.int64),
-        np.asarray(numbers, np.int64),
-    )
+    return Evidence(*map(np.array, zip(*found, strict=True))) if found else NO_EVIDENCE
 
 
 def together(parts: Sequence[Evidence]) -> Evidence:
     """Concatenate the evidence of several sources; pictures of different sources count as different ones."""
     offsets = np.cumsum([0, *(int(part.pictures.max(initial=-1)) + 1 for part in parts)])
-    return Evidence(
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.right for part in parts]),
-        np.concatenate([part.groups for part in parts]),
-        np.concatenate([part.pictures + offset for part, offset in zip(parts, offsets, strict=False)]),
-    )
+    moved = (replace(part, pictures=part.pictures + offset) for part, offset in zip(parts, offsets, strict=False))
+    return Evidence.of_parts([*moved])
 
 
 def _captions(store: Store, units: Sequence[int], verdicts: Verdicts) -> Iterator[tuple[CaptionKey, list[Row]]]:

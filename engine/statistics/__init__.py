@@ -70,10 +70,10 @@ def dataset_report(
     for the cost. A dataset in which nothing is committed gives zeros. ValueError where there is no dataset or no such
     selection.
     """
-    with statistics_of([dataset], selection, human=human, price_per_hour=price_per_hour, memory_limit=memory_limit) as [
-        one
-    ]:
-        return one.report
+    with statistics_of(
+        [dataset], selection, human=human, price_per_hour=price_per_hour, memory_limit=memory_limit
+    ) as found:
+        return found[0].report
 
 
 @contextmanager

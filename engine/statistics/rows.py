@@ -16,16 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from engine.artifacts import Store
-from engine.box_batches import (
-    BOX_SCHEMA,
-    Batch,
-    batch_of,
-    check_stored_agreement,
-    codes,
-    joined,
-    numbered,
-    texts,
-)
+from engine.box_batches import BOX_SCHEMA, Batch, batch_of, check_stored_agreement, codes, joined, numbered, texts
 from engine.dataset.annotation_tables import StoredTable, TableFault, in_schema, read_unit_tables
 from engine.dataset.shard_files import annotations_name
 from engine.dataset.wholeness import Examination

@@ -15,7 +15,7 @@ from source_outcomes import read_units, reasons
 from engine.sources import open_source
 from schemas.recipes import ParquetSource
 
-ROWS, CELL_BYTES = 64, 20 << 20
+ROWS, CELL_BYTES = 24, 20 << 20
 BOUND_BYTES = 10 * CELL_BYTES
 
 
