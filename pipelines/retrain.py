@@ -19,7 +19,7 @@ from engine.retraining.policy import DueDecision, apply_policy
 from engine.retraining.records import BusyError, RetrainRecords
 from engine.runner import Backend
 from pipelines.generation import GenerationSummary, generation
-from pipelines.generation_plan import DECISION
+from pipelines.models.candidates import DECISION
 from pipelines.retraining.facts import current_teacher, observe, phrase_growth, watched_figure
 from pipelines.retraining.old_runs import without_old_runs
 from pipelines.retraining.webhook import send, webhook_address
@@ -82,33 +82,33 @@ def _due_or_notify(recipe: RetrainRecipe, records: RetrainRecords, at: datetime,
 
 def _due(recipe: RetrainRecipe, records: RetrainRecords, at: datetime, if_due: bool) -> Due:
     last, facts = _last_notified(recipe, records), observe(recipe)
-    changed = _why_not_resumable(recipe, last, facts)
-    begun = None if changed else _resumable(recipe, last)
-    if last is not None and begun is not None:
-        again = f"run {begun.number} {last.outcome or 'did not end'}; it is resumed"
-        decision = DueDecision([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], [])
-    else:
-        if last is not None and last.finished is None:
-            _write_and_notify(
-                recipe, records, _failed(last, f"it did not end{changed or ', as often as it was attempted'}")
-            )
-        decision = _decided(recipe, last, facts, at)
-        if last is not None and changed:
-            decision.because.append(f"run {last.number} failed{changed}")
-        if not decision.due and if_due:
-            return decision, None
-        if not decision.due:
-            decision.because.append("it was asked for")
-        begun = _begin(recipe, last, decision.because, facts, at)
+    changed = ""
+    if last is not None and last.outcome in ("failed", None):
+        changed = _changed_since(recipe, last, facts)
+        if not changed and last.attempts < recipe.max_attempts:
+            again = f"run {last.number} {last.outcome or 'did not end'}; it is resumed"
+            update = {"attempts": last.attempts + 1, "finished": None, "outcome": None, "untold": False}
+            begun = last.model_copy(update=update)
+            records.write(begun)
+            return DueDecision([f"{again} (attempt {begun.attempts} of {recipe.max_attempts})"], []), begun
+        if last.outcome is None:
+            why = changed or ", as often as it was attempted"
+            _write_and_notify(recipe, records, _failed(last, f"it did not end{why}"))
+    decision = _decided(recipe, last, facts, at)
+    if last is not None and changed:
+        decision.because.append(f"run {last.number} failed{changed}")
+    if not decision.due and if_due:
+        return decision, None
+    if not decision.due:
+        decision.because.append("it was asked for")
+    begun = _begin(recipe, last, decision.because, facts, at)
     records.write(begun)
     return decision, begun
 
 
-def _why_not_resumable(recipe: RetrainRecipe, last: RetrainRecord | None, now: RetrainFacts) -> str:
+def _changed_since(recipe: RetrainRecipe, last: RetrainRecord, now: RetrainFacts) -> str:
     """Why the last run, which failed or did not end, cannot be resumed: recipe, source or teacher have changed since.
-    Empty where it can be, or where the last run is complete."""
-    if last is None or last.outcome not in ("failed", None):
-        return ""
+    Empty where it can be."""
     if last.recipe_digest != _digest(recipe):
         return ", and the recipe has changed since"
     if last.facts.parts != now.parts:
@@ -116,14 +116,6 @@ def _why_not_resumable(recipe: RetrainRecipe, last: RetrainRecord | None, now: R
     if last.facts.teacher != now.teacher and not Store(last.folder).exists(DECISION):  # else it may be its own student
         return ", and another version is current since"
     return ""
-
-
-def _resumable(recipe: RetrainRecipe, last: RetrainRecord | None) -> RetrainRecord | None:
-    """The last run as its next attempt, if it failed or did not end and has attempts left; otherwise None."""
-    if last is None or last.outcome not in ("failed", None) or last.attempts >= recipe.max_attempts:
-        return None
-    update = {"attempts": last.attempts + 1, "finished": None, "outcome": None, "untold": False}
-    return last.model_copy(update=update)
 
 
 def _decided(recipe: RetrainRecipe, last: RetrainRecord | None, facts: RetrainFacts, at: datetime) -> DueDecision:
@@ -174,7 +166,8 @@ def _run(
     tidied = without_old_runs(recipe, records, ended)
     if tidied != ended:
         records.write(tidied)
-        _print_removed(tidied, progress)
+        if progress:
+            _print_removed(tidied)
     return tidied
 
 
@@ -250,9 +243,7 @@ def _due_line(decision: DueDecision) -> str:
     return f"retraining is not due: {'; '.join(decision.not_due)}"
 
 
-def _print_removed(run: RetrainRecord, progress: bool) -> None:
-    if not progress:
-        return
+def _print_removed(run: RetrainRecord) -> None:
     if run.removed:
         print(f"deleted, as the recipe keeps no more runs: {', '.join(run.removed)}", flush=True)
     if run.removal_problem is not None:
