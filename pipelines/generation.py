@@ -16,9 +16,10 @@ from engine.artifacts import Store
 from engine.promotion import decide
 from engine.runner import Backend
 from pipelines.evaluate import evaluate
-from pipelines.generation_plan import DECISION, GenerationPlan, plan_generation
+from pipelines.generation_plan import GenerationPlan, plan_generation
 from pipelines.label import label
 from pipelines.lineage import trace
+from pipelines.models.candidates import DECISION
 from pipelines.models.local_folders import local_folder
 from pipelines.registry import promote
 from pipelines.report import report

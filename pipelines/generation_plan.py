@@ -18,6 +18,7 @@ from pipelines.evaluate import check_evaluation
 from pipelines.evaluation.metric_names import check_metric, metric_names
 from pipelines.evaluation.pseudo_quality import open_truth, pseudo_quality
 from pipelines.models.candidate_weights import candidate_model, check_candidate
+from pipelines.models.candidates import DECISION, RECIPE
 from pipelines.models.checkpoints import local_teacher, pinned, pinned_teacher
 from pipelines.registry import check_teacher_is_current
 from pipelines.train import check_training
@@ -37,7 +38,6 @@ from student.optimizer import short_of_full_rate
 from teacher.grounder import teacher_digest
 from teacher.torch_device import choose_device
 
-RECIPE, DECISION = "recipe.json", "decision.json"
 # Fields that the student's evaluation takes from the teacher's: how a model is run and, if both are GLIPs, sizes.
 RUN_BY, OF_GLIP = {"device", "batch_size", "precision", "threads"}, {"compile", "min_size", "max_size"}
 

@@ -16,7 +16,7 @@ from engine.artifacts import Store
 from engine.registry import Registry
 from engine.retraining.records import RetrainRecords
 from engine.storage.local_files import fsync_folder
-from pipelines.generation_plan import RECIPE
+from pipelines.models.candidates import RECIPE
 from pipelines.models.checkpoints import registry_name
 from schemas.retrain import RetrainRecord
 from schemas.retrain_recipes import RetrainRecipe
