@@ -66,7 +66,7 @@ def verify(dataset: str | Path, *, progress: bool = True) -> VerifyReport:
         manifests.append(ManifestSummary.of(manifest))
         for stage in manifest.stages:
             dropped[stage.stage] += sum(stage.dropped.values())
-        problems += _unit_problems(store, card, manifest, keys)
+        problems += _unit_problems(store, manifest, keys)
     problems += list(_repeated_keys(store, keys))
     problems += _gaps(card, numbers, manifests) + _sums(card, manifests, dropped) + list(_strays(store, set(numbers)))
     problems += _broken_duplicates(store, manifests) + verdict_problems(store)
@@ -162,7 +162,7 @@ def _repeated_keys(store: Store, keys: KeyLog) -> Iterator[str]:
 # ------------------------------------------------------------------------------------------------------------ a unit
 
 
-def _unit_problems(store: Store, card: DatasetCard, manifest: ShardManifest, keys: KeyLog) -> list[str]:
+def _unit_problems(store: Store, manifest: ShardManifest, keys: KeyLog) -> list[str]:
     unit = f"unit {manifest.unit}"
     damaged = list(_damaged_files(store, manifest))
     if damaged:

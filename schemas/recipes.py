@@ -8,12 +8,7 @@ which puts them together); here are their names.
 
 from __future__ import annotations
 
-from schemas.evaluate_recipes import (
-    CalibrateRecipe,
-    EvaluateRecipe,
-    EvaluationProtocol,
-    protocols_with,
-)
+from schemas.evaluate_recipes import CalibrateRecipe, EvaluateRecipe, EvaluationProtocol, protocols_with
 from schemas.generation_recipes import (
     EXPORT_FORMATS,
     GOLD_FILES,

@@ -31,7 +31,7 @@ def _add_retrain(commands: Any) -> None:
 
 
 def _retrain(options: argparse.Namespace) -> tuple[int, Any]:
-    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))  # first: imports take seconds
+    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))
     from pipelines.retrain import retrain
 
     result = retrain(
@@ -54,7 +54,7 @@ def _add_schedule(commands: Any) -> None:
 
 
 def _schedule(options: argparse.Namespace) -> tuple[int, Any]:
-    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))  # first: imports take seconds
+    recipe = load_recipe(RetrainRecipe, options.recipe, tuple(options.set))
     from pipelines.schedule import schedule, schedule_status
 
     if options.action == "status":

@@ -24,14 +24,7 @@ from pipelines.commands.arguments import (
 )
 from pipelines.commands.exit_status import DONE
 from schemas.few_shot_recipes import FewShotRecipe
-from schemas.recipes import (
-    CalibrateRecipe,
-    EvaluateRecipe,
-    GenerationRecipe,
-    Recipe,
-    TrainRecipe,
-    load_recipe,
-)
+from schemas.recipes import CalibrateRecipe, EvaluateRecipe, GenerationRecipe, Recipe, TrainRecipe, load_recipe
 from schemas.robustness_recipes import RobustnessRecipe
 
 

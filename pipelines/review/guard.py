@@ -39,7 +39,7 @@ class Guard:
 
     def address(self) -> str:
         """The address to open in a browser. It has the token, which the browser then keeps as a cookie."""
-        return f"http://{sorted(self._hosts)[0]}/?token={self._token.decode()}"
+        return f"http://{min(self._hosts)}/?token={self._token.decode()}"
 
     def guarded(self, handler: Handler) -> Handler:
         """The handler behind the check; its errors become answers in JSON."""
