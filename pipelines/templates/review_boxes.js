@@ -1,8 +1,8 @@
 // The boxes over the picture: glip.overlay(svg, {choose, change, drawn}).
 //
-// Boxes are xyxy pixels of the stored picture, which the svg has as its viewBox. Corners of the chosen box are dragged
-// to correct it, its edge to move it; while drawing, a drag makes a new box. Nothing is saved here: `change(index, box)`
-// and `drawn(box)` say what a person did, `choose(index)` what was clicked.
+// Boxes are xyxy pixels of the upright picture, whose size the svg has as its viewBox. Corners of the chosen box are
+// dragged to correct it, its edge to move it; while drawing, a drag makes a new box. Nothing is saved here:
+// `change(index, box)` and `drawn(box)` say what a person did, `choose(index)` what was clicked.
 (() => {
   "use strict";
   const glip = (globalThis.glip ??= {});
