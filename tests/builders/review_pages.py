@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from browser_pages import open_page, wait_until
+from browser_pages import WatchedPage, open_page, wait_until
 from playwright.sync_api import expect
 
 from engine.artifacts import Store
@@ -18,13 +18,18 @@ PATIENCE_MS = 60_000
 VERDICTS = "**/api/verdicts"
 
 
-def opened(chromium: Any, address: str, key: str) -> Any:
+def watched_at(chromium: Any, address: str, key: str, **options: Any) -> WatchedPage:
+    """The page, at a sample, and what goes wrong on it."""
+    watched = open_page(chromium, address, **options)
+    watched.page.wait_for_selector("#boxes li")
+    watched.page.evaluate("(key) => { location.hash = key; }", key)
+    at_sample(watched.page, key)
+    return watched
+
+
+def opened(chromium: Any, address: str, key: str, **options: Any) -> Any:
     """The page, at a sample."""
-    page = open_page(chromium, address).page
-    page.wait_for_selector("#boxes li")
-    page.evaluate("(key) => { location.hash = key; }", key)
-    at_sample(page, key)
-    return page
+    return watched_at(chromium, address, key, **options).page
 
 
 def answered_by(page: Any, pattern: str, answer: Callable[[Any], object]) -> None:

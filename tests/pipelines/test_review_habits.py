@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_pages import DESKTOP, PHONE, WatchedPage, grave_findings, open_page, overflow, wait_until
+from browser_pages import DESKTOP, PHONE, grave_findings, overflow, wait_until
 from PIL import Image
 from report_datasets import dog, sample, write_dataset
-from review_pages import answered_by, arrived, at_sample, drag, held, held_up, said, states
+from review_pages import answered_by, arrived, at_sample, drag, held, held_up, opened, said, states, watched_at
 from turned_photos import stored_as
 
 from engine.artifacts import Store
@@ -36,16 +36,8 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
-def opened(chromium: Any, address: str, key: str, **options: Any) -> WatchedPage:
-    watched = open_page(chromium, address, **options)
-    watched.page.wait_for_selector("#boxes li")
-    watched.page.evaluate("(key) => { location.hash = key; }", key)
-    at_sample(watched.page, key)
-    return watched
-
-
 def test_a_photo_that_is_turned_is_corrected_as_it_is_seen(chromium: Any, address: str, dogs: Path) -> None:
-    page = opened(chromium, address, "turned").page
+    page = opened(chromium, address, "turned")
     wait_until(
         page, "document.getElementById('picture').naturalWidth > document.getElementById('picture').naturalHeight"
     )
@@ -58,7 +50,7 @@ def test_a_photo_that_is_turned_is_corrected_as_it_is_seen(chromium: Any, addres
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_what_was_said_stays_in_sight_above_a_long_list_of_boxes(chromium: Any, address: str, size: Any) -> None:
-    page = opened(chromium, address, "crowd", size=size, reduced_motion="reduce").page
+    page = opened(chromium, address, "crowd", size=size, reduced_motion="reduce")
 
     def in_sight() -> None:
         line, held_box = (page.locator(part).bounding_box() for part in ("#status", "#boxes .held"))
@@ -81,7 +73,7 @@ def test_what_was_said_stays_in_sight_above_a_long_list_of_boxes(chromium: Any, 
 
 
 def test_the_picture_before_is_never_under_the_boxes_of_the_next(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "000").page
+    page = opened(chromium, address, "000")
     seen = "picture => getComputedStyle(picture).opacity"
     assert page.eval_on_selector("#picture", seen) == "1"
     waiting = held_up(page, "**/api/picture?key=001&size=large")
@@ -96,7 +88,7 @@ def test_the_picture_before_is_never_under_the_boxes_of_the_next(chromium: Any, 
 def test_a_key_that_is_held_down_gives_one_verdict_and_a_second_press_none(
     chromium: Any, address: str, dogs: Path
 ) -> None:
-    page = opened(chromium, address, "002").page
+    page = opened(chromium, address, "002")
     for _ in range(5):
         page.keyboard.down("r")  # the second and later ones are repeats
     page.keyboard.up("r")
@@ -110,7 +102,7 @@ def test_a_key_that_is_held_down_gives_one_verdict_and_a_second_press_none(
 
 
 def test_with_caps_lock_on_a_letter_means_what_it_means_without(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "001").page
+    page = opened(chromium, address, "001")
     page.keyboard.press("A")  # as Caps Lock sends it: a capital, and no Shift
     said(page, "accepted: a dog")
     page.keyboard.press("U")
@@ -120,7 +112,7 @@ def test_with_caps_lock_on_a_letter_means_what_it_means_without(chromium: Any, a
 
 
 def test_the_next_box_is_the_first_without_a_verdict_where_none_follows(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "003").page
+    page = opened(chromium, address, "003")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("a")
     said(page, "accepted: a tree")
@@ -129,7 +121,7 @@ def test_the_next_box_is_the_first_without_a_verdict_where_none_follows(chromium
 
 
 def test_undo_at_once_takes_back_the_verdict_before_it(chromium: Any, address: str, dogs: Path) -> None:
-    page = opened(chromium, address, "004").page
+    page = opened(chromium, address, "004")
     page.keyboard.press("a")
     said(page, "accepted: a dog")
     page.keyboard.press("r")
@@ -139,7 +131,7 @@ def test_undo_at_once_takes_back_the_verdict_before_it(chromium: Any, address: s
 
 
 def test_what_cannot_be_saved_is_not_shown_as_said(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "005").page
+    page = opened(chromium, address, "005")
     answered_by(page, "**/api/**", lambda route: route.abort())
     page.keyboard.press("a")
     said(page, "The server does not answer.")
@@ -147,7 +139,7 @@ def test_what_cannot_be_saved_is_not_shown_as_said(chromium: Any, address: str) 
 
 
 def test_what_a_search_does_not_show_is_not_judged(chromium: Any, address: str, dogs: Path) -> None:
-    page = opened(chromium, address, "006").page
+    page = opened(chromium, address, "006")
     page.fill("[name=phrase]", "no such thing")
     page.keyboard.press("Enter")
     page.wait_for_selector("#empty:not([hidden])")
@@ -156,8 +148,8 @@ def test_what_a_search_does_not_show_is_not_judged(chromium: Any, address: str, 
     assert held(dogs, dog(6).labels) == []
 
 
-def test_after_a_search_letters_are_keys_again(chromium: Any, address: str, dogs: Path) -> None:
-    page = opened(chromium, address, "007").page
+def test_after_a_search_letters_are_keys_again(chromium: Any, address: str) -> None:
+    page = opened(chromium, address, "007")
     page.keyboard.press("/")
     page.keyboard.type("dog")
     page.keyboard.press("Enter")
@@ -173,7 +165,7 @@ def test_after_a_search_letters_are_keys_again(chromium: Any, address: str, dogs
 
 
 def test_after_a_drag_letters_are_keys_again(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "009").page
+    page = opened(chromium, address, "009")
     page.keyboard.press("/")
     drag(page, (60, 80), (40, 60), (160, 120))
     said(page, "corrected: a dog")
@@ -188,7 +180,7 @@ def test_after_a_drag_letters_are_keys_again(chromium: Any, address: str) -> Non
 
 
 def test_pictures_that_are_passed_quickly_are_counted(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "008").page
+    page = opened(chromium, address, "008")
     answered_by(page, "**/api/sample?key=009", lambda route: None)  # its answer never comes
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
@@ -197,7 +189,7 @@ def test_pictures_that_are_passed_quickly_are_counted(chromium: Any, address: st
 
 def test_a_picture_comes_whole_where_the_browser_refuses_its_address(chromium: Any, address: str) -> None:
     """As WebKit does after a hundred in ten seconds: an arrow key that is held down gets there."""
-    page = opened(chromium, address, "008").page
+    page = opened(chromium, address, "008")
     page.evaluate("history.replaceState = () => { throw new DOMException('too many', 'SecurityError') }; true")
     page.keyboard.press("c")
     page.keyboard.press("ArrowDown")
@@ -208,14 +200,14 @@ def test_a_picture_comes_whole_where_the_browser_refuses_its_address(chromium: A
 
 
 def test_the_next_picture_is_made_ready_while_this_one_is_looked_at(chromium: Any, address: str) -> None:
-    watched = opened(chromium, address, "008")
+    watched = watched_at(chromium, address, "008")
     came = "performance.getEntriesByType('resource').some(({ name }) => name.includes('key=009&size=large'))"
     wait_until(watched.page, came)
     assert not any("key=010&size=large" in request for request in watched.requests)
 
 
 def test_the_focus_stays_where_a_verdict_was_given(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "011").page
+    page = opened(chromium, address, "011")
     page.locator("#boxes .reject").nth(1).focus()
     page.keyboard.press("Enter")
     said(page, "rejected: a tree")
@@ -223,7 +215,7 @@ def test_the_focus_stays_where_a_verdict_was_given(chromium: Any, address: str) 
 
 
 def test_a_strip_and_a_word_without_end_fit_on_a_phone(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "strip", size=PHONE).page
+    page = opened(chromium, address, "strip", size=PHONE)
     assert page.locator("#frame").bounding_box()["height"] >= 30
     page.locator("[data-do=accept]").click()
     said(page, "accepted")
@@ -232,14 +224,14 @@ def test_a_strip_and_a_word_without_end_fit_on_a_phone(chromium: Any, address: s
 
 
 def test_a_choice_made_with_the_mouse_gives_the_letters_back(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "010").page
+    page = opened(chromium, address, "010")
     page.click("[name=size]")
     page.select_option("[name=size]", "any")
     assert page.evaluate("document.activeElement.id") == "main"
 
 
 def test_the_whole_of_a_long_caption_is_there_at_the_chosen_phrase(chromium: Any, address: str) -> None:
-    page = opened(chromium, address, "long", size=PHONE).page
+    page = opened(chromium, address, "long", size=PHONE)
     assert page.text_content("#caption") == LONG
     inside = (
         "caption => { const [one, all] = [caption.querySelector('.on'), caption].map(e => e.getBoundingClientRect());"

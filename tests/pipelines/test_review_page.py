@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from browser_pages import DESKTOP, PHONE, WatchedPage, grave_findings, open_page, overflow
 from report_datasets import HOSTILE, dog, sample, write_dataset
-from review_pages import at_sample, drag, held, said, states
+from review_pages import at_sample, drag, held, said, states, watched_at
 from review_servers import review_server
 
 from engine.artifacts import Store
@@ -35,18 +35,11 @@ def visit(chromium: Any, address: str) -> Iterator[Callable[..., WatchedPage]]:
     opened: list[WatchedPage] = []
 
     def open_it(key: str = "000", **options: Any) -> WatchedPage:
-        watched = open_page(chromium, address, **options)
-        watched.page.wait_for_selector("#boxes li")
-        if key != "000":
-            watched.page.evaluate("(key) => { location.hash = key; }", key)
-            at_sample(watched.page, key)
-        opened.append(watched)
-        return watched
+        opened.append(watched_at(chromium, address, key, **options))
+        return opened[-1]
 
     yield open_it
     troubles = [trouble for watched in opened for trouble in watched.troubles]
-    for watched in opened:
-        watched.page.context.close()
     assert troubles == []
 
 

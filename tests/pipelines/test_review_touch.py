@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_pages import PHONE, open_page
+from browser_pages import PHONE
 from report_datasets import dog, write_dataset
-from review_pages import at_sample, on_screen, said
+from review_pages import on_screen, opened, said
 
 from engine.artifacts import Store
 from engine.review.verdicts import read_verdicts
@@ -26,10 +26,7 @@ def dogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def visit(chromium: Any, address: str) -> Callable[[str], Any]:
     def visit(key: str) -> Any:
-        page = open_page(chromium, address, size=PHONE, has_touch=True, is_mobile=True).page
-        page.wait_for_selector("#boxes li")
-        page.evaluate("(key) => { location.hash = key; }", key)
-        at_sample(page, key)
+        page = opened(chromium, address, key, size=PHONE, has_touch=True, is_mobile=True)
         page.evaluate("document.querySelector('#frame').scrollIntoView({ block: 'center' })")
         return page
 
