@@ -15,15 +15,7 @@ from pictures import decoded
 
 from engine.prompts import request_grounding
 from schemas.recipes import TeacherRecipe
-from schemas.records import (
-    CaptionedImage,
-    Grounding,
-    GroundingRequest,
-    ParsedCaption,
-    Phrase,
-    Prompt,
-    PromptSpan,
-)
+from schemas.records import CaptionedImage, Grounding, GroundingRequest, ParsedCaption, Phrase, Prompt, PromptSpan
 from teacher.grounder import open_grounder
 from teacher.owlv2_image import SquareRules
 from teacher.protocol import Grounder, Question

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,15 +20,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from glip.checkpoint import load_model, save_model
 from glip.vision import VisionBackbone
 from schemas.recipes import TeacherRecipe
-from schemas.records import (
-    BoxXYXY,
-    Candidate,
-    Grounding,
-    GroundingRequest,
-    Prompt,
-    PromptSpan,
-    Reject,
-)
+from schemas.records import BoxXYXY, Candidate, Grounding, GroundingRequest, Prompt, PromptSpan, Reject
 from teacher.grounder import open_grounder, teacher_digest
 from teacher.protocol import Grounder, Question
 from teacher.worker import TeacherWorker
@@ -36,6 +28,13 @@ from teacher.worker import TeacherWorker
 
 def worker_of(grounder: Any, batch_size: int = 4, **options: Any) -> TeacherWorker:
     return TeacherWorker(grounder, batch_size=batch_size, min_score=0.05, **options)
+
+
+def answering(ground: Callable[[Sequence[Question], float], list[list[Candidate]]]) -> Any:
+    """A grounder with one bucket and this answer, which keeps no picture."""
+    return SimpleNamespace(
+        full_batches=False, bucket=lambda width, height: 0, prepare=lambda image: image.size, ground=ground
+    )
 
 
 def mixed(web: Any) -> list[GroundingRequest]:
@@ -89,13 +88,8 @@ def test_answers_are_rounded_cut_at_the_picture_and_the_floor_and_come_by_phrase
         Candidate(0, (1.0, 1.0, 9.0, 400.0), 0.6),
         Candidate(0, (1.0, 1.0, 9.0, 9.0), 0.12344),  # 0.1234, which is below the floor
     ]
-    grounder = SimpleNamespace(
-        full_batches=False,
-        bucket=lambda width, height: 0,
-        prepare=lambda image: image,
-        ground=lambda questions, min_score: [said for _ in questions],
-    )
-    worker = TeacherWorker(grounder, batch_size=4, min_score=0.12342)  # type: ignore[arg-type]
+    grounder = answering(lambda questions, min_score: [said for _ in questions])
+    worker = TeacherWorker(grounder, batch_size=4, min_score=0.12342)
     [found] = worker.ground([request("one", web.jpeg(1, 80, 60))])
     assert isinstance(found, Grounding)
     assert found.candidates == (
@@ -104,18 +98,13 @@ def test_answers_are_rounded_cut_at_the_picture_and_the_floor_and_come_by_phrase
         Candidate(1, (0.0, 0.0, 80.0, 20.1), 0.3),
         Candidate(1, (5.0, 1.0, 9.0, 9.0), 0.3),
     )
-    worker = TeacherWorker(grounder, batch_size=4, min_score=0.3)  # type: ignore[arg-type]
+    worker = TeacherWorker(grounder, batch_size=4, min_score=0.3)
     assert worker.ground([request("one", web.jpeg(1, 80, 60))]) == [found], "at the floor is not below it"
 
 
 def test_a_grounder_that_leaves_a_question_without_an_answer_is_told_of(web: Any) -> None:
     """Its picture would count as one in which nothing is found."""
-    grounder = SimpleNamespace(
-        full_batches=False,
-        bucket=lambda width, height: 0,
-        prepare=lambda image: image,
-        ground=lambda questions, min_score: [[] for _ in questions[1:]],
-    )
+    grounder = answering(lambda questions, min_score: [[] for _ in questions[1:]])
     requests = [request(str(number), web.jpeg(number, 80, 60)) for number in range(3)]
     with pytest.raises(RuntimeError, match=r"^the grounder gave 2 lists of boxes for 3 questions$"):
         worker_of(grounder).ground(requests)
@@ -123,13 +112,10 @@ def test_a_grounder_that_leaves_a_question_without_an_answer_is_told_of(web: Any
 
 def test_a_thing_that_two_prompts_ask_for_has_one_box(web: Any) -> None:
     boxes: list[BoxXYXY] = [(1.0, 1.0, 40.0, 40.0), (1.0, 1.0, 40.0, 41.0)]
-    grounder = SimpleNamespace(
-        full_batches=False,
-        bucket=lambda width, height: 0,
-        prepare=lambda image: image,
-        ground=lambda questions, min_score: [
+    grounder = answering(
+        lambda questions, min_score: [
             [Candidate(0, boxes["and" in one.prompt.text], 0.5 + 0.1 * ("and" in one.prompt.text))] for one in questions
-        ],
+        ]
     )
     prompts = (Prompt("a dog", (PromptSpan(0, 0, 5),)), Prompt("a dog and", (PromptSpan(0, 0, 5),)))
     [found] = worker_of(grounder).ground([request("one", web.jpeg(1), prompts)])
@@ -190,11 +176,10 @@ def test_a_decoded_picture_is_let_go_once_the_grounder_has_made_of_it_what_it_wa
         held.append(decoded() - before)
         return [[] for _ in questions]
 
-    grounder = SimpleNamespace(
-        full_batches=False, bucket=lambda width, height: 0, prepare=lambda image: image.size, ground=ground
-    )
     before = decoded()
-    worker_of(grounder, decode_threads=1).ground([request(str(number), web.jpeg(number)) for number in range(12)])
+    worker_of(answering(ground), decode_threads=1).ground(
+        [request(str(number), web.jpeg(number)) for number in range(12)]
+    )
     assert len(held) == 3
     assert held[-1] <= 1
 
@@ -206,11 +191,8 @@ def test_an_error_of_the_grounder_that_is_not_of_memory_is_told_as_it_is(web: An
         asked.append(len(questions))
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    grounder = SimpleNamespace(
-        full_batches=False, bucket=lambda width, height: 0, prepare=lambda image: image.size, ground=ground
-    )
     with pytest.raises(RuntimeError, match=r"^mat1 and mat2 shapes cannot be multiplied$"):
-        worker_of(grounder).ground([request(str(number), web.jpeg(number)) for number in range(4)])
+        worker_of(answering(ground)).ground([request(str(number), web.jpeg(number)) for number in range(4)])
     assert asked == [4], "less at once would not help"
 
 
