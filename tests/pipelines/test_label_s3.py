@@ -22,6 +22,7 @@ from pipelines.verify import verify
 from schemas.recipes import LabelRecipe, TeacherRecipe, WebDatasetSource
 
 FAULTS = ("500", "503", "slow", "cut", "reset", "lost")
+UNITS = 3  # of the source: one before a fault, one at it, one after it
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def recipe(web: Any, tmp_path: Path, random_checkpoint: Path, s3_bucket: str) ->
     web.tar_of(tmp_path / "web/1.tar", web.samples(3, first=5))
     s3fs.S3FileSystem().put(str(tmp_path / "web"), f"{s3_bucket}/web", recursive=True)
     teacher = TeacherRecipe(checkpoint=str(random_checkpoint), device="cpu", batch_size=2)
-    return LabelRecipe(source=WebDatasetSource(uri=f"{s3_bucket}/web"), teacher=teacher, unit_size=2)
+    return LabelRecipe(source=WebDatasetSource(uri=f"{s3_bucket}/web"), teacher=teacher, unit_size=3)
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_a_store_gets_the_bytes_of_a_folder_and_a_rerun_does_nothing(
     recipe: LabelRecipe, expected: dict[str, str], store: Any, s3_bucket: str
 ) -> None:
     out = f"{s3_bucket}/some/out"
-    assert label_inline(recipe, out).new_units == 5
+    assert label_inline(recipe, out).new_units == UNITS
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []
     files = Store(out)._files
@@ -65,7 +66,7 @@ def test_a_store_gets_the_bytes_of_a_folder_and_a_rerun_does_nothing(
     assert label_inline(recipe, out).new_units == 0
     after = {name: (entry["ETag"], entry["LastModified"]) for name, entry in files.find(out, detail=True).items()}
     assert after == before
-    assert len(after) == 1 + 4 * 5  # the card and four files a unit: no lock, nothing temporary
+    assert len(after) == 1 + 4 * UNITS  # the card and four files a unit: no lock, nothing temporary
 
 
 @pytest.mark.parametrize("fault", [pytest.param("500", marks=pytest.mark.slow), "half"])
@@ -90,7 +91,7 @@ def test_a_store_that_fails_for_good_ends_the_job_with_whole_units_and_the_next_
     store.misbehave(None)
     assert assert_nothing_is_half(out) == 1
     Store(out).delete(LOCK)  # its holder, this process, is still alive
-    assert label_inline(recipe, out).new_units == 4
+    assert label_inline(recipe, out).new_units == UNITS - 1
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []
 
@@ -128,7 +129,7 @@ def test_a_job_that_dies_at_any_object_ends_in_the_same_bytes(
         with pytest.raises(DiesError):
             label_inline(recipe, out)
     assert assert_nothing_is_half(out) == committed
-    assert label_inline(recipe, out).new_units == 5 - committed
+    assert label_inline(recipe, out).new_units == UNITS - committed
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []
 
@@ -167,5 +168,5 @@ def test_a_store_that_fails_now_and_then_ends_in_the_same_bytes(
     assert store.counts["faults"] > 20
     assert checksums(out) == expected
     assert verify(out, progress=False).problems == []
-    assert assert_nothing_is_half(out) == 5
+    assert assert_nothing_is_half(out) == UNITS
     assert not Store(out).exists(LOCK)

@@ -27,7 +27,7 @@ def human(s3_bucket: str) -> str:
     return f"{s3_bucket}/human"
 
 
-def test_a_model_in_a_bucket_is_refused_with_the_way_to_use_it(random_checkpoint: Path, s3_bucket: str) -> None:
+def test_a_model_in_a_bucket_is_refused_with_the_way_to_use_it(s3_bucket: str) -> None:
     _is_refused(lambda: promote(f"{s3_bucket}/model", f"{s3_bucket}/models", progress=False))
     _is_refused(lambda: convert(f"{s3_bucket}/model", "out"))
 
@@ -38,9 +38,8 @@ def _is_refused(work: Callable[[], Any]) -> None:
 
 
 def test_a_version_of_a_registry_becomes_a_folder_again(
-    random_checkpoint: Path, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    random_checkpoint: Path, s3_bucket: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("GLIP_ENGINE_CACHE", str(tmp_path / "cache"))
     promote(random_checkpoint, f"{s3_bucket}/models", progress=False)
     assert (
         convert(f"registry:{s3_bucket}/models", tmp_path / "out").digest

@@ -20,8 +20,7 @@ class DiesError(BaseException):
 
 
 @pytest.fixture
-def recipe(random_checkpoint: Path, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RetrainRecipe:
-    monkeypatch.setenv("GLIP_ENGINE_CACHE", str(tmp_path / "cache"))
+def recipe(random_checkpoint: Path, s3_bucket: str, tmp_path: Path) -> RetrainRecipe:
     registry = f"{s3_bucket}/models"
     promote(random_checkpoint, registry, progress=False)
     fields = tiny_retraining(random_checkpoint, tmp_path)
