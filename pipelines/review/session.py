@@ -8,6 +8,7 @@ pictures and boxes; verdicts are in stored pixels.
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -34,6 +35,7 @@ SIDES = {"small": 320, "large": 1600}  # pixels of the long side of a picture fo
 KEPT_PICTURES = 64  # cached, since a large photo takes long to decode
 MAX_JUDGEMENTS = 500
 MIN_DRAWN_SIDE = 1.0  # pixels of the picture
+PATIENCE_S = 30.0  # the page waits no longer for its verdicts to be saved (review_requests.js)
 
 
 class Judgement(BaseModel):
@@ -166,12 +168,17 @@ class ReviewSession:
         """Save the verdicts as one new file of the table; returns the sample as it is then.
 
         UnknownKeyError as :meth:`sample`. ValueError, with nothing saved, where a judgement refers to a box that does
-        not exist, its own box is invalid, or the dataset was labelled again.
+        not exist, its own box is invalid, or the dataset was labelled again. RuntimeError, with nothing saved, where
+        the dataset was not read within ``PATIENCE_S``: the page no longer shows these verdicts.
         """
+        at = self._log.time_of_next()  # first: while a store does not answer, a later request may pass this one
+        latest = time.monotonic() + PATIENCE_S
         self._check_same()
         labels = self._samples.labels(request.key)
-        at = self._log.time_of_next()
-        saved = append_verdicts(self._store, [self._verdict(labels, one, at) for one in request.judgements])
+        verdicts = [self._verdict(labels, one, at) for one in request.judgements]
+        if time.monotonic() > latest:
+            raise RuntimeError(f"{self._store.root} did not answer within {PATIENCE_S:.0f} s, and nothing is saved")
+        saved = append_verdicts(self._store, verdicts)
         self._refresh(saved)
         return self._shown(labels)
 

@@ -149,7 +149,7 @@
 
     lost(keys, open) {
       const links = [...keys].map((key) => make("a", { href: `#${encodeURIComponent(key)}`, onclick: () => open(key) }, make("bdi", {}, key)));
-      byId("lost").replaceChildren(...(links.length ? ["Not saved, look again: ", ...links] : []));
+      byId("lost").replaceChildren(...(links.length ? ["Perhaps not saved, look again: ", ...links] : []));
     },
 
     empty(text) {

@@ -9,7 +9,7 @@
     const options = body && {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal: AbortSignal.timeout(PATIENCE_MS),
     };
-    const gone = () => { throw new Error("The server does not answer. Is `glip-engine serve` still running?"); };
+    const gone = () => { throw new Error("The server does not answer. Is `glip-engine serve` still running, and does it reach the dataset?"); };
     const answer = await fetch(path, options).catch(gone);
     const value = await answer.json().catch(gone);
     if (!answer.ok) throw new Error(value.error ?? `the server answered ${answer.status}`);

@@ -30,7 +30,7 @@ def test_a_lost_verdict_of_a_picture_that_was_left_is_told_until_somebody_looks_
     page.unroute(VERDICTS)
     page.keyboard.press("r")
     said(page, "rejected: a dog")
-    assert page.text_content("#lost") == "Not saved, look again: 003", "another verdict is no answer to it"
+    assert page.text_content("#lost") == "Perhaps not saved, look again: 003", "another verdict is no answer to it"
     page.click("#lost a")
     at_sample(page, "003")
     assert states(page) == ["", ""]

@@ -261,7 +261,7 @@ def test_a_verdict_that_is_lost_calls_nobody_back_who_is_leaving(visit: Visit) -
     pictures[0].continue_()
     at_labels(page, "018")
     page.unroute(SAMPLE)
-    assert page.text_content("#lost") == "Not saved, look again: 017"
+    assert page.text_content("#lost") == "Perhaps not saved, look again: 017"
     on_to(page, "019")
 
 

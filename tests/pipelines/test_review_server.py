@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +199,40 @@ def test_a_verdict_is_saved_without_listing_those_before_it(dogs: Path, monkeypa
         assert VERDICTS not in listed
 
     talk(dogs, judge)
+
+
+def test_of_two_verdicts_the_later_one_holds_even_if_the_store_keeps_the_earlier_one_waiting(
+    dogs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, first, answers = Store.read, threading.Event(), threading.Event()
+
+    def slow(store: Store, name: str, max_bytes: int = 1_000_000) -> bytes:
+        if not first.is_set():
+            first.set()
+            assert answers.wait(60)
+        return read(store, name, max_bytes)
+
+    async def change_ones_mind(client: Client) -> None:
+        monkeypatch.setattr(Store, "read", slow)
+        earlier = asyncio.create_task(client.judge("001", ACCEPT | {"verdict": "rejected"}))
+        await asyncio.to_thread(first.wait, 60)
+        assert (await client.judge("001", ACCEPT))[0] == 200
+        answers.set()
+        assert (await earlier)[0] == 200
+
+    talk(dogs, change_ones_mind)
+    assert [one.verdict for one in read_verdicts(Store(dogs)).of(dog(1).labels)] == ["accepted"]
+
+
+def test_a_verdict_that_the_page_waits_for_no_longer_is_not_saved(dogs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def judge(client: Client) -> None:
+        status, answer = await client.judge("001", ACCEPT)
+        assert status == 503
+        assert "did not answer within 0 s, and nothing is saved" in answer["error"]
+
+    monkeypatch.setattr("pipelines.review.session.PATIENCE_S", 0.0)
+    talk(dogs, judge)
+    assert len(read_verdicts(Store(dogs))) == 0
 
 
 def test_a_dataset_in_an_object_store_is_reviewed_there(dogs: Path, s3_bucket: str) -> None:
