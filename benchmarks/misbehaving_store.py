@@ -19,12 +19,25 @@ from urllib.parse import urlsplit
 FAULTS = {
     "500": "answers 500 InternalError",
     "503": "answers 503 SlowDown",
+    "expired": "answers 400 ExpiredToken",
+    "bad token": "answers 400 InvalidToken",
+    "skewed": "answers 403 RequestTimeTooSkewed",
+    "unconditional": "answers 501 NotImplemented to a conditional put",
     "slow": "takes a while, and sends its answer in drops",
     "cut": "sends half of an answer and closes the connection",
     "reset": "closes the connection before it has done anything",
     "lost": "does what was asked and closes the connection without an answer",
     "half": "stores half of what is put and says that all is well",
 }
+ERRORS = {
+    "500": (500, b"InternalError"),
+    "503": (503, b"SlowDown"),
+    "expired": (400, b"ExpiredToken"),
+    "bad token": (400, b"InvalidToken"),
+    "skewed": (403, b"RequestTimeTooSkewed"),
+    "unconditional": (501, b"NotImplemented"),
+}
+CONDITIONS = ("If-None-Match", "If-Match")
 SLOW_S = 0.2
 TIMEOUT_S = 60.0
 NOT_PASSED = {"content-length", "transfer-encoding", "connection", "expect", "date", "server"}
@@ -86,8 +99,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         body = self._body()
         fault = self.store.fault_of_next()
-        if fault in ("500", "503"):
-            self._answer(int(fault), [], ERROR % (b"InternalError" if fault == "500" else b"SlowDown"))
+        if fault in ERRORS and (fault != "unconditional" or any(name in self.headers for name in CONDITIONS)):
+            status, code = ERRORS[fault]
+            self._answer(status, [], ERROR % code)
             return
         if fault == "reset":
             self.close_connection = True

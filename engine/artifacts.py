@@ -7,7 +7,6 @@ a crash at any moment leaves no half-written file under a final name.
 
 from __future__ import annotations
 
-import errno
 import os
 import posixpath
 import tempfile
@@ -21,7 +20,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pydantic import BaseModel
 
 from engine.storage.digests import COPY_BYTES, canonical_json, digest_file, digest_of, document_bytes
-from engine.storage.faults import naming_faults
+from engine.storage.faults import answer_code, naming_faults
 from engine.storage.file_systems import file_system_of
 from engine.storage.folder_lock import FENCE_PREFIX, fence_passed, folder_locked
 from engine.storage.leases import Lease, lease_holder, taken_over
@@ -94,7 +93,7 @@ class Store:
             try:
                 return cast(bytes, self._files.cat_file(self.path(name), start=0, end=max_bytes + 1))
             except OSError as error:
-                if error.errno != errno.EINVAL:
+                if answer_code(error) not in ("InvalidRange", "416"):
                     raise
                 return b""
 

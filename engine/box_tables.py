@@ -46,10 +46,17 @@ def box_database(*, on_disk: bool = False, memory_limit: str = MEMORY_LIMIT) -> 
 
 @contextmanager
 def naming_damage() -> Iterator[None]:
-    """Turn DuckDB's errors about damaged tables into a RuntimeError of one line."""
+    """Turn DuckDB's errors about tables that are damaged, or that their store does not give, into a RuntimeError of one
+    line."""
     try:
         yield
     except duckdb.Error as error:
+        if str(error).startswith("Traceback"):  # of the store's client; DuckDB adds its SQL
+            fault = str(error).partition("\n\nLINE")[0].rpartition("\n")[2]
+            raise RuntimeError(
+                f"a table of the dataset cannot be read ({fault}); see that the store answers and that the credentials "
+                "have not expired, and try again"
+            ) from None
         what = " ".join(str(error).split())[:300]
         raise RuntimeError(f"a table of the dataset cannot be asked ({what}); run `glip-engine verify`") from None
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import groupby
@@ -18,6 +19,7 @@ from pydantic import ValidationError
 
 from engine.artifacts import Store
 from engine.dataset.shard_files import MENDED_BY, committed_units, read_manifest, shard_name
+from engine.storage.faults import naming_faults
 from schemas.shards import SampleLabels
 
 MAX_LABEL_BYTES = 20_000_000
@@ -84,6 +86,7 @@ class ShardReader:
         """``index`` is that of an earlier reader of this shard: its headers are then not read again."""
         samples = _committed_samples(store, unit) if index is None else len(index)
         self._where = f"{store.root}/{shard_name(unit)}"
+        self._is_local = store.is_local
         self._rows: dict[str, int] = {}
         self._file = store.open(shard_name(unit))
         try:
@@ -136,7 +139,8 @@ class ShardReader:
 
     def _read_index(self) -> ShardIndex:
         """Read the places of all samples, and set the row of each key on the way."""
-        members = _index_tar(self._file, self._where)
+        with self._naming_faults():
+            members = _index_tar(self._file, self._where)
         self._rows = {key: row for row, (key, _, _) in enumerate(members)}
         places = np.array([place for _, _, place in members], dtype=np.uint64).reshape(-1, 4)
         if places.max(initial=0) < 1 << 32:
@@ -150,8 +154,12 @@ class ShardReader:
             raise ValueError(f"{self._where}: a sample breaks the format: {error.errors()[0]['msg']}") from None
 
     def _bytes(self, offset: int, size: int) -> bytes:
-        self._file.seek(offset)
-        return self._file.read(size)
+        with self._naming_faults():
+            self._file.seek(offset)
+            return self._file.read(size)
+
+    def _naming_faults(self) -> AbstractContextManager[None]:
+        return naming_faults(self._where, "read", local=self._is_local)
 
 
 def _committed_samples(store: Store, unit: int) -> int:

@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from engine.artifacts import COPY_BYTES, Store, digest_file
 from engine.registry.state import CURRENT, State, entry_digest, entry_name, go_back, read_state, seal
 from engine.storage.compare_and_swap import create, swap
+from engine.storage.faults import naming_faults
 from schemas.registry import Entry, ModelVersion, VersionFile
 
 VERSIONS, MANIFEST, CLAIM = "versions", "manifest.json", "claim.json"
@@ -111,7 +112,11 @@ class Registry:
         digest, size = hashlib.sha256(), 0
         try:
             with closing(self.store.open(_name(number, file.name))) as source:
-                while size <= file.size and (chunk := source.read(COPY_BYTES)):
+                while size <= file.size:
+                    with naming_faults(where, "read", local=self.store.is_local):
+                        chunk = source.read(COPY_BYTES)
+                    if not chunk:
+                        break
                     digest.update(chunk)
                     size += len(chunk)
                     if copy is not None:

@@ -33,12 +33,14 @@ class Found:
 
 
 def read_found(store: Store, name: str) -> Found | None:
-    """The file as it is now, at most its first megabyte; None where there is no such file."""
+    """The file as it is now, at most its first megabyte; None where there is no such file. Errors as of
+    :meth:`Store.open`."""
     files, path = _place(store, name)
     try:
-        tag = None if store.is_local else files.info(path).get("ETag")  # before the content: a put on an old tag fails
-        with store.open(name) as file:
-            return Found(file.read(MAX_BYTES), tag)
+        with naming_faults(f"{store.root}/{name}", "read", local=store.is_local):
+            tag = None if store.is_local else files.info(path).get("ETag")  # first: a put on an old tag fails
+            with store.open(name) as file:
+                return Found(file.read(MAX_BYTES), tag)
     except FileNotFoundError:
         return None
 
@@ -71,6 +73,8 @@ def _put(store: Store, name: str, before: Found | None, content: bytes) -> bool:
         try:
             files.pipe_file(path, content, **condition)
             return True
+        except PermissionError:
+            raise  # nothing was done, and what is there may not be read either
         except OSError:
             now = read_found(store, name)
             if _content(now) != _content(before):

@@ -15,6 +15,11 @@ from tempfile import gettempdir
 CLIENTS = ("botocore", "aiobotocore", "aiohttp")  # libraries whose errors are no OSError
 WITHOUT_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound"}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+ADVICE = {  # by the code of S3's answer; to a HEAD it gives only the number of the status
+    "RequestTimeTooSkewed": "set this machine's clock",
+    "NotImplemented": "use a store with conditional puts (If-None-Match, If-Match), which keep two jobs apart",
+    "400": "see that the credentials have not expired, and that AWS_ENDPOINT_URL, if it is set, is right",
+}
 
 
 @contextmanager
@@ -46,10 +51,18 @@ def naming_faults(path: str, done: str, *, local: bool) -> Iterator[None]:
         raise RuntimeError(f"{what}, and run the same command again") from error
 
 
+def answer_code(error: Exception) -> str:
+    """The code of S3's answer, such as ``SlowDown``; empty where the error is none of s3fs'."""
+    answer = getattr(error.__cause__, "response", None) or {}  # an error of s3fs is caused by its client's
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
 def _advice(error: Exception) -> str:
+    if (code := answer_code(error)) in ADVICE:
+        return ADVICE[code]
     if isinstance(error, PermissionError) or type(error).__name__ in WITHOUT_CREDENTIALS:
         return (
-            "give credentials that allow it (of S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile), on a "
-            "cluster also where each node is started"
+            "give credentials that allow it and have not expired (of S3: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or a profile), on a cluster also where each node is started"
         )
     return "see that the store answers"

@@ -127,6 +127,8 @@ class Lease:
         condition = {"mode": "create"} if instead_of is None else {"IfMatch": instead_of.version}
         try:
             self._files.pipe_file(self._path, content, **condition)
+        except PermissionError:  # it says why; looking at the lock would only be refused, too, and without a reason
+            raise
         except OSError as error:
             found = self._read()
             if found is None:  # released just now, unless the bucket does not exist or does not answer
