@@ -48,6 +48,20 @@ class SampleBox(Document):
         description="true for what annotators could hardly make out (Pascal VOC): a box to learn from, which average "
         "precision neither asks for nor holds against a detection; left out elsewhere",
     )
+    area: float | None = Field(
+        default=None,
+        ge=0,
+        description="pixels of the thing's mask where the annotations state them (COCO, LVIS), by which average "
+        "precision tells small, medium and large; left out elsewhere",
+    )
+
+
+class SampleCrowd(Document):
+    """A region of many things of a class that nobody told apart (COCO's ``iscrowd``): xyxy pixels of the original
+    image. It is no box to learn from, and average precision ignores what is found inside."""
+
+    name: str
+    box_xyxy: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
 class SampleLabels(Document):
@@ -72,6 +86,9 @@ class SampleLabels(Document):
     )
     incomplete_classes: list[str] | None = Field(
         default=None, description="of a federated detection dataset: classes of which not every thing has its box"
+    )
+    crowds: list[SampleCrowd] | None = Field(
+        default=None, description="of a detection dataset: regions of many things that nobody told apart"
     )
     locator: str
     source_columns: dict[str, str | int | float | bool] | None = Field(

@@ -53,10 +53,10 @@ class Budget:
 
 
 def shown(labels: SampleLabels, known: Iterable[str] = ()) -> list[str]:
-    """The names of all that is labelled in a picture: its phrases and their heads, classes annotated only in part, and
-    the names ``known`` from other datasets."""
+    """The names of all that is labelled in a picture: its phrases and their heads, crowds, classes annotated only in
+    part, and the names ``known`` from other datasets."""
     names = [name for phrase in labels.phrases for name in (phrase.text, phrase.head_lemma)]
-    return [*names, *(labels.incomplete_classes or ()), *known]
+    return [*names, *(one.name for one in labels.crowds or ()), *(labels.incomplete_classes or ()), *known]
 
 
 def packed_caption(

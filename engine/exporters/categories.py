@@ -23,7 +23,11 @@ class Categories:
 
     def number(self, phrase: SamplePhrase) -> int:
         """The number of the phrase's class; a new class gets the next number."""
-        return self._numbers.setdefault(self.name(phrase), len(self._numbers))
+        return self.number_of(self.name(phrase))
+
+    def number_of(self, name: str) -> int:
+        """The number of a class; a new one gets the next number."""
+        return self._numbers.setdefault(name, len(self._numbers))
 
     def names(self) -> list[str]:
         """The class names, ordered by number."""

@@ -39,14 +39,18 @@ COCO_FILES = (
     *("instances*.json", "annotations/instances*.json"),
     *("annotations_without_background.json", "_annotations.coco.json"),
 )
+MAX_AREA = 1e10  # the upper bound of COCO's largest range
 
 
 class ClassBox(NamedTuple):
-    """A box of a class; ``difficult`` as in :class:`~engine.gold.sources.GoldBox`."""
+    """A box of a class; ``difficult`` and ``area`` as in :class:`~engine.gold.sources.GoldBox`. ``is_crowd``: it is a
+    region of many things that nobody told apart."""
 
     name: str
     box_xyxy: BoxXYXY
     difficult: bool = False
+    area: float | None = None
+    is_crowd: bool = False
 
 
 class CocoCategory(CocoItem):
@@ -57,16 +61,18 @@ class CocoCategory(CocoItem):
 
 
 class CocoBox(CocoItem):
-    """A detection annotation; ``bbox`` is xywh pixels."""
+    """A detection annotation; ``bbox`` is xywh pixels, ``area`` that of the mask."""
 
     category_id: Id
     bbox: XYWH
     iscrowd: bool = False
+    area: Any = None
 
 
 class CocoDetection(GoldReader):
     """A row for each image. An image without boxes is a sample without phrases, in which a detector must find nothing.
-    Crowds are counted rejects: a box around many things does not teach the box of one."""
+    Crowds are counted rejects, since a box around many things does not teach the box of one; evaluation has their
+    regions from the sample."""
 
     task: Task = "detection"
 
@@ -144,13 +150,19 @@ class CocoDetection(GoldReader):
         annotation = checked(CocoBox, item)
         if isinstance(annotation, str):
             return "annotation_malformed"
-        if annotation.iscrowd:
-            return "crowd"
         name = self._names.get(annotation.category_id)
         if not name:
             return "category_undeclared"
         box = box_from_xyxy(xyxy_of(annotation.bbox), image.width, image.height)
-        return box if isinstance(box, str) else ClassBox(name, box)
+        if isinstance(box, str):
+            return box
+        return ClassBox(name, box, area=_stated(annotation.area), is_crowd=annotation.iscrowd)
+
+
+def _stated(area: Any) -> float | None:
+    """The area of a mask in pixels; None where none is stated, or what stands there is none."""
+    is_number = isinstance(area, int | float) and not isinstance(area, bool)
+    return float(area) if is_number and 0 <= area <= MAX_AREA else None
 
 
 def detection_row(
@@ -170,10 +182,14 @@ def detection_row(
     in :func:`labelled_image`.
     """
     boxes: list[ClassBox] = []
+    crowds: list[ClassBox] = []
     rejects: list[Reject] = []
     for box, which in annotations:
         if isinstance(box, str):
             rejects.append(dropped(key, box, which))
+        elif box.is_crowd:
+            crowds.append(box)
+            rejects.append(dropped(key, "crowd", which))
         else:
             boxes.append(box)
     sample = labelled_image(
@@ -184,6 +200,7 @@ def detection_row(
         recipe_digest=recipe_digest,
         absent=absent,
         incomplete=incomplete,
+        crowds=[(one.name, one.box_xyxy) for one in crowds],
     )
     return GoldRow(sample, tuple(rejects), len(rejects) + len(boxes))
 
@@ -201,5 +218,5 @@ def class_prompt(boxes: Sequence[ClassBox], classes: Sequence[str]) -> tuple[str
         phrases.append(Phrase(name, start, start + len(name), head_lemma(name)))
         start += len(name) + len(SEPARATOR)
     numbers = {name: number for number, name in enumerate(names)}
-    found = [GoldBox(numbers[box.name], box.box_xyxy, difficult=box.difficult) for box in boxes]
+    found = [GoldBox(numbers[box.name], box.box_xyxy, difficult=box.difficult, area=box.area) for box in boxes]
     return SEPARATOR.join(names), tuple(phrases), sorted(found, key=lambda box: box.phrase)

@@ -17,19 +17,20 @@ from engine.gold.files import checked_file, own_files
 from engine.gold.rules import Picture
 from engine.shards import LabelledImage
 from schemas.records import BoxXYXY, Phrase, Reject
-from schemas.shards import SampleBox, SampleLabels, SamplePhrase
+from schemas.shards import SampleBox, SampleCrowd, SampleLabels, SamplePhrase
 
 Task: TypeAlias = Literal["grounding", "detection"]
 
 
 class GoldBox(NamedTuple):
     """A box of phrase number ``phrase``, in pixels of the picture it was drawn on. Human boxes have score 1;
-    ``difficult`` as in :class:`schemas.shards.SampleBox`."""
+    ``difficult`` and ``area`` as in :class:`schemas.shards.SampleBox`."""
 
     phrase: int
     box_xyxy: BoxXYXY
     score: float = 1.0
     difficult: bool = False
+    area: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +125,10 @@ def labelled_image(
     recipe_digest: str,
     absent: Sequence[str] | None = None,
     incomplete: Sequence[str] | None = None,
+    crowds: Sequence[tuple[str, BoxXYXY]] = (),
 ) -> LabelledImage:
-    """A gold sample, without a teacher. ``absent`` and ``incomplete`` are classes of a federated dataset
-    (:class:`schemas.shards.SampleLabels`)."""
+    """A gold sample, without a teacher. ``absent`` and ``incomplete`` are classes of a federated dataset, ``crowds``
+    classes and regions (:class:`schemas.shards.SampleLabels`)."""
     width, height = picture.stored_size
     labels = SampleLabels(
         key=key,
@@ -138,6 +140,7 @@ def labelled_image(
                 box_xyxy=picture.as_stored(box.box_xyxy),
                 score=box.score,
                 difficult=box.difficult or None,
+                area=box.area,
             )
             for box in boxes
         ],
@@ -147,6 +150,7 @@ def labelled_image(
         image_phash=phash_text(picture.content),
         absent_classes=None if absent is None else list(absent),
         incomplete_classes=None if incomplete is None else list(incomplete),
+        crowds=[SampleCrowd(name=name, box_xyxy=picture.as_stored(box)) for name, box in crowds] or None,
         locator=locator,
         recipe_digest=recipe_digest,
     )

@@ -6,7 +6,7 @@ arrays that metrics compare at once: a loop over boxes would cost more than many
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -38,16 +38,23 @@ class ClassBoxes:
         """[N], in pixels of the stored image."""
         return areas(self.boxes_xyxy)
 
+    def take(self, rows: NDArray[np.int64]) -> ClassBoxes:
+        """The boxes of these row numbers, in their order."""
+        return ClassBoxes(self.image[rows], self.class_number[rows], self.boxes_xyxy[rows])
+
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Some pictures, from number ``first`` on: human boxes by picture and class, which of them are difficult, and
-    detections by picture, class and falling score (equal ones in the grounder's order)."""
+    """Some pictures, from number ``first`` on: human boxes by picture and class, which of them are difficult, and their
+    areas, those of masks where stated; crowds, by picture and class; and detections by picture, class and falling score
+    (equal ones in the grounder's order)."""
 
     first: int
     gold: Sequence[SampleLabels]
     human: ClassBoxes
     difficult: Flags
+    human_areas: NDArray[np.float64]
+    crowds: ClassBoxes
     found: ClassBoxes
     scores: NDArray[np.float64]
 
@@ -76,19 +83,37 @@ def _pictures(
     )
     scores = np.concatenate([one.scores for one in answers])
     gold = [one.gold for one in results]
+    boxes = [box for one in gold for box in one.boxes]
     human = ClassBoxes(
         np.repeat(images, [len(one.boxes) for one in gold]),
         np.array([number for one in gold for number in _class_numbers(one, numbers)], dtype=np.int32),
-        as_boxes([box.box_xyxy for one in gold for box in one.boxes]),
+        as_boxes([box.box_xyxy for box in boxes]),
     )
-    difficult = np.array([bool(box.difficult) for one in gold for box in one.boxes], dtype=np.bool_)
+    difficult = np.array([bool(box.difficult) for box in boxes], dtype=np.bool_)
+    stated = np.array([box.area for box in boxes], dtype=np.float64)  # None becomes NaN
     order = np.lexsort((human.class_number, human.image))
     ranks = np.lexsort((-scores, found.class_number, found.image))
-    return Pictures(first, gold, _rows(human, order), difficult[order], _rows(found, ranks), scores[ranks])
+    return Pictures(
+        first,
+        gold,
+        human.take(order),
+        difficult[order],
+        np.where(np.isnan(stated), human.areas(), stated)[order],
+        _crowds(gold, numbers, first),
+        found.take(ranks),
+        scores[ranks],
+    )
 
 
-def _rows(boxes: ClassBoxes, rows: NDArray[np.int64]) -> ClassBoxes:
-    return ClassBoxes(boxes.image[rows], boxes.class_number[rows], boxes.boxes_xyxy[rows])
+def _crowds(gold: Sequence[SampleLabels], numbers: Mapping[str, int], first: int) -> ClassBoxes:
+    """The crowds of classes that are asked for."""
+    crowds = [(n, one) for n, labels in enumerate(gold, first) for one in labels.crowds or () if one.name in numbers]
+    found = ClassBoxes(
+        np.array([image for image, _ in crowds], dtype=np.int32),
+        np.array([numbers[one.name] for _, one in crowds], dtype=np.int32),
+        as_boxes([one.box_xyxy for _, one in crowds]),
+    )
+    return found.take(np.lexsort((found.class_number, found.image)))
 
 
 def _class_numbers(gold: SampleLabels, numbers: Mapping[str, int]) -> Iterator[int]:
@@ -105,8 +130,8 @@ def _class_numbers(gold: SampleLabels, numbers: Mapping[str, int]) -> Iterator[i
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Detections and human boxes of the same class in the same picture that overlap: their rows, and the IoU. By
-    detection, then by human box."""
+    """Detections and human boxes of the same class in the same picture that overlap: their rows, and the IoU (with a
+    crowd the share of the detection in it). By detection, then by human box."""
 
     found: NDArray[np.int64]
     human: NDArray[np.int64]
@@ -117,16 +142,21 @@ class Pairs:
         return Pairs(self.found[chosen], self.human[chosen], self.iou[chosen])
 
 
-def overlapping(pictures: Pictures, min_iou: float) -> Pairs:
-    """All pairs of an IoU of at least ``min_iou``."""
-    human, found = (_group(one) for one in (pictures.human, pictures.found))
+def overlapping(
+    found_boxes: ClassBoxes,
+    human_boxes: ClassBoxes,
+    least: float,
+    overlap_of: Callable[[Boxes, Boxes], NDArray[np.float64]] = paired_iou,
+) -> Pairs:
+    """All pairs that overlap by at least ``least``. Both sides are sorted by picture and class."""
+    human, found = _group(human_boxes), _group(found_boxes)
     first, end = np.searchsorted(human, found, side="left"), np.searchsorted(human, found, side="right")
     counts = end - first
     rows = np.repeat(np.arange(len(found)), counts)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     others = np.repeat(first, counts) + within
-    overlap = paired_iou(pictures.found.boxes_xyxy[rows], pictures.human.boxes_xyxy[others])
-    return Pairs(rows, others, overlap).take(overlap >= min_iou)
+    overlap = overlap_of(found_boxes.boxes_xyxy[rows], human_boxes.boxes_xyxy[others])
+    return Pairs(rows, others, overlap).take(overlap >= least)
 
 
 def _group(boxes: ClassBoxes) -> NDArray[np.int64]:

@@ -5,9 +5,9 @@ over IoU 0.50:0.95 and over classes that have a human box), ``AP50``, ``AP75``, 
 < 32^2 <= medium < 96^2 <= large, in pixels of the stored image), ``AP/class``, ``AP50/class``, and ``AP:group``,
 ``AP50:group`` over the classes of a group: by how frequent they are, and all but ``person`` as ``other``.
 
-The evaluation data carry no masks, so the area of a box is width times height. Boxes that are *difficult* (Pascal VOC)
-are ignored as pycocotools ignores what is outside a range of areas: not asked for, and the one detection that takes
-such a box, where it finds no other, counts neither way.
+The area of a human box is that of its mask where the annotations state it, else width times height. Detections in a
+crowd are ignored. So are boxes that are *difficult* (Pascal VOC), as pycocotools ignores what is outside a range of
+areas: not asked for, and the one detection that takes such a box, where it finds no other, counts neither way.
 
 To match boxes pycocotools wants an object for each, and goes over every class, picture and range of areas in Python;
 ``matching.py`` does some hundred pictures at once, to the same matches, after which a box is a row of numbers.

@@ -1,7 +1,7 @@
 """Detection on a federated dataset: LVIS fixed AP, matched as COCO AP is (``matching.py``).
 
 In: samples with human boxes and with the classes that were looked for, and a grounder's candidates for the card's list
-of classes. Out: ``lvis_AP`` (IoU 0.50:0.95), ``lvis_AP50``, ``lvis_AP75``, by area of the box ``lvis_APs/APm/APl``,
+of classes. Out: ``lvis_AP`` (IoU 0.50:0.95), ``lvis_AP50``, ``lvis_AP75``, by area ``lvis_APs/APm/APl``,
 by frequency of the class in LVIS' training pictures ``lvis_APr/APc/APf`` (rare: 1-10 of them, common: 11-100, frequent:
 more), and ``lvis_AP/class``.
 
@@ -10,7 +10,8 @@ Federation (Gupta et al., "LVIS", CVPR 2019): a class is judged only in pictures
 *Fixed* AP (Dave et al., "Evaluating Large-Vocabulary Object Detectors: The Devil is in the Details", 2021):
 the 10,000 best detections of each class over the whole dataset, instead of 300 of each picture.
 
-As LVIS' own kit does, detections without area are left out. Sizes are areas of boxes, where LVIS takes those of masks.
+As LVIS' own kit does, detections without area are left out, and sizes are areas of masks where the annotations state
+them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ those of Hoiem et al. 2012 ("Diagnosing Error in Object Detectors", section 2):
     missed        a human box, or in grounding a phrase, that no candidate found
 
 A detection of a human box that is *difficult* (Pascal VOC) is not judged, and such a box is never missed: as in COCO AP
-(``engine.metrics.detection``), once for each of them.
+(``engine.metrics.detection``), once for each of them. Nor is one judged that is not right and lies in a crowd of its
+class.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from engine.metrics.judged_boxes import (
     JudgedBoxes,
     JudgedPart,
 )
-from engine.metrics.overlap import Boxes, as_boxes, iou
+from engine.metrics.overlap import Boxes, as_boxes, iou, share_inside
 
 MIN_IOU, NEAR_IOU = 0.5, 0.1
 PICTURES_A_PART = 256
@@ -61,11 +62,12 @@ def judge_boxes(results: Iterable[ImageResult], classes: Sequence[str], max_boxe
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A result as arrays: candidates by name and falling score; human boxes, the number of the name of each, and which
-    of them are difficult. ``once``: a human box is found once."""
+    """A result as arrays: candidates by name and falling score, and which of them lie in a crowd of their class; human
+    boxes, the number of the name of each, and which of them are difficult. ``once``: a human box is found once."""
 
     result: ImageResult
     found: Candidates
+    in_crowd: Flags
     human: Boxes
     of_human: Ints
     difficult: Flags
@@ -76,8 +78,9 @@ class _Picture:
         """The arrays of a grounding result, without the candidates of phrases that have no human box."""
         boxes = result.gold.boxes
         of_human = np.array([box.phrase for box in boxes], dtype=np.int64)
-        found = result.found[np.isin(result.found.phrases, of_human)]
-        return cls(result, _ranked(found), as_boxes([b.box_xyxy for b in boxes]), of_human, of_human < 0, once=False)
+        found = _ranked(result.found[np.isin(result.found.phrases, of_human)])
+        none = np.zeros(len(found), dtype=np.bool_)
+        return cls(result, found, none, as_boxes([b.box_xyxy for b in boxes]), of_human, of_human < 0, once=False)
 
     @classmethod
     def of_classes(cls, result: ImageResult, numbers: Mapping[str, int], max_boxes: int) -> _Picture:
@@ -86,7 +89,11 @@ class _Picture:
         of_human = np.array([numbers[phrases[box.phrase].text] for box in boxes], dtype=np.int64)
         difficult = np.array([bool(box.difficult) for box in boxes], dtype=np.bool_)
         found = _ranked(result.found.best_first(max_boxes))
-        return cls(result, found, as_boxes([b.box_xyxy for b in boxes]), of_human, difficult, once=True)
+        crowds = [one for one in result.gold.crowds or () if one.name in numbers]
+        inside = share_inside(found.boxes_xyxy, as_boxes([one.box_xyxy for one in crowds])) >= MIN_IOU
+        own = found.phrases[:, None] == np.array([numbers[one.name] for one in crowds], dtype=np.int64)
+        in_crowd = (inside & own).any(axis=1)
+        return cls(result, found, in_crowd, as_boxes([b.box_xyxy for b in boxes]), of_human, difficult, once=True)
 
 
 def _ranked(found: Candidates) -> Candidates:
@@ -163,7 +170,7 @@ def _judged(picture: _Picture) -> _Rows:
 
 def _find_once(picture: _Picture, with_own: NDArray[np.float64], outcome: Ints, kept: Flags) -> Ints:
     """Give each human box to the best candidate that overlaps it: ``outcome`` is then right, and one that gets a
-    difficult box is not ``kept``. Returns the human boxes that were missed."""
+    difficult box, or none and lies in a crowd, is not ``kept``. Returns the human boxes that were missed."""
     free = np.ones(len(picture.human), dtype=np.bool_)
     for row in np.flatnonzero(outcome == DUPLICATE).tolist():
         for box_kind in (~picture.difficult, picture.difficult):
@@ -176,6 +183,7 @@ def _find_once(picture: _Picture, with_own: NDArray[np.float64], outcome: Ints, 
                 else:
                     outcome[row] = RIGHT
                 break
+    kept &= ~picture.in_crowd | (outcome == RIGHT)
     return np.flatnonzero(free & ~picture.difficult)
 
 

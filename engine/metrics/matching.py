@@ -7,6 +7,8 @@ detection took a human box, and whether it counts. Source: Lin et al., "Microsof
 Within a picture and a class, the best detection comes first and takes, of the human boxes still free at that threshold,
 the one that it overlaps most (of equals the last), a box that counts before one that is ignored. Ignored are human
 boxes outside the range of areas or *difficult*, detections that took one, and those outside the range that took none.
+Ignored are also crowds: one takes any number of detections, and overlap is the share of a detection that lies in it.
+The area of a human box is that of its mask where the annotations state it.
 
 All pictures, ranges and thresholds are done at once: first the best contender (a detection that overlaps something) of
 every picture and class, then the second ones, and so on, so that the loop is as long as the longest such list.
@@ -20,7 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.metrics.class_boxes import ClassBoxes, Flags, Pairs, Pictures, group_starts, overlapping
+from engine.metrics.class_boxes import Flags, Pairs, Pictures, group_starts, overlapping
+from engine.metrics.overlap import paired_share_inside
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 AREAS = np.array([(0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10)])  # all, small, medium, large
@@ -37,22 +40,34 @@ class Matches:
 
 def match(pictures: Pictures) -> Matches:
     """The matches of all ranges of areas and thresholds."""
-    wanted = _inside(pictures.human) & ~pictures.difficult
+    boxes = len(pictures.human)
+    wanted = np.zeros((len(AREAS), boxes + len(pictures.crowds)), dtype=np.bool_)  # crowds come after the boxes
+    wanted[:, :boxes] = _inside(pictures.human_areas) & ~pictures.difficult
     right = np.zeros((len(AREAS), len(THRESHOLDS), len(pictures.found)), dtype=np.bool_)
-    ignored = np.repeat(~_inside(pictures.found)[:, None], len(THRESHOLDS), axis=1)
-    free = np.ones((len(AREAS), len(THRESHOLDS), len(pictures.human)), dtype=np.bool_)
-    for pairs in _by_contender(pictures, overlapping(pictures, THRESHOLDS[0])):
+    ignored = np.repeat(~_inside(pictures.found.areas())[:, None], len(THRESHOLDS), axis=1)
+    free = np.ones((len(AREAS), len(THRESHOLDS), wanted.shape[1]), dtype=np.bool_)
+    for pairs in _by_contender(pictures, _contending(pictures)):
         area, threshold, pair = _best_free(pairs, free, wanted)
         found, human = pairs.found[pair], pairs.human[pair]
-        free[area, threshold, human] = False
+        free[area, threshold, human] = human >= boxes
         right[area, threshold, found] = True
         ignored[area, threshold, found] = ~wanted[area, human]
-    return Matches(right, ignored, wanted)
+    return Matches(right, ignored, wanted[:, :boxes])
 
 
-def _inside(boxes: ClassBoxes) -> Flags:
-    """Whether the area of each box is in each range, bounds included, [A, N]."""
-    areas = boxes.areas()
+def _contending(pictures: Pictures) -> Pairs:
+    """The pairs of detections and human boxes, and of detections and crowds."""
+    boxes = overlapping(pictures.found, pictures.human, THRESHOLDS[0])
+    crowds = overlapping(pictures.found, pictures.crowds, THRESHOLDS[0], paired_share_inside)
+    return Pairs(
+        np.concatenate([boxes.found, crowds.found]),
+        np.concatenate([boxes.human, crowds.human + len(pictures.human)]),
+        np.concatenate([boxes.iou, crowds.iou]),
+    )
+
+
+def _inside(areas: NDArray[np.float64]) -> Flags:
+    """Whether each area is in each range, bounds included, [A, N]."""
     inside: Flags = (areas >= AREAS[:, :1]) & (areas <= AREAS[:, 1:])
     return inside
 

@@ -39,10 +39,28 @@ def iou(left_xyxy: Boxes, right_xyxy: Boxes) -> NDArray[np.float64]:
     return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
 
 
+def share_inside(left_xyxy: Boxes, right_xyxy: Boxes) -> NDArray[np.float64]:
+    """The share of the area of each left box that lies in each right one: [N, 4] and [M, 4] give [N, M]; 0 for a box
+    without area."""
+    shared, own = intersections(left_xyxy, right_xyxy), areas(left_xyxy)[:, None]
+    return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)
+
+
 def paired_iou(left_xyxy: Boxes, right_xyxy: Boxes) -> NDArray[np.float64]:
     """Intersection over union row by row: [N, 4] and [N, 4] give [N]; 0 where both boxes have no area."""
+    shared = _paired_intersections(left_xyxy, right_xyxy)
+    union = areas(left_xyxy) + areas(right_xyxy) - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def paired_share_inside(left_xyxy: Boxes, right_xyxy: Boxes) -> NDArray[np.float64]:
+    """:func:`share_inside` row by row: [N, 4] and [N, 4] give [N]."""
+    shared, own = _paired_intersections(left_xyxy, right_xyxy), areas(left_xyxy)
+    return np.divide(shared, own, out=np.zeros_like(shared), where=own > 0)
+
+
+def _paired_intersections(left_xyxy: Boxes, right_xyxy: Boxes) -> NDArray[np.float64]:
     sides = np.minimum(left_xyxy[:, 2:], right_xyxy[:, 2:]) - np.maximum(left_xyxy[:, :2], right_xyxy[:, :2])
     sides = np.clip(sides, 0.0, None)
     shared: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
-    union = areas(left_xyxy) + areas(right_xyxy) - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return shared

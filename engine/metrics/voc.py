@@ -71,7 +71,7 @@ def _judged(pictures: Pictures) -> MatchedBoxes:
 def _best_human(pictures: Pictures) -> NDArray[np.int64]:
     """For each detection the human box of its class that it overlaps most; -1 where that overlap is below
     ``MIN_IOU``."""
-    pairs = overlapping(pictures, MIN_IOU)
+    pairs = overlapping(pictures.found, pictures.human, MIN_IOU)
     pairs = pairs.take(np.lexsort((pairs.human, -pairs.iou, pairs.found)))
     best = np.full(len(pictures.found), -1, dtype=np.int64)
     found, first = np.unique(pairs.found, return_index=True)

@@ -14,6 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from engine.metrics import ImageResult
 from engine.metrics.detection import average_precision
 from schemas.records import BoxXYXY, Candidate
+from schemas.shards import SampleCrowd
 
 
 class WithIgnored(COCOeval):
@@ -30,16 +31,25 @@ class WithIgnored(COCOeval):
 def coco_oracle(case: Case) -> dict[str, float | None]:
     """COCO's twelve figures, made the way its own demo makes them: a results list, ``loadRes``, ``summarize``."""
     truth = COCO()
+    sizes = [
+        [area(one.box_xyxy) if one.area is None else one.area for one in result.gold.boxes] for result in case.results
+    ]
     truth.dataset = {
         "info": {},
         "images": [{"id": i + 7} for i in range(len(case.results))],
         "categories": [{"id": n + 3, "name": name} for n, name in enumerate(CLASSES)],
         "annotations": [
-            {"image_id": i + 7, "category_id": n + 3, "bbox": xywh(box), "area": area(box), "iscrowd": 0}
+            {"image_id": i + 7, "category_id": n + 3, "bbox": xywh(box), "area": sizes[i][place], "iscrowd": 0}
             | {"ignore": int(place in case.hard()[i])}
             for n, name in enumerate(CLASSES)
             for i, boxes in enumerate(case.gold(name))
             for place, box in boxes
+        ]
+        + [
+            {"image_id": i + 7, "category_id": CLASSES.index(one.name) + 3, "bbox": xywh(one.box_xyxy)}
+            | {"area": area(one.box_xyxy), "iscrowd": 1, "ignore": 1}
+            for i, result in enumerate(case.results)
+            for one in result.gold.crowds or ()
         ],
     }
     for number, annotation in enumerate(truth.dataset["annotations"]):
@@ -103,6 +113,48 @@ def test_coco_ap_equals_pycocotools_where_boxes_lie_on_each_other() -> None:
         found = by_name(average_precision(case.results, CLASSES))
         assert 0 < (found["AP"] or 0) < 1
         check_equal({name: found[name] for name in expected}, expected, seed)
+
+
+def masked_case(seed: int) -> Case:
+    """A crowded case whose annotations state the areas of masks, and have regions that are crowds."""
+    rng = np.random.default_rng(seed)
+    results = []
+    for result in crowded_case(seed).results:
+        boxes = [
+            box.model_copy(
+                update={"area": area(box.box_xyxy) * int(rng.integers(1, 9)) / 8 if rng.random() < 0.8 else None}
+            )
+            for box in result.gold.boxes
+        ]
+        crowds = [
+            SampleCrowd(name=CLASSES[int(rng.integers(0, 3))], box_xyxy=crowded_box(rng)) for _ in range(seed % 4)
+        ]
+        gold = result.gold.model_copy(update={"boxes": boxes, "crowds": crowds or None})
+        results.append(ImageResult(gold, tuple(result.candidates)))
+    return Case(results)
+
+
+def test_coco_ap_equals_pycocotools_with_crowds_and_areas_of_masks() -> None:
+    for seed in range(CASES):
+        case = masked_case(seed)
+        with contextlib.redirect_stdout(io.StringIO()):
+            expected = coco_oracle(case)
+        found = by_name(average_precision(case.results, CLASSES))
+        assert 0 < (found["AP"] or 0) < 1
+        check_equal({name: found[name] for name in expected}, expected, seed)
+
+
+def test_any_number_of_detections_in_a_crowd_counts_neither_way_and_a_class_of_crowds_alone_is_not_asked_for() -> None:
+    crowds = [SampleCrowd(name=name, box_xyxy=FAR) for name in ("dog", "kite")]
+    sample = detection_sample("a", [("dog", BOX)]).model_copy(update={"crowds": crowds})
+    inside = [Candidate(1, (x, x, 300, 300), 0.9) for x in (200, 210, 280)]
+    answer = (*inside, Candidate(1, BOX, 0.7), Candidate(2, FAR, 0.8))
+    found = by_name(average_precision([ImageResult(sample, answer)], CLASSES))
+    assert (found["AP"], found["AP/dog"]) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert "AP/kite" not in found
+    by_half = Candidate(1, (180, 200, 220, 240), 0.8)
+    found = by_name(average_precision([ImageResult(sample, (*answer, by_half))], CLASSES))
+    assert (found["AP50"], found["AP75"]) == (pytest.approx(1.0), pytest.approx(0.5))
 
 
 def test_a_difficult_box_is_not_asked_for_and_the_one_detection_of_it_counts_neither_way() -> None:

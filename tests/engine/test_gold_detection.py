@@ -16,6 +16,9 @@ from stored_samples import samples_in
 from engine.gold import import_gold
 from engine.gold.coco_json import xyxy_of
 from engine.gold.rules import box_from_xyxy, decoded_size
+from engine.mix import NameRelations
+from schemas.shards import SampleCrowd
+from student.prompts import absent_classes
 
 
 def test_a_detection_json_becomes_class_prompts_with_exact_spans(tmp_path: Path) -> None:
@@ -48,6 +51,21 @@ def test_the_picture_is_stored_byte_for_byte(tmp_path: Path) -> None:
     assert (sample.labels.key, sample.labels.width, sample.labels.height) == ("one", 100, 80)
 
 
+def test_crowds_and_areas_of_masks_are_kept_for_evaluation(tmp_path: Path) -> None:
+    crowd = {"image_id": 1, "category_id": 7, "bbox": [0, 0, 50, 40], "iscrowd": 1, "area": 900.5}
+    areas = [612.25, 0, -1, "large", float("nan"), True, 10**400]
+    boxes = [box_entry(1, 5, [10 + n, 20, 30, 40]) | {"area": area} for n, area in enumerate(areas)]
+    card = import_gold(
+        "coco", detection_source(tmp_path, [crowd, *boxes, box_entry(1, 5, [40, 5, 9, 9])]), tmp_path / "out"
+    )
+    assert card.stages[1].dropped == {"crowd": 1}
+    first, second = (sample.labels for sample in samples_in(tmp_path / "out"))
+    assert first.crowds == [SampleCrowd(name="traffic light", box_xyxy=(0, 0, 50, 40))]
+    assert [box.area for box in first.boxes] == [612.25, 0.0, *[None] * 6]
+    assert absent_classes(first, card.classes, NameRelations()) == ["cat"], "a crowd of traffic lights is there"
+    assert second.crowds is None
+
+
 @pytest.mark.parametrize(
     ("annotation", "reason"),
     [
@@ -58,6 +76,7 @@ def test_the_picture_is_stored_byte_for_byte(tmp_path: Path) -> None:
         ({"image_id": 99, "category_id": 5, "bbox": [1, 2, 3, 4]}, "image_undeclared"),
         ("not even an object", "image_undeclared"),
         ({"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4], "iscrowd": 1}, "crowd"),
+        ({"image_id": 1, "category_id": 99, "bbox": [1, 2, 3, 4], "iscrowd": 1}, "category_undeclared"),
         ({"image_id": 1, "category_id": 5, "bbox": [1, 2, 0, 4]}, "box_without_area"),
         ({"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, -4]}, "box_without_area"),
         ({"image_id": 1, "category_id": 5, "bbox": [1, 2, float("nan"), 4]}, "box_not_finite"),

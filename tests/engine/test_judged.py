@@ -14,6 +14,7 @@ from engine.metrics.grounding import phrase_recall
 from engine.metrics.judged import judge_boxes
 from engine.metrics.judged_boxes import JudgedBox, JudgedBoxes
 from schemas.records import BoxXYXY, Candidate
+from schemas.shards import SampleCrowd
 
 CLASSES = ["cat", "dog"]
 LEFT: BoxXYXY = (0, 0, 40, 40)
@@ -50,6 +51,17 @@ def test_a_box_is_right_from_a_half_on_and_near_from_a_tenth_on(height: float, o
     gold = detection_sample("a", [("dog", LEFT)], classes=CLASSES)
     answer = (Candidate(1, (0, 0, 40, height), 0.9),)
     assert judge_boxes([ImageResult(gold, answer)], CLASSES, 100)[0].outcome == outcome
+
+
+def test_what_lies_in_a_crowd_of_its_class_is_not_judged_unless_it_is_right() -> None:
+    crowds = [SampleCrowd(name="dog", box_xyxy=(100, 100, 200, 200)), SampleCrowd(name="bus", box_xyxy=LEFT)]
+    gold = detection_sample("a", [("dog", RIGHT)], classes=CLASSES).model_copy(update={"crowds": crowds})
+    answer = (Candidate(1, RIGHT, 0.9), Candidate(1, RIGHT, 0.8), Candidate(0, RIGHT, 0.8), Candidate(1, LEFT, 0.7))
+    assert outcomes(judge_boxes([ImageResult(gold, answer)], CLASSES, 100)) == [
+        ("cat", 1, "other_name"),
+        ("dog", 1, "right"),
+        ("dog", 3, "background"),
+    ]
 
 
 def test_a_missed_box_tells_how_near_the_answers_came() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from coco_sources import box_entry, detection_source
 from exported_datasets import (
     CAPTIONS,
     CLASSES,
@@ -31,6 +32,7 @@ from pipelines.cli import main
 from pipelines.dedupe import dedupe
 from pipelines.export import RECEIPT, export
 from schemas.recipes import EXPORT_FORMATS, ScenesSource
+from schemas.shards import SampleCrowd
 
 
 def test_the_command_line_knows_every_format() -> None:
@@ -86,6 +88,17 @@ def test_pycocotools_reads_what_was_there(tmp_path: Path, capsys: pytest.Capture
             assert names[annotation["category_id"]] == row.labels.phrases[box.phrase].text
     assert not (tmp_path / "coco" / "images").exists()
     capsys.readouterr()
+
+
+def test_crowds_and_areas_of_masks_come_back_from_coco(tmp_path: Path) -> None:
+    crowd = {"image_id": 1, "category_id": 7, "bbox": [0, 0, 50, 40], "iscrowd": 1, "area": 900.5}
+    source = detection_source(tmp_path, [crowd, box_entry(1, 5, [10, 20, 30, 40]) | {"area": 612.25}])
+    import_gold("coco", source, tmp_path / "human")
+    export(tmp_path / "human", tmp_path / "exported", format="coco", images=True, progress=False)
+    import_gold("coco", tmp_path / "exported", tmp_path / "back")
+    [before], [after] = ([s.labels for s in samples_in(tmp_path / one) if s.labels.boxes] for one in ("human", "back"))
+    assert after.crowds == before.crowds == [SampleCrowd(name="traffic light", box_xyxy=(0, 0, 50, 40))]
+    assert [box.area for box in after.boxes] == [box.area for box in before.boxes] == [612.25]
 
 
 def test_coco_scores_our_own_boxes_as_perfect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
