@@ -24,13 +24,13 @@ from engine.selecting.calibrated_scores import file_in_store, read_calibration
 from engine.selecting.calibration_check import check_on_held_out
 from engine.shards import read_card
 from engine.view import View, open_unselected
+from pipelines.console.number_formats import counted
 from pipelines.console.progress import tracked
 from pipelines.console.terminal import plain_console
 from pipelines.evaluation.answers import answer_all, ask_phrases
 from pipelines.evaluation.phrase_frequency import head_frequencies
 from pipelines.lineage.nodes import dataset_digest
 from pipelines.models.checkpoints import local_teacher, pinned_teacher
-from pipelines.pages.number_formats import counted
 from pipelines.pages.reliability import reliability_svg
 from pipelines.review.datasets import ReviewedDataset, one_teacher, open_reviewed
 from schemas.calibration import Calibration, HeldOut

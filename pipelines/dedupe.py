@@ -23,8 +23,8 @@ from engine.duplicates import (
 from engine.filtering.image_identity import ImageIdentity, image_identities
 from engine.filtering.near_duplicates import MAX_DISTANCE
 from engine.shards import read_card, read_manifests
+from pipelines.console.number_formats import counted
 from pipelines.console.progress import tracked
-from pipelines.pages.number_formats import counted
 from schemas.recipes import DEFAULT_DISTANCE
 from schemas.reports import Document
 

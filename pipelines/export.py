@@ -23,8 +23,8 @@ from engine.review.selecting import REJECTED
 from engine.selection import Selection, resolve_selection
 from engine.shards import ShardReader, read_card, read_manifests
 from engine.view import View, open_view
+from pipelines.console.number_formats import counted
 from pipelines.console.progress import tracked
-from pipelines.pages.number_formats import counted
 from schemas.orientation import with_pixels_as_stored
 from schemas.recipes import SelectionChoice
 from schemas.reports import Document

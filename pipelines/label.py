@@ -21,6 +21,7 @@ from engine.running.layout import Workers
 from engine.running.stopping import Stopping
 from engine.selection import check_teacher
 from engine.sources import Source, open_source
+from pipelines.console.number_formats import counted
 from pipelines.console.progress import UnitProgress
 from pipelines.console.stop_signals import stopped_by_sigterm
 from pipelines.labelling.bookkeeping import (
@@ -36,7 +37,6 @@ from pipelines.labelling.run_time import RunTime
 from pipelines.labelling.stages import check_recipe, stages
 from pipelines.labelling.totals import Totals
 from pipelines.labelling.unit_commit import open_commit
-from pipelines.pages.number_formats import counted
 from schemas.recipes import LabelRecipe
 from schemas.records import UnitRef
 from schemas.shards import DatasetCard

@@ -32,9 +32,9 @@ from engine.shards import (
     shard_name,
 )
 from engine.storage.parquet_tables import read_parquet
+from pipelines.console.number_formats import counted
 from pipelines.console.progress import tracked
 from pipelines.console.terminal import visible
-from pipelines.pages.number_formats import counted
 from schemas.reports import Document
 from schemas.shards import COUNTS, DatasetCard, SampleLabels, ShardManifest
 

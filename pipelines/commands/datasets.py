@@ -112,8 +112,8 @@ def _add_import(commands: Any) -> None:
 
 def _import(options: argparse.Namespace) -> tuple[int, Any]:
     from engine.gold import import_gold
+    from pipelines.console.number_formats import counted
     from pipelines.console.progress import tracked
-    from pipelines.pages.number_formats import counted
 
     watch = partial(tracked, doing="importing", shown=not options.json)
     card = import_gold(

@@ -1,1 +1,1 @@
-"""What a job and the person who runs it tell each other: bars, plain text, signals."""
+"""What a job and the person who runs it tell each other: bars, numbers, plain text, signals."""

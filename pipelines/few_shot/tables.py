@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.metrics.resampling import image_draws, image_keys, resampled
+from pipelines.console.number_formats import counted
 from pipelines.few_shot.cells import ZERO_SHOT, Cell
 from pipelines.labelling.estimates import DRAWS, Estimate
-from pipelines.pages.number_formats import counted
 from schemas.few_shot_recipes import Shots
 from schemas.reports import Document, EvaluationReport
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pipelines.console.number_formats import counted
 from pipelines.labelling.estimates import Estimate
-from pipelines.pages.number_formats import counted
 from schemas.reports import Document
 
 MOST_REASONS = 6  # that are printed; the document has all

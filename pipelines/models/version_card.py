@@ -5,8 +5,8 @@ In: a candidate. Out: Markdown, a function of the candidate alone.
 
 from __future__ import annotations
 
+from pipelines.console.number_formats import percent, signed
 from pipelines.models.candidates import ModelCandidate
-from pipelines.pages.number_formats import percent, signed
 from schemas.reports import MetricComparison
 
 CARD = "README.md"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipelines.console.number_formats import percent
 from pipelines.evaluation.answer_table import answers_name
 from pipelines.pages.evaluation_tables import main_metrics
 from pipelines.pages.mistakes import Mistake
-from pipelines.pages.number_formats import percent
 from pipelines.pages.page_templates import embedded_json, environment, page_assets
 from pipelines.pages.plots import Plot, axis
 from schemas.reports import EvaluationReport, MetricValue, PrecisionRecall

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
+from pipelines.console.number_formats import percent
 from pipelines.console.terminal import plain_console
-from pipelines.pages.number_formats import percent
 from schemas.reports import Document, EvaluationReport, MetricValue
 
 SHOWN_CLASSES = ("person",)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from engine.statistics.review import CONFIDENCE, FAIR_SAMPLE
-from pipelines.pages.number_formats import counted, figure, whole
+from pipelines.console.number_formats import counted, figure, whole
 from schemas.dataset_report import DatasetReport
 from schemas.reports import StageCounts
 

@@ -21,7 +21,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from pipelines.pages.number_formats import number_filters
+from pipelines.console.number_formats import number_filters
 
 HEAD_SCRIPTS = ("theme.js",)
 # In JSON these are the same text, and in HTML no "</script>", no comment and no line separator of older JavaScript.

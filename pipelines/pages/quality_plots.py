@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipelines.pages.number_formats import percent
+from pipelines.console.number_formats import percent
 from pipelines.pages.plots import Plot, axis, plain
 from schemas.calibration import Reliability
 from schemas.dataset_report import CalibrationSummary

@@ -9,9 +9,9 @@ import html
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from pipelines.console.number_formats import counted, percent
 from pipelines.pages.evaluation_tables import evaluation_tables
 from pipelines.pages.findings import Finding, findings
-from pipelines.pages.number_formats import counted, percent
 from schemas.dataset_comparison import DatasetComparison
 from schemas.dataset_report import DatasetReport, Statistic
 from schemas.report_document import Report

@@ -5,7 +5,7 @@ In: a :class:`~pipelines.training.plan.TrainPlan`. Out: lines of text, each figu
 
 from __future__ import annotations
 
-from pipelines.pages.number_formats import counted
+from pipelines.console.number_formats import counted
 from pipelines.training.plan import TrainPlan
 
 NAMES = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.pages.number_formats import changed, compact, counted, figure, measured, minus, signed
+from pipelines.console.number_formats import changed, compact, counted, figure, measured, minus, signed
 
 
 @pytest.mark.parametrize(

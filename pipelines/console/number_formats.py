@@ -1,4 +1,4 @@
-"""Numbers as a reader of a page sees them; a dash where there is none."""
+"""Numbers as a person reads them, on a page or a terminal; a dash where there is none."""
 
 from __future__ import annotations
 
