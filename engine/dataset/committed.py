@@ -17,6 +17,12 @@ from schemas.records import UnitRef
 from schemas.shards import ShardManifest
 
 
+def delete_temporary_files(store: Store) -> None:
+    """Delete what killed processes left half-written in a dataset. Only where nobody writes there."""
+    for folder in ("", *FOLDERS):
+        store.delete_temporary_files(folder)
+
+
 def committed_manifests(
     store: Store, refs: Sequence[UnitRef], work_digest: Callable[[UnitRef], str]
 ) -> Iterator[ShardManifest | None]:

@@ -26,8 +26,8 @@ from functools import partial
 from pathlib import Path
 
 from engine.artifacts import Store, digest_of
-from engine.dataset.committed import committed_manifests, delete_units_beyond
-from engine.dataset.shard_files import FOLDERS, rejects_name
+from engine.dataset.committed import committed_manifests, delete_temporary_files, delete_units_beyond
+from engine.dataset.shard_files import rejects_name
 from engine.gold.detection import CocoDetection
 from engine.gold.flickr import FlickrEntities
 from engine.gold.glip_tsv import GlipTsvCaptions
@@ -135,8 +135,7 @@ def _open_reader(
 
 def _claim(store: Store, card: DatasetCard) -> None:
     """Prepare the folder for this dataset: delete what a killed import left. ValueError where it has another one."""
-    for folder in ("", *FOLDERS):
-        store.delete_temporary_files(folder)
+    delete_temporary_files(store)
     if store.exists(CARD):
         found = read_card(store)
         if (found.source_fingerprint, found.recipe_digest) != (card.source_fingerprint, card.recipe_digest):

@@ -14,7 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.artifacts import Store, digest_of
-from engine.dataset.shard_files import CARD, FOLDERS, committed_units, read_card, write_card
+from engine.dataset.committed import delete_temporary_files
+from engine.dataset.shard_files import CARD, committed_units, read_card, write_card
 from engine.filtering.leaks import LeakGuard
 from engine.made_by import made_by
 from engine.sources import Source
@@ -119,8 +120,7 @@ def open_dataset(
     incomplete dataset of this work, in which no unit of the other work counts as done. The same goes for other work
     that ended before its first unit, for example because of a mistake in its recipe.
     """
-    for folder in ("", *FOLDERS):
-        store.delete_temporary_files(folder)
+    delete_temporary_files(store)
     fresh = DatasetCard(
         origin="pseudo",
         task="grounding",
@@ -156,8 +156,10 @@ def finish_dataset(
 ) -> LabelResult:
     """Write the card with its counts, unless that is what it says already. ``new`` are the units of this run.
 
-    The dataset is complete when it has as many units as were planned; after a stop it is whole, but incomplete.
+    The dataset is complete when it has as many units as were planned; after a stop it is whole, but incomplete. What
+    workers that were lost left half-written is deleted.
     """
+    delete_temporary_files(store)
     all_units = before + new
     stages = all_units.stages()
     units_left = (card.planned_units or 0) - all_units.units

@@ -146,6 +146,20 @@ def test_a_unit_that_is_not_whole_is_done_again_and_no_other(recipe: LabelRecipe
     assert verify(out, progress=False).problems == []
 
 
+def test_what_a_lost_worker_left_half_written_is_gone_when_the_job_ends(
+    recipe: LabelRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def losing_one(*arguments: Any, **options: Any) -> Iterator[ShardManifest]:
+        for manifest in run(*arguments, **options):
+            (tmp_path / "out/annotations/.writing-when-it-was-lost").write_bytes(b"half")
+            yield manifest
+
+    label_inline(recipe, tmp_path / "undisturbed")
+    monkeypatch.setattr("pipelines.label.run", losing_one)
+    label_inline(recipe, tmp_path / "out")
+    assert checksums(tmp_path / "out") == checksums(tmp_path / "undisturbed")
+
+
 def test_a_folder_of_other_work_is_refused_and_left_alone(recipe: LabelRecipe, tmp_path: Path, web: Any) -> None:
     out = tmp_path / "out"
     label_inline(recipe, out)
