@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from pipelines.console.terminal import with_notes
 from schemas.reports import Document
 
 EXTRAS = {"s3": "s3fs", "language": "py3langid", "mlflow": "mlflow"}  # by the module that each brings
@@ -39,8 +40,8 @@ def _check(name: str, check: Callable[[], str]) -> Finding:
     try:
         return Finding(name=name, ok=True, message=check())
     except Exception as error:
-        told = "; ".join([str(error), *getattr(error, "__notes__", [])])
-        return Finding(name=name, ok=False, message=f"{type(error).__name__}: {' '.join(told.split())}")
+        told = with_notes(f"{type(error).__name__}: {error}", error)
+        return Finding(name=name, ok=False, message=" ".join(told.split()))
 
 
 def _torch() -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.metrics.overlap import areas, as_boxes, intersections, iou
+from engine.metrics.overlap import as_boxes, iou, share_inside
 from engine.metrics.truth import IN_CROWD, HumanBoxes, Truth
 from schemas.records import BoxXYXY
 from schemas.reports import PseudoLabelFigures
@@ -111,8 +111,7 @@ def judge_pseudo_box(labels: SampleLabels, box: SampleBox, truth: Truth) -> set[
     covered = iou(own, human.boxes_xyxy)[0] >= MIN_IOU
     if covered.any():
         return {human.ids[number] for number in np.flatnonzero(covered)}
-    in_crowd = intersections(own, human.crowds_xyxy)[0]
-    if len(in_crowd) and in_crowd.max() > MAX_CROWD_SHARE * areas(own)[0]:
+    if share_inside(own, human.crowds_xyxy).max(initial=0.0) > MAX_CROWD_SHARE:
         return IN_CROWD
     return set()
 

@@ -66,7 +66,7 @@ def _load(uri: str) -> tuple[Any, str]:
     files = Files(uri, (".json",))
     if len(files.all) > 1:
         raise ValueError(f"source {uri} is {len(files.all)} JSON files; give the one that holds the captions")
-    content = files.read_only(MAX_JSON_BYTES)
+    content = files.read_single(MAX_JSON_BYTES)
     if content is None:
         raise ValueError(f"source {uri} is larger than {MAX_JSON_BYTES} bytes; split it")
     try:

@@ -144,7 +144,7 @@ def read_table(uri: str) -> list[Row | Problem]:
     first line that is not UTF-8.
     """
     files = Files(uri, TABLES)
-    content = files.read_only(MAX_TABLE_BYTES)
+    content = files.read_single(MAX_TABLE_BYTES)
     if content is None:
         raise ValueError(f"source {uri} is not a single table of at most {MAX_TABLE_BYTES} bytes; more go into Parquet")
     try:

@@ -111,7 +111,7 @@ class Files:
             return open(file.path, "rb")
         return fetched(self.system, file.path, file.size, is_web=self._is_web)
 
-    def read_only(self, most: int) -> bytes | None:
+    def read_single(self, most: int) -> bytes | None:
         """The content of the only file; None where there are several, or it has more than ``most`` bytes."""
         if len(self.all) > 1 or (self.all[0].size or 0) > most:
             return None

@@ -26,7 +26,7 @@ from pipelines.commands.exit_status import CLOSED, FAILED, INTERRUPTED, INVALID
 from pipelines.commands.output_letters import escape_what_cannot_be_printed
 from pipelines.commands.parser import HelpFormatter, Parser
 from pipelines.console.stop_signals import ended_by_sigterm
-from pipelines.console.terminal import visible
+from pipelines.console.terminal import visible, with_notes
 from schemas.recipes import explain
 
 
@@ -68,11 +68,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         again = "; run the same command again to resume" if options.goes_on else ""
         return _fail(options, f"interrupted{again}", INTERRUPTED)
     except (ValueError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError) as error:
-        return _fail(options, _error_text(error), INVALID)
+        return _fail(options, with_notes(_message(error), error), INVALID)
     except Exception as error:
         if isinstance(error, BrokenPipeError) and output_is_closed():
             raise
-        return _fail(options, _error_text(error), FAILED)
+        return _fail(options, with_notes(_message(error), error), FAILED)
     if options.json:
         print(to_json(result, indent=1, inf_nan_mode="null").decode())
     return status
@@ -104,11 +104,6 @@ def _fail(options: argparse.Namespace, message: str, status: int) -> int:
         print(json.dumps({"error": one_line, "status": status}, ensure_ascii=False))
     print(f"glip-engine: error: {visible(one_line)}", file=sys.stderr)
     return status
-
-
-def _error_text(error: Exception) -> str:
-    """The message for a person, with the error's notes, such as where its traceback is."""
-    return "; ".join([_message(error), *getattr(error, "__notes__", [])])
 
 
 def _message(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """Text from data on the terminal: it is printed as text, and the terminal obeys nothing in it.
 
 In: text from captions, class names, file names, entries of weights. Out: the same without control characters; or a
-console whose tables do not take ``[/b]`` and ``:dog:`` for markup.
+console whose tables do not take ``[/b]`` and ``:dog:`` for markup. An error is told with its notes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ def visible(text: str) -> str:
     a dog\x1b[2J
     """
     return _OBEYED.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
+
+
+def with_notes(message: str, error: Exception) -> str:
+    """The message of an error and its notes, such as advice, or where its traceback is."""
+    return "; ".join([message, *getattr(error, "__notes__", [])])
 
 
 def plain_console() -> Console:

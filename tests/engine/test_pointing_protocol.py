@@ -3,18 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from detection_cases import (
-    BOX,
-    CASES,
-    CLASSES,
-    FAR,
-    Case,
-    average,
-    by_name,
-    check_equal,
-    detection_sample,
-    random_case,
-)
+from detection_cases import BOX, CASES, CLASSES, FAR, Case, average, by_name, check_equal, detection_sample, random_case
 from samples import Gold
 
 from engine.metrics import ImageResult
